@@ -1,0 +1,1 @@
+"""Game-playing policies that improve by rewriting their own code."""

@@ -1,0 +1,106 @@
+"""Everything gco-agent raises on purpose.
+
+* GcoError                something a person can act on; the CLI prints it and exits with 2
+  x UsageError            what was asked for cannot be done as asked (unknown game, wrong seeds)
+  x PolicyError           the policy text cannot be used (not: the policy plays badly)
+    + ContractViolation   no act, wrong signature, forbidden import, syntax error, too large
+    + EditRejected        a component does not fit into the text it is to replace
+  x JailError             the jail itself failed (not: the policy crashed in it)
+  x ProposalError         the optimizer returned nothing usable
+  x StoreError            git refused
+    + NotARun             the branch, or the revision, is not a run of gco-agent
+    + DirtyWorkTree       files would be overwritten that are not committed
+    + RunBusy             another process holds the run
+    + RunMoved            somebody else advanced the run's branch
+    + NoIdentity          git does not know who commits
+* BudgetSpent             control flow: the run ends normally
+
+A policy that misbehaves while it plays is data (`records.Outcome`), never an exception.
+"""
+
+from __future__ import annotations
+
+
+class GcoError(Exception):
+    """Base of every error meant for a person: what happened, where, what to do next."""
+
+
+class UsageError(GcoError):
+    """What was asked for cannot be done as asked."""
+
+
+class PolicyError(GcoError):
+    """The policy text cannot be used."""
+
+
+class ContractViolation(PolicyError):  # noqa: N818 - names the event
+    """The policy text breaks the contract of a policy file.
+
+    Attributes:
+        line: Line of the offending text, from 1, or None where no one line is to blame.
+    """
+
+    def __init__(self, message: str, *, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+class EditRejected(PolicyError):  # noqa: N818 - names the event
+    """A new component does not fit into the policy it is meant for."""
+
+
+class JailError(GcoError):
+    """The jail could not be built, or broke, through no fault of the policy."""
+
+
+class ProposalError(GcoError):
+    """The optimizer returned nothing that could be a candidate."""
+
+
+class StoreError(GcoError):
+    """Git refused an operation."""
+
+
+class NotARun(StoreError):  # noqa: N818 - names the event
+    """A branch or revision holds no run of gco-agent."""
+
+
+class DirtyWorkTree(StoreError):  # noqa: N818 - names the event
+    """Uncommitted changes are in the way."""
+
+
+class RunBusy(StoreError):  # noqa: N818 - names the event
+    """Another process is advancing this run."""
+
+
+class RunMoved(StoreError):  # noqa: N818 - names the event
+    """The run's branch is not where this process left it.
+
+    Attributes:
+        ref: Full ref name of the branch.
+        expected: Commit id that this process last saw there.
+        found: Commit id that git reports now.
+    """
+
+    def __init__(self, ref: str, *, expected: str, found: str) -> None:
+        super().__init__(
+            f"{ref} is at {found[:9]} but was expected at {expected[:9]}: somebody else moved it. "
+            "Nothing was overwritten; run the command again to go on from where it is now."
+        )
+        self.ref, self.expected, self.found = ref, expected, found
+
+
+class NoIdentity(StoreError):  # noqa: N818 - names the event
+    """Git has no name and address to commit with."""
+
+
+class BudgetSpent(Exception):  # noqa: N818 - control flow, not an error
+    """The next thing to do would pass a limit of the run.
+
+    Attributes:
+        limit: Which one, in words: "30 iterations", "300 s", "2,000,000 frames".
+    """
+
+    def __init__(self, limit: str) -> None:
+        super().__init__(f"budget spent: {limit}")
+        self.limit = limit

@@ -1,0 +1,83 @@
+"""What a policy sees: the objects of one step.
+
+The judge sends plain rows across the process boundary; this module turns them into what a policy
+reads, on the judge's side, in the Gymnasium wrapper and inside the jail alike. Standard library
+only, because the jail imports it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+Row = tuple[
+    int, int, int, int, int, int, int | None, tuple[int, int, int] | None, int | str | None
+]
+"""One object as sent: the fields of `ObjectBox`, in order."""
+
+
+class ObjectBox(NamedTuple):
+    """One object on the screen; immutable.
+
+    Attributes:
+        x: Left edge in pixels, 0 at the left of the screen.
+        y: Top edge in pixels, 0 at the top of the screen; y grows downwards.
+        w: Width in pixels.
+        h: Height in pixels.
+        dx: Pixels moved to the right since the last step (a step is ``frame_skip`` frames).
+        dy: Pixels moved down since the last step.
+        value: The number that the object shows (a score, a gauge), if OCAtari reads one.
+        rgb: Its colour, three numbers from 0 to 255, if OCAtari knows it.
+        orientation: The way it faces, if OCAtari knows it (game specific).
+    """
+
+    x: int
+    y: int
+    w: int
+    h: int
+    dx: int = 0
+    dy: int = 0
+    value: int | None = None
+    rgb: tuple[int, int, int] | None = None
+    orientation: int | str | None = None
+
+    @property
+    def cx(self) -> float:
+        """Centre, in pixels from the left of the screen."""
+        return self.x + self.w / 2
+
+    @property
+    def cy(self) -> float:
+        """Centre, in pixels from the top of the screen."""
+        return self.y + self.h / 2
+
+
+class Observation(dict[str, Sequence[ObjectBox]]):
+    """Category to the objects of it; a category with nothing on the screen is an empty tuple.
+
+    Attributes:
+        lives: Lives left, 0 where the game has none.
+    """
+
+    __slots__ = ("lives",)
+
+    def __init__(
+        self, objects: Mapping[str, Sequence[ObjectBox]] | None = None, lives: int = 0
+    ) -> None:
+        super().__init__(objects or {})
+        self.lives = lives
+
+    def __missing__(self, category: str) -> Sequence[ObjectBox]:
+        """Nothing of that category is on the screen; never a KeyError."""
+        return ()
+
+
+def build_observation(rows: Mapping[str, Iterable[Row]], lives: int) -> Observation:
+    """The observation that ``rows`` (category to rows) describe."""
+    new = tuple.__new__
+    box = ObjectBox
+    observation = Observation.__new__(Observation)
+    observation.lives = lives
+    for category, members in rows.items():
+        observation[category] = [new(box, row) for row in members]
+    return observation

@@ -1,0 +1,133 @@
+"""The nouns of the project, as frozen records.
+
+Nothing here opens a file, draws a random number or imports more than the standard library.
+"""
+
+from __future__ import annotations
+
+import enum
+import statistics
+from dataclasses import dataclass, field
+
+
+class Outcome(enum.Enum):
+    """Why an episode stopped."""
+
+    GAME_OVER = "game-over"
+    """The environment ended it (terminated)."""
+    HORIZON = "horizon"
+    """The step limit of the protocol ended it (truncated)."""
+    POLICY_RAISED = "policy-raised"
+    """The policy raised, at import, at construction or in ``act``."""
+    BAD_ACTION = "bad-action"
+    """``act`` returned something that is no action of the environment."""
+    TIMED_OUT = "timed-out"
+    """``act`` used more than the step's deadline."""
+    DIED = "died"
+    """The policy's process ended: memory limit, forbidden system call, ``os._exit``."""
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether the return of such an episode may enter an average."""
+        return self in (Outcome.GAME_OVER, Outcome.HORIZON)
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeResult:
+    """What one episode came to.
+
+    Attributes:
+        seed: The seed given to ``env.reset``.
+        episode_return: Undiscounted sum of rewards; of a failed episode, up to the failure.
+        n_steps: Policy calls made.
+        outcome: Why it ended.
+        detail: For a failure, what happened, in one or a few lines fit to be shown.
+        digest: Hash of the actions played, so that two machines can compare.
+    """
+
+    seed: int
+    episode_return: float
+    n_steps: int
+    outcome: Outcome
+    detail: str = ""
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The episodes of one policy over a list of seeds, under one protocol.
+
+    Attributes:
+        episodes: In the order of the seeds.
+        protocol: The rules they were played by, as `PlayProtocol.stamp` writes them.
+    """
+
+    episodes: tuple[EpisodeResult, ...]
+    protocol: str
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether there is an episode, and every one may be scored."""
+        return bool(self.episodes) and all(e.outcome.is_scored for e in self.episodes)
+
+    @property
+    def failures(self) -> tuple[EpisodeResult, ...]:
+        """The episodes that may not be scored."""
+        return tuple(e for e in self.episodes if not e.outcome.is_scored)
+
+    @property
+    def returns(self) -> tuple[float, ...]:
+        """The return of every episode, in the order of the seeds."""
+        return tuple(e.episode_return for e in self.episodes)
+
+    @property
+    def mean_return(self) -> float | None:
+        """Mean return, or None when any episode failed: a failure is not a score of zero."""
+        return statistics.fmean(self.returns) if self.is_valid else None
+
+    @property
+    def standard_error(self) -> float | None:
+        """Standard error of the mean (sample deviation / sqrt n); None below two episodes."""
+        if not self.is_valid or len(self.episodes) < 2:
+            return None
+        return statistics.stdev(self.returns) / len(self.episodes) ** 0.5
+
+    @property
+    def n_steps(self) -> int:
+        """Policy calls made, over all episodes."""
+        return sum(e.n_steps for e in self.episodes)
+
+
+@dataclass(frozen=True, slots=True)
+class PlayProtocol:
+    """The rules of play that a score depends on; scores of different rules are not compared.
+
+    Attributes:
+        name: What people call it: "default", "reference".
+        env_id: Gymnasium id of the environment that is played.
+        frame_skip: Emulator frames a step.
+        sticky: Probability that a frame repeats the action before (Machado et al. 2018, section
+            5.2, arXiv:1709.06009).
+        max_steps: Steps after which an episode is cut (truncated).
+        versions: What else decides the numbers, name to version: ale-py, ocatari, the ROM's hash.
+    """
+
+    name: str
+    env_id: str
+    frame_skip: int = 4
+    sticky: float = 0.25
+    max_steps: int = 27_000
+    versions: tuple[tuple[str, str], ...] = field(default=())
+
+    @property
+    def stamp(self) -> str:
+        """One line that says it all; equal stamps mean comparable scores."""
+        parts = [
+            self.name,
+            self.env_id,
+            f"frame_skip={self.frame_skip}",
+            f"sticky={self.sticky:g}",
+            f"max_steps={self.max_steps}",
+            *(f"{name}={version}" for name, version in self.versions),
+        ]
+        return " ".join(parts)
