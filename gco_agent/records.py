@@ -6,6 +6,7 @@ Nothing here opens a file, draws a random number or imports more than the standa
 from __future__ import annotations
 
 import enum
+import hashlib
 import statistics
 from dataclasses import dataclass, field
 
@@ -91,6 +92,12 @@ class Evaluation:
         if not self.is_valid or len(self.episodes) < 2:
             return None
         return statistics.stdev(self.returns) / len(self.episodes) ** 0.5
+
+    @property
+    def digest(self) -> str:
+        """Hash of all actions played, in the order of the seeds."""
+        joined = " ".join(f"{e.seed}:{e.digest}" for e in self.episodes)
+        return hashlib.sha256(joined.encode()).hexdigest()[:16]
 
     @property
     def n_steps(self) -> int:

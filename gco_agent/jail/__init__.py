@@ -1,0 +1,63 @@
+"""The jail: a policy's text runs in a sealed process, and only actions come out.
+
+The judge keeps the emulator, the seeds and the score. Observations cross to a worker process,
+actions come back, and nothing else does. A worker is forked from a zygote that was started with an
+empty environment and has imported all that a policy may use; it seals itself, tries what the seal
+forbids, reports, and only then gets the policy's text.
+
+What the seal stops, each line with hostile policies of that name in tests/jail/hostile:
+
+* files        none can be opened, read, listed, changed, made, removed or asked about
+* network      no socket of any family, no name looked up
+* processes    no process, no thread, no program started
+* signals      none to anybody else; the one that asks for a traceback cannot be caught
+* memory       that of other processes is out of reach; its own has a limit
+* kernel       bpf, io_uring, keys, namespaces and the like end the process
+* code         no memory becomes executable that was not so before
+* privileges   none can be had, and no limit lifted
+* environment  no variable, key or command line of the judge's is there to be read
+* descriptors  two pipes and two small files of its own; none can be made, copied or closed
+* loops        in Python and in C; sleeping is no excuse: a traceback, then the end
+* output       what is printed is kept up to a limit and cannot reach the protocol
+* recursion    ends in an exception or in the end of that process alone
+* replies      only integers in range get through; forged, early or endless ones end the process
+* text         of errors and prints is escaped and cut, and a traceback is made by the judge
+* observation  a policy may keep and change what it is given; nobody else sees that
+* emulator     no emulator, no environment library, nothing of ours can be imported
+* leftovers    no shared memory, queue, lock or file stays behind
+
+What it does not stop:
+
+* a fault of the kernel in the two dozen system calls that are allowed, or of the processor
+* side channels: how long a step takes, what the caches do
+* lanes of one jail that want to talk: they share an interpreter. Play with one lane, and a fresh
+  jail for each episode, where a score must be beyond doubt
+* a policy that brings its own model of the game: it has the processor time it is granted
+
+That is level ``strong``. At ``medium`` (no system-call filter) files, sockets and processes are
+refused, and facts about files, machine code and odd corners of the kernel are not. At ``basic``
+(macOS, Windows, a kernel that offers nothing) there is a process of its own, an empty environment,
+the deadline, and Python's audit hook: this stops accidents, not attackers, because code that wants
+to can switch the hook off and then has all the rights of the user. Do not run text there that you
+have not read.
+"""
+
+from gco_agent.jail.host import (
+    Jail,
+    JailLevel,
+    JailLimits,
+    JailReport,
+    Layer,
+    PolicyFailure,
+    probe_level,
+)
+
+__all__ = [
+    "Jail",
+    "JailLevel",
+    "JailLimits",
+    "JailReport",
+    "Layer",
+    "PolicyFailure",
+    "probe_level",
+]

@@ -1,0 +1,108 @@
+"""What crosses between the judge, its zygote and a sealed worker, byte by byte.
+
+Judge to worker: a `COMMAND` header and a payload. The payload of an ACT is marshal data, which is
+safe in this direction only: the judge is trusted. Worker to judge: a `REPLY` header, then that many
+32-bit integers, then that many `RECORD`s with text; nothing that comes from a worker is ever
+unpickled or unmarshalled, and every length has a cap. Judge to zygote: an `Order`, with the
+worker's descriptors attached; the zygote answers with an `ANSWER`.
+
+Both sides import this module; standard library only.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, NamedTuple
+
+COMMAND = struct.Struct("<BxHII")
+"""Kind, number of lanes (or the lane), sequence number, bytes of payload."""
+LOAD, RESET, ACT, ACT_PLAIN = 1, 2, 3, 4
+"""ACT carries (lane, lives, rows) of each lane, ACT_PLAIN (lane, form, value): `pack_plain`."""
+
+REPLY = struct.Struct("<BBHI")
+"""Kind, number of records, number of integers, sequence number."""
+REPORT, DONE, ACTIONS = 11, 12, 13
+
+RECORD = struct.Struct("<BxHI")
+"""What kind of text, which lane of the message (from 0), bytes of UTF-8 text."""
+SEAL_REPORT, RAISED, BAD_ACTION = 21, 22, 23
+
+MAX_TEXT_BYTES = 4096
+MAX_LANES = 128
+FAILED = -1
+"""In place of an action: the lane failed, and a record says how."""
+
+COMMAND_FD, REPLY_FD, FAULT_FD = 3, 4, 5
+"""Where a worker finds its pipes, and the file that a traceback goes to when it hangs."""
+N_WORKER_FDS = 4
+"""Descriptors sent with a FORK: command pipe, reply pipe, output file, traceback file."""
+
+POLICY_FILE = "policy.py"
+"""The name that a policy's text has in every traceback, whatever its file is called."""
+
+SECRET_BYTES = 32
+"""What a worker that was not forked shows to be let in."""
+
+FORK, REAP = 31, 32
+ANSWER = struct.Struct("<q")
+"""A FORK: the worker's process id. A REAP: the wait status. Below zero: minus an errno."""
+READY = b"zygote"
+
+
+_replies: dict[int, struct.Struct] = {}
+
+
+def reply(count: int) -> struct.Struct:
+    """`REPLY` and ``count`` integers."""
+    if count not in _replies:
+        _replies[count] = struct.Struct(f"<BBHI{count}i")
+    return _replies[count]
+
+
+class Order(NamedTuple):
+    """What the judge asks of its zygote.
+
+    Attributes:
+        kind: FORK or REAP.
+        pid: Of a REAP: the worker that ended.
+        n_actions: Size of the action space.
+        n_lanes: Episodes that the worker plays side by side.
+        layers: Bits of `limits.Layer`: what to seal with.
+        pin_to: Processor to stay on, or -1.
+        memory_bytes: Address space beyond what the preloaded interpreter has.
+        output_bytes: Most bytes of a file that the worker may write.
+        cpu_seconds: Processor time of the whole worker.
+    """
+
+    kind: int
+    pid: int = 0
+    n_actions: int = 1
+    n_lanes: int = 1
+    layers: int = 0
+    pin_to: int = -1
+    memory_bytes: int = 0
+    output_bytes: int = 0
+    cpu_seconds: int = 0
+
+    def pack(self) -> bytes:
+        """As bytes; `parse_order` is the inverse."""
+        return ORDER.pack(*self)
+
+
+ORDER = struct.Struct("<qqqqqqqqq")
+
+
+def pack_plain(value: object) -> tuple[tuple[str, tuple[int, ...]] | None, object]:
+    """An observation as marshal can write it: its form, and the value.
+
+    The form of a numpy array is its dtype and shape, and the value its bytes; of all else, None.
+    """
+    if type(value).__module__ != "numpy":
+        return None, value
+    array: Any = value
+    return (array.dtype.str, array.shape), array.tobytes()
+
+
+def parse_order(data: bytes) -> Order:
+    """The order that ``data`` holds."""
+    return Order(*ORDER.unpack(data))

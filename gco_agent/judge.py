@@ -1,0 +1,187 @@
+"""The judge: owns the seeds, the environment and the score, and says what a policy is worth.
+
+Episodes are played once and remembered: a policy on a seed under a protocol is always the same
+episode. Text in the module docstring does not count as a change of the policy.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gco_agent.jail.limits import JailLevel
+from gco_agent.policy import PolicySource, replace_docstring
+from gco_agent.records import EpisodeResult, Evaluation, Outcome, PlayProtocol
+from gco_agent.rollout import Rollout, play_episodes
+from gco_agent.seeds import Stream
+from gco_agent.statistics import LOOKS, Gain, Verdict, judge_race, paired_gain
+from gco_agent.workers import WorkerPool
+
+_MOST_LANES = 4
+Watcher = Callable[[int, int], None]
+"""Called with the episodes played so far and the number asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Race:
+    """A child against its parent on selection seeds.
+
+    Attributes:
+        child: Its evaluation; not valid if an episode failed.
+        parent: On the same seeds.
+        gain: Child minus parent; None if either is not valid.
+        verdict: BETTER means accepted.
+        cut_short: The deadline ended it before it was decided.
+    """
+
+    child: Evaluation
+    parent: Evaluation
+    gain: Gain | None
+    verdict: Verdict
+    cut_short: bool = False
+
+
+@dataclass
+class Judge:
+    """Evaluates policies of one game under one protocol.
+
+    Attributes:
+        pool: Who plays.
+        protocol: The rules.
+        require: The jail must be at least this good, or nothing is played.
+        n_steps: Steps played so far, by this judge.
+        jail: Level of the jail that was last played in.
+    """
+
+    pool: WorkerPool
+    protocol: PlayProtocol
+    require: JailLevel = JailLevel.NONE
+    n_steps: int = 0
+    jail: str = ""
+    _known: dict[tuple[str, int], EpisodeResult] = field(default_factory=dict)
+
+    def evaluate(
+        self, source: PolicySource, seeds: Sequence[int], watch: Watcher | None = None
+    ) -> Evaluation:
+        """Play ``source`` on ``seeds``, each episode in a jail of its own."""
+        return self._evaluate(source, seeds, lanes=1, watch=watch)
+
+    def race(
+        self,
+        child: PolicySource,
+        parent: PolicySource,
+        *,
+        deadline: float | None = None,
+        watch: Callable[[Race], None] | None = None,
+    ) -> Race:
+        """Play child and parent on the same selection seeds until the verdict is clear.
+
+        Args:
+            deadline: `time.perf_counter` value after which no further look is begun; a race that
+                is not decided then is lost.
+            watch: Called after every look.
+        """
+        verdict, race = Verdict.UNDECIDED, None
+        for look in LOOKS:
+            if race is not None and deadline is not None and time.perf_counter() >= deadline:
+                return Race(race.child, race.parent, race.gain, Verdict.NOT_BETTER, cut_short=True)
+            seeds = Stream.SELECTION.seeds(0, look)
+            mine = self._evaluate(child, seeds, lanes=_MOST_LANES)
+            theirs = self._evaluate(parent, seeds, lanes=_MOST_LANES)
+            if not (mine.is_valid and theirs.is_valid):
+                is_better = mine.is_valid and not theirs.is_valid
+                verdict = Verdict.BETTER if is_better else Verdict.NOT_BETTER
+                return Race(mine, theirs, None, verdict)
+            gain = paired_gain(mine.returns, theirs.returns)
+            verdict = judge_race(gain)
+            race = Race(mine, theirs, gain, verdict)
+            if watch is not None:
+                watch(race)
+            if verdict is not Verdict.UNDECIDED:
+                break
+        assert race is not None, LOOKS
+        return race
+
+    def known(self, source: PolicySource) -> Evaluation:
+        """The selection episodes of ``source`` played so far, in the order of the seeds."""
+        key = behaviour(source)
+        seeds = Stream.SELECTION.seeds(0, LOOKS[-1])
+        found = (self._known.get((key, seed)) for seed in seeds)
+        return Evaluation(tuple(e for e in found if e is not None), self.protocol.stamp)
+
+    def _evaluate(
+        self,
+        source: PolicySource,
+        seeds: Sequence[int],
+        *,
+        lanes: int,
+        watch: Watcher | None = None,
+    ) -> Evaluation:
+        key = behaviour(source)
+        missing = [seed for seed in seeds if (key, seed) not in self._known]
+        size = max(1, min(lanes, -(-len(missing) // self.pool.n_workers)))
+        tasks = [
+            Rollout(source.text, tuple(missing[i : i + size]), self.protocol, self.require)
+            for i in range(0, len(missing), size)
+        ]
+        done = len(seeds) - len(missing)
+        for played in self.pool.imap(play_episodes, tasks):
+            self.jail = played.jail or self.jail
+            for episode in played.episodes:
+                self._known[key, episode.seed] = episode
+                self.n_steps += episode.n_steps
+            done += len(played.episodes)
+            if watch is not None:
+                watch(done, len(seeds))
+        episodes = tuple(self._known[key, seed] for seed in seeds)
+        return Evaluation(episodes, self.protocol.stamp)
+
+    def remember(self, records: Mapping[str, Any]) -> None:
+        """Take over episodes from `episodes_to_json`; those of another protocol are passed by."""
+        if records.get("protocol") != self.protocol.stamp:
+            return
+        for key, episodes in records["policies"].items():
+            for e in episodes:
+                self._known[key, int(e["seed"])] = EpisodeResult(
+                    int(e["seed"]),
+                    float(e["return"]),
+                    int(e["steps"]),
+                    Outcome(e["outcome"]),
+                    str(e.get("detail", "")),
+                    str(e["digest"]),
+                )
+
+    def episodes_to_json(self, evaluations: Iterable[tuple[PolicySource, Evaluation]]) -> Any:
+        """Evaluations as JSON data, to be kept with an iteration."""
+        return {
+            "schema": 1,
+            "protocol": self.protocol.stamp,
+            "jail": self.jail,
+            "policies": {
+                behaviour(source): [_episode_json(episode) for episode in evaluation.episodes]
+                for source, evaluation in evaluations
+            },
+        }
+
+
+def behaviour(source: PolicySource) -> str:
+    """Digest of what a policy does: its text without the module docstring."""
+    try:
+        return PolicySource(replace_docstring(source, "").text).digest
+    except Exception:  # noqa: BLE001 - text that does not parse is its own behaviour
+        return source.digest
+
+
+def _episode_json(episode: EpisodeResult) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        "seed": episode.seed,
+        "return": episode.episode_return,
+        "steps": episode.n_steps,
+        "outcome": episode.outcome.value,
+        "digest": episode.digest,
+    }
+    if episode.detail:
+        data["detail"] = episode.detail
+    return data

@@ -1,0 +1,139 @@
+"""Programs measured against each other at rising cost, within a budget of steps.
+
+A rating is the mean return over the first seeds of one list, cut at a horizon: the same for all,
+so that luck is shared. Cheap ratings choose who gets dearer ones; ratings of different levels are
+never compared.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from gco_agent.optimizers.search.genome import Program
+from gco_agent.optimizers.search.play import Played, Stretch, Table, play
+from gco_agent.optimizers.search.render import render
+from gco_agent.optimizers.search.world import World
+from gco_agent.workers import WorkerPool
+
+LEVELS: tuple[tuple[int, int], ...] = ((1, 300), (2, 500), (3, 900), (6, 2_000))
+"""Episodes and steps of each level of rating; an episode is gone on with, not begun again."""
+TOP = len(LEVELS) - 1
+_SURVIVAL = 1e-5
+"""Worth of one more step played, so that equal returns are not equal ratings."""
+
+
+@dataclass(eq=False)
+class Individual:
+    """One program, its text, and its ratings by level."""
+
+    program: Program
+    text: str
+    ratings: dict[int, float] = field(default_factory=dict)
+    episodes: dict[int, Played] = field(default_factory=dict)
+
+    @property
+    def level(self) -> int:
+        """The dearest level it was rated at; -1 before any."""
+        return max(self.ratings, default=-1)
+
+
+@dataclass
+class Purse:
+    """What a slice of the search may use: steps first, and a clock for slow machines.
+
+    Attributes:
+        n_steps: Steps it may play.
+        deadline: `time.perf_counter` value after which no batch is begun.
+    """
+
+    n_steps: int
+    deadline: float
+    used: int = 0
+    cut_by_clock: bool = False
+
+    def share(self, part: float) -> bool:
+        """Whether ``part`` (0 to 1) of the purse is still not used up."""
+        if time.perf_counter() >= self.deadline:
+            self.cut_by_clock = True
+            return False
+        return self.used < self.n_steps * part
+
+
+class Arena:
+    """Rates individuals with a pool of workers; keeps the books on steps and on what was seen."""
+
+    def __init__(
+        self,
+        pool: WorkerPool,
+        table: Table,
+        world: World,
+        seeds: Sequence[int],
+        title: str,
+        env_id: str,
+    ) -> None:
+        self.world = world
+        self._pool = pool
+        self._table = table
+        self.seeds = seeds
+        self._title = title
+        self._env_id = env_id
+        self.on_batch: Callable[[], None] = lambda: None
+        self.purse = Purse(0, 0.0)
+
+    def individual(self, program: Program) -> Individual:
+        """``program`` as it would be played and committed, against the world as known now."""
+        return Individual(program, render(program, self.world, self._title, self._env_id))
+
+    def rate(self, members: Sequence[Individual], level: int) -> None:
+        """Give every member its rating at ``level`` (an index of `LEVELS`)."""
+        n_seeds, horizon = LEVELS[level]
+        seeds = self.seeds[:n_seeds]
+        wanted = [
+            (member, seed)
+            for member in members
+            if level not in member.ratings
+            for seed in seeds
+            if not _has_reached(member.episodes.get(seed), horizon)
+        ]
+        tasks = [
+            Stretch(self._table, member.text, seed, horizon, _checkpoint(member, seed))
+            for member, seed in wanted
+        ]
+        for (member, seed), played in zip(wanted, self.play(tasks), strict=True):
+            member.episodes[seed] = played
+        for member in members:
+            if level not in member.ratings:
+                member.ratings[level] = _rating([member.episodes[seed] for seed in seeds])
+
+    def returns_of_many(
+        self, texts: Sequence[str], seeds: Sequence[int], horizon: int
+    ) -> list[list[Played]]:
+        """For each text its episodes on ``seeds``, from their start, cut at ``horizon``."""
+        tasks = [Stretch(self._table, text, seed, horizon) for text in texts for seed in seeds]
+        results = iter(self.play(tasks))
+        return [[next(results) for _ in seeds] for _ in texts]
+
+    def play(self, tasks: Sequence[Stretch]) -> list[Played]:
+        """Results in the order of the tasks; what they cost and showed is booked."""
+        results = self._pool.map(play, tasks)
+        self.purse.used += sum(played.n_new_steps for played in results)
+        self.world = self.world.after(played.sightings for played in results)
+        self.on_batch()
+        return results
+
+
+def _has_reached(played: Played | None, horizon: int) -> bool:
+    return played is not None and (played.is_over or played.n_steps >= horizon)
+
+
+def _checkpoint(member: Individual, seed: int) -> bytes | None:
+    played = member.episodes.get(seed)
+    return played.checkpoint if played is not None else None
+
+
+def _rating(episodes: Sequence[Played]) -> float:
+    survived = statistics.fmean(played.n_steps for played in episodes)
+    return statistics.fmean(played.total for played in episodes) + _SURVIVAL * survived

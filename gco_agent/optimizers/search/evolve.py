@@ -1,0 +1,165 @@
+"""One slice of the search: screening, evolution, or tuning of constants.
+
+The state between slices is plain data: the world and a small population with its ratings. What a
+slice does depends on that state, the slice's number, the seed and the purse alone.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gco_agent.optimizers.search.arena import TOP, Arena, Individual
+from gco_agent.optimizers.search.genome import from_json, niche, to_json
+from gco_agent.optimizers.search.grammar import Grammar
+from gco_agent.optimizers.search.world import World
+
+POPULATION = 10
+_PER_NICHE = 2
+_CHILDREN = 12
+_SCREENED_AT_LEAST = 24
+_FINALISTS = 3
+_FRESH = 0.07
+"""Share of children that are new programs instead of changed ones."""
+_SAME = 1e-4
+"""Ratings nearer than this are taken for the same behaviour."""
+
+
+@dataclass
+class SearchState:
+    """What the search remembers between slices.
+
+    Attributes:
+        population: Best first, by the dearest rating that all of them have.
+        spread: For the tuner: how far each constant of a program still varies, by its text.
+        slices: How many have been played.
+        tunings: How many of them were for tuning.
+        proposed: Texts that became candidates, with the iteration in which they did.
+    """
+
+    world: World
+    population: list[Individual] = field(default_factory=list)
+    spread: dict[str, list[float]] = field(default_factory=dict)
+    slices: int = 0
+    tunings: int = 0
+    proposed: dict[str, int] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON data, without the episodes."""
+        return {
+            "schema": 1,
+            "world": self.world.to_json(),
+            "population": [
+                {
+                    "program": to_json(member.program),
+                    "text": member.text,
+                    "ratings": {str(level): r for level, r in sorted(member.ratings.items())},
+                }
+                for member in self.population
+            ],
+            "spread": self.spread,
+            "slices": self.slices,
+            "tunings": self.tunings,
+            "proposed": self.proposed,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> SearchState:
+        """Inverse of `to_json`.
+
+        Raises:
+            ValueError: The data were written by a version that this one cannot read.
+        """
+        if data.get("schema") != 1:
+            raise ValueError(f"search state of schema {data.get('schema')!r}; this reads 1")
+        population = [
+            Individual(
+                from_json(member["program"]),
+                member["text"],
+                {int(level): float(r) for level, r in member["ratings"].items()},
+            )
+            for member in data["population"]
+        ]
+        return cls(
+            World.from_json(data["world"]),
+            population,
+            dict(data["spread"]),
+            int(data["slices"]),
+            int(data["tunings"]),
+            dict(data["proposed"]),
+        )
+
+
+def screen(arena: Arena, rng: random.Random) -> list[Individual]:
+    """A population out of random programs: many at little cost, the best of them at more."""
+    members: dict[str, Individual] = {}
+    while len(members) < _SCREENED_AT_LEAST or arena.purse.share(0.55):
+        grammar = Grammar(arena.world, rng)
+        batch = [arena.individual(grammar.program()) for _ in range(_CHILDREN)]
+        fresh = list({m.text: m for m in batch if m.text not in members}.values())
+        arena.rate(fresh, 0)
+        members.update((member.text, member) for member in fresh)
+        if not arena.purse.share(1.0):
+            break
+    best = _best(members.values(), 0, min(24, max(16, len(members) // 6)))
+    arena.rate(best, 1)
+    best = _best(best, 1, POPULATION + 2)
+    arena.rate(best, 2)
+    return distinct(best)
+
+
+def evolve(arena: Arena, population: list[Individual], rng: random.Random) -> list[Individual]:
+    """Generations of mutation and crossover until four fifths of the purse are used."""
+    known = {member.text for member in population}
+    while arena.purse.share(0.8):
+        grammar = Grammar(arena.world, rng)
+        children: list[Individual] = []
+        for _ in range(40 * _CHILDREN):
+            parent = population[min(rng.randrange(len(population)) for _ in range(2))]
+            mate = rng.choice(population)
+            is_fresh = rng.random() < _FRESH
+            child = arena.individual(
+                grammar.program() if is_fresh else grammar.mutate(parent.program, mate.program)
+            )
+            if child.text not in known:
+                known.add(child.text)
+                children.append(child)
+            if len(children) == _CHILDREN:
+                break
+        for level, kept in ((0, _CHILDREN // 2), (1, 3), (2, 3)):
+            arena.rate(population, level)
+            arena.rate(children, level)
+            bar = sorted(m.ratings[level] for m in population)[len(population) // 3 if level < 2 else 0]
+            children = [c for c in _best(children, level, kept) if c.ratings[level] >= bar - 1e-9]
+        population = distinct([*population, *children])
+    return population
+
+
+def crown(arena: Arena, population: Sequence[Individual]) -> list[Individual]:
+    """The population with its finalists rated at the top level, best of them first."""
+    finalists = list(population[:_FINALISTS])
+    arena.rate(finalists, TOP)
+    rated = [member for member in population if member.level == TOP]
+    rated.sort(key=lambda member: -member.ratings[TOP])
+    return [*rated, *(member for member in population if member.level < TOP)]
+
+
+def _best(members: Iterable[Individual], level: int, n: int) -> list[Individual]:
+    return sorted(members, key=lambda member: -member.ratings[level])[:n]
+
+
+def distinct(members: Iterable[Individual]) -> list[Individual]:
+    """The best by the rating of level 2: no two that rate the same, few of one niche.
+
+    Structures need their constants tuned before they show what they are worth; niches keep a
+    few of them alive until then.
+    """
+    kept: list[Individual] = []
+    for member in sorted(members, key=lambda m: -m.ratings[2]):
+        same = [abs(member.ratings[2] - other.ratings[2]) < _SAME for other in kept]
+        kin = [niche(member.program) == niche(other.program) for other in kept]
+        if not any(same) and sum(kin) < _PER_NICHE:
+            kept.append(member)
+    return kept[:POPULATION]

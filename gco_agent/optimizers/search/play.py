@@ -1,0 +1,168 @@
+"""How the search plays: stretches of episodes, in worker processes, that can be gone on with.
+
+The programs are the search's own, made from `grammar` and rendered by `render`, so they run in
+the worker itself; what becomes a candidate is played again by the judge, in the jail.
+"""
+
+from __future__ import annotations
+
+import functools
+import pickle
+import random
+import zlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from gco_agent.envs.objects import ObjectObservation, make_object_env
+from gco_agent.observation import Row, build_observation
+from gco_agent.optimizers.search.world import Displacements, Sightings
+
+_NOTE_EVERY = 8
+"""Steps between two looks at where things are."""
+_STALL_STEPS = 1500
+"""Steps without any reward after which a stretch is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What is played: the ROM in snake case and the rules that change its course."""
+
+    game: str
+    frame_skip: int
+    sticky: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A request to play ``text`` from a seed, or from a checkpoint, up to step ``horizon``."""
+
+    table: Table
+    text: str
+    seed: int
+    horizon: int
+    checkpoint: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What a stretch came to, counted from the start of the episode.
+
+    Attributes:
+        total: Sum of rewards.
+        n_steps: Steps played.
+        n_new_steps: Of these, the ones that this request played.
+        is_over: The episode ended, or stalled.
+        actions: Checksum of the actions.
+        checkpoint: Where to go on, if it is not over.
+        sightings: What was seen on the way.
+    """
+
+    total: float
+    n_steps: int
+    n_new_steps: int
+    is_over: bool
+    actions: int
+    checkpoint: bytes | None
+    sightings: Sightings
+
+
+class _Policy(Protocol):
+    def act(self, obs: Mapping[str, Sequence[Any]]) -> int: ...
+
+
+@functools.lru_cache(maxsize=2)
+def _env(table: Table) -> ObjectObservation:
+    return make_object_env(
+        table.game, frameskip=table.frame_skip, repeat_action_probability=table.sticky
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def _compiled(text: str) -> type[_Policy]:
+    scope: dict[str, Any] = {"__name__": "candidate"}
+    exec(compile(text, "<candidate>", "exec"), scope)  # noqa: S102 - the search's own text
+    policy: type[_Policy] = scope["Policy"]
+    return policy
+
+
+def play(task: Stretch) -> Played:
+    """Play one stretch; the result depends on the task alone."""
+    env, policy, sightings = _env(task.table), _compiled(task.text)(), Sightings()
+    if task.checkpoint is None:
+        rows, lives = env.reset_rows(task.seed)
+        total, t, last_reward, actions = 0.0, 0, 0, 0
+    else:
+        moment, memory, rows, lives, total, t, last_reward, actions = pickle.loads(  # noqa: S301
+            task.checkpoint  # made below
+        )
+        env.restore(moment)
+        vars(policy).update(memory)
+    act, begun, is_over = policy.act, t, False
+    while t < task.horizon and not is_over:
+        if t % _NOTE_EVERY == 0:
+            sightings.note(rows)
+        action = act(build_observation(rows, lives))
+        actions = zlib.crc32(bytes((action,)), actions)
+        rows, lives, reward, terminated, truncated = env.step_rows(action)
+        t += 1
+        if reward:
+            total += reward
+            last_reward = t
+        is_over = terminated or truncated or t - last_reward > _STALL_STEPS
+    checkpoint = None
+    if not is_over:
+        memory = vars(policy)
+        checkpoint = pickle.dumps(
+            (env.save(), memory, rows, lives, total, t, last_reward, actions)
+        )
+    return Played(total, t, t - begun, is_over, actions, checkpoint, sightings)
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A request to play at random for ``n_steps``, each action held for a while."""
+
+    table: Table
+    seed: int
+    n_steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """How things moved under which action, and where they were."""
+
+    action_names: tuple[str, ...]
+    moved: Displacements
+    sightings: Sightings
+
+
+def probe(task: Probe) -> Probed:
+    """Play at random and note displacements; the result depends on the task alone."""
+    env, rng, sightings = _env(task.table), random.Random(task.seed), Sightings()
+    moved: Displacements = defaultdict(lambda: defaultdict(list))
+    names = env.action_names
+    seed, t = task.seed, 0
+    rows, _ = env.reset_rows(seed)
+    while t < task.n_steps:
+        action, held = rng.randrange(len(names)), rng.choice((2, 4, 8, 12))
+        for since in range(held):
+            rows, _, _, terminated, truncated = env.step_rows(action)
+            t += 1
+            sightings.note(rows)
+            if since:  # the first step may still repeat the action before
+                _note_moves(moved, rows, action)
+            if terminated or truncated:
+                seed += 1
+                rows, _ = env.reset_rows(seed)
+                break
+    plain = {key: dict(per_action) for key, per_action in moved.items()}
+    return Probed(names, plain, sightings)
+
+
+def _note_moves(moved: Displacements, rows: Mapping[str, Sequence[Row]], action: int) -> None:
+    for category, members in rows.items():
+        if len(members) <= 2:  # a crowd is not what the player moves
+            for index, row in enumerate(members):
+                moved[category, index][action].append((row[4], row[5]))

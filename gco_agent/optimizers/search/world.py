@@ -1,0 +1,192 @@
+"""What the search found out about a game by playing it: who is moved, how, and where things go.
+
+System identification without names: the object whose displacement depends most on the action
+(largest share of variance explained, eta squared) is the player.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gco_agent.observation import Row
+
+Range = tuple[float, float, float, float]
+"""Where centres were seen: least x, largest x, least y, largest y, in pixels."""
+Displacements = dict[tuple[str, int], dict[int, list[tuple[int, int]]]]
+"""(category, index) to action to what it moved by, in pixels a step."""
+
+_PRESENCE = 0.4
+"""The player is on the screen at least this share of the time of what is there longest."""
+_CLEAR = 1.6
+"""An action moves one way if it does so this many times as often as the other way."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The facts that programs are written against.
+
+    Attributes:
+        action_names: Of the environment, in the order of the indices.
+        player: Category of what the actions move.
+        player_index: Which one of that category.
+        axes: Those it can be moved on, of "x" and "y".
+        signs: For each action the way it moves the player on x and y: -1, 0 or 1.
+        ranges: Category to where its centres were seen.
+        most: Category to the largest number of it that was seen at once.
+    """
+
+    action_names: tuple[str, ...]
+    player: str
+    player_index: int
+    axes: tuple[str, ...]
+    signs: tuple[tuple[int, int], ...]
+    ranges: Mapping[str, Range]
+    most: Mapping[str, int]
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """What there is besides the player."""
+        return tuple(sorted(c for c in self.ranges if c != self.player))
+
+    @property
+    def has_fire(self) -> bool:
+        """Whether any action presses the button."""
+        return any("FIRE" in name for name in self.action_names)
+
+    def action_for(self, move_x: int, move_y: int, *, fire: bool) -> int:
+        """The action that best moves so, each -1, 0 or 1, and presses the button or not."""
+
+        def fit(action: int) -> tuple[float, int]:
+            sign_x, sign_y = self.signs[action]
+            match = 2 * (sign_x == move_x) - 2 * (sign_x * move_x < 0)
+            match += 2 * (sign_y == move_y) - 2 * (sign_y * move_y < 0)
+            return match + 1.5 * (("FIRE" in self.action_names[action]) == fire), -action
+
+        return max(range(len(self.action_names)), key=fit)
+
+    def after(self, sightings: Iterable[Sightings]) -> World:
+        """The same world after more was seen of it; the order of the sightings does not matter."""
+        merged = Sightings(dict(self.ranges), dict(self.most))
+        for part in sightings:
+            merged.merge(part)
+        return dataclasses.replace(
+            self,
+            ranges=dict(sorted(merged.ranges.items())),
+            most=dict(sorted(merged.most.items())),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON data."""
+        return {
+            "action_names": list(self.action_names),
+            "player": self.player,
+            "player_index": self.player_index,
+            "axes": list(self.axes),
+            "signs": [list(sign) for sign in self.signs],
+            "ranges": {category: list(r) for category, r in sorted(self.ranges.items())},
+            "most": dict(sorted(self.most.items())),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> World:
+        """Inverse of `to_json`."""
+        return cls(
+            tuple(data["action_names"]),
+            data["player"],
+            data["player_index"],
+            tuple(data["axes"]),
+            tuple((int(x), int(y)) for x, y in data["signs"]),
+            {category: _range(r) for category, r in data["ranges"].items()},
+            dict(data["most"]),
+        )
+
+
+def _range(numbers: Sequence[float]) -> Range:
+    left, right, top, bottom = numbers
+    return left, right, top, bottom
+
+
+@dataclass(slots=True)
+class Sightings:
+    """Where the objects of each category were seen, and how many at once."""
+
+    ranges: dict[str, Range] = field(default_factory=dict)
+    most: dict[str, int] = field(default_factory=dict)
+
+    def note(self, rows: Mapping[str, Sequence[Row]]) -> None:
+        """Take in what ``rows`` show."""
+        ranges, most = self.ranges, self.most
+        for category, members in rows.items():
+            if len(members) > most.get(category, 0):
+                most[category] = len(members)
+            for row in members:
+                x, y = row[0] + row[2] / 2, row[1] + row[3] / 2
+                known = ranges.get(category)
+                if known is None:
+                    ranges[category] = (x, x, y, y)
+                elif x < known[0] or x > known[1] or y < known[2] or y > known[3]:
+                    ranges[category] = _around(known, (x, x, y, y))
+
+    def merge(self, other: Sightings) -> None:
+        """Take in what was noted elsewhere."""
+        for category, seen in other.ranges.items():
+            self.ranges[category] = _around(self.ranges.get(category, seen), seen)
+        for category, count in other.most.items():
+            self.most[category] = max(count, self.most.get(category, 0))
+
+
+def _around(a: Range, b: Range) -> Range:
+    return min(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), max(a[3], b[3])
+
+
+def identify(
+    action_names: Sequence[str], moved: Displacements, sightings: Sequence[Sightings]
+) -> World:
+    """Name the player, the axes it moves on, and what each action does to it."""
+    times = {key: sum(map(len, per_action.values())) for key, per_action in moved.items()}
+    lasting = [key for key in moved if times[key] >= _PRESENCE * max(times.values())]
+    player = max(lasting, key=lambda key: (_eta_squared(moved[key]), key), default=None)
+    if player is None:
+        blank = World(tuple(action_names), "", 0, (), ((0, 0),) * len(action_names), {}, {})
+        return blank.after(sightings)
+    per_action = moved[player]
+    signs = [
+        [_direction(per_action.get(action, []), axis) for action in range(len(action_names))]
+        for axis in (0, 1)
+    ]
+    axes = tuple(name for name, ways in zip("xy", signs, strict=True) if {-1, 1} <= set(ways))
+    for name, ways in zip("xy", signs, strict=True):
+        if name not in axes:
+            ways[:] = [0] * len(ways)
+    ways = tuple(zip(signs[0], signs[1], strict=True))
+    return World(tuple(action_names), *player, axes, ways, {}, {}).after(sightings)
+
+
+def _eta_squared(per_action: Mapping[int, Sequence[tuple[int, int]]]) -> float:
+    """Share of the variance of the displacement that the action explains; of the better axis."""
+    best = 0.0
+    for axis in (0, 1):
+        groups = [[move[axis] for move in moves] for moves in per_action.values() if moves]
+        values = [value for group in groups for value in group]
+        mean = sum(values) / len(values)
+        total = sum((value - mean) ** 2 for value in values)
+        if total < 1e-6 * len(values):
+            continue
+        between = sum(len(group) * (sum(group) / len(group) - mean) ** 2 for group in groups)
+        best = max(best, between / total)
+    return best
+
+
+def _direction(moves: Sequence[tuple[int, int]], axis: int) -> int:
+    if not moves:
+        return 0
+    forward = sum(move[axis] > 0 for move in moves) / len(moves)
+    back = sum(move[axis] < 0 for move in moves) / len(moves)
+    if forward > _CLEAR * back and forward > 0.12:
+        return 1
+    if back > _CLEAR * forward and back > 0.12:
+        return -1
+    return 0

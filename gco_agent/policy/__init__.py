@@ -1,0 +1,34 @@
+"""Policy text: what a policy file may be, how it is read, edited, formatted and loaded.
+
+All surgery on policy text is in this package; nobody else touches ``ast`` or ``tokenize`` for it.
+Text is parsed and compiled here, never run, with the one exception of `load_policy`.
+
+The parts: `source` (text as a value), `contract` (what is refused, and the words for it),
+`components` (the functions that may be rewritten), `docstrings` (the header), `formatting` (black),
+`loading` (importlib).
+"""
+
+from gco_agent.policy.components import Component, components, replace_component, strip_fences
+from gco_agent.policy.contract import ALLOWED_IMPORTS, FORBIDDEN_NAMES, check_policy
+from gco_agent.policy.docstrings import docstring_of, environment_of, replace_docstring
+from gco_agent.policy.formatting import format_policy
+from gco_agent.policy.loading import LoadedPolicy, load_policy
+from gco_agent.policy.source import MAX_BYTES, PolicySource
+
+__all__ = [
+    "ALLOWED_IMPORTS",
+    "FORBIDDEN_NAMES",
+    "MAX_BYTES",
+    "Component",
+    "LoadedPolicy",
+    "PolicySource",
+    "check_policy",
+    "components",
+    "docstring_of",
+    "environment_of",
+    "format_policy",
+    "load_policy",
+    "replace_component",
+    "replace_docstring",
+    "strip_fences",
+]

@@ -1,0 +1,270 @@
+"""The contract of a policy file, and the words for each way to break it.
+
+These checks read the syntax tree. They are there for clear messages, early and without a process;
+they are not the safety boundary. Code that means harm gets past any such list (an attribute of an
+allowed module leads to ``os``); what holds it is the jail.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, TypeAlias
+
+from gco_agent.errors import ContractViolation
+from gco_agent.policy.source import PolicySource, parse, quiet, refusing_bad_syntax
+
+FunctionNode: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
+
+POLICY_CLASS = "Policy"
+ENTRY = "act"
+
+_NUMBERS = ("math", "cmath", "random", "statistics", "fractions", "decimal", "numbers", "numpy")
+_CONTAINERS = ("collections", "array", "heapq", "bisect", "itertools", "functools", "operator")
+_RECORDS = ("dataclasses", "enum", "typing", "abc", "types", "copy", "__future__")
+_TEXT = ("string", "re", "json")
+ALLOWED_IMPORTS = frozenset((*_NUMBERS, *_CONTAINERS, *_RECORDS, *_TEXT))
+"""Top-level modules that a policy may import, submodules included. random is among them as the jail
+seeds it, json as constants are often written in it. No clock (a policy that reads one plays
+differently each time); no files, processes, threads or network (the jail has none); nothing outside
+of the standard library but numpy (the file must run anywhere)."""
+
+IMPORT_HINTS = {
+    "gco_agent": "a policy file stands alone; obs already has what it needs",
+    "time": "a policy has no clock; count the calls of act on self",
+    "datetime": "a policy has no clock; count the calls of act on self",
+    "sys": "the jail has no files, processes or modules to look at",
+    "os": "the jail has no files, processes or modules to look at",
+    "gymnasium": "the environment is the judge's; act gets obs and returns an action",
+    "ocatari": "the environment is the judge's; act gets obs and returns an action",
+    "ale_py": "the environment is the judge's; act gets obs and returns an action",
+}
+"""What to do instead, for modules that are often tried."""
+
+_NO_CODE = "write the code itself; text is not run as code in a policy"
+_NO_FILES = "a policy reads and writes no files; keep data in the module or on self"
+_NO_MODULES = "use self or module-level names directly"
+FORBIDDEN_NAMES = {
+    "exec": _NO_CODE,
+    "eval": _NO_CODE,
+    "compile": _NO_CODE,
+    "__import__": "use an import statement",
+    "__builtins__": _NO_MODULES,
+    "__loader__": _NO_MODULES,
+    "globals": _NO_MODULES,
+    "open": _NO_FILES,
+    "input": "nobody answers; decide from obs",
+    "breakpoint": "nobody answers; raise an error or print instead",
+    "help": "nobody answers; print instead",
+    "exit": "a policy never ends the process; return an action",
+    "quit": "a policy never ends the process; return an action",
+}
+"""Built-in names that a policy may not use, and what to do instead. A name that the policy itself
+binds anywhere (a parameter called ``input``) is its own and is left alone."""
+
+_MOST_FINDINGS = 5
+_NO_IMPORT = "a policy may not import"
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+
+
+class Finding(NamedTuple):
+    """One breach of the contract.
+
+    Attributes:
+        line: Line of the policy, from 1; 0 where something is missing from all of it.
+        message: What is wrong and what to do, without the line.
+    """
+
+    line: int
+    message: str
+
+
+def check_policy(source: PolicySource) -> None:
+    """Check the text against the contract, without running any of it.
+
+    Raises:
+        ContractViolation: Not Python; or with up to five findings, a line of the message each, in
+            the order of the file, and ``line`` that of the first.
+    """
+    tree = parse(source.text)
+    findings = sorted({*_entry_findings(tree), *_import_findings(tree), *_name_findings(tree)})
+    if findings:
+        lines = [f"line {f.line}: {f.message}" if f.line else f.message for f in findings]
+        if len(lines) > _MOST_FINDINGS:
+            lines[_MOST_FINDINGS:] = [f"and {len(lines) - _MOST_FINDINGS} more like these"]
+        if any(f.message.startswith(_NO_IMPORT) for f in findings):
+            lines.append("the modules it may import: " + ", ".join(sorted(ALLOWED_IMPORTS)))
+        raise ContractViolation("\n".join(lines), line=findings[0].line or None)
+    # The rest of the syntax (a return outside of a function) only the compiler knows.
+    with quiet(), refusing_bad_syntax(source.text):
+        compile(_InlineFinally().visit(tree), "policy", "exec", dont_inherit=True)
+
+
+class _InlineFinally(ast.NodeTransformer):
+    """Put the body of each ``finally`` after its ``try``: same syntax errors, linear to compile.
+
+    CPython compiles such a body once for every way out of the ``try``, so that ninety nested
+    ones in 10 KB of text exhaust the memory (measured: CPython 3.11.7, 4 GB).
+    """
+
+    def visit_Try(self, node: ast.Try) -> list[ast.stmt]:
+        self.generic_visit(node)
+        after, node.finalbody = node.finalbody, []
+        return [node, *after] if node.handlers else [*node.body, *after]
+
+    def visit_TryStar(self, node: ast.TryStar) -> list[ast.stmt]:
+        self.generic_visit(node)
+        after, node.finalbody = node.finalbody, []
+        return [node, *after]
+
+
+def policy_class(tree: ast.Module) -> ast.ClassDef | None:
+    """The ``class Policy`` at the top level (the last, as Python sees it), if there is one."""
+    found = [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == POLICY_CLASS]
+    return found[-1] if found else None
+
+
+def component_nodes(tree: ast.Module) -> list[FunctionNode]:
+    """The methods of ``Policy``, or the module's functions where there is no such class."""
+    return [n for n in (policy_class(tree) or tree).body if isinstance(n, FunctionNode)]
+
+
+def _entry_findings(tree: ast.Module) -> Iterator[Finding]:
+    owner = policy_class(tree)
+    yield from _repeated(tree.body)
+    if owner is not None:
+        yield from _repeated(owner.body)
+        yield from _construction_findings(owner)
+    entries = [node for node in component_nodes(tree) if node.name == ENTRY]
+    if entries:
+        yield from _act_findings(entries[-1], in_class=owner is not None)
+    elif owner is not None:
+        yield Finding(owner.lineno, "class Policy defines no act; add `def act(self, obs):` to it")
+    else:
+        yield Finding(
+            0,
+            "there is no policy here: the module needs `class Policy` with `def act(self, obs):`, "
+            "or a function `def act(obs):`, at its top level",
+        )
+
+
+def _repeated(body: Sequence[ast.stmt]) -> Iterator[Finding]:
+    """Definitions that replace an earlier one of the same name, unless a decorator asks for it."""
+    lines: dict[str, int] = {}
+    for node in body:
+        if isinstance(node, FunctionNode | ast.ClassDef):
+            if node.name in lines and not node.decorator_list:
+                yield Finding(
+                    node.lineno,
+                    f"{node.name} is defined a second time (first in line {lines[node.name]}); "
+                    "keep one of them",
+                )
+            lines[node.name] = node.lineno
+
+
+def _construction_findings(owner: ast.ClassDef) -> Iterator[Finding]:
+    """Reasons why ``Policy()`` cannot be called without arguments."""
+    advice = "it is made without any, once an episode; give each a default"
+    for node in owner.body:
+        if isinstance(node, FunctionNode) and node.name in ("__init__", "__new__"):
+            if isinstance(node, ast.AsyncFunctionDef):
+                yield Finding(node.lineno, f"Policy.{node.name} is async; use a plain def")
+            if needed := required_parameters(node)[1:]:
+                names = ", ".join(needed)
+                yield Finding(node.lineno, f"Policy.{node.name} needs {names}, but {advice}")
+    if any("dataclass" in ast.unparse(decorator) for decorator in owner.decorator_list):
+        for node in owner.body:
+            if isinstance(node, ast.AnnAssign) and node.value is None:
+                annotation, field = ast.unparse(node.annotation), ast.unparse(node.target)
+                if "ClassVar" not in annotation:
+                    yield Finding(node.lineno, f"the dataclass Policy needs {field}, but {advice}")
+
+
+def _act_findings(act: FunctionNode, *, in_class: bool) -> Iterator[Finding]:
+    """Reasons why ``act(obs)`` cannot be called with one argument, or gives no action."""
+    wanted = "def act(self, obs):" if in_class else "def act(obs):"
+    decorators = binding_decorators(act)
+    if isinstance(act, ast.AsyncFunctionDef):
+        yield Finding(act.lineno, f"act is async and would return a coroutine; write `{wanted}`")
+    elif any(isinstance(node, ast.Yield | ast.YieldFrom) for node in _own_nodes(act)):
+        yield Finding(act.lineno, "act has a yield and would return a generator; return an action")
+    if "property" in decorators:
+        yield Finding(act.lineno, f"act is a property; write `{wanted}` without the decorator")
+        return
+    n_bound = int(in_class and "staticmethod" not in decorators)
+    args = act.args
+    n_accepted = len(args.posonlyargs) + len(args.args)
+    n_needed = n_accepted - len(args.defaults)
+    keyword_only = any(default is None for default in args.kw_defaults)
+    fits = n_needed <= n_bound + 1 and (args.vararg or n_accepted >= n_bound + 1)
+    if not fits or keyword_only:
+        yield Finding(
+            act.lineno,
+            f"act takes ({ast.unparse(args)}), but it is called with the observation and nothing "
+            f"else; write `{wanted}`",
+        )
+
+
+def binding_decorators(function: FunctionNode) -> set[str]:
+    """Which of the decorators that change how a method is called ``function`` has."""
+    names = {ast.unparse(decorator).rpartition(".")[2] for decorator in function.decorator_list}
+    return names & {"staticmethod", "classmethod", "property", "cached_property", "setter"}
+
+
+def required_parameters(function: FunctionNode) -> list[str]:
+    """Names of the parameters without a default, in order, ``self`` included."""
+    args = function.args
+    positional = [a.arg for a in (*args.posonlyargs, *args.args)]
+    needed = positional[: len(positional) - len(args.defaults)]
+    keywords = zip(args.kwonlyargs, args.kw_defaults, strict=True)
+    return needed + [a.arg for a, default in keywords if default is None]
+
+
+def _own_nodes(function: FunctionNode) -> Iterator[ast.AST]:
+    """The nodes of the body, without those of functions and classes defined in it."""
+    stack: list[ast.AST] = list(function.body)
+    while stack:
+        node = stack.pop()
+        if not isinstance(node, _SCOPES):
+            yield node
+            stack.extend(ast.iter_child_nodes(node))
+
+
+def _import_findings(tree: ast.Module) -> Iterator[Finding]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield from _import_finding(alias.name, node.lineno)
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                yield Finding(
+                    node.lineno,
+                    "a relative import; a policy file stands alone, so put the code into it",
+                )
+            else:
+                yield from _import_finding(node.module or "", node.lineno)
+
+
+def _import_finding(module: str, line: int) -> Iterator[Finding]:
+    root = module.partition(".")[0]
+    if root not in ALLOWED_IMPORTS:
+        hint = f" ({IMPORT_HINTS[root]})" if root in IMPORT_HINTS else ""
+        yield Finding(line, f"{_NO_IMPORT} {module}{hint}")
+
+
+def _name_findings(tree: ast.Module) -> Iterator[Finding]:
+    used: list[tuple[int, str]] = []
+    bound: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Load()):
+                used.append((node.lineno, name))
+            case ast.Name(id=name) | ast.arg(arg=name) | ast.alias(asname=str(name)):
+                bound.add(name)
+            case ast.alias(name=name):
+                bound.add(name.partition(".")[0])
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                bound.add(name)
+    for line, name in used:
+        if name in FORBIDDEN_NAMES and name not in bound:
+            yield Finding(line, f"a policy may not use {name}: {FORBIDDEN_NAMES[name]}")

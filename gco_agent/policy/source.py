@@ -1,0 +1,216 @@
+"""Policy text as a value: which bytes may be one, and the syntax tree of it.
+
+Whoever holds a `PolicySource` knows that its text is what every reader of the file sees: strict
+UTF-8, no encoding cookie that says otherwise, one kind of line end, bounded in size.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from gco_agent.errors import ContractViolation, PolicyError
+
+MAX_BYTES = 256 * 1024
+"""Largest policy, in bytes of UTF-8."""
+MAX_DEPTH = 150
+"""Deepest syntax tree. The deepest in the standard library and numpy has 46 levels (measured over
+794 files); black needs seconds, and the compiler gives up, on trees far beyond that."""
+PYTHON = (3, 11)
+"""The oldest Python that a policy has to run on."""
+
+_COOKIE = re.compile(r"[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")  # PEP 263
+_BLANK_OR_COMMENT = re.compile(r"[ \t\f]*(#.*)?\r?\n?")
+_LONE_CR = re.compile(r"\r(?!\n)")
+_BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
+_WINDOW = 72  # characters of an offending line that a message shows
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySource:
+    """The text of a policy file; valid as text, not yet known to be Python.
+
+    Attributes:
+        text: As in the file, line ends included.
+
+    Raises:
+        ContractViolation: Larger than `MAX_BYTES`; a NUL, a lone surrogate, a lone carriage return
+            or a character that reorders the text; an encoding cookie that is not UTF-8.
+    """
+
+    text: str
+
+    def __post_init__(self) -> None:
+        check_characters(self.text)
+        _refuse_foreign_cookie(self.text)
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the text in UTF-8, 64 hexadecimal digits."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @classmethod
+    def from_bytes(cls, data: bytes, origin: str = "policy") -> Self:
+        """Decode strictly; a leading byte order mark is dropped, as it is not part of the text.
+
+        ``origin`` says in messages where the bytes are from.
+
+        Raises:
+            ContractViolation: Not UTF-8, or no text that a `PolicySource` may hold.
+        """
+        try:
+            return cls(data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors="strict"))
+        except UnicodeDecodeError as exc:
+            line = data.count(b"\n", 0, exc.start) + 1
+            raise ContractViolation(
+                f"{origin}: line {line}: byte 0x{data[exc.start]:02x} is not UTF-8; "
+                "save the file as UTF-8",
+                line=line,
+            ) from None
+        except ContractViolation as exc:
+            raise ContractViolation(f"{origin}: {exc}", line=exc.line) from None
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Self:
+        """Read the file at ``path``.
+
+        Raises:
+            PolicyError: The file cannot be read.
+            ContractViolation: As `from_bytes`.
+        """
+        try:
+            with Path(path).open("rb") as file:
+                data = file.read(MAX_BYTES + 4)  # a mark of three bytes, and one byte too many
+        except OSError as exc:
+            raise PolicyError(f"cannot read the policy {path}: {exc.strerror}") from exc
+        if len(data) == MAX_BYTES + 4:
+            raise ContractViolation(f"{path}: the file has more than {MAX_BYTES:,} bytes")
+        return cls.from_bytes(data, str(path))
+
+
+_REFUSED_CHARACTERS = (
+    (re.compile("[\ud800-\udfff]"), "half of a surrogate pair, which UTF-8 cannot hold; remove it"),
+    (re.compile("\0"), "a NUL character; remove it"),
+    (_LONE_CR, "a carriage return without a line feed; use one kind of line end, \\n or \\r\\n"),
+    (_BIDI, "a character that reorders text, so that readers see other code than runs; remove it"),
+)
+
+
+def check_characters(text: str) -> None:
+    """Refuse what neither a policy nor a part of one may hold.
+
+    Raises:
+        ContractViolation: Too large, or with a character that is refused.
+    """
+    for pattern, message in _REFUSED_CHARACTERS:
+        if found := pattern.search(text):
+            line = text.count("\n", 0, found.start()) + 1
+            raise ContractViolation(f"line {line}: {message}", line=line)
+    n_bytes = len(text.encode())
+    if n_bytes > MAX_BYTES:
+        raise ContractViolation(
+            f"the policy has {n_bytes:,} bytes; at most {MAX_BYTES:,} are allowed"
+        )
+
+
+def _refuse_foreign_cookie(text: str) -> None:
+    for number, line in enumerate(text.split("\n", 2)[:2], start=1):
+        if cookie := _COOKIE.match(line):
+            name = cookie[1].lower().replace("_", "-")
+            if name not in ("utf-8", "utf8") and not name.startswith("utf-8-"):
+                raise ContractViolation(
+                    f"line {number}: the encoding {cookie[1]!r} is declared; a policy is UTF-8, "
+                    "so remove the comment",
+                    line=number,
+                )
+            return
+        if not _BLANK_OR_COMMENT.fullmatch(line):
+            return
+
+
+def is_header_comment(line: str, number: int) -> bool:
+    """Whether ``line`` (``number`` from 1) is a ``#!`` line or an encoding cookie."""
+    return (number == 1 and line.startswith("#!")) or (
+        number in (1, 2) and bool(_COOKIE.match(line))
+    )
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines of ``text`` as Python counts them, each with its line end."""
+    *whole, last = text.split("\n")
+    lines = [line + "\n" for line in whole]
+    return [*lines, last] if last else lines
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence the warnings that compiling odd but valid text gives (``x is 1``)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def parse(text: str) -> ast.Module:
+    """The syntax tree of ``text``; nothing is run.
+
+    Raises:
+        ContractViolation: Not Python `PYTHON`, or nested deeper than `MAX_DEPTH`.
+    """
+    with quiet(), refusing_bad_syntax(text):
+        tree = ast.parse(text, feature_version=PYTHON)
+    stack: list[tuple[ast.AST, int]] = [(tree, 0)]
+    while stack:
+        node, depth = stack.pop()
+        if depth > MAX_DEPTH:
+            raise _too_deep(getattr(node, "lineno", None))
+        if isinstance(node, ast.Assign):  # a = b = c = ... is flat here, and nested for black
+            depth += len(node.targets)
+        stack.extend((child, depth + 1) for child in ast.iter_child_nodes(node))
+    return tree
+
+
+@contextmanager
+def refusing_bad_syntax(text: str) -> Iterator[None]:
+    """Turn whatever the parser or the compiler raises on ``text`` into a `ContractViolation`."""
+    try:
+        yield
+    except SyntaxError as exc:
+        raise ContractViolation(_describe(exc, text), line=exc.lineno) from None
+    except (RecursionError, MemoryError):  # the parser's stack is bounded; it reports either
+        raise _too_deep(None) from None
+    except (ValueError, OverflowError, SystemError) as exc:
+        raise ContractViolation(f"Python cannot compile this text: {exc}") from None
+
+
+def _too_deep(line: int | None) -> ContractViolation:
+    place = f"line {line}: " if line else ""
+    return ContractViolation(
+        f"{place}nested too deeply (more than {MAX_DEPTH} levels); "
+        "use a table, a loop or more functions",
+        line=line,
+    )
+
+
+def _describe(exc: SyntaxError, text: str) -> str:
+    """What is wrong, with the offending part of the line and a caret below it."""
+    lines = split_lines(text)
+    if exc.lineno is None or not 1 <= exc.lineno <= len(lines):
+        return f"line {exc.lineno or len(lines)}: {exc.msg}; the text is not Python"
+    line = lines[exc.lineno - 1].rstrip("\r\n")
+    offset = min(max((exc.offset or 1) - 1, 0), len(line))
+    start = max(0, offset - _WINDOW // 2) if len(line) > _WINDOW else 0
+    shown = line[start : start + _WINDOW]
+    indent = len(shown) - len(shown.lstrip())
+    printable = "".join(c if c.isprintable() else " " for c in shown[indent:])
+    caret = " " * max(0, offset - start - indent)
+    return f"line {exc.lineno}: {exc.msg}\n    {printable}\n    {caret}^"

@@ -1,0 +1,149 @@
+"""Episodes: the emulator and the score on this side, the policy in the jail on the other."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from gco_agent.envs.atari import open_environment
+from gco_agent.envs.objects import ObjectObservation
+from gco_agent.jail.host import Jail, JailLevel, JailLimits, PolicyFailure
+from gco_agent.observation import Row
+from gco_agent.records import EpisodeResult, Outcome, PlayProtocol
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """A request to play one policy on some seeds, in lock step, in one jail.
+
+    Attributes:
+        source: The policy's text.
+        seeds: One lane each.
+        protocol: The rules of play.
+        require: The jail must be at least this good.
+        limits: What the policy may use.
+    """
+
+    source: str
+    seeds: tuple[int, ...]
+    protocol: PlayProtocol
+    require: JailLevel = JailLevel.NONE
+    limits: JailLimits = field(default_factory=JailLimits)
+
+
+@dataclass(frozen=True, slots=True)
+class RolledOut:
+    """What became of a `Rollout`: its episodes in the order of the seeds, and the jail's level."""
+
+    episodes: tuple[EpisodeResult, ...]
+    jail: str
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One episode under way."""
+
+    number: int
+    seed: int
+    env: ObjectObservation
+    rows: Mapping[str, Sequence[Row]]
+    lives: int
+    total: float = 0.0
+    n_steps: int = 0
+    actions: bytearray = field(default_factory=bytearray)
+
+    def result(self, outcome: Outcome, detail: str = "") -> EpisodeResult:
+        digest = hashlib.sha256(self.actions).hexdigest()[:16]
+        return EpisodeResult(self.seed, self.total, self.n_steps, outcome, detail, digest)
+
+
+def play_episodes(task: Rollout) -> RolledOut:
+    """Play an episode on every seed; what a policy does wrong is an outcome, never an exception.
+
+    The result depends on the task alone.
+
+    Raises:
+        JailError: The jail cannot be built, or not as good as required.
+    """
+    lanes = [_begin(task.protocol, number, seed) for number, seed in enumerate(task.seeds)]
+    n_actions = len(lanes[0].env.action_names)
+    jail = Jail(
+        task.source,
+        n_actions=n_actions,
+        n_lanes=len(lanes),
+        limits=task.limits,
+        require=task.require,
+        pin_to=_pin(),
+    )
+    results: dict[int, EpisodeResult] = {}
+    level = ""
+    try:
+        jail.start()
+        level = jail.level.word
+        _reset_all(jail, lanes, results)
+        _play_all(jail, lanes, results, task.protocol.max_steps)
+    except PolicyFailure as failure:
+        for lane in lanes:
+            if lane.number not in results:
+                results[lane.number] = lane.result(failure.outcome, failure.detail)
+    finally:
+        jail.close()
+    return RolledOut(tuple(results[lane.number] for lane in lanes), level)
+
+
+def _begin(protocol: PlayProtocol, number: int, seed: int) -> _Lane:
+    env = _environment(protocol, number)
+    rows, lives = env.reset_rows(seed)
+    return _Lane(number, seed, env, rows, lives)
+
+
+@functools.lru_cache(maxsize=32)
+def _environment(protocol: PlayProtocol, number: int) -> ObjectObservation:
+    del number  # one environment for each lane, kept for the next task
+    return open_environment(protocol)
+
+
+def _pin() -> int | None:
+    """Keep this worker and its jail on one core: a message to another costs ten times as much."""
+    if not hasattr(os, "sched_getaffinity"):
+        return None
+    cores = sorted(os.sched_getaffinity(0))
+    return cores[0] if len(cores) == 1 else None
+
+
+def _reset_all(
+    jail: Jail, lanes: Sequence[_Lane], results: dict[int, EpisodeResult]
+) -> None:
+    for lane in lanes:
+        try:
+            jail.reset(lane.number)
+        except PolicyFailure as failure:
+            if failure.lane is None:
+                raise
+            results[lane.number] = lane.result(failure.outcome, failure.detail)
+
+
+def _play_all(
+    jail: Jail, lanes: Sequence[_Lane], results: dict[int, EpisodeResult], max_steps: int
+) -> None:
+    """Step every lane that still plays, all with one message, until none does."""
+    playing = [lane for lane in lanes if lane.number not in results]
+    while playing:
+        answers = jail.act([(lane.number, lane.lives, lane.rows) for lane in playing])
+        for lane, answer in zip(playing, answers, strict=True):
+            if isinstance(answer, PolicyFailure):
+                results[lane.number] = lane.result(answer.outcome, answer.detail)
+                continue
+            lane.rows, lane.lives, reward, terminated, truncated = lane.env.step_rows(answer)
+            lane.total += reward
+            lane.n_steps += 1
+            lane.actions.append(answer)
+            if terminated:
+                results[lane.number] = lane.result(Outcome.GAME_OVER)
+            elif truncated or lane.n_steps >= max_steps:
+                results[lane.number] = lane.result(Outcome.HORIZON)
+        if len(results) + len(playing) > len(lanes):
+            playing = [lane for lane in playing if lane.number not in results]

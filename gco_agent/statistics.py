@@ -1,0 +1,99 @@
+"""What numbers may be said of returns: intervals, paired gains, and when a race is decided.
+
+The only module that imports scipy, lazily.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+LOOKS: tuple[int, ...] = (4, 8, 12, 16)
+"""Pairs after which a race is looked at."""
+ALPHA = 0.10
+"""Chance to accept a child that is no better, over all looks together (Bonferroni)."""
+_HOPELESS = 0.20
+"""A child this significantly worse at any look is not raced on."""
+
+
+class Verdict(enum.Enum):
+    """What a race says so far."""
+
+    BETTER = "better"
+    NOT_BETTER = "not better"
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """Difference of returns, child minus parent, paired by seed.
+
+    Attributes:
+        mean: Points an episode; positive when the child is better.
+        standard_error: Of that mean; None below two pairs.
+        n_pairs: Seeds that both played.
+        p_value: Chance of a gain this large if the child were no better (one-sided).
+    """
+
+    mean: float
+    standard_error: float | None
+    n_pairs: int
+    p_value: float
+
+
+def confidence_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float] | None:
+    """Student's interval for the mean; None below two values."""
+    if len(values) < 2:
+        return None
+    from scipy.special import stdtrit
+
+    mean = statistics.fmean(values)
+    half = float(stdtrit(len(values) - 1, 0.5 + level / 2)) * _standard_error(values)
+    return mean - half, mean + half
+
+
+def paired_gain(child: Sequence[float], parent: Sequence[float]) -> Gain:
+    """Gain of ``child`` over ``parent``, returns on the same seeds in the same order.
+
+    Where every difference is the same, the sign test takes the place of Student's.
+
+    Raises:
+        ValueError: The lists differ in length, or are empty.
+    """
+    differences = [a - b for a, b in zip(child, parent, strict=True)]
+    if not differences:
+        raise ValueError("no pairs to compare")
+    mean = statistics.fmean(differences)
+    n = len(differences)
+    if n == 1:
+        return Gain(mean, None, 1, 0.5)
+    error = _standard_error(differences)
+    if error < 1e-12:
+        p_value = 0.5**n if mean > 0 else 1.0
+        return Gain(mean, 0.0, n, p_value)
+    from scipy.special import stdtr
+
+    return Gain(mean, error, n, float(stdtr(n - 1, -mean / error)))
+
+
+def judge_race(gain: Gain, looks: Sequence[int] = LOOKS, alpha: float = ALPHA) -> Verdict:
+    """What can be said after ``gain.n_pairs`` pairs, one of ``looks``.
+
+    Better: significant at ``alpha`` shared over the looks. Not better: significantly worse, or
+    behind after half of the looks, or not better at the last.
+    """
+    if gain.mean > 0 and gain.p_value <= alpha / len(looks):
+        return Verdict.BETTER
+    if gain.n_pairs >= looks[-1]:
+        return Verdict.NOT_BETTER
+    is_behind = gain.mean <= 0 and gain.n_pairs >= looks[len(looks) // 2 - 1]
+    if is_behind or gain.p_value >= 1 - _HOPELESS:
+        return Verdict.NOT_BETTER
+    return Verdict.UNDECIDED
+
+
+def _standard_error(values: Sequence[float]) -> float:
+    return statistics.stdev(values) / math.sqrt(len(values))

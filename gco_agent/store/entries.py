@@ -1,0 +1,337 @@
+"""What a commit of a run says, as records: pure text to record and back, no git.
+
+A message is a subject for people, a body with the reason, and a last paragraph of trailers with
+the measured facts. Only the last paragraph is read back, so nothing in a body can pass for a fact.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+import operator
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass, field, fields
+from datetime import date
+from typing import Self, SupportsFloat, SupportsIndex
+
+from gco_agent.errors import StoreError, UsageError
+from gco_agent.store.text import clean_line, shorten, wrap_body
+
+SCHEMA = 1
+"""Version of the trailers. Raised only when an older reader would misread a newer message."""
+
+BRANCH_NAMESPACE = "gco"
+_REFS_HEADS = "refs/heads/"
+_NAME = re.compile(r"(?!.*\.\.)[a-z0-9][a-z0-9._-]{0,99}(?<!\.)(?<!\.lock)")
+_NAME_RULE = "lower-case letters, digits, '.', '_' and '-', the first a letter or digit"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RunRef:
+    """Name of a run: the branch ``gco/<game>/<run_id>``.
+
+    Attributes:
+        game: Short name of the game; also names the policy file, ``policies/<game>.py``.
+        run_id: Chosen by the user, or ``yyyymmdd-xxxx`` from `new_run_id`.
+
+    Raises:
+        UsageError: A part is no name that git and every file system take.
+    """
+
+    game: str
+    run_id: str
+
+    def __post_init__(self) -> None:
+        for what, name in (("game", self.game), ("run", self.run_id)):
+            if not _NAME.fullmatch(name):
+                raise UsageError(f"{name!r} cannot name a {what}: use {_NAME_RULE}")
+
+    def __str__(self) -> str:
+        """Full ref name, as git's plumbing wants it."""
+        return _REFS_HEADS + self.branch
+
+    @property
+    def branch(self) -> str:
+        """Branch name, as people type it."""
+        return f"{BRANCH_NAMESPACE}/{self.game}/{self.run_id}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a branch name, or a full ref name.
+
+        Raises:
+            UsageError: It is not of the form ``gco/<game>/<run>``.
+        """
+        match text.removeprefix(_REFS_HEADS).split("/"):
+            case [namespace, game, run_id] if namespace == BRANCH_NAMESPACE:
+                return cls(game, run_id)
+        raise UsageError(
+            f"{text!r} does not name a run: expected {BRANCH_NAMESPACE}/<game>/<run>, "
+            f"such as {BRANCH_NAMESPACE}/pong/20260131-1f0c"
+        )
+
+
+def new_run_id(*, today: date, entropy: str) -> str:
+    """Compose a run id that sorts by day; `entropy` is what keeps two runs of a day apart."""
+    return f"{today:%Y%m%d}-{entropy}"
+
+
+class Verdict(enum.Enum):
+    """What an iteration, or one of its candidates, came to."""
+
+    INITIAL = "initial"
+    """The policy the run starts from."""
+    ACCEPTED = "accepted"
+    """Better than its parent."""
+    REJECTED = "rejected"
+    """Not better than its parent."""
+    FAILED = "failed"
+    """There was no candidate, or it could not be scored."""
+    ROLLED_BACK = "rolled-back"
+    """The policy of an earlier commit is the run's policy again."""
+    REPORTED = "reported"
+    """The same policy; its docstring now carries the score on the report seeds."""
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the commit's own policy is the one its facts were measured on."""
+        return self not in (Verdict.REJECTED, Verdict.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What was measured, as the trailers of a commit carry it. None: not measured.
+
+    A record holds exactly what its trailers say: floats are rounded to 10 significant digits and
+    NaN and infinities become None when it is made, and text is put on one clean line. So parsing
+    what was formatted gives an equal record.
+
+    Attributes:
+        run: Branch of the run, ``gco/<game>/<run>``.
+        iteration: Number of the iteration, from 0 for the initial policy.
+        verdict: What it came to.
+        optimizer: Who proposed the policy.
+        return_mean: Mean return per episode, in points.
+        return_se: Standard error of that mean.
+        episodes: Episodes the mean is over.
+        gain: Mean difference of returns to the parent, paired by seed, in points.
+        gain_se: Standard error of the gain.
+        pairs: Seeds both the candidate and its parent played.
+        seeds: Which seeds, as "selection 0:16".
+        protocol: Rules of play; numbers under different protocols are not compared.
+        steps: Policy calls this iteration made.
+        frames: Emulator frames the run has used so far.
+        seconds: Wall time of this iteration.
+        loc: Source lines of the policy.
+        cyclomatic: Sum of the cyclomatic complexity of its functions.
+        nested_if: Deepest nesting of ``if`` in it.
+        tokens_in: Tokens sent to the language model in this iteration.
+        tokens_out: Tokens it replied.
+        usd: Price of this iteration's exchanges.
+        digest: Hash of the actions played, for `gco-agent verify`.
+        schema: Version of the trailers.
+    """
+
+    run: str
+    iteration: int
+    verdict: Verdict
+    _: KW_ONLY
+    optimizer: str | None = None
+    return_mean: float | None = None
+    return_se: float | None = None
+    episodes: int | None = None
+    gain: float | None = None
+    gain_se: float | None = None
+    pairs: int | None = None
+    seeds: str | None = None
+    protocol: str | None = None
+    steps: int | None = None
+    frames: int | None = None
+    seconds: float | None = None
+    loc: int | None = None
+    cyclomatic: int | None = None
+    nested_if: int | None = None
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    usd: float | None = None
+    digest: str | None = None
+    schema: int = SCHEMA
+
+    def __post_init__(self) -> None:
+        for trailer in _TRAILERS:
+            value = getattr(self, trailer.field)
+            if value is not None:
+                object.__setattr__(self, trailer.field, _canonical(value, trailer.parse))
+
+
+@dataclass(frozen=True, slots=True)
+class _Trailer:
+    """One trailer: the word after ``Gco-``, the field of `Facts`, and how its text is read."""
+
+    word: str
+    field: str
+    parse: Callable[[str], object]
+
+
+_TRAILERS = (
+    _Trailer("Schema", "schema", int),
+    _Trailer("Run", "run", str),
+    _Trailer("Iteration", "iteration", int),
+    _Trailer("Outcome", "verdict", Verdict),
+    _Trailer("Optimizer", "optimizer", str),
+    _Trailer("Return-Mean", "return_mean", float),
+    _Trailer("Return-SE", "return_se", float),
+    _Trailer("Episodes", "episodes", int),
+    _Trailer("Gain", "gain", float),
+    _Trailer("Gain-SE", "gain_se", float),
+    _Trailer("Pairs", "pairs", int),
+    _Trailer("Seeds", "seeds", str),
+    _Trailer("Protocol", "protocol", str),
+    _Trailer("Steps", "steps", int),
+    _Trailer("Frames", "frames", int),
+    _Trailer("Seconds", "seconds", float),
+    _Trailer("Loc", "loc", int),
+    _Trailer("Cyclomatic", "cyclomatic", int),
+    _Trailer("Nested-If", "nested_if", int),
+    _Trailer("Tokens-In", "tokens_in", int),
+    _Trailer("Tokens-Out", "tokens_out", int),
+    _Trailer("Usd", "usd", float),
+    _Trailer("Digest", "digest", str),
+)
+_BY_WORD = {trailer.word.lower(): trailer for trailer in _TRAILERS}
+_TRAILER_LINE = re.compile(r"gco-([a-z-]+): *(.*)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is to be committed.
+
+    Attributes:
+        subject: First line of the message, for people; `headline` composes one.
+        body: The optimizer's reason, or whatever else explains the commit.
+        facts: What was measured.
+        policy: Text of the policy; None leaves it as it is.
+        files: Evidence, by path below ``iterations/<nnnn>/`` of the iteration in the facts.
+        top_files: Files by path from the top of the tree, such as ``run.toml``.
+    """
+
+    subject: str
+    body: str
+    facts: Facts
+    policy: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+    top_files: Mapping[str, str] = field(default_factory=dict)
+
+
+def format_message(subject: str, body: str, facts: Facts) -> str:
+    """Compose a commit message. Subject and body may be anything; see `gco_agent.store.text`."""
+    trailers = [
+        f"Gco-{trailer.word}: {_format(value)}"
+        for trailer in _TRAILERS
+        if (value := getattr(facts, trailer.field)) is not None
+    ]
+    return format_plain_message(subject, body, trailers)
+
+
+def format_plain_message(subject: str, body: str, trailers: list[str]) -> str:
+    """Compose a commit message from a subject, a body and trailer lines that are clean already."""
+    line = shorten(clean_line(subject)) or "(no subject)"
+    return "\n\n".join(part for part in (line, wrap_body(body), "\n".join(trailers)) if part) + "\n"
+
+
+def parse_message(text: str) -> tuple[str, str, Facts | None]:
+    """Read a commit message back into subject, body and facts.
+
+    The facts are None when a person wrote the message. Lines a person or another tool added to
+    the last paragraph, such as ``Signed-off-by``, are passed over.
+
+    Raises:
+        StoreError: The trailers are of a newer schema, incomplete or garbled.
+    """
+    subject, _, rest = text.strip("\n").partition("\n")
+    body, _, block = rest.strip("\n").rpartition("\n\n")
+    found = {
+        match[1].lower(): match[2].strip()
+        for line in block.split("\n")
+        if (match := _TRAILER_LINE.fullmatch(line))
+    }
+    if "schema" not in found:
+        return clean_line(subject), wrap_body(rest), None
+    return clean_line(subject), wrap_body(body), _parse_facts(found)
+
+
+def headline(facts: Facts, what: str = "", *, side: bool = False) -> str:
+    """Compose the subject of a commit: which iteration, what came of it, how it plays, the edit.
+
+    Args:
+        facts: What was measured; the number shown is the mean return, the gain in brackets.
+        what: The edit, or the reason, in a few words.
+        side: For the commit of a candidate beside the line rather than of the line.
+    """
+    iteration, verdict = f"Iteration {facts.iteration}", facts.verdict
+    if verdict is Verdict.INITIAL:
+        lead = f"Start {facts.run}"
+    elif verdict is Verdict.ROLLED_BACK:
+        lead, what = f"{iteration} rolled back {what}", ""
+    elif side and verdict is Verdict.REJECTED:
+        lead = f"{iteration} candidate"
+    else:
+        lead = f"{iteration}{' candidate' if side else ''} {verdict.value}"
+    if facts.return_mean is not None:
+        lead += f", return {format_points(facts.return_mean)}"
+        if facts.gain is not None:
+            lead += f" ({format_points(facts.gain, '+')})"
+    return shorten(clean_line(f"{lead}: {what}" if what else lead))
+
+
+def format_points(value: float, sign: str = "-") -> str:
+    """Write a return with three significant digits or more, never with an exponent."""
+    decimals = max(0, 3 - len(f"{abs(value):.0f}"))
+    return f"{value:{sign}.{decimals}f}"
+
+
+def _canonical(value: object, parse: Callable[[str], object]) -> object:
+    """Bring a value into the form its trailer gives back; None where it has none."""
+    if parse is float and isinstance(value, SupportsFloat):
+        number = float(f"{float(value):.10g}")
+        return number if math.isfinite(number) else None
+    if parse is int and isinstance(value, SupportsIndex):
+        return operator.index(value)
+    if parse is str:
+        return clean_line(str(value)) or None
+    return value
+
+
+def _format(value: object) -> str:
+    if isinstance(value, Verdict):
+        return value.value
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+def _parse_facts(found: Mapping[str, str]) -> Facts:
+    """Read facts from trailer texts by lower-case word."""
+    if found["schema"] != str(SCHEMA):
+        raise StoreError(
+            f"a commit of this run has Gco-Schema {found['schema']}, and this version of gco-agent "
+            f"reads schema {SCHEMA}: install the version that wrote it, or the newest one"
+        )
+    values: dict[str, object] = {}
+    for word, text in found.items():
+        if (trailer := _BY_WORD.get(word)) is None or not text:
+            continue
+        try:
+            values[trailer.field] = trailer.parse(text)
+        except ValueError:
+            raise StoreError(
+                f"a commit says Gco-{trailer.word}: {text!r}, which is no value of it"
+            ) from None
+    missing = [t.word for t in _TRAILERS if t.field in _REQUIRED and t.field not in values]
+    if missing:
+        raise StoreError(
+            f"a commit has Gco-Schema but no Gco-{missing[0]}: was its message edited?"
+        )
+    return Facts(**values)  # type: ignore[arg-type]
+
+
+_REQUIRED = frozenset({f.name for f in fields(Facts)} & {"run", "iteration", "verdict"})

@@ -1,0 +1,397 @@
+"""The only door to git: objects and refs, by plumbing, through GitPython.
+
+Nothing here touches a work tree or the user's index; that is `gco_agent.store.worktree`. No hook
+runs and nothing is signed. A git process is started in a session of its own, so a signal to the
+group of this one (Ctrl-C, a closed terminal, kill -9) lets the step that has begun end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Self
+
+from gco_agent.errors import NoIdentity, RunMoved, StoreError
+from gco_agent.store.failures import GitResult, explain, explain_os, is_lock_held, no_repository
+
+REFS_HEADS = "refs/heads/"
+
+_SETTINGS = {
+    "core.hooksPath": os.devnull,
+    "core.fsync": "committed",  # after a power cut, no ref without its commit
+    "core.quotePath": "false",
+    "commit.gpgSign": "false",
+    "i18n.commitEncoding": "UTF-8",
+    "submodule.recurse": "false",
+}
+_ENVIRONMENT = {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+_LOCK_TRIES = 20
+_LOCK_PAUSE_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What is checked out.
+
+    Attributes:
+        branch: Full ref name, or None when HEAD is detached.
+        commit: Commit id, or None when the branch has no commit yet.
+    """
+
+    branch: str | None
+    commit: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A commit as git stores it; `when` is the committer's date in ISO 8601."""
+
+    id: str
+    parents: tuple[str, ...]
+    tree: str
+    when: str
+    message: str
+
+
+class GitRepo:
+    """One repository, through one of its work trees or none.
+
+    Attributes:
+        git_dir: Where HEAD and the index of this work tree are.
+        common_dir: Where the objects and refs are; the same, unless the work tree is a linked one.
+        root: Top of the work tree, or None in a bare repository.
+    """
+
+    def __init__(self, git_dir: Path, common_dir: Path, root: Path | None) -> None:
+        self.git_dir, self.common_dir, self.root = git_dir, common_dir, root
+
+    @classmethod
+    def find(cls, path: Path) -> Self:
+        """Open the repository that contains a path, as git itself would find it.
+
+        Raises:
+            StoreError: There is none, or git does not trust its owner.
+        """
+        if not os.access(path / ".", os.X_OK):
+            raise StoreError(f"there is no folder {path} that can be entered")
+        asked = ["rev-parse", "--is-bare-repository", "--absolute-git-dir", "--git-common-dir"]
+        found = _start(path, asked)
+        if found.status:
+            raise no_repository(path, found)
+        bare, git_dir, common_dir = found.text.split("\n")
+        root = _start(path, ["rev-parse", "--show-toplevel"]).text if bare == "false" else ""
+        return cls(Path(git_dir), (path / common_dir).resolve(), Path(root) if root else None)
+
+    @classmethod
+    def create(cls, path: Path) -> Self:
+        """Make a repository at a path; one that is there already is opened.
+
+        Raises:
+            StoreError: Git could not.
+        """
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"cannot make the folder {path}: {error.strerror}") from error
+        made = _start(path, ["init", "--quiet"])
+        if made.status:
+            raise explain("init", made, path)
+        return cls.find(path)
+
+    @property
+    def place(self) -> Path:
+        """Folder to name in messages: the top of the work tree, or the bare repository."""
+        return self.root or self.git_dir
+
+    # -- running git ---------------------------------------------------------------------------
+
+    def attempt(
+        self, *arguments: str, stdin: bytes | None = None, index: Path | None = None
+    ) -> GitResult:
+        """Run a git command whose failure is an answer; see `run` for the rest."""
+        command = [f"--git-dir={self.git_dir}"]
+        if self.root is not None:
+            command.append(f"--work-tree={self.root}")
+        environment = {"GIT_INDEX_FILE": str(index or self.git_dir / "index")}
+        return _start(self.place, [*command, *arguments], stdin=stdin, environment=environment)
+
+    def run(
+        self, *arguments: str, stdin: bytes | None = None, index: Path | None = None
+    ) -> GitResult:
+        """Run a git command in this repository.
+
+        A lock that another git process holds, as editors do for moments, is waited for.
+
+        Args:
+            arguments: The command and its arguments.
+            stdin: What the command reads.
+            index: Index file to use in place of the user's.
+
+        Raises:
+            StoreError: The command failed; says what happened, where and what to do.
+        """
+        for _ in range(_LOCK_TRIES):
+            result = self.attempt(*arguments, stdin=stdin, index=index)
+            if not result.status:
+                return result
+            if not is_lock_held(result):
+                break
+            time.sleep(_LOCK_PAUSE_S)
+        raise explain(arguments[0], result, self.place)
+
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Give a folder for the duration of a few commands.
+
+        Raises:
+            StoreError: A file could not be written there.
+        """
+        try:
+            with tempfile.TemporaryDirectory(prefix="gco-agent-") as name:
+                yield Path(name)
+        except OSError as error:
+            raise explain_os(error) from error
+
+    # -- reading -------------------------------------------------------------------------------
+
+    def head(self) -> Head:
+        """Return what is checked out."""
+        return Head(self.head_branch(), self.ref("HEAD"))
+
+    def head_branch(self) -> str | None:
+        """Return the full ref name of the checked out branch; None when HEAD is detached."""
+        branch = self.attempt("symbolic-ref", "--quiet", "HEAD")
+        return branch.text if not branch.status else None
+
+    def ref(self, name: str) -> str | None:
+        """Return the commit id that HEAD or a branch points to, or None if there is none."""
+        found = self.attempt("rev-parse", "--verify", "--quiet", name)
+        return found.text if not found.status else None
+
+    def last_reason(self, ref: str) -> str:
+        """Return why a ref was moved last, as its reflog says; empty without a reflog."""
+        return self.attempt("log", "-g", "-1", "--format=%gs", ref, "--").text
+
+    def refs(self, prefix: str) -> list[str]:
+        """List full ref names below a prefix, the last committed first."""
+        order = ("--sort=-refname", "--sort=-committerdate")
+        return self.run("for-each-ref", *order, "--format=%(refname)", prefix).text.split()
+
+    def resolve(self, rev: str) -> str:
+        """Return the commit id of a revision: a branch, a tag, an id or part of it, ``HEAD~3``.
+
+        Raises:
+            StoreError: There is no such commit, or it is not the only one.
+        """
+        reason = "no such commit"
+        if rev and not rev.startswith("-"):
+            found = self.attempt("rev-parse", "--verify", f"{rev}^{{commit}}")
+            if not found.status:
+                return found.text
+            if "ambiguous" in found.errors:
+                reason = "several commits begin so"
+        raise StoreError(
+            f"unknown revision {rev!r} in {self.place}: {reason}. "
+            "`git log --oneline --all` shows what there is."
+        )
+
+    def read_file(self, rev: str, path: str) -> bytes | None:
+        """Return a file of a commit, or None if it has no such file.
+
+        Raises:
+            StoreError: The repository is damaged.
+        """
+        found = self.attempt("cat-file", "blob", f"{rev}:{path}")
+        if not found.status:
+            return found.output
+        listed = self.run("ls-tree", "-z", "--full-tree", rev, "--", path).text
+        if listed.split(" ")[1:2] != ["blob"]:
+            return None
+        raise explain("cat-file", found, self.place)
+
+    def list_files(self, rev: str, prefix: str = "") -> list[str]:
+        """List the files of a commit below a folder, by their paths from the top."""
+        scope = ["--", prefix] if prefix else []
+        return self.run("ls-tree", "-r", "-z", "--full-tree", "--name-only", rev, *scope).names
+
+    def commits(self, *selection: str, stdin: bytes | None = None) -> list[Commit]:
+        """List the commits that arguments of `git rev-list` select."""
+        form = "--format=%P%n%T%n%cI%n%B%x00"
+        listed = self.run("rev-list", "--encoding=UTF-8", form, *selection, stdin=stdin)
+        texts = listed.output.decode("utf-8", "replace").split("\0\n")
+        return [_parse_commit(text) for text in texts if text]
+
+    def is_shallow(self) -> bool:
+        """Whether older commits were left out when the repository was cloned."""
+        return (self.common_dir / "shallow").exists()
+
+    def branches_elsewhere(self) -> dict[str, Path]:
+        """Map branches that other work trees of this repository have checked out to where."""
+        found: dict[str, Path] = {}
+        if not (self.common_dir / "worktrees").is_dir():
+            return found  # no other work tree was ever linked
+        mine = self.head_branch()
+        for block in self.run("worktree", "list", "--porcelain").text.split("\n\n"):
+            told = dict(line.partition(" ")[::2] for line in block.split("\n"))
+            branch, place = told.get("branch"), Path(told.get("worktree", ""))
+            if branch and branch != mine and place.is_dir():
+                found[branch] = place
+        return found
+
+    # -- writing -------------------------------------------------------------------------------
+
+    def write_commit(
+        self,
+        parents: Sequence[str],
+        base: str | None,
+        changes: Mapping[str, bytes | None],
+        message: str,
+    ) -> str:
+        """Store a commit that no ref points to yet.
+
+        Args:
+            parents: Commit ids, the one of the line first.
+            base: Commit whose tree it starts from; None starts from an empty tree.
+            changes: New content by path from the top; None removes the path.
+            message: Taken to the letter.
+
+        Returns:
+            The commit id.
+
+        Raises:
+            StoreError: Git could not store it; nothing has changed then.
+        """
+        with self.scratch() as folder:
+            if base and not changes:
+                tree = f"{base}^{{tree}}"
+            else:
+                tree = self._write_tree(folder, base, changes)
+            options = [option for parent in parents for option in ("-p", parent)]
+            made = self.run("commit-tree", *options, "-F", "-", tree, stdin=message.encode())
+        return made.text
+
+    def _write_tree(
+        self, folder: Path, base: str | None, changes: Mapping[str, bytes | None]
+    ) -> str:
+        index = folder / "index"
+        if base:
+            self.run("read-tree", base, index=index)
+        kept = {path: content for path, content in changes.items() if content is not None}
+        sources = [folder / f"blob-{n}" for n in range(len(kept))]
+        for source, content in zip(sources, kept.values(), strict=True):
+            source.write_bytes(content)
+        listing = "".join(f"{source}\n" for source in sources)
+        stored = self.run(
+            "hash-object", "-w", "--no-filters", "--stdin-paths", stdin=os.fsencode(listing)
+        )
+        blobs = dict(zip(kept, stored.text.split(), strict=True))
+        nothing = "0" * len(base or "")
+        lines = [
+            f"100644 {blobs[path]}\t{_checked(path)}" if path in blobs else f"0 {nothing}\t{path}"
+            for path in changes
+        ]
+        listing = "".join(f"{line}\0" for line in lines)
+        self.run("update-index", "-z", "--index-info", stdin=os.fsencode(listing), index=index)
+        return self.run("write-tree", index=index).text
+
+    def move_ref(self, ref: str, to: str, *, expected: str | None, reason: str) -> None:
+        """Move a ref, if it is still where it was seen.
+
+        Args:
+            ref: Full name.
+            to: Commit id.
+            expected: Commit id it must be at; None: it must not exist.
+            reason: For the reflog.
+
+        Raises:
+            RunMoved: It is somewhere else.
+            StoreError: Git could not.
+        """
+        self._change_ref(ref, expected, "-m", reason, ref, to, expected or "0" * len(to))
+
+    def delete_ref(self, ref: str, *, expected: str) -> None:
+        """Delete a ref, if it is still where it was seen; raises as `move_ref`."""
+        self._change_ref(ref, expected, "-d", ref, expected)
+
+    def _change_ref(self, ref: str, expected: str | None, *arguments: str) -> None:
+        try:
+            self.run("update-ref", *arguments)
+        except StoreError:
+            found = self.ref(ref)
+            if found == expected:
+                raise
+            nowhere = "0" * 40
+            raise RunMoved(ref, expected=expected or nowhere, found=found or nowhere) from None
+
+    def require_identity(self) -> None:
+        """Make sure that git knows who commits.
+
+        Raises:
+            NoIdentity: It does not; the message has the two commands that tell it.
+        """
+        for who in ("GIT_COMMITTER_IDENT", "GIT_AUTHOR_IDENT"):
+            if self.attempt("var", who).status:
+                raise NoIdentity(
+                    "git does not know who commits. Tell it, then run the command again:\n"
+                    '  git config --global user.name "Your Name"\n'
+                    '  git config --global user.email "you@example.org"'
+                )
+
+
+def _start(
+    place: Path,
+    arguments: Sequence[str],
+    *,
+    stdin: bytes | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> GitResult:
+    """Run git in a folder and wait for it."""
+    try:
+        import git
+    except ImportError as error:
+        raise StoreError(f"git could not be started; is it installed? ({error})") from error
+    settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
+    try:
+        with contextlib.ExitStack() as stack:
+            source = None
+            if stdin is not None:
+                source = stack.enter_context(tempfile.TemporaryFile())
+                source.write(stdin)
+                source.seek(0)
+            status, output, errors = git.Git(str(place)).execute(
+                [git.Git.GIT_PYTHON_GIT_EXECUTABLE or "git", *settings, *arguments],
+                istream=source,
+                with_extended_output=True,
+                with_exceptions=False,
+                stdout_as_string=False,
+                strip_newline_in_stdout=False,
+                env={**_ENVIRONMENT, **(environment or {})},
+                start_new_session=True,
+            )
+    except git.GitCommandNotFound as error:
+        raise StoreError("git could not be started; is it installed and on the PATH?") from error
+    except OSError as error:
+        raise explain_os(error) from error
+    return GitResult(status, output, errors)
+
+
+def _parse_commit(text: str) -> Commit:
+    head, parents, tree, when, message = text.split("\n", 4)
+    return Commit(head.removeprefix("commit "), tuple(parents.split()), tree, when, message)
+
+
+def _checked(path: str) -> str:
+    """Return a path that stays inside the tree.
+
+    Raises:
+        ValueError: It does not, or no file system takes it.
+    """
+    pure = PurePosixPath(path)
+    if str(pure) != path or pure.is_absolute() or {"..", ".git"} & set(pure.parts) or "\0" in path:
+        raise ValueError(f"{path!r} is no path of a file in a commit")
+    return path

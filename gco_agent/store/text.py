@@ -1,0 +1,101 @@
+"""Make text fit to be shown in a commit message.
+
+Subjects and bodies come from policies and language models, so nothing in them is trusted: no
+escape sequence, no control or direction character reaches a terminal through `git log`. Every
+function here is pure and gives its own result back when applied twice.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+import unicodedata
+
+WIDTH = 72
+"""Columns of a subject and of a wrapped body line, as git's own documentation advises."""
+
+_MAX_LINE = 400
+_MAX_LINES = 100
+
+_ESCAPE_SEQUENCES = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
+    r"|(?:\x1b\]|\x9d)[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"  # OSC: titles, links
+    r"|\x1b[ -/]*[0-~]"
+)
+_LINE_ENDS = re.compile("\r\n|[\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029]")
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs"})
+_JOINERS = frozenset("\u200c\u200d")  # letters of Persian, and of composed emoji
+_BULLET = re.compile(r" *(?:(?:[-*+•]|\d{1,3}[.)]) )?")
+_LIKE_OUR_TRAILER = re.compile(r"gco-[a-z-]*\s*:", re.IGNORECASE)
+
+
+def clean_text(text: str) -> str:
+    r"""Drop what could act on a terminal; line ends become ``\n`` and tabs spaces."""
+    text = _ESCAPE_SEQUENCES.sub("", _LINE_ENDS.sub("\n", text)).expandtabs(4)
+    return "".join(
+        c for c in text if c == "\n" or c in _JOINERS or unicodedata.category(c) not in _INVISIBLE
+    )
+
+
+def clean_line(text: str) -> str:
+    """Clean text and put it on one line, with single spaces."""
+    return " ".join(clean_text(text).split())
+
+
+def shorten(line: str, limit: int = WIDTH) -> str:
+    """Cut a line at a word, with an ellipsis, so that it has at most `limit` characters."""
+    if len(line) <= limit:
+        return line
+    head = line[:limit]  # the last character is only there to see whether a word ends before it
+    cut = head.rfind(" ")
+    if cut < limit // 2:
+        cut = limit - 1
+    return head[:cut].rstrip(" ,;:-") + "…"
+
+
+def wrap_body(text: str) -> str:
+    """Clean the body of a message and wrap its prose.
+
+    Lines indented by four spaces or fenced by three backticks are code and keep their shape. A
+    line that reads like one of our trailers is indented, so that `git log --grep` finds none that
+    the store has not written. What passes 100 lines is cut: the whole reply is in the tree.
+    """
+    lines: list[str] = []
+    fenced = False
+    for raw in clean_text(text).split("\n"):
+        line = raw.rstrip()
+        if line.startswith("```"):
+            fenced = not fenced
+        is_code = fenced or line.startswith(("    ", "```"))
+        for piece in [line] if is_code else _wrap(line):
+            if piece or (lines and lines[-1]):
+                lines.append(_defuse(piece))
+    while lines and not lines[-1]:
+        lines.pop()
+    if len(lines) > _MAX_LINES:
+        lines[_MAX_LINES - 1 :] = [f"[{len(lines) - _MAX_LINES + 1} more lines]"]
+    return "\n".join(lines)
+
+
+def _defuse(line: str) -> str:
+    """Bound the length of a line, and keep it from reading like a trailer of ours."""
+    if _LIKE_OUR_TRAILER.match(line):
+        line = "    " + line
+    return line if len(line) <= _MAX_LINE else line[: _MAX_LINE - 1] + "…"
+
+
+def _wrap(line: str) -> list[str]:
+    """Break one line of prose at spaces; later lines hang under the text of a list item."""
+    if len(line) <= WIDTH:
+        return [line]
+    match = _BULLET.match(line)
+    indent = match.group() if match else ""
+    pieces = textwrap.wrap(
+        " ".join(line[len(indent) :].split()),
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=" " * len(indent),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return pieces or [""]

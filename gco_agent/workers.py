@@ -1,0 +1,125 @@
+"""Processes that share the work: the only module that starts them for play and search.
+
+Results come back in the order of the tasks, so that nothing depends on which worker was faster.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from types import TracebackType
+from typing import Self, TypeVar
+
+from gco_agent.errors import GcoError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+_ORPHAN_CHECK_S = 0.5
+
+
+class WorkerPool:
+    """A pool of worker processes behind the interface of `concurrent.futures.Executor`.
+
+    Args:
+        n_workers: Processes; None for one a core.
+        executor: Any other executor to use instead, which stays its owner's to shut down.
+    """
+
+    def __init__(self, n_workers: int | None = None, executor: Executor | None = None) -> None:
+        self.n_workers = n_workers or usable_cores()
+        self._given = executor
+        self._executor: Executor | None = executor
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> list[Result]:
+        """Results of ``function`` over ``tasks``, in their order; raises as `imap`."""
+        return list(self.imap(function, tasks))
+
+    def imap(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
+        """Yield results in the order of ``tasks`` as they come; a lost worker's are done again.
+
+        Raises:
+            GcoError: Workers died twice over the same task.
+        """
+        waiting, n_done, lost_at = list(tasks), 0, -1
+        while n_done < len(waiting):
+            try:
+                for result in self._run(function, waiting[n_done:]):
+                    n_done += 1
+                    yield result
+            except BrokenProcessPool as error:
+                self._executor = None
+                if lost_at == n_done:
+                    raise GcoError(
+                        "worker processes died twice (killed, or out of memory?). Nothing that "
+                        "was committed is lost; run the command again, with fewer --workers if "
+                        "memory is short."
+                    ) from error
+                lost_at = n_done
+
+    def _run(
+        self, function: Callable[[Task], Result], tasks: Sequence[Task]
+    ) -> Iterator[Result]:
+        executor = self._executor = self._executor or self._start()
+        futures: list[Future[Result]] = [executor.submit(function, task) for task in tasks]
+        try:
+            for future in futures:
+                yield future.result()
+        finally:
+            for future in futures:
+                future.cancel()
+
+    def _start(self) -> Executor:
+        return ProcessPoolExecutor(
+            self.n_workers,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_begin_worker,
+            initargs=(os.getpid(),),
+        )
+
+    def close(self) -> None:
+        """End the workers at once, whatever they are doing; an executor that was given stays."""
+        executor, self._executor = self._executor, self._given
+        if isinstance(executor, ProcessPoolExecutor) and executor is not self._given:
+            processes = list((executor._processes or {}).values())  # noqa: SLF001 - 3.14 has a call for it
+            executor.shutdown(wait=False, cancel_futures=True)
+            for process in processes:
+                process.terminate()
+            for process in processes:
+                process.join()
+
+
+def usable_cores() -> int:
+    """Cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _begin_worker(parent: int) -> None:
+    """Leave Ctrl-C to the parent, and end when it has ended, however that happened."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_ORPHAN_CHECK_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="orphan watch").start()

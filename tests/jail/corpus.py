@@ -1,0 +1,229 @@
+"""Runs hostile policies and says what each of them got.
+
+A corpus file tries one trick and prints PWNED if it works. Its ``@CANARY@`` stands for the folder
+that `Place` makes: everything in it must be untouched afterwards, and the listeners must have
+heard nothing. Run as a program (``python -m tests.jail.corpus LAYERS FOLDER...``) it writes one
+JSON object, so that a test can do the same as another user.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import socket
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from gco_agent.jail.host import Jail, JailLevel, JailLimits, Layer, PolicyFailure
+from gco_agent.records import Outcome
+
+OWN = Path(__file__).parent / "hostile"
+PORT = 48765
+FAKE_KEY = "sk-ant-fake-0123456789"
+N_ACTIONS = 18
+N_STEPS = 5
+MOST_SECONDS = 15.0
+_SHARED_MEMORY = Path("/dev/shm/canary_drop")
+_KINDS = {
+    Outcome.POLICY_RAISED: "error",
+    Outcome.BAD_ACTION: "error",
+    Outcome.TIMED_OUT: "timeout",
+    Outcome.DIED: "died",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What one file came to.
+
+    Attributes:
+        kind: ok, error, died or timeout.
+        harm: What it got or damaged; empty if it was contained.
+    """
+
+    name: str
+    kind: str
+    harm: tuple[str, ...]
+    detail: str
+
+
+class Place:
+    """The canary folder and the listeners."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._tcp = socket.create_server(("127.0.0.1", 0))
+        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._udp.bind(("127.0.0.1", 0))
+        self._abstract = socket.socket(socket.AF_UNIX)
+        self._name = f"canary-{os.getpid()}"
+        self._abstract.bind(f"\0{self._name}")
+        self._abstract.listen()
+        for listener in (self._tcp, self._udp, self._abstract):
+            listener.setblocking(False)  # noqa: FBT003 - the standard library's
+
+    def __enter__(self) -> Place:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for listener in (self._tcp, self._udp, self._abstract):
+            listener.close()
+
+    def fill(self) -> None:
+        """Make the folder as the corpus expects it."""
+        self._empty(self.folder)
+        (self.folder / "home/.ssh").mkdir(parents=True)
+        (self.folder / "drop").mkdir()
+        for name, content in {
+            "secret.txt": "the secret",
+            "home/.ssh/id_fake": "private key",
+            "victim.txt": "victim",
+            "env.py": "SCORE = 0\n",
+            "evil.py": "print('PWNED evil')\n",
+        }.items():
+            path = self.folder / name
+            path.write_text(content)
+            path.chmod(0o644)
+            os.utime(path, (1_000_000_000, 1_000_000_000))
+        for path in (self.folder, self.folder / "drop"):
+            path.chmod(0o777)
+
+    def prepare(self, text: str) -> str:
+        """The policy's text, pointed at this folder and these listeners."""
+        text = text.replace("@CANARY@", str(self.folder))
+        text = text.replace(f"'127.0.0.1', {PORT}", f"'127.0.0.1', {self._udp.getsockname()[1]}")
+        text = text.replace("@TCP@", str(self._tcp.getsockname()[1]))
+        return text.replace("canary-canary", self._name)
+
+    def snapshot(self) -> tuple[object, ...]:
+        """All that may not change."""
+        files = sorted(self.folder.rglob("*"))
+        return tuple(
+            (
+                str(path),
+                path.stat().st_mode,
+                path.read_bytes() if path.is_file() else b"",
+                path.stat().st_mtime if path.is_file() else 0,
+            )
+            for path in files
+        )
+
+    def heard(self) -> list[str]:
+        """Listeners that were reached since the last call."""
+        found = [
+            name for name, it in (("tcp", self._tcp), ("abstract", self._abstract)) if _drain(it)
+        ]
+        with contextlib.suppress(BlockingIOError):
+            while self._udp.recv(100):
+                found.append("udp")
+        return found
+
+    def _empty(self, folder: Path) -> None:
+        for path in folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                self._empty(path)
+                path.rmdir()
+            else:
+                path.unlink()
+
+
+def _drain(listener: socket.socket) -> bool:
+    reached = False
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            listener.accept()[0].close()
+            reached = True
+    return reached
+
+
+def files_of(folder: Path) -> list[Path]:
+    """The policies of a corpus, in order."""
+    return sorted(folder.glob("*.py"))
+
+
+def expected_kinds(path: Path) -> set[str]:
+    """What the first line says may happen; "reject" is for checks made before a jail."""
+    first = path.read_bytes().split(b"\n", 1)[0].decode()
+    return set(first.removeprefix("# expect:").strip().split("|"))
+
+
+def run_file(path: Path, place: Place, layers: Layer) -> Verdict:
+    """Play one policy for a few steps."""
+    place.fill()
+    before = place.snapshot()
+    place.heard()
+    source = place.prepare(path.read_bytes().decode("utf-8", "surrogateescape"))
+    limits = JailLimits(step_seconds=0.05, start_seconds=0.15, layers=layers)
+    began = time.monotonic()
+    jail = Jail(source, n_actions=N_ACTIONS, limits=limits)
+    kind, detail = "ok", ""
+    harm: list[str] = []
+    try:
+        jail.start()
+        if layers & Layer.KERNEL == Layer.KERNEL and jail.level is not JailLevel.STRONG:
+            harm.append(f"level {jail.level.word}")
+        jail.reset(0)
+        _play(jail, harm)
+    except PolicyFailure as failure:
+        kind, detail = _KINDS[failure.outcome], failure.detail
+    finally:
+        jail.close()
+    if time.monotonic() - began > MOST_SECONDS:
+        harm.append("took too long")
+    shown = detail + jail.output
+    if "PWNED" in jail.output:
+        harm.append("says PWNED: " + jail.output[jail.output.index("PWNED") :][:80])
+    if FAKE_KEY in shown or "the secret" in shown or "private key" in shown:
+        harm.append("read a secret")
+    if any(ord(c) < 32 and c != "\n" for c in shown):
+        harm.append("wrote control characters")
+    if place.snapshot() != before:
+        harm.append("changed the canary folder")
+    if _SHARED_MEMORY.exists():
+        _SHARED_MEMORY.unlink()
+        harm.append("wrote shared memory")
+    harm += [f"reached the {name} listener" for name in place.heard()]
+    return Verdict(path.stem, kind, tuple(harm), detail)
+
+
+def run_all(folders: list[Path], layers: Layer) -> list[Verdict]:
+    """Play every policy of the folders."""
+    os.environ["ANTHROPIC_API_KEY"] = FAKE_KEY
+    with tempfile.TemporaryDirectory() as name, Place(Path(name)) as place:
+        Path(name).chmod(0o777)
+        return [run_file(path, place, layers) for folder in folders for path in files_of(folder)]
+
+
+def _play(jail: Jail, harm: list[str]) -> None:
+    """Five steps; the observation that the judge holds must stay what it is."""
+    for step in range(N_STEPS):
+        observation = {
+            "x": (step * 7) % 18,
+            "t": step,
+            "ram": [(step + i) % 256 for i in range(128)],
+        }
+        kept = json.dumps(observation)
+        answer = jail.act_plain([(0, observation)])[0]
+        if json.dumps(observation) != kept:
+            harm.append("changed the judge's observation")
+        if isinstance(answer, PolicyFailure):
+            raise answer
+        if type(answer) is not int or not 0 <= answer < N_ACTIONS:
+            harm.append(f"got the action {answer!r} through")
+
+
+def main(arguments: list[str]) -> None:
+    """Verdicts of the folders, as JSON on standard output."""
+    layers, *folders = arguments
+    verdicts = run_all([Path(folder) for folder in folders], Layer(int(layers)))
+    json.dump(
+        {"uid": os.getuid(), "verdicts": [dataclasses.asdict(v) for v in verdicts]}, sys.stdout
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,10 @@
+# expect: died|error|ok
+
+
+class Policy:
+    def act(self, obs):
+        import ctypes
+        import os
+        if os.uname and ctypes.CDLL(None).syscall(165, 0, 0, 0, 0, 0) >= 0:
+            print('PWNED')
+        return 0

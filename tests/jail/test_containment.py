@@ -1,0 +1,133 @@
+"""Hostile policies, against the kernel's layers alone: no look at the text, no audit hook."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gco_agent.jail
+from gco_agent.jail.host import Jail, Layer, PolicyFailure
+from tests.jail.corpus import OWN, Verdict, expected_kinds, files_of, run_all
+
+ROOT = Path(__file__).parents[2]
+SHARED = Path(os.environ.get("GCO_HOSTILE_CORPUS") or ROOT.parent / "shared/hostile")
+FOLDERS = [OWN, *([SHARED] if SHARED.is_dir() else [])]
+LEAVES_TRACES = ("leftovers", "signals_others", "processes_fork", "memory_own", "_fork_", "_mem_")
+"""Not for the unsealed control: these would outlive it, or take the machine's memory."""
+ONLY_ANNOYS = (
+    "loops",
+    "_cpu_",
+    "_src_",
+    "_ret_",
+    "_out_",
+    "_rec_",
+    "recursion",
+    "output",
+    "replies",
+)
+"""Nothing to escape with: only the deadline and the protocol matter, which one test shows."""
+
+needs_shared = pytest.mark.skipif(
+    not SHARED.is_dir(), reason="no second corpus: set GCO_HOSTILE_CORPUS to its folder"
+)
+
+
+def test_every_line_of_the_docstring_has_a_hostile_policy():
+    document = gco_agent.jail.__doc__ or ""
+    promised = set(re.findall(r"^\* (\w+)  +\w", document, flags=re.MULTILINE))
+    assert len(promised) > 15
+    assert {path.stem.split("_")[0] for path in files_of(OWN)} == promised | {"benign"}
+    assert len(files_of(OWN)) > 40
+
+
+@pytest.fixture(scope="module")
+def reports() -> dict[str, list[Verdict]]:
+    """The corpora as this user and, if that is root, as an ordinary user at the same time."""
+    if os.getuid() != 0 or shutil.which("setpriv") is None:
+        return {"this user": run_all(FOLDERS, Layer.KERNEL)}
+    with start_as_ordinary_user(Layer.KERNEL) as other:
+        found = {"this user": run_all(FOLDERS, Layer.KERNEL)}
+        told, errors = other.communicate()
+    assert other.returncode == 0, errors[-2000:]
+    report = json.loads(told)
+    assert report["uid"] != 0
+    found["ordinary user"] = [Verdict(**v) for v in report["verdicts"]]
+    return found
+
+
+def test_all_is_contained_by_the_kernel_alone(reports: dict[str, list[Verdict]]):
+    check(reports["this user"])
+
+
+def test_all_is_contained_for_an_ordinary_user(reports: dict[str, list[Verdict]]):
+    if "ordinary user" not in reports:
+        pytest.skip("this is an ordinary user already, or there is no setpriv to become one")
+    check(reports["ordinary user"])
+
+
+def test_second_lock_holds_alone(tmp_path: Path):
+    """Without Landlock the filter does it all: neither of the two hides a hole in the other."""
+    for path in (path for folder in FOLDERS for path in files_of(folder)):
+        if not any(word in path.name for word in ONLY_ANNOYS):
+            shutil.copy(path, tmp_path)
+    check(run_all([tmp_path], Layer.SECCOMP | Layer.RLIMITS))
+
+
+@needs_shared
+def test_benign_policies_run_with_every_layer(tmp_path: Path):
+    for path in [*SHARED.glob("*_ok_*.py"), *OWN.glob("benign_*.py")]:
+        shutil.copy(path, tmp_path)
+    verdicts = run_all([tmp_path], Layer.ALL)
+    assert len(verdicts) >= 10
+    assert [v for v in verdicts if v.kind != "ok" or v.harm] == []
+
+
+def test_unsealed_control_lets_many_escape(tmp_path: Path):
+    for path in (path for folder in FOLDERS for path in files_of(folder)):
+        if not any(word in path.name for word in LEAVES_TRACES + ONLY_ANNOYS):
+            shutil.copy(path, tmp_path)
+    verdicts = run_all([tmp_path], Layer.PINS)
+    escaped = [v.name for v in verdicts if v.harm]
+    assert len(escaped) > len(verdicts) / 4
+    assert {"files_read", "files_change", "network_connect", "processes_exec"} <= set(escaped)
+
+
+def test_source_of_megabytes_is_refused_before_it_is_read():
+    with pytest.raises(PolicyFailure, match="5,000,000 bytes"):
+        Jail("#" * 5_000_000, n_actions=1).start()
+
+
+def check(verdicts: list[Verdict]) -> None:
+    """Everything contained, and every outcome one of those that the file names."""
+    paths = {path.stem: path for folder in FOLDERS for path in files_of(folder)}
+    assert {v.name: v.harm for v in verdicts if v.harm} == {}
+    unexpected = {
+        v.name: v.kind
+        for v in verdicts
+        if v.kind not in {k.replace("protocol", "died") for k in expected_kinds(paths[v.name])}
+    }
+    assert unexpected == {}
+
+
+def start_as_ordinary_user(layers: Layer) -> subprocess.Popen[str]:
+    """The corpora in a process of another user; it needs to read the interpreter, so it may."""
+    command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    if not _everybody_may_run(Path(sys.executable).resolve()):
+        command += ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+    command += [sys.executable, "-W", "error", "-m", "tests.jail.corpus", str(int(layers))]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [*command, *map(str, FOLDERS)], cwd=ROOT, stdout=pipe, stderr=pipe, text=True
+    )
+
+
+def _everybody_may_run(path: Path) -> bool:
+    return all(folder.stat().st_mode & stat.S_IXOTH for folder in (path, *path.parents))

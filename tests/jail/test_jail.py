@@ -1,0 +1,439 @@
+"""The jail as the judge uses it: loading, lanes, actions, failures, the end."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import types
+from pathlib import Path
+
+import numpy
+import pytest
+
+from gco_agent.errors import JailError
+from gco_agent.jail import launcher
+from gco_agent.jail.host import Jail, JailLevel, JailLimits, Layer, PolicyFailure, probe_level
+from gco_agent.jail.limits import JailReport
+from gco_agent.records import Outcome
+from tests.jail.policies import BALL, COUNTING, ROWS, STILL, answer, policy
+
+
+def test_policy_sees_the_objects_and_the_lives():
+    source = policy(
+        "ball = obs['Ball'][0]\n"
+        "assert (ball.x, ball.y, ball.w, ball.h, ball.dx, ball.dy) == (70, 80, 2, 4, 1, -1)\n"
+        "assert ball.cx == 71 and ball.rgb == (236, 236, 236) and ball.value is None\n"
+        "assert obs['PlayerScore'][0].value == 3\n"
+        "assert obs['PlayerScore'][0].orientation == 'left'\n"
+        "assert obs['Enemy'] == () and set(obs) == {'Ball', 'Player', 'PlayerScore'}\n"
+        "return obs.lives"
+    )
+    assert answer(source, lives=5) == 5
+
+
+def test_module_level_act_is_a_policy():
+    assert answer("def act(obs):\n    return obs['Ball'][0].dx\n") == 1
+
+
+def test_policy_may_replace_its_own_act():
+    source = """
+class Policy:
+    def act(self, obs):
+        self.act = self.later
+        return 1
+
+    def later(self, obs):
+        return 2
+"""
+    with Jail(source, n_actions=3) as jail:
+        jail.reset(0)
+        assert [jail.act([(0, 0, {})]) for _ in range(3)] == [[1], [2], [2]]
+
+
+def test_lanes_answer_in_the_order_they_were_asked():
+    with Jail(COUNTING, n_actions=100, n_lanes=4) as jail:
+        for lane in range(4):
+            jail.reset(lane)
+        assert jail.act([(2, 0, ROWS)]) == [1]
+        assert jail.act([(3, 0, ROWS), (2, 0, ROWS), (0, 0, ROWS)]) == [1, 2, 1]
+        assert jail.act([]) == []
+
+
+def test_reset_begins_anew_module_globals_included():
+    source = "CALLS = []\n\ndef act(obs):\n    CALLS.append(1)\n    return len(CALLS)\n"
+    with Jail(source, n_actions=9, n_lanes=2) as jail:
+        jail.reset(0)
+        jail.reset(1)
+        jail.act([(0, 0, {})])
+        assert jail.act([(0, 0, {}), (1, 0, {})]) == [2, 1]
+        jail.reset(0)
+        assert jail.act([(0, 0, {}), (1, 0, {})]) == [1, 2]
+
+
+def test_observation_is_new_at_every_step():
+    source = policy(
+        "kept = self.__dict__.setdefault('kept', [])\n"
+        "fresh = all(obs is not old and obs['Ball'] is not old.ball for old in kept)\n"
+        "obs.ball = None\n"
+        "return 0"
+    )
+    failure = answer(source)
+    assert isinstance(failure, PolicyFailure)
+    assert "has no attribute 'ball'" in failure.detail
+    source = policy(
+        "ok = len(obs['Ball']) == 1 and 'junk' not in obs\n"
+        "obs['Ball'].append(7)\nobs['junk'] = 1\nself.kept = obs\nreturn int(ok)"
+    )
+    with Jail(source, n_actions=2) as jail:
+        jail.reset(0)
+        assert [jail.act([(0, 0, {"Ball": [BALL]})])[0] for _ in range(3)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("expression", "action"),
+    [
+        ("5", 5),
+        ("int('3')", 3),
+        ("enum.IntEnum('Move', {'UP': 2}).UP", 2),
+        ("type('Number', (int,), {'__index__': lambda self: 99})(4)", 4),
+        ("numpy.int64(3)", 3),
+        ("numpy.uint8(3)", 3),
+        ("numpy.argmax([0, 1])", 1),
+    ],
+)
+def test_integers_are_actions(expression: str, action: int):
+    assert answer(policy(f"return {expression}", "import enum, numpy")) == action
+
+
+@pytest.mark.parametrize(
+    ("expression", "shown"),
+    [
+        ("None", "act returned None (NoneType); expected an integer from 0 to 5"),
+        ("'UP'", "act returned 'UP' (str); expected an integer from 0 to 5"),
+        ("'x' * 1000", "act returned a str of length 1000; expected"),
+        ("True", "act returned True (bool); expected"),
+        ("2.0", "act returned 2.0 (float); expected"),
+        ("float('nan')", "act returned nan (float); expected"),
+        ("6", "act returned 6; expected"),
+        ("-1", "act returned -1; expected"),
+        ("10**5000", "act returned an integer of 16610 bits; expected"),
+        ("[0]", "act returned an object of type list; expected"),
+        ("numpy.bool_(True)", "act returned an object of type bool"),
+        ("numpy.float32(1)", "act returned an object of type float32; expected"),
+        ("numpy.array(1)", "act returned an object of type ndarray; expected"),
+        ("numpy.int64(-3)", "act returned -3; expected"),
+    ],
+)
+def test_all_else_is_a_bad_action(expression: str, shown: str):
+    failure = answer(policy(f"return {expression}", "import numpy"))
+    assert isinstance(failure, PolicyFailure)
+    assert failure.outcome is Outcome.BAD_ACTION
+    assert failure.detail.startswith(shown)
+    assert failure.lane == 0
+
+
+def test_failure_of_one_lane_leaves_the_others():
+    source = policy("if obs.lives == 1:\n    raise KeyError('ball')\nreturn obs.lives")
+    with Jail(source, n_actions=6, n_lanes=3) as jail:
+        for lane in range(3):
+            jail.reset(lane)
+        first, second, third = jail.act([(0, 2, {}), (1, 1, {}), (2, 9, {})])
+        assert first == 2
+        assert isinstance(second, PolicyFailure)
+        assert (second.outcome, second.lane) == (Outcome.POLICY_RAISED, 1)
+        assert isinstance(third, PolicyFailure)
+        assert (third.outcome, third.lane) == (Outcome.BAD_ACTION, 2)
+        assert jail.act([(0, 4, {}), (2, 5, {})]) == [4, 5]
+
+
+def test_traceback_shows_the_lines_of_the_policy():
+    source = (
+        "import json\n\ndef find(obs):\n    return json.loads('{')\n\n"
+        "def act(obs):\n    return find(obs)\n"
+    )
+    failure = answer(source)
+    assert isinstance(failure, PolicyFailure)
+    assert failure.detail == (
+        "Traceback (most recent call last):\n"
+        '  File "policy.py", line 7, in act\n'
+        "    return find(obs)\n"
+        '  File "policy.py", line 4, in find\n'
+        "    return json.loads('{')\n"
+        "JSONDecodeError: Expecting property name enclosed in double quotes: "
+        "line 1 column 2 (char 1)"
+    )
+
+
+@pytest.mark.parametrize(
+    "error", ["KeyboardInterrupt", "SystemExit(3)", "GeneratorExit", "MemoryError"]
+)
+def test_whatever_a_policy_raises_is_a_failure(error: str):
+    failure = answer(policy(f"raise {error}"))
+    assert isinstance(failure, PolicyFailure)
+    assert failure.outcome is Outcome.POLICY_RAISED
+    assert error.partition("(")[0] in failure.detail
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("def act(obs:\n", "SyntaxError: '(' was never closed"),
+        ("import nonsense\n", "ModuleNotFoundError: no module 'nonsense' in the jail"),
+        ("import gymnasium\n", "no module 'gymnasium' in the jail"),
+        ("x = 1\n", "neither a class Policy nor a function act"),
+        ("class Policy:\n    pass\n", "class Policy has no method act(self, obs)"),
+        ("class Policy:\n    def __init__(self, size):\n        pass\n", "required positional"),
+        ("def act(obs):\n    return 0\n\0", "null bytes"),
+        ("x = '\udc80'\n", "the policy is not UTF-8 text"),
+        ("#" * 300_000, "at most 262,144 are loaded"),
+    ],
+)
+def test_policies_that_do_not_load(source: str, said: str):
+    jail = Jail(source, n_actions=2)
+    with pytest.raises(PolicyFailure, match="policy-raised") as caught:
+        jail.start()
+    assert said in caught.value.detail
+    assert jail.pid is None
+
+
+def test_constructor_that_raises_fails_the_reset_alone():
+    source = """
+import random
+
+class Policy:
+    made = []
+
+    def __init__(self):
+        if open_for_business is False:
+            raise RuntimeError("closed")
+
+    def act(self, obs):
+        return 1
+
+open_for_business = True
+"""
+    with Jail(source, n_actions=2) as jail:
+        jail.reset(0)
+        assert jail.act([(0, 0, {})]) == [1]
+    counted = (
+        "import sys\nsys.loads = getattr(sys, 'loads', 0) + 1\nassert sys.loads != 2\n" + STILL
+    )
+    with Jail(counted, n_actions=2, n_lanes=2) as jail:
+        jail.reset(0)
+        with pytest.raises(PolicyFailure) as caught:
+            jail.reset(1)
+        assert caught.value.lane == 1
+        assert jail.act([(0, 0, {})]) == [0]
+
+
+def test_prints_are_kept_and_cut():
+    source = policy("print('lives', obs.lives, '\\x1b[31m')\nreturn 0")
+    with Jail(source, n_actions=2, limits=JailLimits(output_bytes=100)) as jail:
+        jail.reset(0)
+        for _ in range(50):
+            assert jail.act([(0, 3, {})]) == [0]
+        assert jail.output.startswith("lives 3 \\x1b[31m\nlives 3")
+        assert len(jail.output) <= 100
+    assert jail.output.startswith("lives 3")
+
+
+def test_plain_observations_of_other_environments():
+    source = policy(
+        "if isinstance(obs, dict):\n    return obs['position'][1]\n"
+        "obs += 1\nreturn int(obs.sum()) + (obs.dtype == 'float32') + obs.shape[0]"
+    )
+    array = numpy.zeros((2, 2), dtype=numpy.float32)
+    with Jail(source, n_actions=20, limits=JailLimits(with_numpy=True)) as jail:
+        jail.reset(0)
+        assert jail.act_plain([(0, {"position": (3, 4)})]) == [4]
+        assert jail.act_plain([(0, array)]) == [7]
+    assert not array.any()
+
+
+def test_mappings_and_sequences_of_any_kind_cross():
+    rows = types.MappingProxyType({"Ball": (list(BALL),)})
+    with Jail(policy("return obs['Ball'][0].dx"), n_actions=2) as jail:
+        jail.reset(0)
+        assert jail.act([(0, 3, rows)]) == [1]  # type: ignore[list-item]
+
+
+def test_numbers_of_numpy_are_refused_before_they_become_bytes():
+    with Jail(STILL, n_actions=2) as jail:
+        jail.reset(0)
+        with pytest.raises(TypeError, match="Ball has the value 70 of type int64"):
+            jail.act([(0, 3, {"Ball": [(numpy.int64(70), *BALL[1:])]})])  # type: ignore[list-item]
+
+
+def test_misuse_is_an_error_of_the_caller():
+    with pytest.raises(ValueError, match="n_actions is 0"):
+        Jail(STILL, n_actions=0)
+    with pytest.raises(ValueError, match="n_lanes is 1000"):
+        Jail(STILL, n_actions=2, n_lanes=1000)
+    jail = Jail(STILL, n_actions=2, n_lanes=2)
+    with pytest.raises(RuntimeError, match="not running"):
+        jail.reset(0)
+    with jail:
+        with pytest.raises(RuntimeError, match="started already"):
+            jail.start()
+        with pytest.raises(ValueError, match="lane 2"):
+            jail.reset(2)
+        jail.reset(0)
+        with pytest.raises(ValueError, match="lane 1 acts before its reset"):
+            jail.act([(0, 0, {}), (1, 0, {})])
+        with pytest.raises(ValueError, match="twice"):
+            jail.act([(0, 0, {}), (0, 0, {})])
+        with pytest.raises(ValueError, match="before its reset"):
+            jail.act_plain([(1, None)])
+        assert jail.act([(0, 0, {})]) == [0]
+        with pytest.raises(ValueError, match="lane 1 acts before its reset"):
+            jail.act([(1, 0, {})])
+    jail.close()
+    assert jail.level is JailLevel.NONE
+
+
+def test_jail_can_be_started_again_after_its_end():
+    jail = Jail(COUNTING, n_actions=9)
+    for _ in range(2):
+        jail.start()
+        jail.reset(0)
+        assert jail.act([(0, 0, {})]) == [1]
+        jail.close()
+
+
+def test_large_messages_cross():
+    many = {f"Category{n}": [BALL] * 50 for n in range(100)}
+    with Jail(policy("return len(obs) % 7"), n_actions=9, n_lanes=3) as jail:
+        for lane in range(3):
+            jail.reset(lane)
+        assert jail.act([(lane, 0, many) for lane in range(3)]) == [2, 2, 2]
+
+
+def test_many_failures_with_long_texts_cross():
+    source = policy("raise ValueError('x' * 100_000)")
+    with Jail(source, n_actions=2, n_lanes=100) as jail:
+        for lane in range(100):
+            jail.reset(lane)
+        answers = jail.act([(lane, 0, {}) for lane in range(100)])
+    assert all(isinstance(a, PolicyFailure) and len(a.detail) < 2000 for a in answers)
+
+
+def test_worker_can_be_pinned_to_a_processor():
+    cpu = min(os.sched_getaffinity(0))
+    with Jail(STILL, n_actions=2, pin_to=cpu) as jail:
+        assert jail.pid is not None
+        assert os.sched_getaffinity(jail.pid) == {cpu}
+
+
+def test_level_is_strong_here_and_its_line_says_what_it_rests_on():
+    report = probe_level()
+    assert report.level is JailLevel.STRONG
+    assert report.line.startswith("jail: strong; on: ")
+    for word in ("landlock", "seccomp", "rlimits", "no_new_privs", "capabilities", "audit", "pins"):
+        assert word in report.line
+    assert {result.partition(" ")[0] for _, result in report.probes} == {"refused"}
+
+
+def test_requirement_that_is_not_met_fails_closed():
+    limits = JailLimits(layers=Layer.ALL & ~Layer.SECCOMP)
+    jail = Jail(STILL, n_actions=2, limits=limits, require=JailLevel.STRONG)
+    with pytest.raises(JailError, match="level strong is required and this machine offers medium"):
+        jail.start()
+    assert jail.pid is None
+
+
+@pytest.mark.parametrize(
+    ("layers", "level"),
+    [
+        (Layer.ALL, JailLevel.STRONG),
+        (Layer.KERNEL, JailLevel.STRONG),
+        (Layer.ALL & ~Layer.LANDLOCK, JailLevel.STRONG),
+        (Layer.ALL & ~Layer.SECCOMP, JailLevel.MEDIUM),
+        (Layer.AUDIT | Layer.PINS, JailLevel.BASIC),
+        (Layer.LANDLOCK, JailLevel.BASIC),
+        (Layer.PINS, JailLevel.NONE),
+    ],
+)
+def test_levels_are_what_the_self_test_finds(layers: Layer, level: JailLevel):
+    with Jail(STILL, n_actions=2, limits=JailLimits(layers=layers)) as jail:
+        assert jail.level is level
+        assert jail.report.level is level
+
+
+def test_report_line_of_a_weak_jail_says_so():
+    report = JailReport(
+        JailLevel.BASIC,
+        layers=(("audit", "on"), ("landlock", "off: Linux only")),
+        probes=(("open", "POSSIBLE"),),
+    )
+    assert report.line == (
+        "jail: basic; on: audit; off: landlock (Linux only); still possible: open; "
+        "this stops accidents, not attackers"
+    )
+    assert "on: nothing" in JailReport(JailLevel.NONE).line
+
+
+def test_levels_have_words():
+    assert [level.word for level in JailLevel] == ["none", "basic", "medium", "strong"]
+    assert JailLevel.parse("Strong") is JailLevel.STRONG
+    with pytest.raises(ValueError, match="no jail level 'iron'; there are none, basic"):
+        JailLevel.parse("iron")
+
+
+def test_three_hundred_jails_leave_nothing():
+    zygote = launcher.zygote(with_numpy=False)
+    with Jail(STILL, n_actions=2):
+        pass
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(300):
+        with Jail(STILL, n_actions=2) as jail:
+            jail.reset(0)
+            assert jail.act([(0, 0, {})]) == [0]
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert _children(zygote.pid) == []
+
+
+def test_forgotten_jail_is_closed_with_a_warning():
+    zygote = launcher.zygote(with_numpy=False)
+    jail = Jail(STILL, n_actions=2)
+    jail.start()
+    pid = jail.pid
+    assert _children(zygote.pid) == [pid]
+    with pytest.warns(ResourceWarning, match="a Jail was not closed"):
+        del jail
+    assert _children(zygote.pid) == []
+
+
+def test_import_is_light():
+    code = (
+        "import sys, gco_agent.jail\n"
+        "heavy = {'numpy', 'multiprocessing', 'subprocess', 'asyncio'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    assert os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-c", code]) == 0
+
+
+def _play_in_fork(queue: multiprocessing.SimpleQueue[object]) -> None:
+    with Jail(STILL, n_actions=2) as jail:
+        jail.reset(0)
+        queue.put((jail.act([(0, 0, {})]), launcher.zygote(with_numpy=False).pid))
+
+
+def test_forked_process_has_a_zygote_of_its_own():
+    context = multiprocessing.get_context("fork")
+    queue = context.SimpleQueue()
+    with Jail(STILL, n_actions=2) as jail:
+        jail.reset(0)
+        process = context.Process(target=_play_in_fork, args=(queue,))
+        process.start()
+        actions, pid = queue.get()
+        process.join()
+        assert process.exitcode == 0
+        assert actions == [0]
+        assert pid != launcher.zygote(with_numpy=False).pid
+        assert jail.act([(0, 0, {})]) == [0]
+    queue.close()
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

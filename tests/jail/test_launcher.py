@@ -1,0 +1,165 @@
+"""The zygote: started once, replaced when it dies, refused with a reason."""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.util
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from gco_agent.errors import JailError
+from gco_agent.jail import launcher, process, wire
+from gco_agent.jail.channel import Channel, Gone, Record
+from gco_agent.jail.host import Jail, JailLimits, Layer, PolicyFailure
+from gco_agent.records import Outcome
+from tests.jail.policies import STILL, policy
+
+
+def pid_of_zygote(*, with_numpy: bool = False) -> int:
+    return launcher.zygote(with_numpy=with_numpy).pid
+
+
+def play_on(jail: Jail) -> None:
+    for _ in range(1000):
+        jail.act([(0, 0, {})])
+
+
+def test_one_zygote_serves_many_jails():
+    before = pid_of_zygote()
+    for _ in range(3):
+        with Jail(STILL, n_actions=1):
+            assert pid_of_zygote() == before
+
+
+def test_numpy_is_loaded_only_for_those_who_ask():
+    source = "import sys\n\ndef act(obs):\n    return int('num' + 'py' in sys.modules)\n"
+    for text, expected in ((source, 0), (source + "# numpy\n", 1)):
+        with Jail(text, n_actions=2) as jail:
+            jail.reset(0)
+            assert jail.act([(0, 0, {})]) == [expected]
+
+
+def test_zygote_that_died_is_replaced():
+    before = pid_of_zygote()
+    with Jail(STILL, n_actions=1) as jail:
+        jail.reset(0)
+        os.kill(before, signal.SIGKILL)
+        with pytest.raises(PolicyFailure) as caught:
+            play_on(jail)
+        assert caught.value.outcome is Outcome.DIED
+    with Jail(STILL, n_actions=1):
+        assert pid_of_zygote() != before
+
+
+def test_closed_zygotes_start_again():
+    before = pid_of_zygote()
+    launcher.close_zygotes()
+    assert pid_of_zygote() != before
+
+
+def test_zygote_that_is_killed_twice_is_an_error(monkeypatch: pytest.MonkeyPatch):
+    def die(self: launcher.Zygote, order: wire.Order, fds: list[int]) -> int:
+        raise BrokenPipeError("gone")
+
+    monkeypatch.setattr(launcher.Zygote, "fork", die)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    jail = Jail(STILL, n_actions=1)
+    with pytest.raises(JailError, match="went away twice"):
+        jail.start()
+    launcher.close_zygotes()
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
+
+
+def test_zygote_that_does_not_start_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(sys, "executable", "/nonexistent/python")
+    with pytest.raises(JailError, match="cannot be started"):
+        launcher.Zygote(with_numpy=False)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(JailError, match="did not start: it said nothing"):
+        launcher.Zygote(with_numpy=False)
+    talker = tmp_path / "python"
+    talker.write_text("#!/bin/sh\necho no such thing >&2\n")
+    talker.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(talker))
+    with pytest.raises(JailError, match="did not start: no such thing"):
+        launcher.Zygote(with_numpy=False)
+    monkeypatch.setattr(sys, "executable", "")
+    with pytest.raises(JailError, match="does not know its own executable"):
+        launcher.Zygote(with_numpy=False)
+
+
+def test_zygote_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    sleeper = tmp_path / "python"
+    sleeper.write_text("#!/bin/sh\nexec sleep 60\n")
+    sleeper.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(sleeper))
+    monkeypatch.setattr(launcher, "_START_SECONDS", 0.1)
+    monkeypatch.setattr(launcher, "_END_SECONDS", 0.1)
+    with pytest.raises(JailError, match="did not start"):
+        launcher.Zygote(with_numpy=False)
+
+
+def test_system_that_forks_no_more(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(launcher.Zygote, "_answer", lambda self: -11)
+    with pytest.raises(JailError, match="starts no further process: Resource temporarily"):
+        launcher.zygote(with_numpy=False).fork(wire.Order(wire.REAP), [])
+    monkeypatch.undo()
+    launcher.close_zygotes()
+
+
+def test_numpy_that_is_not_there_is_not_preloaded(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert launcher.numpy_parent(with_numpy=True) == ""
+
+
+def test_descriptors_that_would_be_inherited_are_closed():
+    """Also far ones: a filter that refuses to read from them does not refuse to map them."""
+    kept = os.open(os.devnull, os.O_RDONLY)
+    far = fcntl.fcntl(kept, fcntl.F_DUPFD, 700)
+    source = policy(
+        "try:\n    return int(os.fstat(obs.lives).st_dev * 0 + 1)\nexcept OSError:\n    return 0",
+        "import os",
+    )
+    launcher.close_zygotes()
+    with Jail(source, n_actions=2, limits=JailLimits(layers=Layer.PINS)) as jail:
+        jail.reset(0)
+        assert jail.act([(0, 1, {})]) == [1]
+        assert jail.act([(0, far, {})]) == [0]
+    os.close(far)
+    os.close(kept)
+
+
+def test_environment_of_a_zygote_holds_nothing_of_ours(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-fake")
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/somewhere")
+    environment = launcher.environment()
+    assert environment["PYTHONHASHSEED"] == "0"
+    assert environment["LD_LIBRARY_PATH"] == "/somewhere"
+    assert not {"ANTHROPIC_API_KEY", "HOME", "PATH", "PYTHONPATH", "USER"} & set(environment)
+
+
+def test_worker_that_cannot_be_sealed_is_an_error(monkeypatch: pytest.MonkeyPatch):
+    answers: list[tuple[list[int], list[Record]]] = [
+        ([], []),
+        ([], [Record(wire.RAISED, 0, "no seal")]),
+    ]
+    replies = iter(answers)
+    monkeypatch.setattr(Channel, "receive", lambda self, kind, count: next(replies))
+    for said in ("did not say why", "no seal"):
+        with pytest.raises(JailError, match=said):
+            process.WorkerProcess(wire.Order(wire.FORK), with_numpy=False)
+
+    def gone(self: Channel, kind: int, count: int) -> None:
+        raise Gone("its pipe is closed")
+
+    monkeypatch.setattr(Channel, "receive", gone)
+    with pytest.raises(JailError, match="ended before it was sealed"):
+        process.WorkerProcess(wire.Order(wire.FORK), with_numpy=False)
+    monkeypatch.setattr(process, "_SEAL_SECONDS", 0)
+    monkeypatch.setattr(Channel, "is_readable", lambda self, milliseconds: False)
+    with pytest.raises(JailError, match="was not ready after 0 s"):
+        process.WorkerProcess(wire.Order(wire.FORK), with_numpy=False)

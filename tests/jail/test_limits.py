@@ -1,0 +1,203 @@
+"""Time, memory, output and the death of everybody involved."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from gco_agent.jail import deadline, process
+from gco_agent.jail.channel import CLOSED
+from gco_agent.jail.host import Jail, JailLimits, Layer, PolicyFailure
+from gco_agent.records import Outcome
+from tests.jail.policies import STILL, policy
+
+QUICK = JailLimits(step_seconds=0.1, start_seconds=0.3)
+
+
+def failure_of(source: str, limits: JailLimits = QUICK) -> PolicyFailure:
+    """How a policy fails that takes its process with it."""
+    try:
+        with Jail(source, n_actions=2, limits=limits) as jail:
+            jail.reset(0)
+            for _ in range(50):
+                answer = jail.act([(0, 0, {})])[0]
+                if isinstance(answer, PolicyFailure):
+                    return answer
+    except PolicyFailure as failure:
+        return failure
+    pytest.fail("it did not fail")
+
+
+@pytest.mark.parametrize(
+    "loop", ["while True: pass", "sum(range(10**12))", "[].sort() or max(iter(int, 1))"]
+)
+def test_loop_is_killed_promptly_and_its_line_named(loop: str):
+    began = time.perf_counter()
+    failure = failure_of(f"def helper():\n    {loop}\n\n" + policy("x = 1\nhelper()\nreturn 0"))
+    assert failure.outcome is Outcome.TIMED_OUT
+    assert failure.lane is None
+    assert "line 2, in helper\n    " + loop in failure.detail
+    assert "in act\n    helper()" in failure.detail
+    assert failure.detail.endswith("TimeoutError: act used more than 0.1 s")
+    assert time.perf_counter() - began < 5
+
+
+def test_loop_at_import_and_at_reset():
+    assert "loading used more than 0.3 s" in failure_of("while True: pass\n" + STILL).detail
+    source = "import sys\nsys.n = getattr(sys, 'n', 0) + 1\nwhile sys.n == 2: pass\n" + STILL
+    with Jail(source, n_actions=2, n_lanes=2, limits=QUICK) as jail:
+        jail.reset(0)
+        with pytest.raises(PolicyFailure, match="the start of an episode used more than"):
+            jail.reset(1)
+        with pytest.raises(RuntimeError, match="not running"):
+            jail.act([(0, 0, {})])
+
+
+def test_sleeping_is_no_excuse():
+    source = policy(
+        "lock = _thread.allocate_lock()\nlock.acquire()\nlock.acquire()", "import _thread"
+    )
+    began = time.perf_counter()
+    failure = failure_of(source)
+    assert failure.outcome is Outcome.TIMED_OUT
+    assert "lock.acquire()" in failure.detail
+    assert time.perf_counter() - began < 5
+
+
+def test_sleep_itself_costs_nothing():
+    with Jail(policy("time.sleep(3600)\nreturn 0", "import time"), n_actions=2) as jail:
+        jail.reset(0)
+        began = time.perf_counter()
+        assert jail.act([(0, 0, {})]) == [0]
+        assert time.perf_counter() - began < 1
+
+
+def test_worker_that_does_not_get_the_processor_is_not_late(monkeypatch: pytest.MonkeyPatch):
+    """A busy machine: ten looks pass, and the worker has had less than its limit."""
+    used = iter(number * 0.009 for number in range(100))
+    looks = iter([False] * 10 + [True])
+    monkeypatch.setattr(deadline, "_cpu_seconds", lambda pid: next(used))
+    monkeypatch.setattr(deadline, "_is_asleep", lambda pid: False)
+    assert deadline.wait_fairly(1, 0.1, lambda milliseconds: next(looks))
+
+
+def test_worker_that_used_its_time_is_late(monkeypatch: pytest.MonkeyPatch):
+    used = iter([0.0, 0.05, 0.11])
+    monkeypatch.setattr(deadline, "_cpu_seconds", lambda pid: next(used))
+    assert not deadline.wait_fairly(os.getpid(), 0.1, lambda milliseconds: False)
+    assert list(used) == []
+
+
+def test_worker_that_stops_itself_is_late():
+    limits = JailLimits(
+        step_seconds=0.1, layers=JailLimits().layers & ~Layer.SECCOMP & ~Layer.AUDIT
+    )
+    began = time.perf_counter()
+    failure = failure_of(policy("os.kill(os.getpid(), 19)\nreturn 0", "import os"), limits)
+    assert failure.outcome is Outcome.TIMED_OUT
+    assert time.perf_counter() - began < 5
+
+
+def test_patience_has_an_end(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(deadline, "PATIENCE", 2)
+    began = time.perf_counter()
+    assert not deadline.wait_fairly(os.getpid(), 0.05, _wait_in_vain)
+    assert time.perf_counter() - began < 3
+
+
+def test_process_whose_time_is_unknown_gets_no_more():
+    assert not deadline.wait_fairly(2**22 + 1, 0.05, _wait_in_vain)
+
+
+def test_memory_is_bounded():
+    source = policy("self.__dict__.setdefault('kept', []).append(bytearray(1 << 25))\nreturn 0")
+    failure = failure_of(source, JailLimits(memory_bytes=1 << 27))
+    assert failure.outcome is Outcome.POLICY_RAISED
+    assert "MemoryError" in failure.detail
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("os._exit(3)", "it exited with code 3"),
+        ("os.abort()", "it was ended by signal 6"),
+        ("os.execv('/bin/true', ['true'])", "it made a forbidden system call"),
+        ("ctypes.string_at(0)", "it crashed (SIGSEGV)"),
+        ("os.write(4, bytes(12)); return 0", "it answered what was not asked"),
+    ],
+)
+def test_death_is_told_with_its_cause(body: str, said: str):
+    kernel_only = JailLimits(step_seconds=0.5, layers=JailLimits().layers & ~Layer.AUDIT)
+    failure = failure_of(policy(body, "import os, ctypes"), kernel_only)
+    assert failure.outcome is Outcome.DIED
+    assert said in failure.detail
+
+
+def test_crash_names_the_line():
+    kernel_only = JailLimits(layers=JailLimits().layers & ~Layer.AUDIT)
+    failure = failure_of(policy("ctypes.string_at(0)", "import ctypes"), kernel_only)
+    assert "in act\n    ctypes.string_at(0)" in failure.detail
+
+
+def test_whole_life_has_a_limit():
+    limits = JailLimits(total_seconds=1, step_seconds=30)
+    failure = failure_of(policy("while True: pass"), limits)
+    assert failure.outcome is Outcome.DIED
+
+
+@pytest.mark.parametrize(
+    ("status", "why", "said"),
+    [
+        (-1, "it did not finish its reply", "it did not finish its reply"),
+        (signal.SIGKILL, CLOSED, "it was killed, or closed its pipe"),
+        (signal.SIGKILL, "it sent more", "it sent more"),
+        (signal.SIGXCPU, CLOSED, "it used up the processor time of its whole life"),
+        (7 << 8, CLOSED, "it exited with code 7"),
+    ],
+)
+def test_wait_status_in_words(status: int, why: str, said: str):
+    assert process.describe_end(status, why) == said
+
+
+def test_worker_dies_with_the_judge():
+    """Also when the judge is killed, also in a loop, and with a fork of the judge alive."""
+    code = f"""
+import os, time
+from gco_agent.jail.host import Jail, JailLimits
+from gco_agent.jail import launcher
+jail = Jail({policy("while True: pass")!r}, n_actions=2, limits=JailLimits(step_seconds=60))
+jail.start()
+jail.reset(0)
+if os.fork() == 0:
+    time.sleep(20)
+    os._exit(0)
+print(jail.pid, launcher.zygote(with_numpy=False).pid, flush=True)
+jail.act([(0, 0, {{}})])
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True
+    ) as judge:
+        assert judge.stdout is not None
+        pids = [int(word) for word in judge.stdout.readline().split()]
+        descriptors = [os.pidfd_open(pid) for pid in pids]
+        time.sleep(0.2)
+        judge.kill()
+        for descriptor in descriptors:
+            poll = select.poll()
+            poll.register(descriptor, select.POLLIN)
+            assert poll.poll(5000), "still alive after five seconds"
+            os.close(descriptor)
+        os.killpg(judge.pid, signal.SIGKILL)
+
+
+def _wait_in_vain(milliseconds: float) -> bool:
+    end = time.monotonic() + milliseconds / 1000
+    while time.monotonic() < end:
+        pass
+    return False

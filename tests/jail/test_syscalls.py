@@ -1,0 +1,102 @@
+"""The system-call filter, run on paper: what it says to each call on both machines."""
+
+from __future__ import annotations
+
+import errno
+import struct
+
+import pytest
+
+from gco_agent.jail import syscalls, wire
+
+PID = 4711
+ALLOW, KILL = 0x7FFF0000, 0x80000000
+EPERM, ENOSYS = 0x00050000 | errno.EPERM, 0x00050000 | errno.ENOSYS
+ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+SIGABRT, SIGUSR1, SIGSEGV, SIGSTOP = 6, 10, 11, 19
+
+
+def verdict(machine: str, number: int, *arguments: int, architecture: int | None = None) -> int:
+    """What the kernel would get from the filter."""
+    architecture = ARCHITECTURES[machine] if architecture is None else architecture
+    padded = (*arguments, *[0] * (6 - len(arguments)))
+    data = struct.pack("<IIQ6Q", number, architecture, 0, *padded)
+    code = syscalls.filter_program(machine, PID)
+    program = [struct.unpack_from("HBBI", code, at) for at in range(0, len(code), 8)]
+    at, accumulator = 0, 0
+    while True:
+        operation, if_true, if_false, operand = program[at]
+        at += 1
+        if operation == 0x20:
+            accumulator = struct.unpack_from("<I", data, operand)[0]
+        elif operation == 0x06:
+            return int(operand)
+        else:
+            holds = {
+                0x15: accumulator == operand,
+                0x35: accumulator >= operand,
+                0x45: bool(accumulator & operand),
+            }[operation]
+            at += if_true if holds else if_false
+
+
+@pytest.mark.parametrize("machine", syscalls.MACHINES)
+@pytest.mark.parametrize(
+    ("name", "arguments", "expected"),
+    [
+        ("readv", (wire.COMMAND_FD,), ALLOW),
+        ("readv", (0,), EPERM),
+        ("write", (wire.REPLY_FD,), ALLOW),
+        ("write", (wire.FAULT_FD,), ALLOW),
+        ("write", (1,), ALLOW),
+        ("write", (2,), ALLOW),
+        ("write", (wire.COMMAND_FD,), EPERM),
+        ("write", (77,), EPERM),
+        ("mmap", (0, 4096, 3), ALLOW),
+        ("mmap", (0, 4096, 5), EPERM),
+        ("mprotect", (0, 4096, 1), ALLOW),
+        ("mprotect", (0, 4096, 7), EPERM),
+        ("tgkill", (PID, PID, SIGABRT), ALLOW),
+        ("tgkill", (PID, PID, SIGSTOP), EPERM),
+        ("tgkill", (PID + 1, PID, SIGABRT), EPERM),
+        ("rt_sigaction", (SIGSEGV,), ALLOW),
+        ("rt_sigaction", (SIGUSR1,), EPERM),
+        ("clone3", (), ENOSYS),
+        ("clone", (), EPERM),
+        ("futex", (), ALLOW),
+        ("clock_gettime", (), ALLOW),
+        ("exit_group", (), ALLOW),
+        ("openat", (), EPERM),
+        ("socket", (), EPERM),
+        ("kill", (), EPERM),
+        ("uname", (), EPERM),
+        ("ptrace", (), KILL),
+        ("execve", (), KILL),
+        ("io_uring_setup", (), KILL),
+        ("bpf", (), KILL),
+    ],
+)
+def test_filter(machine: str, name: str, arguments: tuple[int, ...], expected: int):
+    assert verdict(machine, syscalls.number(name, machine), *arguments) == expected
+
+
+@pytest.mark.parametrize("machine", syscalls.MACHINES)
+def test_most_calls_are_refused(machine: str):
+    answers = [verdict(machine, number) for number in range(500)]
+    assert answers.count(ALLOW) < 30
+    assert set(answers) == {ALLOW, EPERM, ENOSYS, KILL}
+
+
+def test_other_architectures_are_deadly():
+    assert verdict("x86_64", 39, architecture=0x40000003) == KILL
+    assert verdict("aarch64", 172, architecture=0x40000028) == KILL
+    assert verdict("x86_64", 0x40000000 | 39) == KILL
+
+
+def test_unknown_machines_and_calls_are_key_errors():
+    with pytest.raises(KeyError, match="riscv64 has no system call readv"):
+        syscalls.number("readv", "riscv64")
+    with pytest.raises(KeyError, match="aarch64 has no system call time"):
+        syscalls.number("time", "aarch64")
+    with pytest.raises(KeyError, match="no system call fly"):
+        syscalls.number("fly", "x86_64")
