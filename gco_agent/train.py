@@ -65,6 +65,8 @@ def train(
     """
     accounts.recall_episodes(run, judge)
     while True:
+        known = judge.known(PolicySource(run.policy()))
+        budget.reserve([episode.n_steps for episode in known.episodes])
         try:
             budget.require(accounts.frames_used(run))
         except BudgetSpent as spent:
@@ -91,12 +93,15 @@ def advance(
         check_policy(proposal.source)
     except (ProposalError, ContractViolation) as error:
         return book.tell(progress, run, book.failure(optimizer.name, str(error)), None, "no candidate")
+    progress(Racing(None, 0))
+    begun, n_before = time.perf_counter(), judge.n_steps
     race = judge.race(
         proposal.source,
         parent,
         deadline=budget.deadline,
         watch=lambda r: progress(Racing(r.gain, len(r.child.episodes))),
     )
+    budget.note_play(judge.n_steps - n_before, time.perf_counter() - begun)
     return _commit(run, book, parent, proposal, race, config, optimizer.name, progress)
 
 
@@ -123,7 +128,7 @@ def _request(
         config=config,
         attempts=attempts,
         recall=recall,
-        deadline=budget.deadline,
+        deadline=budget.answer_by,
         progress=progress,
     )
 

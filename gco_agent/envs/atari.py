@@ -9,6 +9,7 @@ from pathlib import Path
 from ale_py import roms
 
 from gco_agent.envs.objects import ObjectObservation, make_object_env
+from gco_agent.errors import GcoError
 from gco_agent.games import find_game
 from gco_agent.records import PlayProtocol
 
@@ -19,13 +20,20 @@ def default_protocol(game: str, max_steps: int = 27_000) -> PlayProtocol:
     """The rules of ``ALE/<Game>-v5``: frame skip 4, sticky 0.25, all lives, minimal actions.
 
     Args:
-        game: Name in snake case, as in `gco_agent.games.GAMES`.
+        game: As `gco_agent.games.find_game` takes it.
         max_steps: Steps after which an episode is cut.
+
+    Raises:
+        UsageError: There is no such game.
+        GcoError: ale-py came without its ROM.
 
     Source: Machado et al. 2018, arXiv:1709.06009.
     """
     spec = find_game(game)
-    rom = hashlib.md5(Path(roms.get_rom_path(game)).read_bytes(), usedforsecurity=False)
+    path = roms.get_rom_path(spec.name)
+    if path is None:
+        raise GcoError(f"ale-py has no ROM of {spec.title}; install ale-py 0.11.2 or later again")
+    rom = hashlib.md5(Path(path).read_bytes(), usedforsecurity=False)
     return PlayProtocol(
         "default",
         spec.env_id,

@@ -11,7 +11,6 @@ Checked frame by frame against OCAtari's environment: tests/ale/test_extraction.
 from __future__ import annotations
 
 import copy
-import importlib.machinery
 import importlib.util
 import itertools
 import sys
@@ -29,6 +28,8 @@ from gco_agent.observation import Row
 
 RamState = npt.NDArray[np.uint8]
 """The console's RAM, shape (128,)."""
+SavedObjects = tuple[list[tuple[str, dict[str, Any]] | None], dict[str, Any]]
+"""Class and attributes of every object, None for an empty slot; and module globals."""
 
 MAX_STEP_PX = 40
 """A larger displacement in one step is a slot re-used for another object, or a wrap round the
@@ -38,10 +39,15 @@ _PACKAGE = "_gco_ocatari"
 _WRAPS_UINT8 = frozenset({"assault", "enduro", "hero", "yarsrevenge"})
 """Modules that rely on uint8 arithmetic wrapping round and so get the array itself."""
 _KEEPS_GLOBALS = frozenset(
-    "adventure assault atlantis boxing carnival hero mspacman pacman pitfall pooyan qbert riverraid".split()
+    (
+        *("adventure", "assault", "atlantis", "boxing", "carnival", "hero"),
+        *("mspacman", "pacman", "pitfall", "pooyan", "qbert", "riverraid"),
+    )
 )
 """Modules that remember things between frames in module globals: each extractor has its own copy
-of these, or two environments of one process would corrupt each other."""
+of these, or two environments of one process would corrupt each other, and begins each episode with
+the globals as they were loaded, or an episode would depend on the one before."""
+_REMEMBERED_WALLS = 4096
 _PLAIN = (bool, int, float, str, tuple, list, dict, set, type(None))
 
 _copies = itertools.count(1)
@@ -60,11 +66,21 @@ class ObjectExtractor:
         self._hud = hud
         self._as_array = module in _WRAPS_UINT8
         self._keeps_globals = module in _KEEPS_GLOBALS
+        self._first_globals = self._save_globals()
         self._objects: list[Any] = []
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The categories that the game can have on the screen, as OCAtari lists them."""
+        name = "MAX_NB_OBJECTS_HUD" if self._hud else "MAX_NB_OBJECTS"
+        return tuple(getattr(self._module, name, ()))
 
     def reset(self, ram: RamState) -> dict[str, list[Row]]:
         """Forget the last episode and read the first objects of a new one; nothing moves yet."""
-        self._objects = self._module._init_objects_ram(self._hud)  # noqa: SLF001 - its public face
+        vars(self._module).update(copy.deepcopy(self._first_globals))
+        things = self._module._init_objects_ram(self._hud)  # noqa: SLF001 - its public face
+        # Enduro's and Assault's displays begin as classes, which OCAtari 2.2.1 then fails on
+        self._objects = [thing() if isinstance(thing, type) else thing for thing in things]
         self.read(ram)
         for thing in self._objects:
             if thing:
@@ -81,8 +97,12 @@ class ObjectExtractor:
         for thing in self._objects:
             if thing:
                 thing._prev_xy = thing._xy  # noqa: SLF001 - as GameObject._save_prev
-        state = ram if self._as_array else ram.tolist()
-        self._module._detect_objects_ram(self._objects, state, self._hud)  # noqa: SLF001
+        detect = self._module._detect_objects_ram  # noqa: SLF001
+        if self._as_array:
+            with np.errstate(over="ignore"):  # wrapping round is meant
+                detect(self._objects, ram, self._hud)
+        else:
+            detect(self._objects, ram.tolist(), self._hud)
 
     @property
     def objects(self) -> Sequence[Any]:
@@ -122,33 +142,34 @@ class ObjectExtractor:
                 members.append(row)
         return rows
 
-    def save(self) -> object:
+    def save(self) -> SavedObjects:
         """Everything that the next step depends on, as plain data that pickles."""
         things = [None if o is None else (type(o).__name__, dict(vars(o))) for o in self._objects]
-        kept = copy.deepcopy(_plain_globals(self._module)) if self._keeps_globals else {}
-        return things, kept
+        return things, self._save_globals()
 
-    def restore(self, saved: object) -> None:
+    def restore(self, saved: SavedObjects) -> None:
         """Go on from where `save` was called, in this extractor or another of the same game."""
-        things, kept = saved  # type: ignore[misc]
+        things, kept = saved
         self._objects = []
         for thing in things:
             if thing is None:
                 self._objects.append(None)
                 continue
             category, state = thing
-            twin = object.__new__(getattr(self._module, category))
+            kind: type[Any] = getattr(self._module, category)
+            twin = object.__new__(kind)
             twin.__dict__.update(state)
             self._objects.append(twin)
         vars(self._module).update(copy.deepcopy(kept))
 
-
-def _plain_globals(module: types.ModuleType) -> dict[str, Any]:
-    return {
-        name: value
-        for name, value in vars(module).items()
-        if not name.startswith("__") and isinstance(value, _PLAIN)
-    }
+    def _save_globals(self) -> dict[str, Any]:
+        if not self._keeps_globals:
+            return {}
+        return {
+            name: copy.deepcopy(value)
+            for name, value in vars(self._module).items()
+            if not name.startswith("__") and isinstance(value, _PLAIN)
+        }
 
 
 def _root() -> Path:
@@ -169,13 +190,19 @@ def _load(module: str) -> types.ModuleType:
         name = f"{name}_{next(_copies)}"
     elif name in sys.modules:
         return sys.modules[name]
+    loaded = _load_file(name, path)
+    if module == "breakout":
+        vars(loaded)["_calculate_blocks"] = _remember_walls(loaded)
+    return loaded
+
+
+def _load_file(name: str, path: Path) -> types.ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None, path
+    if spec is None or spec.loader is None:
+        raise GcoError(f"{path} cannot be loaded")
     loaded = importlib.util.module_from_spec(spec)
     sys.modules[name] = loaded  # the modules look themselves up there
     spec.loader.exec_module(loaded)
-    if module == "breakout":
-        loaded._calculate_blocks = _remember_walls(loaded)  # type: ignore[attr-defined] # noqa: SLF001
     return loaded
 
 
@@ -189,22 +216,16 @@ def _make_packages() -> None:
         package.__path__ = [str(folder)]
         sys.modules[_PACKAGE + name] = package
     utils = types.ModuleType(f"{_PACKAGE}.vision.utils")
-    utils.match_objects = _match_objects  # type: ignore[attr-defined]
+    vars(utils)["match_objects"] = _match_objects
     sys.modules[utils.__name__] = utils
 
 
-def _match_objects(*args: Any) -> Any:
-    """OCAtari's matching of boxes to objects, its module (cv2, skimage, scipy) loaded on first use."""
-    stub = sys.modules[f"{_PACKAGE}.vision.utils"]
-    real = getattr(stub, "loaded", None)
-    if real is None:
-        path = _root() / "vision" / "utils.py"
-        spec = importlib.util.spec_from_file_location(f"{_PACKAGE}.vision._utils", path)
-        assert spec is not None and spec.loader is not None, path
-        real = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(real)
-        stub.loaded = real  # type: ignore[attr-defined]
-    return real.match_objects(*args)
+def _match_objects(*args: object) -> object:
+    """OCAtari's matching of boxes to objects; its module (cv2, skimage, scipy) loads when used."""
+    name = f"{_PACKAGE}.vision._utils"
+    real = sys.modules.get(name) or _load_file(name, _root() / "vision" / "utils.py")
+    match: Callable[..., object] = real.match_objects
+    return match(*args)
 
 
 def _remember_walls(module: types.ModuleType) -> Callable[[Sequence[int]], list[list[Any]]]:
@@ -220,7 +241,7 @@ def _remember_walls(module: types.ModuleType) -> Callable[[Sequence[int]], list[
         key = bytes(ram[:36])
         wall = walls.get(key)
         if wall is None:
-            if len(walls) >= 4096:
+            if len(walls) >= _REMEMBERED_WALLS:
                 walls.clear()
             rows = decode(np.frombuffer(key, np.uint8))
             wall = walls[key] = [[dict(vars(brick)) for brick in row] for row in rows]

@@ -1,109 +1,76 @@
 """Atari games seen as objects: a Gymnasium wrapper over the standard ALE environment.
 
-The only module that imports ale_py. `ObjectObservation` takes any ALE environment; the judge and
-the search use it too, so that what a score says holds in everybody's loop.
+`ObjectObservation` takes any ALE environment; the judge and the search use it too, so that what a
+score says holds in everybody's loop.
 """
 
 from __future__ import annotations
 
 import pickle
-from collections import OrderedDict
-from typing import Any, SupportsFloat
+from collections import OrderedDict, deque
+from typing import Any, Literal, SupportsFloat
 
 import ale_py
 import gymnasium
-
+from gymnasium.utils import RecordConstructorArgs
+from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 
 from gco_agent.envs.extraction import ObjectExtractor
+from gco_agent.envs.held import held_action, n_priming_frames
+from gco_agent.envs.spaces import ObjectSpace
 from gco_agent.errors import UsageError
-from gco_agent.observation import ObjectBox, Observation, Row, build_observation
+from gco_agent.observation import Observation, Row, build_observation
 
-_PRIMING_FRAMES = 12
-"""Frames that put the held action of sticky actions back, which no saved state contains: with
-repeat probability 0.25 the chance that an older one survives is 0.25 ** 12, below 1e-7."""
+ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # or each process prints a banner
+
+_TRANSPARENT = (OrderEnforcing, PassiveEnvChecker, TimeLimit)
+"""Wrappers that do nothing of their own with a seed: a start may be restored below them."""
 _REMEMBERED_STARTS = 1024
+_REMEMBERED_STEPS = 8
 
 
-class ObjectSpace(gymnasium.Space[Observation]):
-    """All observations of objects: category to a sequence of `ObjectBox`.
-
-    Sampling gives up to three boxes in each of ``categories``, anywhere on a 160 x 210 screen.
-    """
-
-    def __init__(self, categories: tuple[str, ...] = (), seed: int | None = None) -> None:
-        super().__init__(shape=None, dtype=None, seed=seed)
-        self.categories = categories
-
-    @property
-    def is_np_flattenable(self) -> bool:
-        """Whether the space flattens to a box: no, the number of objects varies."""
-        return False
-
-    def sample(self, mask: None = None, probability: None = None) -> Observation:
-        """A random observation; masks are not supported and are ignored."""
-        rng = self.np_random
-        boxes = {
-            category: [
-                ObjectBox(*(int(v) for v in rng.integers((0, 0, 1, 1), (160, 210, 16, 16))))
-                for _ in range(int(rng.integers(1, 4)))
-            ]
-            for category in self.categories
-        }
-        return Observation(boxes, lives=int(rng.integers(0, 6)))
-
-    def contains(self, x: Any) -> bool:
-        """Whether ``x`` is an observation of objects."""
-        return isinstance(x, Observation) and all(
-            isinstance(category, str) and all(isinstance(box, ObjectBox) for box in members)
-            for category, members in x.items()
-        )
-
-    def __repr__(self) -> str:
-        return f"ObjectSpace({', '.join(self.categories)})"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, ObjectSpace) and self.categories == other.categories
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-class ObjectObservation(gymnasium.Wrapper[Observation, int, Any, int]):
+class ObjectObservation(gymnasium.Wrapper[Observation, int, Any, Any], RecordConstructorArgs):
     """Observe an ALE environment as objects, category to a list of `ObjectBox`.
 
     Args:
-        env: An ALE environment, whatever its own ``obs_type`` ("ram" is the cheapest), with or
-            without other wrappers round it. Discrete actions.
+        env: An ALE environment with discrete actions, whatever its own ``obs_type`` ("ram" is the
+            cheapest), with or without other wrappers round it.
         hud: Also observe scores and other displays, where OCAtari can read them.
 
     Raises:
-        UsageError: ``env`` is not an ALE environment.
+        UsageError: ``env`` is no ALE environment, or its actions are continuous.
 
     ``reset(seed=...)`` gives the start that the ALE environment gives for that seed, to the bit,
-    but loads the ROM (110 to 180 ms) only for the first use of a seed in a process.
+    but loads the ROM (110 to 180 ms) only for the first use of a seed in a process. Where wrappers
+    below may use the seed for something of their own, they get it and the ROM is always loaded.
     Measured: tests/ale/test_objects.py.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any], *, hud: bool = False) -> None:
-        super().__init__(env)
+        RecordConstructorArgs.__init__(self, hud=hud)
+        gymnasium.Wrapper.__init__(self, env)
         base = env.unwrapped
         if not isinstance(base, ale_py.AtariEnv):
             raise UsageError(
                 f"{type(base).__name__} is no ALE environment; wrap one made by "
                 'gymnasium.make("ALE/Pong-v5", obs_type="ram")'
             )
+        if not isinstance(env.action_space, gymnasium.spaces.Discrete):
+            raise UsageError("the actions are continuous; make the environment without that")
         self._base = base
         self._ale = base.ale
         self._game: str = base._game  # noqa: SLF001 - ale_py keeps the ROM's name there
         self._extractor = ObjectExtractor(self._game.replace("_", ""), hud=hud)
-        self._frame_skip: Any = base._frameskip  # noqa: SLF001
-        self._last_action = 0
+        self._repeat: float = self._ale.getFloat("repeat_action_probability")
+        self._begun: deque[tuple[int, int]] = deque([(0, 0)], maxlen=_REMEMBERED_STEPS)
+        self._may_restore_starts = _is_transparent(env)
         self._start_key = (
             self._game,
             base._game_mode,  # noqa: SLF001
             base._game_difficulty,  # noqa: SLF001
-            self._ale.getFloat("repeat_action_probability"),
+            self._repeat,
         )
-        self.observation_space = ObjectSpace()
+        self.observation_space = ObjectSpace(self._extractor.categories)
 
     @property
     def action_names(self) -> tuple[str, ...]:
@@ -114,41 +81,36 @@ class ObjectObservation(gymnasium.Wrapper[Observation, int, Any, int]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """Start an episode; the first observation has no movement in it."""
-        rows, lives = self.reset_rows(seed, options)
-        return build_observation(rows, lives), self._base._get_info()  # type: ignore[return-value] # noqa: SLF001
+        info = self._start(seed, options)
+        rows = self._extractor.reset(self._ale.getRAM())
+        return build_observation(rows, self._ale.lives()), info
 
     def step(self, action: int) -> tuple[Observation, SupportsFloat, bool, bool, dict[str, Any]]:
         """Play one step of ``frame_skip`` frames."""
+        self._begun.append((self._ale.getFrameNumber(), int(action)))
         _, reward, terminated, truncated, info = self.env.step(action)
-        self._last_action = int(action)
         rows = self._extractor.step(self._ale.getRAM())
-        return build_observation(rows, info["lives"]), reward, terminated, truncated, info
+        return build_observation(rows, self._ale.lives()), reward, terminated, truncated, info
 
     def reset_rows(
         self, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, list[Row]], int]:
         """As `reset`, but the objects as plain rows, and the lives left."""
-        start = None if seed is None else _starts.get((*self._start_key, seed))
-        self.env.reset(seed=None if start else seed, options=options)
-        if start is not None:
-            self._base.seed_game(seed)
-            self._ale.restoreState(ale_py.ALEState(start))
-        elif seed is not None:
-            _starts.put((*self._start_key, seed), self._ale.cloneState(include_rng=True).serialize())
-        self._last_action = 0
+        self._start(seed, options)
         return self._extractor.reset(self._ale.getRAM()), self._ale.lives()
 
     def step_rows(self, action: int) -> tuple[dict[str, list[Row]], int, float, bool, bool]:
         """As `step`, past all wrappers below: rows, lives left, reward, terminated, truncated."""
+        self._begun.append((self._ale.getFrameNumber(), action))
         _, reward, terminated, truncated, info = self._base.step(action)
-        self._last_action = action
         rows = self._extractor.step(self._ale.getRAM())
-        return rows, info["lives"], float(reward), terminated, truncated
+        return rows, info["lives"], reward, terminated, truncated
 
     def save(self) -> bytes:
         """The moment between two steps, from which `restore` goes on exactly; about 20 KB."""
         state = self._ale.cloneState(include_rng=True).serialize()
-        return pickle.dumps((state, self._last_action, self._extractor.save()))
+        held = held_action(state, self._repeat, self._ale.getFrameNumber(), self._begun)
+        return pickle.dumps((state, held, self._extractor.save()))
 
     def restore(self, saved: bytes) -> None:
         """Go on from a moment that `save` gave, in this process or another of this machine.
@@ -156,13 +118,40 @@ class ObjectObservation(gymnasium.Wrapper[Observation, int, Any, int]):
         Args:
             saved: From `save` of the same game and settings. Never bytes from elsewhere: pickle.
         """
-        state, self._last_action, objects = pickle.loads(saved)  # noqa: S301 - our own bytes
-        self._ale.restoreState(ale_py.ALEState(state))
-        held = self._base._action_set[self._last_action]  # noqa: SLF001
-        for _ in range(_PRIMING_FRAMES):
-            self._ale.act(held)
-        self._ale.restoreState(ale_py.ALEState(state))
+        state, held, objects = pickle.loads(saved)  # noqa: S301 - our own bytes
+        moment = ale_py.ALEState(state)
+        self._ale.restoreState(moment)
+        action = self._base._action_set[held]  # noqa: SLF001
+        for _ in range(n_priming_frames(self._repeat)):
+            self._ale.act(action)
+        self._ale.restoreState(moment)
+        self._begun.clear()
+        self._begun.append((self._ale.getFrameNumber(), held))
         self._extractor.restore(objects)
+
+    def _start(self, seed: int | None, options: dict[str, Any] | None) -> dict[str, Any]:
+        """Reset the environment below; what it says of the start."""
+        is_known = self._may_restore_starts and seed is not None
+        key = (*self._start_key, seed)
+        start = _starts.get(key) if is_known else None
+        _, info = self.env.reset(seed=seed if start is None else None, options=options)
+        if start is not None:
+            seeds = self._base.seed_game(seed)
+            self._ale.restoreState(ale_py.ALEState(start))
+            info = {**info, **self._base._get_info(), "seeds": seeds}  # noqa: SLF001
+        elif is_known:
+            _starts.put(key, self._ale.cloneState(include_rng=True).serialize())
+        self._begun.clear()
+        self._begun.append((self._ale.getFrameNumber(), 0))
+        return info
+
+
+def _is_transparent(env: gymnasium.Env[Any, Any]) -> bool:
+    while isinstance(env, gymnasium.Wrapper):
+        if type(env) not in _TRANSPARENT:
+            return False
+        env = env.env
+    return True
 
 
 class _Starts:
@@ -187,26 +176,17 @@ def make_object_env(
     game: str,
     *,
     hud: bool = False,
-    frameskip: int = 4,
-    repeat_action_probability: float = 0.25,
-    max_num_frames_per_episode: int = 108_000,
-    full_action_space: bool = False,
-    render_mode: str | None = None,
+    render_mode: Literal["human", "rgb_array"] | None = None,
+    **settings: Any,  # noqa: ANN401 - those of ale_py.AtariEnv
 ) -> ObjectObservation:
     """An ALE game observed as objects; the entry point of ``gco/<Game>-v5``.
 
     Args:
         game: Name of the ROM in snake case: "pong", "space_invaders".
-
-    The defaults are those of ``ALE/<Game>-v5`` (Machado et al. 2018, arXiv:1709.06009).
+        hud: As `ObjectObservation`.
+        render_mode: As of any Gymnasium environment.
+        settings: Of ``ale_py.AtariEnv``, such as ``frameskip`` and ``repeat_action_probability``.
+            The defaults are those of ``ALE/<Game>-v5`` (Machado et al. 2018, arXiv:1709.06009).
     """
-    base = ale_py.AtariEnv(
-        game,
-        obs_type="ram",
-        frameskip=frameskip,
-        repeat_action_probability=repeat_action_probability,
-        max_num_frames_per_episode=max_num_frames_per_episode,
-        full_action_space=full_action_space,
-        render_mode=render_mode,  # type: ignore[arg-type]
-    )
-    return ObjectObservation(base, hud=hud)
+    settings = {"obs_type": "ram", "max_num_frames_per_episode": 108_000, **settings}
+    return ObjectObservation(ale_py.AtariEnv(game, render_mode=render_mode, **settings), hud=hud)

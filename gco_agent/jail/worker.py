@@ -126,24 +126,18 @@ class Worker:
 
     def serve(self) -> NoReturn:
         """Read a command, do it, reply; the end of the line is the end of the process."""
-        read_into = self._line.read_into
         buffer = bytearray(_BUFFER_BYTES)
         view = memoryview(buffer)
         command = wire.COMMAND
         while True:
-            got = read_into(view)
-            while 0 < got < command.size and (more := read_into(view[got:])):
-                got += more
-            if got < command.size:
-                os._exit(0)
+            got = self._read(view, 0, command.size)
             kind, count, sequence, size = command.unpack_from(view)
             end = command.size + size
             if end > len(buffer):
                 larger = bytearray(end)
                 larger[:got] = view[:got]
                 buffer, view = larger, memoryview(larger)
-            while got < end:
-                got += read_into(view[got:end])
+            self._read(view[:end], got, end)
             payload = view[command.size : end]
             if kind == wire.ACT:
                 self._act(sequence, payload, build_observation)
@@ -154,9 +148,18 @@ class Worker:
             else:
                 send(self._line, wire.DONE, sequence, [], self._load(bytes(payload)))
 
+    def _read(self, view: memoryview, got: int, wanted: int) -> int:
+        """Read until ``wanted`` bytes are there, or more; the end of the line ends the process."""
+        while got < wanted:
+            more = self._line.read_into(view[got:])
+            if more == 0:
+                os._exit(0)
+            got += more
+        return got
+
     def _load(self, source: bytes) -> list[RawRecord]:
         try:
-            text = source.decode("utf-8")
+            text = source.decode("utf-8").removeprefix("\ufeff")
             self._code = compile(text, wire.POLICY_FILE, "exec", dont_inherit=True)
             self._spare = Seat(self._code, pinned=self._pinned)
         except BaseException as error:

@@ -64,7 +64,7 @@ class Place:
         self._abstract.bind(f"\0{self._name}")
         self._abstract.listen()
         for listener in (self._tcp, self._udp, self._abstract):
-            listener.setblocking(False)  # noqa: FBT003 - the standard library's
+            listener.setblocking(False)
 
     def __enter__(self) -> Place:
         return self

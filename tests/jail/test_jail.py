@@ -36,6 +36,10 @@ def test_module_level_act_is_a_policy():
     assert answer("def act(obs):\n    return obs['Ball'][0].dx\n") == 1
 
 
+def test_byte_order_mark_is_no_obstacle():
+    assert answer("\ufeffdef act(obs):\n    return 1\n") == 1
+
+
 def test_policy_may_replace_its_own_act():
     source = """
 class Policy:

@@ -89,6 +89,15 @@ def test_a_life(session: Session):
     assert session.ask(wire.ACT_PLAIN, 1, large, expect=wire.ACTIONS) == ([3], [])
 
 
+def test_command_that_comes_in_pieces_or_not_to_its_end(session: Session):
+    pieces = wire.COMMAND.pack(wire.LOAD, 0, 0, len(COUNTING)) + COUNTING.encode()
+    for piece in (pieces[:3], pieces[3:20], pieces[20:]):
+        os.write(session._channel._commands, piece)
+        time.sleep(0.02)
+    assert session._channel.receive(wire.DONE, 0) == ([], [])
+    os.write(session._channel._commands, pieces[:20])  # and the fixture closes the pipe
+
+
 def test_arrays_arrive_as_copies(session: Session):
     source = "def act(obs):\n    obs += 1\n    return int(obs.sum())\n"
     session.ask(wire.LOAD, payload=source.encode())

@@ -1,0 +1,82 @@
+"""The command line: parse, call, print.
+
+* `boundary`     the one place where errors and signals become messages and exit codes
+* `interrupts`   Ctrl-C and SIGTERM
+* `options`      what is typed: durations, shared options, examples
+* `place`        the repository, its runs, the judge and the workers a command works with
+* `words`        numbers and times as people read them
+* `results`      what is printed at the end, as text and as JSON
+* `display`      what is shown while it runs: `live` in a terminal, `plain` elsewhere
+* `running`, `reading`, `evaluating`, `publishing`, `doctor`   the commands
+
+Importing this package loads click and nothing else that is heavy: commands import what they use.
+Results go to stdout, everything else to stderr.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from gco_agent.cli.boundary import Boundary, begin_logging
+from gco_agent.cli.doctor import doctor
+from gco_agent.cli.evaluating import evaluate
+from gco_agent.cli.options import examples
+from gco_agent.cli.place import Place
+from gco_agent.cli.publishing import publish, rollback
+from gco_agent.cli.reading import games, log
+from gco_agent.cli.running import init, run, step
+
+__all__ = ["main"]
+
+
+def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:  # noqa: FBT001
+    if wanted:
+        from importlib.metadata import version
+
+        click.echo(f"gco-agent {version('gco-agent')}")
+        context.exit()
+
+
+@click.group(
+    cls=Boundary,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=examples(
+        "gco-agent run pong                 five minutes of search, then the score",
+        "gco-agent log                      the iterations of the run that is checked out",
+        "gco-agent step -n 5                five more iterations",
+        "gco-agent eval policies/pong.py    what any policy file scores",
+    ),
+)
+@click.option(
+    "-C",
+    "directory",
+    metavar="DIR",
+    default=".",
+    type=click.Path(path_type=Path),
+    help="Work in this folder and the git repository it belongs to.  [default: here]",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Say more on stderr about what is being done.")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
+@click.pass_context
+def main(context: click.Context, directory: Path, *, verbose: bool) -> None:
+    """Improve game-playing policies by rewriting their code, one git commit an iteration.
+
+    A run is a branch gco/GAME/NAME. Every iteration proposes a new version of the file
+    policies/GAME.py, plays it against the present one on the same seeds, and commits what came of
+    it. No key and no network are needed: the default optimizer is an embedded program search.
+    """
+    begin_logging(verbose=verbose)
+    context.obj = Place(directory)
+
+
+for _command in (run, init, step, log, evaluate, rollback, publish, games, doctor):
+    main.add_command(_command)

@@ -1,0 +1,140 @@
+"""Progress in a terminal: finished iterations scroll up, what is under way stays below them."""
+
+from __future__ import annotations
+
+import time
+from typing import Self
+
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from gco_agent.budget import Budget
+from gco_agent.cli.display import Phase, following_after, phase_of
+from gco_agent.cli.words import clock, duration, gain_in_words, number_with_error, one_line
+from gco_agent.progress import Committed, Event, Playing
+
+VERDICT_STYLES = {
+    "initial": "cyan",
+    "accepted": "bold green",
+    "rejected": "dim",
+    "failed": "red",
+    "rolled-back": "yellow",
+    "reported": "bold cyan",
+}
+_REFRESH_HZ = 5
+_COLUMNS = ((4, "right"), (11, "left"), (16, "right"), (16, "right"), (11, "right"), (0, "left"))
+_HEADINGS = ("it", "verdict", "return now", "gain", "time", "what")
+_BAR_COLUMNS = 24
+
+
+class LiveDisplay:
+    """Draws on standard error.
+
+    Args:
+        budget: To tell what is left of it.
+        following: Number of the next iteration.
+    """
+
+    def __init__(self, budget: Budget, following: int) -> None:
+        self._budget, self._following = budget, following
+        self._console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self._phase = Phase("starting", None, "")
+        self._is_iteration = following > 0
+        self._since = time.perf_counter()
+        self._has_headings = False
+        self._spinner = Spinner("dots", style="cyan")
+        self._live = Live(
+            self, console=self._console, refresh_per_second=_REFRESH_HZ, transient=True
+        )
+
+    def __enter__(self) -> Self:
+        self._live.start(refresh=True)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._live.stop()
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Committed):
+            self._following = following_after(event)
+            self._begin(Phase("starting", None, ""), is_iteration=True)
+            self._print_row(event)
+            return
+        phase = phase_of(event)
+        is_iteration = not isinstance(event, Playing)
+        if phase.name != self._phase.name:
+            self._begin(phase, is_iteration=is_iteration)
+        self._phase = phase
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """What is under way, in up to three lines."""
+        phase = self._phase
+        where = f"iteration {self._following}  {phase.name}" if self._is_iteration else phase.name
+        elapsed = clock(time.perf_counter() - self._since)
+        row = Table.grid(padding=(0, 1))
+        for _ in range(4):
+            row.add_column(no_wrap=True)
+        share = f"{phase.done:4.0%}" if phase.done is not None else "    "
+        bar = ProgressBar(
+            total=1.0,
+            completed=phase.done or 0.0,
+            width=_BAR_COLUMNS,
+            pulse=phase.done is None,
+            complete_style="cyan",
+            finished_style="cyan",
+        )
+        detail = "  ".join(part for part in (phase.detail, elapsed) if part)
+        row.add_row(self._spinner, Text(where, style="bold"), bar, Text(f"{share}  {detail}"))
+        lines = [Text(""), row]
+        if phase.best:
+            lines.append(_cut(f"  best so far: {phase.best}"))
+        lines.append(_cut("  " + self._outlook(), style="dim"))
+        yield Group(*lines)
+
+    def _outlook(self) -> str:
+        """What is left of the budget, and how to stop."""
+        budget, now = self._budget, time.perf_counter()
+        parts = []
+        if budget.seconds is not None:
+            left = budget.started + budget.seconds - now
+            kept = f" ({clock(budget.reserve_s)} kept for the report)" if budget.reserve_s else ""
+            parts.append(f"{clock(left)} left{kept}")
+        else:
+            parts.append(f"{clock(now - budget.started)} gone")
+        return "  ·  ".join([*parts, "Ctrl-C stops; finished iterations are saved"])
+
+    def _begin(self, phase: Phase, *, is_iteration: bool) -> None:
+        self._phase, self._is_iteration = phase, is_iteration
+        self._since = time.perf_counter()
+
+    def _print_row(self, event: Committed) -> None:
+        if not self._has_headings:
+            self._has_headings = True
+            self._console.print(_row(_HEADINGS, "dim"))
+        cells = (
+            str(event.iteration),
+            event.verdict,
+            number_with_error(event.return_mean, event.return_se),
+            gain_in_words(event.gain),
+            duration(event.seconds),
+            one_line(event.what),
+        )
+        self._console.print(_row(cells, VERDICT_STYLES.get(event.verdict, "")))
+
+
+def _row(cells: tuple[str, ...], style: str) -> Text:
+    """Cells in columns that stay where they are from one row to the next."""
+    text = Text(no_wrap=True, overflow="ellipsis")
+    for cell, (width, side) in zip(cells, _COLUMNS, strict=True):
+        text.append(cell.rjust(width) if side == "right" else cell.ljust(width), style=style)
+        text.append("  ")
+    text.rstrip()
+    return text
+
+
+def _cut(line: str, style: str = "") -> Text:
+    return Text(line, style=style, no_wrap=True, overflow="ellipsis")

@@ -1,0 +1,135 @@
+"""What is typed: durations, options that commands share, and the examples in their help."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", re.I)
+_LONGEST_S = 366 * 24 * 3600
+_JAIL_LEVELS = ("none", "basic", "medium", "strong")  # as JailLevel, which is not imported for this
+
+
+class Duration(click.ParamType):
+    """Seconds, or hours, minutes and seconds: ``90``, ``90s``, ``5m``, ``1h``, ``1h30m``."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None  # noqa: ANN401
+    ) -> float:
+        """Read it as seconds."""
+        if isinstance(value, float):
+            return value
+        match = _DURATION.fullmatch(str(value).strip())
+        parts = [float(part or 0) for part in match.groups()] if match else [0.0]
+        seconds = sum(n * unit for n, unit in zip(parts, (3600, 60, 1), strict=False))
+        if not 0 < seconds <= _LONGEST_S:
+            self.fail(f"{value!r} is no time; give it as 90, 90s, 5m or 1h30m.", param, ctx)
+        return seconds
+
+
+def examples(*lines: str) -> str:
+    """The Examples block that ends the help of a command."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def all_of(*decorators: Callable[[Function], Function]) -> Callable[[Function], Function]:
+    """One decorator out of several, the first outermost."""
+
+    def decorate(function: Function) -> Function:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+workers_option = click.option(
+    "--workers",
+    type=click.IntRange(1, 1024),
+    metavar="N",
+    help="Worker processes.  [default: one a core]",
+)
+jail_option = click.option(
+    "--require-jail",
+    "jail",
+    type=click.Choice(_JAIL_LEVELS),
+    default="none",
+    help="Refuse to play unless the jail of the policies is at least this good; "
+    "`gco-agent doctor` says what this machine offers.  [default: take what there is]",
+)
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print the result as JSON on stdout, and only that."
+)
+run_option = click.option(
+    "--run",
+    "run_name",
+    metavar="RUN",
+    help="The run, by branch or by name.  [default: the run that is checked out]",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StartOptions:
+    """What a new run is made of; see the help of the options."""
+
+    game: str
+    optimizer: str
+    seed: int
+    name: str | None
+    switch: bool
+    create_repo: bool
+    slice_steps: int
+    max_steps: int
+    workers: int | None
+    jail: str
+
+
+start_options = all_of(
+    click.argument("game"),
+    click.option("--optimizer", default="search", show_default=True, help="Who proposes policies."),
+    click.option(
+        "--seed",
+        type=click.IntRange(0),
+        default=0,
+        show_default=True,
+        metavar="N",
+        help="Of the optimizer's own chance; two runs with the same seed differ only by time limits.",
+    ),
+    click.option(
+        "--name", help="Name of the run; its branch is gco/GAME/NAME.  [default: date and 4 digits]"
+    ),
+    click.option(
+        "--switch/--no-switch",
+        default=True,
+        help="Check the run's branch out, or leave the work tree alone.  [default: --switch]",
+    ),
+    click.option(
+        "--create-repo", is_flag=True, help="Make a git repository here if there is none."
+    ),
+    click.option(
+        "--slice-steps",
+        type=click.IntRange(100),
+        default=60_000,
+        show_default=True,
+        metavar="N",
+        help="Steps that the search may play in one iteration.",
+    ),
+    click.option(
+        "--max-steps",
+        type=click.IntRange(1),
+        default=27_000,
+        show_default=True,
+        metavar="N",
+        help="Steps after which an episode is cut (4 frames each).",
+    ),
+    workers_option,
+    jail_option,
+)

@@ -1,0 +1,146 @@
+"""What a command works with: the repository, its runs, the judge and the workers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gco_agent.cli.interrupts import held_back
+from gco_agent.errors import StoreError, UsageError
+
+if TYPE_CHECKING:
+    from gco_agent.config import RunConfig
+    from gco_agent.judge import Judge
+    from gco_agent.records import PlayProtocol
+    from gco_agent.store.entries import RunRef
+    from gco_agent.store.git import GitRepo
+    from gco_agent.store.history import RunView
+    from gco_agent.store.runs import Runs
+    from gco_agent.workers import WorkerPool
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a command was asked to work.
+
+    Attributes:
+        directory: A folder; paths that are typed are relative to it.
+    """
+
+    directory: Path
+
+    def repository(self, *, create: bool = False) -> GitRepo:
+        """The repository that the folder is in.
+
+        Args:
+            create: Make one where there is none.
+
+        Raises:
+            StoreError: There is none.
+        """
+        from gco_agent.store.git import GitRepo
+
+        if not create:
+            return GitRepo.find(self.directory)
+        try:
+            return GitRepo.find(self.directory)
+        except StoreError:
+            return GitRepo.create(self.directory)
+
+    def runs(self) -> Runs:
+        """The runs of the repository; raises as `repository`."""
+        from gco_agent.store.runs import Runs
+
+        return Runs(self.repository())
+
+
+def find_run(runs: Runs, name: str | None) -> RunRef:
+    """The run called ``name``, or the one that is checked out.
+
+    Raises:
+        NotARun: There is none.
+    """
+    return runs.find(name) if name else runs.current()
+
+
+def read_config(view: RunView, rev: str | None = None) -> RunConfig:
+    """The configuration that a run was started with.
+
+    Raises:
+        UsageError: It is missing or cannot be read.
+    """
+    from gco_agent.config import FILE, parse_config
+
+    text = view.read(FILE, rev)
+    if text is None:
+        raise UsageError(f"{view.ref.branch} has no {FILE}, so nobody knows how it is played")
+    return parse_config(text)
+
+
+def rules_here(rules: PlayProtocol) -> PlayProtocol:
+    """The same rules with the versions that are installed here.
+
+    Raises:
+        UsageError: The game is not known.
+    """
+    from dataclasses import replace
+
+    from gco_agent.envs.atari import default_protocol
+    from gco_agent.games import find_game
+
+    installed = default_protocol(find_game(rules.env_id).name)
+    return replace(rules, versions=installed.versions)
+
+
+def require_same_versions(config: RunConfig) -> None:
+    """Refuse to advance a run with another emulator than it was started with.
+
+    Raises:
+        UsageError: Something that decides the numbers has another version here.
+    """
+    here = dict(rules_here(config.protocol).versions)
+    for name, version in config.protocol.versions:
+        if here.get(name) != version:
+            raise UsageError(
+                f"the run was started with {name} {version} and here is {here.get(name)}, so their "
+                f"numbers cannot be compared: install {name} {version}, or start another run with "
+                f"`gco-agent init {config.game}`"
+            )
+
+
+def require_writable(repo: GitRepo) -> None:
+    """Find out before anything is played that nothing could be committed.
+
+    Raises:
+        StoreError: The repository cannot be written.
+        NoIdentity: Git does not know who commits.
+    """
+    if not os.access(repo.common_dir, os.W_OK):
+        raise StoreError(
+            f"the repository {repo.common_dir} cannot be written by this user. "
+            "Make it writable and run the command again."
+        )
+    repo.require_identity()
+
+
+@contextlib.contextmanager
+def open_workers(n_workers: int | None) -> Iterator[WorkerPool]:
+    """Worker processes, started already and deaf to Ctrl-C, which is for the parent to hear."""
+    from gco_agent.workers import WorkerPool
+
+    with WorkerPool(n_workers) as pool:
+        with held_back():
+            pool.map(abs, range(pool.n_workers))
+        yield pool
+
+
+def make_judge(pool: WorkerPool, protocol: PlayProtocol, jail: str) -> Judge:
+    """A judge that asks for a jail of the level called ``jail``."""
+    from gco_agent.jail.limits import JailLevel
+    from gco_agent.judge import Judge
+
+    return Judge(pool, protocol, JailLevel.parse(jail))

@@ -1,0 +1,120 @@
+"""What a command prints when it is done: the same facts as text and as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gco_agent.cli.words import count, duration, number_with_error
+
+if TYPE_CHECKING:
+    from gco_agent.store.entries import Facts
+    from gco_agent.store.history import RunView, Step
+
+
+def print_json(data: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
+    """Print ``data`` on stdout; characters outside ASCII are escaped."""
+    click.echo(json.dumps(data, indent=2, allow_nan=False))
+
+
+def interval_of(view: RunView, step: Step) -> tuple[float, float] | None:
+    """The 95 % interval of the mean return that a step states, from the episodes it keeps."""
+    from gco_agent.statistics import confidence_interval
+
+    text = view.evidence(step, "evaluation.json")
+    if text is None or step.facts is None or step.facts.return_mean is None:
+        return None
+    played = next(iter(json.loads(text)["policies"].values()), [])  # the first is the candidate
+    if len(played) != step.facts.episodes:
+        return None
+    return confidence_interval([float(episode["return"]) for episode in played])
+
+
+def score_json(facts: Facts | None, interval: tuple[float, float] | None) -> dict[str, Any]:
+    """The score of a policy, by the keys that every command uses."""
+    return {
+        "mean_return": facts.return_mean if facts else None,
+        "standard_error": facts.return_se if facts else None,
+        "confidence_interval": list(interval) if interval else None,
+        "episodes": facts.episodes if facts else None,
+        "seeds": facts.seeds if facts else None,
+        "protocol": facts.protocol if facts else None,
+    }
+
+
+def run_json(view: RunView, *, stopped_by: str, seconds: float) -> dict[str, Any]:
+    """How a run stands."""
+    step = view.standing
+    facts = step.facts
+    return {
+        "run": view.ref.branch,
+        "game": view.ref.game,
+        "commit": view.tip,
+        "policy": view.policy_path,
+        "policy_commit": step.commit,
+        "iterations": view.last_iteration,
+        **score_json(facts, interval_of(view, step)),
+        "frames": max((s.facts.frames or 0 for s in view.history() if s.facts), default=0),
+        "loc": facts.loc if facts else None,
+        "cyclomatic": facts.cyclomatic if facts else None,
+        "stopped_by": stopped_by,
+        "seconds": round(seconds, 1),
+    }
+
+
+def interval_in_words(interval: tuple[float, float] | list[float] | None) -> str:
+    """", 95 % interval 4.41 to 7.69", or nothing."""
+    if not interval:
+        return ""
+    low, high = (number_with_error(value, None) for value in interval)
+    return f", 95 % interval {low} to {high}"
+
+
+def print_run(data: dict[str, Any], view: RunView, *, back: str | None, is_here: bool) -> None:
+    """Say how a run stands, and what to type next.
+
+    Args:
+        data: From `run_json`.
+        view: The run.
+        back: The branch that was checked out before, if this command left it.
+        is_here: Whether the run is checked out.
+    """
+    branch, path, game = data["run"], data["policy"], data["game"]
+    first = view.history()[0]
+    facts = [step.facts for step in view.history() if step.facts]
+    n_accepted = sum(f.verdict.value == "accepted" for f in facts)
+    n_tried = sum(f.verdict.value in ("accepted", "rejected", "failed") for f in facts)
+    began = number_with_error(first.facts.return_mean if first.facts else None, None)
+    place = "checked out" if is_here else "not checked out"
+    lines = [
+        f"{game}: mean return {number_with_error(data['mean_return'], data['standard_error'])}"
+        f"{interval_in_words(data['confidence_interval'])}"
+        + (f" ({count(data['episodes'], 'episode')}, {data['seeds']})" if data["episodes"] else ""),
+        f"  began at {began}; {n_accepted} of {count(n_tried, 'iteration')} accepted; "
+        f"stopped after {data['stopped_by']} ({duration(data['seconds'])}, "
+        f"{data['frames']:,} frames)",
+        f"  branch {branch} ({place}), commit {data['commit'][:9]}",
+        f"  policy {path}" + (f", {data['loc']} lines of code" if data["loc"] else ""),
+    ]
+    click.echo("\n".join(lines) + "\n\n" + _what_next(data, first.commit, back, is_here=is_here))
+
+
+def _what_next(data: dict[str, Any], first: str, back: str | None, *, is_here: bool) -> str:
+    branch, path, game = data["run"], data["policy"], data["game"]
+    which = "" if is_here else f" --run {branch}"
+    subject = "" if is_here else f" {branch}"
+    measured = path if is_here else branch
+    hints = [
+        (f"git log --first-parent{subject}", "the story, one commit an iteration"),
+        (f"git diff {first[:9]} {data['commit'][:9]} -- {path}", "first policy against last"),
+        (f"gco-agent log{which}", "the iterations as a table"),
+        (f"gco-agent step -n 5{which}", "go on"),
+        (f"gco-agent eval {measured} --episodes 100", "measure the policy more exactly"),
+    ]
+    if is_here:
+        hints.append((back or "git switch main", "back to where you were" if back else "leave the run"))
+    hints.append((f"gco-agent publish {game}", f"from another branch: put the policy there as {path}"))
+    width = max(len(command) for command, _ in hints)
+    return "Next:\n" + "\n".join(f"  {command.ljust(width)}  {what}" for command, what in hints)

@@ -1,0 +1,370 @@
+"""``run``, ``init`` and ``step``: what advances a run."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gco_agent.cli.interrupts import Interrupted
+from gco_agent.cli.options import (
+    Duration,
+    StartOptions,
+    all_of,
+    examples,
+    jail_option,
+    json_option,
+    run_option,
+    start_options,
+    workers_option,
+)
+from gco_agent.cli.place import (
+    Place,
+    find_run,
+    make_judge,
+    open_workers,
+    read_config,
+    require_same_versions,
+    require_writable,
+)
+from gco_agent.cli.words import count, duration, number_with_error
+from gco_agent.errors import GcoError
+
+if TYPE_CHECKING:
+    from gco_agent.budget import Budget
+    from gco_agent.config import RunConfig
+    from gco_agent.games import GameSpec
+    from gco_agent.judge import Judge
+    from gco_agent.optimizers.base import Optimizer
+    from gco_agent.progress import Progress
+    from gco_agent.store.entries import RunRef
+    from gco_agent.store.git import GitRepo
+    from gco_agent.store.run import Run
+    from gco_agent.store.runs import Runs
+
+_frames_option = click.option(
+    "--frames",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Stop when the run has used this many emulator frames, earlier commands included.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """A run that is about to begin."""
+
+    runs: Runs
+    ref: RunRef
+    spec: GameSpec
+    switch: bool
+    back: str | None
+
+
+@click.command(
+    epilog=examples(
+        "gco-agent run pong",
+        "gco-agent run breakout --time 20m --seed 3",
+        "gco-agent run freeway --iterations 5 --name first --no-switch",
+        "gco-agent run pong --create-repo --json > result.json",
+    )
+)
+@all_of(
+    start_options,
+    click.option(
+        "--time",
+        "seconds",
+        type=Duration(),
+        default="5m",
+        show_default=True,
+        metavar="TIME",
+        help="Wall time of the command, report included: 90, 90s, 5m, 1h30m.",
+    ),
+    click.option(
+        "--iterations", type=click.IntRange(1), metavar="N", help="Stop after this many iterations."
+    ),
+    _frames_option,
+    click.option(
+        "--report-episodes",
+        type=click.IntRange(0),
+        default=30,
+        show_default=True,
+        metavar="N",
+        help="Episodes of the final score, on seeds that the search never sees; 0 for none. "
+        "Fewer are played if the time would not suffice.",
+    ),
+    json_option,
+)
+@click.pass_obj
+def run(
+    place: Place, seconds: float, iterations: int | None, frames: int | None, **given: Any
+) -> None:
+    """Start a run of GAME, improve its policy until a budget is spent, and measure what came out.
+
+    The run is a new branch gco/GAME/NAME, checked out unless --no-switch says otherwise. Its first
+    commit holds an initial policy; every iteration adds a commit. The last one states the score on
+    report seeds. Ctrl-C ends it at any time; every finished iteration is saved.
+    """
+    from gco_agent.budget import Budget
+
+    n_report, as_json = given.pop("report_episodes"), given.pop("as_json")
+    budget = Budget(iterations, seconds, frames, report_episodes=n_report)
+    options = StartOptions(**given)
+    start = _prepare(place, options)
+    _announce(start, options, f"{duration(seconds)}, " if not iterations else "")
+    with _told_what_is_saved(start.runs, start.ref):
+        stopped_by = _run_all(start, options, budget)
+    _conclude(start.runs, start.ref, budget, stopped_by, back=start.back, as_json=as_json)
+
+
+@click.command(
+    epilog=examples(
+        "gco-agent init pong",
+        "gco-agent init space_invaders --name first --no-switch",
+    )
+)
+@start_options
+@click.pass_obj
+def init(place: Place, **given: Any) -> None:
+    """Start a run of GAME: its branch, with the measured initial policy as the first commit.
+
+    Then advance it with gco-agent step.
+    """
+    from gco_agent.budget import Budget
+
+    options = StartOptions(**given)
+    start = _prepare(place, options)
+    _announce(start, options, "")
+    budget = Budget()
+    with _told_what_is_saved(start.runs, start.ref):
+        _run_all(start, options, budget, only_begin=True)
+    _conclude(start.runs, start.ref, budget, "the start", back=start.back, as_json=False)
+
+
+@click.command(
+    epilog=examples(
+        "gco-agent step                      one iteration of the run that is checked out",
+        "gco-agent step -n 5",
+        "gco-agent step --time 10m --run gco/pong/first",
+    )
+)
+@click.option(
+    "-n",
+    "iterations",
+    type=click.IntRange(1),
+    metavar="N",
+    help="How many iterations.  [default: 1, or as many as --time and --frames allow]",
+)
+@click.option(
+    "--time", "seconds", type=Duration(), metavar="TIME", help="Wall time: 90, 90s, 5m, 1h30m."
+)
+@_frames_option
+@all_of(run_option, workers_option, jail_option, json_option)
+@click.pass_obj
+def step(
+    place: Place, iterations: int | None, seconds: float | None, frames: int | None, **given: Any
+) -> None:
+    """Advance a run by one iteration, or by several.
+
+    What was killed goes on here too: every finished iteration is on the branch.
+    """
+    from gco_agent.budget import Budget
+
+    if iterations is None and seconds is None and frames is None:
+        iterations = 1
+    budget = Budget(iterations, seconds, frames)
+    runs = place.runs()
+    ref = find_run(runs, given["run_name"])
+    with _told_what_is_saved(runs, ref), runs.open(ref) as opened:
+        config = read_config(opened)
+        require_same_versions(config)
+        with _at_work(config, given, budget, opened.last_iteration + 1) as work:
+            stopped_by = _advance(opened, work, config, budget)
+    _conclude(runs, ref, budget, stopped_by, back=None, as_json=given["as_json"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """Who works on an iteration, and who is told."""
+
+    judge: Judge
+    optimizer: Optimizer
+    progress: Progress
+
+
+@contextlib.contextmanager
+def _at_work(
+    config: RunConfig, given: dict[str, Any], budget: Budget, following: int
+) -> Iterator[_Work]:
+    """The display, the workers, the judge and the optimizer, for as long as they are needed."""
+    from gco_agent.cli.display import open_display
+    from gco_agent.optimizers.base import make_optimizer
+
+    with (
+        open_display(budget, following=following) as display,
+        open_workers(given["workers"]) as pool,
+    ):
+        optimizer = make_optimizer(config.optimizer, pool)
+        yield _Work(make_judge(pool, config.protocol, given["jail"]), optimizer, display)
+
+
+def _advance(opened: Run, work: _Work, config: RunConfig, budget: Budget) -> str:
+    from gco_agent.train import train
+
+    return train(opened, work.optimizer, work.judge, config, budget, work.progress).limit
+
+
+def _run_all(
+    start: _Start, options: StartOptions, budget: Budget, *, only_begin: bool = False
+) -> str:
+    """Begin a run, advance it and report it; what stopped it."""
+    from gco_agent.config import RunConfig
+    from gco_agent.envs.atari import default_protocol
+    from gco_agent.train import start_run
+
+    protocol = default_protocol(start.spec.name, options.max_steps)
+    config = RunConfig(
+        start.spec.name, protocol, options.optimizer, options.seed, options.slice_steps
+    )
+    given = {"workers": options.workers, "jail": options.jail}
+    with _at_work(config, given, budget, 0) as work:
+        begun = time.perf_counter()
+        start_run(
+            start.runs, start.ref, config, work.judge, switch=start.switch, progress=work.progress
+        )
+        if only_begin:
+            return ""
+        budget.note_play(work.judge.n_steps, time.perf_counter() - begun)
+        with start.runs.open(start.ref) as opened:
+            stopped_by = _advance(opened, work, config, budget)
+            _report(opened, work, config, budget)
+    return stopped_by
+
+
+def _report(opened: Run, work: _Work, config: RunConfig, budget: Budget) -> None:
+    """Measure the run's policy, on fewer report seeds if the time does not suffice."""
+    from gco_agent.policy import PolicySource
+    from gco_agent.train import report
+
+    if not budget.report_episodes:
+        return
+    known = work.judge.known(PolicySource(opened.policy()))
+    n = budget.affordable_report([episode.n_steps for episode in known.episodes])
+    if n < budget.report_episodes:
+        click.echo(
+            f"Time is left for {n} of {budget.report_episodes} report episodes; "
+            f"`gco-agent eval {opened.policy_path}` plays the rest.",
+            err=True,
+        )
+    report(opened, work.judge, config, n, work.progress)
+
+
+def _prepare(place: Place, options: StartOptions) -> _Start:
+    """Refuse now whatever would be refused after the first episodes.
+
+    Raises:
+        GcoError: The run could not be started.
+    """
+    import secrets
+    from datetime import date
+
+    from gco_agent.games import find_game
+    from gco_agent.store.entries import RunRef, new_run_id
+    from gco_agent.store.runs import Runs
+    from gco_agent.store.worktree import WorkTree
+
+    spec = find_game(options.game)
+    entropy = secrets.token_hex(2)
+    name = options.name or new_run_id(today=date.today(), entropy=entropy)  # noqa: DTZ011 - theirs
+    ref = RunRef(spec.name, name)
+    repo = place.repository(create=options.create_repo)
+    require_writable(repo)
+    switch = options.switch and repo.root is not None
+    if switch and repo.root is not None:
+        WorkTree(repo, repo.root).require_clean(catch_up=True)
+    _require_free(repo, ref)
+    return _Start(Runs(repo), ref, spec, switch, _way_back(repo) if switch else None)
+
+
+def _require_free(repo: GitRepo, ref: RunRef) -> None:
+    from gco_agent.errors import UsageError
+
+    if repo.ref(str(ref)):
+        raise UsageError(
+            f"there is a run {ref.branch} already: go on with `gco-agent step --run {ref.branch}`, "
+            "or choose another name with --name"
+        )
+
+
+def _way_back(repo: GitRepo) -> str:
+    """The command that checks out again what is checked out now."""
+    head = repo.head()
+    if head.branch is None:
+        return f"git switch --detach {(head.commit or '')[:9]}"
+    name = head.branch.removeprefix("refs/heads/")
+    return f"git switch {name}" if head.commit else f"git switch --orphan {name}"
+
+
+def _announce(start: _Start, options: StartOptions, limit: str) -> None:
+    """Say what begins, before the first slow import."""
+    from gco_agent.workers import usable_cores
+
+    click.echo(
+        f"{start.spec.title}: {start.spec.goal}\n"
+        f"Branch {start.ref.branch}, optimizer {options.optimizer}, {limit}"
+        f"{count(options.workers or usable_cores(), 'worker process')[:-1] + 'es'}"
+        + (f". Back to where you were: {start.back}" if start.back else ""),
+        err=True,
+    )
+
+
+def _conclude(
+    runs: Runs, ref: RunRef, budget: Budget, stopped_by: str, *, back: str | None, as_json: bool
+) -> None:
+    """Print how the run stands."""
+    from gco_agent.cli.results import print_json, print_run, run_json
+
+    view = runs.view(ref)
+    seconds = time.perf_counter() - budget.started
+    data = run_json(view, stopped_by=stopped_by, seconds=seconds)
+    if as_json:
+        print_json(data)
+        return
+    try:
+        is_here = runs.current() == ref
+    except GcoError:
+        is_here = False
+    click.echo(err=True)
+    print_run(data, view, back=back, is_here=is_here)
+
+
+@contextlib.contextmanager
+def _told_what_is_saved(runs: Runs, ref: RunRef) -> Iterator[None]:
+    """When a signal ends the command, say what is on the branch and how to go on."""
+    try:
+        yield
+    except Interrupted as stop:
+        with contextlib.suppress(GcoError):
+            runs.open(ref).close()  # brings files along that a commit in the making left behind
+        click.echo(_what_is_saved(runs, ref, stop), err=True)
+        raise
+
+
+def _what_is_saved(runs: Runs, ref: RunRef, stop: Interrupted) -> str:
+    try:
+        view = runs.view(ref)
+        facts = view.standing.facts
+    except GcoError:
+        return f"Stopped ({stop.signal.name}) before the first commit; nothing was changed."
+    score = number_with_error(facts.return_mean, facts.return_se) if facts else "not measured"
+    done = view.last_iteration
+    saved = f"{count(done, 'iteration')} and " if done else ""
+    return (
+        f"Stopped ({stop.signal.name}). Saved on {ref.branch}: {saved}the initial policy; "
+        f"the policy now: mean return {score}.\n"
+        f"Go on with: gco-agent step --run {ref.branch}"
+    )

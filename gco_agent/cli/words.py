@@ -1,0 +1,50 @@
+"""Numbers and times as people read them. Pure."""
+
+from __future__ import annotations
+
+from gco_agent.statistics import Gain
+from gco_agent.store.entries import format_points
+from gco_agent.store.text import clean_line
+
+
+def number_with_error(value: float | None, error: float | None, sign: str = "-") -> str:
+    """A return and its standard error: "6.05 ± 0.80"; an en dash where there is none."""
+    if value is None:
+        return "–"
+    text = format_points(value, sign)
+    if error is None:
+        return text
+    decimals = len(text.partition(".")[2])
+    return f"{text} ± {error:.{decimals}f}"
+
+
+def gain_in_words(gain: Gain | None) -> str:
+    """A gain and its standard error: "+1.25 ± 0.30"; nothing where there is none."""
+    return "" if gain is None else number_with_error(gain.mean, gain.standard_error, "+")
+
+
+def duration(seconds: float) -> str:
+    """"45 s", "3 min 12 s", "1 h 2 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def clock(seconds: float) -> str:
+    """"3:12", "1:02:05": for what changes while one looks at it."""
+    whole = max(0, int(seconds))
+    hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def count(n: int, noun: str) -> str:
+    """"1 iteration", "12 iterations", "21,000 steps"."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def one_line(text: str) -> str:
+    """Text of a policy, a model or a commit, fit for a terminal."""
+    return clean_line(text)
