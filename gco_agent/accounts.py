@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from gco_agent.complexity import measure
 from gco_agent.judge import Judge, Race
@@ -18,6 +17,8 @@ from gco_agent.seeds import Stream
 from gco_agent.statistics import ALPHA, Gain
 from gco_agent.store.entries import Entry, Facts, Verdict, headline
 from gco_agent.store.run import Run
+
+_EPISODES = "evaluation.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Book:
         judge: Whose steps are counted from now on.
         begun: `time.perf_counter` value at its start.
         frames_before: Emulator frames that the run had used.
+        optimizer: Who proposes.
         n_steps: Steps that the optimizer played.
     """
 
@@ -46,6 +48,7 @@ class Book:
     judge: Judge
     begun: float
     frames_before: int
+    optimizer: str | None = None
     n_steps: int = 0
 
     def __post_init__(self) -> None:
@@ -58,38 +61,41 @@ class Book:
         label = Stream.SELECTION.label(0, len(evaluation.episodes))
         facts = self._facts(Verdict.INITIAL, source, evaluation, seeds=label)
         body = "The policy that this run starts from."
-        files = self._evidence([(source, evaluation)])
+        files = self.evidence([(source, evaluation)])
         return Entry(headline(facts), body, facts, source.text, files, dict(top_files))
 
     def accepted(
         self, source: PolicySource, proposal: Proposal, race: Race, files: Mapping[str, str],
-        optimizer: str, seeds: str,
+        seeds: str,
     ) -> Entry:  # fmt: skip
         """The next policy of the run."""
-        facts = self._raced(Verdict.ACCEPTED, source, race, optimizer, seeds)
+        facts = self._raced(Verdict.ACCEPTED, source, race, seeds)
         body = f"{proposal.reason}\n\n{describe_race(race)}"
         return Entry(headline(facts, proposal.summary), body, facts, source.text, files)
 
     def rejected(
         self, source: PolicySource, proposal: Proposal, race: Race, files: Mapping[str, str],
-        optimizer: str, seeds: str,
+        seeds: str,
     ) -> Rejection:  # fmt: skip
         """A candidate that was not better, or could not be scored."""
         verdict = Verdict.REJECTED if race.child.is_valid else Verdict.FAILED
-        facts = self._raced(verdict, source, race, optimizer, seeds)
+        facts = self._raced(verdict, source, race, seeds)
         body = f"{proposal.reason}\n\n{describe_race(race)}"
         subject = headline(facts, proposal.summary, side=True)
         candidate = Entry(subject, body, facts, source.text, files)
-        # the line's commit has the policy that stays, so it carries that one's complexity and score
+        # the line's commit has the policy that stays, and tells what the candidate came to
         line = Entry(headline(facts, proposal.summary), describe_race(race), facts)
         return Rejection(candidate, line)
 
-    def failure(self, optimizer: str, error: str) -> Rejection:
+    def failure(self, error: str) -> Rejection:
         """An iteration without a candidate; what went wrong is kept."""
-        facts = replace(self._facts(Verdict.FAILED, None, None), optimizer=optimizer)
+        facts = self._facts(Verdict.FAILED, None, None)
         line = Entry(headline(facts, "no candidate"), error, facts)
         candidate = Entry(
-            headline(facts, "no candidate", side=True), error, facts, files={"error.txt": error + "\n"}
+            headline(facts, "no candidate", side=True),
+            error,
+            facts,
+            files={"error.txt": error + "\n"},
         )
         return Rejection(candidate, line)
 
@@ -100,7 +106,7 @@ class Book:
             "The policy did not change; its docstring now says what it scores on seeds that "
             "neither the optimizer nor the selection has seen."
         )
-        files = self._evidence([(source, evaluation)])
+        files = self.evidence([(source, evaluation)])
         return Entry(headline(facts, "the score on report seeds"), body, facts, source.text, files)
 
     def tell(
@@ -134,18 +140,17 @@ class Book:
             commit=commit,
         )
 
-    def _raced(
-        self, verdict: Verdict, source: PolicySource, race: Race, optimizer: str, seeds: str
-    ) -> Facts:
-        facts = replace(
-            self._facts(verdict, source, race.child, seeds=seeds), optimizer=optimizer
-        )
-        if race.gain is None:
-            return facts
+    def evidence(self, evaluations: list[tuple[PolicySource, Evaluation]]) -> dict[str, str]:
+        """The file that `recall_episodes` reads."""
+        data = self.judge.episodes_to_json(evaluations)
+        return {_EPISODES: json.dumps(data, indent=1) + "\n"}
+
+    def _raced(self, verdict: Verdict, source: PolicySource, race: Race, seeds: str) -> Facts:
+        facts = self._facts(verdict, source, race.child, seeds=seeds)
         gain = race.gain
-        return replace(
-            facts, gain=gain.mean, gain_se=gain.standard_error, pairs=gain.n_pairs
-        )
+        if gain is None:
+            return facts
+        return replace(facts, gain=gain.mean, gain_se=gain.standard_error, pairs=gain.n_pairs)
 
     def _facts(
         self,
@@ -160,6 +165,7 @@ class Book:
             self.run,
             self.iteration,
             verdict,
+            optimizer=self.optimizer,
             protocol=self.judge.protocol.stamp,
             steps=n_steps,
             frames=self.frames_before + n_steps * self.judge.protocol.frame_skip,
@@ -180,10 +186,6 @@ class Book:
                 facts, loc=size.loc, cyclomatic=size.cyclomatic, nested_if=size.nested_if
             )
         return facts
-
-    def _evidence(self, evaluations: list[tuple[PolicySource, Evaluation]]) -> dict[str, str]:
-        data: Any = self.judge.episodes_to_json(evaluations)
-        return {"evaluation.json": json.dumps(data, indent=1) + "\n"}
 
 
 def describe_race(race: Race) -> str:
@@ -216,6 +218,6 @@ def frames_used(run: Run) -> int:
 def recall_episodes(run: Run, judge: Judge) -> None:
     """Give ``judge`` every episode that the run's iterations recorded."""
     for step in run.history():
-        text = run.evidence(step, "evaluation.json")
+        text = run.evidence(step, _EPISODES)
         if text is not None:
             judge.remember(json.loads(text))

@@ -14,10 +14,12 @@ _MIN_SLICE_S = 5.0
 """With less time than this left no iteration is begun."""
 _SETTLING_S = 2.0
 """For what is not play: the last commits, and workers that wait for the longest episode."""
-_MARGIN = 1.5
+_MARGIN = 1.3
 """The policy that is reported may play longer episodes than the one there is now."""
 _ENOUGH_STEPS = 1_000
 """Fewer steps than these say nothing of the pace."""
+_USUAL_PAIRS = LOOKS[1]
+"""Most races are decided after these; one that is not, with no time left, is lost."""
 _FEWEST = 2
 """Episodes below which a report has no standard error."""
 
@@ -72,7 +74,7 @@ class Budget:
             lengths: Steps of the episodes that are known of the policy.
         """
         episode_s = self._episode_s(lengths)
-        self.race_s = LOOKS[-1] * episode_s
+        self.race_s = _USUAL_PAIRS * episode_s
         if self.report_episodes:
             self.reserve_s = _SETTLING_S + _MARGIN * self.report_episodes * episode_s
 
@@ -97,7 +99,7 @@ class Budget:
             BudgetSpent: A limit is reached.
         """
         if self.iterations is not None and self._done >= self.iterations:
-            raise BudgetSpent(f"{self.iterations} iterations")
+            raise BudgetSpent(f"{self.iterations} iteration{'s' * (self.iterations > 1)}")
         if self.frames is not None and frames_used >= self.frames:
             raise BudgetSpent(f"{self.frames:,} frames")
         if time.perf_counter() + _MIN_SLICE_S > self.answer_by:

@@ -5,13 +5,19 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gco_agent.errors import UsageError
 from gco_agent.records import PlayProtocol
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Record = TypeVar("Record", bound="DataclassInstance")
+
 SCHEMA = 1
 FILE = "run.toml"
+_TYPES: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "str": (str,)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,8 @@ def parse_config(text: str) -> RunConfig:
     """The configuration that ``text`` holds.
 
     Raises:
-        UsageError: It is no TOML, of another schema, or a value is missing or of a wrong type.
+        UsageError: It is no TOML, of another schema, or has a value too many, of a wrong type or
+            out of range, or lacks one that has no default.
     """
     try:
         data = tomllib.loads(text)
@@ -77,23 +84,36 @@ def parse_config(text: str) -> RunConfig:
         rules = dict(data["protocol"])
         versions = tuple((str(k), str(v)) for k, v in rules.pop("versions").items())
         protocol = _build(PlayProtocol, {**rules, "versions": versions})
-        return _build(RunConfig, {**_without(data, "schema", "protocol"), "protocol": protocol})
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"{FILE} lacks or misnames a value: {error}") from error
+        del data["schema"]
+        return _checked(_build(RunConfig, {**data, "protocol": protocol}))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UsageError(f"{FILE} has a missing, misnamed or wrong value: {error}") from error
 
 
-def _without(data: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: value for name, value in data.items() if name not in names}
-
-
-def _build(kind: type[Any], values: dict[str, Any]) -> Any:
-    """An instance of ``kind``, each value of the type that its default or annotation has."""
-    types = {"int": int, "float": (int, float), "str": str}
+def _build(kind: type[Record], values: dict[str, Any]) -> Record:
+    """An instance of ``kind``, each value of the type that its annotation names."""
     for part in dataclasses.fields(kind):
-        wanted = types.get(str(part.type))
+        wanted = _TYPES.get(str(part.type))
         if wanted is not None and part.name in values:
             value = values[part.name]
             if isinstance(value, bool) or not isinstance(value, wanted):
                 raise TypeError(f"{part.name} = {value!r} should be of type {part.type}")
-            values[part.name] = float(value) if part.type == "float" else value
+            if part.type == "float":
+                values[part.name] = float(values[part.name])
     return kind(**values)
+
+
+def _checked(config: RunConfig) -> RunConfig:
+    rules = config.protocol
+    if not 0 <= rules.sticky <= 1:
+        raise ValueError(f"sticky = {rules.sticky} is no probability")
+    counts = {
+        "frame_skip": rules.frame_skip,
+        "max_steps": rules.max_steps,
+        "slice_steps": config.slice_steps,
+        "slice_seconds": config.slice_seconds,
+    }
+    for name, value in counts.items():
+        if not value > 0:
+            raise ValueError(f"{name} = {value} should be above 0")
+    return config

@@ -122,9 +122,7 @@ def find_game(name: str) -> GameSpec:
     for spec in GAMES.values():
         if wanted in (_squash(spec.name), _squash(spec.title), _squash(spec.env_id)):
             return spec
-    near = difflib.get_close_matches(
-        wanted, [_squash(known) for known in GAMES], n=1, cutoff=0.5
-    )
+    near = difflib.get_close_matches(wanted, [_squash(known) for known in GAMES], n=1, cutoff=0.5)
     hint = next((f" Did you mean {known}?" for known in GAMES if _squash(known) in near), "")
     raise UsageError(
         f"no game called {name!r}.{hint} `gco-agent games` lists them: {', '.join(GAMES)}."
@@ -132,5 +130,5 @@ def find_game(name: str) -> GameSpec:
 
 
 def _squash(name: str) -> str:
-    base = name.rpartition("/")[2].partition("-v")[0]
-    return "".join(c for c in base.lower() if c.isalnum())
+    base = name.lower().rpartition("/")[2].partition("-v")[0]
+    return "".join(c for c in base if c.isalnum())

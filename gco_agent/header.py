@@ -7,7 +7,8 @@ import re
 from gco_agent.policy import PolicySource, docstring_of, format_policy, replace_docstring
 from gco_agent.records import Evaluation, PlayProtocol
 
-_OURS = re.compile(r"^(Environment|Mean return|Run|Measured): ?.*\n?", re.MULTILINE)
+_FIRST_OF_OURS = "Environment:"
+_OURS = re.compile(r"[ \t]*(?:Environment|Mean return|Measured|Run):.*")
 
 
 def describe_score(evaluation: Evaluation, seeds: str) -> str:
@@ -29,21 +30,40 @@ def with_measured_header(
 ) -> PolicySource:
     """``source`` with a docstring that says what it plays, what it scored, and where it is from.
 
-    What the docstring says in other words stays; the lines written here are written anew.
+    The author's words stay; the paragraph that begins with "Environment:" is written anew.
 
     Args:
+        source: The policy.
+        protocol: The rules it was played by.
+        evaluation: What it scored.
         seeds: Which seeds the evaluation is over: "report 0:30".
         origin: Run and iteration: "gco/pong/20261122-ab12, iteration 7".
     """
-    words = _OURS.sub("", docstring_of(source) or "").strip() or "A policy."
-    rules = f"{protocol.name} protocol, frame skip {protocol.frame_skip}, sticky {protocol.sticky:g}"
+    words = _author_words(docstring_of(source) or "") or "A policy."
+    rules = (
+        f"{protocol.name} protocol, frame skip {protocol.frame_skip}, sticky {protocol.sticky:g}, "
+        f"{protocol.max_steps} steps at most"
+    )
     lines = [
         words,
         "",
         f"Environment: {protocol.env_id}",
         f"Mean return: {describe_score(evaluation, seeds)}",
-        f"Measured: {rules}, {protocol.max_steps} steps at most",
+        f"Measured: {rules}",
         f"Run: {origin}",
         "",
     ]
     return PolicySource(format_policy(replace_docstring(source, "\n".join(lines)).text))
+
+
+def _author_words(docstring: str) -> str:
+    """``docstring`` without the facts that were written here, or by whoever imitates them."""
+    kept = []
+    for paragraph in re.split(r"\n[ \t]*\n", docstring.strip()):
+        text = paragraph
+        if paragraph.lstrip().startswith(_FIRST_OF_OURS):
+            lines = (line for line in paragraph.splitlines() if not _OURS.fullmatch(line))
+            text = "\n".join(lines)
+        if text.strip():
+            kept.append(text)
+    return "\n\n".join(kept).strip()

@@ -1,7 +1,7 @@
 """The judge: owns the seeds, the environment and the score, and says what a policy is worth.
 
 Episodes are played once and remembered: a policy on a seed under a protocol is always the same
-episode. Text in the module docstring does not count as a change of the policy.
+episode. Another module docstring does not count as a change of the policy.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gco_agent.errors import PolicyError
 from gco_agent.jail.limits import JailLevel
 from gco_agent.policy import PolicySource, replace_docstring
 from gco_agent.records import EpisodeResult, Evaluation, Outcome, PlayProtocol
@@ -79,6 +80,8 @@ class Judge:
         """Play child and parent on the same selection seeds until the verdict is clear.
 
         Args:
+            child: The candidate.
+            parent: What it has to beat.
             deadline: `time.perf_counter` value after which no further look is begun; a race that
                 is not decided then is lost.
             watch: Called after every look.
@@ -120,7 +123,7 @@ class Judge:
         watch: Watcher | None = None,
     ) -> Evaluation:
         key = behaviour(source)
-        missing = [seed for seed in seeds if (key, seed) not in self._known]
+        missing = [seed for seed in dict.fromkeys(seeds) if (key, seed) not in self._known]
         size = max(1, min(lanes, -(-len(missing) // self.pool.n_workers)))
         tasks = [
             Rollout(source.text, tuple(missing[i : i + size]), self.protocol, self.require)
@@ -153,7 +156,9 @@ class Judge:
                     str(e["digest"]),
                 )
 
-    def episodes_to_json(self, evaluations: Iterable[tuple[PolicySource, Evaluation]]) -> Any:
+    def episodes_to_json(
+        self, evaluations: Iterable[tuple[PolicySource, Evaluation]]
+    ) -> dict[str, Any]:
         """Evaluations as JSON data, to be kept with an iteration."""
         return {
             "schema": 1,
@@ -167,10 +172,12 @@ class Judge:
 
 
 def behaviour(source: PolicySource) -> str:
-    """Digest of what a policy does: its text without the module docstring."""
+    """Digest of what a policy does: its text without the module docstring, unless it reads that."""
+    if "__doc__" in source.text:
+        return source.digest
     try:
         return PolicySource(replace_docstring(source, "").text).digest
-    except Exception:  # noqa: BLE001 - text that does not parse is its own behaviour
+    except PolicyError:  # text that does not parse is its own behaviour
         return source.digest
 
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-Row = tuple[
-    int, int, int, int, int, int, int | None, tuple[int, int, int] | None, int | str | None
-]
+Colour = tuple[int, int, int]
+Row = tuple[int, int, int, int, int, int, int | None, Colour | None, int | str | None]
 """One object as sent: the fields of `ObjectBox`, in order."""
 
 
@@ -38,7 +37,7 @@ class ObjectBox(NamedTuple):
     dx: int = 0
     dy: int = 0
     value: int | None = None
-    rgb: tuple[int, int, int] | None = None
+    rgb: Colour | None = None
     orientation: int | str | None = None
 
     @property
@@ -70,6 +69,10 @@ class Observation(dict[str, Sequence[ObjectBox]]):
     def __missing__(self, category: str) -> Sequence[ObjectBox]:
         """Nothing of that category is on the screen; never a KeyError."""
         return ()
+
+    def copy(self) -> Observation:
+        """A copy that is an observation too; the boxes are immutable and are shared."""
+        return Observation(self, self.lives)
 
 
 def build_observation(rows: Mapping[str, Iterable[Row]], lives: int) -> Observation:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import math
 import statistics
 from dataclasses import dataclass, field
 
@@ -40,7 +41,7 @@ class EpisodeResult:
     Attributes:
         seed: The seed given to ``env.reset``.
         episode_return: Undiscounted sum of rewards; of a failed episode, up to the failure.
-        n_steps: Policy calls made.
+        n_steps: Steps played, a policy call each; the call that failed is not among them.
         outcome: Why it ended.
         detail: For a failure, what happened, in one or a few lines fit to be shown.
         digest: Hash of the actions played, so that two machines can compare.
@@ -89,9 +90,9 @@ class Evaluation:
     @property
     def standard_error(self) -> float | None:
         """Standard error of the mean (sample deviation / sqrt n); None below two episodes."""
-        if not self.is_valid or len(self.episodes) < 2:
+        if not self.is_valid or len(self.episodes) == 1:
             return None
-        return statistics.stdev(self.returns) / len(self.episodes) ** 0.5
+        return statistics.stdev(self.returns) / math.sqrt(len(self.episodes))
 
     @property
     def digest(self) -> str:
@@ -101,7 +102,7 @@ class Evaluation:
 
     @property
     def n_steps(self) -> int:
-        """Policy calls made, over all episodes."""
+        """Steps played, over all episodes."""
         return sum(e.n_steps for e in self.episodes)
 
 

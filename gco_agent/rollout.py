@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gco_agent.envs.atari import open_environment
 from gco_agent.envs.objects import ObjectObservation
@@ -63,11 +62,22 @@ class _Lane:
 def play_episodes(task: Rollout) -> RolledOut:
     """Play an episode on every seed; what a policy does wrong is an outcome, never an exception.
 
-    The result depends on the task alone.
+    The result depends on the task alone, and that of a seed on nothing of the other seeds: where
+    one lane takes the whole process down, the others are played again, each in a jail of its own.
 
     Raises:
         JailError: The jail cannot be built, or not as good as required.
     """
+    results, level = _play_lanes(task)
+    for number, seed in enumerate(task.seeds):
+        if number not in results:
+            alone, level = _play_lanes(replace(task, seeds=(seed,)))
+            results[number] = alone[0]
+    return RolledOut(tuple(results[number] for number in range(len(task.seeds))), level)
+
+
+def _play_lanes(task: Rollout) -> tuple[dict[int, EpisodeResult], str]:
+    """Results by lane, and the jail's level; lanes lost with another one are missing."""
     lanes = [_begin(task.protocol, number, seed) for number, seed in enumerate(task.seeds)]
     n_actions = len(lanes[0].env.action_names)
     jail = Jail(
@@ -76,7 +86,6 @@ def play_episodes(task: Rollout) -> RolledOut:
         n_lanes=len(lanes),
         limits=task.limits,
         require=task.require,
-        pin_to=_pin(),
     )
     results: dict[int, EpisodeResult] = {}
     level = ""
@@ -86,12 +95,13 @@ def play_episodes(task: Rollout) -> RolledOut:
         _reset_all(jail, lanes, results)
         _play_all(jail, lanes, results, task.protocol.max_steps)
     except PolicyFailure as failure:
-        for lane in lanes:
-            if lane.number not in results:
+        lost = [lane for lane in lanes if lane.number not in results]
+        if not level or len(lanes) == 1:  # a text that does not load does so for every lane
+            for lane in lost:
                 results[lane.number] = lane.result(failure.outcome, failure.detail)
     finally:
         jail.close()
-    return RolledOut(tuple(results[lane.number] for lane in lanes), level)
+    return results, level
 
 
 def _begin(protocol: PlayProtocol, number: int, seed: int) -> _Lane:
@@ -106,17 +116,7 @@ def _environment(protocol: PlayProtocol, number: int) -> ObjectObservation:
     return open_environment(protocol)
 
 
-def _pin() -> int | None:
-    """Keep this worker and its jail on one core: a message to another costs ten times as much."""
-    if not hasattr(os, "sched_getaffinity"):
-        return None
-    cores = sorted(os.sched_getaffinity(0))
-    return cores[0] if len(cores) == 1 else None
-
-
-def _reset_all(
-    jail: Jail, lanes: Sequence[_Lane], results: dict[int, EpisodeResult]
-) -> None:
+def _reset_all(jail: Jail, lanes: Sequence[_Lane], results: dict[int, EpisodeResult]) -> None:
     for lane in lanes:
         try:
             jail.reset(lane.number)
@@ -130,8 +130,7 @@ def _play_all(
     jail: Jail, lanes: Sequence[_Lane], results: dict[int, EpisodeResult], max_steps: int
 ) -> None:
     """Step every lane that still plays, all with one message, until none does."""
-    playing = [lane for lane in lanes if lane.number not in results]
-    while playing:
+    while playing := [lane for lane in lanes if lane.number not in results]:
         answers = jail.act([(lane.number, lane.lives, lane.rows) for lane in playing])
         for lane, answer in zip(playing, answers, strict=True):
             if isinstance(answer, PolicyFailure):
@@ -145,5 +144,3 @@ def _play_all(
                 results[lane.number] = lane.result(Outcome.GAME_OVER)
             elif truncated or lane.n_steps >= max_steps:
                 results[lane.number] = lane.result(Outcome.HORIZON)
-        if len(results) + len(playing) > len(lanes):
-            playing = [lane for lane in playing if lane.number not in results]

@@ -14,8 +14,9 @@ import re
 
 from gco_agent.errors import UsageError
 
-_RANGE = re.compile(r"(\d+):(\d+)")
+_RANGE = re.compile(r"(?:(feedback|selection|report) )?([0-9]{1,10}):([0-9]{1,10})")
 _HIGHEST = 2**31
+_STREAM_LENGTH = 100_000_000
 
 
 class Stream(enum.Enum):
@@ -26,7 +27,13 @@ class Stream(enum.Enum):
     REPORT = 1_200_000_000
 
     def seeds(self, first: int, end: int) -> range:
-        """The seeds ``first`` up to but not including ``end`` of this stream."""
+        """The seeds ``first`` up to but not including ``end`` of this stream.
+
+        Raises:
+            ValueError: The stream does not have them.
+        """
+        if not 0 <= first <= end <= _STREAM_LENGTH:
+            raise ValueError(f"{self.label(first, end)}: a stream has seeds 0:{_STREAM_LENGTH}")
         return range(self.value + first, self.value + end)
 
     def label(self, first: int, end: int) -> str:
@@ -35,7 +42,7 @@ class Stream(enum.Enum):
 
 
 def parse_seed_range(text: str) -> range:
-    """Plain seeds from "A:B": A up to but not including B.
+    """Seeds from "A:B", or from "report A:B" and the like: A up to but not including B.
 
     Raises:
         UsageError: It is no such range, or holds nothing.
@@ -43,15 +50,18 @@ def parse_seed_range(text: str) -> range:
     match = _RANGE.fullmatch(text.strip())
     if match is None:
         raise UsageError(f"seeds are given as A:B, such as 0:30; got {text!r}")
-    first, end = int(match[1]), int(match[2])
-    if not first < end <= _HIGHEST:
-        raise UsageError(f"seeds {text} hold nothing, or pass {_HIGHEST}: A must be below B")
-    return range(first, end)
+    stream = Stream[match[1].upper()] if match[1] else None
+    first, end = int(match[2]), int(match[3])
+    highest = _STREAM_LENGTH if stream else _HIGHEST
+    if not first < end <= highest:
+        raise UsageError(f"seeds {text} hold nothing, or pass {highest}: A must be below B")
+    return stream.seeds(first, end) if stream else range(first, end)
 
 
 def format_seeds(seeds: range) -> str:
-    """Inverse of `parse_seed_range`, naming the stream where the seeds are of one."""
+    """Inverse of `parse_seed_range`, naming the stream where all the seeds are of one."""
     for stream in Stream:
-        if stream.value <= seeds.start < stream.value + 10**8:
-            return stream.label(seeds.start - stream.value, seeds.stop - stream.value)
+        first, end = seeds.start - stream.value, seeds.stop - stream.value
+        if 0 <= first <= end <= _STREAM_LENGTH:
+            return stream.label(first, end)
     return f"{seeds.start}:{seeds.stop}"

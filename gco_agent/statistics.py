@@ -16,7 +16,9 @@ LOOKS: tuple[int, ...] = (4, 8, 12, 16)
 ALPHA = 0.10
 """Chance to accept a child that is no better, over all looks together (Bonferroni)."""
 _HOPELESS = 0.20
-"""A child this significantly worse at any look is not raced on."""
+"""A child that is worse with this significance at any look is not raced on."""
+_ROUNDING = 1e-9
+"""Differences that vary by less than this, relative to their mean, are the same."""
 
 
 class Verdict(enum.Enum):
@@ -46,7 +48,7 @@ class Gain:
 
 def confidence_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float] | None:
     """Student's interval for the mean; None below two values."""
-    if len(values) < 2:
+    if len(values) <= 1:
         return None
     from scipy.special import stdtrit
 
@@ -58,7 +60,8 @@ def confidence_interval(values: Sequence[float], level: float = 0.95) -> tuple[f
 def paired_gain(child: Sequence[float], parent: Sequence[float]) -> Gain:
     """Gain of ``child`` over ``parent``, returns on the same seeds in the same order.
 
-    Where every difference is the same, the sign test takes the place of Student's.
+    Where every difference is the same there is nothing to divide by, and the sign test takes the
+    place of Student's.
 
     Raises:
         ValueError: The lists differ in length, or are empty.
@@ -71,7 +74,7 @@ def paired_gain(child: Sequence[float], parent: Sequence[float]) -> Gain:
     if n == 1:
         return Gain(mean, None, 1, 0.5)
     error = _standard_error(differences)
-    if error < 1e-12:
+    if error <= _ROUNDING * abs(mean):
         p_value = 0.5**n if mean > 0 else 1.0
         return Gain(mean, 0.0, n, p_value)
     from scipy.special import stdtr
@@ -82,8 +85,8 @@ def paired_gain(child: Sequence[float], parent: Sequence[float]) -> Gain:
 def judge_race(gain: Gain, looks: Sequence[int] = LOOKS, alpha: float = ALPHA) -> Verdict:
     """What can be said after ``gain.n_pairs`` pairs, one of ``looks``.
 
-    Better: significant at ``alpha`` shared over the looks. Not better: significantly worse, or
-    behind after half of the looks, or not better at the last.
+    Better: significant at ``alpha`` shared over the looks. Not better: worse with significance
+    0.2, or not ahead after half of the looks, or not better at the last.
     """
     if gain.mean > 0 and gain.p_value <= alpha / len(looks):
         return Verdict.BETTER

@@ -11,7 +11,6 @@ After Kuang et al. 2025 (arXiv:2508.19506), with the judge's race in place of th
 
 from __future__ import annotations
 
-import json
 import time
 
 from gco_agent import accounts
@@ -38,7 +37,7 @@ def start_run(
     runs: Runs, ref: RunRef, config: RunConfig, judge: Judge, *, switch: bool, progress: Progress
 ) -> str:
     """Measure the initial policy and commit it as iteration 0 of a new run; its commit id."""
-    begun = time.perf_counter()
+    book = accounts.Book(ref.branch, 0, judge, time.perf_counter(), frames_before=0)
     source = PolicySource(format_policy(find_game(config.game).initial_policy()))
     seeds = Stream.SELECTION.seeds(0, _INITIAL_EPISODES)
     evaluation = judge.evaluate(
@@ -47,7 +46,6 @@ def start_run(
     origin = f"{ref.branch}, iteration 0"
     label = Stream.SELECTION.label(0, _INITIAL_EPISODES)
     source = with_measured_header(source, config.protocol, evaluation, seeds=label, origin=origin)
-    book = accounts.Book(ref.branch, 0, judge, begun, frames_before=0)
     entry = book.initial(source, evaluation, {FILE: format_config(config)})
     commit = runs.create(ref, entry, switch=switch)
     progress(book.committed(entry.facts, None, "initial policy", commit))
@@ -86,13 +84,14 @@ def advance(
         judge,
         time.perf_counter(),
         frames_before=accounts.frames_used(run),
+        optimizer=optimizer.name,
     )
     parent = PolicySource(run.policy())
     try:
         proposal = optimizer.propose(_request(run, parent, judge, config, budget, progress))
         check_policy(proposal.source)
     except (ProposalError, ContractViolation) as error:
-        return book.tell(progress, run, book.failure(optimizer.name, str(error)), None, "no candidate")
+        return book.tell(progress, run, book.failure(str(error)), None, "no candidate")
     progress(Racing(None, 0))
     begun, n_before = time.perf_counter(), judge.n_steps
     race = judge.race(
@@ -102,7 +101,7 @@ def advance(
         watch=lambda r: progress(Racing(r.gain, len(r.child.episodes))),
     )
     budget.note_play(judge.n_steps - n_before, time.perf_counter() - begun)
-    return _commit(run, book, parent, proposal, race, config, optimizer.name, progress)
+    return _commit(run, book, parent, proposal, race, progress)
 
 
 def _request(
@@ -135,30 +134,20 @@ def _request(
 
 def _commit(
     run: Run, book: accounts.Book, parent: PolicySource, proposal: Proposal, race: Race,
-    config: RunConfig, optimizer: str, progress: Progress,
+    progress: Progress,
 ) -> Committed:  # fmt: skip
     """Put the outcome on the branch: the child as the next policy, or beside the line."""
-    n = len(race.child.episodes)
-    label = Stream.SELECTION.label(0, n)
-    files = {
-        **proposal.files,
-        "evaluation.json": json.dumps(
-            book.judge.episodes_to_json([(proposal.source, race.child), (parent, race.parent)]),
-            indent=1,
-        )
-        + "\n",
-    }
+    label = Stream.SELECTION.label(0, len(race.child.episodes))
+    played = book.evidence([(proposal.source, race.child), (parent, race.parent)])
     source = proposal.source
     if race.child.is_valid:
         origin = f"{run.ref.branch}, iteration {book.iteration}"
         source = with_measured_header(
-            source, config.protocol, race.child, seeds=label, origin=origin
+            source, book.judge.protocol, race.child, seeds=label, origin=origin
         )
     book.n_steps = proposal.n_steps
-    if race.verdict is Verdict.BETTER:
-        entry = book.accepted(source, proposal, race, files, optimizer, label)
-    else:
-        entry = book.rejected(source, proposal, race, files, optimizer, label)
+    make_entry = book.accepted if race.verdict is Verdict.BETTER else book.rejected
+    entry = make_entry(source, proposal, race, {**proposal.files, **played}, label)
     return book.tell(progress, run, entry, race.gain, proposal.summary)
 
 

@@ -5,12 +5,13 @@ Results come back in the order of the tasks, so that nothing depends on which wo
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
@@ -25,15 +26,24 @@ _ORPHAN_CHECK_S = 0.5
 
 
 class WorkerPool:
-    """A pool of worker processes behind the interface of `concurrent.futures.Executor`.
+    """Processes that work tasks off, or this very process, or any `concurrent.futures.Executor`.
+
+    The processes import the main module of the program again, as `multiprocessing` has it: a script
+    that makes a pool does so below ``if __name__ == "__main__":``.
 
     Args:
-        n_workers: Processes; None for one a core.
-        executor: Any other executor to use instead, which stays its owner's to shut down.
+        n_workers: Processes; None for one a core, 0 for none: the work is done in this one.
+        executor: Another executor to use instead, which stays its owner's to shut down.
+
+    Attributes:
+        n_workers: Tasks that are under way at a time.
     """
 
     def __init__(self, n_workers: int | None = None, executor: Executor | None = None) -> None:
-        self.n_workers = n_workers or usable_cores()
+        if n_workers is not None and n_workers < 0:
+            raise ValueError(f"{n_workers} workers")
+        self._is_here = n_workers == 0 and executor is None
+        self.n_workers = 1 if n_workers == 0 else n_workers or usable_cores()
         self._given = executor
         self._executor: Executor | None = executor
 
@@ -57,13 +67,18 @@ class WorkerPool:
 
         Raises:
             GcoError: Workers died twice over the same task.
+            Exception: What ``function`` raised; later tasks that have not begun are dropped.
         """
+        if self._is_here:
+            yield from map(function, tasks)
+            return
         waiting, n_done, lost_at = list(tasks), 0, -1
         while n_done < len(waiting):
             try:
-                for result in self._run(function, waiting[n_done:]):
-                    n_done += 1
-                    yield result
+                with contextlib.closing(self._run(function, waiting[n_done:])) as results:
+                    for result in results:
+                        n_done += 1
+                        yield result
             except BrokenProcessPool as error:
                 self._executor = None
                 if lost_at == n_done:
@@ -76,7 +91,7 @@ class WorkerPool:
 
     def _run(
         self, function: Callable[[Task], Result], tasks: Sequence[Task]
-    ) -> Iterator[Result]:
+    ) -> Generator[Result, None, None]:
         executor = self._executor = self._executor or self._start()
         futures: list[Future[Result]] = [executor.submit(function, task) for task in tasks]
         try:

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from gco_agent.cli.interrupts import Interrupted, caught_signals
+from gco_agent.cli.words import tell
 from gco_agent.errors import GcoError
 
 _LOGGER = "gco_agent"
@@ -59,12 +60,11 @@ class _ToStderr(logging.Handler):
         from gco_agent.store.text import clean_text
 
         word = "" if record.levelno < logging.WARNING else f"{record.levelname.capitalize()}: "
-        click.echo(word + clean_text(record.getMessage()), err=True)
+        tell(word + clean_text(record.getMessage()))
 
 
 def begin_logging(*, verbose: bool) -> None:
     """Show warnings of the package, and with ``verbose`` its news."""
     logger = logging.getLogger(_LOGGER)
     logger.handlers = [_ToStderr()]
-    logger.propagate = False
     logger.setLevel(logging.INFO if verbose else logging.WARNING)

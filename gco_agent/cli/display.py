@@ -43,11 +43,11 @@ class Display(Protocol):
         """Show an event."""
 
 
-def open_display(budget: Budget, *, following: int) -> Display:
+def open_display(budget: Budget | None, *, following: int) -> Display:
     """The display that standard error can take.
 
     Args:
-        budget: To tell what is left of it.
+        budget: To tell what is left of it; None where nothing is saved in between.
         following: Number of the next iteration.
     """
     if sys.stderr.isatty() and os.environ.get("TERM") not in (None, "", "dumb"):
@@ -68,7 +68,8 @@ def phase_of(event: Searching | Racing | Playing) -> Phase:
         case Racing(gain=None):
             return Phase("race", 0.0, "against the present policy, on the same seeds")
         case Racing():
-            detail = f"{event.n_pairs} of at most {LOOKS[-1]} pairs, gain {gain_in_words(event.gain)}"
+            gain = gain_in_words(event.gain)
+            detail = f"{event.n_pairs} of at most {LOOKS[-1]} pairs, gain {gain}"
             return Phase("race", event.n_pairs / LOOKS[-1], detail)
         case Searching():
             detail = count(event.n_steps, "step") if event.n_steps else ""

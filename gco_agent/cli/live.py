@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Self
 
-from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
@@ -35,11 +35,11 @@ class LiveDisplay:
     """Draws on standard error.
 
     Args:
-        budget: To tell what is left of it.
+        budget: To tell what is left of it; None where nothing is saved in between.
         following: Number of the next iteration.
     """
 
-    def __init__(self, budget: Budget, following: int) -> None:
+    def __init__(self, budget: Budget | None, following: int) -> None:
         self._budget, self._following = budget, following
         self._console = Console(stderr=True, highlight=False, markup=False, emoji=False)
         self._phase = Phase("starting", None, "")
@@ -59,6 +59,7 @@ class LiveDisplay:
         self._live.stop()
 
     def __call__(self, event: Event) -> None:
+        """Show an event: a finished iteration as a row, anything else below the rows."""
         if isinstance(event, Committed):
             self._following = following_after(event)
             self._begin(Phase("starting", None, ""), is_iteration=True)
@@ -89,7 +90,7 @@ class LiveDisplay:
         )
         detail = "  ".join(part for part in (phase.detail, elapsed) if part)
         row.add_row(self._spinner, Text(where, style="bold"), bar, Text(f"{share}  {detail}"))
-        lines = [Text(""), row]
+        lines: list[RenderableType] = [Text(""), row]
         if phase.best:
             lines.append(_cut(f"  best so far: {phase.best}"))
         lines.append(_cut("  " + self._outlook(), style="dim"))
@@ -98,14 +99,16 @@ class LiveDisplay:
     def _outlook(self) -> str:
         """What is left of the budget, and how to stop."""
         budget, now = self._budget, time.perf_counter()
-        parts = []
+        if budget is None:
+            return "Ctrl-C stops"
         if budget.seconds is not None:
             left = budget.started + budget.seconds - now
-            kept = f" ({clock(budget.reserve_s)} kept for the report)" if budget.reserve_s else ""
-            parts.append(f"{clock(left)} left{kept}")
+            is_kept = budget.reserve_s and self._is_iteration
+            kept = f" ({clock(budget.reserve_s)} kept for the report)" if is_kept else ""
+            time_left = f"{clock(left)} left{kept}"
         else:
-            parts.append(f"{clock(now - budget.started)} gone")
-        return "  ·  ".join([*parts, "Ctrl-C stops; finished iterations are saved"])
+            time_left = f"{clock(now - budget.started)} gone"
+        return f"{time_left}  ·  Ctrl-C stops; finished iterations are saved"
 
     def _begin(self, phase: Phase, *, is_iteration: bool) -> None:
         self._phase, self._is_iteration = phase, is_iteration
@@ -114,7 +117,7 @@ class LiveDisplay:
     def _print_row(self, event: Committed) -> None:
         if not self._has_headings:
             self._has_headings = True
-            self._console.print(_row(_HEADINGS, "dim"))
+            self._print(_row(_HEADINGS, "dim"))
         cells = (
             str(event.iteration),
             event.verdict,
@@ -123,7 +126,10 @@ class LiveDisplay:
             duration(event.seconds),
             one_line(event.what),
         )
-        self._console.print(_row(cells, VERDICT_STYLES.get(event.verdict, "")))
+        self._print(_row(cells, VERDICT_STYLES.get(event.verdict, "")))
+
+    def _print(self, row: Text) -> None:
+        self._console.print(row, no_wrap=True, overflow="ellipsis", crop=True)
 
 
 def _row(cells: tuple[str, ...], style: str) -> Text:

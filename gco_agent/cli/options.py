@@ -5,24 +5,27 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import click
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Given: TypeAlias = Any
+"""Value of an option, as click has read it."""
 
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", re.I)
+_HIGHEST = 10**12
 _LONGEST_S = 366 * 24 * 3600
 _JAIL_LEVELS = ("none", "basic", "medium", "strong")  # as JailLevel, which is not imported for this
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[float]):
     """Seconds, or hours, minutes and seconds: ``90``, ``90s``, ``5m``, ``1h``, ``1h30m``."""
 
     name = "duration"
 
     def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None  # noqa: ANN401
+        self, value: Given, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """Read it as seconds."""
         if isinstance(value, float):
@@ -33,6 +36,27 @@ class Duration(click.ParamType):
         if not 0 < seconds <= _LONGEST_S:
             self.fail(f"{value!r} is no time; give it as 90, 90s, 5m or 1h30m.", param, ctx)
         return seconds
+
+
+class AtLeast(click.ParamType[int]):
+    """A whole number with a lower bound."""
+
+    name = "number"
+
+    def __init__(self, least: int) -> None:
+        self._least = least
+
+    def convert(
+        self, value: Given, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """Read it."""
+        try:
+            number = int(value)
+        except ValueError:
+            self.fail(f"{value!r} is no whole number.", param, ctx)
+        if not self._least <= number <= _HIGHEST:
+            self.fail(f"{value} is not from {self._least:,} to {_HIGHEST:,}.", param, ctx)
+        return number
 
 
 def examples(*lines: str) -> str:
@@ -53,7 +77,7 @@ def all_of(*decorators: Callable[[Function], Function]) -> Callable[[Function], 
 
 workers_option = click.option(
     "--workers",
-    type=click.IntRange(1, 1024),
+    type=AtLeast(1),
     metavar="N",
     help="Worker processes.  [default: one a core]",
 )
@@ -97,11 +121,12 @@ start_options = all_of(
     click.option("--optimizer", default="search", show_default=True, help="Who proposes policies."),
     click.option(
         "--seed",
-        type=click.IntRange(0),
+        type=AtLeast(0),
         default=0,
         show_default=True,
         metavar="N",
-        help="Of the optimizer's own chance; two runs with the same seed differ only by time limits.",
+        help="Of the optimizer's own chance. Runs of the same seed are the same, but for what "
+        "time limits do.",
     ),
     click.option(
         "--name", help="Name of the run; its branch is gco/GAME/NAME.  [default: date and 4 digits]"
@@ -116,7 +141,7 @@ start_options = all_of(
     ),
     click.option(
         "--slice-steps",
-        type=click.IntRange(100),
+        type=AtLeast(100),
         default=60_000,
         show_default=True,
         metavar="N",
@@ -124,7 +149,7 @@ start_options = all_of(
     ),
     click.option(
         "--max-steps",
-        type=click.IntRange(1),
+        type=AtLeast(1),
         default=27_000,
         show_default=True,
         metavar="N",

@@ -44,12 +44,13 @@ class Place:
         """
         from gco_agent.store.git import GitRepo
 
+        here = self.directory.absolute()
         if not create:
-            return GitRepo.find(self.directory)
+            return GitRepo.find(here)
         try:
-            return GitRepo.find(self.directory)
+            return GitRepo.find(here)
         except StoreError:
-            return GitRepo.create(self.directory)
+            return GitRepo.create(here)
 
     def runs(self) -> Runs:
         """The runs of the repository; raises as `repository`."""
@@ -125,6 +126,22 @@ def require_writable(repo: GitRepo) -> None:
             "Make it writable and run the command again."
         )
     repo.require_identity()
+
+
+def require_clean(repo: GitRepo) -> None:
+    """Find out before anything is played that files are in the way; `Runs` would say so later.
+
+    Raises:
+        DirtyWorkTree: Changes are not committed.
+    """
+    from gco_agent.store.run import REASON
+    from gco_agent.store.worktree import WorkTree
+
+    if repo.root is None:
+        return
+    is_run = (repo.head_branch() or "").startswith("refs/heads/gco/")
+    is_ours = is_run or repo.last_reason("HEAD").startswith(REASON)
+    WorkTree(repo, repo.root).require_clean(catch_up=is_ours)
 
 
 @contextlib.contextmanager

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Self
 
-import click
-
 from gco_agent.cli.display import following_after, phase_of
-from gco_agent.cli.words import duration, gain_in_words, number_with_error, one_line
+from gco_agent.cli.words import duration, gain_in_words, number_with_error, one_line, tell
 from gco_agent.progress import Committed, Event, Playing
 
 
@@ -28,15 +26,16 @@ class PlainDisplay:
         """Nothing moves, so nothing has to go."""
 
     def __call__(self, event: Event) -> None:
+        """Show an event, if it is a finished iteration or begins a phase."""
         if isinstance(event, Committed):
             self._following, self._phase = following_after(event), ""
-            click.echo(_line(event), err=True)
+            tell(_line(event))
             return
         name = phase_of(event).name
         if name != self._phase:
             self._phase = name
             where = "" if isinstance(event, Playing) else f"iteration {self._following}: "
-            click.echo(f"{where}{name}", err=True)
+            tell(f"{where}{name}")
 
 
 def _line(event: Committed) -> str:
@@ -44,4 +43,5 @@ def _line(event: Committed) -> str:
     if event.gain is not None:
         facts.append(f"gain {gain_in_words(event.gain)}")
     facts.append(duration(event.seconds))
-    return f"iteration {event.iteration} {event.verdict}: {', '.join(facts)}: {one_line(event.what)}"
+    lead = f"iteration {event.iteration} {event.verdict}"
+    return f"{lead}: {', '.join(facts)}: {one_line(event.what)}"

@@ -26,7 +26,8 @@ def interval_of(view: RunView, step: Step) -> tuple[float, float] | None:
     text = view.evidence(step, "evaluation.json")
     if text is None or step.facts is None or step.facts.return_mean is None:
         return None
-    played = next(iter(json.loads(text)["policies"].values()), [])  # the first is the candidate
+    # the first is the candidate
+    played: list[Any] = next(iter(json.loads(text)["policies"].values()), [])
     if len(played) != step.facts.episodes:
         return None
     return confidence_interval([float(episode["return"]) for episode in played])
@@ -64,12 +65,14 @@ def run_json(view: RunView, *, stopped_by: str, seconds: float) -> dict[str, Any
     }
 
 
-def interval_in_words(interval: tuple[float, float] | list[float] | None) -> str:
-    """", 95 % interval 4.41 to 7.69", or nothing."""
-    if not interval:
-        return ""
-    low, high = (number_with_error(value, None) for value in interval)
-    return f", 95 % interval {low} to {high}"
+def score_in_words(data: dict[str, Any]) -> str:
+    """Write the keys of `score_json`: "6.05 ± 0.80, 95 % interval 4.41 to 7.69"."""
+    score = number_with_error(data["mean_return"], data["standard_error"])
+    if not data["confidence_interval"]:
+        return score
+    decimals = len(score.partition(" ")[0].partition(".")[2])
+    low, high = (f"{value:.{decimals}f}" for value in data["confidence_interval"])
+    return f"{score}, 95 % interval {low} to {high}"
 
 
 def print_run(data: dict[str, Any], view: RunView, *, back: str | None, is_here: bool) -> None:
@@ -83,22 +86,31 @@ def print_run(data: dict[str, Any], view: RunView, *, back: str | None, is_here:
     """
     branch, path, game = data["run"], data["policy"], data["game"]
     first = view.history()[0]
-    facts = [step.facts for step in view.history() if step.facts]
-    n_accepted = sum(f.verdict.value == "accepted" for f in facts)
-    n_tried = sum(f.verdict.value in ("accepted", "rejected", "failed") for f in facts)
-    began = number_with_error(first.facts.return_mean if first.facts else None, None)
     place = "checked out" if is_here else "not checked out"
     lines = [
-        f"{game}: mean return {number_with_error(data['mean_return'], data['standard_error'])}"
-        f"{interval_in_words(data['confidence_interval'])}"
+        f"{game}: mean return {score_in_words(data)}"
         + (f" ({count(data['episodes'], 'episode')}, {data['seeds']})" if data["episodes"] else ""),
-        f"  began at {began}; {n_accepted} of {count(n_tried, 'iteration')} accepted; "
-        f"stopped after {data['stopped_by']} ({duration(data['seconds'])}, "
-        f"{data['frames']:,} frames)",
+        *_how_it_went(data, view),
         f"  branch {branch} ({place}), commit {data['commit'][:9]}",
         f"  policy {path}" + (f", {data['loc']} lines of code" if data["loc"] else ""),
     ]
     click.echo("\n".join(lines) + "\n\n" + _what_next(data, first.commit, back, is_here=is_here))
+
+
+def _how_it_went(data: dict[str, Any], view: RunView) -> list[str]:
+    """A line on the iterations; none for a run that has just begun."""
+    verdicts = [step.verdict.value for step in view.history() if step.verdict]
+    n_accepted = verdicts.count("accepted")
+    n_tried = n_accepted + verdicts.count("rejected") + verdicts.count("failed")
+    first = view.history()[0].facts
+    if not data["stopped_by"] or first is None:
+        return []
+    began = number_with_error(first.return_mean, None)
+    took = f"{duration(data['seconds'])}, {data['frames']:,} frames of the emulator"
+    return [
+        f"  began at {began}; {n_accepted} of {count(n_tried, 'iteration')} accepted",
+        f"  stopped by its limit of {data['stopped_by']} ({took})",
+    ]
 
 
 def _what_next(data: dict[str, Any], first: str, back: str | None, *, is_here: bool) -> str:
@@ -114,7 +126,7 @@ def _what_next(data: dict[str, Any], first: str, back: str | None, *, is_here: b
         (f"gco-agent eval {measured} --episodes 100", "measure the policy more exactly"),
     ]
     if is_here:
-        hints.append((back or "git switch main", "back to where you were" if back else "leave the run"))
-    hints.append((f"gco-agent publish {game}", f"from another branch: put the policy there as {path}"))
+        hints.append((back, "back to where you were") if back else ("git switch main", "leave"))
+    hints.append((f"gco-agent publish {game}", f"then, from there: commit the policy as {path}"))
     width = max(len(command) for command, _ in hints)
     return "Next:\n" + "\n".join(f"  {command.ljust(width)}  {what}" for command, what in hints)

@@ -12,7 +12,9 @@ import click
 
 from gco_agent.cli.interrupts import Interrupted
 from gco_agent.cli.options import (
+    AtLeast,
     Duration,
+    Given,
     StartOptions,
     all_of,
     examples,
@@ -28,10 +30,11 @@ from gco_agent.cli.place import (
     make_judge,
     open_workers,
     read_config,
+    require_clean,
     require_same_versions,
     require_writable,
 )
-from gco_agent.cli.words import count, duration, number_with_error
+from gco_agent.cli.words import count, duration, number_with_error, one_line, tell
 from gco_agent.errors import GcoError
 
 if TYPE_CHECKING:
@@ -48,7 +51,7 @@ if TYPE_CHECKING:
 
 _frames_option = click.option(
     "--frames",
-    type=click.IntRange(1),
+    type=AtLeast(1),
     metavar="N",
     help="Stop when the run has used this many emulator frames, earlier commands included.",
 )
@@ -66,12 +69,13 @@ class _Start:
 
 
 @click.command(
+    short_help="Start a run, improve its policy, and measure it.",
     epilog=examples(
         "gco-agent run pong",
         "gco-agent run breakout --time 20m --seed 3",
         "gco-agent run freeway --iterations 5 --name first --no-switch",
         "gco-agent run pong --create-repo --json > result.json",
-    )
+    ),
 )
 @all_of(
     start_options,
@@ -85,12 +89,12 @@ class _Start:
         help="Wall time of the command, report included: 90, 90s, 5m, 1h30m.",
     ),
     click.option(
-        "--iterations", type=click.IntRange(1), metavar="N", help="Stop after this many iterations."
+        "--iterations", type=AtLeast(1), metavar="N", help="Stop after this many iterations."
     ),
     _frames_option,
     click.option(
         "--report-episodes",
-        type=click.IntRange(0),
+        type=click.IntRange(0, 100_000),
         default=30,
         show_default=True,
         metavar="N",
@@ -101,7 +105,7 @@ class _Start:
 )
 @click.pass_obj
 def run(
-    place: Place, seconds: float, iterations: int | None, frames: int | None, **given: Any
+    place: Place, /, seconds: float, iterations: int | None, frames: int | None, **given: Given
 ) -> None:
     """Start a run of GAME, improve its policy until a budget is spent, and measure what came out.
 
@@ -122,14 +126,15 @@ def run(
 
 
 @click.command(
+    short_help="Only start a run.",
     epilog=examples(
         "gco-agent init pong",
         "gco-agent init space_invaders --name first --no-switch",
-    )
+    ),
 )
 @start_options
 @click.pass_obj
-def init(place: Place, **given: Any) -> None:
+def init(place: Place, /, **given: Given) -> None:
     """Start a run of GAME: its branch, with the measured initial policy as the first commit.
 
     Then advance it with gco-agent step.
@@ -142,20 +147,21 @@ def init(place: Place, **given: Any) -> None:
     budget = Budget()
     with _told_what_is_saved(start.runs, start.ref):
         _run_all(start, options, budget, only_begin=True)
-    _conclude(start.runs, start.ref, budget, "the start", back=start.back, as_json=False)
+    _conclude(start.runs, start.ref, budget, "", back=start.back, as_json=False)
 
 
 @click.command(
+    short_help="Advance a run by one iteration, or by several.",
     epilog=examples(
         "gco-agent step                      one iteration of the run that is checked out",
         "gco-agent step -n 5",
         "gco-agent step --time 10m --run gco/pong/first",
-    )
+    ),
 )
 @click.option(
     "-n",
     "iterations",
-    type=click.IntRange(1),
+    type=AtLeast(1),
     metavar="N",
     help="How many iterations.  [default: 1, or as many as --time and --frames allow]",
 )
@@ -166,7 +172,12 @@ def init(place: Place, **given: Any) -> None:
 @all_of(run_option, workers_option, jail_option, json_option)
 @click.pass_obj
 def step(
-    place: Place, iterations: int | None, seconds: float | None, frames: int | None, **given: Any
+    place: Place,
+    /,
+    iterations: int | None,
+    seconds: float | None,
+    frames: int | None,
+    **given: Given,
 ) -> None:
     """Advance a run by one iteration, or by several.
 
@@ -182,6 +193,10 @@ def step(
     with _told_what_is_saved(runs, ref), runs.open(ref) as opened:
         config = read_config(opened)
         require_same_versions(config)
+        facts = opened.standing.facts
+        score = number_with_error(facts.return_mean, facts.return_se) if facts else "not measured"
+        optimizer = one_line(config.optimizer)
+        tell(f"Branch {ref.branch}, optimizer {optimizer}, mean return now {score}")
         with _at_work(config, given, budget, opened.last_iteration + 1) as work:
             stopped_by = _advance(opened, work, config, budget)
     _conclude(runs, ref, budget, stopped_by, back=None, as_json=given["as_json"])
@@ -255,10 +270,9 @@ def _report(opened: Run, work: _Work, config: RunConfig, budget: Budget) -> None
     known = work.judge.known(PolicySource(opened.policy()))
     n = budget.affordable_report([episode.n_steps for episode in known.episodes])
     if n < budget.report_episodes:
-        click.echo(
+        tell(
             f"Time is left for {n} of {budget.report_episodes} report episodes; "
-            f"`gco-agent eval {opened.policy_path}` plays the rest.",
-            err=True,
+            f"`gco-agent eval {opened.policy_path}` plays the rest."
         )
     report(opened, work.judge, config, n, work.progress)
 
@@ -275,7 +289,6 @@ def _prepare(place: Place, options: StartOptions) -> _Start:
     from gco_agent.games import find_game
     from gco_agent.store.entries import RunRef, new_run_id
     from gco_agent.store.runs import Runs
-    from gco_agent.store.worktree import WorkTree
 
     spec = find_game(options.game)
     entropy = secrets.token_hex(2)
@@ -284,8 +297,8 @@ def _prepare(place: Place, options: StartOptions) -> _Start:
     repo = place.repository(create=options.create_repo)
     require_writable(repo)
     switch = options.switch and repo.root is not None
-    if switch and repo.root is not None:
-        WorkTree(repo, repo.root).require_clean(catch_up=True)
+    if switch:
+        require_clean(repo)
     _require_free(repo, ref)
     return _Start(Runs(repo), ref, spec, switch, _way_back(repo) if switch else None)
 
@@ -313,12 +326,11 @@ def _announce(start: _Start, options: StartOptions, limit: str) -> None:
     """Say what begins, before the first slow import."""
     from gco_agent.workers import usable_cores
 
-    click.echo(
+    tell(
         f"{start.spec.title}: {start.spec.goal}\n"
         f"Branch {start.ref.branch}, optimizer {options.optimizer}, {limit}"
-        f"{count(options.workers or usable_cores(), 'worker process')[:-1] + 'es'}"
-        + (f". Back to where you were: {start.back}" if start.back else ""),
-        err=True,
+        f"{count(options.workers or usable_cores(), 'worker')}"
+        + (f". Back to where you were: {start.back}" if start.back else "")
     )
 
 
@@ -338,7 +350,7 @@ def _conclude(
         is_here = runs.current() == ref
     except GcoError:
         is_here = False
-    click.echo(err=True)
+    tell("")
     print_run(data, view, back=back, is_here=is_here)
 
 
@@ -350,7 +362,7 @@ def _told_what_is_saved(runs: Runs, ref: RunRef) -> Iterator[None]:
     except Interrupted as stop:
         with contextlib.suppress(GcoError):
             runs.open(ref).close()  # brings files along that a commit in the making left behind
-        click.echo(_what_is_saved(runs, ref, stop), err=True)
+        tell(_what_is_saved(runs, ref, stop))
         raise
 
 
@@ -360,11 +372,10 @@ def _what_is_saved(runs: Runs, ref: RunRef, stop: Interrupted) -> str:
         facts = view.standing.facts
     except GcoError:
         return f"Stopped ({stop.signal.name}) before the first commit; nothing was changed."
-    score = number_with_error(facts.return_mean, facts.return_se) if facts else "not measured"
     done = view.last_iteration
-    saved = f"{count(done, 'iteration')} and " if done else ""
+    saved = f"the initial policy and {count(done, 'iteration')}" if done else "the initial policy"
+    score = number_with_error(facts.return_mean, facts.return_se) if facts else "not measured"
     return (
-        f"Stopped ({stop.signal.name}). Saved on {ref.branch}: {saved}the initial policy; "
-        f"the policy now: mean return {score}.\n"
+        f"Stopped ({stop.signal.name}). Saved on {ref.branch}: {saved}. Mean return now: {score}.\n"
         f"Go on with: gco-agent step --run {ref.branch}"
     )

@@ -1,6 +1,8 @@
-"""Numbers and times as people read them. Pure."""
+"""Numbers and times as people read them, and the way to stderr."""
 
 from __future__ import annotations
+
+import sys
 
 from gco_agent.statistics import Gain
 from gco_agent.store.entries import format_points
@@ -24,27 +26,35 @@ def gain_in_words(gain: Gain | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """"45 s", "3 min 12 s", "1 h 2 min"."""
+    """Write a time: "45 s", "3 min 12 s", "1 h 2 min"."""
     whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def clock(seconds: float) -> str:
-    """"3:12", "1:02:05": for what changes while one looks at it."""
+    """Write a time that changes while one looks at it: "3:12", "1:02:05"."""
     whole = max(0, int(seconds))
     hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def count(n: int, noun: str) -> str:
-    """"1 iteration", "12 iterations", "21,000 steps"."""
+    """Write a number of things: "1 iteration", "21,000 steps"."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def one_line(text: str) -> str:
     """Text of a policy, a model or a commit, fit for a terminal."""
     return clean_line(text)
+
+
+def tell(text: str) -> None:
+    """Write lines to stderr; where something moves on the terminal, they go above it.
+
+    `click.echo` would write past the redirection that makes this possible.
+    """
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()

@@ -26,7 +26,7 @@ ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # or each process pr
 _TRANSPARENT = (OrderEnforcing, PassiveEnvChecker, TimeLimit)
 """Wrappers that do nothing of their own with a seed: a start may be restored below them."""
 _REMEMBERED_STARTS = 1024
-_REMEMBERED_STEPS = 8
+_REMEMBERED_STEPS = 64
 
 
 class ObjectObservation(gymnasium.Wrapper[Observation, int, Any, Any], RecordConstructorArgs):
@@ -62,6 +62,7 @@ class ObjectObservation(gymnasium.Wrapper[Observation, int, Any, Any], RecordCon
         self._game: str = base._game  # noqa: SLF001 - ale_py keeps the ROM's name there
         self._extractor = ObjectExtractor(self._game.replace("_", ""), hud=hud)
         self._repeat: float = self._ale.getFloat("repeat_action_probability")
+        self._is_at_start = False
         self._begun: deque[tuple[int, int]] = deque([(0, 0)], maxlen=_REMEMBERED_STEPS)
         self._may_restore_starts = _is_transparent(env)
         self._start_key = (
@@ -87,6 +88,7 @@ class ObjectObservation(gymnasium.Wrapper[Observation, int, Any, Any], RecordCon
 
     def step(self, action: int) -> tuple[Observation, SupportsFloat, bool, bool, dict[str, Any]]:
         """Play one step of ``frame_skip`` frames."""
+        self._is_at_start = False
         self._begun.append((self._ale.getFrameNumber(), int(action)))
         _, reward, terminated, truncated, info = self.env.step(action)
         rows = self._extractor.step(self._ale.getRAM())
@@ -101,6 +103,7 @@ class ObjectObservation(gymnasium.Wrapper[Observation, int, Any, Any], RecordCon
 
     def step_rows(self, action: int) -> tuple[dict[str, list[Row]], int, float, bool, bool]:
         """As `step`, past all wrappers below: rows, lives left, reward, terminated, truncated."""
+        self._is_at_start = False
         self._begun.append((self._ale.getFrameNumber(), action))
         _, reward, terminated, truncated, info = self._base.step(action)
         rows = self._extractor.step(self._ale.getRAM())
@@ -109,7 +112,9 @@ class ObjectObservation(gymnasium.Wrapper[Observation, int, Any, Any], RecordCon
     def save(self) -> bytes:
         """The moment between two steps, from which `restore` goes on exactly; about 20 KB."""
         state = self._ale.cloneState(include_rng=True).serialize()
-        held = held_action(state, self._repeat, self._ale.getFrameNumber(), self._begun)
+        held: int | None = None
+        if not self._is_at_start:
+            held = held_action(state, self._repeat, self._ale.getFrameNumber(), self._begun)
         return pickle.dumps((state, held, self._extractor.save()))
 
     def restore(self, saved: bytes) -> None:
@@ -120,13 +125,15 @@ class ObjectObservation(gymnasium.Wrapper[Observation, int, Any, Any], RecordCon
         """
         state, held, objects = pickle.loads(saved)  # noqa: S301 - our own bytes
         moment = ale_py.ALEState(state)
+        if held is None:  # Q*bert's first frame is another after a reset than amid an episode
+            self._ale.reset_game()
+        else:
+            self._ale.restoreState(moment)
+            action = self._base._action_set[held]  # noqa: SLF001
+            for _ in range(n_priming_frames(self._repeat)):
+                self._ale.act(action)
         self._ale.restoreState(moment)
-        action = self._base._action_set[held]  # noqa: SLF001
-        for _ in range(n_priming_frames(self._repeat)):
-            self._ale.act(action)
-        self._ale.restoreState(moment)
-        self._begun.clear()
-        self._begun.append((self._ale.getFrameNumber(), held))
+        self._begin(held)
         self._extractor.restore(objects)
 
     def _start(self, seed: int | None, options: dict[str, Any] | None) -> dict[str, Any]:
@@ -141,9 +148,14 @@ class ObjectObservation(gymnasium.Wrapper[Observation, int, Any, Any], RecordCon
             info = {**info, **self._base._get_info(), "seeds": seeds}  # noqa: SLF001
         elif is_known:
             _starts.put(key, self._ale.cloneState(include_rng=True).serialize())
-        self._begun.clear()
-        self._begun.append((self._ale.getFrameNumber(), 0))
+        self._begin(None)
         return info
+
+    def _begin(self, held: int | None) -> None:
+        """Forget the steps before; ``held`` is what the console holds, None right after a reset."""
+        self._is_at_start = held is None
+        self._begun.clear()
+        self._begun.append((self._ale.getFrameNumber() - 1, held or 0))
 
 
 def _is_transparent(env: gymnasium.Env[Any, Any]) -> bool:

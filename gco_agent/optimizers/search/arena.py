@@ -1,8 +1,9 @@
 """Programs measured against each other at rising cost, within a budget of steps.
 
-A rating is the mean return over the first seeds of one list, cut at a horizon: the same for all,
-so that luck is shared. Cheap ratings choose who gets dearer ones; ratings of different levels are
-never compared.
+A rating is the mean return over seeds that are the same for all, cut at a horizon, so that luck is
+shared. Cheap ratings choose who gets dearer ones. Ratings of different levels are never compared,
+nor ratings of different slices: every slice plays seeds of its own, or the luckiest of thousands
+of programs would stay on top for good.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ from gco_agent.optimizers.search.world import World
 from gco_agent.workers import WorkerPool
 
 LEVELS: tuple[tuple[int, int], ...] = ((1, 300), (2, 500), (3, 900), (6, 2_000))
-"""Episodes and steps of each level of rating; an episode is gone on with, not begun again."""
+"""Episodes and steps of each level of rating. An episode is gone on with, not begun again, but for
+the top level, whose seeds no cheaper rating has selected on."""
 TOP = len(LEVELS) - 1
+_TOP_SEEDS = 10
+"""Index of the first seed of the top level."""
 _SURVIVAL = 1e-5
 """Worth of one more step played, so that equal returns are not equal ratings."""
 
@@ -90,7 +94,8 @@ class Arena:
     def rate(self, members: Sequence[Individual], level: int) -> None:
         """Give every member its rating at ``level`` (an index of `LEVELS`)."""
         n_seeds, horizon = LEVELS[level]
-        seeds = self.seeds[:n_seeds]
+        first = _TOP_SEEDS if level == TOP else 0
+        seeds = self.seeds[first : first + n_seeds]
         wanted = [
             (member, seed)
             for member in members

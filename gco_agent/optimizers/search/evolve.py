@@ -37,6 +37,7 @@ class SearchState:
         slices: How many have been played.
         tunings: How many of them were for tuning.
         proposed: Texts that became candidates, with the iteration in which they did.
+        champion: Text of the last one that the judge accepted, or "".
     """
 
     world: World
@@ -45,6 +46,7 @@ class SearchState:
     slices: int = 0
     tunings: int = 0
     proposed: dict[str, int] = field(default_factory=dict)
+    champion: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As JSON data, without the episodes."""
@@ -63,6 +65,7 @@ class SearchState:
             "slices": self.slices,
             "tunings": self.tunings,
             "proposed": self.proposed,
+            "champion": self.champion,
         }
 
     @classmethod
@@ -89,6 +92,7 @@ class SearchState:
             int(data["slices"]),
             int(data["tunings"]),
             dict(data["proposed"]),
+            data["champion"],
         )
 
 
@@ -105,45 +109,60 @@ def screen(arena: Arena, rng: random.Random) -> list[Individual]:
             break
     best = _best(members.values(), 0, min(24, max(16, len(members) // 6)))
     arena.rate(best, 1)
-    best = _best(best, 1, POPULATION + 2)
+    best = _best(best, 1, POPULATION + 4)
     arena.rate(best, 2)
     return distinct(best)
 
 
 def evolve(arena: Arena, population: list[Individual], rng: random.Random) -> list[Individual]:
-    """Generations of mutation and crossover until four fifths of the purse are used."""
+    """Generations of mutation and crossover until two thirds of the purse are used.
+
+    The population is rated anew first, on this slice's seeds.
+    """
+    population = [Individual(member.program, member.text) for member in population]
+    for level in range(TOP):
+        arena.rate(population, level)
+    population = distinct(population)
     known = {member.text for member in population}
-    while arena.purse.share(0.8):
-        grammar = Grammar(arena.world, rng)
-        children: list[Individual] = []
-        for _ in range(40 * _CHILDREN):
-            parent = population[min(rng.randrange(len(population)) for _ in range(2))]
-            mate = rng.choice(population)
-            is_fresh = rng.random() < _FRESH
-            child = arena.individual(
-                grammar.program() if is_fresh else grammar.mutate(parent.program, mate.program)
-            )
-            if child.text not in known:
-                known.add(child.text)
-                children.append(child)
-            if len(children) == _CHILDREN:
-                break
+    while arena.purse.share(0.65):
+        children = _breed(arena, population, known, rng)
         for level, kept in ((0, _CHILDREN // 2), (1, 3), (2, 3)):
-            arena.rate(population, level)
             arena.rate(children, level)
-            bar = sorted(m.ratings[level] for m in population)[len(population) // 3 if level < 2 else 0]
-            children = [c for c in _best(children, level, kept) if c.ratings[level] >= bar - 1e-9]
+            bar = sorted(member.ratings[level] for member in population)
+            least = bar[len(bar) // 3 if level < TOP - 1 else 0] - 1e-9
+            children = [c for c in _best(children, level, kept) if c.ratings[level] >= least]
         population = distinct([*population, *children])
     return population
 
 
-def crown(arena: Arena, population: Sequence[Individual]) -> list[Individual]:
-    """The population with its finalists rated at the top level, best of them first."""
-    finalists = list(population[:_FINALISTS])
-    arena.rate(finalists, TOP)
-    rated = [member for member in population if member.level == TOP]
-    rated.sort(key=lambda member: -member.ratings[TOP])
-    return [*rated, *(member for member in population if member.level < TOP)]
+def _breed(
+    arena: Arena, population: Sequence[Individual], known: set[str], rng: random.Random
+) -> list[Individual]:
+    """New individuals: changed, crossed, a few drawn afresh; the better ones have more."""
+    grammar = Grammar(arena.world, rng)
+    children: list[Individual] = []
+    for _ in range(40 * _CHILDREN):
+        parent = population[min(rng.randrange(len(population)) for _ in range(2))]
+        mate = rng.choice(population)
+        is_fresh = rng.random() < _FRESH
+        child = arena.individual(
+            grammar.program() if is_fresh else grammar.mutate(parent.program, mate.program)
+        )
+        if child.text not in known:
+            known.add(child.text)
+            children.append(child)
+        if len(children) == _CHILDREN:
+            break
+    return children
+
+
+def best_of(arena: Arena, candidates: Sequence[Individual]) -> Individual:
+    """The best of a few by the top level, whose seeds none of them was selected on."""
+    finalists = list(candidates[:_FINALISTS])
+    if len(finalists) > 1:
+        arena.rate(finalists, TOP)
+        finalists.sort(key=lambda member: -member.ratings[TOP])
+    return finalists[0]
 
 
 def _best(members: Iterable[Individual], level: int, n: int) -> list[Individual]:

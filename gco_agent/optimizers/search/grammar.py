@@ -125,9 +125,9 @@ class Grammar:
         """Where to go on an axis."""
         rng = self._rng
         makers: list[tuple[int, Callable[[], Target]]] = [
-            (2, lambda: Track(None, self._offset(0.6, 8))),
+            (2, lambda: Track(None, self._offset(0.5, 6))),
             (1, lambda: Track(Constant(rng.uniform(0, 8), 3), self._offset(0.5, 6))),
-            (2, lambda: Intercept(self._offset(0.6, 8), None)),
+            (2, lambda: Intercept(self._offset(0.5, 6), None)),
             (1, lambda: Intercept(None, self.aim(0.3))),
             (2, lambda: Flee(Constant(rng.uniform(5, 40), 10), rng.random() < 0.5)),
             (1, lambda: GoTo(self.place(axis))),
@@ -142,6 +142,21 @@ class Grammar:
         rng = self._rng
         gain = Constant(rng.gauss(0, deviation), 0.2)
         return Aim(self.pick(), gain, Constant(rng.uniform(1, 10), 4))
+
+    def _meaningful(self, rule: Rule) -> Rule:
+        """``rule``, but aimed at something if it was aimed at the very thing it meets."""
+        target, subject = rule.target, rule.subject
+        if not isinstance(target, Intercept) or target.aim is None or subject is None:
+            return rule
+        alone = self._world.most.get(subject.category, 2) <= 1
+        if alone and target.aim.at.category == subject.category:
+            others = [c for c in self._world.categories if c != subject.category]
+            if not others:
+                return dataclasses.replace(rule, target=Intercept(target.offset, None))
+            at = dataclasses.replace(target.aim.at, category=self._rng.choice(others))
+            aim = dataclasses.replace(target.aim, at=at)
+            return dataclasses.replace(rule, target=Intercept(target.offset, aim))
+        return rule
 
     # Whole rules
 
@@ -213,9 +228,11 @@ class Grammar:
         if rng.random() < 0.4:
             axis = self.axis()
             rules.append(Rule(axis, None, (), GoTo(self.place(axis))))
-        dead_zone = Constant(abs(rng.gauss(0, 4)) + 0.5, 2)
-        coasting = Constant(0.0 if rng.random() < 0.5 else rng.uniform(0, 1.5), 0.4)
-        return Program(tuple(rules), tuple(presses), self.triggers(), dead_zone, coasting)
+        dead_zone = Constant(rng.uniform(0.5, 12), 3)
+        coasting = Constant(0.0 if rng.random() < 0.4 else rng.uniform(0, 1.5), 0.4)
+        return self._sensible(
+            Program(tuple(rules), tuple(presses), self.triggers(), dead_zone, coasting)
+        )
 
     # Changes
 
@@ -239,7 +256,11 @@ class Grammar:
         for _ in range(self._rng.choice((1, 1, 1, 2, 3))):
             change = self._rng.choices(changes, weights)[0][1]
             program = change(program)
-        return dataclasses.replace(program, rules=program.rules[:MAX_RULES])
+        return self._sensible(program)
+
+    def _sensible(self, program: Program) -> Program:
+        rules = tuple(self._meaningful(rule) for rule in program.rules[:MAX_RULES])
+        return dataclasses.replace(program, rules=rules)
 
     def _nudged(self, constant: Constant) -> float:
         step = constant.scale * self._rng.choice((0.15, 0.5, 1.5))

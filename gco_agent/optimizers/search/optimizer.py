@@ -11,8 +11,14 @@ from dataclasses import dataclass
 from gco_agent.errors import ProposalError
 from gco_agent.games import find_game
 from gco_agent.optimizers.base import Proposal, Request
-from gco_agent.optimizers.search.arena import TOP, Arena, Individual, Purse
-from gco_agent.optimizers.search.evolve import SearchState, crown, distinct, evolve, screen
+from gco_agent.optimizers.search.arena import Arena, Individual, Purse
+from gco_agent.optimizers.search.evolve import (
+    POPULATION,
+    SearchState,
+    best_of,
+    evolve,
+    screen,
+)
 from gco_agent.optimizers.search.genome import niche
 from gco_agent.optimizers.search.play import Probe, Probed, Table, probe
 from gco_agent.optimizers.search.prune import prune
@@ -26,20 +32,20 @@ from gco_agent.workers import WorkerPool
 
 STATE_FILE = "search.json"
 _PROBES, _PROBE_STEPS = 2, 800
-_RATING_SEEDS = Stream.FEEDBACK.seeds(0, 100)
-_TUNING_SEEDS = Stream.FEEDBACK.seeds(1_000, 1_000_000)
+_TUNING_SEEDS = Stream.FEEDBACK.seeds(1_000_000, 10_000_000)
 _ARMS = (3, 2, 1)
 """How many niches the first, the second and every later tuning slice works on."""
 
 
 @dataclass
 class _Slice:
-    """One iteration's work: the arena it plays in, and what it came to."""
+    """One iteration's work: the arena it plays in, and what it came to, best candidate first."""
 
     arena: Arena
     state: SearchState
     kind: str
     detail: str = ""
+    candidates: Sequence[Individual] = ()
 
 
 class SearchOptimizer:
@@ -70,7 +76,9 @@ class SearchOptimizer:
             purse.used += _PROBES * _PROBE_STEPS
         else:
             state = SearchState.from_json(json.loads(remembered))
-        arena = Arena(self._pool, table, state.world, _RATING_SEEDS, spec.title, spec.env_id)
+        _note_verdicts(state, request)
+        seeds = Stream.FEEDBACK.seeds(100 * request.iteration, 100 * request.iteration + 100)
+        arena = Arena(self._pool, table, state.world, seeds, spec.title, spec.env_id)
         arena.purse = purse
         work = self._play_slice(request, arena, state)
         return self._proposal(request, work)
@@ -95,35 +103,35 @@ class SearchOptimizer:
 
         arena.on_batch = tell
         if work.kind == "screen":
-            state.population = screen(arena, rng)
+            state.population = work.candidates = screen(arena, rng)
             work.detail = "the best of the random programs"
         elif work.kind == "evolve":
             before = {member.text for member in state.population}
             state.population = evolve(arena, state.population, rng)
-            n_new = sum(member.text not in before for member in state.population)
-            work.detail = f"{n_new} new programs by mutation and crossover"
+            work.candidates = [m for m in state.population if m.text not in before]
+            work.detail = f"{len(work.candidates)} new programs by mutation and crossover"
         else:
-            work.detail = _tune(arena, state, number, request.config.seed)
+            _tune(work, number, request.config.seed)
         state.slices += 1
-        state.population = crown(arena, state.population)
         state.world = arena.world
         return work
 
     def _proposal(self, request: Request, work: _Slice) -> Proposal:
         state = work.state
-        chosen = next((m for m in state.population if m.text not in state.proposed), None)
-        if chosen is None:
+        offered = [*work.candidates, *state.population]
+        fresh = list({m.text: m for m in offered if m.text not in state.proposed}.values())
+        if not fresh:
             raise ProposalError("every program of the search was proposed before")
+        chosen = fresh[0] if work.kind == "tune" else best_of(work.arena, fresh)
         pruned = prune(work.arena, chosen)
         state.population[state.population.index(chosen)] = pruned
         state.proposed[chosen.text] = state.proposed[pruned.text] = request.iteration
         for member in state.population:
             member.episodes.clear()
         summary = headline(pruned.program)
-        rating = pruned.ratings.get(TOP, pruned.ratings[pruned.level])
         reason = (
-            f"{_REASONS[work.kind]}: {work.detail}. {work.arena.purse.used:,} steps played on "
-            f"feedback seeds; the proposed program came to {rating:.2f} in episodes cut short."
+            f"{_REASONS[work.kind]}: {work.detail}. "
+            f"{work.arena.purse.used:,} steps played on feedback seeds."
         )
         files = {STATE_FILE: json.dumps(state.to_json(), indent=1) + "\n"}
         text = format_policy(pruned.text)
@@ -137,36 +145,42 @@ _REASONS = {
 }
 
 
+def _note_verdicts(state: SearchState, request: Request) -> None:
+    """Take the judge's word for which program is the best: full episodes on other seeds."""
+    accepted = {a.iteration for a in request.attempts if a.verdict == "accepted"}
+    for text, iteration in state.proposed.items():
+        if iteration in accepted:
+            state.champion = text
+
+
 def _kind(state: SearchState) -> str:
-    """Screen once; then one slice of evolution to two of tuning."""
+    """Screen once, tune twice, then evolve and tune in turn."""
     if not state.population:
         return "screen"
-    return "evolve" if state.slices % 3 == 1 else "tune"
+    return "evolve" if state.slices >= 3 and state.slices % 2 == 1 else "tune"
 
 
-def _tune(arena: Arena, state: SearchState, number: int, seed: int) -> str:
-    """Tune the leaders of the best niches and put what comes of it into the population."""
+def _tune(work: _Slice, number: int, seed: int) -> None:
+    """Tune the leaders of the best niches; what comes of one takes its place, the best first."""
+    arena, state = work.arena, work.state
     wanted = _ARMS[min(state.tunings, len(_ARMS) - 1)]
     state.tunings += 1
     leaders: dict[tuple[str, ...], Individual] = {}
-    for member in state.population:
+    champion = [member for member in state.population if member.text == state.champion]
+    for member in [*champion, *state.population]:
         leaders.setdefault(niche(member.program), member)
     arms = [Arm(member, state.spread.get(member.text)) for member in leaders.values()][:wanted]
     seeds = _TUNING_SEEDS[number * 1_000 : number * 1_000 + 1_000]
     n_generations = tune(arena, arms, seeds, rng_seed=1 + seed * 1_000 + number)
-    fresh: list[Individual] = []
-    state.spread = {}
-    for arm in arms:
-        tuned = [arena.individual(program) for program in arm.programs]
-        state.spread.update({member.text: arm.spread or [] for member in (*tuned, arm.leader)})
-        fresh += tuned
-    for level in range(TOP):
-        arena.rate(fresh, level)
-    fresh.sort(key=lambda member: -member.ratings[TOP - 1])
-    arena.rate(fresh[:2], TOP)
-    state.population = distinct([*state.population, *fresh])
+    arms.sort(key=lambda arm: -arm.score)
+    tuned = [arena.individual(arm.mean or arm.leader.program) for arm in arms]
+    state.spread = {m.text: arm.spread or [] for m, arm in zip(tuned, arms, strict=True)}
+    used = [arm.leader for arm in arms]
+    rest = [m for m in state.population if m not in used or m.text == state.champion]
+    state.population = [*tuned, *rest][:POPULATION]
+    work.candidates = tuned
     named = "; ".join(headline(arm.leader.program) for arm in arms)
-    return f"{n_generations} generations on {len(arms)} programs ({named})"
+    work.detail = f"{n_generations} generations on {len(arms)} programs ({named})"
 
 
 def _all_moves(found: Sequence[Probed]) -> Displacements:

@@ -51,6 +51,7 @@ class Played:
 
     Attributes:
         total: Sum of rewards.
+        n_rewards: Steps that had one.
         n_steps: Steps played.
         n_new_steps: Of these, the ones that this request played.
         is_over: The episode ended, or stalled.
@@ -60,6 +61,7 @@ class Played:
     """
 
     total: float
+    n_rewards: int
     n_steps: int
     n_new_steps: int
     is_over: bool
@@ -92,11 +94,10 @@ def play(task: Stretch) -> Played:
     env, policy, sightings = _env(task.table), _compiled(task.text)(), Sightings()
     if task.checkpoint is None:
         rows, lives = env.reset_rows(task.seed)
-        total, t, last_reward, actions = 0.0, 0, 0, 0
+        total, n_rewards, t, last_reward, actions = 0.0, 0, 0, 0, 0
     else:
-        moment, memory, rows, lives, total, t, last_reward, actions = pickle.loads(  # noqa: S301
-            task.checkpoint  # made below
-        )
+        moment, memory, rows, lives, *account = pickle.loads(task.checkpoint)  # noqa: S301 - ours
+        total, n_rewards, t, last_reward, actions = account
         env.restore(moment)
         vars(policy).update(memory)
     act, begun, is_over = policy.act, t, False
@@ -109,15 +110,16 @@ def play(task: Stretch) -> Played:
         t += 1
         if reward:
             total += reward
+            n_rewards += 1
             last_reward = t
         is_over = terminated or truncated or t - last_reward > _STALL_STEPS
     checkpoint = None
     if not is_over:
         memory = vars(policy)
         checkpoint = pickle.dumps(
-            (env.save(), memory, rows, lives, total, t, last_reward, actions)
+            (env.save(), memory, rows, lives, total, n_rewards, t, last_reward, actions)
         )
-    return Played(total, t, t - begun, is_over, actions, checkpoint, sightings)
+    return Played(total, n_rewards, t, t - begun, is_over, actions, checkpoint, sightings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,10 @@ from gco_agent.optimizers.search.arena import Arena, Individual
 from gco_agent.optimizers.search.genome import Program, constants, with_values
 
 _SEEDS_A_GENERATION = 2
-_HORIZON = 600
+_HORIZONS = (600, 1_800)
+"""Steps an episode of tuning has at least and at most."""
+_REWARDS = 10
+"""Rewards that the leader should see in an episode, for what tuning measures to mean something."""
 _FIRST_SPREAD = 0.36
 """Standard deviation of the first generation, in units of each constant's scale."""
 _FLOOR = 0.02
@@ -33,22 +36,17 @@ class Arm:
         leader: Where it started.
         spread: Standard deviation of each constant, in units of its scale; before and after.
         mean: The program in the middle of the last generation.
-        best: The best program of each generation.
+        score: Mean return of the whole last generation: noisy programs, averaged.
     """
 
     leader: Individual
     spread: list[float] | None = None
     mean: Program | None = None
-    best: list[Program] = field(default_factory=list)
-
-    @property
-    def programs(self) -> list[Program]:
-        """What is worth rating: the mean, and the best of the last two generations."""
-        return [self.mean, *self.best[:-3:-1]] if self.mean is not None else []
+    score: float = float("-inf")
 
 
 def tune(arena: Arena, arms: Sequence[Arm], seeds: range, rng_seed: int) -> int:
-    """Move the constants of each arm in turn while three quarters of the purse last.
+    """Move the constants of each arm in turn while the purse lasts; arms share their seeds.
 
     Args:
         arms: Changed in place.
@@ -60,12 +58,23 @@ def tune(arena: Arena, arms: Sequence[Arm], seeds: range, rng_seed: int) -> int:
     """
     tuners = [_Tuner(arm, rng_seed + i) for i, arm in enumerate(arms)]
     generation = 0
-    while arena.purse.share(0.75):
+    horizon = _horizon(arena, arms[0].leader)
+    while generation == 0 or arena.purse.share(0.9):
         first = generation * _SEEDS_A_GENERATION
         drawn = [seeds[(first + i) % len(seeds)] for i in range(_SEEDS_A_GENERATION)]
-        tuners[generation % len(tuners)].generation(arena, drawn)
+        for tuner in tuners:
+            tuner.generation(arena, drawn, horizon)
         generation += 1
     return generation
+
+
+def _horizon(arena: Arena, leader: Individual) -> int:
+    """Steps in which the leader sees enough rewards: a good defence makes them rare."""
+    shortest, longest = _HORIZONS
+    played = arena.returns_of_many([leader.text], arena.seeds[:2], longest)[0]
+    n_steps = sum(episode.n_steps for episode in played)
+    n_rewards = sum(episode.n_rewards for episode in played)
+    return round(min(longest, max(shortest, _REWARDS * n_steps / max(1, n_rewards))))
 
 
 class _Tuner:
@@ -87,13 +96,13 @@ class _Tuner:
             self._arm.leader.program, list(self._origin + np.asarray(point) * self._scale)
         )
 
-    def generation(self, arena: Arena, seeds: Sequence[int]) -> None:
+    def generation(self, arena: Arena, seeds: Sequence[int], horizon: int) -> None:
         points = self._strategy.ask()
         programs = [self._at(point) for point in points]
         texts = [arena.individual(program).text for program in programs]
-        played = arena.returns_of_many(texts, seeds, _HORIZON)
+        played = arena.returns_of_many(texts, seeds, horizon)
         losses = [-statistics.fmean(e.total for e in episodes) for episodes in played]
         self._strategy.tell(points, losses)
-        self._arm.best.append(programs[int(np.argmin(losses))])
+        self._arm.score = -statistics.fmean(losses)
         self._arm.mean = self._at(self._strategy.mean)
         self._arm.spread = [round(float(s), 4) for s in self._strategy.stds]

@@ -1,0 +1,56 @@
+"""What a policy file scores, in one call: the judge, for people who write Python."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from gco_agent.envs.atari import default_protocol
+from gco_agent.errors import UsageError
+from gco_agent.jail.limits import JailLevel
+from gco_agent.judge import Judge
+from gco_agent.policy import PolicySource, check_policy, environment_of
+from gco_agent.records import Evaluation
+from gco_agent.seeds import Stream
+from gco_agent.workers import WorkerPool
+
+DEFAULT_EPISODES = 30
+DEFAULT_MAX_STEPS = 27_000
+
+
+def evaluate(
+    policy: PolicySource | str | Path,
+    game: str | None = None,
+    *,
+    seeds: Sequence[int] = Stream.REPORT.seeds(0, DEFAULT_EPISODES),
+    max_steps: int = DEFAULT_MAX_STEPS,
+    workers: int = 0,
+    require: JailLevel = JailLevel.NONE,
+) -> Evaluation:
+    """Play a policy in the jail, an episode on every seed, and say what it scores.
+
+    The same policy, seeds and versions give the same evaluation. What the policy does wrong while
+    it plays is in the evaluation's episodes, as their outcomes.
+
+    Args:
+        policy: Path of a policy file, or its text as a `PolicySource`.
+        game: Which game: "pong", "gco/Pong-v5"; None for the one its docstring names.
+        seeds: For ``env.reset``; the first 30 report seeds if not given.
+        max_steps: Steps after which an episode is cut.
+        workers: Processes to share the work; 0 plays in this one. With more, the call belongs below
+            ``if __name__ == "__main__":``, as with all of `multiprocessing`.
+        require: The jail must be at least this good.
+
+    Raises:
+        ContractViolation: The text breaks the contract of a policy file; nothing was played.
+        PolicyError: The file cannot be read.
+        UsageError: There is no such game, or none is named.
+        JailError: The jail cannot be built, or not as good as required.
+    """
+    source = policy if isinstance(policy, PolicySource) else PolicySource.from_file(policy)
+    check_policy(source)
+    wanted = game or environment_of(source)
+    if wanted is None:
+        raise UsageError("name the game: the policy's docstring has no line `Environment: <id>`")
+    with WorkerPool(workers) as pool:
+        return Judge(pool, default_protocol(wanted, max_steps), require).evaluate(source, seeds)

@@ -1,0 +1,124 @@
+"""Real git, the real emulator and real processes; nobody's own configuration."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from gco_agent.cli import main
+from gco_agent.optimizers import base
+from tests.cli import scripted
+from tests.store.samples import commit_file, git
+
+ROOT = Path(__file__).parents[2]
+SHORT = ("--max-steps", "300", "--workers", "2")
+Cli = Callable[..., Result]
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture(scope="session")
+def surroundings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Environment variables of the tests: a home with an identity for git, and no terminal."""
+    home = tmp_path_factory.mktemp("home")
+    (home / ".gitconfig").write_text(
+        "[user]\n\tname = Test\n\temail = test@example.org\n"
+        "[init]\n\tdefaultBranch = main\n\ttemplateDir =\n[advice]\n\tdetachedHead = false\n"
+    )
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("GIT_", "XDG_"))}
+    return {**kept, "HOME": str(home), "GIT_CONFIG_NOSYSTEM": "1", "GIT_TEST_FSYNC": "0"}
+
+
+@pytest.fixture(autouse=True)
+def _surrounded(surroundings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in [name for name in os.environ if name not in surroundings]:
+        monkeypatch.delenv(name)
+    for name, value in surroundings.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(base, "make_optimizer", base.make_optimizer)
+    scripted.install()
+    logger = logging.getLogger("gco_agent")
+    before = logger.handlers[:], logger.level
+    yield
+    logger.handlers[:], level = before
+    logger.setLevel(level)
+
+
+@pytest.fixture
+def cli() -> Cli:
+    """Call the command line in this process."""
+
+    def call(directory: Path, *arguments: str | Path) -> Result:
+        return CliRunner().invoke(main, ["-C", str(directory), *map(str, arguments)])
+
+    return call
+
+
+@pytest.fixture
+def start(surroundings: dict[str, str]) -> Iterator[Start]:
+    """Start the command line as a process of its own; whatever is left of it ends with the test."""
+    started = []
+
+    def begin(directory: Path, *arguments: str) -> subprocess.Popen[str]:
+        process = launch(directory, surroundings, *arguments)
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def launch(directory: Path, surroundings: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.cli.scripted", "-C", str(directory), *arguments],
+        cwd=ROOT,
+        env=surroundings,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="session")
+def _templates(
+    tmp_path_factory: pytest.TempPathFactory, surroundings: dict[str, str]
+) -> dict[str, Path]:
+    """Repositories to copy: one with a commit, and one with a whole run and what it printed."""
+    folder = tmp_path_factory.mktemp("templates")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in surroundings.items():
+            patch.setenv(name, value)
+        git(folder, "init", "--quiet", "project")
+        commit_file(folder / "project", "README.md", "A project.\n", "Begin")
+    shutil.copytree(folder / "project", folder / "played")
+    process = launch(
+        folder / "played", surroundings, "run", "pong", "--optimizer", "scripted", "--json",
+        "--name", "first", "--iterations", "3", "--report-episodes", "4", *SHORT,
+    )  # fmt: skip
+    output, errors = process.communicate()
+    assert process.returncode == 0, errors
+    (folder / "played" / ".git" / "printed").write_text(output)
+    (folder / "played" / ".git" / "told").write_text(errors)
+    return {name: folder / name for name in ("project", "played")}
+
+
+@pytest.fixture
+def project(_templates: dict[str, Path], tmp_path: Path) -> Path:
+    """A repository with a commit on main."""
+    return shutil.copytree(_templates["project"], tmp_path / "project")
+
+
+@pytest.fixture
+def played(_templates: dict[str, Path], tmp_path: Path) -> Path:
+    """A repository whose run gco/pong/first is checked out: better, worse, raised, reported."""
+    return shutil.copytree(_templates["played"], tmp_path / "played")

@@ -1,0 +1,56 @@
+"""The command line with an optimizer that is known: ``python -m tests.cli.scripted``."""
+
+from __future__ import annotations
+
+import signal
+
+from gco_agent.cli import main
+from gco_agent.optimizers import base
+from gco_agent.optimizers.base import Proposal, Request
+from gco_agent.policy import PolicySource, format_policy
+from gco_agent.progress import Searching
+from gco_agent.workers import WorkerPool
+
+FOLLOW = '''"""Pong: keep the paddle level with the ball.
+
+Environment: gco/Pong-v5
+"""
+
+
+def act(obs):
+    if not obs["Ball"] or not obs["Player"]:
+        return 0
+    gap = obs["Ball"][0].y - obs["Player"][0].y - 6
+    return 0 if abs(gap) < 3 else 3 if gap > 0 else 2
+'''
+IDLE = FOLLOW.replace("keep the paddle level with the ball", "wait").replace("gap > 0", "gap < 0")
+RAISES = FOLLOW.replace("gap = obs", "gap = obs.no_such_thing").replace(" - 6", "")
+TEXTS = {1: ("follow the [bold]ball[/bold]\x1b[31m", FOLLOW), 2: ("run from it", IDLE)}
+_LAST = ("look at what is not there", RAISES)
+
+
+class ScriptedOptimizer:
+    """Proposes a better policy, then a worse one, then one that raises."""
+
+    name = "scripted"
+
+    def propose(self, request: Request) -> Proposal:
+        request.progress(Searching("think", 0.5, 1234, "follow the [red]ball"))
+        summary, text = TEXTS.get(request.iteration, _LAST)
+        return Proposal(PolicySource(format_policy(text)), summary, f"Because {summary}.")
+
+
+def install() -> None:
+    """Make the optimizer known by the name "scripted"."""
+    real = base.make_optimizer
+
+    def make_optimizer(name: str, pool: WorkerPool) -> base.Optimizer:
+        return ScriptedOptimizer() if name == "scripted" else real(name, pool)
+
+    base.make_optimizer = make_optimizer
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # may be ignored in the background
+    install()
+    main(prog_name="gco-agent")

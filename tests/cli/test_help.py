@@ -1,0 +1,65 @@
+"""Help is there, is fast, and loads nothing."""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from gco_agent.cli import main
+
+COMMANDS = ("run", "init", "step", "log", "eval", "rollback", "publish", "games", "doctor")
+HEAVY = (
+    "rich", "git", "numpy", "gymnasium", "ale_py", "ocatari", "scipy", "black", "radon", "cma",
+    "anthropic", "tomlkit", "multiprocessing", "concurrent",
+)  # fmt: skip
+
+
+def test_every_command_is_listed():
+    assert tuple(main.commands) == COMMANDS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_a_description_and_examples(command):
+    result = CliRunner().invoke(main, [command, "--help"])
+    assert result.exit_code == 0
+    assert "Examples:\n    " in result.output
+    assert f"gco-agent {command}" in result.output
+
+
+def test_every_option_is_explained():
+    for name, command in main.commands.items():
+        for parameter in command.params:
+            if parameter.param_type_name == "option":
+                assert getattr(parameter, "help", None), f"{name} {parameter.name}"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"]])
+def test_help_answers_at_once(arguments):
+    spent = []
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(
+            [sys.executable, "-m", "gco_agent", *arguments], check=True, capture_output=True
+        )
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
+    assert statistics.median(spent) < 0.3, spent
+
+
+def test_importing_the_command_line_loads_nothing_heavy():
+    code = "import sys, gco_agent.cli; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert "click" in loaded
+    assert loaded.isdisjoint(HEAVY)
+
+
+def test_version():
+    result = CliRunner().invoke(main, ["--version"])
+    assert result.exit_code == 0
+    assert result.output.startswith("gco-agent 0")

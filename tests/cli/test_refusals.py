@@ -1,0 +1,267 @@
+"""What cannot be done is said in one line that helps, with exit code 2, and nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from gco_agent.cli import main
+from gco_agent.errors import GcoError
+from tests.cli.conftest import SHORT
+from tests.cli.scripted import FOLLOW
+from tests.store.samples import git
+
+INIT = ("init", "pong", "--name", "new", "--optimizer", "scripted", *SHORT)
+
+
+def refused(result) -> str:
+    """The message of a command that was refused."""
+    assert result.exit_code == 2, result.output
+    assert "Traceback" not in result.output
+    assert result.stdout == ""
+    return str(result.stderr)
+
+
+@pytest.mark.parametrize(
+    "arguments", [INIT, ("run", "pong"), ("log",), ("step",), ("rollback", "0"), ("publish",)]
+)
+def test_no_repository(cli, tmp_path, arguments):
+    message = refused(cli(tmp_path, *arguments))
+    assert message.startswith(f"Error: not a git repository: {tmp_path}")
+    assert "--create-repo" in message
+
+
+def test_a_repository_is_made_on_request(cli, tmp_path):
+    result = cli(tmp_path / "fresh", *INIT, "--create-repo")
+    assert result.exit_code == 0, result.output
+    assert git(tmp_path / "fresh", "branch", "--show-current") == "gco/pong/new"
+    assert "git switch --orphan main" in result.stdout
+
+
+@pytest.mark.parametrize("arguments", [INIT, ("run", "pong")])
+def test_a_dirty_work_tree(cli, project, arguments):
+    (project / "README.md").write_text("changed\n")
+    message = refused(cli(project, *arguments))
+    assert "not committed: README.md" in message
+    assert "git stash" in message
+    assert git(project, "branch", "--list", "gco/*") == ""
+    assert (project / "README.md").read_text() == "changed\n"
+
+
+def test_a_dirty_run(cli, played):
+    (played / "policies/pong.py").write_text("changed\n")
+    assert "not committed: policies/pong.py" in refused(cli(played, "step"))
+    assert "not committed" in refused(cli(played, "rollback", "0"))
+    git(played, "stash", "--quiet")
+    git(played, "switch", "--quiet", "main")
+    (played / "README.md").write_text("changed\n")
+    assert "not committed: README.md" in refused(cli(played, "publish", "pong"))
+
+
+def test_a_detached_head(cli, played):
+    git(played, "switch", "--quiet", "--detach", "main")
+    for arguments in (("step",), ("log",), ("eval",)):
+        message = refused(cli(played, *arguments))
+        assert "HEAD is detached" in message
+        assert "--run gco/pong/first" in message
+    assert "HEAD is detached" in refused(cli(played, "publish", "pong"))
+
+
+def test_a_branch_that_is_no_run(cli, played):
+    git(played, "switch", "--quiet", "main")
+    for arguments in (("step",), ("log",), ("eval",)):
+        message = refused(cli(played, *arguments))
+        assert "the branch main is no run" in message
+        assert "--run gco/pong/first" in message
+    git(played, "switch", "--quiet", "-c", "gco/pong/mine")
+    assert "is not a run of gco-agent" in refused(cli(played, "log"))
+
+
+def test_a_run_that_there_is_not(cli, played):
+    for name in ("second", "gco/pong/second", "../x", ""):
+        message = refused(cli(played, "log", "--run", name or "nothing"))
+        assert "there is no run" in message
+    assert "there is no run of freeway" in refused(cli(played, "publish", "freeway"))
+
+
+@pytest.mark.parametrize(
+    ("game", "nearest"), [("pnog", "pong"), ("SpaceInvader", "space_invaders"), ("zork", "")]
+)
+def test_an_unknown_game(cli, project, game, nearest):
+    message = refused(cli(project, "run", game))
+    assert f"no game called {game!r}" in message
+    assert (f"Did you mean {nearest}?" in message) == bool(nearest)
+
+
+def test_a_name_that_is_taken_or_is_none(cli, played):
+    assert "there is a run gco/pong/first already" in refused(
+        cli(played, "init", "pong", "--name", "first")
+    )
+    assert "cannot name a run" in refused(cli(played, "init", "pong", "--name", "a b"))
+    assert (
+        "no optimizer is called 'magic'"
+        in cli(played, "init", "pong", "--optimizer", "magic").stderr
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"\xff\xfe", "is not UTF-8"),
+        (b"def act(obs):\n    return (\n", "line 2"),
+        (b"import os\n\ndef act(obs):\n    return 0\n", "line 1: a policy may not import"),
+        (b"x = 1\n", "act"),
+        (b"def act():\n    return 0\n", "line 1"),
+        (FOLLOW.replace("gco/Pong-v5", "gco/Nothing-v5").encode(), "no game called"),
+        (FOLLOW.replace("Environment:", "").encode(), "--env"),
+    ],
+)
+def test_a_file_that_is_no_policy(cli, tmp_path, text, words):
+    (tmp_path / "policy.py").write_bytes(text)
+    message = refused(cli(tmp_path, "eval", "policy.py"))
+    assert words in message
+
+
+def test_a_policy_that_is_not_there(cli, tmp_path, project):
+    assert "there is no file gone.py" in refused(cli(tmp_path, "eval", "gone.py"))
+    assert "there is no file gone.py" in refused(cli(project, "eval", "gone.py"))
+    assert "is a folder" in refused(cli(project, "eval", "."))
+    assert "HEAD has no file gone.py" in refused(cli(project, "eval", "HEAD:gone.py"))
+    assert "unknown revision 'nowhere'" in refused(cli(project, "eval", "nowhere:gone.py"))
+
+
+def test_control_characters_do_not_reach_the_terminal(cli, tmp_path):
+    message = refused(cli(tmp_path, "eval", "\x1b[31m\x07.py"))
+    assert "\x1b" not in message
+    assert "\x07" not in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("run", "pong", "--time", "soon"), "'soon' is no time"),
+        (("run", "pong", "--time", "0"), "'0' is no time"),
+        (("run", "pong", "--time", "-5"), "'-5' is no time"),
+        (("run", "pong", "--time", "5m3h"), "is no time"),
+        (("run", "pong", "--iterations", "0"), "0 is not from 1"),
+        (("run", "pong", "--iterations", "few"), "'few' is no whole number"),
+        (("step", "-n", "0"), "0 is not from 1"),
+        (("eval", "x.py", "--episodes", "0"), "0 is not from 1"),
+        (("eval", "x.py", "--seeds", "3"), "seeds are given as A:B"),
+        (("eval", "x.py", "--seeds", "5:5"), "hold nothing"),
+        (("eval", "x.py", "--seeds", "7:5"), "hold nothing"),
+        (("eval", "x.py", "--seeds", "0:9999999999"), "seeds"),
+        (("eval", "x.py", "--seeds", "0:3", "--episodes", "3"), "exclude each other"),
+        (("eval", "x.py", "--env", "gco/Pnog-v5"), "Did you mean pong?"),
+        (("eval", "x.py", "--require-jail", "iron"), "'iron' is not one of"),
+        (("publish", "--episodes", "1"), "1 is not in the range 2"),
+        (("eval", "x.py", "--seeds", "0:200000"), "200,000 episodes are too many"),
+        (("eval", "x.py", "--episodes", "1000000000"), "too many"),
+        (("rollback",), "Missing argument"),
+        (("fly",), "No such command 'fly'"),
+    ],
+)
+def test_what_was_typed_wrong(cli, played, arguments, words):
+    (played / "x.py").write_text(FOLLOW)
+    assert words in refused(cli(played, *arguments))
+
+
+def test_rollback_to_nowhere(cli, played):
+    assert "unknown revision 'nowhere'" in refused(cli(played, "rollback", "nowhere"))
+    assert "is no commit of the run" in refused(cli(played, "rollback", "main"))
+    assert "nothing to roll back" in refused(cli(played, "rollback", "4"))
+
+
+def test_publish_refuses_the_branch_of_a_run_before_it_plays(cli, played):
+    message = refused(cli(played, "publish"))
+    assert "gco/pong/first is the branch of a run" in message
+    assert "gco-agent publish gco/pong/first" in message
+
+
+def test_publish_asks_which_run(cli, played):
+    git(played, "branch", "gco/pong/second")
+    git(played, "switch", "--quiet", "main")
+    assert "which run? There are gco/pong/" in refused(cli(played, "publish"))
+
+
+def test_nobody_commits(cli, project, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("EMAIL", "")
+    git(project, "config", "user.useConfigOnly", "true")
+    message = refused(cli(project, *INIT))
+    assert "git does not know who commits" in message
+    assert 'git config --global user.name "Your Name"' in message
+
+
+def test_other_versions_are_not_compared(cli, played):
+    text = (played / "run.toml").read_text()
+    (played / "run.toml").write_text(text.replace('ale-py = "', 'ale-py = "0.0'))
+    git(played, "commit", "--quiet", "-am", "another emulator")
+    assert "cannot be compared" in refused(cli(played, "step"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_repository_that_cannot_be_written(cli, project):  # pragma: no cover - not as root
+    (project / ".git").chmod(0o500)
+    try:
+        assert "cannot be written" in refused(cli(project, *INIT))
+    finally:
+        (project / ".git").chmod(0o700)
+
+
+def test_a_lock_that_cannot_be_written(cli, played):
+    lock = played / ".git/gco-agent"
+    for path in lock.iterdir():
+        path.unlink()
+    lock.rmdir()
+    lock.write_text("in the way\n")
+    message = refused(cli(played, "step"))
+    assert "cannot open the lock of run gco/pong/first" in message
+
+
+def test_a_full_disk(cli, played):
+    """A limit on the size of files stands for the disk."""
+    before = git(played, "rev-parse", "HEAD")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (512, hard))
+    try:
+        message = refused(cli(played, "rollback", "0"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "Free space" in message
+    assert git(played, "rev-parse", "HEAD") == before
+    git(played, "fsck", "--strict")
+    assert cli(played, "rollback", "0").exit_code == 0
+
+
+def test_a_second_process_on_the_same_run_is_refused(start, cli, played):
+    first = start(played, "step", "-n", "50", "--workers", "1")
+    assert first.stderr is not None
+    assert first.stderr.readline()  # it has the run, and has said so
+    message = refused(cli(played, "step"))
+    assert f"is being advanced by process {first.pid}" in message
+    assert cli(played, "log").exit_code == 0
+
+
+def test_a_bug_keeps_its_traceback(cli, project, monkeypatch):
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("gco_agent.store.git.GitRepo.find", broken)
+    assert isinstance(cli(project, "log").exception, ZeroDivisionError)
+    assert not issubclass(ZeroDivisionError, GcoError)
+
+
+def test_a_closed_pipe_ends_quietly(played):
+    command = f"{Path(os.sys.executable)} -m gco_agent -C {played} log --json | head -1"  # type: ignore[attr-defined]
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert done.stdout == "{\n"
+    assert done.stderr == ""
+
+
+def test_the_group_is_the_entry_point():
+    assert main.name == "main"

@@ -1,0 +1,110 @@
+"""Episodes with real policies in the real jail: what a policy does wrong is an outcome."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from gco_agent.errors import JailError
+from gco_agent.jail.limits import JailLevel, JailLimits, Layer
+from gco_agent.records import EpisodeResult, Outcome
+from gco_agent.rollout import Rollout, play_episodes
+from tests.engine.policies import FOLLOW, HEAD, RULES, STILL, failing
+
+ROOT = Path(__file__).parents[2]
+SHORT = JailLimits(step_seconds=0.3, start_seconds=2.0)
+SEEDS = (1, 2, 3, 4)
+
+
+def play(text: str, seeds: tuple[int, ...] = (1,), **limits: object) -> tuple[EpisodeResult, ...]:
+    rules = replace(RULES, max_steps=40)
+    return play_episodes(Rollout(text, seeds, rules, limits=replace(SHORT, **limits))).episodes  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome", "n_steps", "detail"),
+    [
+        (failing("raise ValueError('no ball')"), Outcome.POLICY_RAISED, 2, "no ball"),
+        (failing("return 'UP'"), Outcome.BAD_ACTION, 2, "UP"),
+        (failing("return float('nan')"), Outcome.BAD_ACTION, 2, "nan"),
+        (failing("return 6"), Outcome.BAD_ACTION, 2, "6"),
+        (failing("return -1"), Outcome.BAD_ACTION, 2, "-1"),
+        (failing("return None"), Outcome.BAD_ACTION, 2, "None"),
+        (failing("while True: pass"), Outcome.TIMED_OUT, 2, "0.3 s"),
+        ("import os\n" + failing("os._exit(3)"), Outcome.DIED, 2, "ended"),
+        ("import no_such_module\n" + STILL, Outcome.POLICY_RAISED, 0, "no_such_module"),
+        ("x = 1 / 0\n" + STILL, Outcome.POLICY_RAISED, 0, "ZeroDivisionError"),
+        ("def act(obs:\n", Outcome.POLICY_RAISED, 0, "SyntaxError"),
+        (HEAD + "        return 0\n\n    def __init__(self):\n        self.x = {}['y']\n",
+         Outcome.POLICY_RAISED, 0, "KeyError"),
+    ],
+)  # fmt: skip
+def test_what_goes_wrong_is_an_outcome(
+    text: str, outcome: Outcome, n_steps: int, detail: str
+) -> None:
+    (episode,) = play(text)
+    assert (episode.outcome, episode.n_steps) == (outcome, n_steps)
+    assert detail in episode.detail
+    assert not episode.outcome.is_scored
+
+
+def test_the_horizon_is_not_the_end_of_the_game() -> None:
+    (cut,) = play(STILL)
+    assert (cut.outcome, cut.n_steps, cut.detail) == (Outcome.HORIZON, 40, "")
+    rules = replace(RULES, max_steps=27_000)
+    (over,) = play_episodes(Rollout(STILL, (1,), rules)).episodes
+    assert (over.outcome, over.episode_return) == (Outcome.GAME_OVER, -21)
+    assert over.n_steps < 2000
+
+
+def test_one_to_four_lanes_and_another_process_play_the_same() -> None:
+    together = play(FOLLOW, SEEDS)
+    assert tuple(play(FOLLOW, (seed,))[0] for seed in SEEDS) == together
+    assert len({episode.digest for episode in together}) > 1
+    script = (
+        "import json; from dataclasses import asdict\n"
+        "from tests.engine.test_rollout import FOLLOW, SEEDS, play\n"
+        "print(json.dumps([asdict(e) for e in play(FOLLOW, SEEDS)], default=str))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == json.loads(
+        json.dumps([asdict(e) for e in together], default=str)
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "outcome"),
+    [
+        ("raise ValueError", Outcome.POLICY_RAISED),
+        ("os._exit(3)", Outcome.DIED),
+        ("while True: pass", Outcome.TIMED_OUT),
+    ],
+)
+def test_a_lane_that_fails_does_not_disturb_the_others(body: str, outcome: Outcome) -> None:
+    """The policy fails where chance has put its paddle in the upper half at the 30th step."""
+    text = (
+        "import os\n\n\n" + HEAD + "        if self.n == 30 and obs['Player'][0].y < 80:\n"
+        f"            {body}\n"
+        "        return 2 + self.n // 2 % 2\n"
+    )
+    alone = tuple(play(text, (seed,))[0] for seed in SEEDS)
+    assert {episode.outcome for episode in alone} == {outcome, Outcome.HORIZON}
+    assert play(text, SEEDS) == alone
+
+
+def test_a_jail_that_is_too_weak_is_no_outcome() -> None:
+    task = Rollout(STILL, (1,), RULES, JailLevel.STRONG, JailLimits(layers=Layer.RLIMITS))
+    with pytest.raises(JailError, match="jail level strong is required"):
+        play_episodes(task)
+
+
+def test_the_level_of_the_jail_is_told() -> None:
+    played = play_episodes(Rollout(STILL, (1,), replace(RULES, max_steps=5)))
+    assert JailLevel.parse(played.jail) > JailLevel.NONE

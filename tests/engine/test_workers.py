@@ -1,0 +1,155 @@
+"""Worker processes: order, loss, errors, and that none is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from gco_agent.errors import GcoError, UsageError
+from gco_agent.workers import WorkerPool, usable_cores
+
+ROOT = Path(__file__).parents[2]
+
+
+def slow_square(task: tuple[int, float]) -> int:
+    number, seconds = task
+    time.sleep(seconds)
+    return number * number
+
+
+def pid_of(_: int) -> int:
+    time.sleep(0.05)
+    return os.getpid()
+
+
+def die_once(task: tuple[Path, int]) -> int:
+    marker, number = task
+    if number == 2 and not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def die(number: int) -> int:
+    if number == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def refuse(number: int) -> int:
+    if number == 2:
+        raise UsageError(f"task {number} cannot be done")
+    return number
+
+
+def ignores_interrupts(_: int) -> bool:
+    return signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def is_running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+def wait_until_gone(pids: set[int]) -> set[int]:
+    for _ in range(600):
+        pids = {pid for pid in pids if is_running(pid)}
+        if not pids:
+            break
+        time.sleep(0.05)
+    return pids
+
+
+@pytest.mark.parametrize("n_workers", [0, 1, 2])
+def test_results_are_in_the_order_of_the_tasks(n_workers: int) -> None:
+    tasks = [(n, 0.1 if n == 0 else 0.0) for n in range(6)]
+    with WorkerPool(n_workers) as pool:
+        assert pool.n_workers == max(1, n_workers)
+        assert pool.map(slow_square, tasks) == [0, 1, 4, 9, 16, 25]
+        assert pool.map(slow_square, []) == []
+        stream = pool.imap(slow_square, tasks)
+        assert next(stream) == 0
+        stream.close()  # type: ignore[attr-defined]
+        assert pool.map(slow_square, tasks[:2]) == [0, 1]
+
+
+def test_a_lost_worker_is_replaced(tmp_path: Path) -> None:
+    marker = tmp_path / "died"
+    with WorkerPool(2) as pool:
+        assert pool.map(die_once, [(marker, n) for n in range(8)]) == list(range(8))
+        assert marker.exists()
+
+
+def test_a_task_that_kills_twice_is_given_up() -> None:
+    with WorkerPool(2) as pool:
+        with pytest.raises(GcoError, match=r"worker processes died twice .* fewer --workers"):
+            pool.map(die, range(5))
+        assert pool.map(refuse, [0, 1]) == [0, 1]
+
+
+@pytest.mark.parametrize("n_workers", [0, 1])
+def test_what_a_task_raises_reaches_the_caller(n_workers: int) -> None:
+    with WorkerPool(n_workers) as pool:
+        stream = pool.imap(refuse, range(5))
+        assert [next(stream), next(stream)] == [0, 1]
+        with pytest.raises(UsageError, match="task 2 cannot be done"):
+            next(stream)
+        assert pool.map(refuse, [7]) == [7]
+
+
+def test_close_leaves_no_process() -> None:
+    pool = WorkerPool(2)
+    pids = set(pool.map(pid_of, range(8)))
+    assert len(pids) == 2
+    assert os.getpid() not in pids
+    assert all(pool.map(ignores_interrupts, range(2)))
+    stream = pool.imap(slow_square, [(1, 0.0), (2, 600.0), (3, 600.0)])
+    assert next(stream) == 1
+    pool.close()
+    pool.close()
+    assert not any(is_running(pid) for pid in pids)
+
+
+def test_an_executor_that_is_given_stays() -> None:
+    with ThreadPoolExecutor(1) as executor:
+        with WorkerPool(executor=executor) as pool:
+            assert pool.map(pid_of, [1]) == [os.getpid()]
+        assert executor.submit(abs, -3).result() == 3
+        assert pool.map(abs, [-1]) == [1]
+
+
+def test_workers_end_with_a_parent_that_is_killed() -> None:
+    script = (
+        "import os, signal\n"
+        "from gco_agent.workers import WorkerPool\n"
+        "from tests.engine.test_workers import pid_of\n"
+        "if __name__ == '__main__':\n"
+        "    pool = WorkerPool(2)\n"
+        "    print(*set(pool.map(pid_of, range(8))), flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        pids = {int(pid) for pid in parent.stdout.readline().split()}
+        assert parent.wait() == -signal.SIGKILL
+    assert len(pids) == 2
+    assert wait_until_gone(pids) == set()
+
+
+def test_cores_and_counts() -> None:
+    assert usable_cores() >= 1
+    assert WorkerPool().n_workers == usable_cores()
+    with pytest.raises(ValueError, match="-1 workers"):
+        WorkerPool(-1)

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gco_agent.config import RunConfig, format_config, parse_config
+from gco_agent.errors import UsageError
+from gco_agent.records import PlayProtocol
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+counts = st.integers(1, 2**62)
+protocols = st.builds(
+    PlayProtocol,
+    name=texts,
+    env_id=texts,
+    frame_skip=counts,
+    sticky=st.floats(0, 1),
+    max_steps=counts,
+    versions=st.lists(st.tuples(texts, texts), unique_by=lambda pair: pair[0]).map(tuple),
+)
+configs = st.builds(
+    RunConfig,
+    game=texts,
+    protocol=protocols,
+    optimizer=texts,
+    seed=st.integers(-(2**62), 2**62),
+    slice_steps=counts,
+    slice_seconds=st.floats(1e-3, 1e9),
+)
+
+
+@given(configs)
+def test_what_was_written_is_read_again(config: RunConfig) -> None:
+    assert parse_config(format_config(config)) == config
+
+
+GOOD = format_config(RunConfig("pong", PlayProtocol("default", "gco/Pong-v5")))
+
+
+def test_the_text_is_for_people_too() -> None:
+    assert GOOD.startswith("# What this run was started with.")
+    assert 'game = "pong"' in GOOD
+    assert "[protocol]\n" in GOOD
+
+
+def test_whole_numbers_do_for_fractions_and_defaults_for_what_is_missing() -> None:
+    text = GOOD.replace("slice_seconds = 30.0", "slice_seconds = 20").replace("seed = 0\n", "")
+    assert parse_config(text).slice_seconds == 20.0
+    assert isinstance(parse_config(text).slice_seconds, float)
+    assert parse_config(text).seed == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("game = ", "game == ", "is not TOML"),
+        ("schema = 1", "schema = 2", "has schema 2 and this version reads 1"),
+        ("schema = 1\n", "", "has schema None"),
+        ('game = "pong"\n', "", "game"),
+        ('game = "pong"', "game = 3", "game = 3 should be of type str"),
+        ("seed = 0", "seed = true", "seed = True should be of type int"),
+        ("seed = 0", "seed = 0.5", "seed = 0.5 should be of type int"),
+        ("seed = 0", "seeds = 0", "seeds"),
+        ("sticky = 0.25", 'sticky = "0.25"', "should be of type float"),
+        ("sticky = 0.25", "sticky = 1.25", "is no probability"),
+        ("sticky = 0.25", "sticky = nan", "is no probability"),
+        ("frame_skip = 4", "frame_skip = 0", "frame_skip = 0 should be above 0"),
+        ("max_steps = 27000", "max_steps = -1", "max_steps = -1 should be above 0"),
+        ("slice_steps = 60000", "slice_steps = 0", "slice_steps = 0 should be above 0"),
+        ("slice_seconds = 30.0", "slice_seconds = nan", "slice_seconds = nan should be above 0"),
+        ("[protocol]", "[rules]", "missing, misnamed or wrong"),
+        ("[protocol.versions]", "[versions]", "versions"),
+        ("[protocol.versions]", "versions = 3", "has no attribute 'items'"),
+    ],
+)
+def test_every_broken_text_is_refused(old: str, new: str, message: str) -> None:
+    assert old in GOOD
+    with pytest.raises(UsageError, match=message) as caught:
+        parse_config(GOOD.replace(old, new))
+    assert str(caught.value).startswith("run.toml ")
+
+
+def test_a_protocol_that_is_no_table_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"run.toml has a missing, misnamed or wrong value"):
+        parse_config('schema = 1\ngame = "pong"\nprotocol = "default"\n')

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gco_agent.header import describe_score, with_measured_header
+from gco_agent.policy import PolicySource, check_policy, docstring_of, environment_of
+from gco_agent.records import EpisodeResult, Evaluation, Outcome, PlayProtocol
+
+RULES = PlayProtocol("default", "gco/Pong-v5")
+ACT = "\n\ndef act(obs):\n    return 0\n"
+BLOCK = (
+    "Environment: gco/Pong-v5\n"
+    "Mean return: 2.50 ± 0.50 (2 episodes, report 0:2)\n"
+    "Measured: default protocol, frame skip 4, sticky 0.25, 27000 steps at most\n"
+    "Run: gco/pong/x, iteration 3\n"
+)
+
+
+def evaluation(*returns: float, outcome: Outcome = Outcome.GAME_OVER) -> Evaluation:
+    episodes = (EpisodeResult(n, r, 10, outcome) for n, r in enumerate(returns))
+    return Evaluation(tuple(episodes), "p")
+
+
+def measured(source: PolicySource, iteration: int = 3) -> PolicySource:
+    return with_measured_header(
+        source,
+        RULES,
+        evaluation(2, 3),
+        seeds="report 0:2",
+        origin=f"gco/pong/x, iteration {iteration}",
+    )
+
+
+def test_the_header_says_what_where_and_how_well() -> None:
+    told = measured(PolicySource('"""Follow the ball.\n\nEnvironment: ALE/Pong-v5\n"""' + ACT))
+    assert docstring_of(told) == f"Follow the ball.\n\n{BLOCK}"
+    assert environment_of(told) == "gco/Pong-v5"
+    check_policy(told)
+
+
+def test_a_policy_without_a_docstring_gets_one() -> None:
+    assert docstring_of(measured(PolicySource(ACT))) == f"A policy.\n\n{BLOCK}"
+
+
+def test_the_facts_are_written_anew() -> None:
+    once = measured(PolicySource('"""Follow."""' + ACT))
+    assert measured(once).text == once.text
+    assert measured(measured(once, 4)).text == once.text
+
+
+def test_the_authors_words_stay() -> None:
+    words = (
+        "Follow the ball.\n\nRun: away from the wall.\nMeasured: nothing.\n\n"
+        "Environment: gco/Pong-v5\nMean return: 9\nThis line is the author's.\n\nSo is this."
+    )
+    told = docstring_of(measured(PolicySource(f'"""{words}"""' + ACT)))
+    assert told == (
+        "Follow the ball.\n\nRun: away from the wall.\nMeasured: nothing.\n\n"
+        f"This line is the author's.\n\nSo is this.\n\n{BLOCK}"
+    )
+
+
+@given(st.text(st.sampled_from('ab:"\\\n \tEé±'), max_size=60))
+def test_any_docstring_is_measured_twice_as_once(words: str) -> None:
+    source = PolicySource(f"{words!r}{ACT}")
+    once = measured(source)
+    check_policy(once)
+    assert measured(once).text == once.text
+
+
+@pytest.mark.parametrize(
+    ("played", "text"),
+    [
+        (evaluation(2, 3), "2.50 ± 0.50 (2 episodes, report 0:2)"),
+        (evaluation(2), "2.00 (1 episodes, report 0:2)"),
+        (evaluation(2, 3, outcome=Outcome.DIED), "none: 2 episodes failed"),
+    ],
+)
+def test_scores_as_people_read_them(played: Evaluation, text: str) -> None:
+    assert describe_score(played, "report 0:2") == text

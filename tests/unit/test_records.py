@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+
+import pytest
+
+from gco_agent.observation import ObjectBox, Observation, build_observation
+from gco_agent.records import EpisodeResult, Evaluation, Outcome, PlayProtocol
+
+
+def episode(seed: int, episode_return: float, outcome: Outcome = Outcome.GAME_OVER):
+    return EpisodeResult(seed, episode_return, 10, outcome, digest=f"d{seed}")
+
+
+def test_mean_and_error_by_hand() -> None:
+    evaluation = Evaluation(tuple(episode(n, r) for n, r in enumerate((1, 2, 3, 4))), "p")
+    assert evaluation.mean_return == 2.5
+    assert evaluation.standard_error == pytest.approx(math.sqrt(5 / 3) / 2)
+    assert evaluation.n_steps == 40
+    assert evaluation.failures == ()
+
+
+@pytest.mark.parametrize(
+    "outcome", [Outcome.POLICY_RAISED, Outcome.BAD_ACTION, Outcome.TIMED_OUT, Outcome.DIED]
+)
+def test_a_failure_is_not_a_number(outcome: Outcome) -> None:
+    broken = episode(2, 5, outcome)
+    evaluation = Evaluation((episode(1, 3), broken), "p")
+    assert not evaluation.is_valid
+    assert evaluation.mean_return is None
+    assert evaluation.standard_error is None
+    assert evaluation.failures == (broken,)
+
+
+def test_few_episodes_have_no_error() -> None:
+    assert Evaluation((), "p").mean_return is None
+    assert Evaluation((), "p").standard_error is None
+    assert Evaluation((episode(1, 3, Outcome.HORIZON),), "p").mean_return == 3
+    assert Evaluation((episode(1, 3),), "p").standard_error is None
+
+
+def test_the_digest_is_of_seeds_and_actions() -> None:
+    one = Evaluation((episode(1, 3), episode(2, 4)), "p")
+    assert one.digest == Evaluation((episode(1, 0), episode(2, 0)), "q").digest
+    assert one.digest != Evaluation((episode(2, 4), episode(1, 3)), "p").digest
+
+
+def test_stamps_tell_rules_apart() -> None:
+    rules = PlayProtocol("default", "gco/Pong-v5", versions=(("rom", "abc"),))
+    assert rules.stamp == ("default gco/Pong-v5 frame_skip=4 sticky=0.25 max_steps=27000 rom=abc")
+
+
+def test_an_absent_category_is_empty() -> None:
+    obs = Observation({"Ball": [ObjectBox(1, 2, 3, 4)]}, lives=3)
+    assert obs["Enemy"] == ()
+    assert "Enemy" not in obs
+    assert obs["Ball"][0].cx == 2.5
+    assert obs["Ball"][0].cy == 4
+
+
+@pytest.mark.parametrize(
+    "clone",
+    [
+        pytest.param(lambda obs: obs.copy(), id="copy"),
+        pytest.param(copy.copy, id="copy.copy"),
+        pytest.param(copy.deepcopy, id="deepcopy"),
+        pytest.param(lambda obs: pickle.loads(pickle.dumps(obs)), id="pickle"),
+    ],
+)
+def test_copies_are_observations(clone) -> None:
+    obs = build_observation({"Ball": [(1, 2, 3, 4, 5, 6, None, (1, 2, 3), None)]}, 2)
+    twin = clone(obs)
+    assert (twin, twin.lives, twin["Nothing"]) == (obs, 2, ())
+    assert twin["Ball"][0].rgb == (1, 2, 3)

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from gco_agent.statistics import (
+    ALPHA,
+    LOOKS,
+    Gain,
+    Verdict,
+    confidence_interval,
+    judge_race,
+    paired_gain,
+)
+
+
+def test_confidence_interval_by_hand() -> None:
+    # mean 3, deviation sqrt(2.5), error sqrt(0.5); Student's t for 4 degrees: 2.776445
+    low, high = confidence_interval([1, 2, 3, 4, 5]) or (0, 0)
+    assert low == pytest.approx(3 - 2.776445 * math.sqrt(0.5), abs=1e-6)
+    assert high == pytest.approx(3 + 2.776445 * math.sqrt(0.5), abs=1e-6)
+    assert confidence_interval([4.0]) is None
+    assert confidence_interval([2.0, 2.0]) == (2.0, 2.0)
+
+
+def test_paired_gain_by_hand() -> None:
+    # differences 1, 2, 3: mean 2, error 1/sqrt(3), t = 3.4641 with 2 degrees: p = 0.0371
+    gain = paired_gain([2, 4, 6], [1, 2, 3])
+    assert (gain.mean, gain.n_pairs) == (2, 3)
+    assert gain.standard_error == pytest.approx(1 / math.sqrt(3))
+    assert gain.p_value == pytest.approx(0.0370899, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("child", "parent", "expected"),
+    [
+        ([5], [3], Gain(2, None, 1, 0.5)),
+        ([3, 4, 5, 6], [2, 3, 4, 5], Gain(1, 0.0, 4, 0.0625)),
+        ([2, 3], [2, 3], Gain(0, 0.0, 2, 1.0)),
+        ([1, 2], [2, 3], Gain(-1, 0.0, 2, 1.0)),
+    ],
+)
+def test_paired_gain_without_spread(child: list[float], parent: list[float], expected: Gain):
+    assert paired_gain(child, parent) == expected
+
+
+def test_rounding_is_no_evidence() -> None:
+    gain = paired_gain([0.1 + 0.2, 0.3, 0.3, 0.3], [0.0, 0.0, 0.0, 0.0])
+    assert gain.p_value == 0.0625
+
+
+def test_paired_gain_refuses_what_is_not_paired() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        paired_gain([1, 2], [1])
+    with pytest.raises(ValueError, match="no pairs"):
+        paired_gain([], [])
+
+
+@pytest.mark.parametrize(
+    ("gain", "verdict"),
+    [
+        (Gain(5, 1, 4, 0.024), Verdict.BETTER),
+        (Gain(5, 1, 4, 0.026), Verdict.UNDECIDED),
+        (Gain(-1, 1, 4, 0.79), Verdict.UNDECIDED),
+        (Gain(-1, 1, 4, 0.80), Verdict.NOT_BETTER),
+        (Gain(-0.1, 1, 8, 0.55), Verdict.NOT_BETTER),
+        (Gain(0.1, 1, 8, 0.45), Verdict.UNDECIDED),
+        (Gain(0.1, 1, 16, 0.45), Verdict.NOT_BETTER),
+        (Gain(5, 1, 16, 0.02), Verdict.BETTER),
+        (Gain(0.0, 0.0, 4, 1.0), Verdict.NOT_BETTER),
+    ],
+)
+def test_verdicts(gain: Gain, verdict: Verdict) -> None:
+    assert judge_race(gain) is verdict
+
+
+Returns = npt.NDArray[np.float64]
+
+
+def accepted(child: Returns, parent: Returns) -> bool:
+    for look in LOOKS:
+        verdict = judge_race(paired_gain(child[:look].tolist(), parent[:look].tolist()))
+        if verdict is not Verdict.UNDECIDED:
+            return verdict is Verdict.BETTER
+    raise AssertionError("the last look decides")
+
+
+def returns(rng: np.random.Generator, kind: str, n: int) -> Returns:
+    if kind == "normal":
+        return rng.normal(0, 10, n)
+    if kind == "whole points":
+        return rng.binomial(21, 0.4, n).astype(float)
+    return 10.0 * rng.geometric(0.05, n)  # a long tail, as of most games
+
+
+@pytest.mark.parametrize("kind", ["normal", "whole points", "long tail"])
+def test_a_child_that_is_no_better_is_rarely_accepted(kind: str) -> None:
+    rng = np.random.default_rng(1)
+    n_races, n = 3000, LOOKS[-1]
+    wrong = sum(accepted(returns(rng, kind, n), returns(rng, kind, n)) for _ in range(n_races))
+    assert wrong / n_races <= ALPHA
+    assert wrong > 0
+
+
+def test_a_clear_gain_is_mostly_found() -> None:
+    rng = np.random.default_rng(2)
+    n_races, n = 1000, LOOKS[-1]
+    found = sum(
+        accepted(returns(rng, "normal", n) + 20, returns(rng, "normal", n)) for _ in range(n_races)
+    )
+    assert found / n_races >= 0.95
+
+
+def test_the_interval_covers_the_mean_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(3)
+    n_hits = 0
+    for _ in range(2000):
+        low, high = confidence_interval(rng.normal(7, 3, 8).tolist()) or (0, 0)
+        n_hits += low <= 7 <= high
+    assert 0.935 <= n_hits / 2000 <= 0.965
