@@ -99,7 +99,7 @@ class Budget:
             BudgetSpent: A limit is reached.
         """
         if self.iterations is not None and self._done >= self.iterations:
-            raise BudgetSpent(f"{self.iterations} iteration{'s' * (self.iterations > 1)}")
+            raise BudgetSpent(f"{self.iterations} iteration{'s' * (self.iterations != 1)}")
         if self.frames is not None and frames_used >= self.frames:
             raise BudgetSpent(f"{self.frames:,} frames")
         if time.perf_counter() + _MIN_SLICE_S > self.answer_by:

@@ -38,7 +38,7 @@ class RunConfig:
     protocol: PlayProtocol
     optimizer: str = "search"
     seed: int = 0
-    slice_steps: int = 60_000
+    slice_steps: int = 70_000
     slice_seconds: float = 30.0
 
 

@@ -79,7 +79,7 @@ Event = Searching | Racing | Playing | Committed
 class Progress(Protocol):
     """Whoever wants to know how things stand."""
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: Event, /) -> None:
         """Take note; must return at once and not raise."""
 
 

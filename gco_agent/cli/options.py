@@ -142,7 +142,7 @@ start_options = all_of(
     click.option(
         "--slice-steps",
         type=AtLeast(100),
-        default=60_000,
+        default=70_000,
         show_default=True,
         metavar="N",
         help="Steps that the search may play in one iteration.",

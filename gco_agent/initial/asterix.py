@@ -17,7 +17,9 @@ class Policy:
             return None
         me = obs["Player"][0]
         items = [*obs["Reward"], *obs["Consumable"]]
-        return min(items, key=lambda o: abs(o.cx - me.cx) + abs(o.cy - me.cy), default=None)
+        return min(
+            items, key=lambda o: abs(o.cx - me.cx) + abs(o.cy - me.cy), default=None
+        )
 
     def select_action(self, obs, item):
         """The action that goes to the item and stays clear of every Enemy."""

@@ -16,7 +16,9 @@ class Policy:
         if not obs["Player"]:
             return None
         me = obs["Player"][0]
-        close = [c for c in obs["Car"] if abs(c.cy - me.cy) < 25 and abs(c.cx - me.cx) < 18]
+        close = [
+            c for c in obs["Car"] if abs(c.cy - me.cy) < 25 and abs(c.cx - me.cx) < 18
+        ]
         return max(close, key=lambda c: c.cy, default=None)
 
     def select_action(self, obs, car):

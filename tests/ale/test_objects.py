@@ -23,7 +23,7 @@ from gco_agent.envs.atari import default_protocol, open_environment
 from gco_agent.envs.held import held_action, n_priming_frames
 from gco_agent.envs.objects import ObjectObservation, make_object_env
 from gco_agent.envs.spaces import ObjectSpace
-from gco_agent.errors import UsageError
+from gco_agent.errors import GcoError, UsageError
 from gco_agent.observation import ObjectBox, Observation
 from gco_agent.records import PlayProtocol
 from tests.ale.games import NAMES, SPECS, actions
@@ -329,3 +329,9 @@ def test_environments_follow_their_protocol() -> None:
     env.step_rows(0)
     assert env.unwrapped.ale.getFrameNumber() - before == 3  # type: ignore[attr-defined]
     assert env.unwrapped.ale.getFloat("repeat_action_probability") == 0.0  # type: ignore[attr-defined]
+
+
+def test_a_rom_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ale_py.roms.get_rom_path", lambda _: None)
+    with pytest.raises(GcoError, match="ale-py has no ROM of Pong"):
+        default_protocol("pong")

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from gco_agent.errors import GcoError, UsageError
-from gco_agent.workers import WorkerPool, usable_cores
+from gco_agent.workers import WorkerPool, _begin_worker, usable_cores
 
 ROOT = Path(__file__).parents[2]
 
@@ -148,8 +149,20 @@ def test_workers_end_with_a_parent_that_is_killed() -> None:
     assert wait_until_gone(pids) == set()
 
 
-def test_cores_and_counts() -> None:
+def test_a_worker_leaves_interrupts_to_its_parent() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        _begin_worker(os.getppid())
+        assert ignores_interrupts(0)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert "orphan watch" in {thread.name for thread in threading.enumerate()}
+
+
+def test_cores_and_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert usable_cores() >= 1
     assert WorkerPool().n_workers == usable_cores()
     with pytest.raises(ValueError, match="-1 workers"):
         WorkerPool(-1)
+    monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS
+    assert usable_cores() == os.cpu_count()

@@ -35,7 +35,8 @@ def test_what_was_written_is_read_again(config: RunConfig) -> None:
     assert parse_config(format_config(config)) == config
 
 
-GOOD = format_config(RunConfig("pong", PlayProtocol("default", "gco/Pong-v5")))
+RULES = PlayProtocol("default", "gco/Pong-v5")
+GOOD = format_config(RunConfig("pong", RULES, slice_steps=60_000, slice_seconds=30.0))
 
 
 def test_the_text_is_for_people_too() -> None:

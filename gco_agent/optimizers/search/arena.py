@@ -58,6 +58,11 @@ class Purse:
     used: int = 0
     cut_by_clock: bool = False
 
+    @property
+    def left(self) -> int:
+        """Steps that may still be played; never negative."""
+        return max(0, self.n_steps - self.used)
+
     def share(self, part: float) -> bool:
         """Whether ``part`` (0 to 1) of the purse is still not used up."""
         if time.perf_counter() >= self.deadline:
@@ -90,6 +95,11 @@ class Arena:
     def individual(self, program: Program) -> Individual:
         """``program`` as it would be played and committed, against the world as known now."""
         return Individual(program, render(program, self.world, self._title, self._env_id))
+
+    def affordable(self, members: Sequence[Individual], level: int) -> list[Individual]:
+        """The first of ``members`` that the purse can pay a rating at ``level``; one at least."""
+        n_seeds, horizon = LEVELS[level]
+        return list(members[: max(1, self.purse.left // (n_seeds * horizon))])
 
     def rate(self, members: Sequence[Individual], level: int) -> None:
         """Give every member its rating at ``level`` (an index of `LEVELS`)."""

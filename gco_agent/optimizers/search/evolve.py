@@ -19,7 +19,6 @@ from gco_agent.optimizers.search.world import World
 POPULATION = 10
 _PER_NICHE = 2
 _CHILDREN = 12
-_SCREENED_AT_LEAST = 24
 _FINALISTS = 3
 _FRESH = 0.07
 """Share of children that are new programs instead of changed ones."""
@@ -99,18 +98,19 @@ class SearchState:
 def screen(arena: Arena, rng: random.Random) -> list[Individual]:
     """A population out of random programs: many at little cost, the best of them at more."""
     members: dict[str, Individual] = {}
-    while len(members) < _SCREENED_AT_LEAST or arena.purse.share(0.55):
+    while not members or arena.purse.share(0.4):
         grammar = Grammar(arena.world, rng)
         batch = [arena.individual(grammar.program()) for _ in range(_CHILDREN)]
         fresh = list({m.text: m for m in batch if m.text not in members}.values())
         arena.rate(fresh, 0)
         members.update((member.text, member) for member in fresh)
+    best = _best(members.values(), 0, min(24, max(16, len(members) // 6)))
+    for level, kept in ((1, POPULATION + 4), (TOP - 1, POPULATION + 4)):
         if not arena.purse.share(1.0):
             break
-    best = _best(members.values(), 0, min(24, max(16, len(members) // 6)))
-    arena.rate(best, 1)
-    best = _best(best, 1, POPULATION + 4)
-    arena.rate(best, 2)
+        best = arena.affordable(best, level)
+        arena.rate(best, level)
+        best = _best(best, level, kept)
     return distinct(best)
 
 
@@ -121,12 +121,13 @@ def evolve(arena: Arena, population: list[Individual], rng: random.Random) -> li
     """
     population = [Individual(member.program, member.text) for member in population]
     for level in range(TOP):
-        arena.rate(population, level)
+        if level == 0 or arena.purse.share(0.65):
+            arena.rate(population, level)
     population = distinct(population)
     known = {member.text for member in population}
     while arena.purse.share(0.65):
         children = _breed(arena, population, known, rng)
-        for level, kept in ((0, _CHILDREN // 2), (1, 3), (2, 3)):
+        for level, kept in ((0, _CHILDREN // 2), (1, 3), (TOP - 1, 3)):
             arena.rate(children, level)
             bar = sorted(member.ratings[level] for member in population)
             least = bar[len(bar) // 3 if level < TOP - 1 else 0] - 1e-9
@@ -158,8 +159,8 @@ def _breed(
 
 def best_of(arena: Arena, candidates: Sequence[Individual]) -> Individual:
     """The best of a few by the top level, whose seeds none of them was selected on."""
-    finalists = list(candidates[:_FINALISTS])
-    if len(finalists) > 1:
+    finalists = arena.affordable(candidates[:_FINALISTS], TOP)
+    if len(finalists) > 1 and arena.purse.share(1.0):
         arena.rate(finalists, TOP)
         finalists.sort(key=lambda member: -member.ratings[TOP])
     return finalists[0]
@@ -169,16 +170,18 @@ def _best(members: Iterable[Individual], level: int, n: int) -> list[Individual]
     return sorted(members, key=lambda member: -member.ratings[level])[:n]
 
 
-def distinct(members: Iterable[Individual]) -> list[Individual]:
-    """The best by the rating of level 2: no two that rate the same, few of one niche.
+def distinct(members: Sequence[Individual]) -> list[Individual]:
+    """The best by the dearest rating that all have: no two the same, few of one niche.
 
     Structures need their constants tuned before they show what they are worth; niches keep a
     few of them alive until then.
     """
+    level = min((member.level for member in members), default=0)
     kept: list[Individual] = []
-    for member in sorted(members, key=lambda m: -m.ratings[2]):
-        same = [abs(member.ratings[2] - other.ratings[2]) < _SAME for other in kept]
-        kin = [niche(member.program) == niche(other.program) for other in kept]
-        if not any(same) and sum(kin) < _PER_NICHE:
+    for member in _best(members, level, len(members)):
+        rating = member.ratings[level]
+        same = any(abs(rating - other.ratings[level]) < _SAME for other in kept)
+        kin = sum(niche(member.program) == niche(other.program) for other in kept)
+        if not same and kin < _PER_NICHE:
             kept.append(member)
     return kept[:POPULATION]

@@ -8,7 +8,7 @@ button, and a dead zone. Nothing here knows a game: categories, axes and actions
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -283,13 +283,13 @@ def constants(node: object) -> Iterator[Constant]:
 
 def with_values(node: T, values: Sequence[float]) -> T:
     """The same tree with other numbers, one for each of `constants`, in that order."""
-    numbers = iter(values)
-    return _replace(node, numbers)
+    changed: T = _replace(node, iter(values))
+    return changed
 
 
-def _replace(node: Any, numbers: Iterable[float]) -> Any:
+def _replace(node: Any, numbers: Iterator[float]) -> Any:  # noqa: ANN401 - trees of any node
     if isinstance(node, Constant):
-        return Constant(float(next(iter(numbers))), node.scale)
+        return Constant(float(next(numbers)), node.scale)
     if isinstance(node, tuple):
         return tuple(_replace(item, numbers) for item in node)
     if dataclasses.is_dataclass(node) and not isinstance(node, type):
@@ -312,7 +312,7 @@ def niche(program: Program) -> tuple[str, ...]:
     return tuple(kinds)
 
 
-def to_json(node: object) -> Any:
+def to_json(node: object) -> Any:  # noqa: ANN401 - JSON
     """The tree as JSON data; `from_json` gives it back."""
     if isinstance(node, tuple):
         return [to_json(item) for item in node]
@@ -322,7 +322,7 @@ def to_json(node: object) -> Any:
     return node
 
 
-def from_json(data: Any) -> Any:
+def from_json(data: Any) -> Any:  # noqa: ANN401 - JSON
     """Inverse of `to_json`.
 
     Raises:

@@ -59,6 +59,9 @@ class Grammar:
         self._world = world
         self._rng = rng
 
+    def _chance(self, share: float) -> bool:
+        return self._rng.random() < share
+
     # Parts
 
     def axis(self) -> Axis:
@@ -76,12 +79,12 @@ class Grammar:
     def pick(self) -> Pick:
         """An object by where it is; mostly the nearest, and always where there is but one."""
         category = self.category()
-        choice = "nearest" if self._rng.random() < 0.35 else self._rng.choice(CHOICES)
+        choice = "nearest" if self._chance(0.35) else self._rng.choice(CHOICES)
         return Pick(category, choice if self._world.most.get(category, 2) > 1 else "nearest")
 
     def subject(self) -> Subject:
         """An object by where it is or by how soon it comes."""
-        if self._rng.random() < 0.88:
+        if self._chance(0.88):
             return self.pick()
         return self._threat(self._maybe(14.0), self._maybe(14.0))
 
@@ -90,10 +93,10 @@ class Grammar:
         return Threat(self.category(), Constant(shift_x, 8), Constant(shift_y, 8), margin)
 
     def _maybe(self, deviation: float) -> float:
-        return 0.0 if self._rng.random() < 0.5 else self._rng.gauss(0, deviation)
+        return 0.0 if self._chance(0.5) else self._rng.gauss(0, deviation)
 
     def _offset(self, share: float, deviation: float) -> Constant | None:
-        if self._rng.random() >= share:
+        if not self._chance(share):
             return None
         return Constant(self._rng.gauss(0, deviation), 5)
 
@@ -107,7 +110,7 @@ class Grammar:
     def guard(self) -> Guard:
         """A condition on an object."""
         rng, axis = self._rng, self.any_axis()
-        flag = rng.random() < 0.5
+        flag = self._chance(0.5)
         makers: list[Callable[[], Guard]] = [
             lambda: Approaching(axis, flag),
             lambda: Distance(axis, farther=False, limit=Constant(abs(rng.gauss(0, 25)) + 2, 10)),
@@ -129,7 +132,7 @@ class Grammar:
             (1, lambda: Track(Constant(rng.uniform(0, 8), 3), self._offset(0.5, 6))),
             (2, lambda: Intercept(self._offset(0.5, 6), None)),
             (1, lambda: Intercept(None, self.aim(0.3))),
-            (2, lambda: Flee(Constant(rng.uniform(5, 40), 10), rng.random() < 0.5)),
+            (2, lambda: Flee(Constant(rng.uniform(5, 40), 10), self._chance(0.5))),
             (1, lambda: GoTo(self.place(axis))),
             (1, Stay),
             (1, lambda: Sweep(Constant(float(rng.choice((10, 20, 40, 80))), 15))),
@@ -165,22 +168,24 @@ class Grammar:
         rng, axis = self._rng, self.axis()
         kind = rng.choice(("dodge", "dodge", "collect", "intercept", "keep away"))
         if kind == "dodge":
-            ahead = 0.0 if rng.random() < 0.3 else rng.choice((-1, 1)) * rng.uniform(6, 20)
+            ahead = 0.0 if self._chance(0.3) else rng.choice((-1, 1)) * rng.uniform(6, 20)
             threat = self._threat(*((ahead, 0.0) if axis == "x" else (0.0, ahead)))
             soon = ContactSoon(Constant(rng.uniform(1, 10), 3), threat.margin)
             away: Target = Flee(Constant(rng.uniform(8, 30), 8), from_crossing=False)
-            return Rule(axis, threat, (soon,), Stay() if rng.random() < 0.5 else away)
+            return Rule(axis, threat, (soon,), Stay() if self._chance(0.5) else away)
         if kind == "collect":
             return Rule(axis, self.pick(), (), Track(None, None))
         nearest = Pick(self.category(), "nearest")
         if kind == "intercept":
-            coming = (Approaching(self.any_axis(), away=False),) if rng.random() < 0.4 else ()
+            coming = (Approaching(self.any_axis(), away=False),) if self._chance(0.4) else ()
             return Rule(axis, nearest, coming, Intercept(None, self.aim(0.2)))
         close: tuple[Guard, ...] = (
             Distance("x", farther=False, limit=Constant(rng.uniform(8, 40), 10)),
             Distance("y", farther=False, limit=Constant(rng.uniform(8, 40), 10)),
         )
-        return Rule(axis, nearest, close, Flee(Constant(rng.uniform(8, 30), 8), from_crossing=False))
+        return Rule(
+            axis, nearest, close, Flee(Constant(rng.uniform(8, 30), 8), from_crossing=False)
+        )
 
     def rule(self) -> Rule:
         """A rule, an archetype or drawn part by part."""
@@ -190,7 +195,7 @@ class Grammar:
         guards = tuple(self.guard() for _ in range(self._rng.choice((0, 1, 1, 1, 2))))
         target = self.target(axis)
         needs_subject = bool(guards) or not isinstance(target, GoTo | Stay | Sweep)
-        subject = self.subject() if needs_subject or self._rng.random() < 0.5 else None
+        subject = self.subject() if needs_subject or self._chance(0.5) else None
         return Rule(axis, subject, guards, target)
 
     def press(self) -> Press:
@@ -223,13 +228,13 @@ class Grammar:
         rng = self._rng
         rules = [self.rule() for _ in range(rng.choice((1, 1, 2, 2, 3, 4)))]
         presses: list[Press] = []
-        if not self._world.axes or rng.random() < 0.06:
+        if not self._world.axes or self._chance(0.06):
             presses.append(self.press())
-        if rng.random() < 0.4:
+        if self._chance(0.4):
             axis = self.axis()
             rules.append(Rule(axis, None, (), GoTo(self.place(axis))))
         dead_zone = Constant(rng.uniform(0.5, 12), 3)
-        coasting = Constant(0.0 if rng.random() < 0.4 else rng.uniform(0, 1.5), 0.4)
+        coasting = Constant(0.0 if self._chance(0.4) else rng.uniform(0, 1.5), 0.4)
         return self._sensible(
             Program(tuple(rules), tuple(presses), self.triggers(), dead_zone, coasting)
         )
@@ -274,9 +279,7 @@ class Grammar:
         )
 
     def _move_constants(self, program: Program) -> Program:
-        moved = [
-            self._nudged(c) if self._rng.random() < 0.4 else c.value for c in constants(program)
-        ]
+        moved = [self._nudged(c) if self._chance(0.4) else c.value for c in constants(program)]
         return with_values(program, moved)
 
     def _insert(self, rules: Sequence[Rule], rule: Rule) -> tuple[Rule, ...]:
@@ -287,15 +290,15 @@ class Grammar:
         return dataclasses.replace(program, rules=self._insert(program.rules, self.rule()))
 
     def _drop_rule(self, program: Program) -> Program:
-        if program.presses and self._rng.random() < 0.5:
+        if program.presses and self._chance(0.5):
             return dataclasses.replace(program, presses=program.presses[1:])
-        if len(program.rules) < 2:
+        if len(program.rules) <= 1:
             return program
         at = self._rng.randrange(len(program.rules))
         return dataclasses.replace(program, rules=program.rules[:at] + program.rules[at + 1 :])
 
     def _swap_rules(self, program: Program) -> Program:
-        if len(program.rules) < 2:
+        if len(program.rules) <= 1:
             return program
         rules = list(program.rules)
         i, j = self._rng.sample(range(len(rules)), 2)
@@ -313,10 +316,9 @@ class Grammar:
     def _change_guards(self, program: Program) -> Program:
         def change(rule: Rule) -> Rule:
             guards = list(rule.guards)
-            way = self._rng.random()
-            if guards and way < 0.35:
+            if guards and self._chance(0.35):
                 guards.pop(self._rng.randrange(len(guards)))
-            elif guards and way < 0.6:
+            elif guards and self._chance(0.4):
                 guards[self._rng.randrange(len(guards))] = self.guard()
             elif len(guards) < MAX_GUARDS:
                 guards.append(self.guard())
@@ -338,10 +340,9 @@ class Grammar:
             if rule.subject is None:
                 return rule
             subject = self.subject()
-            way = self._rng.random()
-            if way < 0.25:
+            if self._chance(0.25):
                 subject = dataclasses.replace(rule.subject, category=subject.category)
-            elif way < 0.5:
+            elif self._chance(0.35):
                 subject = dataclasses.replace(subject, category=rule.subject.category)
             return dataclasses.replace(rule, subject=subject)
 
@@ -366,7 +367,7 @@ class Grammar:
         return dataclasses.replace(program, fire=self.triggers())
 
     def _cross(self, program: Program, mate: Program) -> Program:
-        if self._rng.random() < 0.3 or not mate.rules:
+        if self._chance(0.3) or not mate.rules:
             return dataclasses.replace(program, fire=mate.fire)
         rules = self._insert(program.rules, self._rng.choice(mate.rules))
         return dataclasses.replace(program, rules=rules)

@@ -33,6 +33,8 @@ from gco_agent.workers import WorkerPool
 STATE_FILE = "search.json"
 _PROBES, _PROBE_STEPS = 2, 800
 _TUNING_SEEDS = Stream.FEEDBACK.seeds(1_000_000, 10_000_000)
+_TUNED_FIRST = 2
+"""Slices of tuning after the screening, before evolution begins."""
 _ARMS = (3, 2, 1)
 """How many niches the first, the second and every later tuning slice works on."""
 
@@ -92,7 +94,7 @@ class SearchOptimizer:
 
     def _play_slice(self, request: Request, arena: Arena, state: SearchState) -> _Slice:
         number = request.iteration
-        rng = random.Random(f"{request.config.seed}/{number}")
+        rng = random.Random(f"{request.config.seed}/{number}")  # noqa: S311 - no secret
         work = _Slice(arena, state, _kind(state))
 
         def tell() -> None:
@@ -157,7 +159,8 @@ def _kind(state: SearchState) -> str:
     """Screen once, tune twice, then evolve and tune in turn."""
     if not state.population:
         return "screen"
-    return "evolve" if state.slices >= 3 and state.slices % 2 == 1 else "tune"
+    since = state.slices - 1 - _TUNED_FIRST
+    return "evolve" if since >= 0 and since % 2 == 0 else "tune"
 
 
 def _tune(work: _Slice, number: int, seed: int) -> None:
@@ -191,4 +194,3 @@ def _all_moves(found: Sequence[Probed]) -> Displacements:
             for action, moves in per_action.items():
                 mine.setdefault(action, []).extend(moves)
     return merged
-

@@ -21,6 +21,8 @@ from gco_agent.optimizers.search.world import Displacements, Sightings
 
 _NOTE_EVERY = 8
 """Steps between two looks at where things are."""
+_FEW = 2
+"""Of what there are more at once, none is taken for what the player moves."""
 _STALL_STEPS = 1500
 """Steps without any reward after which a stretch is over."""
 
@@ -142,7 +144,8 @@ class Probed:
 
 def probe(task: Probe) -> Probed:
     """Play at random and note displacements; the result depends on the task alone."""
-    env, rng, sightings = _env(task.table), random.Random(task.seed), Sightings()
+    env, sightings = _env(task.table), Sightings()
+    rng = random.Random(task.seed)  # noqa: S311 - no secret
     moved: Displacements = defaultdict(lambda: defaultdict(list))
     names = env.action_names
     seed, t = task.seed, 0
@@ -165,6 +168,6 @@ def probe(task: Probe) -> Probed:
 
 def _note_moves(moved: Displacements, rows: Mapping[str, Sequence[Row]], action: int) -> None:
     for category, members in rows.items():
-        if len(members) <= 2:  # a crowd is not what the player moves
+        if len(members) <= _FEW:
             for index, row in enumerate(members):
                 moved[category, index][action].append((row[4], row[5]))

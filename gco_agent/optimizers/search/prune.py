@@ -8,8 +8,9 @@ from collections.abc import Collection
 from gco_agent.optimizers.search.arena import Arena, Individual
 from gco_agent.optimizers.search.genome import Program
 
-_SEEDS = 2
-_HORIZON = 700
+_SCAN = (1, 400)
+_PROOF = (2, 700)
+"""Episodes and steps that a part is first tried on, and that all idle parts are dropped on."""
 Part = tuple[str, int, int]
 """What it is ("rule", "press", "fire", "guard"), its index, and for a guard its index there."""
 
@@ -18,29 +19,33 @@ def prune(arena: Arena, member: Individual) -> Individual:
     """``member`` without the rules, guards and triggers whose loss changes no action.
 
     "No action" on two seeds up to a horizon: what would matter only later is lost. Parts that do
-    nothing alone are then dropped together, as many in a row as still change nothing.
+    nothing alone are dropped together, as many in a row as still change nothing.
     """
     parts = _parts(member.program)
     alone = [without(member.program, {part}) for part in parts]
-    idle = [part for part, same in zip(parts, _same(arena, member, alone), strict=True) if same]
-    together = [without(member.program, set(idle[: i + 1])) for i in range(1, len(idle))]
-    program = without(member.program, set(idle[:1]))
-    for smaller, same in zip(together, _same(arena, member, together), strict=True):
+    changes_nothing = _same(arena, member, alone, _SCAN)
+    idle = [part for part, same in zip(parts, changes_nothing, strict=True) if same]
+    together = [without(member.program, set(idle[: i + 1])) for i in range(len(idle))]
+    program = member.program
+    for smaller, same in zip(together, _same(arena, member, together, _PROOF), strict=True):
         if same:
             program = smaller
     text = arena.individual(program).text
     return Individual(program, text, dict(member.ratings), member.episodes)
 
 
-def _same(arena: Arena, member: Individual, programs: list[Program]) -> list[bool]:
-    """For each program whether it plays exactly as ``member`` does."""
+def _same(
+    arena: Arena, member: Individual, programs: list[Program], extent: tuple[int, int]
+) -> list[bool]:
+    """For each program whether it plays exactly as ``member`` does, over (seeds, steps)."""
     if not programs:
         return []
     texts = [member.text, *(arena.individual(program).text for program in programs)]
-    seeds = arena.seeds[:_SEEDS]
+    n_seeds, horizon = extent
+    seeds = arena.seeds[:n_seeds]
     played = [
         [(episode.actions, episode.n_steps) for episode in episodes]
-        for episodes in arena.returns_of_many(texts, seeds, _HORIZON)
+        for episodes in arena.returns_of_many(texts, seeds, horizon)
     ]
     return [actions == played[0] for actions in played[1:]]
 

@@ -18,7 +18,6 @@ from gco_agent.optimizers.search.genome import (
     ContactSoon,
     Distance,
     FewerThan,
-    Flee,
     GoTo,
     Guard,
     Heading,
@@ -127,7 +126,9 @@ class _Writer:
 
     def _actions(self, axes: Sequence[str], *, has_fire: bool) -> list[str]:
         """The table from moves to actions, as far as it can be asked for."""
-        lines = ["# The action for each way to move" + (", and whether to fire." if has_fire else ".")]
+        lines = [
+            "# The action for each way to move" + (", and whether to fire." if has_fire else ".")
+        ]
         lines.append("ACTIONS = {")
         for move_x in (-1, 0, 1) if "x" in axes else (0,):
             for move_y in (-1, 0, 1) if "y" in axes else (0,):

@@ -58,7 +58,9 @@ def tune(arena: Arena, arms: Sequence[Arm], seeds: range, rng_seed: int) -> int:
     """
     tuners = [_Tuner(arm, rng_seed + i) for i, arm in enumerate(arms)]
     generation = 0
-    horizon = _horizon(arena, arms[0].leader)
+    n_episodes = _SEEDS_A_GENERATION * sum(tuner.size for tuner in tuners)
+    paid_for = arena.purse.left // (2 * n_episodes)
+    horizon = max(_HORIZONS[0] // 6, min(paid_for, _horizon(arena, arms[0].leader)))
     while generation == 0 or arena.purse.share(0.9):
         first = generation * _SEEDS_A_GENERATION
         drawn = [seeds[(first + i) % len(seeds)] for i in range(_SEEDS_A_GENERATION)]
@@ -71,6 +73,7 @@ def tune(arena: Arena, arms: Sequence[Arm], seeds: range, rng_seed: int) -> int:
 def _horizon(arena: Arena, leader: Individual) -> int:
     """Steps in which the leader sees enough rewards: a good defence makes them rare."""
     shortest, longest = _HORIZONS
+    longest = max(shortest, min(longest, arena.purse.left // 10))
     played = arena.returns_of_many([leader.text], arena.seeds[:2], longest)[0]
     n_steps = sum(episode.n_steps for episode in played)
     n_rewards = sum(episode.n_rewards for episode in played)
@@ -90,6 +93,11 @@ class _Tuner:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # cma warns of one dimension, which works
             self._strategy: Any = cma.CMAEvolutionStrategy(np.zeros(len(found)), 1.0, options)
+
+    @property
+    def size(self) -> int:
+        """Programs in a generation."""
+        return int(self._strategy.popsize)
 
     def _at(self, point: npt.ArrayLike) -> Program:
         return with_values(

@@ -64,11 +64,21 @@ def headline(program: Program) -> str:
         rules = [rule for rule in program.rules if rule.axis == axis]
         if rules:
             main = min(rules, key=lambda rule: len(rule.guards))
-            name = "it" if main.subject is None else subject_words(main.subject)
-            words = _target_words(main.target, name, axis)
-            parts.append(words if words not in parts else "")
-    text = ", ".join(part for part in parts if part)
-    return text or "press buttons"
+            parts.append(_brief_words(main))
+    return ", ".join(dict.fromkeys(parts)) or "press buttons"
+
+
+def _brief_words(rule: Rule) -> str:
+    """A rule's target in as few words as will do; the nearest of a kind is simply it."""
+    name = "it" if rule.subject is None else _brief_subject(rule.subject)
+    if isinstance(rule.target, Intercept):
+        aim = rule.target.aim
+        return f"intercept {name}" + (f", aimed by {_brief_subject(aim.at)}" if aim else "")
+    return _target_words(rule.target, name, rule.axis)
+
+
+def _brief_subject(subject: Subject) -> str:
+    return subject_words(subject).replace("the nearest ", "the ")
 
 
 def _target_words(target: Target, name: str, axis: str) -> str:
@@ -86,7 +96,7 @@ def _target_words(target: Target, name: str, axis: str) -> str:
     return "stay" if isinstance(target, Stay) else "sweep to and fro"
 
 
-def _guard_words(guard: Guard) -> str:  # noqa: PLR0911 - one line a kind
+def _guard_words(guard: Guard) -> str:  # noqa: C901, PLR0911 - a line a kind
     match guard:
         case Approaching(axis, away):
             return f"{'leaves' if away else 'comes'} in {axis}"

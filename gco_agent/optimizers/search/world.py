@@ -21,7 +21,9 @@ Displacements = dict[tuple[str, int], dict[int, list[tuple[int, int]]]]
 _PRESENCE = 0.4
 """The player is on the screen at least this share of the time of what is there longest."""
 _CLEAR = 1.6
-"""An action moves one way if it does so this many times as often as the other way."""
+"""An action moves one way if it does so this many times as often as the other way,"""
+_OFTEN = 0.12
+"""and in more than this share of its steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +163,8 @@ def identify(
     for name, ways in zip("xy", signs, strict=True):
         if name not in axes:
             ways[:] = [0] * len(ways)
-    ways = tuple(zip(signs[0], signs[1], strict=True))
-    return World(tuple(action_names), *player, axes, ways, {}, {}).after(sightings)
+    pairs = tuple(zip(signs[0], signs[1], strict=True))
+    return World(tuple(action_names), *player, axes, pairs, {}, {}).after(sightings)
 
 
 def _eta_squared(per_action: Mapping[int, Sequence[tuple[int, int]]]) -> float:
@@ -185,8 +187,8 @@ def _direction(moves: Sequence[tuple[int, int]], axis: int) -> int:
         return 0
     forward = sum(move[axis] > 0 for move in moves) / len(moves)
     back = sum(move[axis] < 0 for move in moves) / len(moves)
-    if forward > _CLEAR * back and forward > 0.12:
+    if forward > _CLEAR * back and forward > _OFTEN:
         return 1
-    if back > _CLEAR * forward and back > 0.12:
+    if back > _CLEAR * forward and back > _OFTEN:
         return -1
     return 0

@@ -1,0 +1,289 @@
+"""The whole loop: a scripted optimizer, real play, a real repository."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gco_agent import accounts
+from gco_agent.budget import Budget
+from gco_agent.config import RunConfig, parse_config
+from gco_agent.errors import BudgetSpent, ProposalError, UsageError
+from gco_agent.judge import Judge, Race
+from gco_agent.optimizers.base import Proposal, Request, make_optimizer
+from gco_agent.policy import PolicySource, docstring_of
+from gco_agent.progress import Committed, Event, Playing, Racing
+from gco_agent.records import EpisodeResult, Evaluation, Outcome
+from gco_agent.statistics import Gain
+from gco_agent.statistics import Verdict as RaceVerdict
+from gco_agent.store.entries import Facts, RunRef, Verdict
+from gco_agent.store.git import GitRepo
+from gco_agent.store.history import RunView, Step
+from gco_agent.store.runs import Runs
+from gco_agent.train import report, start_run, train
+from gco_agent.workers import WorkerPool
+from tests.engine.policies import FOLLOW, HIDE, RULES, STILL, failing
+from tests.store.samples import commit_file, git
+
+REF = RunRef("pong", "20260131-1f0c")
+CONFIG = RunConfig("pong", RULES, optimizer="scripted")
+
+
+class Scripted:
+    """Proposes what it was told to, in that order; an error is raised, and a text is proposed."""
+
+    name = "scripted"
+
+    def __init__(self, *script: str | Exception) -> None:
+        self.script = iter(script)
+        self.requests: list[Request] = []
+
+    def propose(self, request: Request) -> Proposal:
+        self.requests.append(request)
+        told = next(self.script)
+        if isinstance(told, Exception):
+            raise told
+        n = len(self.requests)
+        notes = f"{request.recall('notes.txt') or ''}{request.iteration} "
+        return Proposal(PolicySource(told), f"edit {n}", f"Reason {n}.", {"notes.txt": notes}, 100)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with a commit, and nobody's own configuration."""
+    for name in [name for name in os.environ if name.startswith(("GIT_", "XDG_"))]:
+        monkeypatch.delenv(name)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/.gitconfig").write_text(
+        "[user]\n\tname = Test\n\temail = test@example.org\n[init]\n\tdefaultBranch = main\n"
+    )
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    git(tmp_path, "init", "--quiet", "project")
+    commit_file(tmp_path / "project", "README.md", "A project.\n", "Begin")
+    return tmp_path / "project"
+
+
+@pytest.fixture
+def runs(project: Path) -> Runs:
+    return Runs(GitRepo(project / ".git", project / ".git", project))
+
+
+@pytest.fixture
+def judge() -> Iterator[Judge]:
+    with WorkerPool(0) as pool:
+        yield Judge(pool, RULES)
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    return []
+
+
+@pytest.fixture
+def started(runs: Runs, judge: Judge, events: list[Event]) -> Runs:
+    start_run(runs, REF, CONFIG, judge, switch=True, progress=events.append)
+    return runs
+
+
+def test_a_run_from_end_to_end(
+    project: Path, started: Runs, judge: Judge, events: list[Event]
+) -> None:
+    optimizer = Scripted(
+        FOLLOW,
+        HIDE,
+        failing("raise ValueError('lost the ball')", 140),
+        ProposalError("nothing comes to mind"),
+        "import os\n" + STILL,
+    )
+    with started.open(REF) as run:
+        spent = train(run, optimizer, judge, CONFIG, Budget(iterations=5), events.append)
+        evaluation = report(run, judge, CONFIG, 3, events.append)
+    assert spent.limit == "5 iterations"
+
+    view = started.view(REF)
+    history = view.history()
+    facts = [step.facts for step in history if step.facts is not None]
+    assert [f.verdict for f in facts] == [
+        Verdict.INITIAL,
+        Verdict.ACCEPTED,
+        Verdict.REJECTED,
+        Verdict.FAILED,
+        Verdict.FAILED,
+        Verdict.FAILED,
+        Verdict.REPORTED,
+    ]
+    assert [f.iteration for f in facts] == list(range(7))
+    assert all(f.protocol == RULES.stamp for f in facts)
+    assert [f.optimizer for f in facts] == [None, *["scripted"] * 5, None]
+
+    check_numbers(facts, judge, evaluation)
+    check_tree(project, history)
+    check_checkout(project, view)
+    check_events(events, history)
+    # what the optimizer was told
+    last = optimizer.requests[-1]
+    assert [(a.iteration, a.verdict) for a in last.attempts] == [
+        *((0, "initial"), (1, "accepted"), (2, "rejected"), (3, "failed"), (4, "failed"))
+    ]
+    assert last.evaluation == judge.known(PolicySource(FOLLOW))
+    assert last.iteration == 5
+
+
+def check_numbers(facts: list[Facts], judge: Judge, evaluation: Evaluation) -> None:
+    initial, accepted, rejected, failed, *_, reported = facts
+    assert initial.return_mean is not None
+    assert accepted.return_mean is not None
+    assert accepted.gain is not None
+    assert accepted.gain > 0
+    assert accepted.pairs == 4
+    assert rejected.gain is not None
+    assert rejected.gain < 0
+    assert (failed.gain, failed.return_mean) == (None, None)
+    assert reported.return_mean == evaluation.mean_return
+    assert reported.seeds == "report 0:3"
+    frames = [f.frames or 0 for f in facts]
+    assert frames == sorted(frames)
+    assert frames[-1] == 4 * (judge.n_steps + 3 * 100)  # three proposals of 100 steps
+    assert frames[4:6] == [frames[3]] * 2
+
+
+def check_tree(project: Path, history: Sequence[Step]) -> None:
+    """The line keeps its tree where nothing was accepted; the rejected are parents of a merge."""
+    trees = [git(project, "rev-parse", f"{step.commit}^{{tree}}") for step in history]
+    assert trees[1] == trees[2] == trees[3] == trees[4] == trees[5]
+    assert len(set(trees)) == 3
+    side = git(project, "show", f"{history[2].commit}^2:policies/pong.py")
+    assert "hide from the ball" in side
+    assert "Mean return: -" in side
+    broken = git(project, "log", "-1", "--format=%B", f"{history[3].commit}^2")
+    assert "The candidate failed in an episode" in broken
+    assert "ValueError: lost the ball" in broken
+    assert "nothing comes to mind" in git(project, "log", "-1", "--format=%B", history[4].commit)
+    assert "import os" in git(project, "log", "-1", "--format=%B", history[5].commit)
+    assert git(project, "show", f"{history[4].commit}^2:iterations/0004/error.txt") == (
+        "nothing comes to mind"
+    )
+
+
+def check_checkout(project: Path, view: RunView) -> None:
+    """What is checked out is the tip, and its docstring says what it was measured at."""
+    text = (project / "policies/pong.py").read_text()
+    assert text == view.policy()
+    told = docstring_of(PolicySource(text)) or ""
+    assert "Pong: follow the ball." in told
+    assert "(3 episodes, report 0:3)" in told
+    assert f"Run: {REF.branch}, iteration 1" in told
+    assert git(project, "status", "--porcelain") == ""
+    assert git(project, "fsck", "--strict") == ""
+    assert parse_config((project / "run.toml").read_text()) == CONFIG
+    evidence = json.loads((project / "iterations/0001/evaluation.json").read_text())
+    assert (evidence["schema"], evidence["protocol"]) == (1, RULES.stamp)
+    assert len(evidence["policies"]) == 2
+
+
+def check_events(events: list[Event], history: Sequence[Step]) -> None:
+    committed = [event for event in events if isinstance(event, Committed)]
+    assert [event.commit for event in committed] == [step.commit for step in history]
+    assert committed[2].return_mean == committed[1].return_mean
+    assert any(isinstance(event, Racing) and event.n_pairs == 4 for event in events)
+    assert Playing("initial policy", 8, 8) in events
+    assert Playing("report seeds", 3, 3) in events
+
+
+def test_a_resumed_run_plays_nothing_again(started: Runs, judge: Judge) -> None:
+    with started.open(REF) as run:
+        train(run, Scripted(FOLLOW, HIDE), judge, CONFIG, Budget(iterations=2))
+    fresh = Judge(judge.pool, RULES)
+    optimizer = Scripted(HIDE)
+    with started.open(REF) as run:
+        train(run, optimizer, fresh, CONFIG, Budget(iterations=1))
+        assert run.last_iteration == 3
+    assert fresh.n_steps == 0
+    (request,) = optimizer.requests
+    assert len(request.evaluation.episodes) == 4
+    assert request.recall("notes.txt") == "1 2 " or request.recall("notes.txt") == "1 "
+    assert request.recall("nothing.txt") is None
+
+
+@pytest.mark.parametrize(
+    ("budget", "limit"),
+    [
+        (lambda: Budget(iterations=0), "0 iterations"),
+        (lambda: Budget(frames=1), "1 frames"),
+        (lambda: Budget(seconds=1), "1 s"),
+    ],
+)
+def test_budgets_bind_before_anything_is_proposed(
+    started: Runs, judge: Judge, budget: Callable[[], Budget], limit: str
+) -> None:
+    optimizer = Scripted()
+    with started.open(REF) as run:
+        spent = train(run, optimizer, judge, CONFIG, budget())
+    assert isinstance(spent, BudgetSpent)
+    assert spent.limit == limit
+    assert optimizer.requests == []
+
+
+def test_frames_bind_in_the_middle_of_a_run(started: Runs, judge: Judge) -> None:
+    used = 4 * judge.n_steps
+    with started.open(REF) as run:
+        train(run, Scripted(HIDE, HIDE, HIDE), judge, CONFIG, Budget(frames=used + 401))
+        # the first iteration plays hundreds of steps, so the second is not begun
+        assert run.last_iteration == 1
+
+
+def test_a_crash_in_the_optimizer_leaves_the_run_as_it_was(started: Runs, judge: Judge) -> None:
+    before = started.view(REF).tip
+    with started.open(REF) as run, pytest.raises(ZeroDivisionError):
+        train(run, Scripted(ZeroDivisionError()), judge, CONFIG, Budget(iterations=1))
+    assert started.view(REF).tip == before
+    with started.open(REF) as run:
+        train(run, Scripted(FOLLOW), judge, CONFIG, Budget(iterations=1))
+        assert run.last_iteration == 1
+
+
+def evaluation_of(*returns: float, outcome: Outcome = Outcome.GAME_OVER) -> Evaluation:
+    numbers = itertools.count(5)
+    return Evaluation(
+        tuple(EpisodeResult(next(numbers), r, 7, outcome, "Boom\nat line 3") for r in returns), "p"
+    )
+
+
+def test_races_in_sentences() -> None:
+    lost, gain = RaceVerdict.NOT_BETTER, Gain(2.5, 0.5, 2, 0.0625)
+    race = Race(evaluation_of(3, 4), evaluation_of(1, 1), gain, lost, cut_short=True)
+    assert accounts.describe_race(race) == (
+        "On 2 selection seeds the candidate's mean return is 3.50, its parent's 1.00: a gain of "
+        "+2.50 ± 0.50 a pair (one-sided p = 0.062; 0.1 over all looks is asked for). The time "
+        "was up before the race was decided."
+    )
+    race = Race(evaluation_of(3), evaluation_of(1), Gain(2, None, 1, 0.5), lost)
+    assert accounts.describe_race(race) == (
+        "On 1 selection seeds the candidate's mean return is 3.00, its parent's 1.00: a gain of "
+        "+2.00 a pair (one-sided p = 0.5; 0.1 over all looks is asked for)."
+    )
+    broken = evaluation_of(1, outcome=Outcome.DIED)
+    race = Race(evaluation_of(3), broken, None, RaceVerdict.BETTER)
+    assert accounts.describe_race(race) == (
+        "The parent failed in an episode (seed 5, step 7, died):\n\n    Boom\n    at line 3"
+    )
+
+
+def test_optimizers_are_found_by_name(judge: Judge) -> None:
+    assert make_optimizer("search", judge.pool).name == "search"
+    with pytest.raises(UsageError, match="no optimizer is called 'magic'"):
+        make_optimizer("magic", judge.pool)
+
+
+def test_records_of_a_run_that_play_other_rules_are_passed_by(started: Runs, judge: Judge) -> None:
+    other = Judge(judge.pool, replace(RULES, max_steps=40))
+    with started.open(REF) as run:
+        accounts.recall_episodes(run, other)
+        assert not other.known(PolicySource(run.policy())).episodes

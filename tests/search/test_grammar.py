@@ -1,0 +1,197 @@
+"""Programs: drawn, changed, written out, read back."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gco_agent.complexity import measure
+from gco_agent.observation import ObjectBox, Observation
+from gco_agent.optimizers.search.genome import (
+    Aim,
+    Constant,
+    GoTo,
+    Intercept,
+    Pick,
+    Program,
+    Rule,
+    constants,
+    from_json,
+    niche,
+    to_json,
+    with_values,
+)
+from gco_agent.optimizers.search.grammar import MAX_RULES, Grammar
+from gco_agent.optimizers.search.prune import without
+from gco_agent.optimizers.search.render import render, snake
+from gco_agent.optimizers.search.words import headline
+from gco_agent.policy import PolicySource, check_policy, environment_of, format_policy, load_policy
+from tests.search.strategies import FROZEN, PONG, WORLDS, programs
+
+seeds = st.integers(0, 10**6)
+worlds = st.sampled_from(WORLDS)
+boxes = st.builds(
+    ObjectBox,
+    st.integers(0, 160),
+    st.integers(0, 210),
+    st.integers(1, 160),
+    st.integers(1, 20),
+    st.integers(-40, 40),
+    st.integers(-40, 40),
+)
+
+
+def simple(place: float = 100.0, dead_zone: float = 4.0) -> Program:
+    rule = Rule("y", None, (), GoTo(Constant(place, 20)))
+    return Program((rule,), (), (), Constant(dead_zone, 2), Constant(0, 0.4))
+
+
+@given(seeds, worlds)
+def test_json_gives_the_program_back(seed, world):
+    for program in programs(world, seed, 4):
+        assert from_json(json.loads(json.dumps(to_json(program)))) == program
+
+
+def test_unknown_node_is_named():
+    with pytest.raises(ValueError, match="'Teleport'"):
+        from_json({"is": "Teleport"})
+
+
+@given(seeds, worlds, st.integers(0, 10**6))
+def test_constants_are_replaced_in_order(seed, world, value):
+    program = programs(world, seed, 1)[0]
+    values = [float(value + i) for i, _ in enumerate(constants(program))]
+    changed = with_values(program, values)
+    assert [constant.value for constant in constants(changed)] == values
+    scales = [constant.scale for constant in constants(program)]
+    assert [constant.scale for constant in constants(changed)] == scales
+
+
+@given(seeds, worlds)
+def test_same_seed_same_programs(seed, world):
+    assert programs(world, seed, 5) == programs(world, seed, 5)
+
+
+@given(seeds, worlds)
+def test_mutants_stay_within_bounds(seed, world):
+    for program in programs(world, seed, 12):
+        assert len(program.rules) <= MAX_RULES
+        assert all(rule.axis in world.axes for rule in program.rules) or not world.axes
+
+
+@settings(deadline=None, max_examples=40)
+@given(seeds, worlds)
+def test_every_program_is_a_policy_that_meets_the_contract(seed, world):
+    for program in programs(world, seed, 3):
+        source = PolicySource(format_policy(render(program, world, "A Game", "gco/AGame-v5")))
+        check_policy(source)
+        assert environment_of(source) == "gco/AGame-v5"
+        assert headline(program) in source.text.partition("\n")[0]
+
+
+@settings(deadline=None, max_examples=60)
+@given(seeds, worlds, st.lists(st.tuples(st.booleans(), boxes), max_size=12))
+def test_every_policy_answers_every_observation_with_an_action(seed, world, things):
+    names = sorted(world.ranges)
+    objects: dict[str, list[ObjectBox]] = {}
+    for i, (_, box) in enumerate(things):
+        objects.setdefault(names[i % len(names)], []).append(box)
+    for program in programs(world, seed, 3):
+        policy = load_policy(PolicySource(render(program, world, "A Game", "x")))
+        for obs in (Observation(), Observation(objects), Observation(objects)):
+            assert policy.act(obs) in range(len(world.action_names))
+
+
+def test_no_helper_without_a_call():
+    for seed in range(30):
+        for program in programs(PONG, seed, 4):
+            text = render(program, PONG, "Pong", "gco/Pong-v5")
+            defined = [
+                line.split("def ")[1].split("(")[0] for line in text.splitlines() if "def " in line
+            ]
+            for name in defined:
+                if name not in {"act", "__init__", "steps"}:
+                    assert text.count(f"self.{name}(") >= 1, (name, text)
+
+
+def test_no_constant_without_a_use():
+    for seed in range(30):
+        for program in programs(PONG, seed, 4):
+            text = render(program, PONG, "Pong", "gco/Pong-v5")
+            for line in text.splitlines():
+                name, equals, _ = line.partition(" = ")
+                if equals and name.isupper() and name != "DEAD_ZONE":
+                    assert text.count(name) >= 2, (name, text)
+
+
+def test_rules_after_one_that_always_decides_are_not_written():
+    two = dataclasses.replace(simple(), rules=(*simple(50).rules, *simple(150).rules))
+    assert "150" not in render(two, PONG, "Pong", "x")
+
+
+def test_what_a_policy_does_is_what_its_rules_say():
+    policy = load_policy(PolicySource(render(simple(100, 4), PONG, "Pong", "x")))
+    above = Observation({"Player": [ObjectBox(140, 30, 4, 15)]})
+    below = Observation({"Player": [ObjectBox(140, 160, 4, 15)]})
+    there = Observation({"Player": [ObjectBox(140, 92, 4, 15)]})
+    assert [policy.act(obs) for obs in (above, below, there)] == [3, 2, 0]
+
+
+def test_interception_bounces_off_the_walls():
+    meet = Rule("y", Pick("Ball", "nearest"), (), Intercept(None, None))
+    program = Program((meet,), (), (), Constant(1, 2), Constant(0, 0.4))
+    policy = load_policy(PolicySource(render(program, PONG, "Pong", "x")))
+    # 100 px to go at 10 a step, 8 px up a step: from y 60 to -20, off the wall at 34 to 88
+    ball = ObjectBox(41, 58, 2, 4, 10, -8)
+    at = {
+        y: Observation({"Player": [ObjectBox(140, y, 4, 15)], "Ball": [ball]}) for y in (75, 80, 90)
+    }
+    assert [policy.act(at[y]) for y in (75, 80, 90)] == [3, 0, 2]
+
+
+def test_nothing_is_aimed_at_the_thing_it_meets():
+    for seed in range(200):
+        for program in programs(PONG, seed, 3):
+            for rule in program.rules:
+                if isinstance(rule.target, Intercept) and rule.target.aim and rule.subject:
+                    assert rule.target.aim.at.category != rule.subject.category
+
+
+def test_niche_names_structure_and_not_numbers():
+    def aimed(gain: float) -> Program:
+        aim = Aim(Pick("Enemy", "nearest"), Constant(gain, 0.2), Constant(3, 4))
+        rule = Rule("y", Pick("Ball", "nearest"), (), Intercept(None, aim))
+        return dataclasses.replace(simple(), rules=(rule,))
+
+    assert niche(aimed(0.1)) == niche(aimed(0.9)) == ("y: Intercept Ball by Enemy",)
+    assert niche(simple()) == ("y: GoTo ",)
+
+
+def test_parts_can_be_left_out():
+    program = programs(PONG, 11, 1)[0]
+    bare = without(program, {("rule", i, 0) for i in range(len(program.rules))})
+    assert bare.rules == ()
+    assert bare.dead_zone == program.dead_zone
+
+
+def test_a_player_that_cannot_move_still_gets_programs():
+    grammar = Grammar(FROZEN, random.Random(1))
+    assert any(grammar.program().presses for _ in range(20))
+
+
+def test_categories_become_variable_names():
+    assert [snake(name) for name in ("Ball", "EnemyMissile", "P1Score")] == [
+        "ball",
+        "enemy_missile",
+        "p1_score",
+    ]
+
+
+def test_programs_stay_readable():
+    sizes = [measure(render(p, PONG, "Pong", "x")).cyclomatic for p in programs(PONG, 5, 40)]
+    assert max(sizes) < 80

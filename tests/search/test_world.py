@@ -1,0 +1,121 @@
+"""Finding out who is moved, how, and where things go."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gco_agent.optimizers.search.play import Probe, Stretch, Table, play, probe
+from gco_agent.optimizers.search.world import Sightings, World, identify
+from gco_agent.seeds import Stream
+from tests.search.strategies import MAZE, PONG, WORLDS
+
+START = Stream.FEEDBACK.value
+
+
+def table(game: str) -> Table:
+    return Table(game, 4, 0.25)
+
+
+def found(game: str) -> World:
+    parts = [probe(Probe(table(game), START + i, 500)) for i in range(2)]
+    moved = parts[0].moved
+    for key, per_action in parts[1].moved.items():
+        for action, moves in per_action.items():
+            moved.setdefault(key, {}).setdefault(action, []).extend(moves)
+    return identify(parts[0].action_names, moved, [part.sightings for part in parts])
+
+
+@pytest.mark.parametrize(
+    ("game", "player", "axes"),
+    [
+        ("pong", "Player", ("y",)),
+        ("breakout", "Player", ("x",)),
+        ("space_invaders", "Player", ("x",)),
+        ("freeway", "Chicken", ("y",)),
+        ("asterix", "Player", ("x", "y")),
+    ],
+)
+def test_the_player_is_found_without_its_name(game, player, axes):
+    world = found(game)
+    assert (world.player, world.player_index, world.axes) == (player, 0, axes)
+
+
+def test_pong_s_right_is_up():
+    world = found("pong")
+    right, left = world.action_names.index("RIGHT"), world.action_names.index("LEFT")
+    assert world.signs[right] == (0, -1)
+    assert world.signs[left] == (0, 1)
+    assert world.action_for(0, -1, fire=False) == right
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_json_gives_the_world_back(world):
+    assert World.from_json(json.loads(json.dumps(world.to_json()))) == world
+
+
+def test_actions_are_chosen_by_what_they_do():
+    assert PONG.action_for(0, 1, fire=True) == 5
+    assert PONG.action_for(0, 0, fire=False) == 0
+    assert MAZE.action_for(1, 0, fire=False) == 2
+    assert MAZE.action_for(0, -1, fire=False) == 1
+
+
+rows = st.tuples(
+    st.integers(0, 160), st.integers(0, 210), st.integers(1, 9), st.integers(1, 9)
+).map(lambda box: (*box, 0, 0, None, None, None))
+seen = st.dictionaries(st.sampled_from(["Ball", "Car", "Player"]), st.lists(rows, min_size=1))
+
+
+@given(st.lists(seen, max_size=6), st.randoms())
+def test_sightings_do_not_depend_on_their_order(frames, rng):
+    parts = []
+    for frame in frames:
+        part = Sightings()
+        part.note(frame)
+        parts.append(part)
+    shuffled = rng.sample(parts, len(parts))
+    assert PONG.after(parts) == PONG.after(shuffled)
+
+
+@given(seen)
+def test_ranges_hold_every_centre(frame):
+    sightings = Sightings()
+    sightings.note(frame)
+    for category, members in frame.items():
+        left, right, top, bottom = sightings.ranges[category]
+        assert sightings.most[category] == len(members)
+        for x, y, w, h, *_ in members:
+            assert left <= x + w / 2 <= right
+            assert top <= y + h / 2 <= bottom
+
+
+CHASER = """
+class Policy:
+    def __init__(self):
+        self.calls = 0
+
+    def act(self, obs):
+        self.calls += 1
+        if self.calls % 9 == 0 or not obs["Ball"] or not obs["Player"]:
+            return 1
+        return 2 if obs["Ball"][0].cy < obs["Player"][0].cy else 3
+"""
+
+
+@pytest.mark.parametrize("game", ["pong", "breakout", "qbert"])
+def test_going_on_is_the_same_as_not_having_stopped(game):
+    whole = play(Stretch(table(game), CHASER, START, 120))
+    first = play(Stretch(table(game), CHASER, START, 45))
+    play(Stretch(table(game), CHASER, START + 1, 33))
+    second = play(Stretch(table(game), CHASER, START, 120, first.checkpoint))
+    assert (second.total, second.n_steps, second.actions) == (whole.total, 120, whole.actions)
+    assert (first.n_new_steps, second.n_new_steps) == (45, 75)
+
+
+def test_seeds_make_a_difference():
+    totals = {play(Stretch(table("pong"), CHASER, START + i, 200)).actions for i in range(4)}
+    assert len(totals) > 1
