@@ -65,17 +65,18 @@ class Budget:
         if n_steps >= _ENOUGH_STEPS and seconds > 0:
             self._steps_per_second = n_steps / seconds
 
-    def reserve(self, lengths: Sequence[int]) -> None:
+    def reserve(self, lengths: Sequence[int], report_lengths: Sequence[int]) -> None:
         """Keep time for a race and for the report, as the policy plays now.
 
         Called before every iteration, since a better policy may play longer episodes.
 
         Args:
             lengths: Steps of the episodes that are known of the policy.
+            report_lengths: Steps that they would have in the report.
         """
-        episode_s = self._episode_s(lengths)
-        self.race_s = _USUAL_PAIRS * episode_s
+        self.race_s = _USUAL_PAIRS * self._episode_s(lengths)
         if self.report_episodes:
+            episode_s = self._episode_s(report_lengths)
             self.reserve_s = _SETTLING_S + _MARGIN * self.report_episodes * episode_s
 
     def affordable_report(self, lengths: Sequence[int]) -> int:

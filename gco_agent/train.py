@@ -23,7 +23,7 @@ from gco_agent.judge import Judge, Race
 from gco_agent.optimizers.base import Attempt, Optimizer, Proposal, Request
 from gco_agent.policy import PolicySource, check_policy, format_policy
 from gco_agent.progress import Committed, Playing, Progress, Racing, silent
-from gco_agent.records import Evaluation
+from gco_agent.records import Evaluation, Outcome
 from gco_agent.seeds import Stream
 from gco_agent.statistics import LOOKS, Verdict
 from gco_agent.store.entries import RunRef
@@ -31,6 +31,8 @@ from gco_agent.store.run import Run
 from gco_agent.store.runs import Runs
 
 _INITIAL_EPISODES = LOOKS[1]
+_LONGER = 2
+"""How many times as long an episode that a race cuts goes on, where it is not cut."""
 
 
 def start_run(
@@ -45,7 +47,7 @@ def start_run(
     )
     origin = f"{ref.branch}, iteration 0"
     label = Stream.SELECTION.label(0, _INITIAL_EPISODES)
-    source = with_measured_header(source, config.protocol, evaluation, seeds=label, origin=origin)
+    source = with_measured_header(source, judge.protocol, evaluation, seeds=label, origin=origin)
     entry = book.initial(source, evaluation, {FILE: format_config(config)})
     commit = runs.create(ref, entry, switch=switch)
     progress(book.committed(entry.facts, None, "initial policy", commit))
@@ -64,7 +66,7 @@ def train(
     accounts.recall_episodes(run, judge)
     while True:
         known = judge.known(PolicySource(run.policy()))
-        budget.reserve([episode.n_steps for episode in known.episodes])
+        budget.reserve([e.n_steps for e in known.episodes], full_lengths(known, config))
         try:
             budget.require(accounts.frames_used(run))
         except BudgetSpent as spent:
@@ -157,6 +159,7 @@ def report(run: Run, judge: Judge, config: RunConfig, n: int, progress: Progress
     Selection never sees these seeds, so this number is not flattered by having been chosen.
     """
     source = PolicySource(run.policy())
+    judge = Judge(judge.pool, config.protocol, judge.require)
     book = accounts.Book(
         run.ref.branch,
         run.last_iteration + 1,
@@ -176,3 +179,13 @@ def report(run: Run, judge: Judge, config: RunConfig, n: int, progress: Progress
     entry = book.reported(told, evaluation, label)
     book.tell(progress, run, entry, None, f"policy of iteration {made_in} on report seeds")
     return evaluation
+
+
+def full_lengths(known: Evaluation, config: RunConfig) -> list[int]:
+    """A guess at the steps of the episodes of ``known``, had the race not cut them."""
+    return [
+        min(config.protocol.max_steps, _LONGER * e.n_steps)
+        if e.outcome is Outcome.HORIZON
+        else e.n_steps
+        for e in known.episodes
+    ]

@@ -224,7 +224,7 @@ def _at_work(
         open_workers(given["workers"]) as pool,
     ):
         optimizer = make_optimizer(config.optimizer, pool)
-        yield _Work(make_judge(pool, config.protocol, given["jail"]), optimizer, display)
+        yield _Work(make_judge(pool, config.selection_protocol, given["jail"]), optimizer, display)
 
 
 def _advance(opened: Run, work: _Work, config: RunConfig, budget: Budget) -> str:
@@ -243,7 +243,11 @@ def _run_all(
 
     protocol = default_protocol(start.spec.name, options.max_steps)
     config = RunConfig(
-        start.spec.name, protocol, options.optimizer, options.seed, options.slice_steps
+        start.spec.name,
+        protocol,
+        optimizer=options.optimizer,
+        seed=options.seed,
+        slice_steps=options.slice_steps,
     )
     given = {"workers": options.workers, "jail": options.jail}
     with _at_work(config, given, budget, 0) as work:
@@ -263,12 +267,12 @@ def _run_all(
 def _report(opened: Run, work: _Work, config: RunConfig, budget: Budget) -> None:
     """Measure the run's policy, on fewer report seeds if the time does not suffice."""
     from gco_agent.policy import PolicySource
-    from gco_agent.train import report
+    from gco_agent.train import full_lengths, report
 
     if not budget.report_episodes:
         return
     known = work.judge.known(PolicySource(opened.policy()))
-    n = budget.affordable_report([episode.n_steps for episode in known.episodes])
+    n = budget.affordable_report(full_lengths(known, config))
     if n < budget.report_episodes:
         tell(
             f"Time is left for {n} of {budget.report_episodes} report episodes; "

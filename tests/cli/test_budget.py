@@ -14,7 +14,7 @@ from gco_agent.errors import BudgetSpent
 
 def test_nothing_is_kept_before_anything_is_known():
     budget = Budget(seconds=100, report_episodes=30)
-    budget.reserve([1000])
+    budget.reserve([1000], [1000])
     assert budget.race_s == 0
     assert budget.reserve_s == pytest.approx(2)
     assert budget.affordable_report([1000]) == 30
@@ -23,22 +23,22 @@ def test_nothing_is_kept_before_anything_is_known():
 def test_the_reserve_follows_the_pace_and_the_length_of_episodes():
     budget = Budget(seconds=100, report_episodes=30)
     budget.note_play(10_000, 5.0)
-    budget.reserve([800, 1200])
+    budget.reserve([800, 1200], [800, 1200])
     assert budget.reserve_s == pytest.approx(2 + 1.3 * 30 * 0.5)
     assert budget.race_s == pytest.approx(8 * 0.5)
     assert budget.deadline == pytest.approx(budget.started + 100 - budget.reserve_s)
     assert budget.answer_by == pytest.approx(budget.deadline - 4)
-    budget.reserve([2000])
+    budget.reserve([2000], [2000])
     assert budget.reserve_s == pytest.approx(2 + 1.3 * 30 * 1.0)
     budget.note_play(10, 5.0)  # too little to learn from
-    budget.reserve([2000])
+    budget.reserve([2000], [2000])
     assert budget.race_s == pytest.approx(8)
 
 
 def test_without_a_report_only_the_race_is_kept():
     budget = Budget(seconds=100)
     budget.note_play(10_000, 5.0)
-    budget.reserve([1000])
+    budget.reserve([1000], [1000])
     assert budget.reserve_s == 0
     assert budget.race_s == pytest.approx(4)
 
@@ -47,7 +47,7 @@ def test_no_iteration_begins_in_the_time_of_the_report():
     budget = Budget(seconds=40, report_episodes=30)
     budget.require(0)
     budget.note_play(10_000, 5.0)
-    budget.reserve([2000])
+    budget.reserve([2000], [2000])
     with pytest.raises(BudgetSpent, match="40 s"):
         budget.require(0)
 

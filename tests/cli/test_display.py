@@ -68,7 +68,7 @@ def test_live(monkeypatch):
     terminal = become_terminal(monkeypatch)
     budget = Budget(seconds=300, report_episodes=30)
     budget.note_play(10_000, 5.0)
-    budget.reserve([1000])
+    budget.reserve([1000], [1000])
     with LiveDisplay(budget, 0) as display:
         for event in EVENTS:
             display(event)

@@ -152,7 +152,7 @@ def test_workers_end_with_a_parent_that_is_killed() -> None:
 def test_a_worker_leaves_interrupts_to_its_parent() -> None:
     before = signal.getsignal(signal.SIGINT)
     try:
-        _begin_worker(os.getppid())
+        _begin_worker(os.getppid(), None)
         assert ignores_interrupts(0)
     finally:
         signal.signal(signal.SIGINT, before)

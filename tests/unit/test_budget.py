@@ -44,13 +44,13 @@ def test_without_limits_nothing_binds() -> None:
 
 def test_time_is_kept_for_a_race_and_for_the_report() -> None:
     budget = Budget(seconds=100, report_episodes=30, started=1000.0)
-    budget.reserve([100, 300])
+    budget.reserve([100, 300], [100, 300])
     assert budget.race_s == 0  # the pace is not known
     budget.note_play(500, 0.1)
-    budget.reserve([100, 300])
+    budget.reserve([100, 300], [100, 300])
     assert budget.race_s == 0  # too few steps say nothing
     budget.note_play(4_000, 2.0)
-    budget.reserve([100, 300])
+    budget.reserve([100, 300], [100, 300])
     episode_s = 0.1
     assert 0 < budget.race_s <= LOOKS[-1] * episode_s * 1.001
     assert budget.reserve_s >= 30 * episode_s

@@ -26,6 +26,7 @@ from gco_agent.optimizers.search.genome import (
     WillHit,
 )
 
+_AIMLESS = GoTo | Stay | Sweep
 _CHOICE_WORDS = {
     "nearest": "nearest",
     "nearest_in_x": "horizontally nearest",
@@ -49,7 +50,7 @@ def rule_words(rule: Rule) -> str:
     name = "it" if rule.subject is None else subject_words(rule.subject)
     text = _target_words(rule.target, name, rule.axis)
     conditions = [_guard_words(guard) for guard in rule.guards]
-    if isinstance(rule.target, GoTo | Stay | Sweep) and isinstance(rule.subject, Pick | Threat):
+    if isinstance(rule.target, _AIMLESS) and isinstance(rule.subject, Pick | Threat):
         pronoun = subject_words(rule.subject)
         text += f" while {pronoun} " + (" and ".join(conditions) or "is there")
     elif conditions:
@@ -58,12 +59,12 @@ def rule_words(rule: Rule) -> str:
 
 
 def headline(program: Program) -> str:
-    """The program in a few words: what its most general rule does on each axis."""
+    """The program in a few words: on each axis what the most general rule about a thing does."""
     parts = []
     for axis in ("x", "y"):
         rules = [rule for rule in program.rules if rule.axis == axis]
         if rules:
-            main = min(rules, key=lambda rule: len(rule.guards))
+            main = min(rules, key=lambda r: (isinstance(r.target, _AIMLESS), len(r.guards)))
             parts.append(_brief_words(main))
     return ", ".join(dict.fromkeys(parts)) or "press buttons"
 
