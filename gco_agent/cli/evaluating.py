@@ -78,7 +78,7 @@ class _Target:
 @all_of(workers_option, jail_option, json_option)
 @click.pass_context
 def evaluate(context: click.Context, /, target: str | None, **given: Given) -> None:
-    r"""Play a policy and say what it scores.
+    """Play a policy and say what it scores.
 
     TARGET is a file; or a run, a git revision or the number of an iteration, for the policy there;
     or REV:PATH; or nothing, for the policy of the run that is checked out. The file is never
@@ -90,7 +90,7 @@ def evaluate(context: click.Context, /, target: str | None, **given: Given) -> N
     standard_error, confidence_interval (95 %), episodes (how many), seeds,
     returns, failures: [seed, step, outcome, detail], protocol, jail, digest
     (of all actions), seconds, steps_per_second.
-    """
+    """  # noqa: D301 - click wants the character
     from gco_agent.policy import check_policy
 
     place: Place = context.obj

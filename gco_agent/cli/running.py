@@ -239,7 +239,7 @@ def _run_all(
     """Begin a run, advance it and report it; what stopped it."""
     from gco_agent.config import RunConfig
     from gco_agent.envs.atari import default_protocol
-    from gco_agent.train import start_run
+    from gco_agent.measuring import start_run
 
     protocol = default_protocol(start.spec.name, options.max_steps)
     config = RunConfig(
@@ -266,8 +266,8 @@ def _run_all(
 
 def _report(opened: Run, work: _Work, config: RunConfig, budget: Budget) -> None:
     """Measure the run's policy, on fewer report seeds if the time does not suffice."""
+    from gco_agent.measuring import full_lengths, report
     from gco_agent.policy import PolicySource
-    from gco_agent.train import full_lengths, report
 
     if not budget.report_episodes:
         return

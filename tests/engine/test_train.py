@@ -16,6 +16,7 @@ from gco_agent.budget import Budget
 from gco_agent.config import RunConfig, parse_config
 from gco_agent.errors import BudgetSpent, ProposalError, UsageError
 from gco_agent.judge import Judge, Race
+from gco_agent.measuring import report, start_run
 from gco_agent.optimizers.base import Proposal, Request, make_optimizer
 from gco_agent.policy import PolicySource, docstring_of
 from gco_agent.progress import Committed, Event, Playing, Racing
@@ -26,7 +27,7 @@ from gco_agent.store.entries import Facts, RunRef, Verdict
 from gco_agent.store.git import GitRepo
 from gco_agent.store.history import RunView, Step
 from gco_agent.store.runs import Runs
-from gco_agent.train import report, start_run, train
+from gco_agent.train import train
 from gco_agent.workers import WorkerPool
 from tests.engine.policies import FOLLOW, HIDE, RULES, STILL, failing
 from tests.store.samples import commit_file, git
