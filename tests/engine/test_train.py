@@ -151,7 +151,8 @@ def check_numbers(facts: list[Facts], judge: Judge, evaluation: Evaluation) -> N
     assert reported.seeds == "report 0:3"
     frames = [f.frames or 0 for f in facts]
     assert frames == sorted(frames)
-    assert frames[-1] == 4 * (judge.n_steps + 3 * 100)  # three proposals of 100 steps
+    proposed = 3 * 100  # three proposals came to be judged, after 100 steps of search each
+    assert frames[-1] == 4 * (judge.n_steps + proposed + evaluation.n_steps)
     assert frames[4:6] == [frames[3]] * 2
 
 
