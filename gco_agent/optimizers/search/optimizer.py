@@ -12,6 +12,7 @@ from gco_agent.errors import ProposalError
 from gco_agent.games import find_game
 from gco_agent.optimizers.base import Proposal, Request
 from gco_agent.optimizers.search.arena import Arena, Individual, Purse
+from gco_agent.optimizers.search.changes import compare
 from gco_agent.optimizers.search.evolve import (
     POPULATION,
     SearchState,
@@ -130,13 +131,16 @@ class SearchOptimizer:
         state.proposed[chosen.text] = state.proposed[pruned.text] = request.iteration
         for member in state.population:
             member.episodes.clear()
-        summary = headline(pruned.program)
+        text = format_policy(pruned.text)
+        change = compare(request.parent.text, text)
+        summary = (change.summary if change else "") or headline(pruned.program)
         reason = (
             f"{_REASONS[work.kind]}: {work.detail}. "
             f"{work.arena.purse.used:,} steps played on feedback seeds."
         )
+        if change and change.paragraph:
+            reason += f"\n\nAgainst the policy before:\n\n{change.paragraph}"
         files = {STATE_FILE: json.dumps(state.to_json(), indent=1) + "\n"}
-        text = format_policy(pruned.text)
         return Proposal(PolicySource(text), summary, reason, files, work.arena.purse.used)
 
 
