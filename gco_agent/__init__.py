@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gco_agent.policy import PolicySource, check_policy, load_policy
     from gco_agent.records import EpisodeResult, Evaluation, Outcome
     from gco_agent.scoring import evaluate
+    from gco_agent.sources import read_policy
 
     __version__: str
 
@@ -31,6 +32,7 @@ __all__ = [
     "check_policy",
     "evaluate",
     "load_policy",
+    "read_policy",
 ]
 
 _HOMES = {
@@ -45,6 +47,7 @@ _HOMES = {
     "check_policy": "gco_agent.policy",
     "evaluate": "gco_agent.scoring",
     "load_policy": "gco_agent.policy",
+    "read_policy": "gco_agent.sources",
 }
 
 

@@ -25,7 +25,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("envs", "jail", "store"),
     ("optimizers", "rollout"),
     ("judge",),
-    ("accounts", "measuring", "scoring", "train"),
+    ("accounts", "measuring", "scoring", "sources", "train"),
     ("", "__main__", "cli"),
 )
 """Parts of the package, lowest first; a part imports from its own level and from lower ones."""

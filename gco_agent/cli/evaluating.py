@@ -157,6 +157,7 @@ def _find_target(place: Place, target: str | None) -> _Target:
         GcoError: There is none.
     """
     from gco_agent.policy import PolicySource
+    from gco_agent.sources import read_policy
 
     if target is None:
         runs = place.runs()
@@ -171,7 +172,7 @@ def _find_target(place: Place, target: str | None) -> _Target:
     except StoreError:
         raise UsageError(f"there is no file {target}, and no git repository here") from None
     if ":" in target:
-        return _of_revision(place, target)
+        return _Target(target, read_policy(target, place.directory))
     if Path(target).suffix == ".py":
         raise UsageError(f"there is no file {target} in {place.directory.resolve()}")
     return _of_run(*_find_revision(runs, target))
@@ -200,17 +201,6 @@ def _commit_of(view: RunView, rev: str) -> str:
         return view.step(rev).commit
     except NotARun:
         return rev  # a commit of another branch may have a policy for the same game
-
-
-def _of_revision(place: Place, target: str) -> _Target:
-    from gco_agent.policy import PolicySource
-
-    rev, _, path = target.partition(":")
-    repo = place.repository()
-    content = repo.read_file(repo.resolve(rev or "HEAD"), path)
-    if content is None:
-        raise UsageError(f"{rev or 'HEAD'} has no file {path}")
-    return _Target(target, PolicySource.from_bytes(content, target))
 
 
 def _protocol(target: _Target, env_id: str | None, max_steps: int | None) -> PlayProtocol:
