@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import functools
-import hashlib
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from gco_agent.action_record import digest_actions, pack_actions
 from gco_agent.envs.atari import open_environment
 from gco_agent.envs.objects import ObjectObservation
 from gco_agent.jail.host import Jail, JailLevel, JailLimits, PolicyFailure
 from gco_agent.observation import Row
 from gco_agent.records import EpisodeResult, Outcome, PlayProtocol
+
+_one_at_a_time = threading.Lock()
+"""Environments are kept by the process, not by the thread; another pool may have threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +59,15 @@ class _Lane:
     actions: bytearray = field(default_factory=bytearray)
 
     def result(self, outcome: Outcome, detail: str = "") -> EpisodeResult:
-        digest = hashlib.sha256(self.actions).hexdigest()[:16]
-        return EpisodeResult(self.seed, self.total, self.n_steps, outcome, detail, digest)
+        return EpisodeResult(
+            self.seed,
+            self.total,
+            self.n_steps,
+            outcome,
+            detail,
+            digest_actions(self.actions),
+            pack_actions(self.actions),
+        )
 
 
 def play_episodes(task: Rollout) -> RolledOut:
@@ -68,11 +79,12 @@ def play_episodes(task: Rollout) -> RolledOut:
     Raises:
         JailError: The jail cannot be built, or not as good as required.
     """
-    results, level = _play_lanes(task)
-    for number, seed in enumerate(task.seeds):
-        if number not in results:
-            alone, level = _play_lanes(replace(task, seeds=(seed,)))
-            results[number] = alone[0]
+    with _one_at_a_time:
+        results, level = _play_lanes(task)
+        for number, seed in enumerate(task.seeds):
+            if number not in results:
+                alone, level = _play_lanes(replace(task, seeds=(seed,)))
+                results[number] = alone[0]
     return RolledOut(tuple(results[number] for number in range(len(task.seeds))), level)
 
 

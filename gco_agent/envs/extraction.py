@@ -11,6 +11,7 @@ Checked frame by frame against OCAtari's environment: tests/ale/test_extraction.
 from __future__ import annotations
 
 import copy
+import hashlib
 import importlib.util
 import itertools
 import sys
@@ -170,6 +171,15 @@ class ObjectExtractor:
             for name, value in vars(self._module).items()
             if not name.startswith("__") and isinstance(value, _PLAIN)
         }
+
+
+def source_digest(module: str) -> str:
+    """Hash of the code that reads a game's objects: OCAtari's files, whatever its version says."""
+    folder = _root() / "ram"
+    digest = hashlib.sha256()
+    for name in (f"{module}.py", "game_objects.py", "_helper_methods.py"):
+        digest.update((folder / name).read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def _root() -> Path:
