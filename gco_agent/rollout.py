@@ -46,8 +46,8 @@ class RolledOut:
 
 
 @dataclass(slots=True)
-class _Lane:
-    """One episode under way."""
+class Lane:
+    """One episode under way: what the judge holds of it."""
 
     number: int
     seed: int
@@ -59,6 +59,7 @@ class _Lane:
     actions: bytearray = field(default_factory=bytearray)
 
     def result(self, outcome: Outcome, detail: str = "") -> EpisodeResult:
+        """What the episode came to, if it ends here."""
         return EpisodeResult(
             self.seed,
             self.total,
@@ -90,7 +91,7 @@ def play_episodes(task: Rollout) -> RolledOut:
 
 def _play_lanes(task: Rollout) -> tuple[dict[int, EpisodeResult], str]:
     """Results by lane, and the jail's level; lanes lost with another one are missing."""
-    lanes = [_begin(task.protocol, number, seed) for number, seed in enumerate(task.seeds)]
+    lanes = [begin_lane(task.protocol, number, seed) for number, seed in enumerate(task.seeds)]
     n_actions = len(lanes[0].env.action_names)
     jail = Jail(
         task.source,
@@ -116,10 +117,11 @@ def _play_lanes(task: Rollout) -> tuple[dict[int, EpisodeResult], str]:
     return results, level
 
 
-def _begin(protocol: PlayProtocol, number: int, seed: int) -> _Lane:
+def begin_lane(protocol: PlayProtocol, number: int, seed: int) -> Lane:
+    """An episode at its start; its environment is the process's one for that lane."""
     env = _environment(protocol, number)
     rows, lives = env.reset_rows(seed)
-    return _Lane(number, seed, env, rows, lives)
+    return Lane(number, seed, env, rows, lives)
 
 
 @functools.lru_cache(maxsize=32)
@@ -128,7 +130,7 @@ def _environment(protocol: PlayProtocol, number: int) -> ObjectObservation:
     return open_environment(protocol)
 
 
-def _reset_all(jail: Jail, lanes: Sequence[_Lane], results: dict[int, EpisodeResult]) -> None:
+def _reset_all(jail: Jail, lanes: Sequence[Lane], results: dict[int, EpisodeResult]) -> None:
     for lane in lanes:
         try:
             jail.reset(lane.number)
@@ -139,20 +141,31 @@ def _reset_all(jail: Jail, lanes: Sequence[_Lane], results: dict[int, EpisodeRes
 
 
 def _play_all(
-    jail: Jail, lanes: Sequence[_Lane], results: dict[int, EpisodeResult], max_steps: int
+    jail: Jail, lanes: Sequence[Lane], results: dict[int, EpisodeResult], max_steps: int
 ) -> None:
-    """Step every lane that still plays, all with one message, until none does."""
+    """Step every lane that still plays until none does."""
     while playing := [lane for lane in lanes if lane.number not in results]:
-        answers = jail.act([(lane.number, lane.lives, lane.rows) for lane in playing])
-        for lane, answer in zip(playing, answers, strict=True):
-            if isinstance(answer, PolicyFailure):
-                results[lane.number] = lane.result(answer.outcome, answer.detail)
-                continue
-            lane.rows, lane.lives, reward, terminated, truncated = lane.env.step_rows(answer)
-            lane.total += reward
-            lane.n_steps += 1
-            lane.actions.append(answer)
-            if terminated:
-                results[lane.number] = lane.result(Outcome.GAME_OVER)
-            elif truncated or lane.n_steps >= max_steps:
-                results[lane.number] = lane.result(Outcome.HORIZON)
+        results.update(step_lanes(jail, playing, max_steps))
+
+
+def step_lanes(jail: Jail, playing: Sequence[Lane], max_steps: int) -> dict[int, EpisodeResult]:
+    """Play one step of every lane, all with one message; the results of those that end with it.
+
+    Raises:
+        PolicyFailure: The jail is lost, and every lane with it.
+    """
+    ended: dict[int, EpisodeResult] = {}
+    answers = jail.act([(lane.number, lane.lives, lane.rows) for lane in playing])
+    for lane, answer in zip(playing, answers, strict=True):
+        if isinstance(answer, PolicyFailure):
+            ended[lane.number] = lane.result(answer.outcome, answer.detail)
+            continue
+        lane.rows, lane.lives, reward, terminated, truncated = lane.env.step_rows(answer)
+        lane.total += reward
+        lane.n_steps += 1
+        lane.actions.append(answer)
+        if terminated:
+            ended[lane.number] = lane.result(Outcome.GAME_OVER)
+        elif truncated or lane.n_steps >= max_steps:
+            ended[lane.number] = lane.result(Outcome.HORIZON)
+    return ended
