@@ -423,10 +423,18 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     rows = []
+    everywhere = usable_cores()
+    if hasattr(os, "sched_setaffinity"):  # as every worker process of the judge does
+        cores = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {max(cores)})
     for game in given.games.split(","):
         print(f"{game}...", file=sys.stderr)
         rows.append(measure_game(game, given.rounds))
-    workers = None if given.no_workers else measure_workers(max(1, given.rounds // 8))
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores)
+    workers = (
+        None if given.no_workers or everywhere == 1 else measure_workers(max(1, given.rounds // 8))
+    )
     data = report(rows, workers)
     print(json.dumps(data, indent=2)) if given.json else show(data)
 

@@ -314,7 +314,7 @@ def test_default_protocol_names_what_decides_the_numbers() -> None:
     protocol = default_protocol("SpaceInvaders")
     assert protocol == default_protocol("space_invaders")
     assert protocol.env_id == "gco/SpaceInvaders-v5"
-    assert [name for name, _ in protocol.versions] == ["ale-py", "ocatari", "rom"]
+    assert [name for name, _ in protocol.versions] == ["ale-py", "ocatari", "objects", "rom"]
     assert protocol.stamp.startswith(
         "default gco/SpaceInvaders-v5 frame_skip=4 sticky=0.25 max_steps=27000 ale-py="
     )
