@@ -49,6 +49,8 @@ _KEEPS_GLOBALS = frozenset(
 """Modules that remember things between frames in module globals: each extractor has its own copy
 of these, or two environments of one process would corrupt each other, and begins each episode with
 the globals as they were loaded, or an episode would depend on the one before."""
+_KEPT = "kept row"
+"""Attribute that an object which does not move keeps its row in."""
 _ABSENT = frozenset({"NoObject", "NoneType"})
 _PLAIN = (bool, int, float, str, tuple, list, dict, set, type(None))
 
@@ -123,31 +125,26 @@ class ObjectExtractor:
         rows: dict[str, list[Row]] = {}
         for thing in self._objects:
             kind = thing.__class__
-            if kind.__name__ in _ABSENT or not thing._visible:  # noqa: SLF001
+            category = kind.__name__
+            if category in _ABSENT or not thing._visible:  # noqa: SLF001
                 continue
             state = thing.__dict__
-            x, y = here = state["_xy"]
-            before = state["_prev_xy"]
-            dx = dy = 0
-            if before is not None and before is not here:
-                dx, dy = x - before[0], y - before[1]
-                if not (-MAX_STEP_PX <= dx <= MAX_STEP_PX and -MAX_STEP_PX <= dy <= MAX_STEP_PX):
-                    dx = dy = 0
-            w, h = state["wh"]
-            rgb = state["_rgb"]
-            facing = state["_orientation"]
-            row = (
-                x if x.__class__ is int else int(x),
-                y if y.__class__ is int else int(y),
-                w if w.__class__ is int else int(w),
-                h if h.__class__ is int else int(h),
-                dx if dx.__class__ is int else int(dx),
-                dy if dy.__class__ is int else int(dy),
-                state.get("_value"),
-                rgb if rgb.__class__ is tuple else tuple(rgb),
-                facing._name_ if isinstance(facing, Enum) else facing,
-            )
-            category = kind.__name__
+            here, rgb = state["_xy"], state["_rgb"]
+            kept = state.get(_KEPT)
+            # whatever is the same object as in the step before is not looked at again
+            if (
+                kept is not None
+                and here is kept[0] is state["_prev_xy"]
+                and rgb is kept[1]
+                and state["wh"] is kept[2]
+                and state["_orientation"] is kept[3]
+                and "_value" not in state
+            ):
+                row = kept[4]
+            else:
+                row = _row_of(state)
+                if here is state["_prev_xy"]:
+                    state[_KEPT] = (here, rgb, state["wh"], state["_orientation"], row)
             members = rows.get(category)
             if members is None:
                 rows[category] = [row]
@@ -157,7 +154,7 @@ class ObjectExtractor:
 
     def save(self) -> SavedObjects:
         """Everything that the next step depends on, as plain data that pickles."""
-        things = [None if o is None else (type(o).__name__, dict(vars(o))) for o in self._objects]
+        things = [None if o is None else (type(o).__name__, _lasting(o)) for o in self._objects]
         return things, self._save_globals()
 
     def restore(self, saved: SavedObjects) -> None:
@@ -183,6 +180,35 @@ class ObjectExtractor:
             for name, value in vars(self._module).items()
             if not name.startswith("__") and isinstance(value, _PLAIN)
         }
+
+
+def _lasting(thing: object) -> dict[str, Any]:
+    """The attributes of an object, without the row that was made of it."""
+    return {name: value for name, value in vars(thing).items() if name != _KEPT}
+
+
+def _row_of(state: dict[str, Any]) -> Row:
+    """The row of an object with these attributes; past the properties, which cost five times."""
+    x, y = here = state["_xy"]
+    before = state["_prev_xy"]
+    dx = dy = 0
+    if before is not None and before is not here:
+        dx, dy = x - before[0], y - before[1]
+        if not (-MAX_STEP_PX <= dx <= MAX_STEP_PX and -MAX_STEP_PX <= dy <= MAX_STEP_PX):
+            dx = dy = 0
+    w, h = state["wh"]
+    rgb, facing = state["_rgb"], state["_orientation"]
+    return (
+        x if x.__class__ is int else int(x),
+        y if y.__class__ is int else int(y),
+        w if w.__class__ is int else int(w),
+        h if h.__class__ is int else int(h),
+        dx if dx.__class__ is int else int(dx),
+        dy if dy.__class__ is int else int(dy),
+        state.get("_value"),
+        rgb if rgb.__class__ is tuple else tuple(rgb),
+        facing._name_ if isinstance(facing, Enum) else facing,
+    )
 
 
 def source_digest(module: str) -> str:
