@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -127,7 +128,8 @@ def test_a_number_that_was_edited_differs(
     accepted: Claim, verifier: Verifier, field: str, value: object
 ) -> None:
     real = getattr(accepted.facts, field)
-    forged = replace(accepted, facts=replace(accepted.facts, **{field: value}))
+    changed: dict[str, Any] = {field: value}
+    forged = replace(accepted, facts=replace(accepted.facts, **changed))
     found = verifier.verify(forged, BOTH)
     assert found.answer is Answer.DIFFERS
     assert found.differences == (Difference(field.replace("_", " "), value, real),)

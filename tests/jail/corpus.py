@@ -252,7 +252,9 @@ def print_table(folders: list[Path]) -> None:
             if Layer.SECCOMP not in layers:
                 chosen = [p for p in paths if not any(w in p.name for w in LEAVES_TRACES)]
             escaped = [v.name for v in (run_file(p, place, layers) for p in chosen) if v.harm]
-            print(f"{what:<34}{len(chosen) - len(escaped):>4} of {len(chosen)}", *escaped[:4])
+            n_contained = f"{len(chosen) - len(escaped):>4} of {len(chosen)}"
+            sys.stdout.write(f"{what:<34}{n_contained}  {', '.join(escaped[:4])}\n")
+            sys.stdout.flush()
 
 
 def main(arguments: list[str]) -> None:
