@@ -38,7 +38,7 @@ MAX_STEP_PX = 40
 screen, and is reported as no movement (Freeway's cars: 150 px in one step)."""
 
 _PACKAGE = "_gco_ocatari"
-_WRAPS_UINT8 = frozenset({"assault", "enduro", "hero", "yarsrevenge"})
+_WRAPS_UINT8 = frozenset({"assault", "hero", "yarsrevenge"})
 """Modules that rely on uint8 arithmetic wrapping round and so get the array itself."""
 _KEEPS_GLOBALS = frozenset(
     (

@@ -27,6 +27,9 @@ _ALIEN_BYTES = (16, *range(18, 24), 26)
 _SHIELD_BYTES = slice(43, 70)
 _BULLET_X, _BULLET_Y = (83, 84, 87), (81, 82, 85)
 _HIGHEST_PX, _GROUND_PX = 20, 195
+_FIRST_CAR, _N_CARS = 1, 7
+_NOBODY = 1000
+"""What it costs OCAtari to match a car with an empty slot; a car costs its distance in pixels."""
 _SETTLED = 2
 """After so many steps with the same bytes no alien changes: a new one gets its place in the
 second."""
@@ -39,8 +42,10 @@ def take_shortcuts(module: ModuleType, name: str) -> None:
         vars(module)["_detect_objects_ram"] = _skip_same_wall(module)
     elif name == "spaceinvaders":
         vars(module)["_detect_objects_ram"] = _skip_same_aliens(module)
-    elif name == "seaquest":
+    elif name in ("asterix", "seaquest"):
         _share_no_object(module)
+    elif name == "enduro":
+        vars(module)["_detect_objects_ram"] = _drive_without_numpy(module)
 
 
 def _skip_same_wall(module: ModuleType) -> Detect:
@@ -162,7 +167,7 @@ def _move_bullet(
 
 
 def _share_no_object(module: ModuleType) -> None:
-    """Seaquest makes some thirty empty objects a step and asks of them only what they are."""
+    """Asterix and Seaquest make dozens of empty objects a step, and ask them only what they are."""
     kind: type[Any] = module.NoObject
     shared = kind()
 
@@ -175,3 +180,69 @@ def _share_no_object(module: ModuleType) -> None:
     cheap = type("NoObject", (kind,), {"__new__": make, "__init__": leave})
     shared.__class__ = cheap
     vars(module)["NoObject"] = cheap
+
+
+def _drive_without_numpy(module: ModuleType) -> Detect:
+    """Enduro's places are sums of bytes, some of them signed, which OCAtari leaves to numpy.
+
+    It then matches the cars to those of the step before at the least total distance, by scipy.
+    Where every car has a nearest one of its own, that is the answer.
+    """
+    real: Detect = module._detect_objects_ram  # noqa: SLF001 - its public face
+
+    def detect(objects: list[Any], ram: Sequence[int], hud: bool = False) -> None:  # noqa: FBT001, FBT002
+        if hud:
+            with np.errstate(over="ignore"):  # wrapping round is meant
+                real(objects, np.array(ram, np.uint8), hud)  # type: ignore[arg-type]
+            return
+        steering = ram[46] - 256 if ram[46] & 128 else ram[46]
+        x = 77 + ((255 - ram[46]) >> 1) + 2 if steering < 0 else 77 - (steering >> 1)
+        objects[0].xy = x, (89 + ram[52]) % 256
+        cars = []
+        for number in range(_N_CARS):
+            lane = ram[27 + number]
+            if not lane:
+                continue
+            near = (ram[59] >> 3) * (0.9**number)
+            y = 150 - int(1.2 * ((18 - number) * number) + near)
+            if not lane & 16:
+                x = 87
+            elif lane & 1:
+                x = int((2192 + 7 * y) / 30) + steering
+            else:
+                x = int((6498 - 23 * y) / 60 + steering)
+            cars.append((x, y, 16, 10))
+        if not _match_nearest(objects, cars, module):
+            module.match_objects(objects, cars, _FIRST_CAR, _N_CARS, module.Car)
+
+    return detect
+
+
+def _match_nearest(
+    objects: list[Any], cars: Sequence[tuple[int, int, int, int]], module: ModuleType
+) -> bool:
+    """Move each car that was there to the nearest place; false, and nothing done, if unclear.
+
+    It is clear if each place has one nearest car, and no car has two places: then no other way to
+    match them has a total as low.
+    """
+    slots = objects[_FIRST_CAR : _FIRST_CAR + _N_CARS]
+    if not any(slots):
+        return False
+    chosen: dict[int, tuple[int, int, int, int]] = {}
+    for car in cars:
+        costs = [
+            abs(thing._xy[0] - car[0]) + abs(thing._xy[1] - car[1]) if thing else _NOBODY  # noqa: SLF001
+            for thing in slots
+        ]
+        least = min(costs)
+        slot = costs.index(least)
+        if costs.count(least) > 1 or slot in chosen or least >= _NOBODY:
+            return False
+        chosen[slot] = car
+    for slot, thing in enumerate(slots):
+        if slot in chosen:
+            thing.xywh = chosen[slot]
+        elif thing:
+            objects[_FIRST_CAR + slot] = module.NoObject()
+    return True
