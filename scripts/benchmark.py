@@ -6,7 +6,7 @@ For every game the same episodes, action for action, are played by
 * judged    our judge: emulator, extraction, message, sealed jail, policy; 1 and 4 episodes at once
 * ocatari   OCAtari's own environment, and the same policy called in this process, no jail
 * traced    the same, the policy's two functions and the step decorated by Trace (trace-opt), as in
-            the reference implementation of the method
+            the reference implementation of the method; left out where that is not installed
 
 in one alternating run: every round plays a slice of each, in random order, and a variant's ratio is
 the median over the rounds of (CPU time of raw / CPU time of the variant). CPU time is that of this
@@ -17,6 +17,7 @@ an episode (resets, jails) is left out; two workers against one are measured on 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import inspect
 import itertools
 import json
@@ -49,6 +50,8 @@ N_LANES = 4
 HORIZON = 400
 """Steps after which the traced loop begins a new graph, as the reference does."""
 FIRST_SEED = 5_000
+HAS_TRACE = importlib.util.find_spec("opto") is not None
+COLUMNS = ("judged of 4", "judged", "ocatari", *(["traced"] if HAS_TRACE else []))
 GOALS = {"mean": 0.80, "least": 0.65, "workers": 1.8}
 
 _numbers = itertools.count()
@@ -315,7 +318,7 @@ def measure_game(game: str, n_rounds: int) -> dict[str, Any]:
         "raw": Raw(game, solo),
         "judged": Judged(game, 1),
         "ocatari": Theirs(game, solo),
-        "traced": Traced(game, solo),
+        **({"traced": Traced(game, solo)} if HAS_TRACE else {}),
         "raw of 4": Raw(game, quad),
         "judged of 4": Judged(game, N_LANES),
     }
@@ -371,10 +374,7 @@ def geometric_mean(values: Sequence[float]) -> float:
 
 def report(rows: list[dict[str, Any]], workers: float | None) -> dict[str, Any]:
     """Everything, as data."""
-    means = {
-        name: geometric_mean([row[name] for row in rows])
-        for name in ("judged", "judged of 4", "ocatari", "traced")
-    }
+    means = {name: geometric_mean([row[name] for row in rows]) for name in COLUMNS}
     return {
         "python": platform.python_version(),
         "machine": platform.machine(),
@@ -397,13 +397,12 @@ def report(rows: list[dict[str, Any]], workers: float | None) -> dict[str, Any]:
 
 def show(data: dict[str, Any]) -> None:
     """The table."""
-    columns = ("judged of 4", "judged", "ocatari", "traced")
-    print(f"{'game':<16}{'raw steps/s':>12}" + "".join(f"{name:>13}" for name in columns))
+    print(f"{'game':<16}{'raw steps/s':>12}" + "".join(f"{name:>13}" for name in COLUMNS))
     for row in data["games"]:
-        cells = "".join(f"{row[name]:>13.2f}" for name in columns)
+        cells = "".join(f"{row[name]:>13.2f}" for name in COLUMNS)
         print(f"{row['game']:<16}{row['raw_steps_per_cpu_second']:>12,}{cells}")
     means = data["geometric_mean"]
-    print(f"{'geometric mean':<28}" + "".join(f"{means[name]:>13.2f}" for name in columns))
+    print(f"{'geometric mean':<28}" + "".join(f"{means[name]:>13.2f}" for name in COLUMNS))
     if data["two_workers"] is not None:
         print(f"two workers are {data['two_workers']:.2f} times as fast as one")
     for goal, is_met in data["goals"].items():

@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_it_measures_every_way_to_play() -> None:
-    pytest.importorskip("opto", reason="the traced loop needs the extra `trace`")
     arguments = ["--games", "pong", "--rounds", "2", "--no-workers", "--json"]
     done = subprocess.run(
         [sys.executable, ROOT / "scripts/benchmark.py", *arguments],
@@ -25,6 +23,7 @@ def test_it_measures_every_way_to_play() -> None:
     [row] = data["games"]
     assert row["game"] == "pong"
     assert row["raw_steps_per_cpu_second"] > 100
-    assert all(0.05 < row[name] < 1.5 for name in ("judged", "judged of 4", "ocatari", "traced"))
-    assert set(data["geometric_mean"]) == {"judged", "judged of 4", "ocatari", "traced"}
+    names = {"judged", "judged of 4", "ocatari"} | ({"traced"} if find_spec("opto") else set())
+    assert all(0.02 < row[name] < 2 for name in names)
+    assert set(data["geometric_mean"]) == names
     assert all(type(is_met) is bool for is_met in data["goals"].values())
