@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from gco_agent.complexity import measure
-from gco_agent.judge import Judge, Race
+from gco_agent.judge import Judge, Race, behaviour
 from gco_agent.optimizers.base import Proposal
 from gco_agent.policy import PolicySource
 from gco_agent.progress import Committed, Progress
@@ -18,7 +18,11 @@ from gco_agent.statistics import ALPHA, Gain
 from gco_agent.store.entries import Entry, Facts, Verdict, headline
 from gco_agent.store.run import Run
 
-_EPISODES = "evaluation.json"
+EPISODES = "evaluation.json"
+"""The file of an iteration that holds its episodes."""
+ACTIONS = "actions.json"
+"""The file that holds the actions of its candidate, seed to `action_record`. Not those of the
+parent, which is the candidate of an earlier iteration: evidence should stay small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +145,15 @@ class Book:
         )
 
     def evidence(self, evaluations: list[tuple[PolicySource, Evaluation]]) -> dict[str, str]:
-        """The file that `recall_episodes` reads."""
+        """The file that `recall_episodes` reads, and the actions for `verification`."""
         data = self.judge.episodes_to_json(evaluations)
-        return {_EPISODES: json.dumps(data, indent=1) + "\n"}
+        source, own = evaluations[0]
+        actions = {str(e.seed): e.actions for e in own.episodes if e.actions}
+        record = {"schema": 1, "policy": behaviour(source), "actions": actions}
+        return {
+            EPISODES: json.dumps(data, indent=1) + "\n",
+            ACTIONS: json.dumps(record, indent=1) + "\n",
+        }
 
     def _raced(self, verdict: Verdict, source: PolicySource, race: Race, seeds: str) -> Facts:
         facts = self._facts(verdict, source, race.child, seeds=seeds)
@@ -179,6 +189,7 @@ class Book:
                 episodes=len(evaluation.episodes),
                 seeds=seeds,
                 digest=evaluation.digest,
+                jail=self.judge.jail,
             )
         if source is not None:
             size = measure(source.text)
@@ -218,6 +229,6 @@ def frames_used(run: Run) -> int:
 def recall_episodes(run: Run, judge: Judge) -> None:
     """Give ``judge`` every episode that the run's iterations recorded."""
     for step in run.history():
-        text = run.evidence(step, _EPISODES)
+        text = run.evidence(step, EPISODES)
         if text is not None:
             judge.remember(json.loads(text))

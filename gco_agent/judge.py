@@ -6,6 +6,8 @@ episode. Another module docstring does not count as a change of the policy.
 
 from __future__ import annotations
 
+import platform
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -53,7 +55,7 @@ class Judge:
         protocol: The rules.
         require: The jail must be at least this good, or nothing is played.
         n_steps: Steps played so far, by this judge.
-        jail: Level of the jail that was last played in.
+        jail: The weakest level of jail that was played in; empty before the first episode.
     """
 
     pool: WorkerPool
@@ -131,7 +133,7 @@ class Judge:
         ]
         done = len(seeds) - len(missing)
         for played in self.pool.imap(play_episodes, tasks):
-            self.jail = played.jail or self.jail
+            self._note_jail(played.jail)
             for episode in played.episodes:
                 self._known[key, episode.seed] = episode
                 self.n_steps += episode.n_steps
@@ -145,16 +147,8 @@ class Judge:
         """Take over episodes from `episodes_to_json`; those of another protocol are passed by."""
         if records.get("protocol") != self.protocol.stamp:
             return
-        for key, episodes in records["policies"].items():
-            for e in episodes:
-                self._known[key, int(e["seed"])] = EpisodeResult(
-                    int(e["seed"]),
-                    float(e["return"]),
-                    int(e["steps"]),
-                    Outcome(e["outcome"]),
-                    str(e.get("detail", "")),
-                    str(e["digest"]),
-                )
+        for key, episodes in parse_episodes(records).items():
+            self._known.update({(key, episode.seed): episode for episode in episodes})
 
     def episodes_to_json(
         self, evaluations: Iterable[tuple[PolicySource, Evaluation]]
@@ -164,11 +158,35 @@ class Judge:
             "schema": 1,
             "protocol": self.protocol.stamp,
             "jail": self.jail,
+            "python": "{}.{}".format(*sys.version_info),
+            "machine": platform.machine(),
             "policies": {
                 behaviour(source): [_episode_json(episode) for episode in evaluation.episodes]
                 for source, evaluation in evaluations
             },
         }
+
+    def _note_jail(self, level: str) -> None:
+        if level:
+            self.jail = min(self.jail or level, level, key=JailLevel.parse)
+
+
+def parse_episodes(records: Mapping[str, Any]) -> dict[str, tuple[EpisodeResult, ...]]:
+    """The episodes that `Judge.episodes_to_json` wrote, by `behaviour` of their policy."""
+    return {
+        key: tuple(
+            EpisodeResult(
+                int(e["seed"]),
+                float(e["return"]),
+                int(e["steps"]),
+                Outcome(e["outcome"]),
+                str(e.get("detail", "")),
+                str(e["digest"]),
+            )
+            for e in episodes
+        )
+        for key, episodes in records["policies"].items()
+    }
 
 
 def behaviour(source: PolicySource) -> str:

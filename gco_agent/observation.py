@@ -8,6 +8,7 @@ only, because the jail imports it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
 from typing import NamedTuple
 
 Colour = tuple[int, int, int]
@@ -82,5 +83,5 @@ def build_observation(rows: Mapping[str, Iterable[Row]], lives: int) -> Observat
     observation = Observation.__new__(Observation)
     observation.lives = lives
     for category, members in rows.items():
-        observation[category] = [new(box, row) for row in members]
+        observation[category] = [*map(new, repeat(box), members)]
     return observation

@@ -45,6 +45,8 @@ class EpisodeResult:
         outcome: Why it ended.
         detail: For a failure, what happened, in one or a few lines fit to be shown.
         digest: Hash of the actions played, so that two machines can compare.
+        actions: The actions themselves, from `action_record.pack_actions`; empty where the episode
+            was read back from a record. No part of what an episode came to.
     """
 
     seed: int
@@ -53,6 +55,7 @@ class EpisodeResult:
     outcome: Outcome
     detail: str = ""
     digest: str = ""
+    actions: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import functools
-import hashlib
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from gco_agent.action_record import digest_actions, pack_actions
 from gco_agent.envs.atari import open_environment
 from gco_agent.envs.objects import ObjectObservation
 from gco_agent.jail.host import Jail, JailLevel, JailLimits, PolicyFailure
 from gco_agent.observation import Row
 from gco_agent.records import EpisodeResult, Outcome, PlayProtocol
+
+_one_at_a_time = threading.Lock()
+"""Environments are kept by the process, not by the thread; another pool may have threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +46,8 @@ class RolledOut:
 
 
 @dataclass(slots=True)
-class _Lane:
-    """One episode under way."""
+class Lane:
+    """One episode under way: what the judge holds of it."""
 
     number: int
     seed: int
@@ -55,8 +59,16 @@ class _Lane:
     actions: bytearray = field(default_factory=bytearray)
 
     def result(self, outcome: Outcome, detail: str = "") -> EpisodeResult:
-        digest = hashlib.sha256(self.actions).hexdigest()[:16]
-        return EpisodeResult(self.seed, self.total, self.n_steps, outcome, detail, digest)
+        """What the episode came to, if it ends here."""
+        return EpisodeResult(
+            self.seed,
+            self.total,
+            self.n_steps,
+            outcome,
+            detail,
+            digest_actions(self.actions),
+            pack_actions(self.actions),
+        )
 
 
 def play_episodes(task: Rollout) -> RolledOut:
@@ -68,17 +80,18 @@ def play_episodes(task: Rollout) -> RolledOut:
     Raises:
         JailError: The jail cannot be built, or not as good as required.
     """
-    results, level = _play_lanes(task)
-    for number, seed in enumerate(task.seeds):
-        if number not in results:
-            alone, level = _play_lanes(replace(task, seeds=(seed,)))
-            results[number] = alone[0]
+    with _one_at_a_time:
+        results, level = _play_lanes(task)
+        for number, seed in enumerate(task.seeds):
+            if number not in results:
+                alone, level = _play_lanes(replace(task, seeds=(seed,)))
+                results[number] = alone[0]
     return RolledOut(tuple(results[number] for number in range(len(task.seeds))), level)
 
 
 def _play_lanes(task: Rollout) -> tuple[dict[int, EpisodeResult], str]:
     """Results by lane, and the jail's level; lanes lost with another one are missing."""
-    lanes = [_begin(task.protocol, number, seed) for number, seed in enumerate(task.seeds)]
+    lanes = [begin_lane(task.protocol, number, seed) for number, seed in enumerate(task.seeds)]
     n_actions = len(lanes[0].env.action_names)
     jail = Jail(
         task.source,
@@ -104,10 +117,11 @@ def _play_lanes(task: Rollout) -> tuple[dict[int, EpisodeResult], str]:
     return results, level
 
 
-def _begin(protocol: PlayProtocol, number: int, seed: int) -> _Lane:
+def begin_lane(protocol: PlayProtocol, number: int, seed: int) -> Lane:
+    """An episode at its start; its environment is the process's one for that lane."""
     env = _environment(protocol, number)
     rows, lives = env.reset_rows(seed)
-    return _Lane(number, seed, env, rows, lives)
+    return Lane(number, seed, env, rows, lives)
 
 
 @functools.lru_cache(maxsize=32)
@@ -116,7 +130,7 @@ def _environment(protocol: PlayProtocol, number: int) -> ObjectObservation:
     return open_environment(protocol)
 
 
-def _reset_all(jail: Jail, lanes: Sequence[_Lane], results: dict[int, EpisodeResult]) -> None:
+def _reset_all(jail: Jail, lanes: Sequence[Lane], results: dict[int, EpisodeResult]) -> None:
     for lane in lanes:
         try:
             jail.reset(lane.number)
@@ -127,20 +141,31 @@ def _reset_all(jail: Jail, lanes: Sequence[_Lane], results: dict[int, EpisodeRes
 
 
 def _play_all(
-    jail: Jail, lanes: Sequence[_Lane], results: dict[int, EpisodeResult], max_steps: int
+    jail: Jail, lanes: Sequence[Lane], results: dict[int, EpisodeResult], max_steps: int
 ) -> None:
-    """Step every lane that still plays, all with one message, until none does."""
+    """Step every lane that still plays until none does."""
     while playing := [lane for lane in lanes if lane.number not in results]:
-        answers = jail.act([(lane.number, lane.lives, lane.rows) for lane in playing])
-        for lane, answer in zip(playing, answers, strict=True):
-            if isinstance(answer, PolicyFailure):
-                results[lane.number] = lane.result(answer.outcome, answer.detail)
-                continue
-            lane.rows, lane.lives, reward, terminated, truncated = lane.env.step_rows(answer)
-            lane.total += reward
-            lane.n_steps += 1
-            lane.actions.append(answer)
-            if terminated:
-                results[lane.number] = lane.result(Outcome.GAME_OVER)
-            elif truncated or lane.n_steps >= max_steps:
-                results[lane.number] = lane.result(Outcome.HORIZON)
+        results.update(step_lanes(jail, playing, max_steps))
+
+
+def step_lanes(jail: Jail, playing: Sequence[Lane], max_steps: int) -> dict[int, EpisodeResult]:
+    """Play one step of every lane, all with one message; the results of those that end with it.
+
+    Raises:
+        PolicyFailure: The jail is lost, and every lane with it.
+    """
+    ended: dict[int, EpisodeResult] = {}
+    answers = jail.act([(lane.number, lane.lives, lane.rows) for lane in playing])
+    for lane, answer in zip(playing, answers, strict=True):
+        if isinstance(answer, PolicyFailure):
+            ended[lane.number] = lane.result(answer.outcome, answer.detail)
+            continue
+        lane.rows, lane.lives, reward, terminated, truncated = lane.env.step_rows(answer)
+        lane.total += reward
+        lane.n_steps += 1
+        lane.actions.append(answer)
+        if terminated:
+            ended[lane.number] = lane.result(Outcome.GAME_OVER)
+        elif truncated or lane.n_steps >= max_steps:
+            ended[lane.number] = lane.result(Outcome.HORIZON)
+    return ended

@@ -33,7 +33,8 @@ class WorkerPool:
     that makes a pool does so below ``if __name__ == "__main__":``.
 
     Args:
-        n_workers: Processes; None for one a core, 0 for none: the work is done in this one.
+        n_workers: Processes; None for one a core, 0 for none: the work is done in this one. Of
+            another executor: how many tasks it works on at a time.
         executor: Another executor to use instead, which stays its owner's to shut down.
 
     Attributes:

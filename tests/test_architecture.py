@@ -17,15 +17,15 @@ import gco_agent
 ROOT = Path(gco_agent.__file__).parent
 
 LEVELS: tuple[tuple[str, ...], ...] = (
-    ("errors", "observation", "records"),
+    ("action_record", "errors", "observation", "records"),
     (
         *("budget", "complexity", "config", "games", "header", "policy", "progress", "seeds"),
-        *("statistics", "workers"),
+        *("clusters", "statistics", "workers"),
     ),
     ("envs", "jail", "store"),
     ("optimizers", "rollout"),
     ("judge",),
-    ("accounts", "measuring", "scoring", "sources", "train"),
+    ("accounts", "measuring", "scoring", "sources", "train", "verification"),
     ("", "__main__", "cli"),
 )
 """Parts of the package, lowest first; a part imports from its own level and from lower ones."""
@@ -38,7 +38,9 @@ DOORS = {
     "black": ("policy.formatting",),
     "click": ("cli",),
     "cma": ("optimizers.search.tuning",),
-    "concurrent": ("workers",),
+    "concurrent": ("clusters", "workers"),
+    "dask": ("clusters",),
+    "distributed": ("clusters",),
     "git": ("store.git",),
     "gymnasium": ("envs",),
     "multiprocessing": ("workers",),
@@ -53,7 +55,7 @@ DOORS = {
 
 HEAVY = (
     *("opto", "litellm", "anthropic", "cv2", "numpy", "ale_py", "gymnasium", "ocatari"),
-    *("git", "black", "radon", "scipy", "cma", "tomlkit", "multiprocessing"),
+    *("git", "black", "radon", "scipy", "cma", "tomlkit", "multiprocessing", "distributed"),
 )
 
 

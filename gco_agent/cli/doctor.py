@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _PACKAGES = (
     "gco-agent", "gymnasium", "ale-py", "ocatari", "numpy", "scipy", "cma", "black", "radon",
-    "gitpython", "click", "rich", "anthropic", "trace-opt",
+    "gitpython", "click", "rich", "anthropic", "trace-opt", "distributed",
 )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from gco_agent.cli.options import (
     Given,
     all_of,
     examples,
+    executor_option,
     jail_option,
     json_option,
     workers_option,
@@ -75,7 +76,7 @@ class _Target:
     metavar="ID",
     help="Environment of a policy whose docstring names none, such as gco/Pong-v5.",
 )
-@all_of(workers_option, jail_option, json_option)
+@all_of(workers_option, executor_option, jail_option, json_option)
 @click.pass_context
 def evaluate(context: click.Context, /, target: str | None, **given: Given) -> None:
     """Play a policy and say what it scores.
@@ -125,7 +126,7 @@ def play(
 
     with (
         open_display(None, following=0) as display,
-        open_workers(given["workers"]) as pool,
+        open_workers(given["workers"], given["executor"]) as pool,
     ):
         judge = make_judge(pool, protocol, given["jail"])
         played = judge.evaluate(source, seeds, lambda k, n: display(Playing(what, k, n)))

@@ -81,6 +81,11 @@ workers_option = click.option(
     metavar="N",
     help="Worker processes.  [default: one a core]",
 )
+executor_option = click.option(
+    "--executor",
+    metavar="ADDRESS",
+    help="Play on a Dask cluster instead, given as dask://host:port (extra `dask`).",
+)
 jail_option = click.option(
     "--require-jail",
     "jail",
@@ -113,6 +118,7 @@ class StartOptions:
     slice_steps: int
     max_steps: int
     workers: int | None
+    executor: str | None
     jail: str
 
 
@@ -156,5 +162,6 @@ start_options = all_of(
         help="Steps after which an episode is cut (4 frames each).",
     ),
     workers_option,
+    executor_option,
     jail_option,
 )

@@ -145,10 +145,27 @@ def require_clean(repo: GitRepo) -> None:
 
 
 @contextlib.contextmanager
-def open_workers(n_workers: int | None) -> Iterator[WorkerPool]:
-    """Worker processes, started already and deaf to Ctrl-C, which is for the parent to hear."""
+def open_workers(n_workers: int | None, executor: str | None = None) -> Iterator[WorkerPool]:
+    """Worker processes, started already and deaf to Ctrl-C, which is for the parent to hear.
+
+    Args:
+        n_workers: How many; None for one a core.
+        executor: Address of a cluster that is to do the work instead: ``dask://host:port``.
+
+    Raises:
+        UsageError: Both are given, or the cluster cannot be used.
+        GcoError: Nobody answers at that address.
+    """
     from gco_agent.workers import WorkerPool
 
+    if executor is not None:
+        from gco_agent.clusters import open_executor
+
+        if n_workers is not None:
+            raise UsageError("--workers and --executor exclude each other: the cluster has its own")
+        with open_executor(executor) as (given, n), WorkerPool(n, given) as pool:
+            yield pool
+        return
     with WorkerPool(n_workers) as pool:
         with held_back():
             pool.map(abs, range(pool.n_workers))

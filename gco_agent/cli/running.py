@@ -18,6 +18,7 @@ from gco_agent.cli.options import (
     StartOptions,
     all_of,
     examples,
+    executor_option,
     jail_option,
     json_option,
     run_option,
@@ -169,7 +170,7 @@ def init(place: Place, /, **given: Given) -> None:
     "--time", "seconds", type=Duration(), metavar="TIME", help="Wall time: 90, 90s, 5m, 1h30m."
 )
 @_frames_option
-@all_of(run_option, workers_option, jail_option, json_option)
+@all_of(run_option, workers_option, executor_option, jail_option, json_option)
 @click.pass_obj
 def step(
     place: Place,
@@ -221,7 +222,7 @@ def _at_work(
 
     with (
         open_display(budget, following=following) as display,
-        open_workers(given["workers"]) as pool,
+        open_workers(given["workers"], given["executor"]) as pool,
     ):
         optimizer = make_optimizer(config.optimizer, pool)
         yield _Work(make_judge(pool, config.selection_protocol, given["jail"]), optimizer, display)
@@ -249,7 +250,7 @@ def _run_all(
         seed=options.seed,
         slice_steps=options.slice_steps,
     )
-    given = {"workers": options.workers, "jail": options.jail}
+    given = {"workers": options.workers, "executor": options.executor, "jail": options.jail}
     with _at_work(config, given, budget, 0) as work:
         begun = time.perf_counter()
         start_run(
@@ -333,7 +334,7 @@ def _announce(start: _Start, options: StartOptions, limit: str) -> None:
     tell(
         f"{start.spec.title}: {start.spec.goal}\n"
         f"Branch {start.ref.branch}, optimizer {options.optimizer}, {limit}"
-        f"{count(options.workers or usable_cores(), 'worker')}"
+        + (options.executor or count(options.workers or usable_cores(), "worker"))
         + (f". Back to where you were: {start.back}" if start.back else "")
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ale_py import roms
 
+from gco_agent.envs.extraction import source_digest
 from gco_agent.envs.objects import ObjectObservation, make_object_env
 from gco_agent.errors import GcoError
 from gco_agent.games import find_game
@@ -41,6 +42,7 @@ def default_protocol(game: str, max_steps: int = 27_000) -> PlayProtocol:
         versions=(
             ("ale-py", metadata.version("ale-py")),
             ("ocatari", metadata.version("ocatari")),
+            ("objects", source_digest(spec.name.replace("_", ""))),
             ("rom", rom.hexdigest()[:12]),
         ),
     )
@@ -51,7 +53,16 @@ def open_environment(protocol: PlayProtocol) -> ObjectObservation:
 
     Raises:
         UsageError: It names a game that is not known.
+        GcoError: What is installed here is not what the protocol names: a worker on another
+            machine would otherwise put its numbers under a stamp that is not theirs.
     """
+    here = dict(default_protocol(protocol.env_id).versions)
+    for name, version in protocol.versions:
+        if here.get(name) != version:
+            raise GcoError(
+                f"the rules of play ask for {name} {version}, and here is {here.get(name)}: "
+                "install the same versions wherever episodes are played"
+            )
     return make_object_env(
         find_game(protocol.env_id).name,
         frameskip=protocol.frame_skip,

@@ -11,11 +11,12 @@ Checked frame by frame against OCAtari's environment: tests/ale/test_extraction.
 from __future__ import annotations
 
 import copy
+import hashlib
 import importlib.util
 import itertools
 import sys
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gco_agent.envs.shortcuts import take_shortcuts
 from gco_agent.errors import GcoError
 from gco_agent.observation import Row
 
@@ -36,7 +38,7 @@ MAX_STEP_PX = 40
 screen, and is reported as no movement (Freeway's cars: 150 px in one step)."""
 
 _PACKAGE = "_gco_ocatari"
-_WRAPS_UINT8 = frozenset({"assault", "enduro", "hero", "yarsrevenge"})
+_WRAPS_UINT8 = frozenset({"assault", "hero", "yarsrevenge"})
 """Modules that rely on uint8 arithmetic wrapping round and so get the array itself."""
 _KEEPS_GLOBALS = frozenset(
     (
@@ -47,7 +49,9 @@ _KEEPS_GLOBALS = frozenset(
 """Modules that remember things between frames in module globals: each extractor has its own copy
 of these, or two environments of one process would corrupt each other, and begins each episode with
 the globals as they were loaded, or an episode would depend on the one before."""
-_REMEMBERED_WALLS = 4096
+_KEPT = "kept row"
+"""Attribute that an object which does not move keeps its row in."""
+_ABSENT = frozenset({"NoObject", "NoneType"})
 _PLAIN = (bool, int, float, str, tuple, list, dict, set, type(None))
 
 _copies = itertools.count(1)
@@ -82,9 +86,7 @@ class ObjectExtractor:
         # Enduro's and Assault's displays begin as classes, which OCAtari 2.2.1 then fails on
         self._objects = [thing() if isinstance(thing, type) else thing for thing in things]
         self.read(ram)
-        for thing in self._objects:
-            if thing:
-                thing._prev_xy = thing._xy  # noqa: SLF001 - else they fly in from (0, 0)
+        self._save_positions()  # else they fly in from (0, 0)
         return self._rows()
 
     def step(self, ram: RamState) -> dict[str, list[Row]]:
@@ -94,9 +96,7 @@ class ObjectExtractor:
 
     def read(self, ram: RamState) -> None:
         """Bring the objects up to ``ram``, without making rows of them."""
-        for thing in self._objects:
-            if thing:
-                thing._prev_xy = thing._xy  # noqa: SLF001 - as GameObject._save_prev
+        self._save_positions()
         detect = self._module._detect_objects_ram  # noqa: SLF001
         if self._as_array:
             with np.errstate(over="ignore"):  # wrapping round is meant
@@ -104,37 +104,47 @@ class ObjectExtractor:
         else:
             detect(self._objects, ram.tolist(), self._hud)
 
+    def _save_positions(self) -> None:
+        """As OCAtari does before each step: `GameObject._save_prev` of all that is there."""
+        for thing in self._objects:
+            if thing.__class__.__name__ in _ABSENT or not thing._visible:  # noqa: SLF001
+                continue
+            thing._prev_xy = thing._xy  # noqa: SLF001
+
     @property
     def objects(self) -> Sequence[Any]:
         """OCAtari's own objects as they stand; they change with the next step."""
         return self._objects
 
     def _rows(self) -> dict[str, list[Row]]:
+        """Category to rows; runs for every object of every step, hence past OCAtari's properties.
+
+        An object is there if it is neither None nor a NoObject and is visible, which is what its
+        truth means.
+        """
         rows: dict[str, list[Row]] = {}
         for thing in self._objects:
-            if not thing:
+            kind = thing.__class__
+            category = kind.__name__
+            if category in _ABSENT or not thing._visible:  # noqa: SLF001
                 continue
-            x, y = thing._xy  # noqa: SLF001 - the properties cost five times as much
-            before = thing._prev_xy  # noqa: SLF001
-            dx = dy = 0
-            if before is not None:
-                dx, dy = x - before[0], y - before[1]
-                if not (-MAX_STEP_PX <= dx <= MAX_STEP_PX and -MAX_STEP_PX <= dy <= MAX_STEP_PX):
-                    dx = dy = 0
-            w, h = thing.wh
-            facing = thing._orientation  # noqa: SLF001
-            row = (
-                int(x),
-                int(y),
-                int(w),
-                int(h),
-                int(dx),
-                int(dy),
-                getattr(thing, "_value", None),
-                tuple(thing._rgb),  # noqa: SLF001
-                facing.name if isinstance(facing, Enum) else facing,
-            )
-            category = thing.__class__.__name__
+            state = thing.__dict__
+            here, rgb = state["_xy"], state["_rgb"]
+            kept = state.get(_KEPT)
+            # whatever is the same object as in the step before is not looked at again
+            if (
+                kept is not None
+                and here is kept[0] is state["_prev_xy"]
+                and rgb is kept[1]
+                and state["wh"] is kept[2]
+                and state["_orientation"] is kept[3]
+                and "_value" not in state
+            ):
+                row = kept[4]
+            else:
+                row = _row_of(state)
+                if here is state["_prev_xy"]:
+                    state[_KEPT] = (here, rgb, state["wh"], state["_orientation"], row)
             members = rows.get(category)
             if members is None:
                 rows[category] = [row]
@@ -144,7 +154,7 @@ class ObjectExtractor:
 
     def save(self) -> SavedObjects:
         """Everything that the next step depends on, as plain data that pickles."""
-        things = [None if o is None else (type(o).__name__, dict(vars(o))) for o in self._objects]
+        things = [None if o is None else (type(o).__name__, _lasting(o)) for o in self._objects]
         return things, self._save_globals()
 
     def restore(self, saved: SavedObjects) -> None:
@@ -172,6 +182,44 @@ class ObjectExtractor:
         }
 
 
+def _lasting(thing: object) -> dict[str, Any]:
+    """The attributes of an object, without the row that was made of it."""
+    return {name: value for name, value in vars(thing).items() if name != _KEPT}
+
+
+def _row_of(state: dict[str, Any]) -> Row:
+    """The row of an object with these attributes; past the properties, which cost five times."""
+    x, y = here = state["_xy"]
+    before = state["_prev_xy"]
+    dx = dy = 0
+    if before is not None and before is not here:
+        dx, dy = x - before[0], y - before[1]
+        if not (-MAX_STEP_PX <= dx <= MAX_STEP_PX and -MAX_STEP_PX <= dy <= MAX_STEP_PX):
+            dx = dy = 0
+    w, h = state["wh"]
+    rgb, facing = state["_rgb"], state["_orientation"]
+    return (
+        x if x.__class__ is int else int(x),
+        y if y.__class__ is int else int(y),
+        w if w.__class__ is int else int(w),
+        h if h.__class__ is int else int(h),
+        dx if dx.__class__ is int else int(dx),
+        dy if dy.__class__ is int else int(dy),
+        state.get("_value"),
+        rgb if rgb.__class__ is tuple else tuple(rgb),
+        facing._name_ if isinstance(facing, Enum) else facing,
+    )
+
+
+def source_digest(module: str) -> str:
+    """Hash of the code that reads a game's objects: OCAtari's files, whatever its version says."""
+    folder = _root() / "ram"
+    digest = hashlib.sha256()
+    for name in (f"{module}.py", "game_objects.py", "_helper_methods.py"):
+        digest.update((folder / name).read_bytes())
+    return digest.hexdigest()[:12]
+
+
 def _root() -> Path:
     spec = importlib.util.find_spec("ocatari")
     if spec is None or spec.origin is None:
@@ -191,8 +239,7 @@ def _load(module: str) -> types.ModuleType:
     elif name in sys.modules:
         return sys.modules[name]
     loaded = _load_file(name, path)
-    if module == "breakout":
-        vars(loaded)["_calculate_blocks"] = _remember_walls(loaded)
+    take_shortcuts(loaded, module)
     return loaded
 
 
@@ -226,33 +273,3 @@ def _match_objects(*args: object) -> object:
     real = sys.modules.get(name) or _load_file(name, _root() / "vision" / "utils.py")
     match: Callable[..., object] = real.match_objects
     return match(*args)
-
-
-def _remember_walls(module: types.ModuleType) -> Callable[[Sequence[int]], list[list[Any]]]:
-    """Breakout's wall is a function of 36 bytes: decode each wall once, with OCAtari's own code.
-
-    Its decoder goes by way of strings and numpy and would take a third of a step.
-    """
-    decode: Callable[[RamState], list[list[Any]]] = module._calculate_blocks  # noqa: SLF001
-    block = module.Block
-    walls: dict[bytes, list[list[Mapping[str, Any]]]] = {}
-
-    def calculate_blocks(ram: Sequence[int]) -> list[list[Any]]:
-        key = bytes(ram[:36])
-        wall = walls.get(key)
-        if wall is None:
-            if len(walls) >= _REMEMBERED_WALLS:
-                walls.clear()
-            rows = decode(np.frombuffer(key, np.uint8))
-            wall = walls[key] = [[dict(vars(brick)) for brick in row] for row in rows]
-        fresh = []
-        for row in wall:
-            bricks = []
-            for state in row:
-                brick = object.__new__(block)
-                brick.__dict__.update(state)
-                bricks.append(brick)
-            fresh.append(bricks)
-        return fresh
-
-    return calculate_blocks

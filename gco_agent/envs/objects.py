@@ -62,6 +62,10 @@ class ObjectObservation(gymnasium.Wrapper[Observation, int, Any, Any], RecordCon
         self._game: str = base._game  # noqa: SLF001 - ale_py keeps the ROM's name there
         self._extractor = ObjectExtractor(self._game.replace("_", ""), hud=hud)
         self._repeat: float = self._ale.getFloat("repeat_action_probability")
+        skip = base._frameskip  # noqa: SLF001 - a pair where it is drawn anew for each step
+        is_plain = isinstance(skip, int) and base.render_mode != "human"
+        self._frames = range(skip) if is_plain else range(0)
+        self._buttons = tuple(base._action_set)  # noqa: SLF001
         self._is_at_start = False
         self._begun: deque[tuple[int, int]] = deque([(0, 0)], maxlen=_REMEMBERED_STEPS)
         self._may_restore_starts = _is_transparent(env)
@@ -105,9 +109,17 @@ class ObjectObservation(gymnasium.Wrapper[Observation, int, Any, Any], RecordCon
         """As `step`, past all wrappers below: rows, lives left, reward, terminated, truncated."""
         self._is_at_start = False
         self._begun.append((self._ale.getFrameNumber(), action))
-        _, reward, terminated, truncated, info = self._base.step(action)
+        if not self._frames:
+            _, reward, terminated, truncated, _ = self._base.step(action)
+        else:  # what that does, without an observation and a dictionary that nobody looks at
+            act, button = self._ale.act, self._buttons[action]
+            reward = 0.0
+            for _ in self._frames:
+                reward += act(button)
+            terminated = self._ale.game_over(with_truncation=False)
+            truncated = self._ale.game_truncated()
         rows = self._extractor.step(self._ale.getRAM())
-        return rows, info["lives"], reward, terminated, truncated
+        return rows, self._ale.lives(), reward, terminated, truncated
 
     def save(self) -> bytes:
         """The moment between two steps, from which `restore` goes on exactly; about 20 KB."""

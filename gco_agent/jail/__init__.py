@@ -9,7 +9,7 @@ What the seal stops, each line with hostile policies of that name in tests/jail/
 
 * files        none can be opened, read, listed, changed, made, removed or asked about
 * network      no socket of any family, no name looked up
-* processes    no process, no thread, no program started
+* processes    no process, no thread, no program started; nobody else's processor time is told
 * signals      none to anybody else; the one that asks for a traceback cannot be caught
 * memory       that of other processes is out of reach; its own has a limit
 * kernel       bpf, io_uring, keys, namespaces and the like end the process
@@ -20,7 +20,8 @@ What the seal stops, each line with hostile policies of that name in tests/jail/
 * loops        in Python and in C; sleeping is no excuse: a traceback, then the end
 * output       what is printed is kept up to a limit and cannot reach the protocol
 * recursion    ends in an exception or in the end of that process alone
-* replies      only integers in range get through; forged, early or endless ones end the process
+* replies      only integers in range get through; forged, early, slow or endless ones end the
+               process, or harm its own actions alone
 * text         of errors and prints is escaped and cut, and a traceback is made by the judge
 * observation  a policy may keep and change what it is given; nobody else sees that
 * emulator     no emulator, no environment library, nothing of ours can be imported

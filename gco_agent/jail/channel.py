@@ -11,7 +11,9 @@ from typing import NamedTuple
 from gco_agent.jail import wire
 
 CLOSED = "its pipe is closed"
-_REST_SECONDS = 2.0
+_REST_SECONDS = 5.0
+"""For all of a reply that has begun: an honest worker has written it, or writes as fast as it is
+read. Each part with a limit of its own would let 255 slow parts hold the judge up for minutes."""
 
 
 class Late(Exception):  # noqa: N818 - control flow inside the jail package
@@ -93,8 +95,9 @@ class Channel:
         form = wire.reply(count)
         size = form.size
         data = self._read(size)
+        deadline = time.monotonic() + _REST_SECONDS
         if len(data) != size:
-            data += self._read_rest(size - len(data)) if data else b""
+            data += self._read_rest(size - len(data), deadline) if data else b""
             if len(data) != size:
                 raise Gone(CLOSED)
         got_kind, n_records, got_count, sequence, *values = form.unpack(data)
@@ -102,18 +105,17 @@ class Channel:
             raise Gone("it answered what was not asked")
         if not n_records:
             return values, []
-        return values, [self._read_record() for _ in range(n_records)]
+        return values, [self._read_record(deadline) for _ in range(n_records)]
 
-    def _read_record(self) -> Record:
-        kind, lane, size = wire.RECORD.unpack(self._read_rest(wire.RECORD.size))
+    def _read_record(self, deadline: float) -> Record:
+        kind, lane, size = wire.RECORD.unpack(self._read_rest(wire.RECORD.size, deadline))
         if size > wire.MAX_TEXT_BYTES:
             raise Gone("it sent more text than it may")
-        return Record(kind, lane, self._read_rest(size).decode("utf-8", "replace"))
+        return Record(kind, lane, self._read_rest(size, deadline).decode("utf-8", "replace"))
 
-    def _read_rest(self, size: int) -> bytes:
-        """Exactly ``size`` bytes of a reply that has begun; an honest worker has written them."""
+    def _read_rest(self, size: int, deadline: float) -> bytes:
+        """Exactly ``size`` bytes of a reply that has begun, before `time.monotonic` says so."""
         data = b""
-        deadline = time.monotonic() + _REST_SECONDS
         while len(data) < size:
             if not self.is_readable(max(0.0, deadline - time.monotonic()) * 1000):
                 raise Gone("it did not finish its reply")

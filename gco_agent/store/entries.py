@@ -130,6 +130,8 @@ class Facts:
         tokens_out: Tokens it replied.
         usd: Price of this iteration's exchanges.
         digest: Hash of the actions played, for `gco-agent verify`.
+        jail: Level of the jail they were played in. Beside the protocol, not in it: a policy that
+            attacks nothing plays the same in every jail.
         schema: Version of the trailers.
     """
 
@@ -156,6 +158,7 @@ class Facts:
     tokens_out: int | None = None
     usd: float | None = None
     digest: str | None = None
+    jail: str | None = None
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
@@ -198,6 +201,7 @@ _TRAILERS = (
     _Trailer("Tokens-Out", "tokens_out", int),
     _Trailer("Usd", "usd", float),
     _Trailer("Digest", "digest", str),
+    _Trailer("Jail", "jail", str),
 )
 _BY_WORD = {trailer.word.lower(): trailer for trailer in _TRAILERS}
 _TRAILER_LINE = re.compile(r"gco-([a-z-]+): *(.*)", re.IGNORECASE)

@@ -135,6 +135,7 @@ class Run(RunView):
             cyclomatic=known.cyclomatic,
             nested_if=known.nested_if,
             digest=known.digest,
+            jail=known.jail,
         )
 
     def _check(self, entry: Entry, *verdicts: Verdict) -> None:

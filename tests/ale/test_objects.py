@@ -8,6 +8,7 @@ import pickle
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -314,7 +315,7 @@ def test_default_protocol_names_what_decides_the_numbers() -> None:
     protocol = default_protocol("SpaceInvaders")
     assert protocol == default_protocol("space_invaders")
     assert protocol.env_id == "gco/SpaceInvaders-v5"
-    assert [name for name, _ in protocol.versions] == ["ale-py", "ocatari", "rom"]
+    assert [name for name, _ in protocol.versions] == ["ale-py", "ocatari", "objects", "rom"]
     assert protocol.stamp.startswith(
         "default gco/SpaceInvaders-v5 frame_skip=4 sticky=0.25 max_steps=27000 ale-py="
     )
@@ -335,3 +336,16 @@ def test_a_rom_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("ale_py.roms.get_rom_path", lambda _: None)
     with pytest.raises(GcoError, match="ale-py has no ROM of Pong"):
         default_protocol("pong")
+
+
+def test_rules_that_are_not_fulfilled_here_are_not_played_by() -> None:
+    here = default_protocol("pong")
+    versions = tuple((n, "0.0" if n == "ale-py" else v) for n, v in here.versions)
+    with pytest.raises(GcoError, match=r"ask for ale-py 0\.0, and here is 0\.1"):
+        open_environment(replace(here, versions=versions))
+
+
+def test_the_objects_of_a_game_have_a_digest_of_their_own() -> None:
+    digests = {dict(default_protocol(game).versions)["objects"] for game in ("pong", "breakout")}
+    assert len(digests) == 2
+    assert all(len(digest) == 12 for digest in digests)

@@ -3,7 +3,8 @@
 A corpus file tries one trick and prints PWNED if it works. Its ``@CANARY@`` stands for the folder
 that `Place` makes: everything in it must be untouched afterwards, and the listeners must have
 heard nothing. Run as a program (``python -m tests.jail.corpus LAYERS FOLDER...``) it writes one
-JSON object, so that a test can do the same as another user.
+JSON object, so that a test can do the same as another user; ``table FOLDER...`` prints how many
+files each set of layers contains.
 """
 
 from __future__ import annotations
@@ -27,6 +28,30 @@ FAKE_KEY = "sk-ant-fake-0123456789"
 N_ACTIONS = 18
 N_STEPS = 5
 MOST_SECONDS = 15.0
+LEAVES_TRACES = ("leftovers", "signals_others", "processes_fork", "memory_own", "_fork_", "_mem_")
+"""Not for the unsealed control: these would outlive it, or take the machine's memory."""
+ONLY_ANNOYS = (
+    "loops",
+    "_cpu_",
+    "_src_",
+    "_ret_",
+    "_out_",
+    "_rec_",
+    "recursion",
+    "output",
+    "replies",
+)
+"""Nothing to escape with: only the deadline and the protocol matter, which one test shows."""
+TABLE = {
+    "kernel layers (no audit hook)": Layer.KERNEL,
+    "seccomp and limits": Layer.SECCOMP | Layer.RLIMITS,
+    "all of the kernel's but seccomp": Layer.PRIVILEGES | Layer.LANDLOCK | Layer.RLIMITS,
+    "Landlock alone": Layer.LANDLOCK,
+    "limits alone": Layer.RLIMITS,
+    "audit hook alone": Layer.AUDIT,
+    "a process of its own, unsealed": Layer.PINS,
+}
+"""Rows of the table of layers; those without the filter are not tried on what leaves traces."""
 _SHARED_MEMORY = Path("/dev/shm/canary_drop")
 _KINDS = {
     Outcome.POLICY_RAISED: "error",
@@ -216,9 +241,28 @@ def _play(jail: Jail, harm: list[str]) -> None:
             harm.append(f"got the action {answer!r} through")
 
 
+def print_table(folders: list[Path]) -> None:
+    """How many of the hostile files each set of layers contains, and what got through."""
+    os.environ["ANTHROPIC_API_KEY"] = FAKE_KEY
+    paths = [path for folder in folders or [OWN] for path in files_of(folder)]
+    with tempfile.TemporaryDirectory() as name, Place(Path(name)) as place:
+        Path(name).chmod(0o777)
+        for what, layers in TABLE.items():
+            chosen = paths
+            if Layer.SECCOMP not in layers:
+                chosen = [p for p in paths if not any(w in p.name for w in LEAVES_TRACES)]
+            escaped = [v.name for v in (run_file(p, place, layers) for p in chosen) if v.harm]
+            n_contained = f"{len(chosen) - len(escaped):>4} of {len(chosen)}"
+            sys.stdout.write(f"{what:<34}{n_contained}  {', '.join(escaped[:4])}\n")
+            sys.stdout.flush()
+
+
 def main(arguments: list[str]) -> None:
-    """Verdicts of the folders, as JSON on standard output."""
+    """Verdicts of the folders, as JSON on standard output; or with "table", the table of layers."""
     layers, *folders = arguments
+    if layers == "table":
+        print_table([Path(folder) for folder in folders])
+        return
     verdicts = run_all([Path(folder) for folder in folders], Layer(int(layers)))
     json.dump(
         {"uid": os.getuid(), "verdicts": [dataclasses.asdict(v) for v in verdicts]}, sys.stdout

@@ -15,26 +15,19 @@ import pytest
 
 import gco_agent.jail
 from gco_agent.jail.host import Jail, Layer, PolicyFailure
-from tests.jail.corpus import OWN, Verdict, expected_kinds, files_of, run_all
+from tests.jail.corpus import (
+    LEAVES_TRACES,
+    ONLY_ANNOYS,
+    OWN,
+    Verdict,
+    expected_kinds,
+    files_of,
+    run_all,
+)
 
 ROOT = Path(__file__).parents[2]
 SHARED = Path(os.environ.get("GCO_HOSTILE_CORPUS") or ROOT.parent / "shared/hostile")
 FOLDERS = [OWN, *([SHARED] if SHARED.is_dir() else [])]
-LEAVES_TRACES = ("leftovers", "signals_others", "processes_fork", "memory_own", "_fork_", "_mem_")
-"""Not for the unsealed control: these would outlive it, or take the machine's memory."""
-ONLY_ANNOYS = (
-    "loops",
-    "_cpu_",
-    "_src_",
-    "_ret_",
-    "_out_",
-    "_rec_",
-    "recursion",
-    "output",
-    "replies",
-)
-"""Nothing to escape with: only the deadline and the protocol matter, which one test shows."""
-
 needs_shared = pytest.mark.skipif(
     not SHARED.is_dir(), reason="no second corpus: set GCO_HOSTILE_CORPUS to its folder"
 )

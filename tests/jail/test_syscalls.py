@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import re
 import struct
+from pathlib import Path
 
 import pytest
 
@@ -100,3 +102,40 @@ def test_unknown_machines_and_calls_are_key_errors():
         syscalls.number("time", "aarch64")
     with pytest.raises(KeyError, match="no system call fly"):
         syscalls.number("fly", "x86_64")
+
+
+@pytest.mark.parametrize("machine", syscalls.MACHINES)
+@pytest.mark.parametrize("name", ["clock_gettime", "clock_getres"])
+def test_only_clocks_of_its_own_are_read(machine: str, name: str) -> None:
+    number = syscalls.number(name, machine)
+    for clock in (0, 1, 2, 3, 4, 7):
+        assert verdict(machine, number, clock) == ALLOW
+    for pid in (1, PID, 4_000_000):
+        assert verdict(machine, number, ((~pid << 3) | 2) & 0xFFFFFFFFFFFFFFFF) == EPERM
+        assert verdict(machine, number, ((~pid << 3) | 2) & 0xFFFFFFFF) == EPERM
+
+
+HEADERS = {
+    "x86_64": "/usr/include/x86_64-linux-gnu/asm/unistd_64.h",
+    "aarch64": "/usr/include/asm-generic/unistd.h",
+}
+
+
+@pytest.mark.parametrize("machine", syscalls.MACHINES)
+def test_the_numbers_are_those_of_the_kernel_headers(machine: str) -> None:
+    header = Path(HEADERS[machine])
+    if not header.exists():
+        pytest.skip(f"no {header} here")
+    found = dict(re.findall(r"#define __NR(?:3264)?_(\w+)\s+(\d+)\b", header.read_text()))
+    found.setdefault("newfstatat", found.get("fstatat", ""))
+    tables = (
+        syscalls._ALLOWED, syscalls._CONDITIONAL, syscalls._DEADLY, syscalls._OF_THE_SEAL
+    )  # fmt: skip
+    column = syscalls.MACHINES.index(machine)
+    for table in tables:
+        for name, numbers in table.items():
+            if numbers[column] is None:
+                assert name not in found, name
+            elif name in found:  # older headers lack newer calls
+                assert numbers[column] == int(found[name]), name
+    assert len(found) > 250

@@ -1,0 +1,442 @@
+"""How fast judged play is: steps a second of CPU time, beside the emulator alone.
+
+For every game the same episodes, action for action, are played by
+
+* raw       ale-py's emulator: `act` with frame skip 4 and `getRAM`, nothing else
+* judged    our judge: emulator, extraction, message, sealed jail, policy; 1 and 4 episodes at once
+* ocatari   OCAtari's own environment, and the same policy called in this process, no jail
+* traced    the same, the policy's two functions and the step decorated by Trace (trace-opt), as in
+            the reference implementation of the method; left out where that is not installed
+
+in one alternating run: every round plays a slice of each, in random order, and a variant's ratio is
+the median over the rounds of (CPU time of raw / CPU time of the variant). CPU time is that of this
+process and of the jail's together, so other load on the machine matters little. What happens once
+an episode (resets, jails) is left out; two workers against one are measured on the clock, with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import inspect
+import itertools
+import json
+import os
+import platform
+import random
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import ale_py
+import benchmark_policies
+import numpy as np
+from ale_py import roms
+
+from gco_agent.envs.atari import default_protocol
+from gco_agent.games import GAMES
+from gco_agent.jail.host import Jail
+from gco_agent.judge import Judge
+from gco_agent.policy import PolicySource
+from gco_agent.rollout import Lane, begin_lane, step_lanes
+from gco_agent.workers import WorkerPool, usable_cores
+
+SLICE = 25
+N_LANES = 4
+HORIZON = 400
+"""Steps after which the traced loop begins a new graph, as the reference does."""
+FIRST_SEED = 5_000
+HAS_TRACE = importlib.util.find_spec("opto") is not None
+COLUMNS = ("judged of 4", "judged", "ocatari", *(["traced"] if HAS_TRACE else []))
+GOALS = {"mean": 0.80, "least": 0.65, "workers": 1.8}
+
+_numbers = itertools.count()
+
+Plan = list[tuple[int, list[int]]]
+"""Episodes one after the other: seed, and the actions played."""
+
+
+def policy_functions(game: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """What the policy of a game is made of."""
+    return tuple(getattr(benchmark_policies, f"{game}_{name}") for name in ("analyze", "select"))
+
+
+def policy_text(game: str) -> str:
+    """The same as a policy file."""
+    parts = [inspect.getsource(function) for function in policy_functions(game)]
+    act = f"    def act(self, obs):\n        return {game}_select(obs, {game}_analyze(obs))\n"
+    return "\n\n".join([*parts, f"class Policy:\n{act}"])
+
+
+class Clock:
+    """CPU time of this process and of one other, while it runs."""
+
+    def __init__(self) -> None:
+        self.used, self.other = 0.0, None
+        self._began = 0.0
+
+    def start(self) -> None:
+        """Go on."""
+        self._began = self._now()
+
+    def stop(self) -> None:
+        """Pause."""
+        self.used += self._now() - self._began
+
+    def _now(self) -> float:
+        child = time.clock_gettime((~self.other << 3) | 2) if self.other else 0.0
+        return time.process_time() + child
+
+
+class Variant:
+    """One way to play the plans."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.total = 0.0
+
+    def play(self, n_steps: int) -> float:
+        """CPU seconds of so many steps of every lane."""
+        self.clock.used = 0.0
+        self.clock.start()
+        for _ in range(n_steps):
+            self.step()
+        self.clock.stop()
+        return self.clock.used
+
+    def step(self) -> None:
+        """One step of every lane."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Let go."""
+
+
+class Judged(Variant):
+    """The judge's own loop, over several episodes at once; also what makes the plans."""
+
+    def __init__(self, game: str, n_lanes: int) -> None:
+        super().__init__()
+        # environments are kept by protocol and lane; another name gives this variant its own
+        name = f"benchmark {next(_numbers)}"
+        self.protocol = replace(default_protocol(game), name=name)
+        self.plans: list[Plan] = [[] for _ in range(n_lanes)]
+        self._first = [begin_lane(self.protocol, n, FIRST_SEED + n) for n in range(n_lanes)]
+        self._jail = Jail(
+            policy_text(game), n_actions=len(self._first[0].env.action_names), n_lanes=n_lanes
+        )
+        self._jail.start()
+        self.level = self._jail.level.word
+        self.clock.other = self._jail.pid
+        self._lanes: list[Lane] = []
+        for lane in self._first:
+            self._begin(lane)
+
+    def _begin(self, lane: Lane) -> None:
+        self._jail.reset(lane.number)
+        self._lanes.append(lane)
+        self._lanes.sort(key=lambda one: one.number)
+        self.plans[lane.number].append((lane.seed, lane.actions))
+
+    def step(self) -> None:
+        """One message for all."""
+        before = sum(lane.total for lane in self._lanes)
+        ended = step_lanes(self._jail, self._lanes, self.protocol.max_steps)
+        self.total += sum(lane.total for lane in self._lanes) - before
+        if ended:
+            self.clock.stop()
+            for number, result in ended.items():
+                if not result.outcome.is_scored:
+                    raise SystemExit(f"the benchmark's policy failed: {result.detail}")
+                self._lanes = [lane for lane in self._lanes if lane.number != number]
+                self._begin(begin_lane(self.protocol, number, result.seed + N_LANES))
+            self.clock.start()
+
+    def close(self) -> None:
+        """End the jail."""
+        self._jail.close()
+
+
+class Replayed(Variant):
+    """Plays plans that are there, whatever a policy says."""
+
+    def __init__(self, plans: Sequence[Plan]) -> None:
+        super().__init__()
+        self.plans = plans
+        self._at = [(-1, 0)] * len(plans)
+        for number in range(len(plans)):
+            self._next_episode(number)
+
+    def _next_episode(self, number: int) -> None:
+        episode = self._at[number][0] + 1
+        self._at[number] = (episode, 0)
+        self.reset(number, self.plans[number][episode][0])
+
+    def step(self) -> None:
+        """The action that was recorded, in every lane."""
+        for number, plan in enumerate(self.plans):
+            episode, position = self._at[number]
+            if position == len(plan[episode][1]):
+                self.clock.stop()
+                self._next_episode(number)
+                self.clock.start()
+                episode, position = self._at[number]
+            self.total += self.act(number, plan[episode][1][position])
+            self._at[number] = (episode, position + 1)
+
+    def reset(self, number: int, seed: int) -> None:
+        """Begin an episode in a lane."""
+        raise NotImplementedError
+
+    def act(self, number: int, action: int) -> float:
+        """Play one step in a lane; its reward."""
+        raise NotImplementedError
+
+
+class Raw(Replayed):
+    """The emulator and nothing else."""
+
+    def __init__(self, game: str, plans: Sequence[Plan]) -> None:
+        self._rom = roms.get_rom_path(game)
+        self._ales = [ale_py.ALEInterface() for _ in plans]
+        for ale in self._ales:
+            ale.setInt("frame_skip", 4)
+            ale.setFloat("repeat_action_probability", 0.25)
+            ale.setInt("max_num_frames_per_episode", 108_000)
+        self._ram = np.zeros(128, np.uint8)
+        super().__init__(plans)
+
+    def reset(self, number: int, seed: int) -> None:
+        """As Gymnasium seeds the emulator."""
+        ale = self._ales[number]
+        words = np.random.SeedSequence(seed).generate_state(2)
+        ale.setInt("random_seed", int(words[1].astype(np.int32)))
+        ale.loadROM(self._rom)
+        self._actions = ale.getMinimalActionSet()
+
+    def act(self, number: int, action: int) -> float:
+        """Act and look at the RAM."""
+        ale = self._ales[number]
+        reward = ale.act(self._actions[action])
+        ale.getRAM(self._ram)
+        return reward
+
+
+class Theirs(Replayed):
+    """OCAtari's environment, with the policy in this process."""
+
+    def __init__(self, game: str, plans: Sequence[Plan]) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from ocatari.core import OCAtari
+
+            title = "".join(word.capitalize() for word in game.split("_"))
+            self._env = OCAtari(
+                f"ALE/{title}-v5", mode="ram", obs_mode="ori", hud=False,
+                create_buffer_stacks=["ori"], repeat_action_probability=0.25, frameskip=4,
+            )  # fmt: skip
+        self._analyze, self._select = policy_functions(game)
+        super().__init__(plans)
+
+    def reset(self, number: int, seed: int) -> None:
+        """Begin an episode."""
+        del number  # there is one
+        self._env.reset(seed=seed)
+
+    def act(self, number: int, action: int) -> float:
+        """Ask the policy, and play what the plan says."""
+        del number
+        obs = objects_of(self._env)
+        self._select(obs, self._analyze(obs))
+        return float(self._env.step(action)[1])
+
+
+class Traced(Theirs):
+    """The same with every function and every step in Trace's graph."""
+
+    def __init__(self, game: str, plans: Sequence[Plan]) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from opto import trace
+
+        self._trace, self._n, self._planned = trace, 0, 0
+        super().__init__(game, plans)
+        self._analyze = trace.bundle(trainable=True)(self._analyze)
+        self._select = trace.bundle(trainable=True)(self._select)
+
+        @trace.bundle()
+        def step(action: int) -> dict[str, list[Any]]:
+            """Play one step."""
+            del action  # what is played is the plan's
+            self._reward = float(self._env.step(self._planned)[1])
+            return objects_of(self._env)
+
+        self._step = step
+
+    def reset(self, number: int, seed: int) -> None:
+        """Begin an episode, and a graph."""
+        super().reset(number, seed)
+        self._begin_graph()
+
+    def _begin_graph(self) -> None:
+        self._trace.GRAPH.clear()
+        self._obs = self._trace.node(objects_of(self._env))
+
+    def act(self, number: int, action: int) -> float:
+        """One step of the graph."""
+        del number
+        self._n += 1
+        if self._n % HORIZON == 0:
+            self._begin_graph()
+        self._planned = action
+        self._obs = self._step(self._select(self._obs, self._analyze(self._obs)))
+        return self._reward
+
+
+def objects_of(env: Any) -> dict[str, list[Any]]:  # noqa: ANN401 - OCAtari has no types
+    """OCAtari's objects by category: all that the policies here ask for."""
+    found: dict[str, list[Any]] = {}
+    for thing in env.objects:
+        if thing:
+            found.setdefault(thing.category, []).append(thing)
+    return found
+
+
+def measure_game(game: str, n_rounds: int) -> dict[str, Any]:
+    """Ratios to the emulator alone, and steps a second of CPU time."""
+    makers = [Judged(game, 1), Judged(game, N_LANES)]
+    for maker in makers:
+        for _ in range(n_rounds + 2):
+            maker.play(SLICE)
+    solo, quad = [maker.plans for maker in makers]
+    totals = [maker.total for maker in makers]
+    variants: dict[str, Variant] = {
+        "raw": Raw(game, solo),
+        "judged": Judged(game, 1),
+        "ocatari": Theirs(game, solo),
+        **({"traced": Traced(game, solo)} if HAS_TRACE else {}),
+        "raw of 4": Raw(game, quad),
+        "judged of 4": Judged(game, N_LANES),
+    }
+    times: dict[str, list[float]] = {name: [] for name in variants}
+    rng = random.Random(0)  # noqa: S311 - no secret
+    names = list(variants)
+    for variant in variants.values():
+        variant.play(SLICE)
+    for _ in range(n_rounds):
+        rng.shuffle(names)
+        for name in names:
+            times[name].append(variants[name].play(SLICE))
+    for name, variant in variants.items():
+        expected = totals[name.endswith("4")]
+        variant.play(SLICE)
+        if variant.total != expected:
+            raise SystemExit(f"{game}: {name} earned {variant.total}, the plan {expected}")
+    level = variants["judged"].level
+    for closing in (*makers, *variants.values()):
+        closing.close()
+    ratios = {
+        name: statistics.median(
+            a / b for a, b in zip(times["raw of 4" if "4" in name else "raw"], spent, strict=True)
+        )
+        for name, spent in times.items()
+        if not name.startswith("raw")
+    }
+    speed = SLICE / statistics.median(times["raw"])
+    return {"game": game, "raw_steps_per_cpu_second": round(speed), "jail": level, **ratios}
+
+
+def measure_workers(n_rounds: int) -> float:
+    """How many times as fast two worker processes are, on the clock."""
+    rules = replace(default_protocol("pong"), max_steps=600)
+    source = PolicySource(policy_text("pong"))
+    spent: dict[int, list[float]] = {1: [], 2: []}
+    pools = {n: WorkerPool(n) for n in spent}
+    for round_number in range(n_rounds + 1):
+        for n, pool in pools.items():
+            begun = time.perf_counter()
+            Judge(pool, rules).evaluate(source, range(16))
+            if round_number:  # the first starts processes and loads what they need
+                spent[n].append(time.perf_counter() - begun)
+    for pool in pools.values():
+        pool.close()
+    return statistics.median(a / b for a, b in zip(spent[1], spent[2], strict=True))
+
+
+def geometric_mean(values: Sequence[float]) -> float:
+    """Of ratios."""
+    return statistics.geometric_mean(values)
+
+
+def report(rows: list[dict[str, Any]], workers: float | None) -> dict[str, Any]:
+    """Everything, as data."""
+    means = {name: geometric_mean([row[name] for row in rows]) for name in COLUMNS}
+    return {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cores": usable_cores(),
+        "load": os.getloadavg()[0],
+        "games": rows,
+        "geometric_mean": means,
+        "two_workers": workers,
+        "goals": {
+            "judged at least 0.80 of raw in the geometric mean": means["judged of 4"]
+            >= GOALS["mean"],
+            "no game under 0.65": min(row["judged of 4"] for row in rows) >= GOALS["least"],
+            "never slower than OCAtari's environment": all(
+                min(row["judged"], row["judged of 4"]) > row["ocatari"] for row in rows
+            ),
+            "two workers at least 1.8 times one": workers is None or workers >= GOALS["workers"],
+        },
+    }
+
+
+def show(data: dict[str, Any]) -> None:
+    """The table."""
+    print(f"{'game':<16}{'raw steps/s':>12}" + "".join(f"{name:>13}" for name in COLUMNS))
+    for row in data["games"]:
+        cells = "".join(f"{row[name]:>13.2f}" for name in COLUMNS)
+        print(f"{row['game']:<16}{row['raw_steps_per_cpu_second']:>12,}{cells}")
+    means = data["geometric_mean"]
+    print(f"{'geometric mean':<28}" + "".join(f"{means[name]:>13.2f}" for name in COLUMNS))
+    if data["two_workers"] is not None:
+        print(f"two workers are {data['two_workers']:.2f} times as fast as one")
+    for goal, is_met in data["goals"].items():
+        print(f"{'met' if is_met else 'MISSED':<7} {goal}")
+    print(
+        f"jail {data['games'][0]['jail']}, Python {data['python']}, {data['cores']} cores, "
+        f"load {data['load']:.1f}; 1.00 is the emulator alone"
+    )
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--games", default=",".join(GAMES), help="comma-separated")
+    parser.add_argument("--rounds", type=int, default=40, help=f"slices of {SLICE} steps each")
+    parser.add_argument("--no-workers", action="store_true", help="skip two workers against one")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    rows = []
+    everywhere = usable_cores()
+    if hasattr(os, "sched_setaffinity"):  # as every worker process of the judge does
+        cores = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {max(cores)})
+    for game in given.games.split(","):
+        print(f"{game}...", file=sys.stderr)
+        rows.append(measure_game(game, given.rounds))
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores)
+    workers = (
+        None if given.no_workers or everywhere == 1 else measure_workers(max(1, given.rounds // 8))
+    )
+    data = report(rows, workers)
+    print(json.dumps(data, indent=2)) if given.json else show(data)
+
+
+if __name__ == "__main__":
+    main()

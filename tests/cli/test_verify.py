@@ -1,0 +1,105 @@
+"""`gco-agent verify`: runs hold, forged commits differ, other versions cannot be compared."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from gco_agent.cli import place
+from gco_agent.envs.atari import default_protocol
+from tests.cli.conftest import Cli
+from tests.store.samples import git
+
+ONE = ("--workers", "1")
+
+
+def test_all_of_a_run_holds_and_json_says_so(cli: Cli, played: Path) -> None:
+    told = cli(played, "verify", "--all", "--json", *ONE)
+    assert told.exit_code == 0, told.output
+    data = json.loads(told.stdout)
+    assert (data["run"], data["holds"], data["differs"], data["incomparable"]) == (
+        *("gco/pong/first", 5, 0, 0),
+    )
+    assert [c["verdict"] for c in data["claims"]] == [
+        *("initial", "accepted", "rejected", "failed", "reported"),
+    ]
+    for claim in data["claims"]:
+        assert (claim["answer"], claim["differences"], claim["first_difference"]) == (
+            *("holds", [], None),
+        )
+        assert claim["played_digest"] == claim["digest"]
+        assert claim["claimed_in"] == claim["played_in"]
+        assert claim["claimed_in"]["jail"]
+
+
+def test_a_forged_commit_differs(cli: Cli, played: Path) -> None:
+    message = git(played, "log", "-1", "--format=%B")
+    forged = re.sub(r"Gco-Return-Mean: .*", "Gco-Return-Mean: 20.5", message)
+    git(played, "commit", "--quiet", "--amend", "-m", forged)
+    told = cli(played, "verify", *ONE)
+    assert told.exit_code == 2
+    assert re.search(r"iteration 4 +reported .* differs", told.output)
+    assert "return mean: 20.5 claimed, -" in told.output
+    assert "0 of 1 claim of gco/pong/first hold, 1 differ" in told.output
+
+
+def test_an_edited_policy_differs_at_a_seed_and_a_step(cli: Cli, played: Path) -> None:
+    file = played / "policies/pong.py"
+    file.write_text(file.read_text().replace("< 3", "< 9"))
+    git(played, "commit", "--quiet", "--amend", "--no-edit", "--", "policies/pong.py")
+    told = cli(played, "verify", "--json", *ONE)
+    assert told.exit_code == 2
+    first = json.loads(told.stdout)["claims"][0]["first_difference"]
+    assert first["what"] == "action"
+    assert first["seed"] == 1_200_000_000
+    assert first["claimed"] != first["here"]
+    shown = cli(played, "verify", "HEAD", *ONE)
+    assert f"first difference: seed {first['seed']}, step {first['step']}, action:" in shown.output
+
+
+def test_other_versions_cannot_be_compared(
+    cli: Cli, played: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = place.rules_here
+
+    def rules_here(rules):
+        found = real(rules)
+        versions = tuple((n, "9.9" if n == "ale-py" else v) for n, v in found.versions)
+        return type(found)(**{**_fields(found), "versions": versions})
+
+    monkeypatch.setattr("gco_agent.cli.verifying.rules_here", rules_here)
+    told = cli(played, "verify", "1", *ONE)
+    assert told.exit_code == 2
+    assert "cannot be compared" in told.output
+    ale = dict(default_protocol("pong").versions)["ale-py"]
+    assert f"ale-py: {ale} claimed, 9.9 here" in told.output
+
+
+def _fields(record):
+    return {name: getattr(record, name) for name in record.__dataclass_fields__}
+
+
+def test_what_is_meant(cli: Cli, played: Path, project: Path) -> None:
+    by_name = cli(played, "verify", "gco/pong/first", *ONE)
+    assert "iteration 4" in by_name.output
+    git(played, "switch", "--quiet", "main")
+    by_commit = cli(played, "verify", "gco/pong/first~3", *ONE)
+    assert by_commit.exit_code == 0, by_commit.output
+    assert "iteration 1" in by_commit.output
+    assert "no branch" not in by_commit.output
+    unknown = cli(played, "verify", "main", *ONE)
+    assert (unknown.exit_code, "no commit of any run" in unknown.output) == (2, True)
+    numbered = cli(played, "verify", "3", *ONE)
+    assert numbered.exit_code == 2
+    nothing = cli(project, "verify", *ONE)
+    assert (nothing.exit_code, "no run" in nothing.output) == (2, True)
+
+
+def test_executors_and_workers_exclude_each_other(cli: Cli, played: Path) -> None:
+    both = cli(played, "verify", "--executor", "dask://localhost:1", *ONE)
+    assert (both.exit_code, "exclude each other" in both.output) == (2, True)
+    wrong = cli(played, "verify", "--executor", "slurm")
+    assert (wrong.exit_code, "dask://host:port" in wrong.output) == (2, True)
