@@ -217,13 +217,14 @@ def _at_work(
 ) -> Iterator[_Work]:
     """The display, the workers, the judge and the optimizer, for as long as they are needed."""
     from gco_agent.cli.display import open_display
-    from gco_agent.optimizers.base import make_optimizer
+    from gco_agent.optimizers.base import Tools
+    from gco_agent.optimizers.registry import make_optimizer
 
     with (
         open_display(budget, following=following) as display,
         open_workers(given["workers"]) as pool,
     ):
-        optimizer = make_optimizer(config.optimizer, pool)
+        optimizer = make_optimizer(config.optimizer, Tools(pool))
         yield _Work(make_judge(pool, config.selection_protocol, given["jail"]), optimizer, display)
 
 
