@@ -19,8 +19,8 @@ ROOT = Path(gco_agent.__file__).parent
 LEVELS: tuple[tuple[str, ...], ...] = (
     ("errors", "observation", "records"),
     (
-        *("budget", "complexity", "config", "games", "header", "policy", "progress", "seeds"),
-        *("statistics", "workers"),
+        *("budget", "complexity", "config", "games", "header", "llm", "policy", "progress"),
+        *("seeds", "statistics", "workers"),
     ),
     ("envs", "jail", "store"),
     ("optimizers", "rollout"),
