@@ -14,7 +14,7 @@ from gco_agent.policy import PolicySource
 from gco_agent.progress import Committed, Progress
 from gco_agent.records import Evaluation
 from gco_agent.seeds import Stream
-from gco_agent.statistics import ALPHA, Gain
+from gco_agent.statistics import ALPHA, Gain, no_worse_p_value
 from gco_agent.store.entries import Entry, Facts, Verdict, headline
 from gco_agent.store.run import Run
 
@@ -201,10 +201,15 @@ def describe_race(race: Race) -> str:
         )
     gain = race.gain
     error = f" ± {gain.standard_error:.2f}" if gain.standard_error is not None else ""
+    if race.margin is None:
+        test = f"one-sided p = {gain.p_value:.2g}"
+    else:
+        p_value = no_worse_p_value(gain, race.margin)
+        test = f"one-sided p = {p_value:.2g} for a loss of {race.margin:.2f} or more"
     text = (
         f"On {n} selection seeds the candidate's mean return is {race.child.mean_return:.2f}, its "
         f"parent's {race.parent.mean_return:.2f}: a gain of {gain.mean:+.2f}{error} a pair "
-        f"(one-sided p = {gain.p_value:.2g}; {ALPHA:g} over all looks is asked for)."
+        f"({test}; {ALPHA:g} over all looks is asked for)."
     )
     return text + (" The time was up before the race was decided." if race.cut_short else "")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gco_agent.errors import PolicyError
@@ -17,7 +17,16 @@ from gco_agent.policy import PolicySource, replace_docstring
 from gco_agent.records import EpisodeResult, Evaluation, Outcome, PlayProtocol
 from gco_agent.rollout import Rollout, play_episodes
 from gco_agent.seeds import Stream
-from gco_agent.statistics import LOOKS, Gain, Verdict, judge_race, paired_gain
+from gco_agent.statistics import (
+    LOOKS,
+    Aim,
+    Gain,
+    Verdict,
+    judge_no_worse,
+    judge_race,
+    loss_margin,
+    paired_gain,
+)
 from gco_agent.workers import WorkerPool
 
 _MOST_LANES = 4
@@ -33,8 +42,10 @@ class Race:
         child: Its evaluation; not valid if an episode failed.
         parent: On the same seeds.
         gain: Child minus parent; None if either is not valid.
-        verdict: BETTER means accepted.
+        verdict: `Verdict.is_won` means accepted.
         cut_short: The deadline ended it before it was decided.
+        margin: Where the child only had to be no worse: the loss, in points an episode, that it
+            was tested against.
     """
 
     child: Evaluation
@@ -42,6 +53,7 @@ class Race:
     gain: Gain | None
     verdict: Verdict
     cut_short: bool = False
+    margin: float | None = None
 
 
 @dataclass
@@ -74,6 +86,7 @@ class Judge:
         child: PolicySource,
         parent: PolicySource,
         *,
+        aim: Aim = Aim.BETTER,
         deadline: float | None = None,
         watch: Callable[[Race], None] | None = None,
     ) -> Race:
@@ -82,30 +95,38 @@ class Judge:
         Args:
             child: The candidate.
             parent: What it has to beat.
+            aim: Or to be no worse than.
             deadline: `time.perf_counter` value after which no further look is begun; a race that
                 is not decided then is lost.
             watch: Called after every look.
         """
-        verdict, race = Verdict.UNDECIDED, None
-        for look in LOOKS:
+        race = None
+        for look in aim.looks:
             if race is not None and deadline is not None and time.perf_counter() >= deadline:
-                return Race(race.child, race.parent, race.gain, Verdict.NOT_BETTER, cut_short=True)
-            seeds = Stream.SELECTION.seeds(0, look)
-            mine = self._evaluate(child, seeds, lanes=_MOST_LANES)
-            theirs = self._evaluate(parent, seeds, lanes=_MOST_LANES)
-            if not (mine.is_valid and theirs.is_valid):
-                is_better = mine.is_valid and not theirs.is_valid
-                verdict = Verdict.BETTER if is_better else Verdict.NOT_BETTER
-                return Race(mine, theirs, None, verdict)
-            gain = paired_gain(mine.returns, theirs.returns)
-            verdict = judge_race(gain)
-            race = Race(mine, theirs, gain, verdict)
-            if watch is not None:
+                lost = Verdict.NOT_BETTER if aim is Aim.BETTER else Verdict.MAYBE_WORSE
+                return replace(race, verdict=lost, cut_short=True)
+            race = self._look(child, parent, aim, look)
+            if watch is not None and race.gain is not None:
                 watch(race)
-            if verdict is not Verdict.UNDECIDED:
+            if race.verdict is not Verdict.UNDECIDED:
                 break
-        assert race is not None, LOOKS
+        assert race is not None, aim
         return race
+
+    def _look(self, child: PolicySource, parent: PolicySource, aim: Aim, n_pairs: int) -> Race:
+        """What the first ``n_pairs`` selection seeds say."""
+        seeds = Stream.SELECTION.seeds(0, n_pairs)
+        mine = self._evaluate(child, seeds, lanes=_MOST_LANES)
+        theirs = self._evaluate(parent, seeds, lanes=_MOST_LANES)
+        if not (mine.is_valid and theirs.is_valid):
+            is_better = mine.is_valid and not theirs.is_valid
+            verdict = Verdict.BETTER if is_better else Verdict.NOT_BETTER
+            return Race(mine, theirs, None, verdict)
+        gain = paired_gain(mine.returns, theirs.returns)
+        if aim is Aim.BETTER:
+            return Race(mine, theirs, gain, judge_race(gain))
+        margin = loss_margin(theirs.returns[: aim.looks[0]])
+        return Race(mine, theirs, gain, judge_no_worse(gain, margin), margin=margin)
 
     def known(self, source: PolicySource) -> Evaluation:
         """The selection episodes of ``source`` played so far, in the order of the seeds."""

@@ -24,7 +24,6 @@ from gco_agent.optimizers.base import Attempt, Optimizer, Proposal, Request
 from gco_agent.policy import PolicySource, check_policy
 from gco_agent.progress import Committed, Progress, Racing, silent
 from gco_agent.seeds import Stream
-from gco_agent.statistics import Verdict
 from gco_agent.store.run import Run
 
 
@@ -68,13 +67,15 @@ def advance(
         check_policy(proposal.source)
     except (ProposalError, ContractViolation) as error:
         return book.tell(progress, run, book.failure(str(error)), None, "no candidate")
-    progress(Racing(None, 0))
+    pairs = proposal.aim.looks[-1]
+    progress(Racing(None, 0, pairs))
     begun, n_before = time.perf_counter(), judge.n_steps
     race = judge.race(
         proposal.source,
         parent,
+        aim=proposal.aim,
         deadline=budget.deadline,
-        watch=lambda r: progress(Racing(r.gain, len(r.child.episodes))),
+        watch=lambda r: progress(Racing(r.gain, len(r.child.episodes), pairs)),
     )
     budget.note_play(judge.n_steps - n_before, time.perf_counter() - begun)
     return _commit(run, book, parent, proposal, race, progress)
@@ -122,6 +123,6 @@ def _commit(
             source, book.judge.protocol, race.child, seeds=label, origin=origin
         )
     book.n_steps = proposal.n_steps
-    make_entry = book.accepted if race.verdict is Verdict.BETTER else book.rejected
+    make_entry = book.accepted if race.verdict.is_won else book.rejected
     entry = make_entry(source, proposal, race, {**proposal.files, **played}, label)
     return book.tell(progress, run, entry, race.gain, proposal.summary)

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from gco_agent.config import RunConfig
 from gco_agent.errors import ProposalError
+from gco_agent.jail.limits import JailLevel
 from gco_agent.policy import PolicySource
 from gco_agent.progress import Progress, silent
 from gco_agent.records import Evaluation
+from gco_agent.statistics import Aim
 from gco_agent.workers import WorkerPool
 
 if TYPE_CHECKING:
@@ -107,6 +109,7 @@ class Proposal:
         files: Evidence to be kept with the iteration, name to text; `Request.recall` finds it.
         n_steps: Steps played to find it.
         usage: Tokens and dollars that it took; None where no language model was asked.
+        aim: What it has to show in the race: that it is better, or, being simpler, no worse.
     """
 
     source: PolicySource
@@ -115,6 +118,7 @@ class Proposal:
     files: Mapping[str, str] = field(default_factory=dict)
     n_steps: int = 0
     usage: Usage | None = None
+    aim: Aim = Aim.BETTER
 
 
 class Unusable(ProposalError):  # noqa: N818 - names the event
@@ -170,8 +174,10 @@ class Tools:
         open_model: The language model that the command was set up with; raises a `GcoError` that
             says what is missing.
         folder: Where files for people are put and looked for; None if there is no such place.
+        require: The jail must be at least this good where an optimizer plays policies.
     """
 
     pool: WorkerPool
     open_model: Callable[[], LanguageModel] | None = None
     folder: Path | None = None
+    require: JailLevel = JailLevel.NONE
