@@ -17,15 +17,15 @@ import gco_agent
 ROOT = Path(gco_agent.__file__).parent
 
 LEVELS: tuple[tuple[str, ...], ...] = (
-    ("errors", "observation", "records"),
+    ("calls", "errors", "observation", "records"),
     (
         *("budget", "complexity", "config", "games", "header", "llm", "policy", "progress"),
-        *("seeds", "statistics", "workers"),
+        *("seeds", "stages", "statistics", "workers"),
     ),
     ("envs", "jail", "store"),
-    ("optimizers", "rollout"),
+    ("feedback", "optimizers", "rollout", "traces"),
     ("judge",),
-    ("accounts", "measuring", "scoring", "train"),
+    ("accounts", "briefing", "measuring", "scoring", "train"),
     ("", "__main__", "cli"),
 )
 """Parts of the package, lowest first; a part imports from its own level and from lower ones."""
@@ -37,7 +37,7 @@ DOORS = {
     "anthropic": ("llm",),
     "black": ("policy.formatting",),
     "click": ("cli",),
-    "cma": ("optimizers.search.tuning",),
+    "cma": ("optimizers.evolution",),
     "concurrent": ("workers",),
     "git": ("store.git",),
     "gymnasium": ("envs",),
