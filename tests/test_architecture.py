@@ -41,6 +41,7 @@ DOORS = {
     "concurrent": ("workers",),
     "git": ("store.git",),
     "gymnasium": ("envs",),
+    "httpx2": ("llm",),
     "multiprocessing": ("workers",),
     "ocatari": (),
     "opto": ("optimizers.optoprime",),
@@ -52,7 +53,7 @@ DOORS = {
 """Foreign library to the modules that may import it; ocatari's files are loaded by path."""
 
 HEAVY = (
-    *("opto", "litellm", "anthropic", "cv2", "numpy", "ale_py", "gymnasium", "ocatari"),
+    *("opto", "litellm", "anthropic", "httpx2", "cv2", "numpy", "ale_py", "gymnasium", "ocatari"),
     *("git", "black", "radon", "scipy", "cma", "tomlkit", "multiprocessing"),
 )
 
