@@ -31,6 +31,9 @@ class RunConfig:
         slice_steps: Steps that an iteration of the embedded search may play.
         slice_seconds: Wall time after which such an iteration ends all the same. A run that
             never meets it repeats to the letter.
+        candidates: How many candidates an iteration asks for and races.
+        trace_tokens: What a language model is told of results has at most so many tokens, as
+            `gco_agent.traces.tokens` estimates them.
         protocol: Rules of play, of what is reported.
         selection_steps: Steps after which the judge cuts an episode when it selects: a race need
             not wait for rallies without an end. 4,500 are the five minutes of Machado et al. 2018
@@ -44,6 +47,8 @@ class RunConfig:
     seed: int = 0
     slice_steps: int = 70_000
     slice_seconds: float = 30.0
+    trace_tokens: int = 6_000
+    candidates: int = 1
 
     @property
     def selection_protocol(self) -> PlayProtocol:
@@ -123,6 +128,8 @@ def _checked(config: RunConfig) -> RunConfig:
         "selection_steps": config.selection_steps,
         "slice_steps": config.slice_steps,
         "slice_seconds": config.slice_seconds,
+        "trace_tokens": config.trace_tokens,
+        "candidates": config.candidates,
     }
     for name, value in counts.items():
         if not value > 0:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from gco_agent.records import Outcome
 from gco_agent.traces.course import Course
 
-BEFORE, AFTER = 40, 3
+BEFORE, AFTER = 40, 1
 """Steps of a window before and after what it is about."""
 STALL_STEPS = 300
 """Steps in a row without a reward or a life lost that are looked at, where they are also at least a

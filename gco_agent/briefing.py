@@ -1,0 +1,70 @@
+"""From a run's policy to what an optimizer is told of it: the judge plays, the rest is composed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gco_agent.config import RunConfig
+from gco_agent.errors import PolicyError
+from gco_agent.feedback import Feedback, Results, compose_feedback
+from gco_agent.judge import Judge
+from gco_agent.optimizers.base import Attempt
+from gco_agent.policy import PolicySource
+from gco_agent.records import Evaluation
+from gco_agent.seeds import Stream
+from gco_agent.traces.capture import capture
+from gco_agent.traces.records import ExecutionTrace
+
+EPISODES = 8
+"""Feedback seeds, the same in every iteration, so that one can be compared with the next."""
+_KEPT = ("accepted", "initial", "rolled-back")
+
+
+def compose_for(
+    judge: Judge, parent: PolicySource, attempts: Sequence[Attempt], config: RunConfig
+) -> Feedback:
+    """Play ``parent`` on feedback seeds, replay what decided these episodes, and compose it all.
+
+    The policy that it replaced is played on the same seeds, unless the judge remembers that. Steps
+    are counted with the judge's. The result depends on the arguments alone, and not on the workers.
+
+    Raises:
+        JailError: The jail cannot be built, or not as good as required.
+    """
+    seeds = Stream.FEEDBACK.seeds(0, EPISODES)
+    trace, evaluation = trace_policy(judge, parent, seeds)
+    results = Results(
+        config.game,
+        parent.text,
+        evaluation,
+        Stream.FEEDBACK.label(0, EPISODES),
+        _before(judge, attempts, seeds),
+        attempts,
+    )
+    return compose_feedback(results, trace, config.trace_tokens)
+
+
+def trace_policy(
+    judge: Judge, source: PolicySource, seeds: Sequence[int]
+) -> tuple[ExecutionTrace, Evaluation]:
+    """The decisive moments of ``source`` on ``seeds``, and what it scored there.
+
+    Raises:
+        JailError: The jail cannot be built, or not as good as required.
+    """
+    got = capture(judge.pool, source.text, seeds, judge.protocol, judge.require)
+    judge.n_steps += got.n_steps
+    judge.jail = got.jail or judge.jail
+    judge.remember(judge.episodes_to_json([(source, got.evaluation)]))
+    return got.trace, got.evaluation
+
+
+def _before(judge: Judge, attempts: Sequence[Attempt], seeds: Sequence[int]) -> Evaluation | None:
+    """What the policy scores that the run had before its present one."""
+    kept = [a.source for a in attempts if a.verdict in _KEPT and a.source is not None]
+    if len(kept) <= 1:
+        return None
+    try:
+        return judge.evaluate(PolicySource(kept[-2]), seeds)
+    except PolicyError:  # a commit that a person made by hand may hold anything
+        return None
