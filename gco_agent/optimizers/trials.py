@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import random
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -16,14 +17,17 @@ from gco_agent.envs.objects import ObjectObservation
 from gco_agent.jail.host import Jail, PolicyFailure
 from gco_agent.jail.limits import JailLevel, JailLimits
 from gco_agent.observation import Row
+from gco_agent.optimizers.base import Request, Tools
 from gco_agent.optimizers.purse import Purse
 from gco_agent.records import EpisodeResult, PlayProtocol
 from gco_agent.rollout import Rollout, play_episodes
+from gco_agent.seeds import Stream
 from gco_agent.workers import WorkerPool
 
 STEP_SECONDS = 0.25
 """Processor time of a step in a trial. A bound that was moved can make a loop endless, and each of
 those costs as much."""
+_SEEDS_A_RUN, _FIRST_SEED = 10_000, 20_000_000
 _HOLE = 0.02
 """Chance of a category to be hidden in a step of `Retrace.with_holes`."""
 _HOLE_STEPS = (1, 12)
@@ -62,6 +66,16 @@ class Trials:
             self.purse.used += sum(episode.n_steps for episode in played.episodes)
         return [results[text] for text in texts]
 
+    def play_apart(
+        self, text: str, seeds: Sequence[int], horizon: int
+    ) -> tuple[EpisodeResult, ...]:
+        """The episodes of one text, shared out among all workers."""
+        rules = replace(self.protocol, max_steps=min(horizon, self.protocol.max_steps))
+        tasks = [Rollout(text, (seed,), rules, self.require, self.limits) for seed in seeds]
+        episodes = tuple(p.episodes[0] for p in self.pool.map(play_episodes, tasks))
+        self.purse.used += sum(episode.n_steps for episode in episodes)
+        return episodes
+
     def record(self, text: str, seeds: Sequence[int], horizon: int) -> list[Recording]:
         """The actions of ``text`` on each seed."""
         return self._retrace([self._task(text, Recording(s), horizon) for s in seeds])
@@ -73,6 +87,10 @@ class Trials:
         tasks = [self._task(text, wanted, horizon) for text in texts for wanted in recordings]
         found, n = self._retrace(tasks), len(recordings)
         return [all(f.is_whole for f in found[i * n : i * n + n]) for i in range(len(texts))]
+
+    def retraced(self, text: str, recordings: Sequence[Recording], horizon: int) -> list[Recording]:
+        """How far ``text`` acts as recorded on each seed."""
+        return self._retrace([self._task(text, wanted, horizon) for wanted in recordings])
 
     def survives_holes(self, text: str, seeds: Sequence[int], horizon: int) -> bool:
         """Whether ``text`` plays on where categories of objects go missing now and then."""
@@ -122,6 +140,20 @@ class Retrace:
     require: JailLevel
     limits: JailLimits
     with_holes: bool = False
+
+
+def trials_of(request: Request, tools: Tools) -> Trials:
+    """Trials by the rules of the run's races, with the purse of one slice."""
+    config = request.config
+    deadline = min(time.perf_counter() + config.slice_seconds, request.deadline)
+    purse = Purse(config.slice_steps, deadline)
+    return Trials(tools.pool, config.selection_protocol, tools.require, purse)
+
+
+def seeds_of(iteration: int) -> range:
+    """Feedback seeds that belong to one iteration alone."""
+    first = _FIRST_SEED + _SEEDS_A_RUN * iteration
+    return Stream.FEEDBACK.seeds(first, first + _SEEDS_A_RUN)
 
 
 @functools.lru_cache(maxsize=4)

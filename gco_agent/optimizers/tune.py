@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,13 +16,11 @@ from typing import Any
 from gco_agent.errors import ProposalError
 from gco_agent.optimizers.base import Proposal, Request, Tools, Unusable
 from gco_agent.optimizers.evolution import Evolution
-from gco_agent.optimizers.purse import Purse
-from gco_agent.optimizers.trials import Trials
+from gco_agent.optimizers.trials import Trials, seeds_of, trials_of
 from gco_agent.policy import PolicySource, format_policy
 from gco_agent.policy.constants import TunableConstant, tunable_constants, with_constants
 from gco_agent.progress import Searching
 from gco_agent.records import EpisodeResult
-from gco_agent.seeds import Stream
 
 MEMORY_FILE = "tune.json"
 MOST_CONSTANTS = 12
@@ -44,8 +41,6 @@ _FAILED = 1.0
 _FINAL_SEEDS, _FINAL_SHARE = 8, 0.75
 _SURVIVAL = 1e-5
 """Worth of one more step played, so that equal returns are not equal losses."""
-_SEEDS_A_RUN = 10_000
-_FIRST_SEED = 20_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,20 +308,6 @@ def reason_for(tuned: Tuned, n_steps: int) -> str:
         f"CMA-ES moved constants over {tuned.generations} generations, {n_steps:,} steps played on "
         f"feedback seeds:\n\n{moves}"
     )
-
-
-def trials_of(request: Request, tools: Tools) -> Trials:
-    """Trials by the rules of the run's races, with the purse of one slice."""
-    config = request.config
-    deadline = min(time.perf_counter() + config.slice_seconds, request.deadline)
-    purse = Purse(config.slice_steps, deadline)
-    return Trials(tools.pool, config.selection_protocol, tools.require, purse)
-
-
-def seeds_of(iteration: int) -> range:
-    """Feedback seeds that belong to one iteration alone."""
-    first = _FIRST_SEED + _SEEDS_A_RUN * iteration
-    return Stream.FEEDBACK.seeds(first, first + _SEEDS_A_RUN)
 
 
 def make(tools: Tools) -> TuneOptimizer:
