@@ -4,29 +4,75 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from gco_agent import tries
+from gco_agent.budget import Budget
 from gco_agent.complexity import measure
+from gco_agent.errors import UsageError
+from gco_agent.header import with_measured_header
 from gco_agent.judge import Judge, Race
-from gco_agent.optimizers.base import Proposal
+from gco_agent.llm import Spending, parse_exchanges
+from gco_agent.optimizers.base import CANDIDATES_OWN, EXCHANGE_FILE
 from gco_agent.policy import PolicySource
 from gco_agent.progress import Committed, Progress
-from gco_agent.records import Evaluation
+from gco_agent.records import Evaluation, Usage
 from gco_agent.seeds import Stream
 from gco_agent.statistics import ALPHA, Gain, no_worse_p_value
 from gco_agent.store.entries import Entry, Facts, Verdict, headline
 from gco_agent.store.run import Run
+from gco_agent.tries import Try
 
 _EPISODES = "evaluation.json"
 
 
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """The two messages of an iteration that was turned down: beside the line, and on it."""
+ERROR_FILE = "error.txt"
 
-    candidate: Entry
-    line: Entry
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A try and its race.
+
+    Attributes:
+        tried: What was proposed, or why nothing was.
+        race: Against the parent; None if there was nothing to race.
+    """
+
+    tried: Try
+    race: Race | None
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether the candidate played all its episodes to an end that counts."""
+        return self.race is not None and self.race.child.is_valid
+
+    @property
+    def is_won(self) -> bool:
+        """Whether the candidate may take its parent's place."""
+        return self.race is not None and self.race.verdict.is_won
+
+    @property
+    def gain(self) -> Gain | None:
+        """What the race says of it; None without a race, or if an episode failed."""
+        return self.race.gain if self.race else None
+
+    @property
+    def rank(self) -> float:
+        """The higher, the better; to compare candidates of one iteration."""
+        if self.race is None or not self.is_scored:
+            return float("-inf")
+        return self.race.gain.mean if self.race.gain else float("inf")
+
+    @property
+    def error(self) -> str:
+        """What went wrong, for the author; of a candidate that only lost, how it did."""
+        return self.tried.error if self.race is None else describe_race(self.race)
+
+    @property
+    def what(self) -> str:
+        """The edit in a few words."""
+        return self.tried.proposal.summary if self.tried.proposal else "no candidate"
 
 
 @dataclass
@@ -64,40 +110,78 @@ class Book:
         files = self.evidence([(source, evaluation)])
         return Entry(headline(facts), body, facts, source.text, files, dict(top_files))
 
-    def accepted(
-        self, source: PolicySource, proposal: Proposal, race: Race, files: Mapping[str, str],
-        seeds: str,
-    ) -> Entry:  # fmt: skip
-        """The next policy of the run."""
-        facts = self._raced(Verdict.ACCEPTED, source, race, seeds)
-        body = f"{proposal.reason}\n\n{describe_race(race)}"
-        return Entry(headline(facts, proposal.summary), body, facts, source.text, files)
+    def conclude(
+        self, progress: Progress, run: Run, parent: PolicySource, judged: Sequence[Judged]
+    ) -> Committed:
+        """Commit an iteration, and tell ``progress`` of it.
 
-    def rejected(
-        self, source: PolicySource, proposal: Proposal, race: Race, files: Mapping[str, str],
-        seeds: str,
-    ) -> Rejection:  # fmt: skip
-        """A candidate that was not better, or could not be scored."""
+        The best of the candidates that won is the run's next policy; the others are kept beside
+        the line, each with its evidence.
+        """
+        self.n_steps = sum(each.tried.n_steps for each in judged)
+        best = max(judged, key=lambda each: each.rank)  # the first of equals
+        if best.rank == float("-inf"):
+            best = judged[-1]
+        entries = {id(each): self._entry(each, parent) for each in judged}
+        others = [entries[id(each)] for each in judged if each is not best]
+        if best.is_won:
+            entry = self._with_total(entries[id(best)], judged)
+            memory = _memory(judged[-1].tried)
+            commit = run.accept(replace(entry, files={**memory, **entry.files}), rejected=others)
+        else:
+            entry = self._line(best, judged)
+            commit = run.reject([entries[id(each)] for each in judged], entry)
+        event = self.committed(entry.facts, best.gain, best.what, commit, run.standing.facts)
+        progress(event)
+        return event
+
+    def _entry(self, judged: Judged, parent: PolicySource) -> Entry:
+        """The commit of one candidate, or of a try without one."""
+        tried, race, proposal = judged.tried, judged.race, judged.tried.proposal
+        text = json.dumps(tries.try_to_json(tried, with_files=False), indent=1) + "\n"
+        files = {**tried.files, tries.FILE: text}
+        if proposal is None or race is None:
+            facts = self._facts(Verdict.FAILED, None, None, tried=tried)
+            subject = headline(facts, judged.what, side=True)
+            files[ERROR_FILE] = tried.error + "\n"
+            policy = proposal.source.text if proposal else None
+            body = f"{proposal.reason}\n\n{tried.error}" if proposal else tried.error
+            return Entry(subject, body, facts, policy, files)
         verdict = Verdict.REJECTED if race.child.is_valid else Verdict.FAILED
-        facts = self._raced(verdict, source, race, seeds)
+        if judged.is_won:
+            verdict = Verdict.ACCEPTED
+        label = Stream.SELECTION.label(0, len(race.child.episodes))
+        source = proposal.source
+        files |= self.evidence([(source, race.child), (parent, race.parent)])
+        if race.child.is_valid:
+            origin = f"{self.run}, iteration {self.iteration}"
+            source = with_measured_header(
+                source, self.judge.protocol, race.child, seeds=label, origin=origin
+            )
+        facts = self._raced(verdict, source, race, label, tried=tried)
+        subject = headline(facts, proposal.summary, side=not judged.is_won)
         body = f"{proposal.reason}\n\n{describe_race(race)}"
-        subject = headline(facts, proposal.summary, side=True)
-        candidate = Entry(subject, body, facts, source.text, files)
-        # the line's commit has the policy that stays, and tells what the candidate came to
-        line = Entry(headline(facts, proposal.summary), describe_race(race), facts)
-        return Rejection(candidate, line)
+        return Entry(subject, body, facts, source.text, files)
 
-    def failure(self, error: str) -> Rejection:
-        """An iteration without a candidate; what went wrong is kept."""
-        facts = self._facts(Verdict.FAILED, None, None)
-        line = Entry(headline(facts, "no candidate"), error, facts)
-        candidate = Entry(
-            headline(facts, "no candidate", side=True),
-            error,
-            facts,
-            files={"error.txt": error + "\n"},
-        )
-        return Rejection(candidate, line)
+    def _line(self, best: Judged, judged: Sequence[Judged]) -> Entry:
+        """The line's commit where all were turned down: the policy stays, and they are told of."""
+        race, proposal = best.race, best.tried.proposal
+        if race is None or proposal is None:
+            facts = self._facts(Verdict.FAILED, None, None)
+        else:
+            label = Stream.SELECTION.label(0, len(race.child.episodes))
+            verdict = Verdict.REJECTED if race.child.is_valid else Verdict.FAILED
+            facts = self._raced(verdict, proposal.source, race, label)
+        told = [each.error for each in judged]
+        if len(judged) > 1:
+            told = [f"{number}. {text}" for number, text in enumerate(told, start=1)]
+        entry = Entry(headline(facts, best.what), "\n\n".join(told), facts)
+        return self._with_total(entry, judged)
+
+    def _with_total(self, entry: Entry, judged: Sequence[Judged]) -> Entry:
+        """The line's commit carries what the whole iteration used."""
+        usage = tries.total_usage(each.tried for each in judged)
+        return replace(entry, facts=_with_usage(entry.facts, usage))
 
     def reported(self, source: PolicySource, evaluation: Evaluation, seeds: str) -> Entry:
         """The same policy with its report score."""
@@ -108,21 +192,6 @@ class Book:
         )
         files = self.evidence([(source, evaluation)])
         return Entry(headline(facts, "the score on report seeds"), body, facts, source.text, files)
-
-    def tell(
-        self, progress: Progress, run: Run, entry: Entry | Rejection, gain: Gain | None, what: str
-    ) -> Committed:
-        """Commit ``entry`` to ``run``, and tell ``progress`` of it."""
-        if isinstance(entry, Rejection):
-            facts = entry.line.facts
-            commit = run.reject([entry.candidate], entry.line)
-        else:
-            facts = entry.facts
-            write = run.report if facts.verdict is Verdict.REPORTED else run.accept
-            commit = write(entry)
-        event = self.committed(facts, gain, what, commit, run.standing.facts)
-        progress(event)
-        return event
 
     def committed(
         self, facts: Facts, gain: Gain | None, what: str, commit: str, standing: Facts | None = None
@@ -145,8 +214,11 @@ class Book:
         data = self.judge.episodes_to_json(evaluations)
         return {_EPISODES: json.dumps(data, indent=1) + "\n"}
 
-    def _raced(self, verdict: Verdict, source: PolicySource, race: Race, seeds: str) -> Facts:
-        facts = self._facts(verdict, source, race.child, seeds=seeds)
+    def _raced(
+        self, verdict: Verdict, source: PolicySource, race: Race, seeds: str,
+        tried: Try | None = None,
+    ) -> Facts:  # fmt: skip
+        facts = self._facts(verdict, source, race.child, seeds=seeds, tried=tried)
         gain = race.gain
         if gain is None:
             return facts
@@ -159,18 +231,21 @@ class Book:
         evaluation: Evaluation | None,
         *,
         seeds: str | None = None,
+        tried: Try | None = None,
     ) -> Facts:
         n_steps = self.n_steps + self.judge.n_steps - self._judged_before
         facts = Facts(
             self.run,
             self.iteration,
             verdict,
-            optimizer=self.optimizer,
+            optimizer=tried.optimizer if tried else self.optimizer,
             protocol=self.judge.protocol.stamp,
             steps=n_steps,
             frames=self.frames_before + n_steps * self.judge.protocol.frame_skip,
             seconds=round(time.perf_counter() - self.begun, 1),
         )
+        if tried is not None:
+            facts = _with_usage(facts, tried.usage)
         if evaluation is not None:
             facts = replace(
                 facts,
@@ -186,6 +261,17 @@ class Book:
                 facts, loc=size.loc, cyclomatic=size.cyclomatic, nested_if=size.nested_if
             )
         return facts
+
+
+def _with_usage(facts: Facts, usage: Usage | None) -> Facts:
+    if usage is None:
+        return facts
+    return replace(facts, tokens_in=usage.tokens_in, tokens_out=usage.output_tokens, usd=usage.usd)
+
+
+def _memory(tried: Try) -> dict[str, str]:
+    """What the optimizer that was asked last wants to find again."""
+    return {name: text for name, text in tried.files.items() if name not in CANDIDATES_OWN}
 
 
 def describe_race(race: Race) -> str:
@@ -218,6 +304,24 @@ def frames_used(run: Run) -> int:
     """Emulator frames that the run has used so far."""
     told = (step.facts.frames for step in run.history() if step.facts is not None)
     return max((frames for frames in told if frames is not None), default=0)
+
+
+def open_spending(run: Run, budget: Budget) -> Spending:
+    """The account of what language models may still cost, and have cost this run so far."""
+    spent, at_risk = Usage(), Usage()
+    for step in run.history():
+        facts = step.facts
+        if facts is None or facts.tokens_in is None:
+            continue
+        spent += Usage(facts.tokens_in, output_tokens=facts.tokens_out or 0, usd=facts.usd)
+        for candidate in range(max(1, len(step.candidates))):
+            text = run.evidence(step, EXCHANGE_FILE, candidate=candidate)
+            try:
+                for exchange in parse_exchanges(text) if text else ():
+                    at_risk += exchange.at_risk
+            except UsageError:
+                continue  # by another version; what was paid stands in the trailers
+    return Spending(budget.usd, budget.tokens, spent=spent, at_risk=at_risk)
 
 
 def recall_episodes(run: Run, judge: Judge) -> None:

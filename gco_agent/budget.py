@@ -32,6 +32,8 @@ class Budget:
         iterations: Iterations of this command.
         seconds: Wall time of this command, with what comes after the last iteration.
         frames: Emulator frames of the whole run, earlier commands included.
+        usd: US dollars of the whole run for language models, earlier commands included.
+        tokens: Tokens of the whole run, sent and received, earlier commands included.
         report_episodes: Episodes to be played after the last iteration.
         started: `time.perf_counter` value at which the time began.
         reserve_s: Of the time, what must be left after the last iteration.
@@ -41,6 +43,8 @@ class Budget:
     iterations: int | None = None
     seconds: float | None = None
     frames: int | None = None
+    usd: float | None = None
+    tokens: int | None = None
     report_episodes: int = 0
     started: float = field(default_factory=time.perf_counter)
     reserve_s: float = 0.0

@@ -18,6 +18,7 @@ from gco_agent.records import EpisodeResult, Evaluation, Outcome, PlayProtocol
 from gco_agent.rollout import Rollout, play_episodes
 from gco_agent.seeds import Stream
 from gco_agent.statistics import (
+    ALPHA,
     LOOKS,
     Aim,
     Gain,
@@ -89,6 +90,7 @@ class Judge:
         aim: Aim = Aim.BETTER,
         deadline: float | None = None,
         watch: Callable[[Race], None] | None = None,
+        n_rivals: int = 1,
     ) -> Race:
         """Play child and parent on the same selection seeds until the verdict is clear.
 
@@ -99,13 +101,15 @@ class Judge:
             deadline: `time.perf_counter` value after which no further look is begun; a race that
                 is not decided then is lost.
             watch: Called after every look.
+            n_rivals: Candidates of the same parent of which the best is to be taken; the chance
+                to take one that is no better is shared among them.
         """
         race = None
         for look in aim.looks:
             if race is not None and deadline is not None and time.perf_counter() >= deadline:
                 lost = Verdict.NOT_BETTER if aim is Aim.BETTER else Verdict.MAYBE_WORSE
                 return replace(race, verdict=lost, cut_short=True)
-            race = self._look(child, parent, aim, look)
+            race = self._look(child, parent, aim, look, n_rivals)
             if watch is not None and race.gain is not None:
                 watch(race)
             if race.verdict is not Verdict.UNDECIDED:
@@ -113,7 +117,9 @@ class Judge:
         assert race is not None, aim
         return race
 
-    def _look(self, child: PolicySource, parent: PolicySource, aim: Aim, n_pairs: int) -> Race:
+    def _look(
+        self, child: PolicySource, parent: PolicySource, aim: Aim, n_pairs: int, n_rivals: int
+    ) -> Race:
         """What the first ``n_pairs`` selection seeds say."""
         seeds = Stream.SELECTION.seeds(0, n_pairs)
         mine = self._evaluate(child, seeds, lanes=_MOST_LANES)
@@ -124,7 +130,7 @@ class Judge:
             return Race(mine, theirs, None, verdict)
         gain = paired_gain(mine.returns, theirs.returns)
         if aim is Aim.BETTER:
-            return Race(mine, theirs, gain, judge_race(gain))
+            return Race(mine, theirs, gain, judge_race(gain, alpha=ALPHA / n_rivals))
         margin = loss_margin(theirs.returns[: aim.looks[0]])
         return Race(mine, theirs, gain, judge_no_worse(gain, margin), margin=margin)
 

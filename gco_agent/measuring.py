@@ -66,7 +66,9 @@ def report(run: Run, judge: Judge, config: RunConfig, n: int, progress: Progress
     origin = f"{run.ref.branch}, iteration {made_in}"
     told = with_measured_header(source, config.protocol, evaluation, seeds=label, origin=origin)
     entry = book.reported(told, evaluation, label)
-    book.tell(progress, run, entry, None, f"policy of iteration {made_in} on report seeds")
+    commit = run.report(entry)
+    what = f"policy of iteration {made_in} on report seeds"
+    progress(book.committed(entry.facts, None, what, commit, run.standing.facts))
     return evaluation
 
 

@@ -25,7 +25,10 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("envs", "jail", "store"),
     ("feedback", "optimizers", "rollout", "traces"),
     ("judge",),
-    ("accounts", "briefing", "measuring", "scoring", "train"),
+    (
+        *("accounts", "briefing", "measuring", "proposing", "replay", "requesting", "scoring"),
+        *("train", "tries"),
+    ),
     ("", "__main__", "cli"),
 )
 """Parts of the package, lowest first; a part imports from its own level and from lower ones."""

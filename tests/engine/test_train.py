@@ -152,9 +152,9 @@ def check_numbers(facts: list[Facts], judge: Judge, evaluation: Evaluation) -> N
     assert reported.seeds == "report 0:3"
     frames = [f.frames or 0 for f in facts]
     assert frames == sorted(frames)
-    proposed = 3 * 100  # three proposals came to be judged, after 100 steps of search each
+    proposed = 4 * 100  # of search, for the proposals that were made, judged or not
     assert frames[-1] == 4 * (judge.n_steps + proposed + evaluation.n_steps)
-    assert frames[4:6] == [frames[3]] * 2
+    assert frames[4:6] == [frames[3], frames[3] + 4 * 100]
 
 
 def check_tree(project: Path, history: Sequence[Step]) -> None:
