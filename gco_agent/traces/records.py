@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from gco_agent.calls import ComponentCall
+from gco_agent.calls import ComponentCall, Plain
 from gco_agent.observation import ObjectBox
 
 
@@ -71,3 +73,60 @@ class ExecutionTrace:
     windows: tuple[Window, ...] = ()
     notes: tuple[str, ...] = ()
     ranges: Mapping[str, tuple[int, int, int, int]] = field(default_factory=dict)
+
+
+def trace_json(trace: ExecutionTrace) -> dict[str, Any]:
+    """The whole trace as data that `json.dumps` takes, whatever policies had in their values."""
+    return {
+        "notes": list(trace.notes),
+        "ranges": {name: list(extent) for name, extent in trace.ranges.items()},
+        "windows": [_window_json(window) for window in trace.windows],
+    }
+
+
+def _window_json(window: Window) -> dict[str, Any]:
+    return {
+        "title": window.title,
+        "is_good": window.is_good,
+        "seed": window.seed,
+        "event": window.event,
+        "n_steps": window.n_steps,
+        "episode_return": window.episode_return,
+        "failure": window.failure,
+        "steps": [_step_json(step) for step in window.steps],
+    }
+
+
+def _step_json(step: TracedStep) -> dict[str, Any]:
+    return {
+        "step": step.step,
+        "lives": step.lives,
+        "objects": {
+            category: [{n: v for n, v in box._asdict().items() if v is not None} for box in boxes]
+            for category, boxes in step.objects.items()
+        },
+        "calls": [
+            {
+                "name": call.name,
+                "depth": call.depth,
+                "inputs": {name: _plain_json(value) for name, value in call.inputs.items()},
+                "output": _plain_json(call.output),
+                "lines": list(call.lines),
+                "error": call.error,
+            }
+            for call in step.calls
+        ],
+        "action": step.action,
+        "action_name": step.action_name,
+        "reward": step.reward,
+    }
+
+
+def _plain_json(value: Plain) -> Any:  # noqa: ANN401 - JSON
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no such number
+    if isinstance(value, tuple):
+        return [_plain_json(part) for part in value]
+    if isinstance(value, dict):
+        return {key: _plain_json(part) for key, part in value.items()}
+    return value
