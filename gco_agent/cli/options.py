@@ -100,6 +100,16 @@ run_option = click.option(
 )
 
 
+tune_option = click.option(
+    "--tune",
+    "tune_seconds",
+    type=Duration(),
+    metavar="TIME",
+    help="After each accepted candidate, let CMA-ES move its numeric constants for so long, as an "
+    "iteration of its own.",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class StartOptions:
     """What a new run is made of; see the help of the options."""
@@ -114,6 +124,7 @@ class StartOptions:
     max_steps: int
     workers: int | None
     jail: str
+    tune_seconds: float | None = None
 
 
 start_options = all_of(
@@ -155,6 +166,7 @@ start_options = all_of(
         metavar="N",
         help="Steps after which an episode is cut (4 frames each).",
     ),
+    tune_option,
     workers_option,
     jail_option,
 )

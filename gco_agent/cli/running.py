@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from gco_agent.cli.options import (
     json_option,
     run_option,
     start_options,
+    tune_option,
     workers_option,
 )
 from gco_agent.cli.place import (
@@ -169,7 +170,7 @@ def init(place: Place, /, **given: Given) -> None:
     "--time", "seconds", type=Duration(), metavar="TIME", help="Wall time: 90, 90s, 5m, 1h30m."
 )
 @_frames_option
-@all_of(run_option, workers_option, jail_option, json_option)
+@all_of(run_option, tune_option, workers_option, jail_option, json_option)
 @click.pass_obj
 def step(
     place: Place,
@@ -187,11 +188,27 @@ def step(
 
     if iterations is None and seconds is None and frames is None:
         iterations = 1
-    budget = Budget(iterations, seconds, frames)
+    go_on(place, given, Budget(iterations, seconds, frames))
+
+
+def go_on(
+    place: Place,
+    given: dict[str, Any],
+    budget: Budget,
+    change: Callable[[RunConfig], RunConfig] = lambda config: config,
+) -> None:
+    """Advance the run that was asked for, and print how it stands then.
+
+    Args:
+        place: Where.
+        given: Options of the command.
+        budget: When to stop.
+        change: Makes of the run's configuration the one to go by this time.
+    """
     runs = place.runs()
     ref = find_run(runs, given["run_name"])
     with _told_what_is_saved(runs, ref), runs.open(ref) as opened:
-        config = read_config(opened)
+        config = change(read_config(opened))
         require_same_versions(config)
         facts = opened.standing.facts
         score = number_with_error(facts.return_mean, facts.return_se) if facts else "not measured"
@@ -218,14 +235,18 @@ def _at_work(
     """The display, the workers, the judge and the optimizer, for as long as they are needed."""
     from gco_agent.cli.display import open_display
     from gco_agent.optimizers.base import Tools
-    from gco_agent.optimizers.registry import make_optimizer
+    from gco_agent.optimizers.registry import make_optimizer, tuned_between
 
     with (
         open_display(budget, following=following) as display,
         open_workers(given["workers"]) as pool,
     ):
-        optimizer = make_optimizer(config.optimizer, Tools(pool))
-        yield _Work(make_judge(pool, config.selection_protocol, given["jail"]), optimizer, display)
+        judge = make_judge(pool, config.selection_protocol, given["jail"])
+        tools = Tools(pool, require=judge.require)
+        optimizer = make_optimizer(config.optimizer, tools)
+        if given.get("tune_seconds"):
+            optimizer = tuned_between(optimizer, tools, given["tune_seconds"])
+        yield _Work(judge, optimizer, display)
 
 
 def _advance(opened: Run, work: _Work, config: RunConfig, budget: Budget) -> str:
@@ -250,7 +271,11 @@ def _run_all(
         seed=options.seed,
         slice_steps=options.slice_steps,
     )
-    given = {"workers": options.workers, "jail": options.jail}
+    given = {
+        "workers": options.workers,
+        "jail": options.jail,
+        "tune_seconds": options.tune_seconds,
+    }
     with _at_work(config, given, budget, 0) as work:
         begun = time.perf_counter()
         start_run(

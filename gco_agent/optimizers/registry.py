@@ -41,6 +41,14 @@ def make_optimizer(name: str, tools: Tools) -> Optimizer:
     return Relay(made)
 
 
+def tuned_between(optimizer: Optimizer, tools: Tools, seconds: float) -> Optimizer:
+    """``optimizer``, with the constants of what it gets accepted tuned for ``seconds`` each."""
+    from gco_agent.optimizers.relay import TuneBetween
+    from gco_agent.optimizers.tune import TuneOptimizer
+
+    return TuneBetween(optimizer, TuneOptimizer(tools, seconds))
+
+
 def optimizer_names() -> list[str]:
     """Names of all optimizers that can be asked for here, those of this package first."""
     return [*_BUILT_IN, *sorted(set(_installed()) - set(_BUILT_IN))]

@@ -40,6 +40,32 @@ class Relay:
         return self.members[turn]
 
 
+class TuneBetween:
+    """An optimizer whose accepted candidates have their constants tuned before it goes on.
+
+    Attributes:
+        name: Of the optimizer.
+        members: The optimizer, and the tuner.
+    """
+
+    def __init__(self, optimizer: Optimizer, tuner: Optimizer) -> None:
+        self.name = optimizer.name
+        self.members = (optimizer, tuner)
+
+    def propose(self, request: Request) -> Proposal:
+        """The proposal of the one whose turn it is."""
+        return self.whose_turn(request.attempts).propose(request)
+
+    def whose_turn(self, attempts: Sequence[Attempt]) -> Optimizer:
+        """The tuner after an accepted candidate of somebody else, or else the optimizer."""
+        optimizer, tuner = self.members
+        last = attempts[-1] if attempts else None
+        is_new = last is not None and last.verdict == "accepted" and last.optimizer != tuner.name
+        return tuner if is_new else optimizer
+
+
 def whose_turn(optimizer: Optimizer, attempts: Sequence[Attempt]) -> Optimizer:
     """``optimizer`` itself, or the one of its members whose turn it is."""
-    return optimizer.whose_turn(attempts) if isinstance(optimizer, Relay) else optimizer
+    if isinstance(optimizer, Relay | TuneBetween):
+        return whose_turn(optimizer.whose_turn(attempts), attempts)
+    return optimizer

@@ -142,11 +142,14 @@ class Retrace:
     with_holes: bool = False
 
 
-def trials_of(request: Request, tools: Tools) -> Trials:
-    """Trials by the rules of the run's races, with the purse of one slice."""
-    config = request.config
-    deadline = min(time.perf_counter() + config.slice_seconds, request.deadline)
-    purse = Purse(config.slice_steps, deadline)
+def trials_of(request: Request, tools: Tools, seconds: float | None = None) -> Trials:
+    """Trials by the rules of the run's races, for the time given, or else with a slice's purse."""
+    config, now = request.config, time.perf_counter()
+    if seconds is None:
+        purse = Purse(config.slice_steps, now + config.slice_seconds, begun=now)
+    else:
+        purse = Purse.for_time(seconds, tools.pool.n_workers)
+    purse.deadline = min(purse.deadline, request.deadline)
     return Trials(tools.pool, config.selection_protocol, tools.require, purse)
 
 

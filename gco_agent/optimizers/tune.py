@@ -257,12 +257,17 @@ def _mean(episodes: Sequence[EpisodeResult]) -> float:
 
 
 class TuneOptimizer:
-    """Moves the constants of the run's policy; a slice of generations an iteration."""
+    """Moves the constants of the run's policy.
+
+    Args:
+        tools: What it may use.
+        seconds: How long it may take for a proposal; None for a slice of the run's configuration.
+    """
 
     name = "tune"
 
-    def __init__(self, tools: Tools) -> None:
-        self._tools = tools
+    def __init__(self, tools: Tools, seconds: float | None = None) -> None:
+        self._tools, self._seconds = tools, seconds
 
     def propose(self, request: Request) -> Proposal:
         """Tune for a slice, going on where the last one ended.
@@ -270,7 +275,7 @@ class TuneOptimizer:
         Raises:
             ProposalError: There is nothing to tune, or nothing better was found.
         """
-        trials = trials_of(request, self._tools)
+        trials = trials_of(request, self._tools, self._seconds)
         remembered = request.recall(MEMORY_FILE)
 
         def tell(what: str, done: float) -> None:
