@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gco_agent.observation import ObjectBox
-from gco_agent.traces.records import TracedStep
+from gco_agent.traces.records import TracedStep, Window
 
 Axis = Literal["x", "y"]
 _PLAYER = "Player"
@@ -33,19 +33,19 @@ class Arrivals:
         category: Of the thing.
         player: Category of what it came to.
         axis: Along which the place of a landing is told; the player moves along it.
-        centres: Step to where the centre of the thing was, in pixels on that axis, the next time it
-            reached the player; a step after which it did not is missing.
+        centres: Seed and step to where the centre of the thing was, in pixels on that axis, the
+            next time it reached the player; a step after which it did not is missing.
     """
 
     category: str
     player: str
     axis: Axis
-    centres: Mapping[int, float]
+    centres: Mapping[tuple[int, int], float]
 
 
-def find_arrivals(windows: Sequence[Sequence[TracedStep]]) -> Arrivals | None:
+def find_arrivals(windows: Sequence[Window]) -> Arrivals | None:
     """The landings in all of some windows; None where nothing lands on anything."""
-    steps = [step for window in windows for step in window]
+    steps = [step for window in windows for step in window.steps]
     singles = _singles(steps)
     found = _player(steps, singles)
     if found is None:
@@ -54,9 +54,10 @@ def find_arrivals(windows: Sequence[Sequence[TracedStep]]) -> Arrivals | None:
     for category in singles:
         if category == player or not _moves(steps, category, _OTHER[axis]):
             continue
-        centres: dict[int, float] = {}
+        centres: dict[tuple[int, int], float] = {}
         for window in windows:
-            centres.update(_landings(window, category, player, axis))
+            landings = _landings(window.steps, category, player, axis)
+            centres.update({(window.seed, step): place for step, place in landings.items()})
         if centres:
             return Arrivals(category, player, axis, centres)
     return None

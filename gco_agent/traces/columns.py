@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gco_agent.calls import Plain, Shown
 from gco_agent.observation import ObjectBox
 from gco_agent.traces.arrivals import Arrivals
-from gco_agent.traces.records import TracedStep
+from gco_agent.traces.records import TracedStep, Window
 
 ENTRY = "act"
 SAME = '"'
@@ -45,8 +45,9 @@ class Table:
     columns: tuple[Column, ...]
 
 
-def make_table(steps: Sequence[TracedStep], arrivals: Arrivals | None) -> Table:
+def make_table(window: Window, arrivals: Arrivals | None) -> Table:
     """The table of the steps of a window."""
+    steps = window.steps
     constant: list[str] = []
     columns = [Column("step", tuple(str(step.step) for step in steps))]
     for category in _categories(steps):
@@ -63,7 +64,7 @@ def make_table(steps: Sequence[TracedStep], arrivals: Arrivals | None) -> Table:
         else:
             columns.append(column)
     if arrivals is not None and parts:
-        cells = tuple(_centre(arrivals, step.step) for step in steps)
+        cells = tuple(_centre(arrivals, window.seed, step.step) for step in steps)
         if set(cells) != {MISSING}:
             columns.append(Column(arrival_heading(arrivals), cells))
     columns.append(Column("action", tuple(step.action_name or "FAILED" for step in steps)))
@@ -76,11 +77,11 @@ def arrival_heading(arrivals: Arrivals) -> str:
     return f"{arrivals.category}@{arrivals.player} {arrivals.axis}"
 
 
-def predictions(steps: Iterable[TracedStep], arrivals: Arrivals) -> Mapping[str, list[float]]:
+def predictions(window: Window, arrivals: Arrivals) -> Mapping[str, list[float]]:
     """Component to its errors, output minus where the thing then really was, in pixels."""
     errors: dict[str, list[float]] = {}
-    for step in steps:
-        truth = arrivals.centres.get(step.step)
+    for step in window.steps:
+        truth = arrivals.centres.get((window.seed, step.step))
         for call in step.calls:
             output = call.output
             is_number = isinstance(output, int | float) and not isinstance(output, bool)
@@ -202,7 +203,8 @@ def _teller(boxes: Sequence[ObjectBox], *, is_alone: bool) -> Callable[[ObjectBo
     has_sizes = len({(box.w, box.h) for box in boxes}) > 1
     has_values = any(box.value is not None for box in boxes)
     has_sides = len({box.orientation for box in boxes}) > 1
-    has_colours = len({box.rgb for box in boxes}) > 1
+    places = {(box.x, box.y) for box in boxes}
+    has_colours = len({(box.x, box.y, box.rgb) for box in boxes}) > len(places)  # one changes
 
     def tell(box: ObjectBox) -> str:
         text = ",".join(str(getattr(box, axis)) for axis in axes)
@@ -275,8 +277,8 @@ def _with_dittos(cells: Sequence[str]) -> list[str]:
     ]
 
 
-def _centre(arrivals: Arrivals, step: int) -> str:
-    centre = arrivals.centres.get(step)
+def _centre(arrivals: Arrivals, seed: int, step: int) -> str:
+    centre = arrivals.centres.get((seed, step))
     return MISSING if centre is None else f"{centre:.1f}"
 
 

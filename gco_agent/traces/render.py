@@ -69,7 +69,7 @@ def render_trace(
         max_tokens: The budget.
     """
     lines = source.splitlines()
-    arrivals = find_arrivals([window.steps for window in trace.windows])
+    arrivals = find_arrivals(trace.windows)
     n_windows = len(trace.windows)
     for shown in range(n_windows, 0, -1):
         for length in _LENGTHS if shown > 1 else _SHORT_LENGTHS:
@@ -146,20 +146,20 @@ def _render_window(
     if not window.steps:
         failure = escape_lines(window.failure, _MOST_FAILURE)
         return heading + (f"\n\n{_block(failure)}" if failure else " No step was recorded.")
-    table = make_table(window.steps, arrivals)
+    table = make_table(window, arrivals)
     rows = ["|".join(cells) for cells in zip(*(c.cells for c in table.columns), strict=True)]
     parts = [heading]
     if table.constant:
         parts.append("; ".join(table.constant) + ".")
     parts.append(_block("\n".join(["|".join(c.heading for c in table.columns), *rows])))
-    parts += _accuracy(window.steps, arrivals)
+    parts += _accuracy(window, arrivals)
     parts.append(_in_full(_telling_step(window, arrivals), lines))
     if window.failure:
         parts.append(_block(escape_lines(window.failure, _MOST_FAILURE)))
     return "\n\n".join(part for part in parts if part)
 
 
-def _accuracy(steps: Sequence[TracedStep], arrivals: Arrivals | None) -> list[str]:
+def _accuracy(window: Window, arrivals: Arrivals | None) -> list[str]:
     """How far the components that return a number were from where the thing landed."""
     if arrivals is None:
         return []
@@ -167,7 +167,7 @@ def _accuracy(steps: Sequence[TracedStep], arrivals: Arrivals | None) -> list[st
         f"{plain_name(name)} minus {arrival_heading(arrivals)}: "
         f"{statistics.fmean(errors):+.1f} px on average, {statistics.fmean(map(abs, errors)):.1f} "
         f"px without the sign, over {len(errors)} steps."
-        for name, errors in predictions(steps, arrivals).items()
+        for name, errors in predictions(window, arrivals).items()
     ]
     return ["\n".join(told)] if told else []
 
@@ -183,7 +183,7 @@ def _telling_step(window: Window, arrivals: Arrivals | None) -> TracedStep:
         return failed[-1]
     before = [step for step in window.steps if step.step <= window.event] or [*window.steps]
     if arrivals is not None:
-        landed = [step for step in before if step.step in arrivals.centres]
+        landed = [step for step in before if (window.seed, step.step) in arrivals.centres]
         before = landed or before
     seen = [sum(1 for members in step.objects.values() if members) for step in before]
     return [step for step, n in zip(before, seen, strict=True) if n == max(seen)][-1]
