@@ -34,6 +34,9 @@ class RunConfig:
         candidates: How many candidates an iteration asks for and races.
         trace_tokens: What a language model is told of results has at most so many tokens, as
             `gco_agent.traces.tokens` estimates them.
+        model: Language model that is asked, as its server knows it; empty for the usual one.
+        effort: How much it is to think, in the words of the Messages API; empty leaves that to
+            the server.
         protocol: Rules of play, of what is reported.
         selection_steps: Steps after which the judge cuts an episode when it selects: a race need
             not wait for rallies without an end. 4,500 are the five minutes of Machado et al. 2018
@@ -49,6 +52,8 @@ class RunConfig:
     slice_seconds: float = 30.0
     trace_tokens: int = 6_000
     candidates: int = 1
+    model: str = ""
+    effort: str = ""
 
     @property
     def selection_protocol(self) -> PlayProtocol:
