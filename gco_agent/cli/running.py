@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gco_agent.cli.interrupts import Interrupted
+from gco_agent.cli.concluding import conclude, told_what_is_saved
 from gco_agent.cli.options import (
     AtLeast,
     Duration,
@@ -36,7 +36,6 @@ from gco_agent.cli.place import (
     require_writable,
 )
 from gco_agent.cli.words import count, duration, number_with_error, one_line, tell
-from gco_agent.errors import GcoError
 
 if TYPE_CHECKING:
     from gco_agent.budget import Budget
@@ -121,9 +120,9 @@ def run(
     options = StartOptions(**given)
     start = _prepare(place, options)
     _announce(start, options, f"{duration(seconds)}, " if not iterations else "")
-    with _told_what_is_saved(start.runs, start.ref):
+    with told_what_is_saved(start.runs, start.ref):
         stopped_by = _run_all(start, options, budget)
-    _conclude(start.runs, start.ref, budget, stopped_by, back=start.back, as_json=as_json)
+    conclude(start.runs, start.ref, budget, stopped_by, back=start.back, as_json=as_json)
 
 
 @click.command(
@@ -146,9 +145,9 @@ def init(place: Place, /, **given: Given) -> None:
     start = _prepare(place, options)
     _announce(start, options, "")
     budget = Budget()
-    with _told_what_is_saved(start.runs, start.ref):
+    with told_what_is_saved(start.runs, start.ref):
         _run_all(start, options, budget, only_begin=True)
-    _conclude(start.runs, start.ref, budget, "", back=start.back, as_json=False)
+    conclude(start.runs, start.ref, budget, "", back=start.back, as_json=False)
 
 
 @click.command(
@@ -207,7 +206,7 @@ def go_on(
     """
     runs = place.runs()
     ref = find_run(runs, given["run_name"])
-    with _told_what_is_saved(runs, ref), runs.open(ref) as opened:
+    with told_what_is_saved(runs, ref), runs.open(ref) as opened:
         config = change(read_config(opened))
         require_same_versions(config)
         facts = opened.standing.facts
@@ -216,7 +215,7 @@ def go_on(
         tell(f"Branch {ref.branch}, optimizer {optimizer}, mean return now {score}")
         with _at_work(config, given, budget, opened.last_iteration + 1) as work:
             stopped_by = _advance(opened, work, config, budget)
-    _conclude(runs, ref, budget, stopped_by, back=None, as_json=given["as_json"])
+    conclude(runs, ref, budget, stopped_by, back=None, as_json=given["as_json"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,51 +360,4 @@ def _announce(start: _Start, options: StartOptions, limit: str) -> None:
         f"Branch {start.ref.branch}, optimizer {options.optimizer}, {limit}"
         f"{count(options.workers or usable_cores(), 'worker')}"
         + (f". Back to where you were: {start.back}" if start.back else "")
-    )
-
-
-def _conclude(
-    runs: Runs, ref: RunRef, budget: Budget, stopped_by: str, *, back: str | None, as_json: bool
-) -> None:
-    """Print how the run stands."""
-    from gco_agent.cli.results import print_json, print_run, run_json
-
-    view = runs.view(ref)
-    seconds = time.perf_counter() - budget.started
-    data = run_json(view, stopped_by=stopped_by, seconds=seconds)
-    if as_json:
-        print_json(data)
-        return
-    try:
-        is_here = runs.current() == ref
-    except GcoError:
-        is_here = False
-    tell("")
-    print_run(data, view, back=back, is_here=is_here)
-
-
-@contextlib.contextmanager
-def _told_what_is_saved(runs: Runs, ref: RunRef) -> Iterator[None]:
-    """When a signal ends the command, say what is on the branch and how to go on."""
-    try:
-        yield
-    except Interrupted as stop:
-        with contextlib.suppress(GcoError):
-            runs.open(ref).close()  # brings files along that a commit in the making left behind
-        tell(_what_is_saved(runs, ref, stop))
-        raise
-
-
-def _what_is_saved(runs: Runs, ref: RunRef, stop: Interrupted) -> str:
-    try:
-        view = runs.view(ref)
-        facts = view.standing.facts
-    except GcoError:
-        return f"Stopped ({stop.signal.name}) before the first commit; nothing was changed."
-    done = view.last_iteration
-    saved = f"the initial policy and {count(done, 'iteration')}" if done else "the initial policy"
-    score = number_with_error(facts.return_mean, facts.return_se) if facts else "not measured"
-    return (
-        f"Stopped ({stop.signal.name}). Saved on {ref.branch}: {saved}. Mean return now: {score}.\n"
-        f"Go on with: gco-agent step --run {ref.branch}"
     )
