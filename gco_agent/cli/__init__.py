@@ -8,7 +8,7 @@
 * `results`      what is printed at the end, as text and as JSON
 * `display`      what is shown while it runs: `live` in a terminal, `plain` elsewhere
 * `concluding`   how a command ends that advances a run
-* `running`, `reading`, `evaluating`, `tracing`, `publishing`, `doctor`   the commands
+* `running`, `reading`, `evaluating`, `improving`, `tracing`, `publishing`, `doctor`   the commands
 
 Importing this package loads click and nothing else that is heavy: commands import what they use.
 Results go to stdout, everything else to stderr.
@@ -23,6 +23,8 @@ import click
 from gco_agent.cli.boundary import Boundary, begin_logging
 from gco_agent.cli.doctor import doctor
 from gco_agent.cli.evaluating import evaluate
+from gco_agent.cli.improving import simplify, tune
+from gco_agent.cli.exchanging import apply_, prompt
 from gco_agent.cli.options import examples
 from gco_agent.cli.place import Place
 from gco_agent.cli.publishing import publish, rollback
@@ -80,5 +82,18 @@ def main(context: click.Context, directory: Path, *, verbose: bool) -> None:
     context.obj = Place(directory)
 
 
-for _command in (run, init, step, log, evaluate, trace, rollback, publish, games, doctor):
+for _command in (
+    run,
+    init,
+    step,
+    log,
+    evaluate,
+    trace,
+    tune,
+    simplify,
+    rollback,
+    publish,
+    games,
+    doctor,
+):
     main.add_command(_command)

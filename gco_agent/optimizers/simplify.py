@@ -82,6 +82,10 @@ class Simplified:
     margin: float = 0.0
     is_cut: bool = False
 
+    def kept(self, with_lossy: bool) -> tuple[Removed, ...]:  # noqa: FBT001 - one question
+        """What is gone, those that change actions included or not."""
+        return tuple(r for r in self.removed if r.is_exact or with_lossy)
+
 
 Teller = Callable[[str, float], None]
 

@@ -218,7 +218,7 @@ class _Tuner:
             if self._best is None or least < self._best[0]:
                 self._best = least, points[losses.index(least)]
             self.generations += 1
-            self._tell(f"generation {self.generations}", purse.used / purse.n_steps)
+            self._tell("generations", purse.used / purse.n_steps)
 
     def choose(
         self, evolution: Evolution, constants: Sequence[TunableConstant]
