@@ -37,6 +37,7 @@ class RunConfig:
         model: Language model that is asked, as its server knows it; empty for the usual one.
         effort: How much it is to think, in the words of the Messages API; empty leaves that to
             the server.
+        max_tokens: Most tokens of a reply of the language model, its thinking included.
         protocol: Rules of play, of what is reported.
         selection_steps: Steps after which the judge cuts an episode when it selects: a race need
             not wait for rallies without an end. 4,500 are the five minutes of Machado et al. 2018
@@ -54,6 +55,7 @@ class RunConfig:
     candidates: int = 1
     model: str = ""
     effort: str = ""
+    max_tokens: int = 32_000
 
     @property
     def selection_protocol(self) -> PlayProtocol:
@@ -133,6 +135,7 @@ def _checked(config: RunConfig) -> RunConfig:
         "selection_steps": config.selection_steps,
         "slice_steps": config.slice_steps,
         "slice_seconds": config.slice_seconds,
+        "max_tokens": config.max_tokens,
         "trace_tokens": config.trace_tokens,
         "candidates": config.candidates,
     }

@@ -19,8 +19,6 @@ from gco_agent.optimizers.prompts import Prompt, compose_prompt
 from gco_agent.optimizers.replies import MAX_CHARACTERS, Reply, make_reply, parse_reply
 from gco_agent.policy import PolicySource
 
-MAX_TOKENS = 32_000
-"""Of a reply: a policy is a few thousand, and a model may think for far longer than it writes."""
 LONGEST_S = 900.0
 """Wall time of a request, with its tries: a long answer streams for minutes."""
 SHORTEST_S = 5.0
@@ -114,7 +112,12 @@ class ReflectOptimizer:
         if left_s < SHORTEST_S:
             raise BudgetSpent("the time that a language model needs to answer")
         asked = ModelRequest(
-            prompt.system, prompt.cached, prompt.user, TOOL, MAX_TOKENS, min(left_s, LONGEST_S)
+            prompt.system,
+            prompt.cached,
+            prompt.user,
+            TOOL,
+            request.config.max_tokens,
+            min(left_s, LONGEST_S),
         )
         try:
             return ask(self.model, asked, request.budget or Spending(), self.patience)

@@ -79,6 +79,7 @@ def test_what_is_handed_in_is_proposed() -> None:
     assert told.budget.spent == USED
     (asked,) = model.requests
     assert asked.tool is TOOL
+    assert asked.max_tokens == CONFIG.max_tokens
     assert asked.seconds == pytest.approx(LONGEST_S, abs=1)
     assert "(the interface)" in asked.cached
     assert f"Call the tool `{TOOL.name}`" in asked.cached

@@ -26,6 +26,7 @@ configs = st.builds(
     optimizer=texts,
     model=texts,
     effort=texts,
+    max_tokens=counts,
     seed=st.integers(-(2**62), 2**62),
     slice_steps=counts,
     slice_seconds=st.floats(1e-3, 1e9),
