@@ -26,7 +26,16 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("feedback", "optimizers", "rollout", "traces"),
     ("judge",),
     (
-        *("accounts", "briefing", "measuring", "proposing", "replay", "requesting", "scoring"),
+        *(
+            "accounts",
+            "briefing",
+            "improving",
+            "measuring",
+            "proposing",
+            "replay",
+            "requesting",
+            "scoring",
+        ),
         *("train", "tries"),
     ),
     ("", "__main__", "cli"),

@@ -126,7 +126,7 @@ def tune(place: Place, /, target: str | None, **given: Given) -> None:
         found = tune_file(
             source, judge, _purse(given, judge), seed=given["seed"], progress=progress
         )
-    written = _write(path, place.directory / (given["output"] or path.absolute()), found.source)
+    written = _write(path, _goal(place, path, given["output"]), found.source)
     data = _tuned_json(str(target), written, found)
     if given["as_json"]:
         print_json(data)
@@ -174,7 +174,7 @@ def simplify(place: Place, /, target: str | None, **given: Given) -> None:
     with _at_work(source, path, given) as (judge, progress):
         purse = _purse(given, judge)
         found = simplify_file(source, judge, purse, exact_only=given["exact"], progress=progress)
-    written = _write(path, place.directory / (given["output"] or path.absolute()), found.source)
+    written = _write(path, _goal(place, path, given["output"]), found.source)
     data = _simplified_json(str(target), written, found)
     if given["as_json"]:
         print_json(data)
@@ -238,6 +238,11 @@ def _purse(given: dict[str, Any], judge: Judge) -> Any:  # noqa: ANN401 - a Purs
     from gco_agent.optimizers.purse import Purse
 
     return Purse.for_time(given["seconds"], judge.pool.n_workers, given["steps"])
+
+
+def _goal(place: Place, path: Path, output: Path | None) -> Path:
+    """Where the result goes: over the file, if nothing else is said."""
+    return place.directory / output if output else path
 
 
 def _write(path: Path, target: Path, source: PolicySource | None) -> Path | None:
