@@ -50,8 +50,9 @@ def make_table(window: Window, arrivals: Arrivals | None) -> Table:
     steps = window.steps
     constant: list[str] = []
     columns = [Column("step", tuple(str(step.step) for step in steps))]
-    for category in _categories(steps):
-        column, phrase = _describe_category(steps, category, arrivals)
+    categories = _categories(steps)
+    for category in categories:
+        column, phrase = _describe_category(steps, category, categories[0])
         constant += [phrase] if phrase else []
         columns += [column] if column else []
     parts = _component_columns(steps)
@@ -135,9 +136,12 @@ def _categories(steps: Sequence[TracedStep]) -> list[str]:
 
 
 def _describe_category(
-    steps: Sequence[TracedStep], category: str, arrivals: Arrivals | None
+    steps: Sequence[TracedStep], category: str, player: str
 ) -> tuple[Column | None, str]:
-    """A column for the category, and what is constant about it; either may be missing."""
+    """A column for the category, and what is constant about it; either may be missing.
+
+    Of what there is a crowd, what is nearest to the first of ``player`` is told.
+    """
     rows = [step.objects.get(category, ()) for step in steps]
     boxes = [box for row in rows for box in row]
     tell = _teller(boxes, is_alone=max(map(len, rows)) == 1)
@@ -150,7 +154,6 @@ def _describe_category(
         cells = [" ".join(tell(box) for box in row) or MISSING for row in rows]
         heading = category + _axes(boxes, is_alone=max(map(len, rows)) == 1)
     else:
-        player = arrivals.player if arrivals else "Player"
         near = [_middle(step.objects.get(player, ())) for step in steps]
         cells = [
             _crowd_cell(rows[i - 1] if i else None, row, near[i], tell)
@@ -203,8 +206,9 @@ def _teller(boxes: Sequence[ObjectBox], *, is_alone: bool) -> Callable[[ObjectBo
     has_sizes = len({(box.w, box.h) for box in boxes}) > 1
     has_values = any(box.value is not None for box in boxes)
     has_sides = len({box.orientation for box in boxes}) > 1
-    places = {(box.x, box.y) for box in boxes}
-    has_colours = len({(box.x, box.y, box.rgb) for box in boxes}) > len(places)  # one changes
+    n_places = len({(box.x, box.y) for box in boxes})
+    n_colours = len({(box.x, box.y, box.rgb) for box in boxes})
+    has_colours = n_places < n_colours <= 2 * n_places  # some change, and it is no flicker
 
     def tell(box: ObjectBox) -> str:
         text = ",".join(str(getattr(box, axis)) for axis in axes)

@@ -22,7 +22,11 @@ Ranges = dict[str, tuple[int, int, int, int]]
 
 _FEW = 6
 _STEADY = 0.6
-"""A category with one object in this share of the steps belongs to the play: a player, a ball."""
+"""A category of one object belongs to the play, as a player or a ball does, if the object is there
+in this share of the steps since it was first seen, and in half of that of all steps."""
+_PAUSE, _RESUMED = 3, 8
+"""Play pauses when for so many steps nothing moves, or something is missing that belongs to it; and
+has begun again so many steps after the pause."""
 _SELDOM = 16
 """Of what there are more than a few at once, positions are noted every so many steps."""
 
@@ -76,6 +80,9 @@ class _Notes:
     lives: list[tuple[int, int, int]] = field(default_factory=list)
     ranges: Ranges = field(default_factory=dict)
     alone: Counter[str] = field(default_factory=Counter)
+    first_seen: dict[str, int] = field(default_factory=dict)
+    n_quiet: int = 0
+    n_lively: int = _RESUMED
     in_play: int = 0
     recorded: list[TracedStep] = field(default_factory=list)
     n_left_out: int = 0
@@ -94,8 +101,20 @@ class _Notes:
                 _widen(self.ranges, category, members)
             if len(members) == 1:
                 self.alone[category] += 1
+                self.first_seen.setdefault(category, step)
             is_moving = is_moving or any(row[4] or row[5] for row in members)
-        if is_moving and all(rows.get(c) for c, n in self.alone.items() if n > _STEADY * step):
+        self._note_play(rows, is_lively=is_moving)
+
+    def _note_play(self, rows: Mapping[str, Sequence[Row]], *, is_lively: bool) -> None:
+        """Keep `in_play` at the last step before a pause until play has been resumed."""
+        step = self.n_steps
+        for category, n in self.alone.items():
+            since = step + 1 - self.first_seen[category]
+            if n >= _STEADY * max(since, step / 2) and not rows.get(category):
+                is_lively = False
+        self.n_quiet = 0 if is_lively else self.n_quiet + 1
+        self.n_lively = self.n_lively + 1 if self.n_quiet < _PAUSE else 0
+        if is_lively and self.n_lively > _RESUMED:
             self.in_play = step
 
     def course(self, outcome: Outcome, detail: str, jail: str) -> Course:
