@@ -21,6 +21,7 @@ from gco_agent.records import Evaluation, Usage
 from gco_agent.seeds import Stream
 from gco_agent.statistics import ALPHA, Gain, no_worse_p_value
 from gco_agent.store.entries import Entry, Facts, Verdict, headline
+from gco_agent.store.history import RunView
 from gco_agent.store.run import Run
 from gco_agent.tries import Try
 
@@ -324,7 +325,7 @@ def open_spending(run: Run, budget: Budget) -> Spending:
     return Spending(budget.usd, budget.tokens, spent=spent, at_risk=at_risk)
 
 
-def recall_episodes(run: Run, judge: Judge) -> None:
+def recall_episodes(run: RunView, judge: Judge) -> None:
     """Give ``judge`` every episode that the run's iterations recorded."""
     for step in run.history():
         text = run.evidence(step, _EPISODES)

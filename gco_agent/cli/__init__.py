@@ -23,8 +23,8 @@ import click
 from gco_agent.cli.boundary import Boundary, begin_logging
 from gco_agent.cli.doctor import doctor
 from gco_agent.cli.evaluating import evaluate
-from gco_agent.cli.improving import simplify, tune
 from gco_agent.cli.exchanging import apply_, prompt
+from gco_agent.cli.improving import simplify, tune
 from gco_agent.cli.options import examples
 from gco_agent.cli.place import Place
 from gco_agent.cli.publishing import publish, rollback
@@ -91,6 +91,8 @@ for _command in (
     trace,
     tune,
     simplify,
+    prompt,
+    apply_,
     rollback,
     publish,
     games,

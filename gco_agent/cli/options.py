@@ -110,6 +110,13 @@ tune_option = click.option(
 )
 
 
+optimizer_option = click.option(
+    "--optimizer",
+    metavar="NAME",
+    help="Who proposes policies this time.  [default: as the run was started]",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class StartOptions:
     """What a new run is made of; see the help of the options."""
@@ -124,12 +131,29 @@ class StartOptions:
     max_steps: int
     workers: int | None
     jail: str
+    candidates: int = 1
     tune_seconds: float | None = None
 
 
 start_options = all_of(
     click.argument("game"),
-    click.option("--optimizer", default="search", show_default=True, help="Who proposes policies."),
+    click.option(
+        "--optimizer",
+        default="search",
+        show_default=True,
+        metavar="NAME[,NAME...]",
+        help="Who proposes policies; of several, the next takes over when three iterations in a "
+        "row were turned down.",
+    ),
+    click.option(
+        "--candidates",
+        type=AtLeast(1),
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Candidates that each iteration asks for and races; the best of those that win is "
+        "taken.",
+    ),
     click.option(
         "--seed",
         type=AtLeast(0),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,6 +20,7 @@ from gco_agent.cli.options import (
     examples,
     jail_option,
     json_option,
+    optimizer_option,
     run_option,
     start_options,
     tune_option,
@@ -27,6 +28,7 @@ from gco_agent.cli.options import (
 )
 from gco_agent.cli.place import (
     Place,
+    exchange_folder,
     find_run,
     make_judge,
     open_workers,
@@ -38,6 +40,8 @@ from gco_agent.cli.place import (
 from gco_agent.cli.words import count, duration, number_with_error, one_line, tell
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gco_agent.budget import Budget
     from gco_agent.config import RunConfig
     from gco_agent.games import GameSpec
@@ -66,6 +70,7 @@ class _Start:
     spec: GameSpec
     switch: bool
     back: str | None
+    folder: Path
 
 
 @click.command(
@@ -156,6 +161,7 @@ def init(place: Place, /, **given: Given) -> None:
         "gco-agent step                      one iteration of the run that is checked out",
         "gco-agent step -n 5",
         "gco-agent step --time 10m --run gco/pong/first",
+        "gco-agent step --optimizer exchange      waits for an answer by a chat or a person",
     ),
 )
 @click.option(
@@ -169,7 +175,7 @@ def init(place: Place, /, **given: Given) -> None:
     "--time", "seconds", type=Duration(), metavar="TIME", help="Wall time: 90, 90s, 5m, 1h30m."
 )
 @_frames_option
-@all_of(run_option, tune_option, workers_option, jail_option, json_option)
+@all_of(run_option, optimizer_option, tune_option, workers_option, jail_option, json_option)
 @click.pass_obj
 def step(
     place: Place,
@@ -187,7 +193,13 @@ def step(
 
     if iterations is None and seconds is None and frames is None:
         iterations = 1
-    go_on(place, given, Budget(iterations, seconds, frames))
+    name = given["optimizer"]
+    go_on(
+        place,
+        given,
+        Budget(iterations, seconds, frames),
+        lambda config: replace(config, optimizer=name) if name else config,
+    )
 
 
 def go_on(
@@ -213,6 +225,7 @@ def go_on(
         score = number_with_error(facts.return_mean, facts.return_se) if facts else "not measured"
         optimizer = one_line(config.optimizer)
         tell(f"Branch {ref.branch}, optimizer {optimizer}, mean return now {score}")
+        given = {**given, "folder": exchange_folder(place, ref)}
         with _at_work(config, given, budget, opened.last_iteration + 1) as work:
             stopped_by = _advance(opened, work, config, budget)
     conclude(runs, ref, budget, stopped_by, back=None, as_json=given["as_json"])
@@ -241,7 +254,13 @@ def _at_work(
         open_workers(given["workers"]) as pool,
     ):
         judge = make_judge(pool, config.selection_protocol, given["jail"])
-        tools = Tools(pool, require=judge.require)
+        tools = Tools(
+            pool,
+            require=judge.require,
+            folder=given.get("folder"),
+            tell=tell,
+            reply=given.get("reply"),
+        )
         optimizer = make_optimizer(config.optimizer, tools)
         if given.get("tune_seconds"):
             optimizer = tuned_between(optimizer, tools, given["tune_seconds"])
@@ -269,11 +288,13 @@ def _run_all(
         optimizer=options.optimizer,
         seed=options.seed,
         slice_steps=options.slice_steps,
+        candidates=options.candidates,
     )
     given = {
         "workers": options.workers,
         "jail": options.jail,
         "tune_seconds": options.tune_seconds,
+        "folder": start.folder,
     }
     with _at_work(config, given, budget, 0) as work:
         begun = time.perf_counter()
@@ -329,7 +350,8 @@ def _prepare(place: Place, options: StartOptions) -> _Start:
     if switch:
         require_clean(repo)
     _require_free(repo, ref)
-    return _Start(Runs(repo), ref, spec, switch, _way_back(repo) if switch else None)
+    back = _way_back(repo) if switch else None
+    return _Start(Runs(repo), ref, spec, switch, back, exchange_folder(place, ref))
 
 
 def _require_free(repo: GitRepo, ref: RunRef) -> None:

@@ -165,6 +165,10 @@ class Optimizer(Protocol):
         """
 
 
+def _tell_nobody(text: str) -> None:
+    del text
+
+
 @dataclass(frozen=True, slots=True)
 class Tools:
     """What the factory of an optimizer may use.
@@ -174,10 +178,14 @@ class Tools:
         open_model: The language model that the command was set up with; raises a `GcoError` that
             says what is missing.
         folder: Where files for people are put and looked for; None if there is no such place.
+        tell: Told what a person has to know or do now, in lines.
+        reply: An answer that is at hand already, to be used instead of asking.
         require: The jail must be at least this good where an optimizer plays policies.
     """
 
     pool: WorkerPool
     open_model: Callable[[], LanguageModel] | None = None
     folder: Path | None = None
+    tell: Callable[[str], None] = _tell_nobody
+    reply: str | None = None
     require: JailLevel = JailLevel.NONE
