@@ -7,6 +7,7 @@
 * `words`        numbers and times as people read them
 * `results`      what is printed at the end, as text and as JSON
 * `display`      what is shown while it runs: `live` in a terminal, `plain` elsewhere
+* `models`       the language model, its key and its prices
 * `concluding`   how a command ends that advances a run
 * `running`, `reading`, `evaluating`, `improving`, `tracing`, `publishing`, `doctor`   the commands
 

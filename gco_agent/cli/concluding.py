@@ -1,4 +1,4 @@
-"""The end of a command that advances a run: how the run stands, or what a signal left of it."""
+"""The end of a command that advances a run: how the run stands, or what a broken end left of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from gco_agent.cli.interrupts import Interrupted
 from gco_agent.cli.words import count, number_with_error, tell
-from gco_agent.errors import GcoError
+from gco_agent.errors import GcoError, ModelError
 
 if TYPE_CHECKING:
     from gco_agent.budget import Budget
@@ -39,26 +39,29 @@ def conclude(
 
 @contextlib.contextmanager
 def told_what_is_saved(runs: Runs, ref: RunRef) -> Iterator[None]:
-    """When a signal ends the command, say what is on the branch and how to go on."""
+    """When a signal or a language model ends the command, say what is saved and how to go on."""
     try:
         yield
     except Interrupted as stop:
         with contextlib.suppress(GcoError):
             runs.open(ref).close()  # brings files along that a commit in the making left behind
-        tell(_what_is_saved(runs, ref, stop))
+        tell(_what_is_saved(runs, ref, stop.signal.name))
+        raise
+    except ModelError:
+        tell(_what_is_saved(runs, ref, "no answer from the language model"))
         raise
 
 
-def _what_is_saved(runs: Runs, ref: RunRef, stop: Interrupted) -> str:
+def _what_is_saved(runs: Runs, ref: RunRef, why: str) -> str:
     try:
         view = runs.view(ref)
         facts = view.standing.facts
     except GcoError:
-        return f"Stopped ({stop.signal.name}) before the first commit; nothing was changed."
+        return f"Stopped ({why}) before the first commit; nothing was changed."
     done = view.last_iteration
     saved = f"the initial policy and {count(done, 'iteration')}" if done else "the initial policy"
     score = number_with_error(facts.return_mean, facts.return_se) if facts else "not measured"
     return (
-        f"Stopped ({stop.signal.name}). Saved on {ref.branch}: {saved}. Mean return now: {score}.\n"
+        f"Stopped ({why}). Saved on {ref.branch}: {saved}. Mean return now: {score}.\n"
         f"Go on with: gco-agent step --run {ref.branch}"
     )

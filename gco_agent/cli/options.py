@@ -133,6 +133,14 @@ class StartOptions:
     jail: str
     candidates: int = 1
     tune_seconds: float | None = None
+    model: str | None = None
+    effort: str | None = None
+    max_tokens: int | None = None
+
+    @property
+    def model_options(self) -> dict[str, Given]:
+        """What was said of the language model."""
+        return {"model": self.model, "effort": self.effort, "max_tokens": self.max_tokens}
 
 
 start_options = all_of(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gco_agent.cli.concluding import conclude, told_what_is_saved
+from gco_agent.cli.models import model_for, model_options, usd_option, with_model
 from gco_agent.cli.options import (
     AtLeast,
     Duration,
@@ -84,6 +85,7 @@ class _Start:
 )
 @all_of(
     start_options,
+    model_options,
     click.option(
         "--time",
         "seconds",
@@ -97,6 +99,7 @@ class _Start:
         "--iterations", type=AtLeast(1), metavar="N", help="Stop after this many iterations."
     ),
     _frames_option,
+    usd_option,
     click.option(
         "--report-episodes",
         type=click.IntRange(0, 100_000),
@@ -121,7 +124,7 @@ def run(
     from gco_agent.budget import Budget
 
     n_report, as_json = given.pop("report_episodes"), given.pop("as_json")
-    budget = Budget(iterations, seconds, frames, report_episodes=n_report)
+    budget = Budget(iterations, seconds, frames, given.pop("usd"), report_episodes=n_report)
     options = StartOptions(**given)
     start = _prepare(place, options)
     _announce(start, options, f"{duration(seconds)}, " if not iterations else "")
@@ -137,7 +140,7 @@ def run(
         "gco-agent init space_invaders --name first --no-switch",
     ),
 )
-@start_options
+@all_of(start_options, model_options)
 @click.pass_obj
 def init(place: Place, /, **given: Given) -> None:
     """Start a run of GAME: its branch, with the measured initial policy as the first commit.
@@ -175,7 +178,8 @@ def init(place: Place, /, **given: Given) -> None:
     "--time", "seconds", type=Duration(), metavar="TIME", help="Wall time: 90, 90s, 5m, 1h30m."
 )
 @_frames_option
-@all_of(run_option, optimizer_option, tune_option, workers_option, jail_option, json_option)
+@all_of(usd_option, run_option, optimizer_option, model_options, tune_option)
+@all_of(workers_option, jail_option, json_option)
 @click.pass_obj
 def step(
     place: Place,
@@ -197,8 +201,8 @@ def step(
     go_on(
         place,
         given,
-        Budget(iterations, seconds, frames),
-        lambda config: replace(config, optimizer=name) if name else config,
+        Budget(iterations, seconds, frames, given["usd"]),
+        lambda config: with_model(replace(config, optimizer=name or config.optimizer), given),
     )
 
 
@@ -256,6 +260,7 @@ def _at_work(
         judge = make_judge(pool, config.selection_protocol, given["jail"])
         tools = Tools(
             pool,
+            model_for(config),
             require=judge.require,
             folder=given.get("folder"),
             tell=tell,
@@ -290,6 +295,7 @@ def _run_all(
         slice_steps=options.slice_steps,
         candidates=options.candidates,
     )
+    config = with_model(config, options.model_options)
     given = {
         "workers": options.workers,
         "jail": options.jail,

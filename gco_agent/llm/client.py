@@ -8,9 +8,10 @@ a message counts only if the server said why it ended.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gco_agent.errors import KeyRefused, ModelError, ReplyRefused, ReplyTruncated
 from gco_agent.llm import failures
@@ -19,6 +20,9 @@ from gco_agent.llm.prices import Price
 from gco_agent.llm.streamed import StreamedMessage, TooLong
 from gco_agent.llm.wallclock import WallClock
 from gco_agent.records import Usage
+
+if TYPE_CHECKING:
+    import ssl
 
 HOME = "https://api.anthropic.com"
 """The server that is asked unless another is named."""
@@ -82,7 +86,9 @@ class AnthropicModel:
         import httpx2
 
         timeout = httpx2.Timeout(request.seconds, connect=min(_CONNECT_S, request.seconds))
-        http = anthropic.DefaultHttpxClient(timeout=timeout, event_hooks={"request": [clock.watch]})
+        http = anthropic.DefaultHttpxClient(
+            verify=_trusted(), timeout=timeout, event_hooks={"request": [clock.watch]}
+        )
         with http:
             client = anthropic.Anthropic(
                 api_key=self.api_key,
@@ -155,6 +161,14 @@ class AnthropicModel:
     def _priced(self, message: StreamedMessage) -> Usage:
         usage = message.usage
         return replace(usage, usd=None) if self.price is None else self.price.priced(usage)
+
+
+@functools.cache
+def _trusted() -> ssl.SSLContext:
+    """The certificates that are trusted; reading them takes longer than a whole local request."""
+    import httpx2
+
+    return httpx2.create_ssl_context()
 
 
 def _tool_arguments(tool: ToolSpec) -> dict[str, Any]:
