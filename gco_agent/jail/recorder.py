@@ -231,10 +231,10 @@ class Describer:
     def __call__(self, value: Value, depth: int = MAX_DEPTH) -> Json:
         """``value`` as the module's docstring says."""
         kind = type(value)
-        if value is self._obs and depth == MAX_DEPTH:
-            return {"t": "obs"}
         if value is None or kind is bool:
             return value
+        if value is self._obs and depth == MAX_DEPTH:
+            return {"t": "obs"}
         if kind is self._boolean:
             return bool(value)
         if issubclass(kind, int):
