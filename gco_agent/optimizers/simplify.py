@@ -34,7 +34,7 @@ _PROOF_SEEDS, _PROOF_SHARE = 8, 0.15
 _FEWEST = 2
 _HOLE_SEEDS, _HOLE_STEPS = 3, 1_000
 _EXACT_SHARE, _LOSSY_SHARE = 0.6, 0.8
-_SCREEN = (4, 12)
+_SCREEN = (3, _PROOF_SEEDS)
 """Episodes after which a removal that changes actions is looked at."""
 _GATE_SEEDS = 16
 
@@ -142,7 +142,6 @@ class _Simplifier:
         self.is_cut = False
         self._trials, self._tell_purse = trials, tell
         self._proof, rest = seeds[:_PROOF_SEEDS], seeds[_PROOF_SEEDS:]
-        self._screen, rest = rest[: _SCREEN[1]], rest[_SCREEN[1] :]
         self._gate, rest = rest[:_GATE_SEEDS], rest[_GATE_SEEDS:]
         self._holes, self._survives_holes = rest[:_HOLE_SEEDS], False
         self._horizon = trials.protocol.max_steps
@@ -248,10 +247,10 @@ class _Simplifier:
         exact, n_exact = self.source, len(self.removed)
         if not self._has_steps(_LOSSY_SHARE):
             return None, 0.0
-        base = self._returns(self.original, self._screen)
-        margin = loss_margin(base or [0.0])
+        base = [recording.total for recording in self.recorded]
+        margin = loss_margin(base)
         refused: set[str] = set()
-        while base and self._take_one(base, margin, refused):
+        while self._take_one(base, margin, refused):
             pass
         if len(self.removed) == n_exact:
             return None, 0.0
@@ -283,7 +282,8 @@ class _Simplifier:
         """Whether it is not seen to lose, first on a few seeds and then on all of the screen."""
         played: list[float] = []
         for n_seeds in _SCREEN:
-            more = self._returns(smaller, self._screen[len(played) : n_seeds])
+            seeds = [recording.seed for recording in self.recorded[len(played) : n_seeds]]
+            more = self._returns(smaller, seeds)
             if more is None:
                 return False
             played += more

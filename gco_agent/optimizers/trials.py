@@ -118,12 +118,14 @@ class Recording:
         actions: One byte a step; empty where none are expected.
         n_steps: Steps played.
         is_whole: The policy did not fail, and did nothing that was not expected.
+        total: Sum of rewards.
     """
 
     seed: int
     actions: bytes = b""
     n_steps: int = 0
     is_whole: bool = True
+    total: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +194,7 @@ def _play(
     lives: int,
 ) -> Recording:
     seed, expected = task.wanted.seed, task.wanted.actions
-    actions, is_over = bytearray(), False
+    actions, total, is_over = bytearray(), 0.0, False
     holes = _Holes(seed) if task.with_holes else None
     while not is_over and len(actions) < task.protocol.max_steps:
         if holes is not None:
@@ -204,9 +206,10 @@ def _play(
         if expected and bytes((answer,)) != expected[n_steps : n_steps + 1]:
             return Recording(seed, bytes(actions), n_steps, is_whole=False)
         actions.append(answer)
-        rows, lives, _, terminated, truncated = env.step_rows(answer)
+        rows, lives, reward, terminated, truncated = env.step_rows(answer)
+        total += reward
         is_over = terminated or truncated
-    return Recording(seed, bytes(actions), len(actions))
+    return Recording(seed, bytes(actions), len(actions), total=total)
 
 
 class _Holes:

@@ -196,6 +196,8 @@ def _names_used(tree: ast.Module) -> set[str]:
         match node:
             case ast.Name(id=name, ctx=ast.Load()) | ast.Attribute(attr=name, ctx=ast.Load()):
                 used.add(name)
+            case ast.AugAssign(target=ast.Name(id=name) | ast.Attribute(attr=name)):
+                used.add(name)
             case ast.Constant(value=str(text)) if text.isidentifier():
                 used.add(text)  # getattr(self, "name")
     return used
