@@ -87,7 +87,7 @@ class Book:
         begun: `time.perf_counter` value at its start.
         frames_before: Emulator frames that the run had used.
         optimizer: Who proposes.
-        n_steps: Steps that the optimizer played.
+        n_steps: Steps that the optimizer played, or others for it before.
     """
 
     run: str
@@ -119,11 +119,10 @@ class Book:
         The best of the candidates that won is the run's next policy; the others are kept beside
         the line, each with its evidence.
         """
-        self.n_steps = sum(each.tried.n_steps for each in judged)
         best = max(judged, key=lambda each: each.rank)  # the first of equals
         if best.rank == float("-inf"):
             best = judged[-1]
-        entries = {id(each): self._entry(each, parent) for each in judged}
+        entries = {id(each): self._entry(n, each, parent) for n, each in enumerate(judged)}
         others = [entries[id(each)] for each in judged if each is not best]
         if best.is_won:
             entry = self._with_total(entries[id(best)], judged)
@@ -136,11 +135,11 @@ class Book:
         progress(event)
         return event
 
-    def _entry(self, judged: Judged, parent: PolicySource) -> Entry:
-        """The commit of one candidate, or of a try without one."""
+    def _entry(self, number: int, judged: Judged, parent: PolicySource) -> Entry:
+        """The commit of one candidate, or of a try without one, the ``number``-th from 0."""
         tried, race, proposal = judged.tried, judged.race, judged.tried.proposal
-        text = json.dumps(tries.try_to_json(tried, with_files=False), indent=1) + "\n"
-        files = {**tried.files, tries.FILE: text}
+        data = {"number": number, **tries.try_to_json(tried, with_files=False)}
+        files = {**tried.files, tries.FILE: json.dumps(data, indent=1) + "\n"}
         if proposal is None or race is None:
             facts = self._facts(Verdict.FAILED, None, None, tried=tried)
             subject = headline(facts, judged.what, side=True)

@@ -14,6 +14,7 @@ from typing import Any
 
 from gco_agent.errors import BudgetSpent, ContractViolation, ModelError, ProposalError, UsageError
 from gco_agent.feedback import Feedback
+from gco_agent.judge import Judge
 from gco_agent.llm import Exchange, Spending, Usage, format_exchanges
 from gco_agent.optimizers.base import (
     EXCHANGE_FILE,
@@ -37,22 +38,27 @@ class Desk:
 
     Attributes:
         run: Whose iteration it is.
+        judge: Who plays for the feedback, which is counted.
         optimizer: Who is asked.
         request: What is asked, but for what changes from one try to the next.
         spending: What language models may cost, and have cost.
         tries: What was asked so far, and what came back.
+        n_judged: Steps that the judge played for feedback.
         stopped_by: What ended the asking for good; to be raised when the iteration is committed.
     """
 
     run: Run
+    judge: Judge
     optimizer: Optimizer
     request: Request
     spending: Spending
     tries: list[Try] = field(default_factory=list)
+    n_judged: int = 0
     stopped_by: BudgetSpent | ModelError | None = None
 
     def __post_init__(self) -> None:
         self._feedback: Feedback | None = None
+        self._begun_at = self.judge.n_steps
         self._found = _read_journal(self.run, self.request)
 
     @property
@@ -99,26 +105,29 @@ class Desk:
             self.request, feedback=self._remembered_feedback, budget=self.spending, **changes
         )
         proposal: Proposal | None = None
+        self._begun_at = self.judge.n_steps
         try:
             proposal = self.optimizer.propose(request)
             check_policy(proposal.source)
         except (ProposalError, ContractViolation) as error:
-            self._add(proposal, error)
+            self._add(proposal, error, is_repair=request.repair is not None)
         except (BudgetSpent, ModelError) as stop:
             self.stopped_by = stop
             exchanges = self.spending.take_exchanges()
             if any(e.usage.total_tokens or e.at_risk.total_tokens for e in exchanges):
-                self._add(None, stop, exchanges)
+                self._add(None, stop, exchanges, is_repair=request.repair is not None)
             elif not self.tries:
                 raise
         else:
-            self._add(proposal, None)
+            self._add(proposal, None, is_repair=request.repair is not None)
 
     def _add(
         self,
         proposal: Proposal | None,
         error: Exception | None,
         exchanges: Sequence[Exchange] = (),
+        *,
+        is_repair: bool,
     ) -> None:
         exchanges = [*exchanges, *self.spending.take_exchanges()]
         files = dict(getattr(error, "files", {}) if proposal is None else proposal.files)
@@ -130,7 +139,12 @@ class Desk:
         told = getattr(error, "usage", None) if proposal is None else proposal.usage
         usage = _used(exchanges) if exchanges else told
         kind = getattr(error, "kind", type(error).__name__) if error else ""
-        self.tries.append(Try(self.optimizer.name, proposal, str(error or ""), kind, files, usage))
+        told_steps = getattr(error, "n_steps", 0) if proposal is None else proposal.n_steps
+        n_judged = self.judge.n_steps - self._begun_at
+        self.n_judged += n_judged
+        name, n_steps = self.optimizer.name, told_steps + n_judged
+        words = str(error or "")
+        self.tries.append(Try(name, proposal, words, kind, files, usage, n_steps, is_repair))
         if usage is not None:
             self._write_journal()
 

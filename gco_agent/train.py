@@ -77,7 +77,7 @@ def advance(
         frames_before=accounts.frames_used(run),
         optimizer=proposer.name,
     )
-    desk = Desk(run, proposer, request, spending)
+    desk = Desk(run, judge, proposer, request, spending)
     desk.ask(config.candidates)
     judged = [_judge(each, request.parent, judge, budget, progress, len(desk.tries))
               for each in desk.tries]  # fmt: skip
@@ -86,6 +86,7 @@ def advance(
         second = desk.ask_again(failed.tried, failed.error)
         if second is not None:
             judged.append(_judge(second, request.parent, judge, budget, progress))
+    book.n_steps = sum(each.n_steps for each in desk.tries) - desk.n_judged
     committed = book.conclude(progress, run, request.parent, judged)
     desk.forget()
     if desk.stopped_by is not None:

@@ -34,6 +34,8 @@ class Try:
         kind: Of the error, in a word or two.
         files: Evidence, name to text.
         usage: Tokens and dollars that it took; None if no language model was asked.
+        n_steps: Steps played for it, by the optimizer and for its feedback.
+        is_repair: Whether it answers an error.
     """
 
     optimizer: str
@@ -42,11 +44,8 @@ class Try:
     kind: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
     usage: Usage | None = None
-
-    @property
-    def n_steps(self) -> int:
-        """Steps that the optimizer played."""
-        return self.proposal.n_steps if self.proposal else 0
+    n_steps: int = 0
+    is_repair: bool = False
 
 
 def total_usage(tries: Iterable[Try]) -> Usage | None:
@@ -57,7 +56,12 @@ def total_usage(tries: Iterable[Try]) -> Usage | None:
 
 def try_to_json(each: Try, *, with_files: bool) -> dict[str, Any]:
     """A try as JSON data; its files only if it is to stand alone."""
-    data: dict[str, Any] = {"schema": SCHEMA, "optimizer": each.optimizer}
+    data: dict[str, Any] = {
+        "schema": SCHEMA,
+        "optimizer": each.optimizer,
+        "is_repair": each.is_repair,
+        "steps": each.n_steps,
+    }
     if each.error:
         data |= {"error": each.error, "kind": each.kind}
     if each.proposal is not None:
@@ -66,7 +70,6 @@ def try_to_json(each: Try, *, with_files: bool) -> dict[str, Any]:
             "summary": proposal.summary,
             "reason": proposal.reason,
             "aim": proposal.aim.name,
-            "steps": proposal.n_steps,
             "policy": proposal.source.text,
         }
     if each.usage is not None:
@@ -94,6 +97,7 @@ def try_from_json(data: Mapping[str, Any], files: Mapping[str, str] | None = Non
             )
         kept = dict(data["files"] if files is None else files)
         usage = Usage(**data["usage"]) if "usage" in data else None
+        n_steps, is_repair = int(data["steps"]), bool(data["is_repair"])
         proposal = None
         if "policy" in data:
             proposal = Proposal(
@@ -101,12 +105,13 @@ def try_from_json(data: Mapping[str, Any], files: Mapping[str, str] | None = Non
                 str(data["summary"]),
                 str(data["reason"]),
                 kept,
-                int(data["steps"]),
+                n_steps,
                 usage,
                 Aim[data["aim"]],
             )
         error, kind = str(data.get("error", "")), str(data.get("kind", ""))
-        return Try(str(data["optimizer"]), proposal, error, kind, kept, usage)
+        name = str(data["optimizer"])
+        return Try(name, proposal, error, kind, kept, usage, n_steps, is_repair)
     except (KeyError, TypeError, ValueError, AttributeError, PolicyError) as error:
         raise UsageError(f"a recorded proposal cannot be read: {error!r}") from error
 

@@ -30,6 +30,7 @@ from gco_agent.cli.options import examples
 from gco_agent.cli.place import Place
 from gco_agent.cli.publishing import publish, rollback
 from gco_agent.cli.reading import games, log
+from gco_agent.cli.replaying import replay
 from gco_agent.cli.running import init, run, step
 from gco_agent.cli.tracing import trace
 
@@ -94,6 +95,7 @@ for _command in (
     simplify,
     prompt,
     apply_,
+    replay,
     rollback,
     publish,
     games,

@@ -128,6 +128,7 @@ class Unusable(ProposalError):  # noqa: N818 - names the event
         kind: Which of the known ways to go wrong it was, in a word or two: "no code", "cut off".
         files: Evidence to be kept with the iteration, name to text.
         usage: Tokens and dollars that the reply took.
+        n_steps: Steps played for it.
     """
 
     def __init__(
@@ -137,9 +138,11 @@ class Unusable(ProposalError):  # noqa: N818 - names the event
         kind: str,
         files: Mapping[str, str] | None = None,
         usage: Usage | None = None,
+        n_steps: int = 0,
     ) -> None:
         super().__init__(message)
-        self.kind, self.files, self.usage = kind, dict(files or {}), usage
+        self.kind, self.files = kind, dict(files or {})
+        self.usage, self.n_steps = usage, n_steps
 
 
 class Optimizer(Protocol):

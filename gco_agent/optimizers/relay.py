@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 from gco_agent.optimizers.base import Attempt, Optimizer, Proposal, Request
 
 PLATEAU = 3
 """Iterations in a row without an accepted candidate after which the next optimizer has its turn."""
+
+
+@runtime_checkable
+class TakesTurns(Protocol):
+    """An optimizer that is made of others."""
+
+    def whose_turn(self, attempts: Sequence[Attempt]) -> Optimizer:
+        """The one that proposes after ``attempts``."""
 
 
 class Relay:
@@ -66,6 +75,6 @@ class TuneBetween:
 
 def whose_turn(optimizer: Optimizer, attempts: Sequence[Attempt]) -> Optimizer:
     """``optimizer`` itself, or the one of its members whose turn it is."""
-    if isinstance(optimizer, Relay | TuneBetween):
+    if isinstance(optimizer, TakesTurns):
         return whose_turn(optimizer.whose_turn(attempts), attempts)
     return optimizer

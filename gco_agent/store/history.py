@@ -154,6 +154,12 @@ class RunView:
             source = step.candidates[candidate]
         return self.read(evidence_folder(step.facts.iteration) + name, source.commit)
 
+    def evidence_names(self, rev: str, iteration: int) -> list[str]:
+        """Names of the files that a commit has of an iteration, below its folder, sorted."""
+        folder = evidence_folder(iteration)
+        paths = self._repo.list_files(self._repo.resolve(rev), folder)
+        return sorted(path.removeprefix(folder) for path in paths)
+
     def _standing(self, line: Sequence[Step]) -> Step:
         """The last step of a line that made its policy; the initial one did in any case."""
         return next(step for step in reversed(line) if self._made_policy(step))

@@ -248,7 +248,8 @@ def test_a_try_is_read_as_it_was_written(started: Runs, judge: Judge) -> None:
     from gco_agent.tries import Try, format_tries, try_to_json
 
     proposal = Proposal(PolicySource(FOLLOW), "s", "r", {"a.txt": "x"}, 7, Usage(1, usd=None))
-    good = Try("reflect", proposal, files={"a.txt": "x"}, usage=Usage(1, usd=None))
+    used = proposal.usage
+    good = Try("reflect", proposal, "", "", {"a.txt": "x"}, used, 7, is_repair=True)
     bad = Try("search", None, "nothing", "no code", {"b.txt": "y"})
     assert parse_tries(format_tries([good, bad])) == [good, bad]
     assert try_from_json(try_to_json(good, with_files=False), good.files) == good
