@@ -105,13 +105,13 @@ def cut(text: str, limit: int) -> str:
 
 def _show(value: Plain) -> str:
     if isinstance(value, Shown):
-        return str(value)
+        return plain_name(value)
     if isinstance(value, bool) or value is None:
         return str(value)
     if isinstance(value, float):
         return f"{value:.1f}" if abs(value) < _BIG else f"{value:g}"
     if isinstance(value, str):
-        return repr(value).replace("|", "\\x7c").replace("`", "\\x60")
+        return plain_name(repr(value))
     if isinstance(value, tuple):
         return "[" + ", ".join(_show(part) for part in value) + "]"
     if isinstance(value, dict):
@@ -122,7 +122,7 @@ def _show(value: Plain) -> str:
 
 
 def plain_name(name: str) -> str:
-    """A name or key of a policy's, fit for a table."""
+    """A text of a policy's without what would end a cell of a table, or a block of code."""
     return name.replace("|", "\\x7c").replace("`", "\\x60")
 
 
@@ -254,7 +254,9 @@ def _component_columns(steps: Sequence[TracedStep]) -> list[Column]:
             continue
         cells = [
             " ".join(
-                f"!{call.error.partition(':')[0]}" if call.error else _brief(call.output)
+                plain_name(f"!{call.error.partition(':')[0]}")
+                if call.error
+                else _brief(call.output)
                 for call in step.calls
                 if call.name == name
             )

@@ -108,7 +108,7 @@ def _left_out(trace: ExecutionTrace, windows: Sequence[Window]) -> Iterator[str]
             yield f"the first {n_dropped} of the {len(whole.steps)} steps of moment {number};"
     n_dropped = len(trace.windows) - len(windows)
     if n_dropped:
-        titles = ", ".join(escape(w.title, _MOST_LINE) for w in trace.windows[len(windows) :])
+        titles = ", ".join(_title(window) for window in trace.windows[len(windows) :])
         yield f"{n_dropped} of {len(trace.windows)} recorded moments ({titles});"
     if trace.windows:
         yield "all other steps of these episodes."
@@ -139,7 +139,7 @@ def _render_window(
 ) -> str:
     kind = {True: "good", False: "bad", None: "neither good nor bad"}[window.is_good]
     heading = (
-        f"### Moment {number} ({kind}): {escape(window.title, _MOST_LINE)}\n\n"
+        f"### Moment {number} ({kind}): {_title(window)}\n\n"
         f"Seed {window.seed}, in step {window.event} of {window.n_steps}; "
         f"the episode's return is {window.episode_return:g}."
     )
@@ -157,6 +157,11 @@ def _render_window(
     if window.failure:
         parts.append(_block(escape_lines(window.failure, _MOST_FAILURE)))
     return "\n\n".join(part for part in parts if part)
+
+
+def _title(window: Window) -> str:
+    """A policy has a say in it, where it failed."""
+    return plain_name(escape(window.title, _MOST_LINE))
 
 
 def _accuracy(window: Window, arrivals: Arrivals | None) -> list[str]:

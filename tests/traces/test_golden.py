@@ -119,11 +119,13 @@ def test_what_is_worked_out_puts_the_predictions_right(text: str):
     straight, mirrored = [], []
     for rows in tables(text):
         for now, then in itertools.pairwise(rows):
-            is_falling = then.y > now.y and now.real is not None and now.predicted is not None
-            if is_falling and not left <= now.predicted <= right:
-                bounced = 2 * (right if now.predicted > right else left) - now.predicted
-                straight.append(abs(now.predicted - now.real))
-                mirrored.append(abs(bounced - now.real))
+            predicted, real = now.predicted, now.real
+            if then.y <= now.y or real is None or predicted is None:
+                continue
+            if not left <= predicted <= right:
+                bounced = 2 * (right if predicted > right else left) - predicted
+                straight.append(abs(predicted - real))
+                mirrored.append(abs(bounced - real))
     assert len(straight) > 10
     assert statistics.median(straight) > 40
     assert statistics.median(mirrored) < 10
