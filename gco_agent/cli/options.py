@@ -132,6 +132,7 @@ class StartOptions:
     workers: int | None
     jail: str
     candidates: int = 1
+    trace_tokens: int = 6_000
     tune_seconds: float | None = None
     model: str | None = None
     effort: str | None = None
@@ -170,6 +171,15 @@ start_options = all_of(
         metavar="N",
         help="Of the optimizer's own chance. Runs of the same seed are the same, but for what "
         "time limits do.",
+    ),
+    click.option(
+        "--trace-tokens",
+        type=AtLeast(100),
+        default=6_000,
+        show_default=True,
+        metavar="N",
+        help="Most tokens, as estimated, of what a language model is told of results; "
+        "`gco-agent trace` shows it.",
     ),
     click.option(
         "--name", help="Name of the run; its branch is gco/GAME/NAME.  [default: date and 4 digits]"

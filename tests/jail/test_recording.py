@@ -87,10 +87,9 @@ def test_calls_are_recorded_with_inputs_outputs_lines_and_depth():
     assert answer == 1
     told = {call.name: call for call in recording.calls}
     assert list(told) == ["act", "aim", "plan", "double", "look", "stumble"]
-    assert told["act"] == ComponentCall(
-        "act", {"self": {"n_steps": 0}, "obs": Shown("obs")}, 1, (29, 30, 31, 32, 33, 34, 35), 0
-    )
-    inputs = {"obs": Shown("obs"), "offset": 0.5, "more": (), "named": {}}
+    memory: dict[str, Plain] = {"self": {"n_steps": 0}, "obs": Shown("obs")}
+    assert told["act"] == ComponentCall("act", memory, 1, tuple(range(29, 36)), 0)
+    inputs: dict[str, Plain] = {"obs": Shown("obs"), "offset": 0.5, "more": (), "named": {}}
     assert told["aim"] == ComponentCall("aim", inputs, 70.5, (12, 13), 1)
     assert told["plan"].output == {"type": Shown("Plan"), "x": 141.0}
     assert told["double"] == ComponentCall("double", {"x": 70.5}, 141.0, (39,), 2)
@@ -519,5 +518,5 @@ def test_reports_that_are_refused(report: str):
 def test_box_that_holds_other_things_is_a_sequence():
     box = ObjectBox(1, 2, 3, 4, value=7)
     assert Describer(None, ())(box) == {"b": [1, 2, 3, 4, 0, 0]}
-    assert Describer(None, ())(box._replace(x=0.5))[:2] == [0.5, 2]
+    assert Describer(None, ())(box._replace(x=0.5))[:2] == [0.5, 2]  # type: ignore[arg-type]
     assert Describer(None, ())(deque([1])) == [1]

@@ -56,10 +56,12 @@ def tables(text: str) -> Iterator[list[Row]]:
             if predicted == '"':
                 predicted = str(found[-1].predicted)
             real = cells["Ball@Player x"]
+            x, y = map(int, cells["Ball x,y"].split(","))
             found.append(
                 Row(
                     int(cells["step"]),
-                    *map(int, cells["Ball x,y"].split(",")),
+                    x,
+                    y,
                     None if predicted == "None" else float(predicted),
                     None if real == "-" else float(real),
                 )
