@@ -76,6 +76,7 @@ class ModelError(GcoError):
     """The language model was not reached, or gave no whole answer.
 
     Attributes:
+        what: What happened, without what to do.
         is_passing: Whether the same request may well succeed later.
         usage: What the server said that the request used.
         is_bill_open: Whether the server may have worked more than it said.
@@ -87,14 +88,16 @@ class ModelError(GcoError):
 
     def __init__(
         self,
-        message: str,
+        what: str,
         *,
+        advice: str = "",
         usage: Usage = _NOTHING,
         is_bill_open: bool = False,
         text: str = "",
         retry_after_s: float | None = None,
     ) -> None:
-        super().__init__(message)
+        super().__init__(f"{what}: {advice}" if advice else what)
+        self.what = what
         self.usage, self.is_bill_open = usage, is_bill_open
         self.text, self.retry_after_s = text, retry_after_s
 

@@ -137,13 +137,14 @@ def ask(
         else:
             exchange.file(completion)
             return completion
-        _log.warning("%s; asking again in %.3g s", failed, wait_s)
+        _log.warning("%s; asking again in %.2g s", failed.what, wait_s)
         patience.sleep(wait_s)
 
 
 def _out_of_time(error: ModelError, request: ModelRequest, tries: int) -> ModelTimedOut:
     times = "once" if tries == 1 else f"{tries} times"
     return ModelTimedOut(
-        f"no answer within {request.seconds:.3g} s, though asked {times}; at last: {error}",
+        f"no answer within {request.seconds:.3g} s, though asked {times}; at last: {error.what}",
+        advice="run the command again later",
         retry_after_s=error.retry_after_s,
     )

@@ -47,23 +47,33 @@ _BY_STATUS: Mapping[int, type[ModelError]] = {
     409: ModelOverloaded,
     429: RateLimited,
 }
-_ADVICE: Mapping[type[ModelError], str] = {
-    KeyRefused: "{url} does not take the key: set ANTHROPIC_API_KEY to a key that it knows and "
-    "that may use {model}",
-    UnknownModel: "{url} has no model {model}, or does not speak the Messages API there: choose "
-    "another with --model, or set ANTHROPIC_BASE_URL",
-    RateLimited: "{url} limits how often it may be asked: wait, and run the command again",
-    ModelOverloaded: "{url} is overloaded or in trouble: run the command again later",
-    RequestRefused: "{url} does not take the request",
+_WORDS: Mapping[type[ModelError], tuple[str, str]] = {
+    KeyRefused: (
+        "{url} does not take the key",
+        "set ANTHROPIC_API_KEY to a key that it knows and that may use {model}",
+    ),
+    UnknownModel: (
+        "{url} has no model {model}, or does not speak the Messages API there",
+        "choose another with --model, or set ANTHROPIC_BASE_URL",
+    ),
+    RateLimited: (
+        "{url} limits how often it may be asked",
+        "wait, and run the command again",
+    ),
+    ModelOverloaded: ("{url} is overloaded or in trouble", "run the command again later"),
+    RequestRefused: ("{url} does not take the request", ""),
 }
+"""What happened, and what to do."""
 
 
 def of_status(error: anthropic.APIStatusError, url: str, model: str, *secrets: str) -> ModelError:
     """The error for an answer that is an error, in place of a message or in the middle of one."""
     kind = _kind(error)
+    what, advice = (words.format(url=url, model=model) for words in _WORDS[kind])
     said = _said(error, *secrets)
     failure = kind(
-        _ADVICE[kind].format(url=url, model=model) + (f" (it says: {said})" if said else ""),
+        f"{what} ({said})" if said else what,
+        advice=advice,
         retry_after_s=retry_after(error.response.headers),
     )
     if error.response.headers.get("x-should-retry") == "false":
@@ -83,8 +93,8 @@ def of_transport(error: Exception, url: str, *secrets: str) -> ModelError:
     )
     if any(isinstance(link, never_sent) for link in chain):
         return ModelUnreachable(
-            f"no connection to {url} ({cause}): check the network, the proxy, and "
-            "ANTHROPIC_BASE_URL if it is set"
+            f"no connection to {url} ({cause})",
+            advice="check the network, the proxy, and ANTHROPIC_BASE_URL if it is set",
         )
     return cut_off(cause, url)
 
