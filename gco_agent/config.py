@@ -32,6 +32,8 @@ class RunConfig:
         slice_seconds: Wall time after which such an iteration ends all the same. A run that
             never meets it repeats to the letter.
         candidates: How many candidates an iteration asks for and races.
+        horizon: If not 0, optoprime is shown the first so many steps of an episode, as in the
+            paper, instead of the moments that decided several.
         trace_tokens: What a language model is told of results has at most so many tokens, as
             `gco_agent.traces.tokens` estimates them.
         model: Language model that is asked, as its server knows it; empty for the usual one.
@@ -53,6 +55,7 @@ class RunConfig:
     slice_seconds: float = 30.0
     trace_tokens: int = 6_000
     candidates: int = 1
+    horizon: int = 0
     model: str = ""
     effort: str = ""
     max_tokens: int = 32_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from gco_agent.budget import Budget
 from gco_agent.config import RunConfig
@@ -11,7 +12,11 @@ from gco_agent.judge import Judge
 from gco_agent.optimizers.base import Attempt, Request
 from gco_agent.policy import PolicySource
 from gco_agent.progress import Progress, silent
+from gco_agent.rollout import Rollout
+from gco_agent.seeds import Stream
 from gco_agent.store.history import RunView, Step
+from gco_agent.traces.course import Replay, follow
+from gco_agent.traces.records import ExecutionTrace, Window
 
 _MOST_SOURCES = 12
 """Attempts, the newest, whose texts are read: older ones are only counted."""
@@ -90,4 +95,29 @@ def _compose_feedback(
 ) -> Feedback:
     from gco_agent.briefing import compose_for
 
-    return compose_for(judge, parent, attempts, config)
+    feedback = compose_for(judge, parent, attempts, config)
+    if not config.horizon:
+        return feedback
+    return replace(feedback, trace=_first_steps(judge, parent, config.horizon))
+
+
+def _first_steps(judge: Judge, parent: PolicySource, horizon: int) -> ExecutionTrace:
+    """The first steps of the first feedback seed, whatever happened in them."""
+    (seed,) = Stream.FEEDBACK.seeds(0, 1)
+    task = Rollout(parent.text, (seed,), judge.protocol, judge.require)
+    (course,) = judge.pool.map(follow, [Replay(task, ((0, horizon),))])
+    result = course.result
+    judge.n_steps += result.n_steps
+    if not course.recorded:
+        return ExecutionTrace()
+    window = Window(
+        f"the first {len(course.recorded)} steps",
+        None,
+        seed,
+        course.recorded[-1].step,
+        course.recorded,
+        result.n_steps,
+        result.episode_return,
+        result.detail,
+    )
+    return ExecutionTrace((window,))

@@ -96,7 +96,7 @@ def parse_reply(text: str | None, parent: PolicySource) -> Reply:
     text = text.replace("\r\n", "\n")
     fields = _find_json(text)
     if fields is not None:
-        return _from_fields(fields, parent)
+        return read_fields(fields, parent)
     code, rest, form = _find_code(text, parent)
     found = _SUMMARY.search(rest)
     reason = (rest[: found.start()] + rest[found.end() :]) if found else rest
@@ -316,8 +316,8 @@ def _find_json(text: str) -> dict[str, Any] | None:
     return None
 
 
-def _from_fields(fields: Mapping[str, Any], parent: PolicySource) -> Reply:
-    """A candidate from the fields of a JSON object.
+def read_fields(fields: Mapping[str, Any], parent: PolicySource) -> Reply:
+    """A candidate from the fields of a JSON object: a tool's input, or OptoPrime's answer.
 
     Raises:
         Unusable: None of them holds code that fits.
