@@ -90,6 +90,7 @@ def trace(place: Place, /, target: str | None, **given: Given) -> None:
     from gco_agent.games import find_game
     from gco_agent.policy import check_policy
 
+    seeds, label = _seeds(given["seed_text"])
     wanted = find_target(place, target)
     try:
         check_policy(wanted.source)
@@ -97,7 +98,6 @@ def trace(place: Place, /, target: str | None, **given: Given) -> None:
         raise ContractViolation(
             f"{wanted.name} breaks the contract of a policy file:\n{error}", line=error.line
         ) from None
-    seeds, label = _seeds(given["seed_text"])
     protocol = protocol_of(wanted, given["env_id"], None)
     protocol = replace(protocol, max_steps=min(protocol.max_steps, given["max_steps"]))
     with open_workers(given["workers"]) as pool:
