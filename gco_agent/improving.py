@@ -102,7 +102,7 @@ def simplify_file(
         race = _race(found.source, source, judge, Aim.NO_WORSE, progress)
         if race.verdict.is_won:
             smaller = _with_true_claim(found.source, judge, race.child, "gco-agent simplify")
-    is_smaller = bool(found.kept(race is None or race.verdict.is_won))
+    is_smaller = bool(found.kept(with_lossy=race is None or race.verdict.is_won))
     return SimplifiedFile(smaller if is_smaller else None, found, race, purse.used)
 
 

@@ -356,7 +356,7 @@ def _simplified_json(name: str, written: Path | None, found: SimplifiedFile) -> 
         "written": str(written) if written else None,
         "removed": [
             {"what": removed.what, "line": removed.line, "exact": removed.is_exact}
-            for removed in simplified.kept(race is None or race.verdict.is_won)
+            for removed in simplified.kept(with_lossy=race is None or race.verdict.is_won)
         ],
         "lines_before": simplified.before.sloc,
         "lines_after": size.sloc,
@@ -376,7 +376,7 @@ def _print_simplified(data: dict[str, Any], found: SimplifiedFile) -> None:
     from gco_agent.accounts import describe_race
 
     for removed in data["removed"]:
-        note = "" if removed["exact"] else "  (changes actions)"
+        note = "" if removed["exact"] else "  (judged by its returns)"
         click.echo(f"  line {removed['line']}: {one_line(removed['what'])}{note}")
     if data["written"]:
         click.echo(
@@ -384,7 +384,7 @@ def _print_simplified(data: dict[str, Any], found: SimplifiedFile) -> None:
             f"{data['nodes_before']} nodes of the syntax tree to {data['nodes_after']}: "
             f"written to {data['written']}"
         )
-        which = "without the removals that change actions, " if found.race else ""
+        which = "without the removals that were judged by returns, " if found.race else ""
         click.echo(
             f"{which}all {data['same_actions']:,} actions in "
             f"{count(data['same_episodes'], 'episode')} are the same"

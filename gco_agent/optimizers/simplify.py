@@ -82,7 +82,7 @@ class Simplified:
     margin: float = 0.0
     is_cut: bool = False
 
-    def kept(self, with_lossy: bool) -> tuple[Removed, ...]:  # noqa: FBT001 - one question
+    def kept(self, *, with_lossy: bool) -> tuple[Removed, ...]:
         """What is gone, those that change actions included or not."""
         return tuple(r for r in self.removed if r.is_exact or with_lossy)
 
@@ -183,9 +183,7 @@ class _Simplifier:
             alike = self._trials.acts_the_same(texts, self.recorded[:1], _LOOK_STEPS)
             chosen: list[Removal] = []
             for removal, same in zip(fresh, alike, strict=True):
-                if not same:
-                    self._refused.add(removal.key)
-                elif not any(removal.meets(other) for other in chosen):
+                if same and not any(removal.meets(other) for other in chosen):
                     chosen.append(removal)
             taken = self._prove(chosen)
             if not taken:
@@ -385,7 +383,7 @@ def evidence(found: Simplified) -> list[str]:
 def reason_for(found: Simplified, n_steps: int) -> str:
     """What is gone and on what grounds, in a list and a paragraph."""
     gone = "\n".join(
-        f"- {removed.what}{'' if removed.is_exact else ' (changes actions)'}"
+        f"- {removed.what}{'' if removed.is_exact else ' (judged by its returns)'}"
         for removed in found.removed
     )
     told = " ".join(evidence(found))

@@ -89,6 +89,20 @@ class Reading:
         text = self.of(node)
         return text if isinstance(node, _ATOMS) else f"({text})"
 
+    def instead(self, node: ast.expr, *parts: ast.expr, word: str = "") -> Replacement:
+        """``parts``, joined by ``word``, in the place of ``node``; in parentheses where need be."""
+        start, end = self.span(node)
+        bare = word.join(map(self.of, parts))
+        safe = word.join(map(self.wrapped, parts))
+        if len(parts) > 1:
+            safe = f"({safe})"
+        texts = [self.text[:start] + text + self.text[end:] for text in (bare, safe)]
+        try:
+            one, other = (ast.dump(ast.parse(text)) for text in texts)
+        except (SyntaxError, RecursionError, MemoryError):
+            return Replacement(start, end, safe)
+        return Replacement(start, end, bare if one == other else safe)
+
     def head(self, node: ast.stmt) -> str:
         """The first row of a statement, which names it."""
         return short(self.layout.lines[node.lineno - 1].strip().removesuffix(":"))

@@ -134,9 +134,8 @@ class Statements(Reading):
                 yield from self._inlined(one, name, value, two)
 
     def _merged(self, one: ast.If, two: ast.If) -> Removal:
-        test = f"{self.wrapped(one.test)} or {self.wrapped(two.test)}"
         changes = (
-            Replacement(*self.span(one.test), test),
+            self.instead(one.test, one.test, two.test, word=" or "),
             self.rows(self.first_row(two), last_row(two), ""),
         )
         what = f"the body that {self.head(one)} and {self.head(two)} share"
@@ -154,14 +153,11 @@ class Statements(Reading):
         is_once = len(loads) == 1 and len(uses) == len(loads) + 1
         if not is_once or loads[0] not in set(ast.walk(two)):
             return
-        text = self.wrapped(value)
-        length = len(self.layout.lines[two.lineno - 1]) + len(text) - len(name)
+        change = self.instead(loads[0], value)
+        length = len(self.layout.lines[two.lineno - 1]) + len(change.text) - len(name)
         if two.lineno != two.end_lineno or length > _ROW:
             return
-        changes = (
-            self.rows(self.first_row(one), last_row(one), ""),
-            Replacement(*self.span(loads[0]), text),
-        )
+        changes = (self.rows(self.first_row(one), last_row(one), ""), change)
         yield Removal(Kind.UNUSED, f"the name {name}, used once", one.lineno, changes, 2)
 
     def _duplicates(self, owner: ast.Module | ast.ClassDef) -> Iterator[Removal]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from gco_agent.policy.positions import Replacement
 from gco_agent.policy.removals.reading import Kind, Reading, Removal, n_nodes, short
@@ -23,32 +23,33 @@ class Terms(Reading):
             case ast.BoolOp():
                 yield from self._of_bool(node)
             case ast.IfExp():
-                yield self._smaller(node, self.wrapped(node.body), node.test, node.orelse)
-                yield self._smaller(node, self.wrapped(node.orelse), node.test, node.body)
+                yield self._smaller(node, [node.body], node.test, node.orelse)
+                yield self._smaller(node, [node.orelse], node.test, node.body)
             case ast.BinOp(op=ast.Add() | ast.Mult()):
-                yield self._smaller(node, self.wrapped(node.left), node.right)
-                yield self._smaller(node, self.wrapped(node.right), node.left)
+                yield self._smaller(node, [node.left], node.right)
+                yield self._smaller(node, [node.right], node.left)
             case ast.BinOp(op=ast.Sub() | ast.Div() | ast.FloorDiv()):
-                yield self._smaller(node, self.wrapped(node.left), node.right)
+                yield self._smaller(node, [node.left], node.right)
             case ast.Compare(comparators=[middle, _, *_]):
-                start, _ = self.span(middle)
-                _, end = self.span(node)
-                yield self._smaller(node, f"({self.text[start:end]})", node.left)
+                start, _ = self.span(node)
+                change = Replacement(start, self.span(middle)[0], "")
+                yield self._removal(node, change, node.left)
             case ast.Call(func=ast.Name(id="min" | "max"), args=[one, two], keywords=[]):
-                yield self._smaller(node, self.wrapped(one), two)
-                yield self._smaller(node, self.wrapped(two), one)
+                yield self._smaller(node, [one], two)
+                yield self._smaller(node, [two], one)
             case ast.Call(func=ast.Name(id="int" | "round" | "abs" | "float"), args=[inner]):
-                yield self._smaller(node, self.wrapped(inner), node.func)
+                yield self._smaller(node, [inner], node.func)
 
     def _of_bool(self, node: ast.BoolOp) -> Iterator[Removal]:
         word = " and " if isinstance(node.op, ast.And) else " or "
         for gone in node.values:
             kept = [value for value in node.values if value is not gone]
-            text = word.join(map(self.wrapped, kept))
-            yield self._smaller(node, f"({text})" if len(kept) > 1 else text, gone)
+            yield self._removal(node, self.instead(node, *kept, word=word), gone)
 
-    def _smaller(self, node: ast.expr, text: str, *gone: ast.expr) -> Removal:
+    def _smaller(self, node: ast.expr, kept: Sequence[ast.expr], *gone: ast.expr) -> Removal:
+        return self._removal(node, self.instead(node, *kept), *gone)
+
+    def _removal(self, node: ast.expr, change: Replacement, *gone: ast.expr) -> Removal:
         lost = " and ".join(short(self.of(part)) for part in gone)
         what = f"{lost} in {short(self.of(node))}"
-        change = Replacement(*self.span(node), text)
         return Removal(Kind.TERM, what, node.lineno, (change,), 1 + n_nodes(*gone))
