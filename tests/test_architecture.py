@@ -36,7 +36,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
             "requesting",
             "scoring",
         ),
-        *("train", "tries"),
+        *("testing", "train", "tries"),
     ),
     ("", "__main__", "cli"),
 )
