@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from gco_agent.complexity import measure
 from gco_agent.errors import UsageError
 from gco_agent.header import with_measured_header
 from gco_agent.judge import Judge, Race
-from gco_agent.llm import Spending, parse_exchanges
+from gco_agent.llm import Exchange, Spending, parse_exchanges
 from gco_agent.optimizers.base import CANDIDATES_OWN, EXCHANGE_FILE
 from gco_agent.policy import PolicySource
 from gco_agent.progress import Committed, Progress
@@ -21,7 +22,7 @@ from gco_agent.records import Evaluation, Usage
 from gco_agent.seeds import Stream
 from gco_agent.statistics import ALPHA, Gain, no_worse_p_value
 from gco_agent.store.entries import Entry, Facts, Verdict, headline
-from gco_agent.store.history import RunView
+from gco_agent.store.history import RunView, Step, evidence_folder
 from gco_agent.store.run import Run
 from gco_agent.tries import Try
 
@@ -306,22 +307,43 @@ def frames_used(run: Run) -> int:
     return max((frames for frames in told if frames is not None), default=0)
 
 
-def open_spending(run: Run, budget: Budget) -> Spending:
-    """The account of what language models may still cost, and have cost this run so far."""
+def open_spending(run: RunView, budget: Budget) -> Spending:
+    """The account of what language models may still cost, and have cost this run so far.
+
+    Read from the run once a command; from then on the same account is kept up.
+    """
+    if budget.spending is None:
+        budget.spending = _read_spending(run, budget)
+    return budget.spending
+
+
+def _read_spending(run: RunView, budget: Budget) -> Spending:
     spent, at_risk = Usage(), Usage()
     for step in run.history():
         facts = step.facts
         if facts is None or facts.tokens_in is None:
             continue
         spent += Usage(facts.tokens_in, output_tokens=facts.tokens_out or 0, usd=facts.usd)
-        for candidate in range(max(1, len(step.candidates))):
-            text = run.evidence(step, EXCHANGE_FILE, candidate=candidate)
-            try:
-                for exchange in parse_exchanges(text) if text else ():
-                    at_risk += exchange.at_risk
-            except UsageError:
-                continue  # by another version; what was paid stands in the trailers
+        for exchange in read_exchanges(run, step):
+            at_risk += exchange.at_risk
     return Spending(budget.usd, budget.tokens, spent=spent, at_risk=at_risk)
+
+
+def read_exchanges(run: RunView, step: Step) -> list[Exchange]:
+    """Every exchange of an iteration that is kept with it, those of all its candidates."""
+    if step.facts is None:
+        return []
+    path = evidence_folder(step.facts.iteration) + EXCHANGE_FILE
+    commits = [candidate.commit for candidate in step.candidates]
+    if step.facts.verdict.is_kept:
+        commits.append(step.commit)
+    found: list[Exchange] = []
+    for commit in commits:
+        text = run.read(path, commit)
+        # written by a newer version, it cannot be read; what was paid stands in the trailers
+        with contextlib.suppress(UsageError):
+            found += parse_exchanges(text) if text else ()
+    return found
 
 
 def recall_episodes(run: RunView, judge: Judge) -> None:

@@ -47,16 +47,19 @@ def compose_for(
 def trace_policy(
     judge: Judge, source: PolicySource, seeds: Sequence[int]
 ) -> tuple[ExecutionTrace, Evaluation]:
-    """The decisive moments of ``source`` on ``seeds``, and what it scored there.
+    """The decisive moments of ``source`` on ``seeds``, and what it scored there; played once.
 
     Raises:
         JailError: The jail cannot be built, or not as good as required.
     """
-    got = capture(judge.pool, source.text, seeds, judge.protocol, judge.require)
-    judge.n_steps += got.n_steps
-    judge.jail = got.jail or judge.jail
-    judge.remember(judge.episodes_to_json([(source, got.evaluation)]))
-    return got.trace, got.evaluation
+    key = (source.text, tuple(seeds))
+    if key not in judge.traces:
+        got = capture(judge.pool, source.text, seeds, judge.protocol, judge.require)
+        judge.n_steps += got.n_steps
+        judge.jail = got.jail or judge.jail
+        judge.remember(judge.episodes_to_json([(source, got.evaluation)]))
+        judge.traces[key] = got.trace, got.evaluation
+    return judge.traces[key]
 
 
 def _before(judge: Judge, attempts: Sequence[Attempt], seeds: Sequence[int]) -> Evaluation | None:

@@ -6,9 +6,13 @@ import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from gco_agent.errors import BudgetSpent
 from gco_agent.statistics import LOOKS
+
+if TYPE_CHECKING:
+    from gco_agent.llm import Spending
 
 _MIN_SLICE_S = 5.0
 """With less time than this left no iteration is begun."""
@@ -38,6 +42,7 @@ class Budget:
         started: `time.perf_counter` value at which the time began.
         reserve_s: Of the time, what must be left after the last iteration.
         race_s: Of the time, what must be left to race the last candidate.
+        spending: The account of what language models cost the run, once it has been opened.
     """
 
     iterations: int | None = None
@@ -49,6 +54,7 @@ class Budget:
     started: float = field(default_factory=time.perf_counter)
     reserve_s: float = 0.0
     race_s: float = 0.0
+    spending: Spending | None = None
     _steps_per_second: float | None = None
     _done: int = 0
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gco_agent.errors import PolicyError
 from gco_agent.jail.limits import JailLevel
@@ -29,6 +29,9 @@ from gco_agent.statistics import (
     paired_gain,
 )
 from gco_agent.workers import WorkerPool
+
+if TYPE_CHECKING:
+    from gco_agent.traces.records import ExecutionTrace
 
 _MOST_LANES = 4
 Watcher = Callable[[int, int], None]
@@ -67,6 +70,8 @@ class Judge:
         require: The jail must be at least this good, or nothing is played.
         n_steps: Steps played so far, by this judge.
         jail: Level of the jail that was last played in.
+        traces: What was recorded of policies, by their text and the seeds, played once like the
+            episodes.
     """
 
     pool: WorkerPool
@@ -74,6 +79,9 @@ class Judge:
     require: JailLevel = JailLevel.NONE
     n_steps: int = 0
     jail: str = ""
+    traces: dict[tuple[str, tuple[int, ...]], tuple[ExecutionTrace, Evaluation]] = field(
+        default_factory=dict
+    )
     _known: dict[tuple[str, int], EpisodeResult] = field(default_factory=dict)
 
     def evaluate(

@@ -65,7 +65,7 @@ change in a few sentences, then the whole file in one fenced block that begins w
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ReflectOptimizer:
     """Proposes what a language model makes of the policy and its results.
 
