@@ -57,20 +57,20 @@ def capture(
     spans: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for moment in moments:
         spans[moment.seed].append(_span(moment, courses[moment.seed]))
-    wanted = [Replay(tasks[seed], tuple(parts)) for seed, parts in spans.items()]
+    wanted = [Replay(tasks[seed], tuple(parts), to_the_end=False) for seed, parts in spans.items()]
     replays = dict(zip(spans, pool.map(follow, wanted), strict=True))
     notes = [describe_all(list(courses.values()))]
     notes += [
         _UNSTEADY.format(seed=seed)
         for seed, replay in replays.items()
-        if replay.result.digest != courses[seed].result.digest
+        if not courses[seed].actions.startswith(replay.actions)
     ]
     if n_left_out := sum(replay.n_left_out for replay in replays.values()):
         notes.append(f"{n_left_out:,} calls in these steps were too many to be recorded.")
     played = (*courses.values(), *replays.values())
     return Captured(
         ExecutionTrace(
-            tuple(_window(moment, replays[moment.seed]) for moment in moments),
+            tuple(_window(m, courses[m.seed], replays[m.seed]) for m in moments),
             tuple(notes),
             merge_ranges(list(courses.values())),
         ),
@@ -85,9 +85,9 @@ def _span(moment: Moment, course: Course) -> tuple[int, int]:
     return span_of(moment, result.n_steps, is_failure=not result.outcome.is_scored)
 
 
-def _window(moment: Moment, replay: Course) -> Window:
-    first, end = _span(moment, replay)
-    result = replay.result
+def _window(moment: Moment, course: Course, replay: Course) -> Window:
+    first, end = _span(moment, course)
+    result = course.result
     return Window(
         moment.title,
         moment.is_good,

@@ -42,6 +42,7 @@ class Course:
             and wherever the number became another. Games count a lost life up to thirty steps
             late: until then what was hit is gone, or everything stands still.
         ranges: How far things got.
+        actions: Index of the action of each step.
         jail: Level of the jail.
         recorded: The steps that were recorded, if any were.
         n_left_out: Calls made in them that were not recorded.
@@ -51,6 +52,7 @@ class Course:
     rewards: tuple[tuple[int, float], ...]
     lives: tuple[tuple[int, int, int], ...]
     ranges: Mapping[str, tuple[int, int, int, int]]
+    actions: bytes = b""
     jail: str = ""
     recorded: tuple[TracedStep, ...] = ()
     n_left_out: int = 0
@@ -63,10 +65,18 @@ class Replay:
     Attributes:
         task: The policy, one seed and the rules.
         spans: First step, and the step after the last.
+        to_the_end: Play the rest of the episode after the last of them, too.
     """
 
     task: Rollout
     spans: tuple[tuple[int, int], ...] = ()
+    to_the_end: bool = True
+
+    @property
+    def n_steps(self) -> int:
+        """Steps to play at most."""
+        longest = self.task.protocol.max_steps
+        return longest if self.to_the_end else min(longest, max(end for _, end in self.spans))
 
 
 @dataclass(slots=True)
@@ -124,6 +134,7 @@ class _Notes:
             tuple(self.rewards),
             tuple(self.lives),
             self.ranges,
+            bytes(self.actions),
             jail,
             tuple(self.recorded),
             self.n_left_out,
@@ -150,7 +161,7 @@ def follow(replay: Replay) -> Course:
         jail_level = jail.level.word
         jail.reset(0)
         wanted = frozenset(step for first, end in replay.spans for step in range(first, end))
-        outcome, detail = _play(jail, env, notes, wanted, task.protocol.max_steps)
+        outcome, detail = _play(jail, env, notes, wanted, replay.n_steps)
     except PolicyFailure as failure:
         outcome, detail = failure.outcome, failure.detail
     finally:

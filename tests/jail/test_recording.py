@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
 import numpy
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gco_agent.calls import ComponentCall, Plain, Shown
-from gco_agent.jail import recorder, wire
+from gco_agent.jail import recorder, wire, worker
 from gco_agent.jail.host import JailLimits, PolicyFailure
 from gco_agent.jail.recorder import Describer, Recorder
 from gco_agent.jail.recording import Recording, RecordingJail, parse_calls
-from gco_agent.observation import ObjectBox
+from gco_agent.observation import ObjectBox, build_observation
 from gco_agent.records import Outcome
 from tests.jail.corpus import OWN, files_of
 from tests.jail.policies import ROWS, policy
@@ -74,12 +75,10 @@ def record(source: str, n: int = 1, **limits: Any) -> tuple[int | PolicyFailure,
         return answer, recording
 
 
-def output_of(expression: str, imports: str = "") -> Plain:
-    """How the value of an expression is recorded."""
-    source = f"{imports}\n\ndef made(obs):\n    return {expression}\n\n\ndef act(obs):\n"
-    answer, recording = record(source + "    made(obs)\n    return 1\n")
-    assert answer == 1
-    return recording.calls[1].output
+def in_report(value: object) -> str:
+    """A report with one call that was given ``value``."""
+    row = ["f", 1, [["x", value]], None, [1], None]
+    return json.dumps({"calls": [row], "left_out": 0})
 
 
 def test_calls_are_recorded_with_inputs_outputs_lines_and_depth():
@@ -160,49 +159,89 @@ def test_a_long_step_is_played_to_its_end_without_being_recorded():
     assert recording.n_left_out == 1
 
 
-@pytest.mark.parametrize(
-    ("expression", "recorded"),
-    [
-        ("None", None),
-        ("True", True),
-        ("-3", -3),
-        ("2**64", Shown("<int of 65 bits>")),
-        ("2.5", 2.5),
-        ("float('-inf')", -math.inf),
-        ("'text'", "text"),
-        ("'x' * 1000", "x" * 60 + "..."),
-        ("'a\\x1b[2J\\n\\u202eb\\udc80'", "a\\x1b[2J\\n\\u202eb\\udc80"),
-        ("(1, [2, 3])", (1, (2, 3))),
-        ("list(range(100))", (*range(12), Shown("... 88 more"))),
-        ("[[[[1]]]]", (((Shown("<list>"),),),)),
-        ("{'a': 1, (1, 2): 2, 3: 3, Odd: 4}", {"a": 1, "(1, 2)": 2, "3": 3, "<type>": 4}),
-        ("{i: i for i in range(30)}", {**{str(i): i for i in range(10)}, "...": Shown("20 more")}),
-        ("{1, 2}", Shown("<set>")),
-        ("deque([1, 2], 5)", (1, 2)),
-        ("obs['Ball'][0]", {"x": 70, "y": 80, "w": 2, "h": 4, "dx": 1, "dy": -1}),
-        ("obs['Ball'][0]._replace(x=0.5)[:2]", (0.5, 80)),
-        ("Move.UP", 2),
-        ("Point(1, 2)", (1, 2)),
-        ("lambda: 0", Shown("<function>")),
-        ("Slotted()", Shown("<Slotted>")),
-        ("numpy.float32(0.5)", 0.5),
-        ("numpy.float64(0.5)", 0.5),
-        ("numpy.int8(5)", 5),
-        ("numpy.bool_(True)", True),
-        ("numpy.arange(3)", (0, 1, 2)),
-        ("numpy.zeros((9, 9))", (*([0.0] * 12), Shown("... 69 more"))),
-        ("[type('y' * 500, (), {})()]", (Shown("<" + "y" * 60 + ">"),)),
-    ],
-)  # fmt: skip
+IMPORTS = """
+import numpy
+from collections import deque, namedtuple
+from enum import IntEnum
+
+Move = IntEnum("Move", {"UP": 2})
+Point = namedtuple("Point", "x y")
+
+
+class Odd:
+    pass
+
+
+class Slotted:
+    __slots__ = ()
+
+
+class Named:
+    def __init__(self):
+        self.n = 1
+"""
+VALUES = [
+    ("None", None),
+    ("True", True),
+    ("-3", -3),
+    ("2**64", Shown("<int of 65 bits>")),
+    ("2.5", 2.5),
+    ("float('-inf')", -math.inf),
+    ("'text'", "text"),
+    ("'x' * 1000", "x" * 60 + "..."),
+    ("'a\\x1b[2J\\n\\u202eb\\udc80'", "a\\x1b[2J\\n\\u202eb\\udc80"),
+    ("(1, [2, 3])", (1, (2, 3))),
+    ("list(range(100))", (*range(12), Shown("... 88 more"))),
+    ("[[[[1]]]]", (((Shown("<list>"),),),)),
+    ("{'a': 1, (1, 2): 2, 3: 3, Odd: 4}", {"a": 1, "(1, 2)": 2, "3": 3, "<type>": 4}),
+    ("{i: i for i in range(30)}", {**{str(i): i for i in range(10)}, "...": Shown("20 more")}),
+    ("{1, 2}", Shown("<set>")),
+    ("deque([1, 2], 5)", (1, 2)),
+    ("obs['Ball'][0]", {"x": 70, "y": 80, "w": 2, "h": 4, "dx": 1, "dy": -1}),
+    ("obs['Ball'][0]._replace(x=0.5)[:2]", (0.5, 80)),
+    ("Move.UP", 2),
+    ("Point(1, 2)", (1, 2)),
+    ("lambda: 0", Shown("<function>")),
+    ("Slotted()", Shown("<Slotted>")),
+    ("numpy.float32(0.5)", 0.5),
+    ("numpy.float64(0.5)", 0.5),
+    ("numpy.int8(5)", 5),
+    ("numpy.bool_(True)", True),
+    ("numpy.arange(3)", (0, 1, 2)),
+    ("numpy.zeros((9, 9))", (*([0.0] * 12), Shown("... 69 more"))),
+    ("[type('y' * 500, (), {})()]", (Shown("<" + "y" * 60 + ">"),)),
+    ("numpy.float16(0.5)", 0.5),
+    ("Named()", {"type": Shown("Named"), "n": 1}),
+    ("Named().__dict__", {"n": 1}),
+    ("{(1, 'a'): 1, None: 2}", {"<tuple>": 1, "None": 2}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("expression", "recorded"), VALUES)
 def test_values(expression: str, recorded: Plain):
-    imports = (
-        "import numpy\nfrom collections import deque, namedtuple\nfrom enum import IntEnum\n"
-        "Move = IntEnum('Move', {'UP': 2})\nPoint = namedtuple('Point', 'x y')\n"
-        "class Odd: pass\nclass Slotted:\n    __slots__ = ()\n"
+    """Described in this process; in the jail it is the same code."""
+    names: dict[str, Any] = {"__name__": "policy"}
+    obs = build_observation(ROWS, 3)
+    exec(IMPORTS, names)
+    value = eval(expression, {**names, "obs": obs})
+    described = Describer(obs, worker._numpy_integers())(value)
+    [call] = parse_calls(in_report(described), 1).calls
+    assert call.inputs["x"] == recorded
+    assert type(call.inputs["x"]) is type(recorded)
+
+
+def test_values_in_the_jail():
+    source = policy(
+        "\n".join(f"self.give_{i}(obs)" for i in range(len(VALUES))) + "\nreturn 1", IMPORTS
     )
-    found = output_of(expression, imports)
-    assert found == recorded
-    assert type(found) is type(recorded)
+    for i, (expression, _) in enumerate(VALUES):
+        source += f"\n    def give_{i}(self, obs):\n        return {expression}\n"
+    answer, recording = record(source)
+    assert answer == 1
+    outputs = {call.name: call.output for call in recording.calls}
+    assert len(outputs) > 30
+    for i, (_, recorded) in enumerate(VALUES):
+        assert outputs[f"give_{i}"] == recorded
 
 
 EVIL = """
@@ -455,12 +494,7 @@ plain_values = st.recursive(
 )
 
 
-def in_report(value: object) -> str:
-    """A report with one call that was given ``value``."""
-    row = ["f", 1, [["x", value]], None, [1], None]
-    return json.dumps({"calls": [row], "left_out": 0})
-
-
+@settings(deadline=None)
 @given(plain_values)
 def test_what_is_described_is_parsed_back(value: Plain):
     [call] = parse_calls(in_report(Describer(None, ())(value, 5)), 1).calls
@@ -480,6 +514,7 @@ json_values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(json_values)
 def test_any_other_json_is_refused_or_harmless(value: object):
     for data in (
@@ -520,3 +555,94 @@ def test_box_that_holds_other_things_is_a_sequence():
     assert Describer(None, ())(box) == {"b": [1, 2, 3, 4, 0, 0]}
     assert Describer(None, ())(box._replace(x=0.5))[:2] == [0.5, 2]  # type: ignore[arg-type]
     assert Describer(None, ())(deque([1])) == [1]
+
+
+class Frame:
+    """As much of a frame as a recorder looks at."""
+
+    def __init__(self, function: Any, line: int = 0, **values: object) -> None:
+        self.f_code = function.__code__.replace(co_filename=wire.POLICY_FILE)
+        self.f_locals, self.f_lineno, self.f_trace = values, line, None
+
+
+def aim(obs: object, *more: object, k: int = 1, **named: object) -> None:
+    """Its code is what counts."""
+
+
+def numbers() -> Iterator[int]:
+    """Is called again wherever it yielded."""
+    yield 1
+
+
+def entered(made: Recorder, frame: Any) -> Any:
+    """The trace function that the recorder has for a frame that begins."""
+    return made._enter(frame, "call", None)
+
+
+def test_events_become_calls():
+    """The same as above, without an interpreter that sends them."""
+    obs = object()
+    made = Recorder(obs, ())
+    outer = Frame(aim, 3, obs=obs, more=(1,), k=2, named={"a": 1})
+    trace = entered(made, outer)
+    trace(outer, "line", None)
+    inner = Frame(aim, 8, obs=7, k=0)
+    nested = entered(made, inner)
+    error = KeyError("ball")
+    nested(inner, "exception", (KeyError, error, None))
+    nested(inner, "line", None)
+    nested(inner, "return", None)
+    trace(outer, "exception", (KeyError, error, None))
+    helper: Any = Frame(numbers, 9)
+    inside = entered(made, helper)
+    assert inside == made._inside
+    inside(helper, "line", None)
+    inside(helper, "exception", (StopIteration, StopIteration(), None))
+    trace(outer, "return", 5)
+    assert made._enter(helper, "line", None) is None
+    inputs: dict[str, Plain] = {"obs": Shown("obs"), "k": 2, "more": (1,), "named": {"a": 1}}
+    missing: dict[str, Plain] = {"obs": 7, "k": 0, "more": None, "named": None}
+    assert parse_calls(made.report(), 10).calls == (
+        ComponentCall("aim", inputs, 5, (3, 9), 0),
+        ComponentCall("aim", missing, None, (8,), 1, "KeyError: ball"),
+    )
+
+
+def test_too_many_calls_and_events_are_counted(monkeypatch: pytest.MonkeyPatch):
+    made = Recorder(None, ())
+    tracers = [entered(made, Frame(aim, 1)) for _ in range(recorder.MAX_CALLS_OF_ONE + 3)]
+    assert tracers[-1] == made._inside
+    assert parse_calls(made.report(), 5).n_left_out == 3
+    monkeypatch.setattr(recorder, "MAX_EVENTS", 2)
+    stopped: list[object] = []
+    monkeypatch.setattr(sys, "settrace", stopped.append)
+    frame: Any = Frame(aim, 1)
+    for _ in range(3):
+        made._inside(frame, "line", None)
+    assert stopped == [None]
+    parsed = parse_calls(made.report(), 5)
+    assert parsed.n_left_out == 4
+    assert {call.output for call in parsed.calls} == {Shown("not recorded")}
+
+
+def test_errors_are_described_without_their_own_words():
+    errors = (ValueError(), ValueError("x" * 99), KeyError(3), KeyError(None), OSError(99, "a"))
+    assert [recorder.describe_error(error) for error in errors] == [
+        "ValueError", "ValueError: " + "x" * 60 + "...", "KeyError: 3", "KeyError", "OSError: 99"
+    ]  # fmt: skip
+
+
+def test_a_watched_policy_gives_what_the_policy_gives(monkeypatch: pytest.MonkeyPatch):
+    class Odd:
+        def act(self, obs: int) -> int:
+            if obs < 0:
+                raise ValueError(obs)
+            return obs + 1
+
+    monkeypatch.setattr(sys, "settrace", lambda tracer: None)
+    notes: list[tuple[int, int, str]] = []
+    watched = recorder.Watched(Odd(), notes, ())
+    assert watched.act(1) == 2
+    with pytest.raises(ValueError, match="-1"):
+        watched.act(-1)
+    assert notes == [(wire.CALLS, 0, '{"calls": [], "left_out": 0}')] * 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gco_agent.observation import ObjectBox
@@ -88,6 +88,7 @@ def test_a_player_by_another_name_is_what_keeps_to_a_row():
     assert found.player == "Paddle"
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 150), st.integers(0, 190)) | st.none(), max_size=30),
     st.booleans(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gco_agent.feedback import Results, compose_feedback
@@ -124,6 +124,7 @@ def test_old_attempts_are_left_out_and_counted():
     assert n_left + len(re.findall("^- Iteration", text, re.MULTILINE)) == 100
 
 
+@settings(deadline=None, max_examples=30)
 @given(
     st.integers(0, 4000),
     st.lists(st.floats(-100, 100), min_size=1, max_size=30),
@@ -136,6 +137,7 @@ def test_the_budget_is_kept(budget: int, returns: list[float], attempts: list[At
     assert "### Stage" in text
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.text(max_size=60) | st.just(HOSTILE), st.text(max_size=60) | st.just(HOSTILE))
 def test_no_text_of_others_begins_a_line_or_ends_a_block(summary: str, detail: str):
     hostile = Attempt(1, "rejected", summary, -1.0, None, detail)

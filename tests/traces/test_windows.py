@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gco_agent.records import Outcome
@@ -100,6 +100,7 @@ changes = st.lists(
 ).map(sorted)
 
 
+@settings(deadline=None)
 @given(st.lists(st.builds(course, st.integers(1, 5), changes, n_steps=st.just(1000)), max_size=6))
 def test_there_is_always_something_to_show_and_never_too_much(courses):
     chosen = choose_moments(courses)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gco_agent.games import GAMES
@@ -18,11 +18,13 @@ FIRST_CLASS = (
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(games, returns)
 def test_every_return_is_in_a_band_of_its_game(game: str, value: float):
     assert find_stage(game, value) in stages_of(game)
 
 
+@settings(deadline=None)
 @given(games, returns, returns)
 def test_a_higher_return_is_never_in_an_earlier_band(game: str, a: float, b: float):
     bands = stages_of(game)
@@ -30,6 +32,7 @@ def test_a_higher_return_is_never_in_an_earlier_band(game: str, a: float, b: flo
     assert bands.index(find_stage(game, lower)) <= bands.index(find_stage(game, higher))
 
 
+@settings(deadline=None)
 @given(st.floats() | st.none(), st.floats() | st.none(), returns)
 def test_general_bands_cover_everything(low: float | None, high: float | None, value: float):
     bands = general_stages(low, high)
