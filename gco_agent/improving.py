@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from gco_agent.header import with_measured_header
 from gco_agent.judge import Judge, Race
 from gco_agent.optimizers.purse import Purse
-from gco_agent.optimizers.simplify import Simplified, simplify_policy
+from gco_agent.optimizers.simplifier import Simplified, simplify_policy
 from gco_agent.optimizers.trials import Trials, seeds_of
 from gco_agent.optimizers.tune import Tuned, tune_policy
 from gco_agent.policy import PolicySource, docstring_of, replace_docstring

@@ -12,7 +12,7 @@ from gco_agent.jail.limits import JailLevel
 from gco_agent.optimizers.base import Request, Tools
 from gco_agent.optimizers.purse import Purse
 from gco_agent.optimizers.registry import make_optimizer
-from gco_agent.optimizers.simplify import Simplified, simplify_policy
+from gco_agent.optimizers.simplifier import Simplified, simplify_policy
 from gco_agent.optimizers.trials import Trials, seeds_of
 from gco_agent.policy import PolicySource, format_policy
 from gco_agent.progress import Event, Searching
@@ -21,7 +21,7 @@ from gco_agent.statistics import Aim, Gain
 from gco_agent.workers import WorkerPool
 from tests.engine.policies import RULES, failing
 
-SHORT = replace(RULES, max_steps=60)
+SHORT = replace(RULES, max_steps=90)
 
 BLOATED = '''"""Pong: follow the ball.
 
@@ -91,7 +91,7 @@ def test_what_never_runs_or_does_not_matter_goes_and_the_rest_stays(lean: Simpli
     assert lean.exact == lean.source
     assert lean.gain is None
     assert (lean.before.sloc, lean.after.sloc) == (16, 7)
-    assert lean.n_actions == 60 * lean.n_episodes
+    assert lean.n_actions == 90 * lean.n_episodes
     assert lean.n_episodes == 8
     assert all(removed.is_exact for removed in lean.removed)
     assert "if len(obs" in " ".join(removed.what for removed in lean.removed)
@@ -141,6 +141,14 @@ def test_what_changes_actions_goes_only_if_nothing_is_lost() -> None:
     assert found.gain == Gain(0.0, 0.0, 16, 1.0)
     assert found.margin > 0
     assert found.kept(with_lossy=False) == ()
+
+
+def test_returns_that_are_all_zero_say_nothing_of_a_loss() -> None:
+    trials = Trials(
+        WorkerPool(0), replace(RULES, max_steps=20), JailLevel.NONE, Purse(9_000, float("inf"))
+    )
+    found = simplify_policy(PolicySource(IDLE), trials, seeds_of(1))
+    assert (found.source.text, found.gain, found.margin) == (IDLE, None, 0.0)
 
 
 # The optimizer
