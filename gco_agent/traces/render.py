@@ -26,9 +26,10 @@ from gco_agent.traces.records import ExecutionTrace, TracedStep, Window
 from gco_agent.traces.tokens import estimate_tokens
 
 DEFAULT_TOKENS = 6_000
-_LENGTHS = (1000, 32, 24, 18)
-"""Steps a window, tried in this order before a window is dropped."""
-_SHORT_LENGTHS = (*_LENGTHS, 12, 8, 4)
+_LENGTHS = (1000, 32, 28)
+"""Steps a window, tried in this order before a window is dropped: fewer do not show how a thing
+came to be where it was."""
+_SHORT_LENGTHS = (*_LENGTHS, 24, 18, 12, 8, 4)
 """As before, for the last window left."""
 _MOST_LINES = 24
 _MOST_LINE = 100

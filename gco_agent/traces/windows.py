@@ -42,18 +42,22 @@ def choose_moments(courses: Sequence[Course]) -> tuple[Moment, ...]:
     """The moments to show, the most telling first; at least one if anything was played.
 
     Failures of the policy come first; then the first loss of the worst episode and the largest
-    gain of the best, side by side; then the longest stall, and the last loss of the best episode;
-    and where there is little of that, the end of an episode.
+    gain of the best, side by side; then the longest stall, the last loss of the best episode, and
+    from the middle of the middle one another loss; and where there is little of that, the end of
+    an episode.
     """
     ranked = sorted(courses, key=lambda c: c.result.episode_return)
     chosen: list[Moment] = _failures(ranked)[:_MOST_FAILURES]
-    losses = [moment for c in ranked if (moment := next(_losses(c), None)) is not None]
+    losses = [list(_losses(course)) for course in ranked]
     gains = [moment for c in reversed(ranked) if (moment := _largest_gain(c)) is not None]
     stalls = sorted(
         (moment for c in ranked for moment in _stalls(c)), key=lambda m: m.size, reverse=True
     )
-    last = [list(_losses(course))[-1:] for course in ranked[-1:]]
-    chosen += losses[:1] + gains[:1] + stalls[:1] + last[0] if ranked else []
+    chosen += next((lost[:1] for lost in losses if lost), [])
+    chosen += gains[:1] + stalls[:1]
+    if losses:
+        middle = losses[len(losses) // 2]
+        chosen += losses[-1][-1:] + middle[len(middle) // 2 :][:1]
     if len(set(chosen)) <= 1:
         chosen += [_end(c) for c in ranked[:1]]
     return tuple(dict.fromkeys(chosen))[:_MOST_WINDOWS]

@@ -47,14 +47,18 @@ def test_all_of_a_small_trace():
 
 
 def test_what_does_not_fit_is_left_out_whole_and_said():
-    whole = render_trace(TRACE, SOURCE)
-    shorter = render_trace(TRACE, SOURCE, whole.n_tokens - 1)
-    assert shorter.left_out[0] == "the first 2 of the 20 steps of moment 2;"
-    one = render_trace(TRACE, SOURCE, whole.n_tokens * 2 // 3)
+    second = window(falling(40, first=30), title="a reward of +4", is_good=True)
+    trace = ExecutionTrace((TRACE.windows[0], second))
+    whole = render_trace(trace, SOURCE)
+    shorter = render_trace(trace, SOURCE, whole.n_tokens - 1)
+    assert shorter.left_out[0] == "the first 8 of the 40 steps of moment 2;"
+    assert "\n38|" in shorter.text
+    assert "\n37|" not in shorter.text
+    one = render_trace(trace, SOURCE, whole.n_tokens // 2)
     assert one.left_out[0] == "1 of 2 recorded moments (a reward of +4);"
-    short = render_trace(TRACE, SOURCE, one.n_tokens - 30)
-    assert short.left_out[0].startswith("the first ")
-    none = render_trace(TRACE, SOURCE, 30)
+    short = render_trace(trace, SOURCE, one.n_tokens - 1)
+    assert short.left_out[0] == "the first 2 of the 10 steps of moment 1;"
+    none = render_trace(trace, SOURCE, 30)
     assert none.left_out[0] == "2 of 2 recorded moments (a life is lost, a reward of +4);"
     assert "###" not in none.text
     assert render_trace(ExecutionTrace(), SOURCE).text == "\n"

@@ -36,6 +36,19 @@ def test_the_first_loss_of_the_worst_beside_the_best_gain_of_the_best():
     assert [m.is_good for m in choose_moments([worst, best])] == [False, True, False]
 
 
+def test_another_loss_is_from_the_middle_of_the_middle_episode():
+    worst, middle, best = (
+        course(seed, [(10 * seed + n, -1.0) for n in range(5)] + [(90, float(seed))], n_steps=100)
+        for seed in (1, 2, 3)
+    )
+    assert titles(best, worst, middle) == [
+        "1:10 a reward of -1",
+        "3:90 a reward of +3",
+        "3:34 a reward of -1",
+        "2:22 a reward of -1",
+    ]
+
+
 def test_a_life_is_lost_where_play_ended_before_it_was_counted():
     lost = course(1, lives=[(0, 3, 0), (60, 2, 41), (90, 3, 90), (120, 1, 100)])
     assert titles(lost) == [
