@@ -18,7 +18,7 @@ from gco_agent.judge import Judge
 from gco_agent.policy import PolicySource, docstring_of
 from gco_agent.records import EpisodeResult, Evaluation, Outcome
 from gco_agent.workers import WorkerPool
-from tests.cli.conftest import Cli
+from tests.cli.conftest import SHORT, Cli
 from tests.optimizers.test_simplify import BLOATED, IDLE
 from tests.optimizers.test_tune import LATE
 from tests.store.samples import git
@@ -152,6 +152,18 @@ def test_simplify_on_a_run_is_an_iteration_that_has_to_be_no_worse(cli: Cli, pla
     assert last["summary"].startswith("simplify: ")
     assert "UNUSED" not in path.read_text()
     assert last["in_force"]
+
+
+def test_accepted_candidates_are_tuned_in_iterations_of_their_own(cli: Cli, project: Path) -> None:
+    result = cli(
+        project, "run", "pong", "--optimizer", "scripted", "--iterations", "2", "--tune", "1s",
+        "--report-episodes", "0", "--time", "20m", *SHORT,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    log = json.loads(cli(project, "log", "--json").stdout)
+    made = [(each["optimizer"], each["verdict"]) for each in log["iterations"]]
+    assert made[1] == ("scripted", "accepted")
+    assert made[2][0] == "tune"
 
 
 def test_options_for_files_are_not_for_runs(cli: Cli, played: Path) -> None:
