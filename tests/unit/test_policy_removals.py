@@ -68,6 +68,9 @@ def offers(text: str, wanted: str) -> bool:
             "if a:\n    return 1\nif b:\n    return 1\nreturn 2",
             "if a or b:\n    return 1\nreturn 2",
         ),
+        ("if not a:\n    return True\nreturn False", "return not a"),
+        ("if a < b or not c:\n    return True\nreturn False", "return a < b or not c"),
+        ("return a\nreturn b", "return a"),
         ("try:\n    b = a.x\nexcept IndexError:\n    b = 1\nreturn b", "b = a.x\nreturn b"),
         ("for b in a:\n    c += b\nreturn c", "return c"),
         ("while a < b:\n    a += c\nreturn a", "return a"),
@@ -89,6 +92,19 @@ def offers(text: str, wanted: str) -> bool:
 )
 def test_a_part_can_be_left_out(text: str, wanted: str) -> None:
     assert offers(text, wanted)
+
+
+@pytest.mark.parametrize(
+    ("text", "unwanted"),
+    [
+        ("if a:\n    return True\nreturn False", "return a"),  # a may be anything
+        ("if a:\n    return b\nreturn c", "if a:\n    return b"),  # None would be an answer
+    ],
+)
+def test_what_would_read_worse_or_be_something_else_is_not_offered(
+    text: str, unwanted: str
+) -> None:
+    assert not offers(text, unwanted)
 
 
 MODULE = '''"""What it says; Environment: gco/Pong-v5."""

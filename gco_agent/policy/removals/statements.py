@@ -59,12 +59,22 @@ class Statements(Reading):
         is_global = isinstance(self.parents[statement], ast.Module | ast.ClassDef)
         if len(body) == 1 or (is_global and names & (self._used | _NEEDED)):
             return
+        if isinstance(statement, ast.Return) and self._is_one_of_the_answers(statement, body):
+            return
         kind = Kind.UNUSED if names and not names & self._used else Kind.STATEMENT
         if isinstance(statement, ast.If | ast.For | ast.While):
             kind = Kind.BRANCH
         change = self.rows(self.first_row(statement), last_row(statement), "")
         what = self.head(statement)
         yield Removal(kind, what, statement.lineno, (change,), n_nodes(statement))
+
+    def _is_one_of_the_answers(self, statement: ast.Return, body: Sequence[ast.stmt]) -> bool:
+        """Whether it ends a function that returns elsewhere: without it, it would return None."""
+        function = self.function_of(statement)
+        if function is None or function.body is not body or _leaves(body[:-1]):
+            return False
+        found = (n for n in ast.walk(function) if isinstance(n, ast.Return) and n is not statement)
+        return any(node.value is not None for node in found)
 
     # Branches
 
@@ -128,6 +138,14 @@ class Statements(Reading):
             case ast.If(orelse=[]), ast.If(orelse=[]) if _leaves(one.body):
                 if _dump(one.body) == _dump(two.body):
                     yield self._merged(one, two)
+            case (
+                ast.If(body=[ast.Return(value=ast.Constant(value=True))], orelse=[]),
+                ast.Return(value=ast.Constant(value=False)),
+            ) if _is_yes_or_no(one.test):
+                text = f"{self.margin(one)}return {self.wrapped(one.test)}\n"
+                change = self.rows(one.lineno, last_row(two), text)
+                what = f"the if of {self.head(one)}, which returns its condition"
+                yield Removal(Kind.DUPLICATE, what, one.lineno, (change,), n_nodes(one) - 4)
             case ast.Assign(targets=[ast.Name(id=name)], value=value), (
                 ast.Return() | ast.Assign() | ast.Expr() | ast.AugAssign()
             ):
@@ -216,7 +234,17 @@ def _names_bound(statement: ast.stmt) -> set[str]:
 
 
 def _leaves(body: Sequence[ast.stmt]) -> bool:
-    return isinstance(body[-1], ast.Return | ast.Raise | ast.Continue | ast.Break)
+    return bool(body) and isinstance(body[-1], ast.Return | ast.Raise | ast.Continue | ast.Break)
+
+
+def _is_yes_or_no(test: ast.expr) -> bool:
+    """Whether its value can only be True or False."""
+    match test:
+        case ast.BoolOp(values=values):
+            return all(map(_is_yes_or_no, values))
+        case ast.UnaryOp(op=ast.Not()):
+            return True
+    return isinstance(test, ast.Compare)
 
 
 def _dump(body: Sequence[ast.stmt]) -> str:
