@@ -11,7 +11,7 @@ from gco_agent.judge import Judge
 from gco_agent.optimizers.base import Attempt
 from gco_agent.policy import PolicySource
 from gco_agent.records import Evaluation
-from gco_agent.seeds import Stream
+from gco_agent.seeds import Stream, format_seeds
 from gco_agent.traces.capture import capture
 from gco_agent.traces.records import ExecutionTrace
 
@@ -32,16 +32,18 @@ def compose_for(
         JailError: The jail cannot be built, or not as good as required.
     """
     seeds = Stream.FEEDBACK.seeds(0, EPISODES)
-    trace, evaluation = trace_policy(judge, parent, seeds)
-    results = Results(
-        config.game,
-        parent.text,
-        evaluation,
-        Stream.FEEDBACK.label(0, EPISODES),
-        _before(judge, attempts, seeds),
-        attempts,
-    )
+    results, trace = gather(judge, parent, attempts, config.game, seeds)
     return compose_feedback(results, trace, config.trace_tokens)
+
+
+def gather(
+    judge: Judge, source: PolicySource, attempts: Sequence[Attempt], game: str, seeds: range
+) -> tuple[Results, ExecutionTrace]:
+    """What feedback on ``source`` is composed of; plays, and raises, as `compose_for`."""
+    trace, evaluation = trace_policy(judge, source, seeds)
+    before = _before(judge, attempts, seeds)
+    label = format_seeds(seeds)
+    return Results(game, source.text, evaluation, label, before, attempts), trace
 
 
 def trace_policy(
@@ -64,10 +66,11 @@ def trace_policy(
 
 def _before(judge: Judge, attempts: Sequence[Attempt], seeds: Sequence[int]) -> Evaluation | None:
     """What the policy scores that the run had before its present one."""
-    kept = [a.source for a in attempts if a.verdict in _KEPT and a.source is not None]
-    if len(kept) <= 1:
+    kept = [attempt.source for attempt in attempts if attempt.verdict in _KEPT]
+    before = kept[-2] if len(kept) > 1 else None
+    if before is None:  # there was none, or it is too long ago for its text to have been read
         return None
     try:
-        return judge.evaluate(PolicySource(kept[-2]), seeds)
+        return judge.evaluate(PolicySource(before), seeds)
     except PolicyError:  # a commit that a person made by hand may hold anything
         return None

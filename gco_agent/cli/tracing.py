@@ -76,7 +76,8 @@ def trace(place: Place, /, target: str | None, **given: Given) -> None:
 
     Plays the policy, chooses the moments that decided its episodes, and plays these again with
     every call of its components recorded: inputs, output, the lines that ran. TARGET is as for
-    `gco-agent eval`. Of a run it is told, too, what was tried before and turned down.
+    `gco-agent eval`. Of a run it is told, too, what changed since the policy before, and what was
+    tried and turned down.
 
     \b
     JSON: policy, policy_sha256, stage, text, tokens, mean_return (null if an
@@ -85,12 +86,12 @@ def trace(place: Place, /, target: str | None, **given: Given) -> None:
     n_steps, episode_return, failure, steps: [step, lives, objects, calls: [name,
     depth, inputs, output, lines, error], action, action_name, reward]].
     """
-    from gco_agent.briefing import trace_policy
-    from gco_agent.feedback import Results, compose_feedback
+    from gco_agent.briefing import gather
+    from gco_agent.feedback import compose_feedback
     from gco_agent.games import find_game
     from gco_agent.policy import check_policy
 
-    seeds, label = _seeds(given["seed_text"])
+    seeds = _seeds(given["seed_text"])
     wanted = find_target(place, target)
     try:
         check_policy(wanted.source)
@@ -102,14 +103,8 @@ def trace(place: Place, /, target: str | None, **given: Given) -> None:
     protocol = replace(protocol, max_steps=min(protocol.max_steps, given["max_steps"]))
     with open_workers(given["workers"]) as pool:
         judge = make_judge(pool, protocol, given["jail"])
-        found, evaluation = trace_policy(judge, wanted.source, seeds)
-        results = Results(
-            find_game(protocol.env_id).name,
-            wanted.source.text,
-            evaluation,
-            label,
-            attempts=_attempts(place, target),
-        )
+        game = find_game(protocol.env_id).name
+        results, found = gather(judge, wanted.source, _attempts(place, target), game, seeds)
         feedback = compose_feedback(results, found, given["tokens"])
         if not given["as_json"]:
             click.echo(feedback.text, nl=False)
@@ -117,23 +112,24 @@ def trace(place: Place, /, target: str | None, **given: Given) -> None:
         from gco_agent.cli.results import print_json
 
         data = {"policy": wanted.name, "policy_sha256": wanted.source.digest}
-        print_json({**data, **_as_json(feedback, evaluation), "seeds": label, "jail": judge.jail})
+        told = {"seeds": results.seeds, "jail": judge.jail}
+        print_json({**data, **_as_json(feedback, results.evaluation), **told})
 
 
-def _seeds(text: str | None) -> tuple[range, str]:
-    """The seeds to play, and what they are called.
+def _seeds(text: str | None) -> range:
+    """The seeds to play.
 
     Raises:
         UsageError: They hold nothing, or too many.
     """
-    from gco_agent.seeds import Stream, format_seeds, parse_seed_range
+    from gco_agent.seeds import Stream, parse_seed_range
 
     if text is None:
-        return Stream.FEEDBACK.seeds(0, _EPISODES), Stream.FEEDBACK.label(0, _EPISODES)
+        return Stream.FEEDBACK.seeds(0, _EPISODES)
     seeds = parse_seed_range(text)
     if len(seeds) > _MOST_EPISODES:
         raise UsageError(f"{len(seeds):,} episodes are too many; at most {_MOST_EPISODES:,}")
-    return seeds, format_seeds(seeds)
+    return seeds
 
 
 def _attempts(place: Place, target: str | None) -> Sequence[Attempt]:

@@ -52,8 +52,10 @@ def test_a_policy_is_compared_with_the_one_that_it_replaced(judge: Judge):
     still = judge.evaluate(source(STILL), SEEDS).mean_return
     assert f"Its mean return on these seeds was {still:.2f}: a gain of +" in feedback.text
     assert '- Iteration 3, failed: "break it"' in feedback.text
-    by_hand = [replace(attempts[0], source="\0"), attempts[2]]
-    assert "Since the policy before" not in compose_for(judge, source(FOLLOW), by_hand, CONFIG).text
+    for text in ("\0", None):  # what a person committed, and what was not read
+        unknown = [attempts[0], replace(attempts[2], source=text), attempts[2]]
+        told = compose_for(judge, source(FOLLOW), unknown, CONFIG).text
+        assert "Since the policy before" not in told
 
 
 def test_workers_and_repetition_make_no_difference(judge: Judge):
