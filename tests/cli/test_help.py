@@ -12,7 +12,10 @@ from click.testing import CliRunner
 
 from gco_agent.cli import main
 
-COMMANDS = ("run", "init", "step", "log", "eval", "rollback", "publish", "games", "doctor")
+COMMANDS = (
+    "run", "init", "step", "log", "eval", "trace", "tune", "simplify", "prompt", "apply", "replay",
+    "rollback", "publish", "games", "doctor",
+)  # fmt: skip
 HEAVY = (
     "rich", "git", "numpy", "gymnasium", "ale_py", "ocatari", "scipy", "black", "radon", "cma",
     "anthropic", "tomlkit", "multiprocessing", "concurrent",
