@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from gco_agent import tries
+from gco_agent.budget import Budget
 from gco_agent.complexity import measure
+from gco_agent.errors import UsageError
+from gco_agent.header import with_measured_header
 from gco_agent.judge import Judge, Race, behaviour
-from gco_agent.optimizers.base import Proposal
+from gco_agent.llm import Exchange, Spending, parse_exchanges
+from gco_agent.optimizers.base import CANDIDATES_OWN, EXCHANGE_FILE
 from gco_agent.policy import PolicySource
 from gco_agent.progress import Committed, Progress
-from gco_agent.records import Evaluation
+from gco_agent.records import Evaluation, Usage
 from gco_agent.seeds import Stream
-from gco_agent.statistics import ALPHA, Gain
+from gco_agent.statistics import ALPHA, Gain, no_worse_p_value
 from gco_agent.store.entries import Entry, Facts, Verdict, headline
+from gco_agent.store.history import RunView, Step, evidence_folder
 from gco_agent.store.run import Run
+from gco_agent.tries import Try
 
 EPISODES = "evaluation.json"
 """The file of an iteration that holds its episodes."""
@@ -25,12 +33,52 @@ ACTIONS = "actions.json"
 parent, which is the candidate of an earlier iteration: evidence should stay small."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """The two messages of an iteration that was turned down: beside the line, and on it."""
+ERROR_FILE = "error.txt"
 
-    candidate: Entry
-    line: Entry
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A try and its race.
+
+    Attributes:
+        tried: What was proposed, or why nothing was.
+        race: Against the parent; None if there was nothing to race.
+    """
+
+    tried: Try
+    race: Race | None
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether the candidate played all its episodes to an end that counts."""
+        return self.race is not None and self.race.child.is_valid
+
+    @property
+    def is_won(self) -> bool:
+        """Whether the candidate may take its parent's place."""
+        return self.race is not None and self.race.verdict.is_won
+
+    @property
+    def gain(self) -> Gain | None:
+        """What the race says of it; None without a race, or if an episode failed."""
+        return self.race.gain if self.race else None
+
+    @property
+    def rank(self) -> float:
+        """The higher, the better; to compare candidates of one iteration."""
+        if self.race is None or not self.is_scored:
+            return float("-inf")
+        return self.race.gain.mean if self.race.gain else float("inf")
+
+    @property
+    def error(self) -> str:
+        """What went wrong, for the author; of a candidate that only lost, how it did."""
+        return self.tried.error if self.race is None else describe_race(self.race)
+
+    @property
+    def what(self) -> str:
+        """The edit in a few words."""
+        return self.tried.proposal.summary if self.tried.proposal else "no candidate"
 
 
 @dataclass
@@ -44,7 +92,7 @@ class Book:
         begun: `time.perf_counter` value at its start.
         frames_before: Emulator frames that the run had used.
         optimizer: Who proposes.
-        n_steps: Steps that the optimizer played.
+        n_steps: Steps that the optimizer played, or others for it before.
     """
 
     run: str
@@ -68,40 +116,77 @@ class Book:
         files = self.evidence([(source, evaluation)])
         return Entry(headline(facts), body, facts, source.text, files, dict(top_files))
 
-    def accepted(
-        self, source: PolicySource, proposal: Proposal, race: Race, files: Mapping[str, str],
-        seeds: str,
-    ) -> Entry:  # fmt: skip
-        """The next policy of the run."""
-        facts = self._raced(Verdict.ACCEPTED, source, race, seeds)
-        body = f"{proposal.reason}\n\n{describe_race(race)}"
-        return Entry(headline(facts, proposal.summary), body, facts, source.text, files)
+    def conclude(
+        self, progress: Progress, run: Run, parent: PolicySource, judged: Sequence[Judged]
+    ) -> Committed:
+        """Commit an iteration, and tell ``progress`` of it.
 
-    def rejected(
-        self, source: PolicySource, proposal: Proposal, race: Race, files: Mapping[str, str],
-        seeds: str,
-    ) -> Rejection:  # fmt: skip
-        """A candidate that was not better, or could not be scored."""
+        The best of the candidates that won is the run's next policy; the others are kept beside
+        the line, each with its evidence.
+        """
+        best = max(judged, key=lambda each: each.rank)  # the first of equals
+        if best.rank == float("-inf"):
+            best = judged[-1]
+        entries = {id(each): self._entry(n, each, parent) for n, each in enumerate(judged)}
+        others = [entries[id(each)] for each in judged if each is not best]
+        if best.is_won:
+            entry = self._with_total(entries[id(best)], judged)
+            memory = _memory(judged[-1].tried)
+            commit = run.accept(replace(entry, files={**memory, **entry.files}), rejected=others)
+        else:
+            entry = self._line(best, judged)
+            commit = run.reject([entries[id(each)] for each in judged], entry)
+        event = self.committed(entry.facts, best.gain, best.what, commit, run.standing.facts)
+        progress(event)
+        return event
+
+    def _entry(self, number: int, judged: Judged, parent: PolicySource) -> Entry:
+        """The commit of one candidate, or of a try without one, the ``number``-th from 0."""
+        tried, race, proposal = judged.tried, judged.race, judged.tried.proposal
+        data = {"number": number, **tries.try_to_json(tried, with_files=False)}
+        files = {**tried.files, tries.FILE: json.dumps(data, indent=1) + "\n"}
+        if proposal is None or race is None:
+            facts = self._facts(Verdict.FAILED, None, None, tried=tried)
+            subject = headline(facts, judged.what, side=True)
+            files[ERROR_FILE] = tried.error + "\n"
+            policy = proposal.source.text if proposal else None
+            body = f"{proposal.reason}\n\n{tried.error}" if proposal else tried.error
+            return Entry(subject, body, facts, policy, files)
         verdict = Verdict.REJECTED if race.child.is_valid else Verdict.FAILED
-        facts = self._raced(verdict, source, race, seeds)
+        if judged.is_won:
+            verdict = Verdict.ACCEPTED
+        label = Stream.SELECTION.label(0, len(race.child.episodes))
+        source = proposal.source
+        files |= self.evidence([(source, race.child), (parent, race.parent)])
+        if race.child.is_valid:
+            origin = f"{self.run}, iteration {self.iteration}"
+            source = with_measured_header(
+                source, self.judge.protocol, race.child, seeds=label, origin=origin
+            )
+        facts = self._raced(verdict, source, race, label, tried=tried)
+        subject = headline(facts, proposal.summary, side=not judged.is_won)
         body = f"{proposal.reason}\n\n{describe_race(race)}"
-        subject = headline(facts, proposal.summary, side=True)
-        candidate = Entry(subject, body, facts, source.text, files)
-        # the line's commit has the policy that stays, and tells what the candidate came to
-        line = Entry(headline(facts, proposal.summary), describe_race(race), facts)
-        return Rejection(candidate, line)
+        return Entry(subject, body, facts, source.text, files)
 
-    def failure(self, error: str) -> Rejection:
-        """An iteration without a candidate; what went wrong is kept."""
-        facts = self._facts(Verdict.FAILED, None, None)
-        line = Entry(headline(facts, "no candidate"), error, facts)
-        candidate = Entry(
-            headline(facts, "no candidate", side=True),
-            error,
-            facts,
-            files={"error.txt": error + "\n"},
-        )
-        return Rejection(candidate, line)
+    def _line(self, best: Judged, judged: Sequence[Judged]) -> Entry:
+        """The line's commit where all were turned down: the policy stays, and they are told of."""
+        race, proposal = best.race, best.tried.proposal
+        if race is None or proposal is None:
+            facts = self._facts(Verdict.FAILED, None, None)
+        else:
+            label = Stream.SELECTION.label(0, len(race.child.episodes))
+            verdict = Verdict.REJECTED if race.child.is_valid else Verdict.FAILED
+            facts = self._raced(verdict, proposal.source, race, label)
+        told = [each.error for each in judged]
+        if len(judged) > 1:
+            told = [f"{number}. {text}" for number, text in enumerate(told, start=1)]
+        entry = Entry(headline(facts, best.what), "\n\n".join(told), facts)
+        return self._with_total(entry, judged)
+
+    def _with_total(self, entry: Entry, judged: Sequence[Judged]) -> Entry:
+        """The line's commit carries what the whole iteration used."""
+        usage = tries.total_usage(each.tried for each in judged)
+        return replace(entry, facts=_with_usage(entry.facts, usage))
 
     def reported(self, source: PolicySource, evaluation: Evaluation, seeds: str) -> Entry:
         """The same policy with its report score."""
@@ -112,21 +197,6 @@ class Book:
         )
         files = self.evidence([(source, evaluation)])
         return Entry(headline(facts, "the score on report seeds"), body, facts, source.text, files)
-
-    def tell(
-        self, progress: Progress, run: Run, entry: Entry | Rejection, gain: Gain | None, what: str
-    ) -> Committed:
-        """Commit ``entry`` to ``run``, and tell ``progress`` of it."""
-        if isinstance(entry, Rejection):
-            facts = entry.line.facts
-            commit = run.reject([entry.candidate], entry.line)
-        else:
-            facts = entry.facts
-            write = run.report if facts.verdict is Verdict.REPORTED else run.accept
-            commit = write(entry)
-        event = self.committed(facts, gain, what, commit, run.standing.facts)
-        progress(event)
-        return event
 
     def committed(
         self, facts: Facts, gain: Gain | None, what: str, commit: str, standing: Facts | None = None
@@ -155,8 +225,11 @@ class Book:
             ACTIONS: json.dumps(record, indent=1) + "\n",
         }
 
-    def _raced(self, verdict: Verdict, source: PolicySource, race: Race, seeds: str) -> Facts:
-        facts = self._facts(verdict, source, race.child, seeds=seeds)
+    def _raced(
+        self, verdict: Verdict, source: PolicySource, race: Race, seeds: str,
+        tried: Try | None = None,
+    ) -> Facts:  # fmt: skip
+        facts = self._facts(verdict, source, race.child, seeds=seeds, tried=tried)
         gain = race.gain
         if gain is None:
             return facts
@@ -169,18 +242,21 @@ class Book:
         evaluation: Evaluation | None,
         *,
         seeds: str | None = None,
+        tried: Try | None = None,
     ) -> Facts:
         n_steps = self.n_steps + self.judge.n_steps - self._judged_before
         facts = Facts(
             self.run,
             self.iteration,
             verdict,
-            optimizer=self.optimizer,
+            optimizer=tried.optimizer if tried else self.optimizer,
             protocol=self.judge.protocol.stamp,
             steps=n_steps,
             frames=self.frames_before + n_steps * self.judge.protocol.frame_skip,
             seconds=round(time.perf_counter() - self.begun, 1),
         )
+        if tried is not None:
+            facts = _with_usage(facts, tried.usage)
         if evaluation is not None:
             facts = replace(
                 facts,
@@ -199,6 +275,17 @@ class Book:
         return facts
 
 
+def _with_usage(facts: Facts, usage: Usage | None) -> Facts:
+    if usage is None:
+        return facts
+    return replace(facts, tokens_in=usage.tokens_in, tokens_out=usage.output_tokens, usd=usage.usd)
+
+
+def _memory(tried: Try) -> dict[str, str]:
+    """What the optimizer that was asked last wants to find again."""
+    return {name: text for name, text in tried.files.items() if name not in CANDIDATES_OWN}
+
+
 def describe_race(race: Race) -> str:
     """What the race came to, in sentences."""
     n = len(race.child.episodes)
@@ -212,10 +299,15 @@ def describe_race(race: Race) -> str:
         )
     gain = race.gain
     error = f" ± {gain.standard_error:.2f}" if gain.standard_error is not None else ""
+    if race.margin is None:
+        test = f"one-sided p = {gain.p_value:.2g}"
+    else:
+        p_value = no_worse_p_value(gain, race.margin)
+        test = f"one-sided p = {p_value:.2g} for a loss of {race.margin:.2f} or more"
     text = (
         f"On {n} selection seeds the candidate's mean return is {race.child.mean_return:.2f}, its "
         f"parent's {race.parent.mean_return:.2f}: a gain of {gain.mean:+.2f}{error} a pair "
-        f"(one-sided p = {gain.p_value:.2g}; {ALPHA:g} over all looks is asked for)."
+        f"({test}; {ALPHA:g} over all looks is asked for)."
     )
     return text + (" The time was up before the race was decided." if race.cut_short else "")
 
@@ -226,7 +318,46 @@ def frames_used(run: Run) -> int:
     return max((frames for frames in told if frames is not None), default=0)
 
 
-def recall_episodes(run: Run, judge: Judge) -> None:
+def open_spending(run: RunView, budget: Budget) -> Spending:
+    """The account of what language models may still cost, and have cost this run so far.
+
+    Read from the run once a command; from then on the same account is kept up.
+    """
+    if budget.spending is None:
+        budget.spending = _read_spending(run, budget)
+    return budget.spending
+
+
+def _read_spending(run: RunView, budget: Budget) -> Spending:
+    spent, at_risk = Usage(), Usage()
+    for step in run.history():
+        facts = step.facts
+        if facts is None or facts.tokens_in is None:
+            continue
+        spent += Usage(facts.tokens_in, output_tokens=facts.tokens_out or 0, usd=facts.usd)
+        for exchange in read_exchanges(run, step):
+            at_risk += exchange.at_risk
+    return Spending(budget.usd, budget.tokens, spent=spent, at_risk=at_risk)
+
+
+def read_exchanges(run: RunView, step: Step) -> list[Exchange]:
+    """Every exchange of an iteration that is kept with it, those of all its candidates."""
+    if step.facts is None:
+        return []
+    path = evidence_folder(step.facts.iteration) + EXCHANGE_FILE
+    commits = [candidate.commit for candidate in step.candidates]
+    if step.facts.verdict.is_kept:
+        commits.append(step.commit)
+    found: list[Exchange] = []
+    for commit in commits:
+        text = run.read(path, commit)
+        # written by a newer version, it cannot be read; what was paid stands in the trailers
+        with contextlib.suppress(UsageError):
+            found += parse_exchanges(text) if text else ()
+    return found
+
+
+def recall_episodes(run: RunView, judge: Judge) -> None:
     """Give ``judge`` every episode that the run's iterations recorded."""
     for step in run.history():
         text = run.evidence(step, EPISODES)

@@ -6,9 +6,13 @@ import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from gco_agent.errors import BudgetSpent
 from gco_agent.statistics import LOOKS
+
+if TYPE_CHECKING:
+    from gco_agent.llm import Spending
 
 _MIN_SLICE_S = 5.0
 """With less time than this left no iteration is begun."""
@@ -32,19 +36,25 @@ class Budget:
         iterations: Iterations of this command.
         seconds: Wall time of this command, with what comes after the last iteration.
         frames: Emulator frames of the whole run, earlier commands included.
+        usd: US dollars of the whole run for language models, earlier commands included.
+        tokens: Tokens of the whole run, sent and received, earlier commands included.
         report_episodes: Episodes to be played after the last iteration.
         started: `time.perf_counter` value at which the time began.
         reserve_s: Of the time, what must be left after the last iteration.
         race_s: Of the time, what must be left to race the last candidate.
+        spending: The account of what language models cost the run, once it has been opened.
     """
 
     iterations: int | None = None
     seconds: float | None = None
     frames: int | None = None
+    usd: float | None = None
+    tokens: int | None = None
     report_episodes: int = 0
     started: float = field(default_factory=time.perf_counter)
     reserve_s: float = 0.0
     race_s: float = 0.0
+    spending: Spending | None = None
     _steps_per_second: float | None = None
     _done: int = 0
 

@@ -31,6 +31,15 @@ class RunConfig:
         slice_steps: Steps that an iteration of the embedded search may play.
         slice_seconds: Wall time after which such an iteration ends all the same. A run that
             never meets it repeats to the letter.
+        candidates: How many candidates an iteration asks for and races.
+        horizon: If not 0, optoprime is shown the first so many steps of an episode, as in the
+            paper, instead of the moments that decided several.
+        trace_tokens: What a language model is told of results has at most so many tokens, as
+            `gco_agent.traces.tokens` estimates them.
+        model: Language model that is asked, as its server knows it; empty for the usual one.
+        effort: How much it is to think, in the words of the Messages API; empty leaves that to
+            the server.
+        max_tokens: Most tokens of a reply of the language model, its thinking included.
         protocol: Rules of play, of what is reported.
         selection_steps: Steps after which the judge cuts an episode when it selects: a race need
             not wait for rallies without an end. 4,500 are the five minutes of Machado et al. 2018
@@ -44,6 +53,12 @@ class RunConfig:
     seed: int = 0
     slice_steps: int = 70_000
     slice_seconds: float = 30.0
+    trace_tokens: int = 6_000
+    candidates: int = 1
+    horizon: int = 0
+    model: str = ""
+    effort: str = ""
+    max_tokens: int = 32_000
 
     @property
     def selection_protocol(self) -> PlayProtocol:
@@ -123,6 +138,9 @@ def _checked(config: RunConfig) -> RunConfig:
         "selection_steps": config.selection_steps,
         "slice_steps": config.slice_steps,
         "slice_seconds": config.slice_seconds,
+        "max_tokens": config.max_tokens,
+        "trace_tokens": config.trace_tokens,
+        "candidates": config.candidates,
     }
     for name, value in counts.items():
         if not value > 0:

@@ -6,6 +6,17 @@
     + ContractViolation   no act, wrong signature, forbidden import, syntax error, too large
     + EditRejected        a component does not fit into the text it is to replace
   x JailError             the jail itself failed (not: the policy crashed in it)
+  x ModelError            the language model was not reached, or did not answer
+    + ModelUnreachable    no connection to its server
+    + ModelOverloaded     its server is too busy, or in trouble
+    + RateLimited         the account may not ask that often
+    + ModelTimedOut       no whole answer within the time
+    + StreamCut           the answer broke off
+    + KeyRefused          there is no key, or the server does not take it
+    + UnknownModel        the server has no such model
+    + RequestRefused      the server does not take the request
+    + ReplyRefused        the model declined to answer (also a ProposalError)
+    + ReplyTruncated      its answer is longer than it may be (also a ProposalError)
   x ProposalError         the optimizer returned nothing usable
   x StoreError            git refused
     + NotARun             the branch, or the revision, is not a run of gco-agent
@@ -19,6 +30,10 @@ A policy that misbehaves while it plays is data (`records.Outcome`), never an ex
 """
 
 from __future__ import annotations
+
+from gco_agent.records import Usage
+
+_NOTHING = Usage()
 
 
 class GcoError(Exception):
@@ -55,6 +70,88 @@ class JailError(GcoError):
 
 class ProposalError(GcoError):
     """The optimizer returned nothing that could be a candidate."""
+
+
+class ModelError(GcoError):
+    """The language model was not reached, or gave no whole answer.
+
+    Attributes:
+        what: What happened, without what to do.
+        is_passing: Whether the same request may well succeed later.
+        usage: What the server said that the request used.
+        is_bill_open: Whether the server may have worked more than it said.
+        text: What there is of the answer.
+        retry_after_s: Seconds after which the server asks to be asked again, or None.
+    """
+
+    is_passing = False
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        advice: str = "",
+        usage: Usage = _NOTHING,
+        is_bill_open: bool = False,
+        text: str = "",
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(f"{what}: {advice}" if advice else what)
+        self.what = what
+        self.usage, self.is_bill_open = usage, is_bill_open
+        self.text, self.retry_after_s = text, retry_after_s
+
+
+class ModelUnreachable(ModelError):  # noqa: N818 - names the event
+    """There is no connection to the model's server."""
+
+    is_passing = True
+
+
+class ModelOverloaded(ModelError):  # noqa: N818 - names the event
+    """The model's server is too busy, or in trouble."""
+
+    is_passing = True
+
+
+class RateLimited(ModelError):  # noqa: N818 - names the event
+    """The account may not ask that often."""
+
+    is_passing = True
+
+
+class ModelTimedOut(ModelError):  # noqa: N818 - names the event
+    """There was no whole answer within the time."""
+
+
+class StreamCut(ModelError):  # noqa: N818 - names the event
+    """The answer broke off before its end."""
+
+    is_passing = True
+
+
+class KeyRefused(ModelError):  # noqa: N818 - names the event
+    """There is no key, or the server does not take it."""
+
+
+class UnknownModel(ModelError):  # noqa: N818 - names the event
+    """The server has no model of that name."""
+
+
+class RequestRefused(ModelError):  # noqa: N818 - names the event
+    """The server does not take the request."""
+
+
+class ReplyRefused(ModelError, ProposalError):  # noqa: N818 - names the event
+    """The language model declined to answer."""
+
+    kind = "refused"
+
+
+class ReplyTruncated(ModelError, ProposalError):  # noqa: N818 - names the event
+    """The answer of the language model is longer than it may be."""
+
+    kind = "truncated"
 
 
 class StoreError(GcoError):

@@ -10,8 +10,8 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from gco_agent.errors import PolicyError
 from gco_agent.jail.limits import JailLevel
@@ -19,8 +19,21 @@ from gco_agent.policy import PolicySource, replace_docstring
 from gco_agent.records import EpisodeResult, Evaluation, Outcome, PlayProtocol
 from gco_agent.rollout import Rollout, play_episodes
 from gco_agent.seeds import Stream
-from gco_agent.statistics import LOOKS, Gain, Verdict, judge_race, paired_gain
+from gco_agent.statistics import (
+    ALPHA,
+    LOOKS,
+    Aim,
+    Gain,
+    Verdict,
+    judge_no_worse,
+    judge_race,
+    loss_margin,
+    paired_gain,
+)
 from gco_agent.workers import WorkerPool
+
+if TYPE_CHECKING:
+    from gco_agent.traces.records import ExecutionTrace
 
 _MOST_LANES = 4
 Watcher = Callable[[int, int], None]
@@ -35,8 +48,10 @@ class Race:
         child: Its evaluation; not valid if an episode failed.
         parent: On the same seeds.
         gain: Child minus parent; None if either is not valid.
-        verdict: BETTER means accepted.
+        verdict: `Verdict.is_won` means accepted.
         cut_short: The deadline ended it before it was decided.
+        margin: Where the child only had to be no worse: the loss, in points an episode, that it
+            was tested against.
     """
 
     child: Evaluation
@@ -44,6 +59,7 @@ class Race:
     gain: Gain | None
     verdict: Verdict
     cut_short: bool = False
+    margin: float | None = None
 
 
 @dataclass
@@ -56,6 +72,8 @@ class Judge:
         require: The jail must be at least this good, or nothing is played.
         n_steps: Steps played so far, by this judge.
         jail: The weakest level of jail that was played in; empty before the first episode.
+        traces: What was recorded of policies, by their text and the seeds, played once like the
+            episodes.
     """
 
     pool: WorkerPool
@@ -63,6 +81,9 @@ class Judge:
     require: JailLevel = JailLevel.NONE
     n_steps: int = 0
     jail: str = ""
+    traces: dict[tuple[str, tuple[int, ...]], tuple[ExecutionTrace, Evaluation]] = field(
+        default_factory=dict
+    )
     _known: dict[tuple[str, int], EpisodeResult] = field(default_factory=dict)
 
     def evaluate(
@@ -76,38 +97,52 @@ class Judge:
         child: PolicySource,
         parent: PolicySource,
         *,
+        aim: Aim = Aim.BETTER,
         deadline: float | None = None,
         watch: Callable[[Race], None] | None = None,
+        n_rivals: int = 1,
     ) -> Race:
         """Play child and parent on the same selection seeds until the verdict is clear.
 
         Args:
             child: The candidate.
             parent: What it has to beat.
+            aim: Or to be no worse than.
             deadline: `time.perf_counter` value after which no further look is begun; a race that
                 is not decided then is lost.
             watch: Called after every look.
+            n_rivals: Candidates of the same parent of which the best is to be taken; the chance
+                to take one that is no better is shared among them.
         """
-        verdict, race = Verdict.UNDECIDED, None
-        for look in LOOKS:
+        race = None
+        for look in aim.looks:
             if race is not None and deadline is not None and time.perf_counter() >= deadline:
-                return Race(race.child, race.parent, race.gain, Verdict.NOT_BETTER, cut_short=True)
-            seeds = Stream.SELECTION.seeds(0, look)
-            mine = self._evaluate(child, seeds, lanes=_MOST_LANES)
-            theirs = self._evaluate(parent, seeds, lanes=_MOST_LANES)
-            if not (mine.is_valid and theirs.is_valid):
-                is_better = mine.is_valid and not theirs.is_valid
-                verdict = Verdict.BETTER if is_better else Verdict.NOT_BETTER
-                return Race(mine, theirs, None, verdict)
-            gain = paired_gain(mine.returns, theirs.returns)
-            verdict = judge_race(gain)
-            race = Race(mine, theirs, gain, verdict)
-            if watch is not None:
+                lost = Verdict.NOT_BETTER if aim is Aim.BETTER else Verdict.MAYBE_WORSE
+                return replace(race, verdict=lost, cut_short=True)
+            race = self._look(child, parent, aim, look, n_rivals)
+            if watch is not None and race.gain is not None:
                 watch(race)
-            if verdict is not Verdict.UNDECIDED:
+            if race.verdict is not Verdict.UNDECIDED:
                 break
-        assert race is not None, LOOKS
+        assert race is not None, aim
         return race
+
+    def _look(
+        self, child: PolicySource, parent: PolicySource, aim: Aim, n_pairs: int, n_rivals: int
+    ) -> Race:
+        """What the first ``n_pairs`` selection seeds say."""
+        seeds = Stream.SELECTION.seeds(0, n_pairs)
+        mine = self._evaluate(child, seeds, lanes=_MOST_LANES)
+        theirs = self._evaluate(parent, seeds, lanes=_MOST_LANES)
+        if not (mine.is_valid and theirs.is_valid):
+            is_better = mine.is_valid and not theirs.is_valid
+            verdict = Verdict.BETTER if is_better else Verdict.NOT_BETTER
+            return Race(mine, theirs, None, verdict)
+        gain = paired_gain(mine.returns, theirs.returns)
+        if aim is Aim.BETTER:
+            return Race(mine, theirs, gain, judge_race(gain, alpha=ALPHA / n_rivals))
+        margin = loss_margin(theirs.returns[: aim.looks[0]])
+        return Race(mine, theirs, gain, judge_no_worse(gain, margin), margin=margin)
 
     def known(self, source: PolicySource) -> Evaluation:
         """The selection episodes of ``source`` played so far, in the order of the seeds."""

@@ -24,12 +24,24 @@ _LONGER = 3
 players rally for 13,000 steps, and a race cuts at 4,500."""
 
 
-def start_run(
-    runs: Runs, ref: RunRef, config: RunConfig, judge: Judge, *, switch: bool, progress: Progress
-) -> str:
-    """Measure the initial policy and commit it as iteration 0 of a new run; its commit id."""
+def start_run(  # noqa: PLR0913 - the last is for replay alone
+    runs: Runs, ref: RunRef, config: RunConfig, judge: Judge, *, switch: bool, progress: Progress,
+    initial: PolicySource | None = None,
+) -> str:  # fmt: skip
+    """Measure the initial policy and commit it as iteration 0 of a new run; its commit id.
+
+    Args:
+        runs: Of the repository.
+        ref: Name of the run.
+        config: What it does.
+        judge: Who measures.
+        switch: Check the run's branch out.
+        progress: Told how things stand.
+        initial: A policy to start from; by default that of the game.
+    """
     book = accounts.Book(ref.branch, 0, judge, time.perf_counter(), frames_before=0)
-    source = PolicySource(format_policy(find_game(config.game).initial_policy()))
+    text = initial.text if initial else find_game(config.game).initial_policy()
+    source = PolicySource(format_policy(text))
     seeds = Stream.SELECTION.seeds(0, _INITIAL_EPISODES)
     evaluation = judge.evaluate(
         source, seeds, lambda done, n: progress(Playing("initial policy", done, n))
@@ -67,7 +79,9 @@ def report(run: Run, judge: Judge, config: RunConfig, n: int, progress: Progress
     origin = f"{run.ref.branch}, iteration {made_in}"
     told = with_measured_header(source, config.protocol, evaluation, seeds=label, origin=origin)
     entry = book.reported(told, evaluation, label)
-    book.tell(progress, run, entry, None, f"policy of iteration {made_in} on report seeds")
+    commit = run.report(entry)
+    what = f"policy of iteration {made_in} on report seeds"
+    progress(book.committed(entry.facts, None, what, commit, run.standing.facts))
     return evaluation
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from gco_agent.statistics import Gain
+from gco_agent.statistics import LOOKS, Gain
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,17 @@ class Searching:
 
 @dataclass(frozen=True, slots=True)
 class Racing:
-    """The judge compares a child with its parent."""
+    """The judge compares a child with its parent.
+
+    Attributes:
+        gain: Child minus parent so far; None before the first look.
+        n_pairs: Seeds that both have played.
+        at_most: Seeds that they may have to play.
+    """
 
     gain: Gain | None
     n_pairs: int
+    at_most: int = LOOKS[-1]
 
 
 @dataclass(frozen=True, slots=True)

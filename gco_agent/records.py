@@ -142,3 +142,46 @@ class PlayProtocol:
             *(f"{name}={version}" for name, version in self.versions),
         ]
         return " ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What exchanges with a language model used; usages add up.
+
+    Attributes:
+        input_tokens: Read at full price: neither from the cache nor written to it.
+        cache_write_tokens: Read, and written to the server's cache.
+        cache_read_tokens: Read from the cache.
+        output_tokens: Written by the model, its thinking included.
+        thinking_tokens: Of the output, what was thinking.
+        usd: Price in US dollars; None where the price of the tokens is not known.
+    """
+
+    input_tokens: int = 0
+    cache_write_tokens: int = 0
+    cache_read_tokens: int = 0
+    output_tokens: int = 0
+    thinking_tokens: int = 0
+    usd: float | None = 0.0
+
+    def __add__(self, other: Usage) -> Usage:
+        """Both together; a price that is not known makes the sum unknown."""
+        known = self.usd is not None and other.usd is not None
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.cache_write_tokens + other.cache_write_tokens,
+            self.cache_read_tokens + other.cache_read_tokens,
+            self.output_tokens + other.output_tokens,
+            self.thinking_tokens + other.thinking_tokens,
+            (self.usd or 0.0) + (other.usd or 0.0) if known else None,
+        )
+
+    @property
+    def tokens_in(self) -> int:
+        """All tokens that were sent, cached or not."""
+        return self.input_tokens + self.cache_write_tokens + self.cache_read_tokens
+
+    @property
+    def total_tokens(self) -> int:
+        """All tokens, sent and received."""
+        return self.tokens_in + self.output_tokens

@@ -13,10 +13,13 @@ from dataclasses import dataclass
 
 LOOKS: tuple[int, ...] = (4, 8, 12, 16)
 """Pairs after which a race is looked at."""
+NO_WORSE_LOOKS: tuple[int, ...] = (8, 16, 32)
+"""The same for a race that is to show that nothing was lost, which takes more pairs."""
 ALPHA = 0.10
 """Chance to accept a child that is no better, over all looks together (Bonferroni)."""
 _HOPELESS = 0.20
 """A child that is worse with this significance at any look is not raced on."""
+_MARGIN_SPREAD, _MARGIN_MEAN = 0.5, 0.02
 _ROUNDING = 1e-9
 """Differences that vary by less than this, relative to their mean, are the same."""
 
@@ -26,7 +29,28 @@ class Verdict(enum.Enum):
 
     BETTER = "better"
     NOT_BETTER = "not better"
+    NO_WORSE = "no worse"
+    MAYBE_WORSE = "maybe worse"
     UNDECIDED = "undecided"
+
+    @property
+    def is_won(self) -> bool:
+        """Whether the child may take its parent's place."""
+        return self in (Verdict.BETTER, Verdict.NO_WORSE)
+
+
+class Aim(enum.Enum):
+    """What a child has to show in a race."""
+
+    BETTER = "better"
+    """A gain."""
+    NO_WORSE = "no worse"
+    """That it loses less than a margin: for a child that is simpler, and wants to be no more."""
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """Pairs after which such a race is looked at."""
+        return LOOKS if self is Aim.BETTER else NO_WORSE_LOOKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +119,49 @@ def judge_race(gain: Gain, looks: Sequence[int] = LOOKS, alpha: float = ALPHA) -
     is_behind = gain.mean <= 0 and gain.n_pairs >= looks[len(looks) // 2 - 1]
     if is_behind or gain.p_value >= 1 - _HOPELESS:
         return Verdict.NOT_BETTER
+    return Verdict.UNDECIDED
+
+
+def loss_margin(parent: Sequence[float]) -> float:
+    """The loss, in points an episode, that a simpler child may turn out to have.
+
+    Half a standard deviation of the parent's returns, or 2 % of their mean if that is more. It is
+    what can be told apart with a few dozen episodes; a child that acts the same loses nothing.
+    """
+    spread = statistics.stdev(parent) if len(parent) > 1 else 0.0
+    return max(_MARGIN_SPREAD * spread, _MARGIN_MEAN * abs(statistics.fmean(parent)))
+
+
+def no_worse_p_value(gain: Gain, margin: float) -> float:
+    """Chance of such a gain or a higher one, if the child lost ``margin`` an episode (one-sided).
+
+    Student's test, shifted by the margin (non-inferiority). Where every difference is the same,
+    the sign test: each pair that loses less than the margin counts for one half.
+    """
+    shifted = gain.mean + margin
+    if gain.standard_error is None:
+        return 0.5
+    if gain.standard_error <= _ROUNDING * abs(gain.mean):
+        return 0.5**gain.n_pairs if shifted > 0 or gain.mean == 0 else 1.0
+    from scipy.special import stdtr
+
+    return float(stdtr(gain.n_pairs - 1, -shifted / gain.standard_error))
+
+
+def judge_no_worse(
+    gain: Gain, margin: float, looks: Sequence[int] = NO_WORSE_LOOKS, alpha: float = ALPHA
+) -> Verdict:
+    """What can be said of "loses less than ``margin``" after ``gain.n_pairs`` pairs.
+
+    No worse: significant at ``alpha`` shared over the looks (Bonferroni). Maybe worse: worse than
+    the parent with significance 0.2 and by more than half of the margin, or not shown at the last
+    look.
+    """
+    if no_worse_p_value(gain, margin) <= alpha / len(looks):
+        return Verdict.NO_WORSE
+    is_hopeless = gain.p_value >= 1 - _HOPELESS and gain.mean < -margin / 2
+    if gain.n_pairs >= looks[-1] or is_hopeless:
+        return Verdict.MAYBE_WORSE
     return Verdict.UNDECIDED
 
 

@@ -17,15 +17,18 @@ import gco_agent
 ROOT = Path(gco_agent.__file__).parent
 
 LEVELS: tuple[tuple[str, ...], ...] = (
-    ("action_record", "errors", "observation", "records"),
+    ("action_record", "calls", "errors", "observation", "records"),
     (
-        *("budget", "complexity", "config", "games", "header", "policy", "progress", "seeds"),
-        *("clusters", "statistics", "workers"),
+        *("budget", "clusters", "complexity", "config", "games", "header", "llm", "policy"),
+        *("progress", "seeds", "stages", "statistics", "workers"),
     ),
     ("envs", "jail", "store"),
-    ("optimizers", "rollout"),
+    ("feedback", "optimizers", "rollout", "traces"),
     ("judge",),
-    ("accounts", "measuring", "scoring", "sources", "train", "verification"),
+    (
+        *("accounts", "briefing", "improving", "measuring", "proposing", "replay", "requesting"),
+        *("scoring", "sources", "testing", "train", "tries", "verification"),
+    ),
     ("", "__main__", "cli"),
 )
 """Parts of the package, lowest first; a part imports from its own level and from lower ones."""
@@ -37,12 +40,13 @@ DOORS = {
     "anthropic": ("llm",),
     "black": ("policy.formatting",),
     "click": ("cli",),
-    "cma": ("optimizers.search.tuning",),
+    "cma": ("optimizers.evolution",),
     "concurrent": ("clusters", "workers"),
     "dask": ("clusters",),
     "distributed": ("clusters",),
     "git": ("store.git",),
     "gymnasium": ("envs",),
+    "httpx2": ("llm",),
     "multiprocessing": ("workers",),
     "ocatari": (),
     "opto": ("optimizers.optoprime",),
@@ -54,7 +58,7 @@ DOORS = {
 """Foreign library to the modules that may import it; ocatari's files are loaded by path."""
 
 HEAVY = (
-    *("opto", "litellm", "anthropic", "cv2", "numpy", "ale_py", "gymnasium", "ocatari"),
+    *("opto", "litellm", "anthropic", "httpx2", "cv2", "numpy", "ale_py", "gymnasium", "ocatari"),
     *("git", "black", "radon", "scipy", "cma", "tomlkit", "multiprocessing", "distributed"),
 )
 

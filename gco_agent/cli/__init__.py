@@ -7,7 +7,10 @@
 * `words`        numbers and times as people read them
 * `results`      what is printed at the end, as text and as JSON
 * `display`      what is shown while it runs: `live` in a terminal, `plain` elsewhere
-* `running`, `reading`, `evaluating`, `verifying`, `publishing`, `doctor`   the commands
+* `models`       the language model, its key and its prices
+* `concluding`   how a command ends that advances a run
+* `running`, `reading`, `evaluating`, `verifying`, `improving`, `tracing`, `publishing`, `doctor`,
+  and the rest: the commands
 
 Importing this package loads click and nothing else that is heavy: commands import what they use.
 Results go to stdout, everything else to stderr.
@@ -22,11 +25,15 @@ import click
 from gco_agent.cli.boundary import Boundary, begin_logging
 from gco_agent.cli.doctor import doctor
 from gco_agent.cli.evaluating import evaluate
+from gco_agent.cli.exchanging import apply_, prompt
+from gco_agent.cli.improving import simplify, tune
 from gco_agent.cli.options import examples
 from gco_agent.cli.place import Place
 from gco_agent.cli.publishing import publish, rollback
 from gco_agent.cli.reading import games, log
+from gco_agent.cli.replaying import replay
 from gco_agent.cli.running import init, run, step
+from gco_agent.cli.tracing import trace
 from gco_agent.cli.verifying import verify
 
 __all__ = ["main"]
@@ -79,5 +86,22 @@ def main(context: click.Context, directory: Path, *, verbose: bool) -> None:
     context.obj = Place(directory)
 
 
-for _command in (run, init, step, log, evaluate, verify, rollback, publish, games, doctor):
+for _command in (
+    run,
+    init,
+    step,
+    log,
+    evaluate,
+    verify,
+    trace,
+    tune,
+    simplify,
+    prompt,
+    apply_,
+    replay,
+    rollback,
+    publish,
+    games,
+    doctor,
+):
     main.add_command(_command)

@@ -10,7 +10,6 @@ from typing import Protocol, Self
 from gco_agent.budget import Budget
 from gco_agent.cli.words import count, gain_in_words, one_line
 from gco_agent.progress import Committed, Event, Playing, Racing, Searching
-from gco_agent.statistics import LOOKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +68,8 @@ def phase_of(event: Searching | Racing | Playing) -> Phase:
             return Phase("race", 0.0, "against the present policy, on the same seeds")
         case Racing():
             gain = gain_in_words(event.gain)
-            detail = f"{event.n_pairs} of at most {LOOKS[-1]} pairs, gain {gain}"
-            return Phase("race", event.n_pairs / LOOKS[-1], detail)
+            detail = f"{event.n_pairs} of at most {event.at_most} pairs, gain {gain}"
+            return Phase("race", event.n_pairs / event.at_most, detail)
         case Searching():
             detail = count(event.n_steps, "step") if event.n_steps else ""
             return Phase(one_line(event.activity), event.done, detail, one_line(event.best))

@@ -35,7 +35,7 @@ _MOST_FAILURES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class _Target:
+class Target:
     """A policy to play: what it is called, its text, and the rules it was made for, if known."""
 
     name: str
@@ -96,14 +96,14 @@ def evaluate(context: click.Context, /, target: str | None, **given: Given) -> N
 
     place: Place = context.obj
     seeds, label = _seeds(given["episodes"], given["seed_text"])
-    wanted = _find_target(place, target)
+    wanted = find_target(place, target)
     try:
         check_policy(wanted.source)
     except ContractViolation as error:
         raise ContractViolation(
             f"{wanted.name} breaks the contract of a policy file:\n{error}", line=error.line
         ) from None
-    protocol = _protocol(wanted, given["env_id"], given["max_steps"])
+    protocol = protocol_of(wanted, given["env_id"], given["max_steps"])
     begun = time.perf_counter()
     played, jail = play(wanted.source, seeds, protocol, given, f"{wanted.name} on {label}")
     data = _as_json(wanted, played, label, jail, time.perf_counter() - begun)
@@ -151,7 +151,7 @@ def _seeds(episodes: int | None, text: str | None) -> tuple[range, str]:
     return seeds, format_seeds(seeds)
 
 
-def _find_target(place: Place, target: str | None) -> _Target:
+def find_target(place: Place, target: str | None) -> Target:
     """The policy that ``target`` means; files come first.
 
     Raises:
@@ -167,13 +167,13 @@ def _find_target(place: Place, target: str | None) -> _Target:
     if path.is_dir():
         raise UsageError(f"{target} is a folder; name a policy file in it")
     if path.exists():
-        return _Target(target, PolicySource.from_file(path))
+        return Target(target, PolicySource.from_file(path))
     try:
         runs = place.runs()
     except StoreError:
         raise UsageError(f"there is no file {target}, and no git repository here") from None
     if ":" in target:
-        return _Target(target, read_policy(target, place.directory))
+        return Target(target, read_policy(target, place.directory))
     if Path(target).suffix == ".py":
         raise UsageError(f"there is no file {target} in {place.directory.resolve()}")
     return _of_run(*_find_revision(runs, target))
@@ -187,13 +187,13 @@ def _find_revision(runs: Runs, rev: str) -> tuple[RunView, str | None]:
         return runs.view(runs.current()), rev
 
 
-def _of_run(view: RunView, rev: str | None) -> _Target:
+def _of_run(view: RunView, rev: str | None) -> Target:
     from gco_agent.policy import PolicySource
 
     commit = view.tip if rev is None else _commit_of(view, rev)
     name = f"{view.ref.branch if rev is None else rev}:{view.policy_path}"
     source = PolicySource.from_bytes(view.policy(commit).encode(), name)
-    return _Target(name, source, read_config(view).protocol)
+    return Target(name, source, read_config(view).protocol)
 
 
 def _commit_of(view: RunView, rev: str) -> str:
@@ -204,7 +204,7 @@ def _commit_of(view: RunView, rev: str) -> str:
         return rev  # a commit of another branch may have a policy for the same game
 
 
-def _protocol(target: _Target, env_id: str | None, max_steps: int | None) -> PlayProtocol:
+def protocol_of(target: Target, env_id: str | None, max_steps: int | None) -> PlayProtocol:
     """The rules to play by: of the run, or those of the environment that the file names.
 
     Raises:
@@ -228,7 +228,7 @@ def _protocol(target: _Target, env_id: str | None, max_steps: int | None) -> Pla
 
 
 def _as_json(
-    target: _Target, played: Evaluation, label: str, jail: str, seconds: float
+    target: Target, played: Evaluation, label: str, jail: str, seconds: float
 ) -> dict[str, Any]:
     from gco_agent.statistics import confidence_interval
 

@@ -66,7 +66,7 @@ class LiveDisplay:
             self._print_row(event)
             return
         phase = phase_of(event)
-        is_iteration = not isinstance(event, Playing)
+        is_iteration = self._following > 0 and not isinstance(event, Playing)
         if phase.name != self._phase.name:
             self._begin(phase, is_iteration=is_iteration)
         self._phase = phase

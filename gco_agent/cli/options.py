@@ -105,6 +105,23 @@ run_option = click.option(
 )
 
 
+tune_option = click.option(
+    "--tune",
+    "tune_seconds",
+    type=Duration(),
+    metavar="TIME",
+    help="After each accepted candidate, let CMA-ES move its numeric constants for so long, as an "
+    "iteration of its own.",
+)
+
+
+optimizer_option = click.option(
+    "--optimizer",
+    metavar="NAME",
+    help="Who proposes policies this time.  [default: as the run was started]",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class StartOptions:
     """What a new run is made of; see the help of the options."""
@@ -120,11 +137,38 @@ class StartOptions:
     workers: int | None
     executor: str | None
     jail: str
+    candidates: int = 1
+    trace_tokens: int = 6_000
+    tune_seconds: float | None = None
+    model: str | None = None
+    effort: str | None = None
+    max_tokens: int | None = None
+
+    @property
+    def model_options(self) -> dict[str, Given]:
+        """What was said of the language model."""
+        return {"model": self.model, "effort": self.effort, "max_tokens": self.max_tokens}
 
 
 start_options = all_of(
     click.argument("game"),
-    click.option("--optimizer", default="search", show_default=True, help="Who proposes policies."),
+    click.option(
+        "--optimizer",
+        default="search",
+        show_default=True,
+        metavar="NAME[,NAME...]",
+        help="Who proposes policies; of several, the next takes over when three iterations in a "
+        "row were turned down.",
+    ),
+    click.option(
+        "--candidates",
+        type=AtLeast(1),
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Candidates that each iteration asks for and races; the best of those that win is "
+        "taken.",
+    ),
     click.option(
         "--seed",
         type=AtLeast(0),
@@ -133,6 +177,15 @@ start_options = all_of(
         metavar="N",
         help="Of the optimizer's own chance. Runs of the same seed are the same, but for what "
         "time limits do.",
+    ),
+    click.option(
+        "--trace-tokens",
+        type=AtLeast(100),
+        default=6_000,
+        show_default=True,
+        metavar="N",
+        help="Most tokens, as estimated, of what a language model is told of results; "
+        "`gco-agent trace` shows it.",
     ),
     click.option(
         "--name", help="Name of the run; its branch is gco/GAME/NAME.  [default: date and 4 digits]"
@@ -161,6 +214,7 @@ start_options = all_of(
         metavar="N",
         help="Steps after which an episode is cut (4 frames each).",
     ),
+    tune_option,
     workers_option,
     executor_option,
     jail_option,

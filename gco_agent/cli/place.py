@@ -68,6 +68,14 @@ def find_run(runs: Runs, name: str | None) -> RunRef:
     return runs.find(name) if name else runs.current()
 
 
+def exchange_folder(place: Place, ref: RunRef) -> Path:
+    """Where prompts of a run are put for people, and replies looked for."""
+    from gco_agent.optimizers.exchange import FOLDER
+
+    root = place.repository().root or place.directory.absolute()
+    return root / FOLDER / f"{ref.game}-{ref.run_id}"
+
+
 def read_config(view: RunView, rev: str | None = None) -> RunConfig:
     """The configuration that a run was started with.
 

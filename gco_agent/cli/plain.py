@@ -34,7 +34,8 @@ class PlainDisplay:
         name = phase_of(event).name
         if name != self._phase:
             self._phase = name
-            where = "" if isinstance(event, Playing) else f"iteration {self._following}: "
+            is_iteration = self._following > 0 and not isinstance(event, Playing)
+            where = f"iteration {self._following}: " if is_iteration else ""
             tell(f"{where}{name}")
 
 

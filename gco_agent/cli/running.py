@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from gco_agent.cli.interrupts import Interrupted
+from gco_agent.cli.concluding import conclude, told_what_is_saved
+from gco_agent.cli.models import model_for, model_options, usd_option, with_model
 from gco_agent.cli.options import (
     AtLeast,
     Duration,
@@ -21,12 +22,15 @@ from gco_agent.cli.options import (
     executor_option,
     jail_option,
     json_option,
+    optimizer_option,
     run_option,
     start_options,
+    tune_option,
     workers_option,
 )
 from gco_agent.cli.place import (
     Place,
+    exchange_folder,
     find_run,
     make_judge,
     open_workers,
@@ -36,9 +40,10 @@ from gco_agent.cli.place import (
     require_writable,
 )
 from gco_agent.cli.words import count, duration, number_with_error, one_line, tell
-from gco_agent.errors import GcoError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gco_agent.budget import Budget
     from gco_agent.config import RunConfig
     from gco_agent.games import GameSpec
@@ -67,6 +72,7 @@ class _Start:
     spec: GameSpec
     switch: bool
     back: str | None
+    folder: Path
 
 
 @click.command(
@@ -80,6 +86,7 @@ class _Start:
 )
 @all_of(
     start_options,
+    model_options,
     click.option(
         "--time",
         "seconds",
@@ -93,6 +100,7 @@ class _Start:
         "--iterations", type=AtLeast(1), metavar="N", help="Stop after this many iterations."
     ),
     _frames_option,
+    usd_option,
     click.option(
         "--report-episodes",
         type=click.IntRange(0, 100_000),
@@ -117,13 +125,13 @@ def run(
     from gco_agent.budget import Budget
 
     n_report, as_json = given.pop("report_episodes"), given.pop("as_json")
-    budget = Budget(iterations, seconds, frames, report_episodes=n_report)
+    budget = Budget(iterations, seconds, frames, given.pop("usd"), report_episodes=n_report)
     options = StartOptions(**given)
     start = _prepare(place, options)
     _announce(start, options, f"{duration(seconds)}, " if not iterations else "")
-    with _told_what_is_saved(start.runs, start.ref):
+    with told_what_is_saved(start.runs, start.ref):
         stopped_by = _run_all(start, options, budget)
-    _conclude(start.runs, start.ref, budget, stopped_by, back=start.back, as_json=as_json)
+    conclude(start.runs, start.ref, budget, stopped_by, back=start.back, as_json=as_json)
 
 
 @click.command(
@@ -133,7 +141,7 @@ def run(
         "gco-agent init space_invaders --name first --no-switch",
     ),
 )
-@start_options
+@all_of(start_options, model_options)
 @click.pass_obj
 def init(place: Place, /, **given: Given) -> None:
     """Start a run of GAME: its branch, with the measured initial policy as the first commit.
@@ -146,9 +154,9 @@ def init(place: Place, /, **given: Given) -> None:
     start = _prepare(place, options)
     _announce(start, options, "")
     budget = Budget()
-    with _told_what_is_saved(start.runs, start.ref):
+    with told_what_is_saved(start.runs, start.ref):
         _run_all(start, options, budget, only_begin=True)
-    _conclude(start.runs, start.ref, budget, "", back=start.back, as_json=False)
+    conclude(start.runs, start.ref, budget, "", back=start.back, as_json=False)
 
 
 @click.command(
@@ -157,6 +165,7 @@ def init(place: Place, /, **given: Given) -> None:
         "gco-agent step                      one iteration of the run that is checked out",
         "gco-agent step -n 5",
         "gco-agent step --time 10m --run gco/pong/first",
+        "gco-agent step --optimizer exchange      waits for an answer by a chat or a person",
     ),
 )
 @click.option(
@@ -170,7 +179,8 @@ def init(place: Place, /, **given: Given) -> None:
     "--time", "seconds", type=Duration(), metavar="TIME", help="Wall time: 90, 90s, 5m, 1h30m."
 )
 @_frames_option
-@all_of(run_option, workers_option, executor_option, jail_option, json_option)
+@all_of(usd_option, run_option, optimizer_option, model_options, tune_option)
+@all_of(workers_option, executor_option, jail_option, json_option)
 @click.pass_obj
 def step(
     place: Place,
@@ -188,19 +198,42 @@ def step(
 
     if iterations is None and seconds is None and frames is None:
         iterations = 1
-    budget = Budget(iterations, seconds, frames)
+    name = given["optimizer"]
+    go_on(
+        place,
+        given,
+        Budget(iterations, seconds, frames, given["usd"]),
+        lambda config: with_model(replace(config, optimizer=name or config.optimizer), given),
+    )
+
+
+def go_on(
+    place: Place,
+    given: dict[str, Any],
+    budget: Budget,
+    change: Callable[[RunConfig], RunConfig] = lambda config: config,
+) -> None:
+    """Advance the run that was asked for, and print how it stands then.
+
+    Args:
+        place: Where.
+        given: Options of the command.
+        budget: When to stop.
+        change: Makes of the run's configuration the one to go by this time.
+    """
     runs = place.runs()
     ref = find_run(runs, given["run_name"])
-    with _told_what_is_saved(runs, ref), runs.open(ref) as opened:
-        config = read_config(opened)
+    with told_what_is_saved(runs, ref), runs.open(ref) as opened:
+        config = change(read_config(opened))
         require_same_versions(config)
         facts = opened.standing.facts
         score = number_with_error(facts.return_mean, facts.return_se) if facts else "not measured"
         optimizer = one_line(config.optimizer)
         tell(f"Branch {ref.branch}, optimizer {optimizer}, mean return now {score}")
+        given = {**given, "folder": exchange_folder(place, ref)}
         with _at_work(config, given, budget, opened.last_iteration + 1) as work:
             stopped_by = _advance(opened, work, config, budget)
-    _conclude(runs, ref, budget, stopped_by, back=None, as_json=given["as_json"])
+    conclude(runs, ref, budget, stopped_by, back=None, as_json=given["as_json"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,14 +251,26 @@ def _at_work(
 ) -> Iterator[_Work]:
     """The display, the workers, the judge and the optimizer, for as long as they are needed."""
     from gco_agent.cli.display import open_display
-    from gco_agent.optimizers.base import make_optimizer
+    from gco_agent.optimizers.base import Tools
+    from gco_agent.optimizers.registry import make_optimizer, tuned_between
 
     with (
         open_display(budget, following=following) as display,
         open_workers(given["workers"], given["executor"]) as pool,
     ):
-        optimizer = make_optimizer(config.optimizer, pool)
-        yield _Work(make_judge(pool, config.selection_protocol, given["jail"]), optimizer, display)
+        judge = make_judge(pool, config.selection_protocol, given["jail"])
+        tools = Tools(
+            pool,
+            model_for(config),
+            require=judge.require,
+            folder=given.get("folder"),
+            tell=tell,
+            reply=given.get("reply"),
+        )
+        optimizer = make_optimizer(config.optimizer, tools)
+        if given.get("tune_seconds"):
+            optimizer = tuned_between(optimizer, tools, given["tune_seconds"])
+        yield _Work(judge, optimizer, display)
 
 
 def _advance(opened: Run, work: _Work, config: RunConfig, budget: Budget) -> str:
@@ -249,8 +294,17 @@ def _run_all(
         optimizer=options.optimizer,
         seed=options.seed,
         slice_steps=options.slice_steps,
+        candidates=options.candidates,
+        trace_tokens=options.trace_tokens,
     )
-    given = {"workers": options.workers, "executor": options.executor, "jail": options.jail}
+    config = with_model(config, options.model_options)
+    given = {
+        "workers": options.workers,
+        "executor": options.executor,
+        "jail": options.jail,
+        "tune_seconds": options.tune_seconds,
+        "folder": start.folder,
+    }
     with _at_work(config, given, budget, 0) as work:
         begun = time.perf_counter()
         start_run(
@@ -305,7 +359,8 @@ def _prepare(place: Place, options: StartOptions) -> _Start:
     if switch:
         require_clean(repo)
     _require_free(repo, ref)
-    return _Start(Runs(repo), ref, spec, switch, _way_back(repo) if switch else None)
+    back = _way_back(repo) if switch else None
+    return _Start(Runs(repo), ref, spec, switch, back, exchange_folder(place, ref))
 
 
 def _require_free(repo: GitRepo, ref: RunRef) -> None:
@@ -336,51 +391,4 @@ def _announce(start: _Start, options: StartOptions, limit: str) -> None:
         f"Branch {start.ref.branch}, optimizer {options.optimizer}, {limit}"
         + (options.executor or count(options.workers or usable_cores(), "worker"))
         + (f". Back to where you were: {start.back}" if start.back else "")
-    )
-
-
-def _conclude(
-    runs: Runs, ref: RunRef, budget: Budget, stopped_by: str, *, back: str | None, as_json: bool
-) -> None:
-    """Print how the run stands."""
-    from gco_agent.cli.results import print_json, print_run, run_json
-
-    view = runs.view(ref)
-    seconds = time.perf_counter() - budget.started
-    data = run_json(view, stopped_by=stopped_by, seconds=seconds)
-    if as_json:
-        print_json(data)
-        return
-    try:
-        is_here = runs.current() == ref
-    except GcoError:
-        is_here = False
-    tell("")
-    print_run(data, view, back=back, is_here=is_here)
-
-
-@contextlib.contextmanager
-def _told_what_is_saved(runs: Runs, ref: RunRef) -> Iterator[None]:
-    """When a signal ends the command, say what is on the branch and how to go on."""
-    try:
-        yield
-    except Interrupted as stop:
-        with contextlib.suppress(GcoError):
-            runs.open(ref).close()  # brings files along that a commit in the making left behind
-        tell(_what_is_saved(runs, ref, stop))
-        raise
-
-
-def _what_is_saved(runs: Runs, ref: RunRef, stop: Interrupted) -> str:
-    try:
-        view = runs.view(ref)
-        facts = view.standing.facts
-    except GcoError:
-        return f"Stopped ({stop.signal.name}) before the first commit; nothing was changed."
-    done = view.last_iteration
-    saved = f"the initial policy and {count(done, 'iteration')}" if done else "the initial policy"
-    score = number_with_error(facts.return_mean, facts.return_se) if facts else "not measured"
-    return (
-        f"Stopped ({stop.signal.name}). Saved on {ref.branch}: {saved}. Mean return now: {score}.\n"
-        f"Go on with: gco-agent step --run {ref.branch}"
     )

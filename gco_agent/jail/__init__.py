@@ -22,6 +22,7 @@ What the seal stops, each line with hostile policies of that name in tests/jail/
 * recursion    ends in an exception or in the end of that process alone
 * replies      only integers in range get through; forged, early, slow or endless ones end the
                process, or harm its own actions alone
+* recording    what is recorded of calls is data of a strict form with limits, and escaped
 * text         of errors and prints is escaped and cut, and a traceback is made by the judge
 * observation  a policy may keep and change what it is given; nobody else sees that
 * emulator     no emulator, no environment library, nothing of ours can be imported

@@ -86,8 +86,15 @@ class Channel:
         if sent < len(message):
             self._send_rest(memoryview(message)[sent:], seconds)
 
-    def receive(self, kind: int, count: int) -> tuple[list[int], list[Record]]:
+    def receive(
+        self, kind: int, count: int, most_bytes: int = wire.MAX_TEXT_BYTES
+    ) -> tuple[list[int], list[Record]]:
         """Take the reply to the last command; call it when there is something to read.
+
+        Args:
+            kind: What it must be.
+            count: How many integers it must have.
+            most_bytes: Longest text of a record.
 
         Raises:
             Gone: The pipe is closed, or what came is no such reply.
@@ -105,11 +112,11 @@ class Channel:
             raise Gone("it answered what was not asked")
         if not n_records:
             return values, []
-        return values, [self._read_record(deadline) for _ in range(n_records)]
+        return values, [self._read_record(deadline, most_bytes) for _ in range(n_records)]
 
-    def _read_record(self, deadline: float) -> Record:
+    def _read_record(self, deadline: float, most_bytes: int) -> Record:
         kind, lane, size = wire.RECORD.unpack(self._read_rest(wire.RECORD.size, deadline))
-        if size > wire.MAX_TEXT_BYTES:
+        if size > most_bytes:
             raise Gone("it sent more text than it may")
         return Record(kind, lane, self._read_rest(size, deadline).decode("utf-8", "replace"))
 

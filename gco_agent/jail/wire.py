@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 COMMAND = struct.Struct("<BxHII")
 """Kind, number of lanes (or the lane), sequence number, bytes of payload."""
-LOAD, RESET, ACT, ACT_PLAIN = 1, 2, 3, 4
-"""ACT carries (lane, lives, rows) of each lane, ACT_PLAIN (lane, form, value): `pack_plain`."""
+LOAD, RESET, ACT, ACT_PLAIN, WATCH, WATCH_PLAIN = 1, 2, 3, 4, 5, 6
+"""ACT carries (lane, lives, rows) of each lane, ACT_PLAIN (lane, form, value): `pack_plain`.
+WATCH and WATCH_PLAIN are the same for one lane, and the reply says which calls were made."""
 
 REPLY = struct.Struct("<BBHI")
 """Kind, number of records, number of integers, sequence number."""
@@ -25,9 +26,12 @@ REPORT, DONE, ACTIONS = 11, 12, 13
 
 RECORD = struct.Struct("<BxHI")
 """What kind of text, which lane of the message (from 0), bytes of UTF-8 text."""
-SEAL_REPORT, RAISED, BAD_ACTION = 21, 22, 23
+SEAL_REPORT, RAISED, BAD_ACTION, CALLS = 21, 22, 23, 24
+"""CALLS comes with the reply to a WATCH; its text is JSON: see `recorder` and `recording`."""
 
 MAX_TEXT_BYTES = 4096
+MAX_CALLS_BYTES = 1 << 15
+"""Of a CALLS; nothing of that length is taken from a worker that was not asked for one."""
 MAX_LANES = 128
 FAILED = -1
 """In place of an action: the lane failed, and a record says how."""

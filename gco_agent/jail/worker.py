@@ -19,6 +19,7 @@ from typing import Any, NoReturn, Protocol
 
 from gco_agent.jail import pins, seal, wire
 from gco_agent.jail.limits import Layer
+from gco_agent.jail.recorder import Watched
 from gco_agent.observation import build_observation
 
 _BUFFER_BYTES = 1 << 16
@@ -30,6 +31,8 @@ _PLAIN_TYPES = (str, bytes, float, bool, type(None))
 
 RawRecord = tuple[int, int, str]
 """Kind of text, lane of the message, text: one `wire.RECORD`."""
+Build = Callable[[Any, Any], object]
+"""Makes an observation of what the judge sent."""
 
 
 class Output(io.TextIOBase):
@@ -140,11 +143,15 @@ class Worker:
             self._read(view[:end], got, end)
             payload = view[command.size : end]
             if kind == wire.ACT:
-                self._act(sequence, payload, build_observation)
+                self._act(sequence, payload, build_observation, [])
             elif kind == wire.ACT_PLAIN:
-                self._act(sequence, payload, _parse_plain)
+                self._act(sequence, payload, _parse_plain, [])
             elif kind == wire.RESET:
                 send(self._line, wire.DONE, sequence, [], self._reset(count))
+            elif kind == wire.WATCH:
+                self._record(sequence, payload, build_observation)
+            elif kind == wire.WATCH_PLAIN:
+                self._record(sequence, payload, _parse_plain)
             else:
                 send(self._line, wire.DONE, sequence, [], self._load(bytes(payload)))
 
@@ -177,9 +184,22 @@ class Worker:
         self._seats[lane] = seat
         return []
 
-    def _act(self, sequence: int, payload: memoryview, build: Callable[[Any, Any], object]) -> None:
-        values: list[int] = []
+    def _record(self, sequence: int, payload: memoryview, build: Build) -> None:
+        """As `_act`, for one lane, with the calls that its policy makes."""
+        [(lane, _, _)] = marshal.loads(payload)  # noqa: S302 - from the judge
+        seat = self._seats[lane]
         records: list[RawRecord] = []
+        policy, seat.policy = seat.policy, Watched(seat.policy, records, self._integers)
+        try:
+            self._act(sequence, payload, build, records)
+        finally:
+            seat.policy = policy
+
+    def _act(
+        self, sequence: int, payload: memoryview, build: Build, records: list[RawRecord]
+    ) -> None:
+        """Ask the policies, and send what they said after ``records``."""
+        values: list[int] = []
         for lane, detail, content in marshal.loads(payload):  # noqa: S302 - from the judge
             try:
                 seat = self._seats[lane]
@@ -241,7 +261,8 @@ def send(line: Line, kind: int, sequence: int, values: list[int], records: list[
     """Write one reply; what does not fit into its text is cut."""
     parts = [wire.reply(len(values)).pack(kind, len(records), len(values), sequence, *values)]
     for what, lane, text in records:
-        data = text.encode("utf-8", "backslashreplace")[: wire.MAX_TEXT_BYTES]
+        most = wire.MAX_CALLS_BYTES if what == wire.CALLS else wire.MAX_TEXT_BYTES
+        data = text.encode("utf-8", "backslashreplace")[:most]
         parts.append(wire.RECORD.pack(what, lane, len(data)) + data)
     message = b"".join(parts) if records else parts[0]
     while message:

@@ -4,24 +4,61 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from gco_agent.config import RunConfig
-from gco_agent.errors import UsageError
+from gco_agent.errors import ProposalError
+from gco_agent.jail.limits import JailLevel
 from gco_agent.policy import PolicySource
 from gco_agent.progress import Progress, silent
 from gco_agent.records import Evaluation
+from gco_agent.statistics import Aim
 from gco_agent.workers import WorkerPool
+
+if TYPE_CHECKING:
+    from gco_agent.feedback import Feedback
+    from gco_agent.llm import LanguageModel, Spending, Usage
+
+FEEDBACK_FILE = "feedback.md"
+"""What the optimizer was told of the results; kept with the iteration if it asked for that."""
+PROMPT_FILE = "prompt.md"
+"""What was asked of a language model or a person."""
+REPLY_FILE = "reply.md"
+"""What came back, to the letter."""
+EXCHANGE_FILE = "exchange.json"
+"""Request, reply and usage of a language model, as data."""
+CANDIDATES_OWN = frozenset(
+    {FEEDBACK_FILE, PROMPT_FILE, REPLY_FILE, EXCHANGE_FILE, "proposal.json", "evaluation.json"}
+)
+"""Files that speak of one candidate. Any other file that an optimizer leaves is its memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What an earlier iteration of the run came to."""
+    """What an earlier iteration of the run came to.
+
+    Attributes:
+        iteration: Its number.
+        verdict: "accepted", "rejected", "failed", "initial", "reported", "rolled-back".
+        summary: The edit in a few words, or the subject of the commit.
+        gain: Points an episode over the policy it was raced against; None if there was no race.
+        optimizer: Who proposed it, if anybody did.
+        reason: Why it was proposed, and what came of it.
+        source: Text of the candidate; None if there was none.
+    """
 
     iteration: int
     verdict: str
     summary: str
     gain: float | None
+    optimizer: str | None = None
+    reason: str = ""
+    source: str | None = None
+
+
+def _no_feedback() -> Feedback:
+    raise ProposalError("this request comes without feedback: nothing was played for it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +74,13 @@ class Request:
         recall: Text that this optimizer left under a name in the last iteration that has it.
         deadline: `time.perf_counter` value by which to answer.
         progress: Told how things stand.
+        feedback: Composes what a language model is told of the results. Plays, so an optimizer
+            that has no use for it never calls it; further calls cost nothing.
+        budget: What may still be spent on language models; None where none was set up.
+        repair: Where this is the second and last try of the iteration: what was wrong with the
+            first, in sentences for its author.
+        tried: The policy text, or else the reply, of that first try.
+        siblings: Proposals of this iteration made before this one, to differ from.
     """
 
     parent: PolicySource
@@ -47,6 +91,11 @@ class Request:
     recall: Callable[[str], str | None]
     deadline: float
     progress: Progress = silent
+    feedback: Callable[[], Feedback] = _no_feedback
+    budget: Spending | None = None
+    repair: str | None = None
+    tried: str | None = None
+    siblings: Sequence[Proposal] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +108,8 @@ class Proposal:
         reason: Why, in one or a few paragraphs; its body.
         files: Evidence to be kept with the iteration, name to text; `Request.recall` finds it.
         n_steps: Steps played to find it.
+        usage: Tokens and dollars that it took; None where no language model was asked.
+        aim: What it has to show in the race: that it is better, or, being simpler, no worse.
     """
 
     source: PolicySource
@@ -66,10 +117,41 @@ class Proposal:
     reason: str
     files: Mapping[str, str] = field(default_factory=dict)
     n_steps: int = 0
+    usage: Usage | None = None
+    aim: Aim = Aim.BETTER
+
+
+class Unusable(ProposalError):  # noqa: N818 - names the event
+    """A reply came back, and no candidate could be made of it.
+
+    Attributes:
+        kind: Which of the known ways to go wrong it was, in a word or two: "no code", "cut off".
+        files: Evidence to be kept with the iteration, name to text.
+        usage: Tokens and dollars that the reply took.
+        n_steps: Steps played for it.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: str,
+        files: Mapping[str, str] | None = None,
+        usage: Usage | None = None,
+        n_steps: int = 0,
+    ) -> None:
+        super().__init__(message)
+        self.kind, self.files = kind, dict(files or {})
+        self.usage, self.n_steps = usage, n_steps
 
 
 class Optimizer(Protocol):
-    """Proposes candidates; one instance serves one process of one run."""
+    """Proposes candidates; one instance serves one process of one run.
+
+    Where an optimizer has an attribute ``repairs`` that is true, a candidate that could not be
+    scored, or a reply that held none, is answered with one more request, which has `repair` set.
+    `gco_agent.testing.optimizers` checks that an optimizer keeps to all this.
+    """
 
     name: str
 
@@ -77,21 +159,36 @@ class Optimizer(Protocol):
         """Propose the next candidate.
 
         Never mutates the request. What it needs to remember beyond the process it leaves in the
-        proposal's files, so that a killed run goes on as if nothing had been.
+        proposal's files, so that a killed run goes on as if nothing had been. The same request
+        and the same replies of models give the same proposal, which is never the parent's text.
 
         Raises:
-            ProposalError: There is nothing to propose.
+            ProposalError: There is nothing to propose; `Unusable` if a reply is to blame.
+            BudgetSpent: The next thing to do would pass a limit.
         """
 
 
-def make_optimizer(name: str, pool: WorkerPool) -> Optimizer:
-    """The optimizer called ``name``.
+def _tell_nobody(text: str) -> None:
+    del text
 
-    Raises:
-        UsageError: There is none.
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What the factory of an optimizer may use.
+
+    Attributes:
+        pool: Processes that play.
+        open_model: The language model that the command was set up with; raises a `GcoError` that
+            says what is missing.
+        folder: Where files for people are put and looked for; None if there is no such place.
+        tell: Told what a person has to know or do now, in lines.
+        reply: An answer that is at hand already, to be used instead of asking.
+        require: The jail must be at least this good where an optimizer plays policies.
     """
-    if name == "search":
-        from gco_agent.optimizers.search.optimizer import SearchOptimizer
 
-        return SearchOptimizer(pool)
-    raise UsageError(f"no optimizer is called {name!r}; there is: search")
+    pool: WorkerPool
+    open_model: Callable[[], LanguageModel] | None = None
+    folder: Path | None = None
+    tell: Callable[[str], None] = _tell_nobody
+    reply: str | None = None
+    require: JailLevel = JailLevel.NONE

@@ -4,8 +4,8 @@ All surgery on policy text is in this package; nobody else touches ``ast`` or ``
 Text is parsed and compiled here, never run, with the one exception of `load_policy`.
 
 The parts: `source` (text as a value), `contract` (what is refused, and the words for it),
-`components` (the functions that may be rewritten), `docstrings` (the header), `formatting` (black),
-`loading` (importlib).
+`components` (the functions that may be rewritten), `merging` (parts put into a whole), `patching`
+(diffs), `docstrings` (the header), `formatting` (black), `loading` (importlib).
 """
 
 from gco_agent.policy.components import Component, components, replace_component, strip_fences
@@ -13,6 +13,8 @@ from gco_agent.policy.contract import ALLOWED_IMPORTS, FORBIDDEN_NAMES, check_po
 from gco_agent.policy.docstrings import docstring_of, environment_of, replace_docstring
 from gco_agent.policy.formatting import format_policy
 from gco_agent.policy.loading import LoadedPolicy, load_policy
+from gco_agent.policy.merging import complete_policy, is_python, is_same_code
+from gco_agent.policy.patching import apply_diff, is_diff
 from gco_agent.policy.source import MAX_BYTES, PolicySource
 
 __all__ = [
@@ -22,11 +24,16 @@ __all__ = [
     "Component",
     "LoadedPolicy",
     "PolicySource",
+    "apply_diff",
     "check_policy",
+    "complete_policy",
     "components",
     "docstring_of",
     "environment_of",
     "format_policy",
+    "is_diff",
+    "is_python",
+    "is_same_code",
     "load_policy",
     "replace_component",
     "replace_docstring",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 
+from gco_agent.policy.positions import Positions
 from gco_agent.policy.source import PolicySource, is_header_comment, parse, split_lines
 
 _CLOSING_QUOTES = re.compile(r'"""|"\Z')  # what would end the literal too early
@@ -35,9 +36,8 @@ def replace_docstring(source: PolicySource, new: str) -> PolicySource:
     lines = split_lines(source.text)
     newline = "\r\n" if lines and lines[0].endswith("\r\n") else "\n"
     literal = _literal(new).replace("\n", newline)
-    if node is not None and node.end_lineno is not None and node.end_col_offset is not None:
-        start = _offset(lines, node.lineno, node.col_offset)
-        end = _offset(lines, node.end_lineno, node.end_col_offset)
+    if node is not None:
+        start, end = Positions(source.text).span(node)
         return PolicySource(source.text[:start] + literal + source.text[end:])
     n_header = max((n for n in (1, 2) if _is_header(lines, n)), default=0)
     before, after = "".join(lines[:n_header]), "".join(lines[n_header:])
@@ -66,12 +66,6 @@ def _docstring_node(source: PolicySource) -> ast.Constant | None:
 
 def _is_header(lines: list[str], number: int) -> bool:
     return number <= len(lines) and is_header_comment(lines[number - 1], number)
-
-
-def _offset(lines: list[str], line: int, column: int) -> int:
-    """Index into the text of ``column`` (bytes of UTF-8) in ``line`` (from 1)."""
-    before = sum(len(text) for text in lines[: line - 1])
-    return before + len(lines[line - 1].encode()[:column].decode())
 
 
 def _literal(value: str) -> str:

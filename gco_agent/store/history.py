@@ -6,6 +6,7 @@ commit beside the line; the iteration's commit is then a merge of it that keeps 
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,9 @@ from gco_agent.store.entries import Facts, RunRef, Verdict, parse_message
 from gco_agent.store.git import Commit, GitRepo
 
 _PAGE = 256
+_REMEMBERED = 256
+"""Files of commits that are not read a second time."""
+_FULL_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,7 @@ class RunView:
         self.tip = tip
         self.policy_path = policy_path(ref.game)
         self._history: list[Step] | None = None
+        self._text = functools.lru_cache(maxsize=_REMEMBERED)(self._read_text)
 
     def history(self) -> list[Step]:
         """List the steps of the run's line, the initial policy first.
@@ -124,7 +129,11 @@ class RunView:
 
     def read(self, path: str, rev: str | None = None) -> str | None:
         """Return the text of a file at a commit, by default the last; None if it has none."""
-        commit = self.tip if rev is None else self._repo.resolve(rev)
+        if rev is None:
+            return self._text(self.tip, path)
+        return self._text(rev if _FULL_ID.fullmatch(rev) else self._repo.resolve(rev), path)
+
+    def _read_text(self, commit: str, path: str) -> str | None:
         content = self._repo.read_file(commit, path)
         return None if content is None else content.decode("utf-8", "replace")
 
@@ -153,6 +162,12 @@ class RunView:
         if not step.facts.verdict.is_kept and step.candidates:
             source = step.candidates[candidate]
         return self.read(evidence_folder(step.facts.iteration) + name, source.commit)
+
+    def evidence_names(self, rev: str, iteration: int) -> list[str]:
+        """Names of the files that a commit has of an iteration, below its folder, sorted."""
+        folder = evidence_folder(iteration)
+        paths = self._repo.list_files(self._repo.resolve(rev), folder)
+        return sorted(path.removeprefix(folder) for path in paths)
 
     def _standing(self, line: Sequence[Step]) -> Step:
         """The last step of a line that made its policy; the initial one did in any case."""

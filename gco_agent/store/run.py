@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Self
 
 from gco_agent.errors import RunMoved, StoreError, UsageError
@@ -44,6 +45,41 @@ class Run(RunView):
     def close(self) -> None:
         """Let others advance the run."""
         self._lock.release()
+
+    def put_aside(self, name: str, text: str | None) -> None:
+        """Keep a text beside the branch, in git's folder, until it is replaced; None removes it.
+
+        For what must survive a killed command and has no place in a commit yet.
+
+        Args:
+            name: Name of a file.
+            text: What to keep.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
+        path = self._aside(name)
+        try:
+            if text is None:
+                path.unlink(missing_ok=True)
+                return
+            path.parent.mkdir(parents=True, exist_ok=True)
+            scratch = path.with_name(f"{path.name}.new")
+            scratch.write_text(text, "utf-8", "backslashreplace")
+            scratch.replace(path)
+        except OSError as error:
+            raise StoreError(f"cannot write {path}: {error.strerror}") from error
+
+    def set_aside(self, name: str) -> str | None:
+        """The text that was kept under ``name``; None if there is none that can be read."""
+        try:
+            return self._aside(name).read_text("utf-8")
+        except (OSError, UnicodeDecodeError):
+            return None
+
+    def _aside(self, name: str) -> Path:
+        folder = self._repo.common_dir / "gco-agent"
+        return folder / f"{self.ref.game}-{self.ref.run_id}.{name}"
 
     def accept(self, entry: Entry, *, rejected: Sequence[Entry] = ()) -> str:
         """Commit an accepted candidate: the next commit of the line.

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gco_agent.cli import main
-from gco_agent.optimizers import base
+from gco_agent.optimizers import registry
 from tests.cli import scripted
 from tests.store.samples import commit_file, git
 
@@ -42,7 +42,7 @@ def _surrounded(surroundings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.delenv(name)
     for name, value in surroundings.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(base, "make_optimizer", base.make_optimizer)
+    monkeypatch.setattr(registry, "make_optimizer", registry.make_optimizer)
     scripted.install()
     logger = logging.getLogger("gco_agent")
     before = logger.handlers[:], logger.level

@@ -5,11 +5,10 @@ from __future__ import annotations
 import signal
 
 from gco_agent.cli import main
-from gco_agent.optimizers import base
-from gco_agent.optimizers.base import Proposal, Request
+from gco_agent.optimizers import registry
+from gco_agent.optimizers.base import Optimizer, Proposal, Request, Tools
 from gco_agent.policy import PolicySource, format_policy
 from gco_agent.progress import Searching
-from gco_agent.workers import WorkerPool
 
 FOLLOW = '''"""Pong: keep the paddle level with the ball.
 
@@ -42,12 +41,12 @@ class ScriptedOptimizer:
 
 def install() -> None:
     """Make the optimizer known by the name "scripted"."""
-    real = base.make_optimizer
+    real = registry.make_optimizer
 
-    def make_optimizer(name: str, pool: WorkerPool) -> base.Optimizer:
-        return ScriptedOptimizer() if name == "scripted" else real(name, pool)
+    def make_optimizer(name: str, tools: Tools) -> Optimizer:
+        return ScriptedOptimizer() if name == "scripted" else real(name, tools)
 
-    base.make_optimizer = make_optimizer
+    registry.make_optimizer = make_optimizer
 
 
 if __name__ == "__main__":

@@ -13,17 +13,9 @@ from click.testing import CliRunner
 from gco_agent.cli import main
 
 COMMANDS = (
-    "run",
-    "init",
-    "step",
-    "log",
-    "eval",
-    "verify",
-    "rollback",
-    "publish",
-    "games",
-    "doctor",
-)
+    "run", "init", "step", "log", "eval", "verify", "trace", "tune", "simplify", "prompt", "apply",
+    "replay", "rollback", "publish", "games", "doctor",
+)  # fmt: skip
 HEAVY = (
     "rich", "git", "numpy", "gymnasium", "ale_py", "ocatari", "scipy", "black", "radon", "cma",
     "anthropic", "tomlkit", "multiprocessing", "concurrent",

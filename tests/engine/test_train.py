@@ -17,7 +17,8 @@ from gco_agent.config import RunConfig, parse_config
 from gco_agent.errors import BudgetSpent, ProposalError, UsageError
 from gco_agent.judge import Judge, Race
 from gco_agent.measuring import report, start_run
-from gco_agent.optimizers.base import Proposal, Request, make_optimizer
+from gco_agent.optimizers.base import Proposal, Request, Tools
+from gco_agent.optimizers.registry import make_optimizer
 from gco_agent.policy import PolicySource, docstring_of
 from gco_agent.progress import Committed, Event, Playing, Racing
 from gco_agent.records import EpisodeResult, Evaluation, Outcome
@@ -151,9 +152,9 @@ def check_numbers(facts: list[Facts], judge: Judge, evaluation: Evaluation) -> N
     assert reported.seeds == "report 0:3"
     frames = [f.frames or 0 for f in facts]
     assert frames == sorted(frames)
-    proposed = 3 * 100  # three proposals came to be judged, after 100 steps of search each
+    proposed = 4 * 100  # of search, for the proposals that were made, judged or not
     assert frames[-1] == 4 * (judge.n_steps + proposed + evaluation.n_steps)
-    assert frames[4:6] == [frames[3]] * 2
+    assert frames[4:6] == [frames[3], frames[3] + 4 * 100]
 
 
 def check_tree(project: Path, history: Sequence[Step]) -> None:
@@ -279,9 +280,9 @@ def test_races_in_sentences() -> None:
 
 
 def test_optimizers_are_found_by_name(judge: Judge) -> None:
-    assert make_optimizer("search", judge.pool).name == "search"
+    assert make_optimizer("search", Tools(judge.pool)).name == "search"
     with pytest.raises(UsageError, match="no optimizer is called 'magic'"):
-        make_optimizer("magic", judge.pool)
+        make_optimizer("magic", Tools(judge.pool))
 
 
 def test_records_of_a_run_that_play_other_rules_are_passed_by(started: Runs, judge: Judge) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from gco_agent.errors import JailError
 from gco_agent.jail.host import Jail, JailLevel, JailLimits, Layer, PolicyFailure
+from gco_agent.jail.recording import RecordingJail
 from gco_agent.records import Outcome
 from tests.jail.policies import COUNTING, ROWS, STILL, policy
 
@@ -33,6 +34,14 @@ def test_it_plays():
         jail.reset(1)
         assert jail.act([(0, 3, ROWS), (1, 3, ROWS)]) == [1, 1]
         assert jail.act([(1, 3, {f"Category{n}": ROWS["Ball"] * 50 for n in range(100)})]) == [2]
+
+
+def test_it_records():
+    with RecordingJail(COUNTING, n_actions=9, limits=LIMITS) as jail:
+        jail.reset(0)
+        answer, recording = jail.act_recorded((0, 3, ROWS))
+        assert answer == 1
+        assert [(call.name, call.output) for call in recording.calls] == [("act", 1)]
 
 
 def test_failures_are_told():

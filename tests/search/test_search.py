@@ -12,7 +12,8 @@ from gco_agent.config import RunConfig
 from gco_agent.envs.atari import default_protocol
 from gco_agent.errors import ProposalError
 from gco_agent.optimizers.base import Attempt, Proposal, Request
-from gco_agent.optimizers.search.arena import TOP, Arena, Purse
+from gco_agent.optimizers.purse import Purse
+from gco_agent.optimizers.search.arena import TOP, Arena
 from gco_agent.optimizers.search.evolve import SearchState, distinct
 from gco_agent.optimizers.search.optimizer import STATE_FILE, SearchOptimizer
 from gco_agent.optimizers.search.play import Table

@@ -9,10 +9,14 @@ import pytest
 from gco_agent.statistics import (
     ALPHA,
     LOOKS,
+    Aim,
     Gain,
     Verdict,
     confidence_interval,
+    judge_no_worse,
     judge_race,
+    loss_margin,
+    no_worse_p_value,
     paired_gain,
 )
 
@@ -121,3 +125,81 @@ def test_the_interval_covers_the_mean_as_often_as_it_says() -> None:
         low, high = confidence_interval(rng.normal(7, 3, 8).tolist()) or (0, 0)
         n_hits += low <= 7 <= high
     assert 0.935 <= n_hits / 2000 <= 0.965
+
+
+# Whether a simpler child is no worse
+
+
+def no_worse(child: Returns, parent: Returns) -> bool:
+    looks = Aim.NO_WORSE.looks
+    margin = loss_margin(parent[: looks[0]].tolist())
+    for look in looks:
+        gain = paired_gain(child[:look].tolist(), parent[:look].tolist())
+        verdict = judge_no_worse(gain, margin)
+        if verdict is not Verdict.UNDECIDED:
+            return verdict is Verdict.NO_WORSE
+    raise AssertionError("the last look decides")
+
+
+def test_the_margin_is_of_the_spread_or_of_the_mean() -> None:
+    assert loss_margin([0, 10]) == pytest.approx(0.5 * math.sqrt(50))
+    assert loss_margin([-50, -50, -50]) == 1
+    assert loss_margin([0]) == 0
+
+
+@pytest.mark.parametrize(
+    ("gain", "margin", "expected"),
+    [
+        (Gain(0, 0.0, 8, 1.0), 0.0, 0.5**8),  # acts the same
+        (Gain(-1, 0.0, 8, 1.0), 2.0, 0.5**8),
+        (Gain(-2, 0.0, 8, 1.0), 2.0, 1.0),
+        (Gain(5, None, 1, 0.5), 2.0, 0.5),
+        (Gain(0, 1.0, 9, 0.5), 1.0, 0.173297),
+        (Gain(-1, 1.0, 9, 0.83), 1.0, 0.5),
+    ],
+)
+def test_the_chance_of_a_gain_like_this_after_a_loss(gain: Gain, margin: float, expected: float):
+    assert no_worse_p_value(gain, margin) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("gain", "verdict"),
+    [
+        (Gain(0, 0.0, 8, 1.0), Verdict.NO_WORSE),
+        (Gain(0, 1.0, 8, 0.5), Verdict.NO_WORSE),  # p = 0.0102
+        (Gain(0, 2.0, 8, 0.5), Verdict.UNDECIDED),
+        (Gain(0, 2.0, 32, 0.5), Verdict.MAYBE_WORSE),  # not shown at the last look
+        (Gain(-2, 2.0, 8, 0.83), Verdict.MAYBE_WORSE),
+        (Gain(-1.4, 1.5, 8, 0.81), Verdict.UNDECIDED),  # a loss of less than half the margin
+    ],
+)
+def test_verdicts_on_being_no_worse(gain: Gain, verdict: Verdict) -> None:
+    assert judge_no_worse(gain, 3.0) is verdict
+
+
+def test_which_verdicts_win() -> None:
+    won = {verdict for verdict in Verdict if verdict.is_won}
+    assert won == {Verdict.BETTER, Verdict.NO_WORSE}
+    assert Aim.BETTER.looks == LOOKS
+
+
+@pytest.mark.parametrize("kind", ["normal", "whole points", "long tail"])
+def test_a_child_that_loses_the_margin_is_rarely_passed(kind: str) -> None:
+    rng = np.random.default_rng(4)
+    n_races, n = 2000, Aim.NO_WORSE.looks[-1]
+    wrong = 0
+    for _ in range(n_races):
+        parent = returns(rng, kind, n)
+        loss = loss_margin(parent[: Aim.NO_WORSE.looks[0]].tolist())
+        wrong += no_worse(returns(rng, kind, n) - loss, parent)
+    assert 0 < wrong / n_races <= ALPHA
+
+
+def test_a_child_that_acts_almost_the_same_passes() -> None:
+    rng = np.random.default_rng(5)
+    n_races, n = 500, Aim.NO_WORSE.looks[-1]
+    passed = 0
+    for _ in range(n_races):
+        parent = returns(rng, "normal", n)
+        passed += no_worse(parent + rng.normal(0, 3, n), parent)
+    assert passed / n_races >= 0.95

@@ -9,10 +9,10 @@ of programs would stay on top for good.
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from gco_agent.optimizers.purse import Purse
 from gco_agent.optimizers.search.genome import Program
 from gco_agent.optimizers.search.play import Played, Stretch, Table, play
 from gco_agent.optimizers.search.render import render
@@ -42,33 +42,6 @@ class Individual:
     def level(self) -> int:
         """The dearest level it was rated at; -1 before any."""
         return max(self.ratings, default=-1)
-
-
-@dataclass
-class Purse:
-    """What a slice of the search may use: steps first, and a clock for slow machines.
-
-    Attributes:
-        n_steps: Steps it may play.
-        deadline: `time.perf_counter` value after which no batch is begun.
-    """
-
-    n_steps: int
-    deadline: float
-    used: int = 0
-    cut_by_clock: bool = False
-
-    @property
-    def left(self) -> int:
-        """Steps that may still be played; never negative."""
-        return max(0, self.n_steps - self.used)
-
-    def share(self, part: float) -> bool:
-        """Whether ``part`` (0 to 1) of the purse is still not used up."""
-        if time.perf_counter() >= self.deadline:
-            self.cut_by_clock = True
-            return False
-        return self.used < self.n_steps * part
 
 
 class Arena:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from gco_agent.errors import ProposalError
 from gco_agent.games import find_game
 from gco_agent.optimizers.base import Proposal, Request
-from gco_agent.optimizers.search.arena import Arena, Individual, Purse
+from gco_agent.optimizers.purse import Purse
+from gco_agent.optimizers.search.arena import Arena, Individual
 from gco_agent.optimizers.search.changes import compare
 from gco_agent.optimizers.search.evolve import (
     POPULATION,

@@ -1,4 +1,4 @@
-"""Constants of programs moved by CMA-ES; the only module that imports cma.
+"""Constants of programs moved by CMA-ES.
 
 Constants, not structure, are what holds a young program back: two numbers of an interception are
 worth ten points of Pong. Every generation plays fresh seeds, the same for all of its programs.
@@ -7,14 +7,10 @@ worth ten points of Pong. Every generation plays fresh seeds, the same for all o
 from __future__ import annotations
 
 import statistics
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from gco_agent.optimizers.evolution import Evolution, Point
 from gco_agent.optimizers.search.arena import Arena, Individual
 from gco_agent.optimizers.search.genome import Program, constants, with_values
 
@@ -25,7 +21,6 @@ _REWARDS = 10
 """Rewards that the leader should see in an episode, for what tuning measures to mean something."""
 _FIRST_SPREAD = 0.36
 """Standard deviation of the first generation, in units of each constant's scale."""
-_FLOOR = 0.02
 
 
 @dataclass
@@ -82,35 +77,30 @@ def _horizon(arena: Arena, leader: Individual) -> int:
 
 class _Tuner:
     def __init__(self, arm: Arm, rng_seed: int) -> None:
-        import cma
-
         found = list(constants(arm.leader.program))
+        spread = [_FIRST_SPREAD] * len(found) if arm.spread is None else arm.spread
         self._arm = arm
-        self._origin = np.array([constant.value for constant in found])
-        self._scale = np.array([max(constant.scale, 1e-3) for constant in found])
-        spread = np.full(len(found), _FIRST_SPREAD) if arm.spread is None else np.array(arm.spread)
-        options = {"verbose": -9, "seed": rng_seed, "CMA_stds": np.maximum(spread, _FLOOR)}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # cma warns of one dimension, which works
-            self._strategy: Any = cma.CMAEvolutionStrategy(np.zeros(len(found)), 1.0, options)
+        self._evolution = Evolution(
+            [constant.value for constant in found],
+            [max(constant.scale, 1e-3) for constant in found],
+            spread,
+            rng_seed,
+        )
 
     @property
     def size(self) -> int:
         """Programs in a generation."""
-        return int(self._strategy.popsize)
+        return self._evolution.size
 
-    def _at(self, point: npt.ArrayLike) -> Program:
-        return with_values(
-            self._arm.leader.program, list(self._origin + np.asarray(point) * self._scale)
-        )
+    def _at(self, point: Point) -> Program:
+        return with_values(self._arm.leader.program, list(point))
 
     def generation(self, arena: Arena, seeds: Sequence[int], horizon: int) -> None:
-        points = self._strategy.ask()
-        programs = [self._at(point) for point in points]
+        programs = [self._at(point) for point in self._evolution.ask()]
         texts = [arena.individual(program).text for program in programs]
         played = arena.returns_of_many(texts, seeds, horizon)
         losses = [-statistics.fmean(e.total for e in episodes) for episodes in played]
-        self._strategy.tell(points, losses)
+        self._evolution.tell(losses)
         self._arm.score = -statistics.fmean(losses)
-        self._arm.mean = self._at(self._strategy.mean)
-        self._arm.spread = [round(float(s), 4) for s in self._strategy.stds]
+        self._arm.mean = self._at(self._evolution.mean)
+        self._arm.spread = self._evolution.spread

@@ -1,0 +1,163 @@
+"""One request for the whole policy: first what went wrong, then the file that mends it.
+
+The answer is asked for as the call of a strict tool. A server that knows no tools answers in
+text, which does as well.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gco_agent.errors import BudgetSpent, ModelTimedOut, ReplyRefused, ReplyTruncated, UsageError
+from gco_agent.llm import Completion, LanguageModel, ModelRequest, Patience, Spending, ToolSpec, ask
+from gco_agent.optimizers.base import Proposal, Request, Tools, Unusable
+from gco_agent.optimizers.prompts import Prompt, compose_prompt
+from gco_agent.optimizers.replies import MAX_CHARACTERS, Reply, make_reply, parse_reply
+from gco_agent.policy import PolicySource
+
+LONGEST_S = 900.0
+"""Wall time of a request, with its tries: a long answer streams for minutes."""
+SHORTEST_S = 5.0
+"""With less time than this left nothing is asked."""
+
+TOOL = ToolSpec(
+    "hand_in_policy",
+    "Hand in the new version of the policy. Call this once, with the complete file.",
+    {
+        "type": "object",
+        "properties": {
+            "diagnosis": {
+                "type": "string",
+                "description": "What the trace shows: which moments lost or won points, and why. "
+                "Name steps and numbers.",
+            },
+            "change": {
+                "type": "string",
+                "description": "What you change, and what you expect of it, in a few sentences.",
+            },
+            "summary": {
+                "type": "string",
+                "description": "What is new, in at most ten words; the subject of a commit.",
+            },
+            "policy": {
+                "type": "string",
+                "description": "The complete new policy file: Python source, without fences.",
+            },
+        },
+        "required": ["diagnosis", "change", "summary", "policy"],
+        "additionalProperties": False,
+    },
+)
+
+ANSWER = f"""\
+## How to answer
+
+Call the tool `{TOOL.name}` once, with its fields in this order: `diagnosis`, what the trace shows
+and why points were lost; `change`, what you change and what you expect of it; `summary`, what is
+new in at most ten words; `policy`, the whole new file, complete, not "the rest as before".
+
+If you cannot call tools, answer in text: a line `Summary: ` and what is new, then diagnosis and
+change in a few sentences, then the whole file in one fenced block that begins with ```python.
+"""
+
+
+@dataclass(slots=True)
+class ReflectOptimizer:
+    """Proposes what a language model makes of the policy and its results.
+
+    Attributes:
+        model: Who is asked.
+        patience: How often.
+        name: Of the optimizer.
+        repairs: A reply that was of no use is answered with one more request.
+    """
+
+    model: LanguageModel
+    patience: Patience = field(default_factory=Patience)
+    name: str = "reflect"
+    repairs: bool = True
+
+    def propose(self, request: Request) -> Proposal:
+        """The policy that the model hands in.
+
+        Raises:
+            Unusable: Its reply holds none.
+            BudgetSpent: The request might cost more than is left, or there is no time for it.
+            ModelError: There was no reply.
+        """
+        try:
+            completion = self._ask(compose_prompt(request, ANSWER), request)
+        except ReplyTruncated as error:
+            raise Unusable(
+                f"{error}. Think and write less: the whole reply must fit.",
+                kind="cut off",
+                usage=error.usage,
+            ) from error
+        except ReplyRefused as error:
+            raise Unusable(str(error), kind="declined", usage=error.usage) from error
+        try:
+            reply = read_completion(completion, request.parent)
+        except Unusable as error:
+            error.usage = completion.usage
+            raise
+        return Proposal(reply.source, reply.summary, reply.reason, usage=completion.usage)
+
+    def _ask(self, prompt: Prompt, request: Request) -> Completion:
+        """What the model answers in the time that is left."""
+        left_s = request.deadline - time.perf_counter()
+        if left_s < SHORTEST_S:
+            raise BudgetSpent("the time that a language model needs to answer")
+        asked = ModelRequest(
+            prompt.system,
+            prompt.cached,
+            prompt.user,
+            TOOL,
+            request.config.max_tokens,
+            min(left_s, LONGEST_S),
+        )
+        try:
+            return ask(self.model, asked, request.budget or Spending(), self.patience)
+        except ModelTimedOut as error:
+            if left_s < LONGEST_S:
+                raise BudgetSpent("the time; the language model had not answered") from error
+            raise
+
+
+def make(tools: Tools) -> ReflectOptimizer:
+    """The optimizer, with the language model that the command was set up with.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if tools.open_model is None:
+        raise UsageError("reflect asks a language model, and this command was set up without one")
+    return ReflectOptimizer(tools.open_model())
+
+
+def read_completion(completion: Completion, parent: PolicySource) -> Reply:
+    """The candidate in an answer: in the call of the tool, or else in its text.
+
+    Raises:
+        Unusable: There is none.
+    """
+    fields = completion.tool_input
+    if fields is None:
+        return parse_reply(completion.text, parent)
+    code = _words(fields, "policy")
+    if len(code) > MAX_CHARACTERS:
+        return parse_reply(code, parent)  # which says so
+    if not code.strip():
+        return parse_reply(completion.text or json.dumps(fields), parent)
+    reason = (_words(fields, "diagnosis"), _words(fields, "change"))
+    return make_reply(
+        code, parent, summary=_words(fields, "summary"), reason="\n\n".join(filter(None, reason))
+    )
+
+
+def _words(fields: Mapping[str, Any], name: str) -> str:
+    value = fields.get(name)
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,80 @@
+"""Several optimizers in turn: the next takes over when the one at work is on a plateau."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from gco_agent.optimizers.base import Attempt, Optimizer, Proposal, Request
+
+PLATEAU = 3
+"""Iterations in a row without an accepted candidate after which the next optimizer has its turn."""
+
+
+@runtime_checkable
+class TakesTurns(Protocol):
+    """An optimizer that is made of others."""
+
+    def whose_turn(self, attempts: Sequence[Attempt]) -> Optimizer:
+        """The one that proposes after ``attempts``."""
+
+
+class Relay:
+    """An optimizer that is made of others; whose turn it is follows from the run's history alone.
+
+    Attributes:
+        name: The names of its members, joined by commas.
+        members: Who takes turns; after the last the first has its turn again.
+    """
+
+    def __init__(self, members: Sequence[Optimizer]) -> None:
+        self.members = tuple(members)
+        self.name = ",".join(member.name for member in self.members)
+
+    def propose(self, request: Request) -> Proposal:
+        """The proposal of the member whose turn it is."""
+        return self.whose_turn(request.attempts).propose(request)
+
+    def whose_turn(self, attempts: Sequence[Attempt]) -> Optimizer:
+        """The member that proposes after ``attempts``."""
+        names = [member.name for member in self.members]
+        turn, idle = 0, 0
+        for attempt in attempts:
+            if attempt.optimizer not in names:
+                continue  # the start, a report, a rollback, or another optimizer in between
+            turn = names.index(attempt.optimizer)
+            idle = 0 if attempt.verdict == "accepted" else idle + 1
+            if idle >= PLATEAU:
+                turn, idle = (turn + 1) % len(names), 0
+        return self.members[turn]
+
+
+class TuneBetween:
+    """An optimizer whose accepted candidates have their constants tuned before it goes on.
+
+    Attributes:
+        name: Of the optimizer.
+        members: The optimizer, and the tuner.
+    """
+
+    def __init__(self, optimizer: Optimizer, tuner: Optimizer) -> None:
+        self.name = optimizer.name
+        self.members = (optimizer, tuner)
+
+    def propose(self, request: Request) -> Proposal:
+        """The proposal of the one whose turn it is."""
+        return self.whose_turn(request.attempts).propose(request)
+
+    def whose_turn(self, attempts: Sequence[Attempt]) -> Optimizer:
+        """The tuner after an accepted candidate of somebody else, or else the optimizer."""
+        optimizer, tuner = self.members
+        last = attempts[-1] if attempts else None
+        is_new = last is not None and last.verdict == "accepted" and last.optimizer != tuner.name
+        return tuner if is_new else optimizer
+
+
+def whose_turn(optimizer: Optimizer, attempts: Sequence[Attempt]) -> Optimizer:
+    """``optimizer`` itself, or the one of its members whose turn it is."""
+    if isinstance(optimizer, TakesTurns):
+        return whose_turn(optimizer.whose_turn(attempts), attempts)
+    return optimizer

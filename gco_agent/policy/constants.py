@@ -1,0 +1,278 @@
+"""The numbers of a policy that may be moved: found by how they are used, and written back.
+
+A number is a quantity where it is calculated with or compared by order, and a label where it only
+stands for something: an action, an index, a flag. Only quantities are offered. The sign is part of
+the text around a number, not of the number, so that no move changes it; a zero stays zero.
+"""
+
+from __future__ import annotations
+
+import ast
+import enum
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from gco_agent.policy.contract import FunctionNode, component_nodes, policy_class
+from gco_agent.policy.positions import Positions, Replacement, replaced
+from gco_agent.policy.source import PolicySource, parse
+
+_ACTION_LIKE = 17
+"""Whole numbers up to this may be actions (the full action set of the ALE has 18)."""
+_GEOMETRY = 20
+"""Equal numbers from here on are taken for one place on the screen, wherever they stand."""
+_STRUCTURAL = (0.5, 1.0, 2.0)
+"""Halves, units and doubles are part of a formula."""
+_SMALLEST_WHOLE = 3
+_LARGE, _LARGEST = 4.0, 1e9
+_FLOOR = 0.05
+"""A number with decimals keeps at least this share of what it was."""
+_DECIMAL = re.compile(r"[0-9][0-9_]*|[0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[0-9_]+[eE][-+]?[0-9]+")
+_ARITHMETIC = frozenset(
+    ("min", "max", "abs", "sum", "pow", "float", "divmod", "hypot", "sqrt", "clip", "copysign")
+)
+_DEPTH = 3
+
+
+@dataclass(frozen=True, slots=True)
+class TunableConstant:
+    """A quantity of a policy.
+
+    Attributes:
+        name: Of the module or class constant; for a number in a function, the function's name and
+            the number: "act 152".
+        value: Its magnitude, above 0; a sign is in the text before it.
+        is_integer: It is written without decimals, and stays so.
+        is_named: It has a name of its own.
+        line: Where it first stands, from 1.
+        places: Where it stands, as indices of the text; equal numbers that move together have
+            several.
+    """
+
+    name: str
+    value: float
+    is_integer: bool
+    is_named: bool
+    line: int
+    places: tuple[tuple[int, int], ...]
+
+    @property
+    def scale(self) -> float:
+        """How far a typical change goes: an eighth of a large number, half of a small one."""
+        least = 1.5 if self.value >= _LARGE else 0.4
+        usual = max(0.12 * self.value, least)
+        return max(1.0, usual) if self.is_integer else min(0.5 * self.value, usual)
+
+    def fitted(self, value: float) -> float:
+        """The nearest value that it may have: above zero, whole if it is, of four digits."""
+        if self.is_integer:
+            return float(max(1, round(value)))
+        if value == self.value:
+            return value
+        return float(f"{max(value, _FLOOR * self.value):.4g}")
+
+    def written(self, value: float) -> str:
+        """``value`` as Python writes it."""
+        return str(int(value)) if self.is_integer else repr(float(value))
+
+
+def tunable_constants(source: PolicySource) -> tuple[TunableConstant, ...]:
+    """The quantities of a policy: named ones first, each group in the order of the file.
+
+    Raises:
+        ContractViolation: The text is not Python.
+    """
+    found = list(_Finder(source.text).all())
+    named = {c.value: c for c in found if c.is_named and c.value >= _GEOMETRY}
+    tied: dict[tuple[str, float, bool], TunableConstant] = {}
+    for constant in found:
+        owner = named.get(constant.value, constant) if constant.value >= _GEOMETRY else constant
+        everywhere = constant.value >= _GEOMETRY
+        key = (owner.name if not everywhere else "", owner.value, everywhere)
+        known = tied.get(key)
+        places = (*known.places, *constant.places) if known else constant.places
+        tied[key] = replace(
+            owner,
+            places=tuple(sorted(places)),
+            is_integer=owner.is_integer and (known is None or known.is_integer),
+            line=min(constant.line, known.line) if known else constant.line,
+        )
+    return tuple(sorted(tied.values(), key=lambda c: (not c.is_named, c.places)))
+
+
+def with_constants(
+    source: PolicySource, constants: Sequence[TunableConstant], values: Sequence[float]
+) -> PolicySource:
+    """``source`` with a value for each of its constants, as near as `fitted` allows.
+
+    Every byte that is not of a changed number stays.
+    """
+    changes = []
+    for constant, value in zip(constants, values, strict=True):
+        fitted = constant.fitted(value)
+        if fitted != constant.value:
+            text = constant.written(fitted)
+            changes += [Replacement(start, end, text) for start, end in constant.places]
+    return PolicySource(replaced(source.text, changes))
+
+
+class _Role(enum.IntEnum):
+    """What a number is where it stands; the higher ones prevail."""
+
+    UNKNOWN = 0
+    QUANTITY = 1
+    LABEL = 2
+
+
+class _Finder:
+    """Finds the quantities of one text."""
+
+    def __init__(self, text: str) -> None:
+        self._text, self._tree, self._positions = text, parse(text), Positions(text)
+        self._parents = {
+            child: node for node in ast.walk(self._tree) for child in ast.iter_child_nodes(node)
+        }
+        self._functions = {n.name: n for n in ast.walk(self._tree) if isinstance(n, FunctionNode)}
+
+    def all(self) -> Iterator[TunableConstant]:
+        """Every quantity once for each place, named ones first."""
+        owner = policy_class(self._tree)
+        named: set[ast.Constant] = set()
+        for body in (self._tree.body, owner.body if owner else []):
+            for name, node in _named_numbers(body):
+                named.add(node)
+                role = self._role_of_name(name)
+                if self._is_quantity(node, role, is_named=True):
+                    yield self._constant(name, node, is_named=True)
+        for function in component_nodes(self._tree):
+            for part in ast.walk(function):
+                if isinstance(part, ast.Constant) and part not in named and _is_number(part):
+                    role = self._role(part, _DEPTH)
+                    if self._is_quantity(part, role, is_named=False):
+                        name = f"{function.name} {self._written(part)}"
+                        yield self._constant(name, part, is_named=False)
+
+    def _written(self, node: ast.Constant) -> str:
+        start, end = self._positions.span(node)
+        return self._text[start:end]
+
+    def _constant(self, name: str, node: ast.Constant, *, is_named: bool) -> TunableConstant:
+        return TunableConstant(
+            name,
+            float(node.value),  # type: ignore[arg-type]
+            isinstance(node.value, int),
+            is_named,
+            node.lineno,
+            (self._positions.span(node),),
+        )
+
+    def _is_quantity(self, node: ast.Constant, role: _Role, *, is_named: bool) -> bool:
+        value = node.value
+        assert isinstance(value, int | float), value
+        if not 0 < value < _LARGEST or not _DECIMAL.fullmatch(self._written(node)):
+            return False
+        if not is_named and (
+            value in _STRUCTURAL or (isinstance(value, int) and value < _SMALLEST_WHOLE)
+        ):
+            return False
+        may_be_action = isinstance(value, int) and value <= _ACTION_LIKE
+        return role is _Role.QUANTITY or (role is _Role.UNKNOWN and not may_be_action)
+
+    def _role_of_name(self, name: str) -> _Role:
+        """What a name of the module or the class stands for, over all its uses."""
+        roles = []
+        for node in ast.walk(self._tree):
+            match node:
+                case ast.Name(id=found, ctx=ast.Load()) if found == name:
+                    roles.append(self._role(node, _DEPTH))
+                case ast.Attribute(attr=found, ctx=ast.Load()) if found == name:
+                    roles.append(self._role(node, _DEPTH))
+                case ast.Name(id=found) | ast.Attribute(attr=found) if found == name:
+                    if not isinstance(self._owner(node), ast.Module | ast.ClassDef):
+                        return _Role.LABEL  # a counter or a state, not a constant
+        return max(roles, default=_Role.LABEL)
+
+    def _owner(self, node: ast.AST) -> ast.AST:
+        while not isinstance(node, FunctionNode | ast.ClassDef | ast.Module | ast.Lambda):
+            node = self._parents[node]
+        return node
+
+    def _role(self, node: ast.AST, depth: int) -> _Role:
+        """What ``node`` is for the expression or statement that it stands in."""
+        parent = self._parents[node]
+        match parent:
+            case ast.UnaryOp(op=ast.USub() | ast.UAdd()) | ast.Tuple() | ast.Starred():
+                return self._role(parent, depth)
+            case ast.IfExp(test=test) if test is not node:
+                return self._role(parent, depth)
+            case ast.BinOp() | ast.Compare() | ast.AugAssign():
+                return _Role.QUANTITY if _is_calculated_with(node, parent) else _Role.LABEL
+            case ast.Call() if parent.func is not node:
+                return self._role_of_argument(parent, node, depth)
+            case ast.keyword():
+                return self._role_of_argument(self._parents[parent], parent, depth)
+            case ast.Return() | ast.Assign() | ast.AnnAssign() | ast.arguments():
+                return _Role.UNKNOWN
+        return _Role.LABEL
+
+    def _role_of_argument(self, call: ast.AST, argument: ast.AST, depth: int) -> _Role:
+        """What the function that is called does with it, if that is one of the policy's own."""
+        if not isinstance(call, ast.Call):
+            return _Role.LABEL
+        name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+        if name in _ARITHMETIC:
+            return _Role.QUANTITY
+        function = self._functions.get(name)
+        if function is None or depth == 0:
+            return _Role.LABEL
+        parameters = [a.arg for a in (*function.args.posonlyargs, *function.args.args)]
+        if parameters[:1] == ["self"]:
+            parameters = parameters[1:]
+        if isinstance(argument, ast.keyword):
+            wanted = argument.arg
+        else:
+            index = call.args.index(argument)  # type: ignore[arg-type]
+            wanted = parameters[index] if index < len(parameters) else None
+        roles = [
+            self._role(node, depth - 1)
+            for node in ast.walk(function)
+            if isinstance(node, ast.Name) and node.id == wanted and isinstance(node.ctx, ast.Load)
+        ]
+        return max(roles, default=_Role.LABEL)
+
+
+def _named_numbers(body: Sequence[ast.stmt]) -> Iterator[tuple[str, ast.Constant]]:
+    """Names of ``body`` that are given a number, and given it once, with the number."""
+    pairs: list[tuple[ast.expr, ast.expr]] = []
+    for statement in body:
+        match statement:
+            case ast.Assign(targets=[ast.Tuple(elts=names)], value=ast.Tuple(elts=values)):
+                if len(names) == len(values):
+                    pairs += zip(names, values, strict=True)
+            case ast.Assign(targets=[name], value=value):
+                pairs.append((name, value))
+            case ast.AnnAssign(target=name, value=ast.expr() as value):
+                pairs.append((name, value))
+    targets = [name.id for name, _ in pairs if isinstance(name, ast.Name)]
+    for name, value in pairs:
+        if isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.USub | ast.UAdd):
+            value = value.operand  # noqa: PLW2901 - the number without its sign
+        is_number = isinstance(value, ast.Constant) and _is_number(value)
+        if is_number and isinstance(name, ast.Name) and targets.count(name.id) == 1:
+            yield name.id, value  # type: ignore[misc]
+
+
+def _is_number(node: ast.Constant) -> bool:
+    return isinstance(node.value, int | float) and not isinstance(node.value, bool)
+
+
+def _is_calculated_with(node: ast.AST, parent: ast.AST) -> bool:
+    """Whether the operation ``parent`` takes ``node`` for a size rather than for a name or form."""
+    match parent:
+        case ast.BinOp(left=ast.Constant(value=str())):  # text is formatted or repeated
+            return False
+        case ast.BinOp(op=ast.Pow(), right=right):
+            return right is not node
+        case ast.Compare(ops=ops):
+            return all(isinstance(op, ast.Lt | ast.LtE | ast.Gt | ast.GtE) for op in ops)
+    return True

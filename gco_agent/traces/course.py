@@ -1,0 +1,244 @@
+"""An episode played fast, with what costs next to nothing to note; and again, recorded in parts."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from gco_agent.envs.atari import open_environment
+from gco_agent.envs.objects import ObjectObservation
+from gco_agent.jail.limits import PolicyFailure
+from gco_agent.jail.recording import Recording, RecordingJail
+from gco_agent.observation import Row, build_observation
+from gco_agent.records import EpisodeResult, Outcome, PlayProtocol
+from gco_agent.rollout import Rollout
+from gco_agent.traces.records import TracedStep
+
+Ranges = dict[str, tuple[int, int, int, int]]
+"""Category to smallest and largest x, then y, of its objects' top left corners."""
+
+_FEW = 6
+_STEADY = 0.6
+"""A category of one object belongs to the play, as a player or a ball does, if the object is there
+in this share of the steps since it was first seen, and in half of that of all steps."""
+_PAUSE, _RESUMED = 3, 8
+"""Play pauses when for so many steps nothing moves, or something is missing that belongs to it; and
+has begun again so many steps after the pause."""
+_SELDOM = 16
+"""Of what there are more than a few at once, positions are noted every so many steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How one episode went.
+
+    Attributes:
+        result: What it came to.
+        rewards: Step and reward, where there was one.
+        lives: Step, lives left, and the last step before it in which there was play, at the start
+            and wherever the number became another. Games count a lost life up to thirty steps
+            late: until then what was hit is gone, or everything stands still.
+        ranges: How far things got.
+        actions: Index of the action of each step.
+        jail: Level of the jail.
+        recorded: The steps that were recorded, if any were.
+        n_left_out: Calls made in them that were not recorded.
+    """
+
+    result: EpisodeResult
+    rewards: tuple[tuple[int, float], ...]
+    lives: tuple[tuple[int, int, int], ...]
+    ranges: Mapping[str, tuple[int, int, int, int]]
+    actions: bytes = b""
+    jail: str = ""
+    recorded: tuple[TracedStep, ...] = ()
+    n_left_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A request to play an episode, recorded in some of its steps.
+
+    Attributes:
+        task: The policy, one seed and the rules.
+        spans: First step, and the step after the last.
+        to_the_end: Play the rest of the episode after the last of them, too.
+    """
+
+    task: Rollout
+    spans: tuple[tuple[int, int], ...] = ()
+    to_the_end: bool = True
+
+    @property
+    def n_steps(self) -> int:
+        """Steps to play at most."""
+        longest = self.task.protocol.max_steps
+        return longest if self.to_the_end else min(longest, max(end for _, end in self.spans))
+
+
+@dataclass(slots=True)
+class _Notes:
+    """What is known of an episode under way."""
+
+    seed: int
+    actions: bytearray = field(default_factory=bytearray)
+    total: float = 0.0
+    rewards: list[tuple[int, float]] = field(default_factory=list)
+    lives: list[tuple[int, int, int]] = field(default_factory=list)
+    ranges: Ranges = field(default_factory=dict)
+    alone: Counter[str] = field(default_factory=Counter)
+    first_seen: dict[str, int] = field(default_factory=dict)
+    n_quiet: int = 0
+    n_lively: int = _RESUMED
+    in_play: int = 0
+    recorded: list[TracedStep] = field(default_factory=list)
+    n_left_out: int = 0
+
+    @property
+    def n_steps(self) -> int:
+        return len(self.actions)
+
+    def see(self, rows: Mapping[str, Sequence[Row]], lives: int) -> None:
+        step = self.n_steps
+        if not self.lives or self.lives[-1][1] != lives:
+            self.lives.append((step, lives, self.in_play))
+        is_moving = False
+        for category, members in rows.items():
+            if len(members) <= _FEW or step % _SELDOM == 0:
+                _widen(self.ranges, category, members)
+            if len(members) == 1:
+                self.alone[category] += 1
+                self.first_seen.setdefault(category, step)
+            is_moving = is_moving or any(row[4] or row[5] for row in members)
+        self._note_play(rows, is_lively=is_moving)
+
+    def _note_play(self, rows: Mapping[str, Sequence[Row]], *, is_lively: bool) -> None:
+        """Keep `in_play` at the last step before a pause until play has been resumed."""
+        step = self.n_steps
+        for category, n in self.alone.items():
+            since = step + 1 - self.first_seen[category]
+            if n >= _STEADY * max(since, step / 2) and not rows.get(category):
+                is_lively = False
+        self.n_quiet = 0 if is_lively else self.n_quiet + 1
+        self.n_lively = self.n_lively + 1 if self.n_quiet < _PAUSE else 0
+        if is_lively and self.n_lively > _RESUMED:
+            self.in_play = step
+
+    def course(self, outcome: Outcome, detail: str, jail: str) -> Course:
+        digest = hashlib.sha256(self.actions).hexdigest()[:16]
+        return Course(
+            EpisodeResult(self.seed, self.total, self.n_steps, outcome, detail, digest),
+            tuple(self.rewards),
+            tuple(self.lives),
+            self.ranges,
+            bytes(self.actions),
+            jail,
+            tuple(self.recorded),
+            self.n_left_out,
+        )
+
+
+def follow(replay: Replay) -> Course:
+    """Play the episode; the same request gives the same course, recorded or not.
+
+    What a policy does wrong is the outcome, never an exception.
+
+    Raises:
+        JailError: The jail cannot be built, or not as good as required.
+    """
+    task = replay.task
+    [seed] = task.seeds
+    env = _environment(task.protocol)
+    notes, jail_level = _Notes(seed), ""
+    jail = RecordingJail(
+        task.source, n_actions=len(env.action_names), limits=task.limits, require=task.require
+    )
+    try:
+        jail.start()
+        jail_level = jail.level.word
+        jail.reset(0)
+        wanted = frozenset(step for first, end in replay.spans for step in range(first, end))
+        outcome, detail = _play(jail, env, notes, wanted, replay.n_steps)
+    except PolicyFailure as failure:
+        outcome, detail = failure.outcome, failure.detail
+    finally:
+        jail.close()
+    return notes.course(outcome, detail, jail_level)
+
+
+def _play(
+    jail: RecordingJail,
+    env: ObjectObservation,
+    notes: _Notes,
+    wanted: frozenset[int],
+    max_steps: int,
+) -> tuple[Outcome, str]:
+    """Play to the end of the episode, or to where the policy fails in a way that can be told."""
+    rows, lives = env.reset_rows(notes.seed)
+    while True:
+        notes.see(rows, lives)
+        recording = None
+        if notes.n_steps in wanted:
+            answer, recording = jail.act_recorded((0, lives, rows))
+        else:
+            [answer] = jail.act([(0, lives, rows)])
+        if isinstance(answer, PolicyFailure):
+            _keep(notes, recording, (rows, lives), None, "", 0.0)
+            return answer.outcome, answer.detail
+        seen = rows, lives
+        rows, lives, reward, terminated, truncated = env.step_rows(answer)
+        _keep(notes, recording, seen, answer, env.action_names[answer], reward)
+        if reward:
+            notes.rewards.append((notes.n_steps, reward))
+            notes.total += reward
+        notes.actions.append(answer)
+        if terminated:
+            return Outcome.GAME_OVER, ""
+        if truncated or notes.n_steps >= max_steps:
+            return Outcome.HORIZON, ""
+
+
+def _keep(
+    notes: _Notes,
+    recording: Recording | None,
+    seen: tuple[Mapping[str, Sequence[Row]], int],
+    action: int | None,
+    action_name: str,
+    reward: float,
+) -> None:
+    if recording is None:
+        return
+    rows, lives = seen
+    objects = {name: tuple(boxes) for name, boxes in build_observation(rows, lives).items()}
+    notes.n_left_out += recording.n_left_out
+    notes.recorded.append(
+        TracedStep(notes.n_steps, objects, lives, recording.calls, action, action_name, reward)
+    )
+
+
+def _widen(ranges: Ranges, category: str, members: Sequence[Row]) -> None:
+    left, right, top, bottom = ranges.get(category, (1 << 30, -1 << 30, 1 << 30, -1 << 30))
+    for row in members:
+        x, y = row[0], row[1]
+        left, right = min(left, x), max(right, x)
+        top, bottom = min(top, y), max(bottom, y)
+    if members:
+        ranges[category] = (left, right, top, bottom)
+
+
+def merge_ranges(courses: Sequence[Course]) -> Ranges:
+    """How far things got in any of several episodes."""
+    merged: Ranges = {}
+    for course in courses:
+        for category, (left, right, top, bottom) in course.ranges.items():
+            a, b, c, d = merged.get(category, (left, right, top, bottom))
+            merged[category] = (min(a, left), max(b, right), min(c, top), max(d, bottom))
+    return merged
+
+
+@functools.lru_cache(maxsize=4)
+def _environment(protocol: PlayProtocol) -> ObjectObservation:
+    return open_environment(protocol)

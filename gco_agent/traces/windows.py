@@ -1,0 +1,156 @@
+"""Which moments decided some episodes: in any game, from rewards, lives and ends alone. Pure."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from gco_agent.records import Outcome
+from gco_agent.traces.course import Course
+
+BEFORE, AFTER = 40, 1
+"""Steps of a window before and after what it is about."""
+STALL_STEPS = 300
+"""Steps in a row without a reward or a life lost that are looked at, where they are also at least a
+quarter of the episode."""
+_STALL_SHARE = 4
+_MOST_FAILURES = 2
+_MOST_WINDOWS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Something that happened in an episode.
+
+    Attributes:
+        seed: Of the episode.
+        event: The step in which it happened.
+        title: What.
+        is_good: Whether it is to be repeated; None if it is neither good nor bad.
+        size: How much: points, lives, or steps of a stall.
+    """
+
+    seed: int
+    event: int
+    title: str
+    is_good: bool | None
+    size: float = 1.0
+
+
+def choose_moments(courses: Sequence[Course]) -> tuple[Moment, ...]:
+    """The moments to show, the most telling first; at least one if anything was played.
+
+    Failures of the policy come first; then the first loss of the worst episode and the largest
+    gain of the best, side by side; then the longest stall, the last loss of the best episode, and
+    from the middle of the middle one another loss; and where there is little of that, the end of
+    an episode.
+    """
+    ranked = sorted(courses, key=lambda c: c.result.episode_return)
+    chosen: list[Moment] = _failures(ranked)[:_MOST_FAILURES]
+    losses = [list(_losses(course)) for course in ranked]
+    gains = [moment for c in reversed(ranked) if (moment := _largest_gain(c)) is not None]
+    stalls = sorted(
+        (moment for c in ranked for moment in _stalls(c)), key=lambda m: m.size, reverse=True
+    )
+    chosen += next((lost[:1] for lost in losses if lost), [])
+    chosen += gains[:1] + stalls[:1]
+    if losses:
+        middle = losses[len(losses) // 2]
+        chosen += losses[-1][-1:] + middle[len(middle) // 2 :][:1]
+    if len(set(chosen)) <= 1:
+        chosen += [_end(c) for c in ranked[:1]]
+    return tuple(dict.fromkeys(chosen))[:_MOST_WINDOWS]
+
+
+def span_of(moment: Moment, n_steps: int, *, is_failure: bool = False) -> tuple[int, int]:
+    """First step of the window, and the step after its last.
+
+    Args:
+        moment: What it is about.
+        n_steps: Steps played in the episode.
+        is_failure: The policy failed in the step after these, which belongs to the window.
+    """
+    end = min(moment.event + 1 + AFTER, n_steps + is_failure)
+    return max(0, moment.event - BEFORE), end
+
+
+def describe_all(courses: Sequence[Course]) -> str:
+    """How much happened in the episodes, so that a reader knows what is not shown."""
+    n_gains = sum(reward > 0 for c in courses for _, reward in c.rewards)
+    n_losses = sum(reward < 0 for c in courses for _, reward in c.rewards)
+    n_lives = sum(int(moment.size) for c in courses for moment in _lost_lives(c))
+    n_failures = sum(not c.result.outcome.is_scored for c in courses)
+    counts = (
+        (n_gains, "positive reward", "positive rewards"),
+        (n_losses, "negative reward", "negative rewards"),
+        (n_lives, "life lost", "lives lost"),
+        (n_failures, "failure of the policy", "failures of the policy"),
+    )
+    parts = [f"{n:,} {one if n == 1 else many}" for n, one, many in counts if n]
+    n = len(courses)
+    episodes = f"In {n} episode{'s' if n != 1 else ''} there were "
+    return episodes + (", ".join(parts) if parts else "no rewards and no losses") + "."
+
+
+def _failures(courses: Sequence[Course]) -> list[Moment]:
+    """One for each kind of failure."""
+    found: dict[str, Moment] = {}
+    for course in courses:
+        result = course.result
+        if not result.outcome.is_scored:
+            what = result.detail.rpartition("\n")[2] or result.outcome.value
+            moment = Moment(
+                result.seed, result.n_steps, f"the policy failed: {what}", is_good=False
+            )
+            found.setdefault(what, moment)
+    return list(found.values())
+
+
+def _losses(course: Course) -> Iterator[Moment]:
+    """Negative rewards and lives lost, in the order of time."""
+    seed = course.result.seed
+    punished = [
+        Moment(seed, step, f"a reward of {reward:g}", is_good=False, size=-reward)
+        for step, reward in course.rewards
+        if reward < 0
+    ]
+    yield from sorted((*punished, *_lost_lives(course)), key=lambda moment: moment.event)
+
+
+def _lost_lives(course: Course) -> Iterator[Moment]:
+    for (_, before, _), (step, after, in_play) in itertools.pairwise(course.lives):
+        if after < before:
+            title = f"a life is lost ({before} before, {after} after; counted in step {step})"
+            yield Moment(course.result.seed, in_play, title, is_good=False, size=before - after)
+
+
+def _largest_gain(course: Course) -> Moment | None:
+    gains = [(step, reward) for step, reward in course.rewards if reward > 0]
+    if not gains:
+        return None
+    step, reward = max(gains, key=lambda gain: gain[1])
+    return Moment(course.result.seed, step, f"a reward of {reward:+g}", is_good=True, size=reward)
+
+
+def _stalls(course: Course) -> Iterator[Moment]:
+    """The longest stretch in which nothing was gained or lost, if it is long."""
+    result = course.result
+    changes = {step for step, _ in course.rewards} | {step for step, _, _ in course.lives[1:]}
+    marks = sorted({0, result.n_steps, *changes})
+    first, end = max(itertools.pairwise(marks), key=_length, default=(0, 0))
+    length = end - first
+    if length >= max(STALL_STEPS, result.n_steps // _STALL_SHARE):
+        title = f"nothing is gained or lost for {length:,} steps ({first} to {end})"
+        yield Moment(result.seed, (first + end) // 2, title, is_good=None, size=length)
+
+
+def _length(stretch: tuple[int, int]) -> int:
+    return stretch[1] - stretch[0]
+
+
+def _end(course: Course) -> Moment:
+    result = course.result
+    is_over = result.outcome is Outcome.GAME_OVER
+    title = "the game is over" if is_over else "the episode is cut at its step limit"
+    return Moment(result.seed, max(0, result.n_steps - 1), title, is_good=None)

@@ -1,0 +1,172 @@
+"""``tune`` and ``simplify`` on files and on runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gco_agent.cli.improving import _goal, _write
+from gco_agent.cli.place import Place
+from gco_agent.envs.atari import default_protocol
+from gco_agent.errors import UsageError
+from gco_agent.header import with_measured_header
+from gco_agent.improving import _with_true_claim
+from gco_agent.jail.limits import JailLevel
+from gco_agent.judge import Judge
+from gco_agent.policy import PolicySource, docstring_of
+from gco_agent.records import EpisodeResult, Evaluation, Outcome
+from gco_agent.workers import WorkerPool
+from tests.cli.conftest import SHORT, Cli
+from tests.optimizers.test_simplify import BLOATED, IDLE
+from tests.optimizers.test_tune import LATE
+from tests.store.samples import git
+
+QUICK = ("--steps", "9000", "--time", "10m", "--max-steps", "150", "--workers", "2")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "late.py").write_text(LATE)
+    (tmp_path / "bloated.py").write_text(BLOATED)
+    return tmp_path
+
+
+def test_a_file_is_tuned_in_place_and_nothing_but_numbers_changes(cli: Cli, folder: Path) -> None:
+    result = cli(folder, "tune", "late.py", *QUICK, "--json")
+    assert result.exit_code == 0, result.output
+    data = json.loads(result.stdout)
+    (move,) = data["constants"]
+    assert data["written"].endswith("late.py")
+    assert data["gain"] > 0
+    assert data["mean_return"] > data["parent_mean_return"]
+    assert data["p_value"] < 0.1
+    text = (folder / "late.py").read_text()
+    assert text == LATE.replace("WAIT = 120.0", f"WAIT = {move['after']!r}")
+    assert [path.name for path in folder.glob(".*.part")] == []
+
+
+def test_a_file_that_is_not_made_better_is_not_written(cli: Cli, folder: Path) -> None:
+    good = LATE.replace("WAIT = 120.0", "WAIT = 1.5")
+    (folder / "good.py").write_text(good)
+    result = cli(folder, "tune", "good.py", "--steps", "1500", *QUICK[2:])
+    assert result.exit_code == 0, result.output
+    assert "not written" in result.stdout
+    assert (folder / "good.py").read_text() == good
+
+
+def test_a_stated_score_becomes_that_of_the_new_text() -> None:
+    protocol = default_protocol("space_invaders", 150)
+    judge = Judge(WorkerPool(0), protocol, JailLevel.NONE)
+    old, new = (
+        Evaluation((EpisodeResult(1, total, 150, Outcome.HORIZON),), protocol.stamp)
+        for total in (5.0, 10.0)
+    )
+    plain = PolicySource(LATE)
+    assert _with_true_claim(plain, judge, new, "gco-agent tune") == plain
+    source = with_measured_header(plain, protocol, old, seeds="report 0:1", origin="a run")
+    told = _with_true_claim(source, judge, new, "gco-agent tune")
+    doc = docstring_of(told) or ""
+    assert "Mean return: 10.00 (1 episodes, selection 0:1)" in doc
+    assert "Run: gco-agent tune" in doc
+    assert told.text.partition('"""\n\n')[2] == LATE.partition('"""\n\n')[2]
+
+
+def test_a_file_is_simplified_and_said_to_be(cli: Cli, folder: Path) -> None:
+    result = cli(
+        folder, "simplify", "bloated.py", "--exact", "--output", "lean.py", "--steps", "60000",
+        "--time", "10m", "--max-steps", "45", "--workers", "2",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "  line 6: import math\n" in result.stdout
+    assert "16 lines of code to 7, " in result.stdout
+    assert "all 360 actions in 8 episodes are the same" in result.stdout
+    assert (folder / "bloated.py").read_text() == BLOATED
+    assert "import math" not in (folder / "lean.py").read_text()
+
+
+def test_removals_that_change_actions_have_to_win_a_race(cli: Cli, folder: Path) -> None:
+    (folder / "idle.py").write_text(IDLE)
+    result = cli(
+        folder, "simplify", "idle.py", "--env", "gco/Pong-v5", "--steps", "30000", "--json",
+        "--time", "10m", "--max-steps", "30", "--workers", "2",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    data = json.loads(result.stdout)
+    assert [removed["exact"] for removed in data["removed"]] == [False] * len(data["removed"])
+    assert (data["gain"], data["pairs"]) == (0.0, 8)
+    assert data["p_value"] == pytest.approx(0.5**8)
+    assert "% 7" not in (folder / "idle.py").read_text()
+    assert data["lines_after"] < data["lines_before"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("tune", "."), "is a folder"),
+        (("tune", "no.py"), "there is no file no.py"),
+        (("tune", "empty.py"), "breaks the contract of a policy file"),
+        (("simplify", "bare.py"), "no line `Environment: ID`"),
+        (("tune", "bare.py", "--env", "gco/Pong-v5", "--steps", "1000"), "no numeric constants"),
+    ],
+)
+def test_what_cannot_be_is_refused(
+    cli: Cli, folder: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    (folder / "empty.py").write_text("")
+    (folder / "bare.py").write_text("def act(obs):\n    return 0\n")
+    result = cli(folder, *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_files_keep_their_mark_and_their_mode_and_what_cannot_be_written_is_said(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "policy.py"
+    path.write_bytes(b"\xef\xbb\xbfA = 1\r\n")
+    path.chmod(0o640)
+    assert _write(path, path, PolicySource("A = 2\r\n")) == path
+    assert path.read_bytes() == b"\xef\xbb\xbfA = 2\r\n"
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert _goal(Place(tmp_path), path, Path("other.py")) == tmp_path / "other.py"
+    with pytest.raises(UsageError, match=r"cannot be written: No such file"):
+        _write(path, tmp_path / "no" / "where.py", PolicySource("A = 3\n"))
+
+
+# Runs
+
+
+def test_simplify_on_a_run_is_an_iteration_that_has_to_be_no_worse(cli: Cli, played: Path) -> None:
+    path = played / "policies" / "pong.py"
+    path.write_text(path.read_text().replace("def act(obs):", "UNUSED = 1\n\n\ndef act(obs):"))
+    git(played, "commit", "--quiet", "-am", "Add a name that nobody uses")
+    result = cli(
+        played, "simplify", "--steps", "20000", "--time", "10m", "--workers", "2", "--json"
+    )
+    assert result.exit_code == 0, result.output
+    log = json.loads(cli(played, "log", "--json").stdout)
+    last = log["iterations"][-1]
+    assert (last["verdict"], last["optimizer"]) == ("accepted", "simplify")
+    assert last["summary"].startswith("simplify: ")
+    assert "UNUSED" not in path.read_text()
+    assert last["in_force"]
+
+
+def test_accepted_candidates_are_tuned_in_iterations_of_their_own(cli: Cli, project: Path) -> None:
+    result = cli(
+        project, "run", "pong", "--optimizer", "scripted", "--iterations", "2", "--tune", "1s",
+        "--report-episodes", "0", "--time", "20m", *SHORT,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    log = json.loads(cli(project, "log", "--json").stdout)
+    made = [(each["optimizer"], each["verdict"]) for each in log["iterations"]]
+    assert made[1] == ("scripted", "accepted")
+    assert made[2][0] == "tune"
+
+
+def test_options_for_files_are_not_for_runs(cli: Cli, played: Path) -> None:
+    result = cli(played, "tune", "--output", "x.py")
+    assert result.exit_code == 2
+    assert "--output is for policy files" in result.stderr

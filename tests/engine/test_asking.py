@@ -1,0 +1,283 @@
+"""Asking an optimizer: the repair turn, several candidates, what it cost, and a killed command."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import pytest
+
+from gco_agent import accounts
+from gco_agent.budget import Budget
+from gco_agent.config import RunConfig
+from gco_agent.errors import KeyRefused, ModelError, ProposalError
+from gco_agent.judge import Judge
+from gco_agent.llm import ModelRequest, Price, ScriptedModel, Usage, ask, parse_exchanges
+from gco_agent.optimizers.base import Optimizer, Proposal, Request, Unusable
+from gco_agent.optimizers.relay import PLATEAU, Relay, whose_turn
+from gco_agent.optimizers.replies import parse_reply
+from gco_agent.policy import PolicySource
+from gco_agent.proposing import JOURNAL
+from gco_agent.store.entries import Verdict
+from gco_agent.store.runs import Runs
+from gco_agent.train import train
+from gco_agent.tries import parse_tries, try_from_json
+from tests.engine.policies import FOLLOW, HIDE, RULES, STILL, failing
+from tests.engine.test_train import REF, Scripted, events, judge, project, runs, started
+
+__all__ = ["events", "judge", "project", "runs", "started"]  # fixtures
+
+CONFIG = RunConfig("pong", RULES, optimizer="scripted")
+PRICE = Price(3.0, 15.0, 3.75, 0.3)
+
+
+class Mending(Scripted):
+    """Takes an error back."""
+
+    repairs = True
+
+
+class Asking:
+    """Asks a scripted model for a policy."""
+
+    name = "asking"
+    repairs = True
+
+    def __init__(self, *script: str | Exception) -> None:
+        self.model = ScriptedModel(script, price=PRICE)
+
+    def propose(self, request: Request) -> Proposal:
+        assert request.budget is not None
+        words = f"{request.repair or 'Improve it.'}\n{request.parent.text}"
+        answer = ask(self.model, ModelRequest("You.", "", words, max_tokens=500), request.budget)
+        reply = parse_reply(answer.text, request.parent)
+        return Proposal(reply.source, reply.summary, reply.reason)
+
+
+def advance(started: Runs, judge: Judge, optimizer: Optimizer, n: int = 1, **config: int) -> None:
+    from dataclasses import replace
+
+    with started.open(REF) as run:
+        train(run, optimizer, judge, replace(CONFIG, **config), Budget(iterations=n))  # type: ignore[arg-type]
+
+
+def block(text: str) -> str:
+    return f"Summary: another\n\nWords.\n\n```python\n{text}```\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "said", "tried"),
+    [
+        (
+            failing("raise ValueError('lost the ball')"),
+            "ValueError: lost the ball",
+            "lost the ball",
+        ),
+        ("import os\n" + STILL, "may not import os", "import os"),
+        (
+            Unusable("no code at all", kind="no code", files={"reply.md": "Well..."}),
+            "no code at all",
+            "Well...",
+        ),
+    ],
+)
+def test_a_failure_is_answered_with_one_more_request(
+    started: Runs, judge: Judge, first: str | Exception, said: str, tried: str
+) -> None:
+    optimizer = Mending(first, FOLLOW)
+    advance(started, judge, optimizer)
+    _, second = optimizer.requests
+    assert said in (second.repair or "")
+    assert tried in (second.tried or "")
+    view = started.view(REF)
+    step = view.history()[-1]
+    assert step.verdict is Verdict.ACCEPTED
+    (beside,) = step.candidates
+    assert beside.verdict is Verdict.FAILED
+    assert said in beside.body
+    kept = json.loads(view.read("iterations/0001/proposal.json", beside.commit) or "")
+    assert kept.get("kind", "") == {"no code at all": "no code"}.get(said, kept.get("kind", ""))
+
+
+def test_there_is_one_repair_and_only_for_those_who_can(started: Runs, judge: Judge) -> None:
+    wrong = failing("raise ValueError('lost the ball')")
+    optimizer = Mending(wrong, wrong, HIDE)
+    advance(started, judge, optimizer, 2)
+    assert len(optimizer.requests) == 3
+    assert optimizer.requests[-1].repair is None
+    first, second = started.view(REF).history()[1:]
+    assert [c.verdict for c in first.candidates] == [Verdict.FAILED, Verdict.FAILED]
+    assert second.verdict is Verdict.REJECTED
+    plain = Scripted(ProposalError("nothing comes to mind"))
+    advance(started, judge, plain)
+    assert len(plain.requests) == 1
+
+
+def test_several_candidates_are_raced_and_the_best_is_taken(started: Runs, judge: Judge) -> None:
+    optimizer = Scripted(HIDE, FOLLOW, "import os\n" + STILL)
+    advance(started, judge, optimizer, candidates=3)
+    assert [len(r.siblings) for r in optimizer.requests] == [0, 1, 2]
+    view = started.view(REF)
+    step = view.history()[-1]
+    assert step.verdict is Verdict.ACCEPTED
+    assert "follow the ball" in view.policy()
+    assert [c.verdict for c in step.candidates] == [Verdict.REJECTED, Verdict.FAILED]
+    assert step.facts is not None
+    assert step.facts.gain is not None
+    # what the last left is what the next finds
+    following = Scripted(HIDE)
+    advance(started, judge, following)
+    assert following.requests[0].recall("notes.txt") == "1 "
+    attempts = following.requests[0].attempts
+    assert [a.iteration for a in attempts] == [0, 1]
+
+
+def test_an_iteration_whose_candidates_all_lose_tells_of_each(started: Runs, judge: Judge) -> None:
+    advance(started, judge, Scripted(FOLLOW))
+    optimizer = Scripted(HIDE, STILL)
+    advance(started, judge, optimizer, candidates=2)
+    step = started.view(REF).history()[-1]
+    assert step.verdict is Verdict.REJECTED
+    assert len(step.candidates) == 2
+    assert "1. On " in step.body
+    assert "2. On " in step.body
+    following = Scripted(HIDE)
+    advance(started, judge, following)
+    told = [(a.iteration, a.verdict, a.source is not None) for a in following.requests[0].attempts]
+    assert told == [
+        *((0, "initial", True), (1, "accepted", True)),
+        *((2, "rejected", True), (2, "rejected", True)),
+    ]
+    assert "hide from the ball" in (following.requests[0].attempts[2].source or "")
+
+
+def usage_of(started: Runs) -> list[tuple[int | None, int | None, float | None]]:
+    facts = [step.facts for step in started.view(REF).history()]
+    return [(f.tokens_in, f.tokens_out, f.usd) for f in facts if f is not None]
+
+
+def test_tokens_and_dollars_are_on_the_line_and_the_exchange_in_the_iteration(
+    started: Runs, judge: Judge
+) -> None:
+    optimizer = Asking("Sorry, I have no code.", block(FOLLOW), block(HIDE))
+    advance(started, judge, optimizer, 2)
+    view = started.view(REF)
+    _, first, second = view.history()
+    total = Usage()
+    for step in (first, second):
+        commits = [*step.candidates, *([step] if step.verdict is Verdict.ACCEPTED else [])]
+        used = Usage()
+        for commit in commits:
+            text = view.read(f"iterations/{step.iteration:04d}/exchange.json", commit.commit)
+            for exchange in parse_exchanges(text or ""):
+                used += exchange.usage
+        assert step.facts is not None
+        assert step.facts.tokens_in == used.tokens_in > 0
+        assert step.facts.tokens_out == used.output_tokens > 0
+        assert step.facts.usd == pytest.approx(used.usd)
+        total += used
+    with started.open(REF) as run:
+        spending = accounts.open_spending(run, Budget(usd=1.0, tokens=10**6))
+    assert spending.spent.total_tokens == total.total_tokens
+    assert spending.spent.usd == pytest.approx(total.usd)
+    assert "Sorry" in (view.read("iterations/0001/reply.md", first.candidates[0].commit) or "")
+    assert "There is no code" in (view.read("iterations/0001/prompt.md", first.commit) or "")
+
+
+def test_a_cap_in_dollars_ends_the_run_before_it_is_passed(started: Runs, judge: Judge) -> None:
+    optimizer = Asking(*[block(HIDE)] * 50)
+    with started.open(REF) as run:
+        spent = train(run, optimizer, judge, CONFIG, Budget(usd=0.03))
+    assert "$0.03" in spent.limit
+    n = len(optimizer.model.requests)
+    assert 1 <= n < 50
+    assert started.view(REF).last_iteration == n
+    total = sum(usd or 0 for _, _, usd in usage_of(started))
+    assert 0 < total <= 0.03
+
+
+def test_a_key_that_is_refused_ends_the_command_and_leaves_the_run(
+    started: Runs, judge: Judge
+) -> None:
+    before = started.view(REF).tip
+    with pytest.raises(KeyRefused):
+        advance(started, judge, Asking(KeyRefused("no such key")))
+    assert started.view(REF).tip == before
+
+
+def test_what_a_broken_answer_cost_is_committed_before_the_command_ends(
+    started: Runs, judge: Judge
+) -> None:
+    broken = ModelError("it broke", usage=Usage(100, output_tokens=7, usd=0.25), text="def ac")
+    with pytest.raises(ModelError, match="it broke"):
+        advance(started, judge, Asking(broken))
+    assert usage_of(started)[-1] == (100, 7, 0.25)
+    step = started.view(REF).history()[-1]
+    assert step.verdict is Verdict.FAILED
+    # in the repair turn as well
+    with pytest.raises(ModelError, match="it broke"):
+        advance(started, judge, Asking("no code", broken))
+    assert len(started.view(REF).history()[-1].candidates) == 2
+
+
+def test_a_reply_is_not_paid_for_twice_when_the_command_is_killed(
+    started: Runs, judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(judge, "race", killed)
+        with pytest.raises(KeyboardInterrupt):
+            advance(started, judge, Asking(block(FOLLOW)))
+    assert started.view(REF).last_iteration == 0
+    unasked = Asking()
+    advance(started, judge, unasked)
+    assert unasked.model.requests == []
+    assert started.view(REF).history()[-1].verdict is Verdict.ACCEPTED
+    assert (usage_of(started)[-1][0] or 0) > 0
+    with started.open(REF) as run:
+        assert run.set_aside(JOURNAL) is None
+        run.put_aside(JOURNAL, '{"iteration": 2')
+    fresh = Asking(block(HIDE))
+    advance(started, judge, fresh)
+    assert len(fresh.model.requests) == 1
+
+
+def test_a_try_is_read_as_it_was_written(started: Runs, judge: Judge) -> None:
+    from gco_agent.tries import Try, format_tries, try_to_json
+
+    proposal = Proposal(PolicySource(FOLLOW), "s", "r", {"a.txt": "x"}, 7, Usage(1, usd=None))
+    used = proposal.usage
+    good = Try("reflect", proposal, "", "", {"a.txt": "x"}, used, 7, is_repair=True)
+    bad = Try("search", None, "nothing", "no code", {"b.txt": "y"})
+    assert parse_tries(format_tries([good, bad])) == [good, bad]
+    assert try_from_json(try_to_json(good, with_files=False), good.files) == good
+
+
+def names(turns: Sequence[str]) -> list[str]:
+    """Whose turn it is after each of ``turns``: "a+" is an accepted candidate of a."""
+    from gco_agent.optimizers.base import Attempt
+
+    class Named:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def propose(self, request: Request) -> Proposal:
+            return Proposal(PolicySource(STILL), self.name, "")
+
+    relay = Relay([Named("a"), Named("b")])
+    assert relay.name == "a,b"
+    attempts: list[Attempt] = []
+    found = [whose_turn(relay, attempts).name]
+    for number, turn in enumerate(turns):
+        verdict = "accepted" if turn.endswith("+") else "rejected"
+        attempts.append(Attempt(number, verdict, "", None, turn.rstrip("+")))
+        found.append(whose_turn(relay, attempts).name)
+    return found
+
+
+def test_the_next_takes_over_on_a_plateau() -> None:
+    assert PLATEAU == 3
+    assert names(["a", "a", "a", "b", "b+", "b", "b", "b"]) == [*"aaabbbbba"]
+    assert names(["a", "a", "a+", "a", "a", "x", "a"]) == [*"aaaaaaab"]

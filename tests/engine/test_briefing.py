@@ -1,0 +1,131 @@
+"""What an optimizer is told of real play: the same from any number of workers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gco_agent.briefing import EPISODES, compose_for, trace_policy
+from gco_agent.config import RunConfig
+from gco_agent.jail.limits import JailLevel, JailLimits
+from gco_agent.judge import Judge
+from gco_agent.optimizers.base import Attempt
+from gco_agent.records import Outcome
+from gco_agent.rollout import Rollout, play_episodes
+from gco_agent.seeds import Stream
+from gco_agent.traces.capture import capture
+from gco_agent.traces.course import Replay, follow
+from gco_agent.workers import WorkerPool
+from tests.engine.policies import FOLLOW, RULES, STILL, failing, source
+
+CONFIG = RunConfig("pong", RULES, trace_tokens=2_500)
+SEEDS = tuple(Stream.FEEDBACK.seeds(0, EPISODES))
+
+
+@pytest.fixture
+def judge() -> Judge:
+    return Judge(WorkerPool(0), RULES)
+
+
+def test_results_are_of_feedback_seeds_and_remembered(judge: Judge):
+    feedback = compose_for(judge, source(FOLLOW), [], CONFIG)
+    assert "over 8 episodes (seeds feedback 0:8)" in feedback.text
+    assert "### Moment 1" in feedback.text
+    assert "select_action" in feedback.text
+    assert "Since the policy before" not in feedback.text
+    played = judge.n_steps
+    assert played > EPISODES * RULES.max_steps
+    assert judge.evaluate(source(FOLLOW), SEEDS).is_valid
+    assert judge.n_steps == played
+    assert JailLevel.parse(judge.jail) > JailLevel.NONE
+
+
+def test_a_policy_is_compared_with_the_one_that_it_replaced(judge: Judge):
+    attempts = [
+        Attempt(0, "initial", "begin", None, source=STILL),
+        Attempt(1, "rejected", "try", -1.0, source="x = 1\n"),
+        Attempt(2, "accepted", "follow", 3.0, source=FOLLOW),
+        Attempt(3, "failed", "break it", None, reason="It raised KeyError.", source=None),
+    ]
+    feedback = compose_for(judge, source(FOLLOW), attempts, CONFIG)
+    still = judge.evaluate(source(STILL), SEEDS).mean_return
+    assert f"Its mean return on these seeds was {still:.2f}: a gain of +" in feedback.text
+    assert '- Iteration 3, failed: "break it"' in feedback.text
+    for text in ("\0", None):  # what a person committed, and what was not read
+        unknown = [attempts[0], replace(attempts[2], source=text), attempts[2]]
+        told = compose_for(judge, source(FOLLOW), unknown, CONFIG).text
+        assert "Since the policy before" not in told
+
+
+def test_workers_and_repetition_make_no_difference(judge: Judge):
+    alone = trace_policy(judge, source(FOLLOW), SEEDS[:3])
+    with WorkerPool(2) as pool:
+        assert trace_policy(Judge(pool, RULES), source(FOLLOW), SEEDS[:3]) == alone
+
+
+def test_a_failure_is_traced_up_to_the_step_that_failed():
+    got = capture(WorkerPool(0), failing("raise KeyError('Ball')", n=30), (1, 2), RULES)
+    window = got.trace.windows[0]
+    assert window.title == "the policy failed: KeyError: 'Ball'"
+    assert (window.event, window.n_steps) == (29, 29)
+    last = window.steps[-1]
+    assert (last.step, last.action, last.action_name) == (29, None, "")
+    assert last.calls[0].error == "KeyError: Ball"
+    assert "line 7, in act" in window.failure
+    assert not got.evaluation.is_valid
+    assert len([w for w in got.trace.windows if "failed" in w.title]) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome"),
+    [
+        ("x = 1 / 0\n" + STILL, Outcome.POLICY_RAISED),
+        ("import os\n" + failing("os._exit(3)", n=20), Outcome.DIED),
+    ],
+)
+def test_a_policy_that_cannot_be_recorded_still_has_feedback(text: str, outcome: Outcome):
+    got = capture(WorkerPool(0), text, (1,), RULES)
+    [episode] = got.evaluation.episodes
+    assert episode.outcome is outcome
+    assert got.trace.windows[0].failure == episode.detail
+
+
+def test_a_policy_that_acts_differently_when_it_is_watched_is_told_on():
+    watched = "import sys\n\n\ndef act(obs):\n    return 2 if sys.gettrace() else 0\n"
+    got = capture(WorkerPool(0), watched, (1,), RULES)
+    assert "did not repeat its own actions in the replay of seed 1" in " ".join(got.trace.notes)
+
+
+def test_what_was_not_recorded_is_counted():
+    chatty = FOLLOW.replace(
+        "        return self.select_action(obs)",
+        "        for _ in range(20):\n            self.select_action(obs)\n"
+        "        return self.select_action(obs)",
+    )
+    got = capture(WorkerPool(0), chatty, (1,), RULES)
+    n_steps = sum(len(window.steps) for window in got.trace.windows)
+    assert n_steps > 20
+    assert got.trace.notes[-1].endswith("calls in these steps were too many to be recorded.")
+
+
+@pytest.mark.parametrize("spans", [(), ((0, 5),), ((10, 30), (20, 40), (149, 200))])
+def test_a_course_is_the_same_episode_however_much_of_it_is_recorded(spans):
+    task = Rollout(FOLLOW, (3,), RULES)
+    course = follow(Replay(task, spans))
+    [episode] = play_episodes(task).episodes
+    assert course.result == episode
+    steps = sorted({step for first, end in spans for step in range(first, end) if step < 150})
+    assert [step.step for step in course.recorded] == steps
+    assert sum(reward for _, reward in course.rewards) == episode.episode_return
+    for step in course.recorded:
+        assert [call.name for call in step.calls] == ["act", "select_action"]
+        assert step.calls[0].output == step.action
+
+
+def test_a_jail_that_is_too_weak_is_refused():
+    from gco_agent.errors import JailError
+
+    limits = JailLimits(layers=JailLimits().layers & 0)
+    with pytest.raises(JailError):
+        follow(Replay(Rollout(STILL, (1,), RULES, JailLevel.STRONG, limits)))

@@ -1,0 +1,74 @@
+"""Texts tried in the jail: scores, the same actions, missing objects."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from gco_agent.jail.limits import JailLevel
+from gco_agent.judge import Judge
+from gco_agent.optimizers.purse import Purse
+from gco_agent.optimizers.trials import Trials, seeds_of
+from gco_agent.records import Outcome
+from gco_agent.seeds import Stream
+from gco_agent.workers import WorkerPool
+from tests.engine.policies import FOLLOW, HIDE, RULES, STILL, failing, source
+
+SEEDS = seeds_of(0)[:2]
+ENDLESS = failing("while self.n: pass", 20)
+
+
+@pytest.fixture
+def trials() -> Trials:
+    return Trials(WorkerPool(0), RULES, JailLevel.NONE, Purse(1_000_000, float("inf")))
+
+
+def test_seeds_are_of_feedback_and_of_one_iteration_alone() -> None:
+    first, second = seeds_of(1), seeds_of(2)
+    assert first.stop == second.start
+    assert first.start >= Stream.FEEDBACK.value
+    assert second.stop <= Stream.SELECTION.value
+
+
+def test_play_is_what_the_judge_would_see_and_is_paid_for(trials: Trials) -> None:
+    played = trials.play([FOLLOW, STILL, FOLLOW], SEEDS, 80)
+    judge = Judge(trials.pool, replace(RULES, max_steps=80))
+    assert list(played[0]) == list(judge.evaluate(source(FOLLOW), SEEDS).episodes)
+    assert played[0] == played[2] != played[1]
+    assert trials.purse.used == 2 * 2 * 80
+    assert trials.play_apart(FOLLOW, SEEDS, 80) == played[0]
+
+
+def test_the_same_actions_are_the_same_and_others_are_noticed(trials: Trials) -> None:
+    recorded = trials.record(FOLLOW, SEEDS, 150)
+    assert [r.n_steps for r in recorded] == [150, 150]
+    judge = Judge(trials.pool, RULES)
+    assert [r.total for r in recorded] == list(judge.evaluate(source(FOLLOW), SEEDS).returns)
+    twin = FOLLOW.replace("return 0", "return 0 + 0")
+    used = trials.purse.used
+    assert trials.acts_the_same([twin, HIDE, STILL], recorded, 150) == [True, False, False]
+    assert trials.purse.used - used < 500, "a difference ends the episode"
+    broken = trials.retraced(failing("raise ValueError", 5), recorded, 150)
+    assert [r.is_whole for r in broken] == [False, False]
+    late = FOLLOW.replace("class Policy:", "class Policy:\n    n = 0\n").replace(
+        "        if not obs", "        self.n += 1\n        if self.n > 90:\n            return 5\n"
+        "        if not obs", 1,
+    )  # fmt: skip
+    assert trials.acts_the_same([late], recorded, 90) == [True]
+    assert trials.acts_the_same([late], recorded, 91) == [False]
+
+
+def test_a_policy_that_needs_all_its_objects_does_not_survive_holes(trials: Trials) -> None:
+    needy = FOLLOW.replace('if not obs["Ball"] or not obs["Player"]', 'if not obs["Ball"]')
+    assert trials.survives_holes(FOLLOW, SEEDS, 150)
+    assert not trials.survives_holes(needy.replace('if not obs["Ball"]', "if False"), SEEDS, 150)
+
+
+def test_an_endless_loop_is_a_failure_and_ends_soon(trials: Trials) -> None:
+    begun = time.process_time()
+    played = trials.play([ENDLESS], SEEDS[:1], 100)[0]
+    assert played[0].outcome is Outcome.TIMED_OUT
+    assert not trials.record(ENDLESS, SEEDS[:1], 100)[0].is_whole
+    assert time.process_time() - begun < 10

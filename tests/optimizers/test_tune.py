@@ -1,0 +1,182 @@
+"""Constants of any policy: moved where that helps, left alone where it does not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from gco_agent.config import RunConfig
+from gco_agent.envs.atari import default_protocol
+from gco_agent.errors import ProposalError
+from gco_agent.jail.limits import JailLevel
+from gco_agent.optimizers.base import Attempt, Proposal, Request, Tools, Unusable
+from gco_agent.optimizers.purse import Purse
+from gco_agent.optimizers.registry import make_optimizer, tuned_between
+from gco_agent.optimizers.relay import TuneBetween, whose_turn
+from gco_agent.optimizers.trials import Trials, seeds_of
+from gco_agent.optimizers.tune import MEMORY_FILE, Tuned, TuneOptimizer, _begin, tune_policy
+from gco_agent.policy import PolicySource, format_policy
+from gco_agent.policy.constants import tunable_constants
+from gco_agent.progress import Event, Searching
+from gco_agent.records import Evaluation
+from gco_agent.workers import WorkerPool
+from tests.engine.policies import STILL
+
+LATE = '''"""Space Invaders: wait, and then shoot.
+
+Environment: gco/SpaceInvaders-v5
+"""
+
+WAIT = 120.0  # steps
+FAR = 300
+
+
+class Policy:
+    """One instance plays one episode."""
+
+    n = 0
+
+    def act(self, obs):
+        self.n += 1
+        if obs["Player"] and obs["Player"][0].cx > FAR:
+            return 0
+        return 1 if self.n > WAIT else 0
+'''
+"""The less it waits, the more it hits in 150 steps."""
+RULES = default_protocol("space_invaders", max_steps=150)
+
+
+def trials(n_steps: int = 9_000) -> Trials:
+    return Trials(WorkerPool(0), RULES, JailLevel.NONE, Purse(n_steps, float("inf")))
+
+
+def tuned(text: str = LATE, n_steps: int = 9_000, memory: Mapping[str, Any] | None = None) -> Tuned:
+    work = trials(n_steps)
+    return tune_policy(PolicySource(text), work, seeds_of(1), rng_seed=3, memory=memory)
+
+
+@pytest.fixture(scope="module")
+def found() -> Tuned:
+    return tuned()
+
+
+def test_a_constant_that_hurts_is_moved_and_nothing_else_is(found: Tuned) -> None:
+    assert found.constants == ("WAIT",), "FAR changes no action"
+    (move,) = found.moves
+    assert (move.name, move.before) == ("WAIT", 120.0)
+    assert move.after < 105
+    assert found.gain is not None
+    assert found.gain > 0
+    assert found.source.text == LATE.replace("WAIT = 120.0", f"WAIT = {move.after!r}")
+    assert str(move) == f"WAIT 120 → {move.after:g}"
+
+
+def test_tuning_repeats() -> None:
+    once = tuned(n_steps=1_000)
+    assert once.generations == 1
+    assert once == tuned(n_steps=1_000)
+
+
+def test_the_distribution_goes_on_where_it_was_left_if_the_policy_is_the_same(found: Tuned) -> None:
+    source = PolicySource(LATE)
+    constants = tunable_constants(source)[:1]
+    mean = found.memory["mean"]["WAIT"]
+    assert mean < 105
+    assert _begin(source, constants, 1, found.memory).mean == pytest.approx([mean])
+    assert _begin(source, constants, 1, found.memory).spread == [found.memory["spread"]["WAIT"]]
+    assert _begin(source, constants, 1, None).mean == [120.0]
+    changed = PolicySource(LATE.replace("120.0", "121.0"))
+    begun = _begin(changed, tunable_constants(changed)[:1], 1, found.memory)
+    assert begun.mean == [121.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (STILL, "no numeric constants to tune"),
+        (LATE.replace("> WAIT", "> 0 * WAIT"), r"no constant .* changes what it does \(WAIT"),
+        (LATE.replace("else 0", "else 99"), "fails as it is .*bad-action"),
+    ],
+)
+def test_what_cannot_be_tuned_is_said(text: str, message: str) -> None:
+    with pytest.raises(ProposalError, match=message):
+        tuned(text, 1_000)
+
+
+def test_a_bound_that_makes_a_loop_endless_loses() -> None:
+    fragile = LATE.replace(
+        "        if obs", "        while WAIT < float('119'):\n            pass\n        if obs"
+    )
+    found = tuned(fragile, 1_000)
+    assert found.generations == 1
+    assert all(move.after >= 119 for move in found.moves)
+
+
+# The optimizer
+
+
+def request(text: str, n_steps: int = 9_000, recalled: str | None = None) -> Request:
+    config = RunConfig(
+        "space_invaders", RULES, optimizer="tune", slice_steps=n_steps, slice_seconds=600
+    )
+    return Request(
+        parent=PolicySource(text),
+        evaluation=Evaluation((), RULES.stamp),
+        iteration=1,
+        config=replace(config, seed=2),
+        attempts=(),
+        recall=lambda name: recalled if name == MEMORY_FILE else None,
+        deadline=float("inf"),
+    )
+
+
+def test_a_proposal_says_what_moved_and_leaves_its_memory(found: Tuned) -> None:
+    events: list[Event] = []
+    optimizer = make_optimizer("tune", Tools(WorkerPool(0)))
+    assert isinstance(optimizer, TuneOptimizer)
+    proposal = optimizer.propose(
+        replace(request(LATE, 1_500, json.dumps(found.memory)), progress=events.append)
+    )
+    assert proposal.summary == "tune WAIT"
+    assert "- WAIT 120 → " in proposal.reason
+    assert proposal.source.text == format_policy(proposal.source.text) != LATE
+    assert json.loads(proposal.files[MEMORY_FILE])["mean"].keys() == {"WAIT"}
+    assert proposal.n_steps > 1_000
+    searching = [event for event in events if isinstance(event, Searching)]
+    assert searching[0].activity == "tune: generations"
+    assert searching[-1].activity == "tune: compare"
+
+
+def test_without_a_gain_the_memory_is_kept() -> None:
+    good = LATE.replace("WAIT = 120.0", "WAIT = 1.5")
+    optimizer = TuneOptimizer(Tools(WorkerPool(0)), seconds=3)
+    with pytest.raises(Unusable, match="nothing better") as caught:
+        optimizer.propose(request(good, 1_500))
+    assert MEMORY_FILE in caught.value.files
+
+
+# Between the steps of another optimizer
+
+
+class Other:
+    name = "other"
+
+    def propose(self, request: Request) -> Proposal:
+        raise AssertionError(request)
+
+
+def test_the_tuner_has_a_turn_after_each_accepted_candidate_of_another() -> None:
+    between = tuned_between(Other(), Tools(WorkerPool(0)), 30)
+    assert isinstance(between, TuneBetween)
+    assert between.name == "other"
+    verdicts = [("initial", None), ("rejected", "other"), ("accepted", "other")]
+    verdicts += [("accepted", "tune"), ("accepted", "other"), ("failed", "tune")]
+    attempts = [Attempt(i, v, "", None, optimizer=o) for i, (v, o) in enumerate(verdicts)]
+    turns = [whose_turn(between, attempts[:n]).name for n in range(len(attempts) + 1)]
+    assert turns == ["other", "other", "other", "tune", "other", "tune", "other"]
+    with pytest.raises(ProposalError, match="no numeric constants"):
+        between.propose(replace(request(STILL), attempts=attempts[:3]))

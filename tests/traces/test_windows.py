@@ -1,0 +1,122 @@
+"""Which moments are chosen, of courses made by hand."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gco_agent.records import Outcome
+from gco_agent.traces.windows import (
+    AFTER,
+    BEFORE,
+    STALL_STEPS,
+    Moment,
+    choose_moments,
+    describe_all,
+    span_of,
+)
+from tests.traces.samples import course
+
+RAISED = Outcome.POLICY_RAISED
+
+
+def titles(*courses) -> list[str]:
+    return [f"{m.seed}:{m.event} {m.title}" for m in choose_moments(courses)]
+
+
+def test_the_first_loss_of_the_worst_beside_the_best_gain_of_the_best():
+    worst = course(1, [(20, -1.0), (50, -1.0), (60, 1.0)])
+    best = course(2, [(30, 1.0), (40, 4.0), (45, 4.0), (90, -1.0)])
+    assert titles(worst, best) == [
+        "1:20 a reward of -1",
+        "2:40 a reward of +4",
+        "2:90 a reward of -1",
+    ]
+    assert titles(best, worst) == titles(worst, best)
+    assert [m.is_good for m in choose_moments([worst, best])] == [False, True, False]
+
+
+def test_another_loss_is_from_the_middle_of_the_middle_episode():
+    worst, middle, best = (
+        course(seed, [(10 * seed + n, -1.0) for n in range(5)] + [(90, float(seed))], n_steps=100)
+        for seed in (1, 2, 3)
+    )
+    assert titles(best, worst, middle) == [
+        "1:10 a reward of -1",
+        "3:90 a reward of +3",
+        "3:34 a reward of -1",
+        "2:22 a reward of -1",
+    ]
+
+
+def test_a_life_is_lost_where_play_ended_before_it_was_counted():
+    lost = course(1, lives=[(0, 3, 0), (60, 2, 41), (90, 3, 90), (120, 1, 100)])
+    assert titles(lost) == [
+        "1:41 a life is lost (3 before, 2 after; counted in step 60)",
+        "1:100 a life is lost (3 before, 1 after; counted in step 120)",
+    ]
+
+
+def test_failures_come_first_once_for_each_kind():
+    detail = "Traceback (most recent call last):\n  File\nKeyError: 'Ball'"
+    failed = [course(n, n_steps=9, outcome=RAISED, detail=detail) for n in (1, 2)]
+    other = course(3, [(5, 1.0)], outcome=Outcome.TIMED_OUT, detail="TimeoutError: act", n_steps=8)
+    late = course(4, outcome=Outcome.DIED, n_steps=5)
+    assert titles(*failed, other, late)[:2] == [
+        "1:9 the policy failed: KeyError: 'Ball'",
+        "4:5 the policy failed: died",
+    ]
+    assert "3:5 a reward of +1" in titles(*failed, other, late)
+
+
+def test_a_long_time_without_anything_is_looked_at_in_its_middle():
+    stuck = course(1, [(10, 1.0)], n_steps=10 + STALL_STEPS)
+    middle, end = 10 + STALL_STEPS // 2, 10 + STALL_STEPS
+    stall = f"1:{middle} nothing is gained or lost for {STALL_STEPS} steps (10 to {end})"
+    assert titles(stuck) == ["1:10 a reward of +1", stall]
+    rewards = [(n * 400, 1.0) for n in range(1, 10)]
+    assert not any("nothing is gained" in t for t in titles(course(1, rewards, n_steps=4000)))
+
+
+def test_where_nothing_happens_the_end_is_shown():
+    assert titles(course(1, n_steps=200)) == ["1:199 the game is over"]
+    cut = course(1, n_steps=200, outcome=Outcome.HORIZON)
+    assert titles(cut) == ["1:199 the episode is cut at its step limit"]
+    assert titles(course(1, n_steps=0)) == ["1:0 the game is over"]
+    assert titles() == []
+
+
+def test_spans_stay_in_the_episode():
+    moment = Moment(1, 100, "it", is_good=None)
+    assert span_of(moment, 200) == (100 - BEFORE, 101 + AFTER)
+    assert span_of(moment, 101) == (100 - BEFORE, 101)
+    assert span_of(Moment(1, 3, "it", is_good=None), 200) == (0, 4 + AFTER)
+    assert span_of(Moment(1, 7, "it failed", is_good=False), 7, is_failure=True) == (0, 8)
+
+
+def test_what_there_was_in_all():
+    courses = [
+        course(1, [(3, 1.0), (4, -2.0)], [(0, 3, 0), (9, 1, 5)]),
+        course(2, [(3, 1.0)], outcome=RAISED, detail="x"),
+    ]
+    assert describe_all(courses) == (
+        "In 2 episodes there were 2 positive rewards, 1 negative reward, 2 lives lost, "
+        "1 failure of the policy."
+    )
+    assert describe_all([course()]) == "In 1 episode there were no rewards and no losses."
+
+
+changes = st.lists(
+    st.tuples(st.integers(0, 999), st.sampled_from([-1.0, 1.0, 5.0])),
+    max_size=20,
+    unique_by=lambda change: change[0],
+).map(sorted)
+
+
+@settings(deadline=None)
+@given(st.lists(st.builds(course, st.integers(1, 5), changes, n_steps=st.just(1000)), max_size=6))
+def test_there_is_always_something_to_show_and_never_too_much(courses):
+    chosen = choose_moments(courses)
+    assert bool(chosen) == bool(courses)
+    assert len(set(chosen)) == len(chosen) <= 5
+    assert all(0 <= moment.event < 1000 for moment in chosen)
