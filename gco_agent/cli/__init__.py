@@ -9,7 +9,8 @@
 * `display`      what is shown while it runs: `live` in a terminal, `plain` elsewhere
 * `models`       the language model, its key and its prices
 * `concluding`   how a command ends that advances a run
-* `running`, `reading`, `evaluating`, `improving`, `tracing`, `publishing`, `doctor`   the commands
+* `running`, `reading`, `evaluating`, `improving`, `tracing`, `exchanging`, `replaying`, `pricing`,
+  `publishing`, `doctor`   the commands
 
 Importing this package loads click and nothing else that is heavy: commands import what they use.
 Results go to stdout, everything else to stderr.
@@ -28,6 +29,7 @@ from gco_agent.cli.exchanging import apply_, prompt
 from gco_agent.cli.improving import simplify, tune
 from gco_agent.cli.options import examples
 from gco_agent.cli.place import Place
+from gco_agent.cli.pricing import estimate
 from gco_agent.cli.publishing import publish, rollback
 from gco_agent.cli.reading import games, log
 from gco_agent.cli.replaying import replay
@@ -96,6 +98,7 @@ for _command in (
     prompt,
     apply_,
     replay,
+    estimate,
     rollback,
     publish,
     games,
