@@ -87,8 +87,8 @@ def test_every_form_gives_a_candidate(form: str) -> None:
 
 
 def diff_of(before: str, after: str, context: int = 3) -> str:
-    rows = (text.splitlines(keepends=True) for text in (before, after))
-    return "".join(difflib.unified_diff(*rows, "a/policy.py", "b/policy.py", n=context))
+    old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
+    return "".join(difflib.unified_diff(old, new, "a/policy.py", "b/policy.py", n=context))
 
 
 @pytest.mark.parametrize("context", [1, 3])

@@ -15,8 +15,8 @@ ROWS = "".join(f"row {n}\n" for n in range(20))
 
 
 def diff_of(before: str, after: str, context: int) -> str:
-    rows = (text.splitlines(keepends=True) for text in (before, after))
-    return "".join(difflib.unified_diff(*rows, "a", "b", n=context))
+    old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
+    return "".join(difflib.unified_diff(old, new, "a", "b", n=context))
 
 
 _texts = st.lists(st.sampled_from(["a", "b", "", "  c", "+d", "-e"]), max_size=12).map(
