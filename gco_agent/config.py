@@ -132,6 +132,8 @@ def _checked(config: RunConfig) -> RunConfig:
     rules = config.protocol
     if not 0 <= rules.sticky <= 1:
         raise ValueError(f"sticky = {rules.sticky} is no probability")
+    if config.horizon < 0:
+        raise ValueError(f"horizon = {config.horizon} should not be below 0")
     counts = {
         "frame_skip": rules.frame_skip,
         "max_steps": rules.max_steps,

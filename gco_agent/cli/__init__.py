@@ -9,8 +9,8 @@
 * `display`      what is shown while it runs: `live` in a terminal, `plain` elsewhere
 * `models`       the language model, its key and its prices
 * `concluding`   how a command ends that advances a run
-* `running`, `reading`, `evaluating`, `verifying`, `improving`, `tracing`, `publishing`, `doctor`,
-  and the rest: the commands
+* `running`, `reading`, `evaluating`, `verifying`, `improving`, `tracing`, `exchanging`,
+  `replaying`, `pricing`, `publishing`, `doctor`   the commands
 
 Importing this package loads click and nothing else that is heavy: commands import what they use.
 Results go to stdout, everything else to stderr.
@@ -29,6 +29,7 @@ from gco_agent.cli.exchanging import apply_, prompt
 from gco_agent.cli.improving import simplify, tune
 from gco_agent.cli.options import examples
 from gco_agent.cli.place import Place
+from gco_agent.cli.pricing import estimate
 from gco_agent.cli.publishing import publish, rollback
 from gco_agent.cli.reading import games, log
 from gco_agent.cli.replaying import replay
@@ -99,6 +100,7 @@ for _command in (
     prompt,
     apply_,
     replay,
+    estimate,
     rollback,
     publish,
     games,

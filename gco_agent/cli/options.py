@@ -138,6 +138,7 @@ class StartOptions:
     executor: str | None
     jail: str
     candidates: int = 1
+    horizon: int = 0
     trace_tokens: int = 6_000
     tune_seconds: float | None = None
     model: str | None = None
@@ -159,6 +160,14 @@ start_options = all_of(
         metavar="NAME[,NAME...]",
         help="Who proposes policies; of several, the next takes over when three iterations in a "
         "row were turned down.",
+    ),
+    click.option(
+        "--horizon",
+        type=AtLeast(0),
+        default=0,
+        metavar="N",
+        help="Show optoprime the first N steps of an episode, as in the paper.  [default: the "
+        "moments that decided several episodes]",
     ),
     click.option(
         "--candidates",

@@ -295,6 +295,7 @@ def _run_all(
         seed=options.seed,
         slice_steps=options.slice_steps,
         candidates=options.candidates,
+        horizon=options.horizon,
         trace_tokens=options.trace_tokens,
     )
     config = with_model(config, options.model_options)

@@ -152,6 +152,8 @@ def _describe_category(
     if max(map(len, rows)) <= _FEW:
         phrase += _fixed_axis(boxes, is_alone=max(map(len, rows)) == 1)
         cells = [" ".join(tell(box) for box in row) or MISSING for row in rows]
+        if len(set(cells)) == 1:  # nothing changes but a colour that flickers
+            return None, f"{category} {_where(rows[0])}"
         heading = category + _axes(boxes, is_alone=max(map(len, rows)) == 1)
     else:
         near = [_middle(step.objects.get(player, ())) for step in steps]

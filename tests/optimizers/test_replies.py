@@ -87,7 +87,7 @@ def test_every_form_gives_a_candidate(form: str) -> None:
 
 
 def diff_of(before: str, after: str, context: int = 3) -> str:
-    old, new = (text.splitlines(keepends=True) for text in (before, after))
+    old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
     return "".join(difflib.unified_diff(old, new, "a/policy.py", "b/policy.py", n=context))
 
 

@@ -138,6 +138,12 @@ def test_what_else_an_object_has_is_told_where_it_differs():
     assert "Gauge 7 in x 5-14, y 5-10 throughout" in table.constant
 
 
+def test_a_colour_that_flickers_is_no_news():
+    boxes = [ObjectBox(5, 5, 8, 2, rgb=(i * 40, 0, 0)) for i in range(5)]
+    steps = [replace(step(i, None), objects={"Disk": (box,)}) for i, box in enumerate(boxes)]
+    assert "Disk at 5,5 8x2 throughout" in make_table(window(steps), None).constant
+
+
 def test_a_component_that_returns_the_action_needs_no_column():
     steps = [step(i, (40, 70 + i), calls=(call("choose", i % 2),), action=i % 2) for i in range(4)]
     assert "choose returns the action" in make_table(window(steps), None).constant

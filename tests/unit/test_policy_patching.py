@@ -15,7 +15,7 @@ ROWS = "".join(f"row {n}\n" for n in range(20))
 
 
 def diff_of(before: str, after: str, context: int) -> str:
-    old, new = (text.splitlines(keepends=True) for text in (before, after))
+    old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
     return "".join(difflib.unified_diff(old, new, "a", "b", n=context))
 
 

@@ -1,0 +1,188 @@
+"""Runs with a language model, from the command line, against a real server on loopback."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gco_agent.cli.models import find_key, own_prices, server_url
+from gco_agent.errors import KeyRefused, UsageError
+from gco_agent.llm import Price
+from gco_agent.llm.client import HOME
+from gco_agent.optimizers.reflect import TOOL
+from tests.cli.conftest import SHORT
+from tests.cli.scripted import FOLLOW
+from tests.messages_server import MessagesServer, Reply, message, status
+from tests.store.samples import git
+
+KEY = "sk-ant-api03-" + "Zz9_-aB0" * 8
+RUN = ("run", "pong", "--name", "asked", "--optimizer", "reflect", "--iterations", "1",
+       "--report-episodes", "0", *SHORT)  # fmt: skip
+STEP = ("step", "--run", "gco/pong/asked", "--workers", "2")
+USED = {"input_tokens": 5_000, "output_tokens": 1_000, "cache_creation_input_tokens": 2_000}
+
+
+def handed_in(policy: str) -> Reply:
+    fields = {"diagnosis": "It waits.", "change": "Go.", "summary": "follow", "policy": policy}
+    return message(tool=(TOOL.name, fields), usage=USED)
+
+
+@pytest.fixture
+def key(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    return KEY
+
+
+def at(server: MessagesServer, monkeypatch: pytest.MonkeyPatch) -> MessagesServer:
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url + "/")
+    return server
+
+
+def refused(result) -> str:
+    assert result.exit_code == 2, result.output
+    assert "Traceback" not in result.output
+    assert KEY not in result.output
+    return str(result.stderr)
+
+
+def test_a_run_with_a_model(cli, project: Path, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with MessagesServer([handed_in(FOLLOW)]) as server:
+        at(server, monkeypatch)
+        result = cli(project, *RUN, "--effort", "low", "--usd", "2", "--json")
+    assert result.exit_code == 0, result.output
+    assert KEY not in result.output
+    (received,) = server.requests
+    body = received.body
+    assert received.headers["authorization"] == f"Bearer {KEY}"
+    assert (body["model"], body["max_tokens"]) == ("claude-opus-5-5", 32_000)
+    assert body["output_config"] == {"effort": "low"}
+    trailers = git(project, "log", "-1", "--format=%B", "gco/pong/asked")
+    assert "Gco-Tokens-In: 7000\nGco-Tokens-Out: 1000\nGco-Usd: 0.05" in trailers
+    assert 'effort = "low"' in (project / "run.toml").read_text()
+    kept = project / "iterations/0001"
+    assert json.loads((kept / "exchange.json").read_text())["schema"] == 1
+    assert "The policy file" in (kept / "prompt.md").read_text()
+    assert git(project, "log", "--all", "-m", "-p", "-S", KEY[:24], "--format=%H") == ""
+
+
+@pytest.fixture
+def begun(cli, project: Path) -> Path:
+    """A run that has only been started."""
+    init = ("init", "pong", "--name", "asked", "--optimizer", "reflect", *SHORT)
+    monkey = pytest.MonkeyPatch()
+    with monkey.context() as patch:
+        patch.setenv("ANTHROPIC_API_KEY", KEY)
+        assert cli(project, *init, "--model", "claude-haiku-5-5").exit_code == 0
+    return project
+
+
+def test_no_key_is_said_before_anything_is_played(cli, project: Path) -> None:
+    said = refused(cli(project, *RUN))
+    assert "Set ANTHROPIC_API_KEY" in said
+    assert "--optimizer search needs no model" in said
+    assert git(project, "branch", "--list", "gco/*") == ""
+
+
+REFUSALS = (
+    (status(401), "does not take the key"),
+    (status(404), "has no model claude-haiku-5-5"),
+    (status(400, "prompt is too long"), "does not take the request (prompt is too long)"),
+)
+
+
+def test_what_a_server_refuses_leaves_the_run_as_it_was(
+    cli, begun: Path, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = git(begun, "rev-parse", "gco/pong/asked")
+    with MessagesServer([reply for reply, _ in REFUSALS]) as server:
+        at(server, monkeypatch)
+        for _, words in REFUSALS:
+            said = refused(cli(begun, *STEP))
+            assert words in said
+            assert "Saved on gco/pong/asked: the initial policy." in said
+            assert "Go on with: gco-agent step --run gco/pong/asked" in said
+    assert git(begun, "rev-parse", "gco/pong/asked") == before
+    assert git(begun, "status", "--porcelain") == ""
+
+
+def test_a_limit_in_dollars_ends_a_run_before_it_is_passed(
+    cli, begun: Path, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with MessagesServer([handed_in(FOLLOW)]) as server:
+        at(server, monkeypatch)
+        result = cli(begun, *STEP, "-n", "5", "--usd", "0.001")
+    assert result.exit_code == 0, result.output
+    assert server.requests == []
+    assert "$0.00 ($0.0000 spent, and the next request could cost $0.0" in result.output
+
+
+def test_a_model_without_a_price_works_but_for_the_limit(
+    cli, begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = (*STEP, "--model", "my-own")
+    with MessagesServer([handed_in(FOLLOW)]) as server:
+        at(server, monkeypatch)
+        assert "no price is known" in refused(cli(begun, *step, "--usd", "1"))
+        assert server.requests == []
+        (tmp_path / "prices.toml").write_text("[my-own]\ninput = 1.0\noutput = 2.0\n")
+        monkeypatch.setenv("GCO_AGENT_PRICES", str(tmp_path / "prices.toml"))
+        result = cli(begun, *step, "--usd", "1", "--max-tokens", "900")
+    assert result.exit_code == 0, result.output
+    (received,) = server.requests
+    assert (received.body["model"], received.body["max_tokens"]) == ("my-own", 900)
+    assert received.headers["authorization"] == "Bearer none"  # a server of one's own needs no key
+    trailers = git(begun, "log", "-1", "--format=%B", "gco/pong/asked")
+    assert "Gco-Usd: 0.0095" in trailers
+
+
+def test_an_estimate(cli, tmp_path: Path) -> None:
+    result = cli(tmp_path, "estimate", "pong", "-n", "4", "--json")
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert (told["model"], told["iterations"], told["candidates"]) == ("claude-opus-5-5", 4, 1)
+    assert told["prompt"]["new_tokens"] > 6_000
+    assert 0 < told["usual"]["usd"] < told["most"]["usd"]
+    assert told["most"]["tokens_out"] == 4 * 2 * 32_000
+    text = cli(tmp_path, "estimate", "pong", "-n", "4").stdout
+    assert f"about ${told['usual']['usd']:.2f}, with replies of 6,000 tokens" in text
+    assert "list price of 2026" in text
+
+
+def test_an_estimate_without_a_price(cli, tmp_path: Path, monkeypatch) -> None:
+    text = cli(tmp_path, "estimate", "pong", "--model", "my-own").stdout
+    assert "No price of the model my-own is known" in text
+    assert "$" not in text.splitlines()[-1]
+    (tmp_path / "prices.toml").write_text("[my-own]\ninput = 1.0\noutput = 2.0\n")
+    monkeypatch.setenv("GCO_AGENT_PRICES", str(tmp_path / "prices.toml"))
+    text = cli(tmp_path, "estimate", "pong", "--model", "my-own").stdout
+    assert "my-own: $1 in and $2 out for a million tokens (by the file that" in text
+    assert "game" in refused(cli(tmp_path, "estimate", "chess"))
+
+
+def test_keys_are_found_in_the_environment() -> None:
+    assert find_key({"ANTHROPIC_API_KEY": " a \n", "ANTHROPIC_AUTH_TOKEN": "b"}, HOME) == "a"
+    assert find_key({"ANTHROPIC_API_KEY": "", "ANTHROPIC_AUTH_TOKEN": "b"}, HOME) == "b"
+    assert find_key({}, "http://127.0.0.1:1") == "none"
+    with pytest.raises(KeyRefused, match="there is no key"):
+        find_key({}, HOME)
+
+
+def test_the_server_is_found_in_the_environment() -> None:
+    assert server_url({}) == server_url({"ANTHROPIC_BASE_URL": " "}) == HOME
+    assert server_url({"ANTHROPIC_BASE_URL": "http://h:1/"}) == "http://h:1"
+    with pytest.raises(UsageError, match="ANTHROPIC_BASE_URL is 'localhost:80'"):
+        server_url({"ANTHROPIC_BASE_URL": "localhost:80"})
+
+
+def test_prices_of_one_s_own(tmp_path: Path) -> None:
+    path = tmp_path / "prices.toml"
+    assert own_prices({}) == {}
+    with pytest.raises(UsageError, match="cannot be read"):
+        own_prices({"GCO_AGENT_PRICES": str(path)})
+    path.write_text("[m]\ninput = 1\noutput = 2\n")
+    assert own_prices({"GCO_AGENT_PRICES": str(path)}) == {"m": Price.usual(1.0, 2.0)}
+    path.write_bytes(b"\xff")
+    with pytest.raises(UsageError, match="cannot be read"):
+        own_prices({"GCO_AGENT_PRICES": str(path)})

@@ -1,0 +1,86 @@
+"""A run with failures, repairs and rivals, recorded and made again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gco_agent.budget import Budget
+from gco_agent.errors import UsageError
+from gco_agent.judge import Judge
+from gco_agent.measuring import report
+from gco_agent.replay import (
+    RecordedOptimizer,
+    format_recording,
+    parse_recording,
+    play_back,
+    record_run,
+)
+from gco_agent.store.git import GitRepo
+from gco_agent.store.runs import Runs
+from gco_agent.train import train
+from tests.engine.policies import FOLLOW, HIDE, RULES, STILL, failing
+from tests.engine.test_asking import CONFIG, Asking, Mending, block
+from tests.engine.test_train import REF, events, judge, project, runs, started
+from tests.optimizers.requests import bare_request
+from tests.store.samples import commit_file, git
+
+__all__ = ["events", "judge", "project", "runs", "started"]  # fixtures
+
+
+def test_a_run_is_made_again_to_the_byte(
+    project: Path, started: Runs, judge: Judge, tmp_path: Path
+) -> None:
+    wrong = failing("raise ValueError('lost the ball')")
+    with started.open(REF) as run:
+        train(run, Asking("Well.", block(FOLLOW)), judge, CONFIG, Budget(iterations=1))
+        rivals = replace(CONFIG, candidates=2)
+        train(run, Mending(HIDE, "import os\n" + STILL), judge, rivals, Budget(iterations=1))
+        train(run, Mending(wrong, wrong), judge, CONFIG, Budget(iterations=1))
+        report(run, judge, CONFIG, 2, lambda _: None)
+    recording = record_run(started.view(REF))
+    assert [len(each.tries) for each in recording.iterations] == [2, 2, 2, 0]
+    assert [each.episodes for each in recording.iterations] == [0, 0, 0, 2]
+    assert parse_recording(format_recording(recording)) == recording
+
+    git(tmp_path, "init", "--quiet", "other")
+    other = tmp_path / "other"
+    commit_file(other, "README.md", "A project.\n", "Begin")
+    fresh = Judge(judge.pool, RULES)
+    again = Runs(GitRepo(other / ".git", other / ".git", other))
+    replayed = play_back(recording, again, REF, fresh)
+    assert [each.iteration for each in replayed] == [0, 1, 2, 3, 4]
+    assert all(each.is_same for each in replayed)
+    here, there = (runs.view(REF).history() for runs in (started, again))
+    for one, two in zip(here, there, strict=True):
+        assert one.facts is not None
+        assert two.facts is not None
+        assert replace(one.facts, seconds=None) == replace(two.facts, seconds=None)
+        pairs = [(one, two), *zip(one.candidates, two.candidates, strict=True)]
+        for mine, theirs in pairs:
+            trees = (
+                git(place, "rev-parse", f"{commit}^{{tree}}")
+                for place, commit in ((project, mine.commit), (other, theirs.commit))
+            )
+            assert len(set(trees)) == 1
+
+
+def test_a_commit_by_hand_ends_the_recording(project: Path, started: Runs, judge: Judge) -> None:
+    commit_file(project, "policies/pong.py", FOLLOW, "By hand")
+    recording = record_run(started.view(REF))
+    assert recording.iterations == ()
+    assert "was made by hand" in recording.left_out
+
+
+def test_what_is_not_in_the_recording_is_said() -> None:
+    optimizer = RecordedOptimizer(())
+    with pytest.raises(Exception, match="iteration 7 is not in the recording"):
+        optimizer.propose(bare_request())
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 99}'])
+def test_other_texts_are_no_recordings(text: str) -> None:
+    with pytest.raises(UsageError, match="recording"):
+        parse_recording(text)

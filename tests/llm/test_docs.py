@@ -1,0 +1,52 @@
+"""What docs/models.md says is so."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+from gco_agent.cli import main
+from gco_agent.cli.models import EFFORTS, USUAL_MODEL
+from gco_agent.config import RunConfig
+from gco_agent.llm import Patience, Price
+from gco_agent.llm.prices import PRICES, find_price, parse_prices
+from gco_agent.optimizers.reflect import LONGEST_S
+from tests.engine.policies import RULES
+
+PAGE = (Path(__file__).parents[2] / "docs/models.md").read_text("utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+
+
+def test_the_price_file_can_be_read() -> None:
+    (text,) = blocks("toml")
+    assert parse_prices(text) == {"my-model": Price.usual(2.0, 10.0)}
+
+
+def test_every_option_exists() -> None:
+    known = {
+        name
+        for command in ("run", "step", "estimate")
+        for parameter in main.commands[command].params
+        for name in parameter.opts
+    }
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", PAGE))
+    assert len(named) > 6
+    assert named - {"--port"} <= known
+
+
+def test_python_is_python() -> None:
+    (text,) = blocks("python")
+    ast.parse(text)
+
+
+def test_numbers_are_those_of_the_code() -> None:
+    assert f"`{USUAL_MODEL}`" in PAGE
+    assert find_price(USUAL_MODEL, PRICES) is not None
+    assert f"thinking included; {RunConfig('pong', RULES).max_tokens:,}" in PAGE
+    assert f"{LONGEST_S / 60:.0f} minutes of wall time" in PAGE
+    assert (Patience().tries, Patience().longest_wait_s) == (6, 60.0)
+    assert f"`--effort {EFFORTS[0]}…{EFFORTS[-1]}`" in PAGE

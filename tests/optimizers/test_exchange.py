@@ -1,0 +1,162 @@
+"""Prompts and replies as files."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gco_agent.errors import BudgetSpent, UsageError
+from gco_agent.optimizers.base import Proposal, Tools, Unusable
+from gco_agent.optimizers.exchange import (
+    ExchangeOptimizer,
+    compose_letter,
+    letter_for,
+    make,
+    read_reply,
+)
+from gco_agent.optimizers.replies import MAX_CHARACTERS
+from gco_agent.policy import PolicySource
+from gco_agent.progress import Event, Searching
+from gco_agent.workers import WorkerPool
+from tests.engine.policies import STILL
+from tests.optimizers.corpus import GOOD
+from tests.optimizers.requests import FEEDBACK, bare_request
+
+ANSWER = f"Summary: go down\n\nBecause.\n\n```python\n{GOOD}```\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "gco-exchange" / "pong-first"
+
+
+def later(seconds: float, do: Callable[[], object]) -> threading.Timer:
+    timer = threading.Timer(seconds, do)
+    timer.start()
+    return timer
+
+
+def sibling() -> Proposal:
+    return Proposal(PolicySource(STILL), "stand still", "")
+
+
+def test_the_prompt_is_written_and_the_reply_awaited(folder: Path) -> None:
+    told: list[str] = []
+    seen: list[Event] = []
+    request = bare_request(progress=seen.append, deadline=time.perf_counter() + 60)
+    reply = folder / "0007-reply.md"
+
+    def write_in_parts() -> None:
+        while not told:
+            time.sleep(0.05)
+        reply.write_text("")
+        time.sleep(0.3)
+        with reply.open("a") as file:
+            for part in (ANSWER[:40], ANSWER[40:]):
+                file.write(part)
+                file.flush()
+                time.sleep(0.3)
+
+    timer = later(0.2, write_in_parts)
+    proposal = ExchangeOptimizer(folder, told.append).propose(request)
+    timer.join()
+    assert (proposal.summary, proposal.reason) == ("go down", "Because.")
+    assert "return 2" in proposal.source.text
+    prompt = (folder / "0007-prompt.md").read_text()
+    assert proposal.files == {"prompt.md": prompt, "reply.md": ANSWER}
+    assert "Move the paddle." in prompt
+    assert "`gco-exchange/pong-first/0007-reply.md`" in prompt
+    assert len(told) == 1
+    assert str(folder / "0007-prompt.md") in told[0]
+    assert str(reply) in told[0]
+    assert "Ctrl-C loses nothing" in told[0]
+    assert (
+        Searching("waiting for an answer", None, 0, "gco-exchange/pong-first/0007-reply.md") in seen
+    )
+    assert (folder.parent / ".gitignore").read_text() == "*\n"
+
+
+def test_a_reply_that_is_there_is_taken_and_nothing_is_played_twice(folder: Path) -> None:
+    request = bare_request()
+    letter = letter_for(folder, request)
+    letter.write_prompt(compose_letter(letter, request))
+    letter.reply.write_text(ANSWER)
+    told: list[str] = []
+
+    def played_again() -> None:
+        raise AssertionError
+
+    proposal = ExchangeOptimizer(folder, told.append).propose(bare_request(feedback=played_again))
+    assert proposal.summary == "go down"
+    assert told == []
+    # but for another parent it is composed anew
+    other = bare_request(parent=PolicySource(STILL))
+    assert compose_letter(letter, other) != letter.prompt.read_text()
+
+
+def test_each_request_has_files_of_its_own(folder: Path) -> None:
+    names = [
+        letter_for(folder, bare_request(**changes)).reply.name
+        for changes in ({}, {"repair": "wrong"}, {"siblings": [sibling()]}, {"iteration": 12})
+    ]
+    assert names == [*("0007-reply.md", "0007-repair-reply.md", "0007-2-reply.md", "0012-reply.md")]
+
+
+def test_a_reply_of_no_use_is_kept_with_its_kind(folder: Path) -> None:
+    optimizer = ExchangeOptimizer(folder, lambda _: None, reply="I have no idea.")
+    assert not optimizer.repairs
+    with pytest.raises(Unusable, match="no code") as caught:
+        optimizer.propose(bare_request())
+    assert caught.value.kind == "no code"
+    assert caught.value.files == {"reply.md": "I have no idea."}
+    assert not folder.exists()
+
+
+def test_a_reply_at_hand_goes_with_the_prompt_that_was_written(folder: Path) -> None:
+    request = bare_request()
+    letter = letter_for(folder, request)
+    letter.write_prompt(compose_letter(letter, request))
+    proposal = ExchangeOptimizer(folder, lambda _: None, reply=ANSWER).propose(request)
+    assert proposal.files["prompt.md"] == letter.prompt.read_text()
+
+
+def test_the_time_may_be_up_before_there_is_a_reply(folder: Path) -> None:
+    request = bare_request(deadline=time.perf_counter() + 0.3)
+    optimizer = ExchangeOptimizer(folder, lambda _: None)
+    assert optimizer.repairs
+    with pytest.raises(BudgetSpent, match=r"the time; no answer was in .*0007-reply.md"):
+        optimizer.propose(request)
+    assert (folder / "0007-prompt.md").exists()
+
+
+def test_what_cannot_be_written_or_read_is_said(folder: Path) -> None:
+    folder.parent.mkdir(parents=True)
+    folder.write_text("a file in the way")
+    with pytest.raises(UsageError, match=r"cannot write .*0007-prompt.md"):
+        ExchangeOptimizer(folder, lambda _: None).propose(bare_request())
+    with pytest.raises(UsageError, match=r"cannot read .*: Is a directory"):
+        read_reply(folder.parent)
+    with pytest.raises(UsageError, match="has none for it"):
+        make(Tools(WorkerPool(0)))
+
+
+def test_odd_bytes_are_no_reason_to_lose_a_reply(tmp_path: Path) -> None:
+    path = tmp_path / "reply.md"
+    path.write_bytes(b"\xef\xbb\xbf" + ANSWER.encode() + b"\xff\n")
+    assert read_reply(path).startswith("Summary: go down")
+    path.write_bytes(b"x" * (5 * MAX_CHARACTERS))
+    assert len(read_reply(path)) > MAX_CHARACTERS
+
+
+def test_the_prompt_tells_what_was_tried(folder: Path) -> None:
+    request = bare_request(repair="line 2: no", tried="def act(:", siblings=[sibling()])
+    letter = letter_for(folder, request)
+    text = compose_letter(letter, request)
+    assert FEEDBACK.text.strip() in text
+    assert "line 2: no" in text
+    assert "def act(:" in text
+    assert "stand still" in text
