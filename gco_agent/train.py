@@ -74,7 +74,7 @@ def advance(
         proposal.source,
         parent,
         deadline=budget.deadline,
-        watch=lambda r: progress(Racing(r.gain, len(r.child.episodes))),
+        watch=lambda r: progress(Racing(r.gain, len(r.child.episodes), judge.n_steps - n_before)),
     )
     budget.note_play(judge.n_steps - n_before, time.perf_counter() - begun)
     return _commit(run, book, parent, proposal, race, progress)

@@ -20,12 +20,12 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("errors", "observation", "records"),
     (
         *("budget", "complexity", "config", "games", "header", "policy", "progress", "seeds"),
-        *("statistics", "workers"),
+        *("statistics", "status", "workers"),
     ),
     ("envs", "jail", "store"),
     ("optimizers", "rollout"),
     ("judge",),
-    ("accounts", "measuring", "scoring", "train"),
+    ("accounts", "export", "measuring", "report", "robustness", "scoring", "train", "video"),
     ("", "__main__", "cli"),
 )
 """Parts of the package, lowest first; a part imports from its own level and from lower ones."""

@@ -7,7 +7,8 @@
 * `words`        numbers and times as people read them
 * `results`      what is printed at the end, as text and as JSON
 * `display`      what is shown while it runs: `live` in a terminal, `plain` elsewhere
-* `running`, `reading`, `evaluating`, `publishing`, `doctor`   the commands
+* `broadcast`    tells other processes of what is shown here
+* `running`, `reading`, `showing`, `watching`, `evaluating`, `publishing`, `doctor`   the commands
 
 Importing this package loads click and nothing else that is heavy: commands import what they use.
 Results go to stdout, everything else to stderr.
@@ -27,6 +28,8 @@ from gco_agent.cli.place import Place
 from gco_agent.cli.publishing import publish, rollback
 from gco_agent.cli.reading import games, log
 from gco_agent.cli.running import init, run, step
+from gco_agent.cli.showing import show
+from gco_agent.cli.watching import watch
 
 __all__ = ["main"]
 
@@ -78,5 +81,5 @@ def main(context: click.Context, directory: Path, *, verbose: bool) -> None:
     context.obj = Place(directory)
 
 
-for _command in (run, init, step, log, evaluate, rollback, publish, games, doctor):
+for _command in (run, init, step, watch, log, show, evaluate, rollback, publish, games, doctor):
     main.add_command(_command)

@@ -128,7 +128,10 @@ def play(
         open_workers(given["workers"]) as pool,
     ):
         judge = make_judge(pool, protocol, given["jail"])
-        played = judge.evaluate(source, seeds, lambda k, n: display(Playing(what, k, n)))
+        display(Playing(what, 0, len(seeds)))
+        played = judge.evaluate(
+            source, seeds, lambda k, n: display(Playing(what, k, n, judge.n_steps))
+        )
         return played, judge.jail
 
 

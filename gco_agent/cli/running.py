@@ -38,6 +38,8 @@ from gco_agent.cli.words import count, duration, number_with_error, one_line, te
 from gco_agent.errors import GcoError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gco_agent.budget import Budget
     from gco_agent.config import RunConfig
     from gco_agent.games import GameSpec
@@ -66,6 +68,7 @@ class _Start:
     spec: GameSpec
     switch: bool
     back: str | None
+    status: Path
 
 
 @click.command(
@@ -197,6 +200,7 @@ def step(
         score = number_with_error(facts.return_mean, facts.return_se) if facts else "not measured"
         optimizer = one_line(config.optimizer)
         tell(f"Branch {ref.branch}, optimizer {optimizer}, mean return now {score}")
+        given["status"] = _status_path(place.repository(), ref)
         with _at_work(config, given, budget, opened.last_iteration + 1) as work:
             stopped_by = _advance(opened, work, config, budget)
     _conclude(runs, ref, budget, stopped_by, back=None, as_json=given["as_json"])
@@ -216,11 +220,13 @@ def _at_work(
     config: RunConfig, given: dict[str, Any], budget: Budget, following: int
 ) -> Iterator[_Work]:
     """The display, the workers, the judge and the optimizer, for as long as they are needed."""
+    from gco_agent.cli.broadcast import Broadcast
     from gco_agent.cli.display import open_display
     from gco_agent.optimizers.base import make_optimizer
 
+    shown = open_display(budget, following=following)
     with (
-        open_display(budget, following=following) as display,
+        Broadcast(shown, given["status"], budget, following) as display,
         open_workers(given["workers"]) as pool,
     ):
         optimizer = make_optimizer(config.optimizer, pool)
@@ -249,7 +255,7 @@ def _run_all(
         seed=options.seed,
         slice_steps=options.slice_steps,
     )
-    given = {"workers": options.workers, "jail": options.jail}
+    given = {"workers": options.workers, "jail": options.jail, "status": start.status}
     with _at_work(config, given, budget, 0) as work:
         begun = time.perf_counter()
         start_run(
@@ -304,7 +310,15 @@ def _prepare(place: Place, options: StartOptions) -> _Start:
     if switch:
         require_clean(repo)
     _require_free(repo, ref)
-    return _Start(Runs(repo), ref, spec, switch, _way_back(repo) if switch else None)
+    back = _way_back(repo) if switch else None
+    return _Start(Runs(repo), ref, spec, switch, back, _status_path(repo, ref))
+
+
+def _status_path(repo: GitRepo, ref: RunRef) -> Path:
+    """Where ``gco-agent watch`` looks for what is under way."""
+    from gco_agent.status import status_path
+
+    return status_path(repo.common_dir, ref.game, ref.run_id)
 
 
 def _require_free(repo: GitRepo, ref: RunRef) -> None:

@@ -7,11 +7,12 @@ commit beside the line; the iteration's commit is then a merge of it that keeps 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from gco_agent.errors import NotARun, StoreError
+from gco_agent.store.batch import read_files
 from gco_agent.store.entries import Facts, RunRef, Verdict, parse_message
 from gco_agent.store.git import Commit, GitRepo
 
@@ -127,6 +128,14 @@ class RunView:
         commit = self.tip if rev is None else self._repo.resolve(rev)
         content = self._repo.read_file(commit, path)
         return None if content is None else content.decode("utf-8", "replace")
+
+    def read_many(self, wanted: Sequence[tuple[str, str]]) -> Iterator[str | None]:
+        """Yield the texts of many files, given commit ids and paths; None for one not there."""
+        return read_files(self._repo, wanted)
+
+    def files(self, rev: str, folder: str) -> list[str]:
+        """List the paths of the files below a folder at a commit."""
+        return self._repo.list_files(rev, folder)
 
     def policy(self, rev: str | None = None) -> str:
         """Return the text of the policy at a commit, by default the last.
