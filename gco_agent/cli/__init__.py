@@ -8,7 +8,8 @@
 * `results`      what is printed at the end, as text and as JSON
 * `display`      what is shown while it runs: `live` in a terminal, `plain` elsewhere
 * `broadcast`    tells other processes of what is shown here
-* `running`, `reading`, `showing`, `watching`, `evaluating`, `publishing`, `doctor`   the commands
+* `running`, `reading`, `showing`, `watching`, `reporting`, `evaluating`, `publishing`,
+  `doctor`   the commands
 
 Importing this package loads click and nothing else that is heavy: commands import what they use.
 Results go to stdout, everything else to stderr.
@@ -27,6 +28,7 @@ from gco_agent.cli.options import examples
 from gco_agent.cli.place import Place
 from gco_agent.cli.publishing import publish, rollback
 from gco_agent.cli.reading import games, log
+from gco_agent.cli.reporting import report
 from gco_agent.cli.running import init, run, step
 from gco_agent.cli.showing import show
 from gco_agent.cli.watching import watch
@@ -81,5 +83,18 @@ def main(context: click.Context, directory: Path, *, verbose: bool) -> None:
     context.obj = Place(directory)
 
 
-for _command in (run, init, step, watch, log, show, evaluate, rollback, publish, games, doctor):
+for _command in (
+    run,
+    init,
+    step,
+    watch,
+    log,
+    show,
+    report,
+    evaluate,
+    rollback,
+    publish,
+    games,
+    doctor,
+):
     main.add_command(_command)

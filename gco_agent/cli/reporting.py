@@ -1,0 +1,150 @@
+"""``report``: one or several runs as a page that needs no network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gco_agent.cli.options import examples, json_option
+from gco_agent.cli.place import Place
+from gco_agent.cli.words import count, tell
+from gco_agent.errors import UsageError
+
+if TYPE_CHECKING:
+    from gco_agent.store.entries import RunRef
+    from gco_agent.store.runs import Runs
+
+_MOST_BYTES = 12_000_000
+"""Of packed details; what draws takes 5 MB more, and the whole must stay below 20."""
+_MOST_RUNS = 6
+_HEAD_BYTES = 2_000
+
+
+@click.command(
+    short_help="Write a run as one HTML file.",
+    epilog=examples(
+        "gco-agent report                        the run that is checked out",
+        "gco-agent report gco/pong/first -o first.html",
+        "gco-agent report --compare second       it beside the one that is checked out",
+    ),
+)
+@click.argument("names", nargs=-1, metavar="[RUN]...")
+@click.option(
+    "--compare",
+    "compared",
+    multiple=True,
+    metavar="RUN",
+    help="Put this run beside the others; may be given again.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The file.  [default: GAME-RUN.html here]",
+)
+@click.option("--force", is_flag=True, help="Overwrite a file that is no report.")
+@json_option
+@click.pass_obj
+def report(
+    place: Place,
+    /,
+    names: tuple[str, ...],
+    compared: tuple[str, ...],
+    output: Path | None,
+    *,
+    force: bool,
+    as_json: bool,
+) -> None:
+    r"""Write one or several runs as one HTML file, which opens in any browser without a network.
+
+    It has the learning curve against iterations, time, frames and dollars, the returns seed by
+    seed, the complexity of the policy, the lineage with the difference and the reason of every
+    step, the policy, the protocol, and the commands that do it again.
+
+    \b
+    JSON: path, bytes, runs: [run, commit, iterations], shortened (trials whose
+    differences were left out to keep the file small).
+    """
+    from importlib.metadata import version
+
+    from gco_agent.report.pack import pack
+    from gco_agent.report.page import Content, render
+    from gco_agent.report.story import read_details
+    from gco_agent.report.summary import read_report
+
+    runs = place.runs()
+    refs = _refs(runs, names, compared)
+    path = place.directory / (output or Path(f"{refs[0].game}-{refs[0].run_id}.html"))
+    _require_ours(path, force=force)
+    views = [runs.view(ref) for ref in refs]
+    reports, chunks, n_cut = [], [], 0
+    for view in views:
+        found = read_report(view)
+        tell(f"{found.branch}: {count(found.n_iterations, 'iteration')}")
+        details = read_details(view, found.trials)
+        packed, cut = pack(found.trials, details, _MOST_BYTES // len(refs))
+        reports.append(found)
+        chunks.append(packed)
+        n_cut += cut
+    text = render(Content(reports, chunks, n_cut, version("gco-agent")))
+    _write(path, text)
+    size = len(text.encode())
+    told = [{"run": r.branch, "commit": r.commit, "iterations": r.n_iterations} for r in reports]
+    if as_json:
+        from gco_agent.cli.results import print_json
+
+        print_json({"path": str(path), "bytes": size, "runs": told, "shortened": n_cut})
+        return
+    click.echo(f"{path} ({size / 1e6:.1f} MB): open it in a browser")
+
+
+def _refs(runs: Runs, names: tuple[str, ...], compared: tuple[str, ...]) -> list[RunRef]:
+    """The runs that are meant, each once.
+
+    Raises:
+        UsageError: They are too many, or of different games.
+        NotARun: One is not there.
+    """
+    found = [runs.find(name) for name in names] or [runs.current()]
+    refs = list(dict.fromkeys([*found, *(runs.find(name) for name in compared)]))
+    if len(refs) > _MOST_RUNS:
+        raise UsageError(f"{len(refs)} runs do not fit on one page; at most {_MOST_RUNS}")
+    games = sorted({ref.game for ref in refs})
+    if len(games) > 1:
+        raise UsageError(
+            f"returns of different games cannot be compared ({', '.join(games)}): "
+            "write a report for each"
+        )
+    return refs
+
+
+def _require_ours(path: Path, *, force: bool) -> None:
+    """Refuse to overwrite what is no report.
+
+    Raises:
+        UsageError: It is not.
+    """
+    from gco_agent.report.page import MARK
+
+    if force or not path.exists():
+        return
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    if MARK.encode() not in head:
+        raise UsageError(f"{path} is there and is no report; name another file, or use --force")
+
+
+def _write(path: Path, text: str) -> None:
+    """Write the file whole or not at all.
+
+    Raises:
+        UsageError: It cannot be written.
+    """
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        beside.write_text(text, "utf-8", newline="\n")
+        beside.replace(path)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
