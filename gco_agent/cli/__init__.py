@@ -8,8 +8,9 @@
 * `results`      what is printed at the end, as text and as JSON
 * `display`      what is shown while it runs: `live` in a terminal, `plain` elsewhere
 * `broadcast`    tells other processes of what is shown here
-* `running`, `reading`, `showing`, `watching`, `reporting`, `evaluating`, `publishing`,
-  `doctor`   the commands
+* `running`, `reading`, `showing`, `watching`, `reporting`, `evaluating`, `enjoying`,
+  `publishing`, `doctor`   the commands
+* `targets`      which policy a person means
 
 Importing this package loads click and nothing else that is heavy: commands import what they use.
 Results go to stdout, everything else to stderr.
@@ -23,6 +24,7 @@ import click
 
 from gco_agent.cli.boundary import Boundary, begin_logging
 from gco_agent.cli.doctor import doctor
+from gco_agent.cli.enjoying import enjoy
 from gco_agent.cli.evaluating import evaluate
 from gco_agent.cli.options import examples
 from gco_agent.cli.place import Place
@@ -92,6 +94,7 @@ for _command in (
     show,
     report,
     evaluate,
+    enjoy,
     rollback,
     publish,
     games,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from importlib import metadata
 from pathlib import Path
+from typing import Literal
 
 from ale_py import roms
 
@@ -46,14 +47,21 @@ def default_protocol(game: str, max_steps: int = 27_000) -> PlayProtocol:
     )
 
 
-def open_environment(protocol: PlayProtocol) -> ObjectObservation:
+def open_environment(
+    protocol: PlayProtocol, *, render_mode: Literal["rgb_array"] | None = None
+) -> ObjectObservation:
     """The environment that ``protocol`` describes.
+
+    Args:
+        protocol: The rules of play.
+        render_mode: "rgb_array" where somebody looks at the frames; play is the same without.
 
     Raises:
         UsageError: It names a game that is not known.
     """
     return make_object_env(
         find_game(protocol.env_id).name,
+        render_mode=render_mode,
         frameskip=protocol.frame_skip,
         repeat_action_probability=protocol.sticky,
         max_num_frames_per_episode=max(_FRAMES_CAP, protocol.max_steps * protocol.frame_skip),
