@@ -152,12 +152,15 @@ class Ledger:
             told.append(f"${self._usd:.2f}")
         return told
 
-    def to_go(self) -> str:
-        """How long the iterations that are left will take, at the pace of those before."""
+    def to_go(self, now: float) -> str:
+        """How long the iterations that are left will take, unless the time ends them first."""
         limit = self.budget.iterations if self.budget else None
         if limit is None or not self._n_timed or limit <= self._n_done:
             return ""
         left = (limit - self._n_done) * self._seconds / self._n_timed
+        budget = self.budget
+        if budget and budget.seconds is not None and budget.started + budget.seconds < now + left:
+            return ""
         return f"about {duration(left)} to go"
 
     def time(self, now: float, *, is_iteration: bool) -> str:

@@ -118,8 +118,9 @@ class LiveDisplay:
     def _outlook(self) -> str:
         """What is used and left of the budget, by kind, and how to stop."""
         ledger = self._ledger
-        left = ledger.time(time.perf_counter(), is_iteration=self._is_iteration)
-        parts = [*ledger.used(), ledger.to_go(), left, self._parting]
+        now = time.perf_counter()
+        left = ledger.time(now, is_iteration=self._is_iteration)
+        parts = [*ledger.used(), ledger.to_go(now), left, self._parting]
         return "  ·  ".join(part for part in parts if part)
 
     def _begin(self, phase: Phase, *, is_iteration: bool) -> None:

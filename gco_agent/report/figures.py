@@ -261,7 +261,7 @@ def _finished(figure: go.Figure, places: _Places, y_title: str) -> Figure:
     figure.update_layout(
         template="none",
         margin={"l": 56, "r": 16, "t": 24, "b": 48},
-        legend={"orientation": "h", "y": -0.22, "yanchor": "top", "x": 0},
+        legend={"orientation": "h", "y": -0.3, "yanchor": "top", "x": 0},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         hovermode="closest",

@@ -50,6 +50,7 @@
     const axis = (of) => ({ ...of, gridcolor: line, linecolor: line, tickcolor: line, showline: true });
     const layout = structuredClone(figure.layout);
     Object.assign(layout, { xaxis: axis(layout.xaxis), yaxis: axis(layout.yaxis), font: { ...layout.font, color: ink } });
+    layout.modebar = { bgcolor: "rgba(0,0,0,0)", color: muted, activecolor: ink };
     layout.hoverlabel = { bgcolor: colour("raised"), bordercolor: line, font: { color: ink } };
     for (const shape of layout.shapes || []) shape.line.color = muted;
     for (const note of layout.annotations || []) note.font.color = muted;
@@ -138,7 +139,7 @@
     return row;
   };
   const showSeeds = (details) => {
-    const number = (value) => (value === null ? "" : String(value));
+    const number = (value) => (value === null ? "" : String(Number(value.toFixed(3))));
     const rows = (details.seeds || []).map(([seed, own, parent, steps, outcome, detail]) => {
       const gain = parent === null ? "" : points(own - parent, true);
       return rowOf([[String(seed)], [number(own)], [number(parent)], [gain], [steps.toLocaleString("en")],
