@@ -118,11 +118,10 @@ def _heading(view: RunView) -> str:
     """The run, and bars of how the return of the policy in force went."""
     lines = f"{view.ref.branch}, commit {view.tip[:9]}"
     kept = [s.facts for s in view.history() if s.facts and s.facts.verdict.is_kept]
-    # a report is of another protocol
-    measured = [
+    measured = [  # a report is on other seeds, and of longer episodes
         facts.return_mean
         for facts in kept
-        if facts.return_mean is not None and facts.protocol == kept[0].protocol
+        if facts.return_mean is not None and facts.verdict.value != "reported"
     ]
     if len(measured) > 1:
         first, last = (number_with_error(value, None) for value in (measured[0], measured[-1]))

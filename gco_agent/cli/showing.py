@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,7 +10,7 @@ import click
 from gco_agent.cli.options import examples, json_option, run_option
 from gco_agent.cli.place import Place, find_run
 from gco_agent.cli.words import number_with_error, one_line
-from gco_agent.errors import NotARun, UsageError
+from gco_agent.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from gco_agent.report.story import Details, Trial
     from gco_agent.store.history import RunView
 
+_NUMBER = re.compile(r"\d{1,6}")  # git never shortens an id below seven digits
 _DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan", " ": ""}
 
 
@@ -77,16 +79,11 @@ def _trials(view: RunView, rev: str | None) -> list[Trial]:
     trials = read_trials(view)
     if rev is None:
         return [trial for trial in trials if trial.line_commit == trials[-1].line_commit]
-    if rev.isdecimal() and (found := find_trials(trials, int(rev))):
+    if _NUMBER.fullmatch(rev) and (found := find_trials(trials, int(rev))):
         return found
-    try:
-        commit = view.step(rev).commit
-    except NotARun:
-        if rev.isdecimal():
-            raise UsageError(
-                f"{view.ref.branch} has iterations 0 to {view.last_iteration}, not {rev}"
-            ) from None
-        raise
+    if _NUMBER.fullmatch(rev):
+        raise UsageError(f"{view.ref.branch} has iterations 0 to {view.last_iteration}, not {rev}")
+    commit = view.step(rev).commit
     exact = [trial for trial in trials if trial.commit == commit]
     return exact or [trial for trial in trials if trial.line_commit == commit]
 

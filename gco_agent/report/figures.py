@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 MOST_DRAWN = 1_500
 """Marks of one kind that are drawn; of more, as many are picked evenly."""
+_MOST_MARKED = 200
+"""Points of a line that get a mark each."""
+_DASHES = ("solid", "dash", "dot")
 _MARKS = {
     Verdict.ACCEPTED.value: ("circle", 9),
     Verdict.REJECTED.value: ("x-thin-open", 7),
@@ -70,15 +73,16 @@ def complexity(reports: Sequence[RunReport]) -> Figure:
     measures = (("loc", "lines of code"), ("cyclomatic", "cyclomatic"), ("nested_if", "nested if"))
     for number, report in enumerate(reports):
         told = [(i, t.facts) for i, t in enumerate(report.trials) if t.is_kept and t.facts]
-        for style, (field, name) in zip(("solid", "dash", "dot"), measures, strict=True):
+        mode = "lines" if len(told) > _MOST_MARKED else "lines+markers"
+        for measure, (field, name) in enumerate(measures):
             values = [(i, v) for i, facts in told if (v := getattr(facts, field)) is not None]
             figure.add_scatter(
                 y=[value for _, value in values],
                 name=_named(name, reports, report),
-                mode="lines+markers",
-                line={"shape": "hv", "dash": style, "width": 2},
+                mode=mode,
+                line={"shape": "hv", "dash": _DASHES[measure], "width": 2},
                 marker={"size": 5},
-                meta={"role": f"run{number}"},
+                meta={"role": f"run{number if len(reports) > 1 else measure}"},
                 hovertemplate="%{y}<extra>%{fullData.name}</extra>",
             )
             places.add(report, [i for i, _ in values])

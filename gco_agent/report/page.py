@@ -86,11 +86,12 @@ def _axes(reports: Sequence[RunReport]) -> list[dict[str, Any]]:
 def _run(report: RunReport) -> dict[str, Any]:
     """A run in words."""
     first = report.trials[0].facts
-    tried = f"{report.count(Verdict.ACCEPTED)} accepted, {report.count(Verdict.REJECTED)} rejected"
+    verdicts = (Verdict.ACCEPTED, Verdict.REJECTED, Verdict.FAILED)
+    tried = ", ".join(f"{report.count(verdict):,} {verdict.value}" for verdict in verdicts)
     facts = [
         ("began at", score_in_words(first)),
         ("policy now", score_in_words(report.facts_now)),
-        ("tried", f"{report.n_tried} iterations: {tried}, {report.count(Verdict.FAILED)} failed"),
+        ("tried", f"{report.n_tried:,} iterations: {tried}"),
         ("used", _used(report)),
         ("optimizer", f"{report.config.optimizer}, seed {report.config.seed}"),
         *(("protocol", protocol) for protocol in report.protocols),
