@@ -34,6 +34,13 @@ LEVEL = {part: number for number, parts in enumerate(LEVELS) for part in parts}
 
 DOORS = {
     "ale_py": ("envs.objects", "envs.atari"),
+    "imageio_ffmpeg": ("video.encoding",),
+    "jinja2": ("report.page",),
+    "markupsafe": ("report.page",),
+    "matplotlib": ("robustness",),
+    "PIL": ("video", "cli.enjoying"),
+    "plotly": ("report.figures",),
+    "pygame": ("video.window",),
     "anthropic": ("llm",),
     "black": ("policy.formatting",),
     "click": ("cli",),
@@ -53,6 +60,7 @@ DOORS = {
 
 HEAVY = (
     *("opto", "litellm", "anthropic", "cv2", "numpy", "ale_py", "gymnasium", "ocatari"),
+    *("plotly", "jinja2", "PIL", "matplotlib", "pygame", "imageio_ffmpeg", "minari"),
     *("git", "black", "radon", "scipy", "cma", "tomlkit", "multiprocessing"),
 )
 

@@ -9,7 +9,7 @@
 * `display`      what is shown while it runs: `live` in a terminal, `plain` elsewhere
 * `broadcast`    tells other processes of what is shown here
 * `running`, `reading`, `showing`, `watching`, `reporting`, `evaluating`, `enjoying`,
-  `publishing`, `doctor`   the commands
+  `carding`, `publishing`, `doctor`   the commands
 * `targets`      which policy a person means
 
 Importing this package loads click and nothing else that is heavy: commands import what they use.
@@ -23,6 +23,7 @@ from pathlib import Path
 import click
 
 from gco_agent.cli.boundary import Boundary, begin_logging
+from gco_agent.cli.carding import card
 from gco_agent.cli.doctor import doctor
 from gco_agent.cli.enjoying import enjoy
 from gco_agent.cli.evaluating import evaluate
@@ -95,6 +96,7 @@ for _command in (
     report,
     evaluate,
     enjoy,
+    card,
     rollback,
     publish,
     games,

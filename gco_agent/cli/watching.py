@@ -13,6 +13,7 @@ from gco_agent.cli.place import Place, find_run
 from gco_agent.cli.words import count, tell
 
 if TYPE_CHECKING:
+    from gco_agent.budget import Budget
     from gco_agent.cli.display import Display
     from gco_agent.progress import Committed
     from gco_agent.status import Status
@@ -58,11 +59,14 @@ def watch(place: Place, /, run_name: str | None, last: int, *, keep: bool) -> No
     tell(
         f"{ref.branch}: " + (f"process {status.pid} is at work" if status else "nobody is at work")
     )
-    display = _open_display(status)
+    budget = _budget(status)
+    display = _open_display(status, budget)
     follower = _Follower(repo, ref, display)
     with display:
         follower.catch_up(last)
         while status is not None or keep:
+            if status is not None and budget is not None:
+                budget.reserve_s = status.reserve_s
             if status is not None and status.event is not None:
                 display(status.event)
             time.sleep(_POLL_S)
@@ -133,15 +137,21 @@ def _event(step: Step, facts: Facts, standing: Facts) -> Committed:
     )
 
 
-def _open_display(status: Status | None) -> Display:
-    """The display of the process at work, with its limits."""
+def _budget(status: Status | None) -> Budget | None:
+    """The limits of the process at work."""
     from gco_agent.budget import Budget
+
+    if status is None:
+        return None
+    limits = status.limits
+    return Budget(limits.iterations, limits.seconds, limits.frames, started=status.started)
+
+
+def _open_display(status: Status | None, budget: Budget | None) -> Display:
+    """What the process at work shows, in this terminal."""
     from gco_agent.cli.display import open_display
 
     if status is None:
         return open_display(None, following=0)
-    limits = status.limits
-    budget = Budget(limits.iterations, limits.seconds, limits.frames, started=status.started)
-    budget.reserve_s = status.reserve_s
     parting = "Ctrl-C stops looking; the run goes on"
     return open_display(budget, following=status.first, parting=parting)

@@ -7,12 +7,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from ale_py import roms
+from ale_py import AtariEnv, roms
 
+from gco_agent.envs.disturbed import DisturbedObservation
 from gco_agent.envs.objects import ObjectObservation, make_object_env
 from gco_agent.errors import GcoError
 from gco_agent.games import find_game
-from gco_agent.records import PlayProtocol
+from gco_agent.records import PlayProtocol, Variation
 
 _FRAMES_CAP = 108_000
 
@@ -59,10 +60,28 @@ def open_environment(
     Raises:
         UsageError: It names a game that is not known.
     """
-    return make_object_env(
+    varied = isinstance(protocol, Variation)
+    switches = {"mode": protocol.mode, "difficulty": protocol.difficulty} if varied else {}
+    env = make_object_env(
         find_game(protocol.env_id).name,
         render_mode=render_mode,
         frameskip=protocol.frame_skip,
         repeat_action_probability=protocol.sticky,
         max_num_frames_per_episode=max(_FRAMES_CAP, protocol.max_steps * protocol.frame_skip),
+        **switches,
     )
+    return DisturbedObservation(env, protocol) if varied and protocol.is_disturbed else env
+
+
+def switches_of(game: str) -> tuple[list[int], list[int]]:
+    """The modes and the difficulties that ALE knows of a game.
+
+    Raises:
+        UsageError: There is no such game.
+    """
+    env = make_object_env(find_game(game).name)
+    base = env.unwrapped
+    assert isinstance(base, AtariEnv)
+    modes, difficulties = base.ale.getAvailableModes(), base.ale.getAvailableDifficulties()
+    env.close()
+    return list(modes), list(difficulties)
