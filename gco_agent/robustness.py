@@ -153,8 +153,8 @@ def draw(lines: Sequence[Line], title: str, path: Path) -> None:
     scored = [(row, line) for row, line in enumerate(lines) if line.evaluation.is_valid]
     for row, line in scored:
         _draw_line(axes, row, line)
-    if scored and scored[0][0] == 0:
-        axes.axvline(lines[0].evaluation.mean_return, color="0.6", linewidth=1, zorder=0)
+    if (first := lines[0].evaluation.mean_return) is not None:
+        axes.axvline(first, color="0.6", linewidth=1, zorder=0)
     for row, line in enumerate(lines):
         if not line.evaluation.is_valid:
             axes.text(0.01, row, "no score: the policy failed", va="center", fontsize=9,

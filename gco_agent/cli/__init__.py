@@ -9,7 +9,7 @@
 * `display`      what is shown while it runs: `live` in a terminal, `plain` elsewhere
 * `broadcast`    tells other processes of what is shown here
 * `running`, `reading`, `showing`, `watching`, `reporting`, `evaluating`, `enjoying`,
-  `carding`, `publishing`, `doctor`   the commands
+  `carding`, `exporting`, `publishing`, `doctor`   the commands
 * `targets`      which policy a person means
 
 Importing this package loads click and nothing else that is heavy: commands import what they use.
@@ -27,6 +27,7 @@ from gco_agent.cli.carding import card
 from gco_agent.cli.doctor import doctor
 from gco_agent.cli.enjoying import enjoy
 from gco_agent.cli.evaluating import evaluate
+from gco_agent.cli.exporting import export
 from gco_agent.cli.options import examples
 from gco_agent.cli.place import Place
 from gco_agent.cli.publishing import publish, rollback
@@ -97,6 +98,7 @@ for _command in (
     evaluate,
     enjoy,
     card,
+    export,
     rollback,
     publish,
     games,

@@ -97,8 +97,8 @@ def phase_of(event: Searching | Racing | Playing) -> Phase:
         case Playing():
             detail = f"{event.n_done} of {count(event.n_wanted, 'episode')}"
             done = event.n_done / max(1, event.n_wanted)
-            counts = {"n_episodes": event.n_done, "n_steps": event.n_steps}
-            return Phase(one_line(event.what), done, detail, **counts)
+            what = one_line(event.what)
+            return Phase(what, done, detail, n_episodes=event.n_done, n_steps=event.n_steps)
         case Racing(gain=None):
             return Phase("race", 0.0, "against the present policy, on the same seeds")
         case Racing():

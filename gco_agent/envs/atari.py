@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
 
-from ale_py import AtariEnv, roms
+import gymnasium
+from ale_py import roms
+from gymnasium.envs.registration import EnvSpec
 
 from gco_agent.envs.disturbed import DisturbedObservation
 from gco_agent.envs.objects import ObjectObservation, make_object_env
@@ -48,29 +50,41 @@ def default_protocol(game: str, max_steps: int = 27_000) -> PlayProtocol:
     )
 
 
-def open_environment(
-    protocol: PlayProtocol, *, render_mode: Literal["rgb_array"] | None = None
-) -> ObjectObservation:
+def open_environment(protocol: PlayProtocol) -> ObjectObservation:
     """The environment that ``protocol`` describes.
-
-    Args:
-        protocol: The rules of play.
-        render_mode: "rgb_array" where somebody looks at the frames; play is the same without.
 
     Raises:
         UsageError: It names a game that is not known.
     """
-    varied = isinstance(protocol, Variation)
-    switches = {"mode": protocol.mode, "difficulty": protocol.difficulty} if varied else {}
+    switches: dict[str, int] = {}
+    if isinstance(protocol, Variation):
+        switches = {"mode": protocol.mode, "difficulty": protocol.difficulty}
     env = make_object_env(
         find_game(protocol.env_id).name,
-        render_mode=render_mode,
         frameskip=protocol.frame_skip,
         repeat_action_probability=protocol.sticky,
         max_num_frames_per_episode=max(_FRAMES_CAP, protocol.max_steps * protocol.frame_skip),
         **switches,
     )
-    return DisturbedObservation(env, protocol) if varied and protocol.is_disturbed else env
+    if isinstance(protocol, Variation) and protocol.is_disturbed:
+        return DisturbedObservation(env, protocol)
+    return env
+
+
+def emulator_spec(protocol: PlayProtocol) -> EnvSpec:
+    """How Gymnasium makes the emulator of these rules, observed as RAM, without gco-agent.
+
+    Raises:
+        UsageError: They name a game that is not known.
+    """
+    name = find_game(protocol.env_id).env_id.removeprefix("gco/")
+    found = gymnasium.spec(f"ALE/{name}")
+    settings = {
+        "obs_type": "ram",
+        "frameskip": protocol.frame_skip,
+        "repeat_action_probability": protocol.sticky,
+    }
+    return dataclasses.replace(found, kwargs={**found.kwargs, **settings})
 
 
 def switches_of(game: str) -> tuple[list[int], list[int]]:
@@ -80,8 +94,6 @@ def switches_of(game: str) -> tuple[list[int], list[int]]:
         UsageError: There is no such game.
     """
     env = make_object_env(find_game(game).name)
-    base = env.unwrapped
-    assert isinstance(base, AtariEnv)
-    modes, difficulties = base.ale.getAvailableModes(), base.ale.getAvailableDifficulties()
+    found = env.switches
     env.close()
-    return list(modes), list(difficulties)
+    return found

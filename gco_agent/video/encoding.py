@@ -118,14 +118,16 @@ def _write_animation(path: Path, pictures: Iterable[Image.Image], frames_per_sec
     is_gif = path.suffix.lower() == ".gif"
     left = (_with_few_colours(p) if is_gif else p for p in pictures)
     first = next(left)
-    first.save(
-        path,
-        save_all=True,
-        append_images=left,
-        duration=round(_MS_A_SECOND / frames_per_second),
-        loop=0,
-        **({} if is_gif else {"lossless": True, "quality": 40, "method": 2}),
-    )
+    with path.open("wb") as file:
+        first.save(
+            file,
+            "GIF" if is_gif else "WEBP",
+            save_all=True,
+            append_images=left,
+            duration=round(_MS_A_SECOND / frames_per_second),
+            loop=0,
+            **({} if is_gif else {"lossless": True, "quality": 40, "method": 2}),
+        )
 
 
 def _with_few_colours(picture: Image.Image) -> Image.Image:

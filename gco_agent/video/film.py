@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from gco_agent.envs.atari import open_environment
+from gco_agent.envs.extraction import RamState
+from gco_agent.envs.objects import Screen
 from gco_agent.jail import Jail, JailLevel, JailLimits, PolicyFailure
 from gco_agent.observation import Row
 from gco_agent.records import EpisodeResult, Outcome, PlayProtocol
-
-Frame = npt.NDArray[np.uint8]
-"""A picture, shape (height, width, 3), red green blue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,20 +22,24 @@ class Moment:
         seed: Of the episode.
         step: Steps played before.
         frame: The screen, 210 x 160 pixels.
+        ram: The console's 128 bytes.
         rows: The objects that the policy sees on it.
         lives: Lives left.
         total: Sum of rewards so far.
         action: Name of the action that the policy chooses now; "" at the end.
+        action_index: Its index into the minimal action set; -1 at the end.
         result: What the episode came to, at its end.
     """
 
     seed: int
     step: int
-    frame: Frame
+    frame: Screen
+    ram: RamState
     rows: Mapping[str, Sequence[Row]]
     lives: int
     total: float
     action: str = ""
+    action_index: int = -1
     result: EpisodeResult | None = None
 
 
@@ -50,7 +50,7 @@ def film(
     *,
     require: JailLevel = JailLevel.NONE,
     limits: JailLimits | None = None,
-) -> Iterator[Moment]:
+) -> Generator[Moment, None, None]:
     """Play an episode and yield each moment of it; the last has the result.
 
     The result equals what `gco_agent.rollout.play_episodes` gives, digest of the actions included.
@@ -65,16 +65,16 @@ def film(
     Raises:
         JailError: The jail cannot be built, or not as good as required.
     """
-    env = open_environment(protocol, render_mode="rgb_array")
+    env = open_environment(protocol)
     names = env.action_names
     rows, lives = env.reset_rows(seed)
     total, actions = 0.0, bytearray()
-    frame: Frame = env.render()
+    frame = env.screen
 
     def at_end(outcome: Outcome, detail: str = "") -> Moment:
         digest = hashlib.sha256(actions).hexdigest()[:16]
         result = EpisodeResult(seed, total, len(actions), outcome, detail, digest)
-        return Moment(seed, len(actions), frame, rows, lives, total, result=result)
+        return Moment(seed, len(actions), frame, env.ram, rows, lives, total, result=result)
 
     jail = Jail(source, n_actions=len(names), limits=limits, require=require)
     try:
@@ -84,11 +84,13 @@ def film(
             (answer,) = jail.act([(0, lives, rows)])
             if isinstance(answer, PolicyFailure):
                 raise answer
-            yield Moment(seed, len(actions), frame, rows, lives, total, names[answer])
+            yield Moment(
+                seed, len(actions), frame, env.ram, rows, lives, total, names[answer], answer
+            )
             rows, lives, reward, terminated, truncated = env.step_rows(answer)
             total += reward
             actions.append(answer)
-            frame = env.render()
+            frame = env.screen
             if terminated or truncated or len(actions) >= protocol.max_steps:
                 yield at_end(Outcome.GAME_OVER if terminated else Outcome.HORIZON)
                 return

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 
 from gco_agent.envs.atari import default_protocol, open_environment, switches_of
 from gco_agent.envs.disturbed import DisturbedObservation
+from gco_agent.observation import Row
 from gco_agent.records import PlayProtocol, Variation
 
 RULES = default_protocol("pong", 200)
@@ -19,12 +22,14 @@ def vary(**changed) -> Variation:
     return Variation(**own, **changed)
 
 
-def play(rules: PlayProtocol, seed: int = 5, n: int = 120) -> list[tuple]:
+def play(
+    rules: PlayProtocol, seed: int = 5, n: int = 120
+) -> list[tuple[dict[str, list[Row]], float]]:
     env = open_environment(rules)
-    rows, lives = env.reset_rows(seed)
-    seen = [({k: list(v) for k, v in rows.items()}, 0.0)]
+    rows, _ = env.reset_rows(seed)
+    seen: list[tuple[dict[str, list[Row]], float]] = [({k: list(v) for k, v in rows.items()}, 0.0)]
     for step in range(n):
-        rows, lives, reward, _, _ = env.step_rows(2 + step // 20 % 2)
+        rows, _, reward, _, _ = env.step_rows(2 + step // 20 % 2)
         seen.append(({k: list(v) for k, v in rows.items()}, reward))
     return seen
 
@@ -65,7 +70,7 @@ def test_noise_moves_what_is_seen_and_not_what_is_played():
 
 def test_velocities_are_those_of_the_places_that_are_seen():
     seen = [rows["Player"][0] for rows, _ in play(vary(noise_px=2.0), n=60)[30:]]
-    for before, after in zip(seen, seen[1:], strict=False):
+    for before, after in itertools.pairwise(seen):
         assert after[4] == after[0] - before[0]
         assert after[5] == after[1] - before[1]
 
@@ -94,7 +99,7 @@ def test_modes_and_difficulties_change_the_game():
     assert switches_of("pong") == ([0, 1], [0, 1, 2, 3])
     for changed in ({"mode": 1}, {"difficulty": 2}):
         env = open_environment(vary(**changed))
-        base = env.unwrapped
+        base: Any = env.unwrapped
         found = {"mode": base._game_mode, "difficulty": base._game_difficulty}
         assert {name: found[name] for name in changed} == changed
 

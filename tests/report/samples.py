@@ -132,6 +132,6 @@ def make_run(root: Path, n: int, ref: RunRef = REF, *, seed: int = 0, usd: bool 
         message = format_message(headline(facts, what, side=True), body, facts)
         side = out.commit(message, [tip], files, when=when, ref=str(ref))
         message = format_message(headline(facts, what), body, facts)
-        removed = {}  # a merge from the line's own tree: its first parent is the line
-        tip = out.commit(message, [tip, side], removed, when=when, ref=str(ref))
+        # no file: a merge has the tree of its first parent, the line
+        tip = out.commit(message, [tip, side], {}, when=when, ref=str(ref))
     out.write(root)

@@ -57,7 +57,9 @@ def test_no_text_of_a_policy_or_a_model_is_markup(page):
     text = without_plotly(page)
     assert "window.hacked=1</script>" not in text
     assert text.count("<script") == text.count("</script>") == 3
-    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])
+    found = re.search(r'id="data">(.*?)</script>', text, re.DOTALL)
+    assert found
+    data = json.loads(found[1])
     summaries = [row[2] for row in data["runs"][0]["trials"]]
     assert any("</script><script>" in summary for summary in summaries)  # as text, to the letter
 

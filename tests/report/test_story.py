@@ -53,7 +53,7 @@ def test_details_are_the_texts_on_both_sides_and_the_seeds(view):
     trials = read_trials(view)
     for trial, details in zip(trials, read_details(view, trials), strict=True):
         assert details.after is not None
-        assert details.after.startswith(policy(trial.iteration)[:200])
+        assert details.after.startswith(policy(trial.iteration or 0)[:200])
         assert len(details.played) == 8
         if trial.iteration:
             assert details.before == view.policy(trial.parents[0])
