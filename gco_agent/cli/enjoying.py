@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -245,7 +245,7 @@ def _pictures(shown: _Show) -> Iterator[Image]:
             yield from itertools.repeat(last, linger)
 
 
-def _together(films: list[Iterator[Moment]]) -> Iterator[list[Moment]]:
+def _together(films: Sequence[Iterator[Moment]]) -> Iterator[list[Moment]]:
     """The moments of several films, side by side; the last of each is held."""
     now = [next(film) for film in films]
     yield now

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 from ale_py import roms
@@ -56,7 +57,7 @@ def open_environment(protocol: PlayProtocol) -> ObjectObservation:
     Raises:
         UsageError: It names a game that is not known.
     """
-    switches: dict[str, int] = {}
+    switches: dict[str, Any] = {}
     if isinstance(protocol, Variation):
         switches = {"mode": protocol.mode, "difficulty": protocol.difficulty}
     env = make_object_env(

@@ -91,12 +91,14 @@ class ObjectObservation(gymnasium.Wrapper[Observation, int, Any, Any], RecordCon
     @property
     def ram(self) -> RamState:
         """The console's 128 bytes, as they are now."""
-        return self._ale.getRAM()
+        ram: RamState = self._ale.getRAM()
+        return ram
 
     @property
     def screen(self) -> Screen:
         """What the console shows now, in colour; the environment need not have a render mode."""
-        return self._ale.getScreenRGB()
+        screen: Screen = self._ale.getScreenRGB()
+        return screen
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

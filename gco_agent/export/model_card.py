@@ -16,8 +16,8 @@ from gco_agent.store.entries import format_points
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+!|~&-])")
 _WHAT_IT_IS = (
-    "The policy is one Python file that reads the objects on the screen and answers with an action. "
-    "It has no weights: what it does can be read below.\n"
+    "The policy is one Python file that reads the objects on the screen and answers with an "
+    "action. It has no weights: what it does can be read below.\n"
 )
 _FENCE = re.compile(r"`{3,}")
 
