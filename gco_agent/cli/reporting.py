@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from gco_agent.cli.options import examples, json_option
-from gco_agent.cli.place import Place
+from gco_agent.cli.options import Given, examples, jail_option, json_option
+from gco_agent.cli.place import Place, rules_here
 from gco_agent.cli.words import count, tell
 from gco_agent.errors import UsageError
 
 if TYPE_CHECKING:
+    from gco_agent.report.summary import RunReport
     from gco_agent.store.entries import RunRef
+    from gco_agent.store.history import RunView
     from gco_agent.store.runs import Runs
 
 _MOST_BYTES = 12_000_000
 """Of packed details; what draws takes 5 MB more, and the whole must stay below 20."""
 _MOST_RUNS = 6
+_MOST_CLIPS = 20
 _HEAD_BYTES = 2_000
 
 
@@ -44,6 +48,16 @@ _HEAD_BYTES = 2_000
     type=click.Path(path_type=Path, dir_okay=False),
     help="The file.  [default: GAME-RUN.html here]",
 )
+@click.option(
+    "--clips",
+    "n_clips",
+    type=click.IntRange(0, _MOST_CLIPS),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Play the last N accepted steps again, and add a video of where each did better.",
+)
+@jail_option
 @click.option("--force", is_flag=True, help="Overwrite a file that is no report.")
 @json_option
 @click.pass_obj
@@ -53,9 +67,7 @@ def report(
     names: tuple[str, ...],
     compared: tuple[str, ...],
     output: Path | None,
-    *,
-    force: bool,
-    as_json: bool,
+    **given: Given,
 ) -> None:
     r"""Write one or several runs as one HTML file, which opens in any browser without a network.
 
@@ -65,7 +77,7 @@ def report(
 
     \b
     JSON: path, bytes, runs: [run, commit, iterations], shortened (trials whose
-    differences were left out to keep the file small).
+    differences were left out to keep the file small), clips (how many).
     """
     from importlib.metadata import version
 
@@ -73,13 +85,16 @@ def report(
     from gco_agent.report.page import Content, render
     from gco_agent.report.story import read_details
     from gco_agent.report.summary import read_report
+    from gco_agent.video.encoding import require_format
 
     runs = place.runs()
     refs = _refs(runs, names, compared)
     path = place.directory / (output or Path(f"{refs[0].game}-{refs[0].run_id}.html"))
-    _require_ours(path, force=force)
+    _require_ours(path, force=given["force"])
+    if given["n_clips"]:
+        require_format(path.with_suffix(".mp4"))
     views = [runs.view(ref) for ref in refs]
-    reports, chunks, n_cut = [], [], 0
+    reports, chunks, clips, n_cut = [], [], [], 0
     for view in views:
         found = read_report(view)
         tell(f"{found.branch}: {count(found.n_iterations, 'iteration')}")
@@ -87,15 +102,24 @@ def report(
         packed, cut = pack(found.trials, details, _MOST_BYTES // len(refs))
         reports.append(found)
         chunks.append(packed)
+        clips.append(_clips(view, found, given["n_clips"], given["jail"]))
         n_cut += cut
-    text = render(Content(reports, chunks, n_cut, version("gco-agent")))
+    text = render(Content(reports, chunks, clips, n_cut, version("gco-agent")))
     _write(path, text)
     size = len(text.encode())
     told = [{"run": r.branch, "commit": r.commit, "iterations": r.n_iterations} for r in reports]
-    if as_json:
+    if given["as_json"]:
         from gco_agent.cli.results import print_json
 
-        print_json({"path": str(path), "bytes": size, "runs": told, "shortened": n_cut})
+        print_json(
+            {
+                "path": str(path),
+                "bytes": size,
+                "runs": told,
+                "shortened": n_cut,
+                "clips": sum(map(len, clips)),
+            }
+        )
         return
     click.echo(f"{path} ({size / 1e6:.1f} MB): open it in a browser")
 
@@ -118,6 +142,30 @@ def _refs(runs: Runs, names: tuple[str, ...], compared: tuple[str, ...]) -> list
             "write a report for each"
         )
     return refs
+
+
+def _clips(view: RunView, report: RunReport, n: int, jail: str) -> dict[int, tuple[str, str]]:
+    """Videos of the last accepted steps, by the index of the trial: caption, and mp4 in base64."""
+    if not n:
+        return {}
+    from gco_agent.jail.limits import JailLevel
+    from gco_agent.report.story import read_details
+    from gco_agent.video.decisive import film_decision
+
+    rules = rules_here(report.config.selection_protocol)
+    accepted = [i for i, trial in enumerate(report.trials) if trial.verdict == "accepted"][-n:]
+    found = {}
+    for i in accepted:
+        trial = report.trials[i]
+        (details,) = read_details(view, [trial])
+        gains = [(p.difference, p.seed) for p in details.played if p.difference is not None]
+        if not gains or details.after is None:
+            continue
+        tell(f"iteration {trial.iteration}: playing it and the policy before")
+        _, seed = max(gains)
+        clip = film_decision(details.before, details.after, rules, seed, JailLevel.parse(jail))
+        found[i] = (clip.caption, base64.b64encode(clip.mp4).decode("ascii"))
+    return found
 
 
 def _require_ours(path: Path, *, force: bool) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -31,12 +31,14 @@ class Content:
     Attributes:
         reports: The runs; the first gives its game's reference scores.
         chunks: Of each run, the packed details.
+        clips: Of each run, by the index of a trial: a caption and an mp4 file in base64.
         n_cut: Trials whose details were left out, so that the page stays small.
         version: Of gco-agent.
     """
 
     reports: Sequence[RunReport]
     chunks: Sequence[Sequence[str]]
+    clips: Sequence[Mapping[int, tuple[str, str]]]
     n_cut: int
     version: str
 
@@ -131,8 +133,11 @@ def _data(content: Content) -> dict[str, Any]:
                 "lineage": figures.lineage(report),
                 "trials": _table(report),
                 "chunks": list(chunks),
+                "clips": dict(clips),
             }
-            for report, chunks in zip(content.reports, content.chunks, strict=True)
+            for report, chunks, clips in zip(
+                content.reports, content.chunks, content.clips, strict=True
+            )
         ],
     }
 
@@ -165,7 +170,7 @@ def _security_policy(scripts: Sequence[str]) -> str:
     allowed = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
     return (
         f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; "
-        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+        "img-src data: blob:; media-src data:; base-uri 'none'; form-action 'none'"
     )
 
 

@@ -126,9 +126,18 @@ def test_report_of_a_played_run(cli, played):
         "runs": [{"run": "gco/pong/first", "commit": git(played, "rev-parse", "HEAD"),
                   "iterations": 4}],
         "shortened": 0,
+        "clips": 0,
     }  # fmt: skip
     assert cli(played, "report").exit_code == 0  # overwrites its own
     assert cli(played, "report", "first", "--compare", "gco/pong/first").exit_code == 0
+
+
+def test_report_with_a_video_of_what_got_better(cli, played):
+    pytest.importorskip("imageio_ffmpeg")
+    data = json.loads(cli(played, "report", "--clips", "2", "--json").stdout)
+    assert data["clips"] == 1  # one step was accepted
+    text = (played / "pong-first.html").read_text()
+    assert re.search(r'"clips":\{"1":\["Seed 110000000\d: returns first differ at step \d+;', text)
 
 
 def test_report_with_a_commit_by_hand(cli, played):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import dataclasses
 import html
 import itertools
 import json
@@ -9,23 +11,30 @@ import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from gco_agent.report import figures
+from gco_agent.report.curves import positions
 from gco_agent.report.pack import pack
 from gco_agent.report.page import MARK, Content, render
-from gco_agent.report.story import read_details
+from gco_agent.report.story import read_details, read_trials
 from gco_agent.report.summary import read_report
+from gco_agent.video.encoding import write_video
 from tests.report.conftest import SECOND, Browser
 from tests.report.samples import HOSTILE, REF, policy
 
 
-def write_page(views, path: Path) -> Path:
+def write_page(views, path: Path, clips: dict[int, tuple[str, str]] | None = None) -> Path:
     reports = [read_report(view) for view in views]
     packed = [
         pack(report.trials, read_details(view, report.trials), 10**7)[0]
         for view, report in zip(views, reports, strict=True)
     ]
-    path.write_text(render(Content(reports, packed, 0, "1.2.3")), "utf-8", newline="\n")
+    path.write_text(
+        render(Content(reports, packed, [clips or {} for _ in reports], 0, "1.2.3")),
+        "utf-8",
+        newline="\n",
+    )
     return path
 
 
@@ -150,6 +159,47 @@ def test_the_lineage_is_walked_by_keys_and_by_mouse(browser: Browser, page):
     browser.shown(4)
     browser.click("#next-accepted")
     browser.wait("return document.getElementById('trial-heading').textContent.includes('accepted')")
+
+
+def test_a_step_has_its_video(browser: Browser, view, tmp_path):
+    pytest.importorskip("imageio_ffmpeg")
+    pictures = [Image.new("RGB", (64, 48), (i * 8, 0, 0)) for i in range(30)]
+    write_video(tmp_path / "x.mp4", pictures, 15)
+    file = base64.b64encode((tmp_path / "x.mp4").read_bytes()).decode()
+    browser.open(write_page([view], tmp_path / "x.html", {3: (HOSTILE, file)}))
+    browser.choose("iteration", "3")
+    browser.wait("return document.querySelector('video').readyState >= 1")
+    assert browser("return document.querySelector('video').videoWidth") == 64
+    assert HOSTILE in browser.text("#trial-caption")
+    browser.choose("iteration", "4")
+    browser.wait("return document.getElementById('trial-clip').hidden")
+    assert browser.complaints() == []
+
+
+def test_ten_thousand_iterations(browser: Browser, view, tmp_path):
+    """A page of them stays small, and opens in 3 s of the browser's own processor time."""
+    trials = read_trials(view)
+    details = list(read_details(view, trials))
+    report = read_report(view)
+    many = [
+        dataclasses.replace(
+            trials[i % 21], iteration=i, commit=f"{i:040x}", parents=(f"{i - 1:040x}",)
+        )
+        for i in range(10_001)
+    ]
+    report = dataclasses.replace(report, trials=many, positions=positions(many))
+    chunks, _ = pack(many, (details[i % 21] for i in range(10_001)), 12_000_000)
+    path = tmp_path / "many.html"
+    path.write_text(render(Content([report], [chunks], [{}], 0, "1")), "utf-8", newline="\n")
+    assert path.stat().st_size < 20_000_000
+    browser.driver.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
+    browser.open(path)
+    told = browser.driver.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
+    used = {metric["name"]: metric["value"] for metric in told}
+    assert used["TaskDuration"] < 3
+    browser.choose("iteration", "5003")
+    browser.shown(5003)
+    assert browser.complaints() == []
 
 
 def test_the_curve_is_drawn_against_what_one_chooses(browser: Browser, page):

@@ -17,6 +17,7 @@ from gco_agent.jail import JailLimits
 from gco_agent.records import EpisodeResult, Outcome
 from gco_agent.rollout import Rollout, play_episodes
 from gco_agent.video import encoding, window
+from gco_agent.video.decisive import film_decision
 from gco_agent.video.drawing import Overlay, beside, draw
 from gco_agent.video.encoding import require_format, write_video
 from gco_agent.video.film import Moment, film
@@ -128,6 +129,27 @@ def test_side_by_side():
 
 def pictures(n: int) -> list[Image.Image]:
     return [Image.new("RGB", (64, 48), (i * 9 % 256, 80, 200 - i)) for i in range(n)]
+
+
+def test_the_clip_is_of_the_moment_that_decided(tmp_path):
+    imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
+    clip = film_decision("def act(obs):\n    return 3\n", FOLLOW, default_protocol("pong", 400), 3)
+    totals = [
+        [m.total for m in film(text, default_protocol("pong", 400), 3)]
+        for text in ("def act(obs):\n    return 3\n", FOLLOW)
+    ]
+    first = next(i for i, (a, b) in enumerate(zip(*totals, strict=True)) if a != b)
+    assert clip.caption.startswith(f"Seed 3: returns first differ at step {first};")
+    (tmp_path / "x.mp4").write_bytes(clip.mp4)
+    n, seconds = imageio_ffmpeg.count_frames_and_secs(tmp_path / "x.mp4")
+    assert n == 75
+    assert seconds == pytest.approx(5, abs=0.1)
+
+
+def test_a_clip_of_two_that_play_alike_is_of_the_end():
+    pytest.importorskip("imageio_ffmpeg")
+    clip = film_decision(FOLLOW, FOLLOW, default_protocol("pong", 20), 3)
+    assert clip.caption.startswith("Seed 3: no difference;")
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp"])

@@ -161,6 +161,14 @@
       return pair;
     }));
   };
+  const showClip = (clip) => {
+    const figure = byId("trial-clip"), video = figure.querySelector("video");
+    figure.hidden = !clip;
+    if (!clip) return video.removeAttribute("src");
+    const [caption, file] = clip;
+    video.src = `data:video/mp4;base64,${file}`;
+    byId("trial-caption").textContent = `${caption} Left the policy before, right the one that was tried.`;
+  };
   const choose = async (index, { focus = false } = {}) => {
     const { trials } = data.runs[state.run];
     state.trial = Math.max(0, Math.min(index, trials.length - 1));
@@ -173,6 +181,7 @@
     byId("previous").disabled = chosen === 0;
     byId("next").disabled = chosen === trials.length - 1;
     showFacts(trial);
+    showClip(data.runs[run].clips[chosen]);
     markRow();
     drawLineage();
     const details = (await unpack(run, Math.floor(chosen / CHUNK)))[chosen % CHUNK];
