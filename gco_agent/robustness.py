@@ -12,15 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from gco_agent.envs.atari import switches_of
-from gco_agent.errors import UsageError
 from gco_agent.jail import JailLevel
 from gco_agent.judge import Judge, Watcher
 from gco_agent.policy import PolicySource
 from gco_agent.records import Evaluation, PlayProtocol, Variation
+from gco_agent.report.static import require_picture, save_figure
 from gco_agent.statistics import Gain, confidence_interval, paired_gain
 from gco_agent.workers import WorkerPool
 
-FORMATS = (".svg", ".png", ".pdf")
 _FRAME_SKIPS = (3, 5)
 _NOOP_FRAMES = 30
 _NOISE_PX = (1.0, 2.0)
@@ -127,18 +126,6 @@ def measure(
         yield Line(condition, played, change)
 
 
-def require_picture(path: Path) -> None:
-    """Find out before anything is played that ``path`` cannot be drawn to.
-
-    Raises:
-        UsageError: Its name ends in no format that is known, or its folder is not there.
-    """
-    if path.suffix.lower() not in FORMATS:
-        raise UsageError(f"{path.name} ends in none of {', '.join(FORMATS)}")
-    if not path.parent.is_dir():
-        raise UsageError(f"there is no folder {path.parent}")
-
-
 def draw(lines: Sequence[Line], title: str, path: Path) -> None:
     """Draw the card: a row a condition, with the mean, its interval, and each episode.
 
@@ -165,10 +152,7 @@ def draw(lines: Sequence[Line], title: str, path: Path) -> None:
     axes.set_title(title, fontsize=10, loc="left", parse_math=False)
     axes.grid(axis="x", color="0.9")
     axes.spines[["top", "right", "left"]].set_visible(False)
-    try:
-        figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+    save_figure(figure, path)
 
 
 def _draw_line(axes: Any, row: int, line: Line) -> None:  # noqa: ANN401 - matplotlib has it so

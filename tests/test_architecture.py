@@ -37,7 +37,7 @@ DOORS = {
     "imageio_ffmpeg": ("video.encoding",),
     "jinja2": ("report.page",),
     "markupsafe": ("report.page",),
-    "matplotlib": ("robustness",),
+    "matplotlib": ("robustness", "report.static"),
     "PIL": ("video", "cli.enjoying"),
     "plotly": ("report.figures",),
     "pygame": ("video.window",),

@@ -75,7 +75,8 @@ def card(
     JSON: policy, episodes, seeds, conditions: [name, mean_return, standard_error,
     confidence_interval (95 %), change, change_se, returns, failures, protocol].
     """
-    from gco_agent.robustness import draw, require_picture
+    from gco_agent.report.static import require_picture
+    from gco_agent.robustness import draw
     from gco_agent.seeds import Stream
 
     path = None if picture is None else place.directory / picture

@@ -193,6 +193,12 @@ def verdict_in_words(event: Committed) -> str:
     return f"{lead}: {one_line(event.why)}" if event.why else lead
 
 
+def what_in_words(event: Committed) -> str:
+    """The edit; of an iteration that failed, also why."""
+    what = one_line(event.what)
+    return f"{what}: {one_line(event.why)}" if event.verdict == "failed" and event.why else what
+
+
 def standing_in_words(event: Committed) -> str:
     """What the run's policy plays like now."""
     return f"policy now: {number_with_error(event.return_mean, event.return_se)}"

@@ -21,8 +21,9 @@ from gco_agent.cli.display import (
     phase_of,
     standing_in_words,
     verdict_in_words,
+    what_in_words,
 )
-from gco_agent.cli.words import clock, duration, gain_in_words, number_with_error, one_line
+from gco_agent.cli.words import clock, duration, gain_in_words, number_with_error
 from gco_agent.progress import Committed, Event, Playing
 
 VERDICT_STYLES = {
@@ -138,7 +139,7 @@ class LiveDisplay:
             number_with_error(event.return_mean, event.return_se),
             gain_in_words(event.gain),
             duration(event.seconds),
-            one_line(event.what),
+            what_in_words(event),
         )
         self._print(_row(cells, VERDICT_STYLES.get(event.verdict, "")))
 

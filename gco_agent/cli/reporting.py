@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,7 @@ from gco_agent.cli.words import count, tell
 from gco_agent.errors import UsageError
 
 if TYPE_CHECKING:
+    from gco_agent.report.page import Content
     from gco_agent.report.summary import RunReport
     from gco_agent.store.entries import RunRef
     from gco_agent.store.history import RunView
@@ -49,6 +50,12 @@ _HEAD_BYTES = 2_000
     help="The file.  [default: GAME-RUN.html here]",
 )
 @click.option(
+    "--curve",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Also draw the learning curve (.svg, .png or .pdf).",
+)
+@click.option(
     "--clips",
     "n_clips",
     type=click.IntRange(0, _MOST_CLIPS),
@@ -67,6 +74,7 @@ def report(
     names: tuple[str, ...],
     compared: tuple[str, ...],
     output: Path | None,
+    curve: Path | None,
     **given: Given,
 ) -> None:
     r"""Write one or several runs as one HTML file, which opens in any browser without a network.
@@ -79,35 +87,17 @@ def report(
     JSON: path, bytes, runs: [run, commit, iterations], shortened (trials whose
     differences were left out to keep the file small), clips (how many).
     """
-    from importlib.metadata import version
-
-    from gco_agent.report.pack import pack
-    from gco_agent.report.page import Content, render
-    from gco_agent.report.story import read_details
-    from gco_agent.report.summary import read_report
-    from gco_agent.video.encoding import require_format
-
     runs = place.runs()
     refs = _refs(runs, names, compared)
     path = place.directory / (output or Path(f"{refs[0].game}-{refs[0].run_id}.html"))
-    _require_ours(path, force=given["force"])
-    if given["n_clips"]:
-        require_format(path.with_suffix(".mp4"))
-    views = [runs.view(ref) for ref in refs]
-    reports, chunks, clips, n_cut = [], [], [], 0
-    for view in views:
-        found = read_report(view)
-        tell(f"{found.branch}: {count(found.n_iterations, 'iteration')}")
-        details = read_details(view, found.trials)
-        packed, cut = pack(found.trials, details, _MOST_BYTES // len(refs))
-        reports.append(found)
-        chunks.append(packed)
-        clips.append(_clips(view, found, given["n_clips"], given["jail"]))
-        n_cut += cut
-    text = render(Content(reports, chunks, clips, n_cut, version("gco-agent")))
-    _write(path, text)
-    size = len(text.encode())
-    told = [{"run": r.branch, "commit": r.commit, "iterations": r.n_iterations} for r in reports]
+    picture = None if curve is None else place.directory / curve
+    _require_room(path, picture, given)
+    content = _gather([runs.view(ref) for ref in refs], given["n_clips"], given["jail"])
+    size = _write(path, content)
+    if picture is not None:
+        from gco_agent.report.static import draw_curve
+
+        draw_curve(content.reports, picture)
     if given["as_json"]:
         from gco_agent.cli.results import print_json
 
@@ -115,9 +105,12 @@ def report(
             {
                 "path": str(path),
                 "bytes": size,
-                "runs": told,
-                "shortened": n_cut,
-                "clips": sum(map(len, clips)),
+                "runs": [
+                    {"run": r.branch, "commit": r.commit, "iterations": r.n_iterations}
+                    for r in content.reports
+                ],
+                "shortened": content.n_cut,
+                "clips": sum(map(len, content.clips)),
             }
         )
         return
@@ -168,7 +161,47 @@ def _clips(view: RunView, report: RunReport, n: int, jail: str) -> dict[int, tup
     return found
 
 
-def _require_ours(path: Path, *, force: bool) -> None:
+def _require_room(path: Path, picture: Path | None, given: dict[str, Any]) -> None:
+    """Refuse, before anything is read, what could not be written in the end.
+
+    Raises:
+        UsageError: There is a file that is no report, or a picture or a video cannot be made.
+    """
+    if picture is not None:
+        from gco_agent.report.static import require_picture
+
+        require_picture(picture)
+    if given["n_clips"]:
+        from gco_agent.video.encoding import require_format
+
+        require_format(path.with_suffix(".mp4"))
+    if not given["force"]:
+        _require_ours(path)
+
+
+def _gather(views: list[RunView], n_clips: int, jail: str) -> Content:
+    """Read runs whole, and film what got better in them."""
+    from importlib.metadata import version
+
+    from gco_agent.report.pack import pack
+    from gco_agent.report.page import Content
+    from gco_agent.report.story import read_details
+    from gco_agent.report.summary import read_report
+
+    reports, chunks, clips, n_cut = [], [], [], 0
+    for view in views:
+        found = read_report(view)
+        tell(f"{found.branch}: {count(found.n_iterations, 'iteration')}")
+        details = read_details(view, found.trials)
+        packed, cut = pack(found.trials, details, _MOST_BYTES // len(views))
+        reports.append(found)
+        chunks.append(packed)
+        clips.append(_clips(view, found, n_clips, jail))
+        n_cut += cut
+    return Content(reports, chunks, clips, n_cut, version("gco-agent"))
+
+
+def _require_ours(path: Path) -> None:
     """Refuse to overwrite what is no report.
 
     Raises:
@@ -176,7 +209,7 @@ def _require_ours(path: Path, *, force: bool) -> None:
     """
     from gco_agent.report.page import MARK
 
-    if force or not path.exists():
+    if not path.exists():
         return
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
@@ -184,15 +217,19 @@ def _require_ours(path: Path, *, force: bool) -> None:
         raise UsageError(f"{path} is there and is no report; name another file, or use --force")
 
 
-def _write(path: Path, text: str) -> None:
-    """Write the file whole or not at all.
+def _write(path: Path, content: Content) -> int:
+    """Write the file whole or not at all; its size in bytes.
 
     Raises:
         UsageError: It cannot be written.
     """
+    from gco_agent.report.page import render
+
+    text = render(content)
     beside = path.with_name(f".{path.name}.part")
     try:
         beside.write_text(text, "utf-8", newline="\n")
         beside.replace(path)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from error
+    return len(text.encode())

@@ -5,6 +5,7 @@
 * `diffs`    two texts, line by line
 * `curves`   the numbers that are drawn, along four axes
 * `figures`  the drawings: the only door to plotly
+* `static`   the learning curve as a picture: matplotlib
 * `pack`     the details of thousands of trials in little space
 * `page`     the HTML file: the only door to jinja2
 

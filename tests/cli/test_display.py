@@ -10,7 +10,15 @@ import time
 
 from gco_agent.budget import Budget
 from gco_agent.cli.boundary import begin_logging
-from gco_agent.cli.display import Ledger, Pace, Phase, open_display, phase_of, short_count
+from gco_agent.cli.display import (
+    Ledger,
+    Pace,
+    Phase,
+    open_display,
+    phase_of,
+    short_count,
+    what_in_words,
+)
 from gco_agent.cli.live import LiveDisplay
 from gco_agent.cli.plain import PlainDisplay
 from gco_agent.cli.words import clock, count, duration, gain_in_words, number_with_error, tell
@@ -119,6 +127,8 @@ def test_live_without_a_time_limit(monkeypatch):
     assert "1 of 2 iterations  ·  about 3 s to go" in text
     assert "gone" in text
     assert "last: iteration 5 rejected: too slow" in text
+    failed = Committed(6, "failed", 1.0, None, None, "no candidate", 3.0, "", "KeyError: 'x'")
+    assert what_in_words(failed) == "no candidate: KeyError: 'x'"
     assert max(map(len, text.splitlines())) <= 120
 
 

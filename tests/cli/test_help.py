@@ -8,14 +8,32 @@ import subprocess
 import sys
 
 import pytest
+from click import Group
 from click.testing import CliRunner
 
 from gco_agent.cli import main
 
-COMMANDS = ("run", "init", "step", "log", "eval", "rollback", "publish", "games", "doctor")
+COMMANDS = (
+    "run",
+    "init",
+    "step",
+    "watch",
+    "log",
+    "show",
+    "report",
+    "eval",
+    "enjoy",
+    "card",
+    "export",
+    "rollback",
+    "publish",
+    "games",
+    "doctor",
+)
 HEAVY = (
     "rich", "git", "numpy", "gymnasium", "ale_py", "ocatari", "scipy", "black", "radon", "cma",
-    "anthropic", "tomlkit", "multiprocessing", "concurrent",
+    "anthropic", "tomlkit", "multiprocessing", "concurrent", "plotly", "jinja2", "matplotlib", "PIL",
+    "pygame",
 )  # fmt: skip
 
 
@@ -32,7 +50,9 @@ def test_help_has_a_description_and_examples(command):
 
 
 def test_every_option_is_explained():
-    for name, command in main.commands.items():
+    exports = main.commands["export"]
+    assert isinstance(exports, Group)
+    for name, command in {**main.commands, **exports.commands}.items():
         for parameter in command.params:
             if parameter.param_type_name == "option":
                 assert getattr(parameter, "help", None), f"{name} {parameter.name}"

@@ -132,6 +132,21 @@ def test_report_of_a_played_run(cli, played):
     assert cli(played, "report", "first", "--compare", "gco/pong/first").exit_code == 0
 
 
+def test_report_with_the_curve_as_a_picture(cli, played):
+    git(played, "branch", "gco/pong/other", "gco/pong/first~1")
+    for suffix in ("svg", "png"):
+        result = cli(played, "report", "--compare", "other", "--curve", f"curve.{suffix}")
+        assert result.exit_code == 0, result.output
+    svg = (played / "curve.svg").read_text()
+    assert svg.startswith("<?xml")
+    cli(played, "report", "--compare", "other", "--curve", "again.svg")
+    assert len((played / "again.svg").read_text()) == len(svg)
+    with Image.open(played / "curve.png") as picture:
+        assert picture.size == (1200, 600)
+        colours = {colour for _, colour in picture.convert("RGB").getcolors(100_000) or ()}
+    assert {(11, 95, 204), (179, 84, 30)} <= colours  # both runs are there
+
+
 def test_report_with_a_video_of_what_got_better(cli, played):
     pytest.importorskip("imageio_ffmpeg")
     data = json.loads(cli(played, "report", "--clips", "2", "--json").stdout)
@@ -152,6 +167,8 @@ def test_report_with_a_commit_by_hand(cli, played):
         (("nosuch",), "there is no run 'nosuch'"),
         (("-o", "README.md"), "is there and is no report; name another file, or use --force"),
         (("-o", "nowhere/x.html"), "cannot write"),
+        (("--curve", "x.jpg"), "x.jpg ends in none of .svg, .png, .pdf"),
+        (("--curve", "nowhere/x.svg"), "there is no folder"),
         (("first", "other"), "returns of different games cannot be compared (breakout, pong)"),
     ],
 )

@@ -16,12 +16,12 @@ PAGES = ("quickstart.md", "method.md", "policy-file.md", "looking.md")
 FASTER = {
     "doctor": (),
     "run": ("--iterations", "1", "--report-episodes", "2", "--optimizer", "scripted", *SHORT),
-    "step": ("--workers", "2"),
-    "eval": ("--max-steps", "60", "--workers", "2"),
-    "card": ("--max-steps", "40", "--workers", "2"),
-    "enjoy": ("--max-steps", "40"),
-    "export model-card": ("--max-steps", "40", "--workers", "2"),
-    "export minari": ("--max-steps", "40"),
+    "step": ("--workers", "1"),
+    "eval": ("--episodes", "2", "--max-steps", "60", "--workers", "1"),
+    "card": ("--episodes", "2", "--max-steps", "20", "--workers", "1"),
+    "enjoy": ("--max-steps", "20"),
+    "export model-card": ("--episodes", "2", "--max-steps", "20", "--workers", "1"),
+    "export minari": ("--max-steps", "20"),
 }
 """What the test adds so that minutes become seconds; the last of an option counts."""
 
