@@ -54,7 +54,7 @@ def export() -> None:
 @json_option
 @click.pass_obj
 def tensorboard(place: Place, /, run_name: str | None, output: Path, *, as_json: bool) -> None:
-    """Write the curves of a run as TensorBoard scalars; W&B and MLflow import the same files.
+    """Write the curves of a run as TensorBoard scalars.
 
     Tags: return/in_force, return/candidate, return/report (each with _half_interval, of 95 %),
     search/gain, complexity/lines, /cyclomatic, /nested_if, used/hours, /million_frames, /usd.

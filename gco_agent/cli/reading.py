@@ -66,7 +66,7 @@ def log(place: Place, /, run_name: str | None, *, as_json: bool, as_csv: bool) -
                 "run": view.ref.branch,
                 "commit": view.tip,
                 "policy_commit": view.standing.commit,
-                "iterations": [_step_json(view, step) for step in view.history()],
+                "iterations": _steps_json(view),
             }
         )
         return
@@ -133,7 +133,7 @@ def _print_csv(view: RunView) -> None:
     """One row an iteration, one column a key of the JSON."""
     import csv
 
-    rows = [_step_json(view, step) for step in view.history()]
+    rows = _steps_json(view)
     for row in rows:
         del row["confidence_interval"]
         if row["summary"].startswith(_FORMULA):  # a spreadsheet would run it
@@ -186,8 +186,15 @@ def _cells(step: Step, *, is_paid: bool) -> tuple[str, ...]:
     )
 
 
-def _step_json(view: RunView, step: Step) -> dict[str, Any]:
-    from gco_agent.cli.results import interval_of, score_json
+def _steps_json(view: RunView) -> list[dict[str, Any]]:
+    steps = view.history()
+    texts = view.evidence_of_all(steps, "evaluation.json")
+    standing = view.standing.commit
+    return [_step_json(s, text, standing) for s, text in zip(steps, texts, strict=True)]
+
+
+def _step_json(step: Step, episodes: str | None, standing: str) -> dict[str, Any]:
+    from gco_agent.cli.results import interval_in, score_json
     from gco_agent.report.story import summary_of
 
     facts = step.facts
@@ -199,8 +206,8 @@ def _step_json(view: RunView, step: Step) -> dict[str, Any]:
         "iteration": step.iteration,
         "verdict": step.verdict.value if step.verdict else "by hand",
         "commit": step.commit,
-        "in_force": step.commit == view.standing.commit,
-        **score_json(facts, interval_of(view, step)),
+        "in_force": step.commit == standing,
+        **score_json(facts, interval_in(episodes, step)),
         **{name: getattr(facts, name, None) for name in own},
         "summary": summary_of(step),
     }

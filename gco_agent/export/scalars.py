@@ -1,4 +1,4 @@
-"""A run's curves as TensorBoard reads them; W&B and MLflow read the same files.
+"""A run's curves as TensorBoard reads them.
 
 The only module that imports tensorboardX, lazily: it is in the extra ``export``.
 """

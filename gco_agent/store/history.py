@@ -158,10 +158,17 @@ class RunView:
         """
         if step.facts is None:
             return None
-        source = step
-        if not step.facts.verdict.is_kept and step.candidates:
-            source = step.candidates[candidate]
-        return self.read(evidence_folder(step.facts.iteration) + name, source.commit)
+        commit = _evidence_commit(step, candidate)
+        return self.read(evidence_folder(step.facts.iteration) + name, commit)
+
+    def evidence_of_all(self, steps: Sequence[Step], name: str) -> list[str | None]:
+        """As `evidence` of each step, read at once."""
+        known = [step for step in steps if step.facts is not None]
+        wanted = [
+            (_evidence_commit(step), evidence_folder(step.iteration or 0) + name) for step in known
+        ]
+        texts = dict(zip((step.commit for step in known), self.read_many(wanted), strict=True))
+        return [texts.get(step.commit) for step in steps]
 
     def _standing(self, line: Sequence[Step]) -> Step:
         """The last step of a line that made its policy; the initial one did in any case."""
@@ -205,6 +212,12 @@ class RunView:
             replace(step, candidates=tuple(side[p] for p in step.parents[1:] if p in side))
             for step in line
         ]
+
+
+def _evidence_commit(step: Step, candidate: int = -1) -> str:
+    """The commit that has the evidence of a step: beside the line if it was turned down."""
+    is_kept = step.facts is not None and step.facts.verdict.is_kept
+    return step.candidates[candidate].commit if step.candidates and not is_kept else step.commit
 
 
 def policy_path(game: str) -> str:

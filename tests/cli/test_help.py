@@ -32,8 +32,8 @@ COMMANDS = (
 )
 HEAVY = (
     "rich", "git", "numpy", "gymnasium", "ale_py", "ocatari", "scipy", "black", "radon", "cma",
-    "anthropic", "tomlkit", "multiprocessing", "concurrent", "plotly", "jinja2", "matplotlib", "PIL",
-    "pygame",
+    "anthropic", "tomlkit", "multiprocessing", "concurrent", "plotly", "jinja2", "PIL",
+    "matplotlib", "pygame",
 )  # fmt: skip
 
 
