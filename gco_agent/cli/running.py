@@ -33,6 +33,7 @@ from gco_agent.cli.place import (
     require_clean,
     require_same_versions,
     require_writable,
+    status_file,
 )
 from gco_agent.cli.words import count, duration, number_with_error, one_line, tell
 from gco_agent.errors import GcoError
@@ -200,7 +201,7 @@ def step(
         score = number_with_error(facts.return_mean, facts.return_se) if facts else "not measured"
         optimizer = one_line(config.optimizer)
         tell(f"Branch {ref.branch}, optimizer {optimizer}, mean return now {score}")
-        given["status"] = _status_path(place.repository(), ref)
+        given["status"] = status_file(place.repository(), ref)
         with _at_work(config, given, budget, opened.last_iteration + 1) as work:
             stopped_by = _advance(opened, work, config, budget)
     _conclude(runs, ref, budget, stopped_by, back=None, as_json=given["as_json"])
@@ -311,14 +312,7 @@ def _prepare(place: Place, options: StartOptions) -> _Start:
         require_clean(repo)
     _require_free(repo, ref)
     back = _way_back(repo) if switch else None
-    return _Start(Runs(repo), ref, spec, switch, back, _status_path(repo, ref))
-
-
-def _status_path(repo: GitRepo, ref: RunRef) -> Path:
-    """Where ``gco-agent watch`` looks for what is under way."""
-    from gco_agent.status import status_path
-
-    return status_path(repo.common_dir, ref.game, ref.run_id)
+    return _Start(Runs(repo), ref, spec, switch, back, status_file(repo, ref))
 
 
 def _require_free(repo: GitRepo, ref: RunRef) -> None:

@@ -51,7 +51,7 @@ def show(
     JSON: run, iteration, trials: [commit, verdict, summary, reason, in_force, the
     keys of a score, gain, gain_se, pairs, loc, cyclomatic, nested_if, optimizer,
     seconds, seeds: [seed, return, parent_return, steps, outcome, detail],
-    difference (unified), policy, evidence (names of files)].
+    difference (unified), policy, feedback, evidence (names of files)].
     """
     from gco_agent.report.story import read_details
 
@@ -139,6 +139,7 @@ def _as_json(view: RunView, trial: Trial, details: Details) -> dict[str, Any]:
         ],
         "difference": _unified(details),
         "policy": details.after,
+        "feedback": details.feedback,
         "evidence": evidence_files(view, trial),
     }
 
@@ -174,6 +175,9 @@ def _print(view: RunView, trial: Trial, details: Details) -> None:
         console.print(f"\n{clean_text(trial.reason)}")
     for text in (*_seed_rows(details), "", *_diff_rows(details)):
         console.print(text)
+    if details.feedback:
+        console.print("\nwhat the optimizer was told", style="bold")
+        console.print(clean_text(details.feedback))
     if files := evidence_files(view, trial):
         console.print(f"\nevidence: {', '.join(files)}", style="dim")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gco_agent.cli.options import examples, run_option
-from gco_agent.cli.place import Place, find_run
+from gco_agent.cli.place import Place, find_run, status_file
 from gco_agent.cli.words import count, tell
 
 if TYPE_CHECKING:
@@ -50,11 +50,11 @@ def watch(place: Place, /, run_name: str | None, last: int, *, keep: bool) -> No
     the other process has ended, unless --keep says otherwise; Ctrl-C ends it at any time, and the
     run goes on.
     """
-    from gco_agent.status import read_status, status_path
+    from gco_agent.status import read_status
 
     repo, runs = place.repository(), place.runs()
     ref = find_run(runs, run_name)
-    path = status_path(repo.common_dir, ref.game, ref.run_id)
+    path = status_file(repo, ref)
     status = read_status(path)
     tell(
         f"{ref.branch}: " + (f"process {status.pid} is at work" if status else "nobody is at work")

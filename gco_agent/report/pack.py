@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -27,8 +28,9 @@ def pack(
     Args:
         trials: In the order in which they are looked up.
         details: Theirs.
-        most_bytes: What all chunks may take. If they would take more, the oldest rejected trials
-            lose their differences and seeds, and keep their reasons.
+        most_bytes: What all chunks may take. If they would take more, the oldest trials lose their
+            differences, seeds and feedback, and keep their reasons: those that were turned down
+            first, and if that is not enough, the others.
 
     Returns:
         The chunks, and how many trials lost something.
@@ -36,19 +38,17 @@ def pack(
     rows = [_row(trial, found) for trial, found in zip(trials, details, strict=True)]
     parts = [rows[i : i + CHUNK] for i in range(0, len(rows), CHUNK)]
     chunks = [_compressed(part) for part in parts]
-    total, n_cut = sum(map(len, chunks)), 0
-    for number, part in enumerate(parts):
+    total = sum(map(len, chunks))
+    for also_kept, number in itertools.product((False, True), range(len(parts))):
         if total <= most_bytes:
             break
         total -= len(chunks[number])
-        shorter = [
-            row if trial.is_kept else {"reason": row["reason"], "cut": True}
-            for trial, row in zip(trials[number * CHUNK :], part, strict=False)
-        ]
-        n_cut += sum("cut" in row for row in shorter)
-        chunks[number] = _compressed(shorter)
+        for trial, row in zip(trials[number * CHUNK :], parts[number], strict=False):
+            if also_kept or not trial.is_kept:
+                row["cut"] = True
+        chunks[number] = _compressed(parts[number])
         total += len(chunks[number])
-    return chunks, n_cut
+    return chunks, sum("cut" in row for row in rows)
 
 
 def unpack(chunk: str) -> list[dict[str, Any]]:
@@ -62,6 +62,8 @@ def _row(trial: Trial, details: Details) -> dict[str, Any]:
     if details.after is not None:
         lines = difference(details.before, details.after)
         row["diff"] = "\n".join(line.kind + line.text for line in lines)
+    if details.feedback:
+        row["feedback"] = details.feedback
     row["seeds"] = [
         [p.seed, p.episode_return, p.parent_return, p.n_steps, p.outcome, p.detail]
         for p in details.played
@@ -69,7 +71,12 @@ def _row(trial: Trial, details: Details) -> dict[str, Any]:
     return row
 
 
+def _reason_only(row: dict[str, Any]) -> dict[str, Any]:
+    return {"reason": row["reason"], "cut": True}
+
+
 def _compressed(rows: list[dict[str, Any]]) -> str:
-    text = json.dumps(rows, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    whole = [_reason_only(row) if "cut" in row else row for row in rows]
+    text = json.dumps(whole, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     data = gzip.compress(text.encode("utf-8", "replace"), 6, mtime=0)
     return base64.b64encode(data).decode("ascii")

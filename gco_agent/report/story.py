@@ -52,14 +52,18 @@ class Details:
         before: Text of the policy that it was made from; "" for the initial policy.
         after: Its own text; None where the iteration brought forth none.
         played: Its episodes, in the order of the seeds.
+        feedback: What the optimizer was told of the play before; None where nothing is kept.
     """
 
     before: str
     after: str | None
     played: tuple[Played, ...]
+    feedback: str | None = None
 
 
 BY_HAND = "by hand"
+FEEDBACK = "feedback.md"
+"""The file of an iteration in which an optimizer keeps what it was told."""
 
 
 def read_trials(view: RunView) -> list[Trial]:
@@ -93,16 +97,18 @@ def read_details(view: RunView, trials: Sequence[Trial]) -> Iterator[Details]:
             (trial.parents[0] if trial.parents else trial.commit, path),
             (trial.commit, path),
             (trial.commit, folder + FILE),
+            (trial.commit, folder + FEEDBACK),
         ]
     texts = view.read_many(wanted)
     for trial in trials:
-        before, after, evidence = next(texts), next(texts), next(texts)
+        before, after, evidence, feedback = (next(texts) for _ in range(4))
         is_untried = trial.verdict == Verdict.FAILED.value and trial.facts and not trial.facts.loc
         has_evidence = trial.iteration is not None
         yield Details(
             (before or "") if trial.parents else "",
             None if is_untried else after,
             parse_played(evidence, f"commit {trial.commit[:9]}") if has_evidence else (),
+            feedback if has_evidence else None,
         )
 
 

@@ -153,8 +153,8 @@ def _references(game: str) -> tuple[str, tuple[Reference, ...]]:
         spec = find_game(game)
     except UsageError:
         return game, ()
-    random = Reference("random play", spec.random_return, SOURCE)
-    return spec.title, (random, Reference("human", spec.human_return, SOURCE))
+    named = (("random play", spec.random_return), ("human", spec.human_return))
+    return spec.title, tuple(Reference(name, value, SOURCE) for name, value in named)
 
 
 def _samples(view: RunView, trials: Sequence[Trial]) -> tuple[Sample, ...]:

@@ -17,6 +17,7 @@ from gco_agent.progress import Searching
 from gco_agent.status import Limits, Status, status_path, write_status
 from tests.cli.conftest import SHORT
 from tests.cli.scripted import FOLLOW
+from tests.report.samples import make_run
 from tests.store.samples import commit_file, git
 
 BRANCH = "gco/pong/first"
@@ -73,6 +74,16 @@ def test_show_finds_revisions_on_the_line_and_beside_it(cli, played):
     for rev in ("HEAD~2", side, side[:10], "2"):
         trial = json.loads(cli(played, "show", rev, "--json").stdout)["trials"][0]
         assert (trial["verdict"], trial["commit"]) == ("rejected", side), rev
+
+
+def test_show_tells_what_the_optimizer_was_told(cli, tmp_path):
+    git(tmp_path, "init", "--quiet", "-b", "main")
+    make_run(tmp_path, 5)
+    text = cli(tmp_path, "show", "4", "--run", "sample").stdout
+    assert "what the optimizer was told\nYou lost the ball </script>" in text
+    assert "\x1b" not in text
+    data = json.loads(cli(tmp_path, "show", "4", "--run", "sample", "--json").stdout)
+    assert data["trials"][0]["feedback"].startswith("You lost the ball")
 
 
 def test_show_one_file_of_the_evidence(cli, played):

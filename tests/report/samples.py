@@ -122,6 +122,8 @@ def make_run(root: Path, n: int, ref: RunRef = REF, *, seed: int = 0, usd: bool 
         path, folder = f"policies/{ref.game}.py", f"iterations/{i:04d}/"
         text = policy(i) + (f"# {HOSTILE}\n" if i % 7 == 3 else "")
         files = {path: text, folder + "evaluation.json": evaluation(mine, [mean] * 8, detail)}
+        if i == 4:
+            files[folder + "feedback.md"] = f"You lost the ball {HOSTILE} \x1b[31m\n"
         when = _BEGUN + 31 * i
         body = f"Because {what}.\n\nOn 8 seeds.\n\n    {detail}"
         if verdict is Verdict.ACCEPTED:

@@ -141,6 +141,18 @@ def test_each_step_is_shown_as_a_difference(browser: Browser, page, view):
     assert browser("return document.querySelector('#trials tr[aria-current]').dataset.trial") == "1"
 
 
+def test_what_the_optimizer_was_told(browser: Browser, page):
+    browser.open(page)
+    browser.choose("iteration", "4")
+    browser.shown(4)
+    assert not browser("return document.getElementById('trial-feedback').hidden")
+    assert HOSTILE in browser.text("#trial-feedback pre")
+    browser.choose("iteration", "5")
+    browser.shown(5)
+    assert browser("return document.getElementById('trial-feedback').hidden")
+    assert browser("return window.hacked === undefined")
+
+
 def test_the_lineage_is_walked_by_keys_and_by_mouse(browser: Browser, page):
     from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.by import By

@@ -67,6 +67,11 @@ def test_evidence_and_iterations_are_found(view):
     trials = read_trials(view)
     (seventh,) = find_trials(trials, 7)
     assert evidence_files(view, seventh) == ["evaluation.json"]
+    (fourth,) = find_trials(trials, 4)
+    assert evidence_files(view, fourth) == ["evaluation.json", "feedback.md"]
+    told = [details.feedback for details in read_details(view, trials)]
+    assert [i for i, text in enumerate(told) if text] == [4]
+    assert HOSTILE in (told[4] or "")
     assert find_trials(trials, 99) == []
 
 
@@ -206,6 +211,13 @@ def test_where_space_is_short_the_oldest_rejected_lose_their_differences(view):
     assert n_cut == len(cut) == sum(not trial.is_kept for trial in trials[:CHUNK])
     assert not any(trial.is_kept for trial in cut)
     assert [row["reason"] for row in rows] == [trial.reason for trial in trials]
+
+
+def test_where_that_is_not_enough_the_others_lose_them_too(view):
+    trials = read_trials(view)
+    (chunk,), n_cut = pack(trials, read_details(view, trials), 10)
+    assert n_cut == len(trials)
+    assert all(set(row) == {"reason", "cut"} for row in unpack(chunk))
 
 
 def test_the_second_run_is_another(runs):

@@ -189,6 +189,8 @@
     byId("trial-reason").textContent = details.reason;
     showDiff(details);
     showSeeds(details);
+    byId("trial-feedback").hidden = !details.feedback;
+    byId("trial-feedback").querySelector("pre").textContent = details.feedback ?? "";
     byId("trial").dataset.shown = String(chosen);
     if (focus) byId("lineage").scrollIntoView({ block: "start" });
   };
