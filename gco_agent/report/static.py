@@ -50,6 +50,7 @@ def draw_curve(reports: Sequence[RunReport], path: Path) -> None:
         UsageError: As `save_figure`.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.add_subplot()
@@ -66,7 +67,7 @@ def draw_curve(reports: Sequence[RunReport], path: Path) -> None:
     axes.set_ylabel("mean return, points an episode")
     axes.grid(color="0.92")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(fontsize=8, frameon=False, loc="outside lower left", ncols=4)
     save_figure(figure, path)
 
