@@ -137,6 +137,8 @@ class Book:
             entry = self._line(best, judged)
             commit = run.reject([entries[id(each)] for each in judged], entry)
         event = self.committed(entry.facts, best.gain, best.what, commit, run.standing.facts)
+        if not best.is_won:
+            event = replace(event, why=describe_verdict(entry.facts, entry.body))
         progress(event)
         return event
 
@@ -212,6 +214,9 @@ class Book:
             what=what,
             seconds=facts.seconds or 0.0,
             commit=commit,
+            frames=facts.frames,
+            usd=facts.usd,
+            tokens=sum_known(facts.tokens_in, facts.tokens_out),
         )
 
     def evidence(self, evaluations: list[tuple[PolicySource, Evaluation]]) -> dict[str, str]:
@@ -310,6 +315,29 @@ def describe_race(race: Race) -> str:
         f"({test}; {ALPHA:g} over all looks is asked for)."
     )
     return text + (" The time was up before the race was decided." if race.cut_short else "")
+
+
+def describe_verdict(facts: Facts, body: str) -> str:
+    """What decided against a candidate, in a few words.
+
+    Args:
+        facts: Of the iteration.
+        body: Of its commit's message: a failure is told there, its last line last.
+    """
+    if facts.gain is not None:
+        error = f" ± {facts.gain_se:.2f}" if facts.gain_se is not None else ""
+        return f"a gain of {facts.gain:+.2f}{error} after {facts.pairs} pairs was not enough"
+    if facts.verdict is not Verdict.FAILED:
+        return ""
+    told = body.partition("\n\nTurned down, and kept beside the line:")[0]
+    lines = [line.strip() for line in told.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+def sum_known(*numbers: int | None) -> int | None:
+    """The sum of those that are known; None if none is."""
+    known = [number for number in numbers if number is not None]
+    return sum(known) if known else None
 
 
 def frames_used(run: Run) -> int:

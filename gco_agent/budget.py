@@ -116,6 +116,11 @@ class Budget:
         if time.perf_counter() + _MIN_SLICE_S > self.answer_by:
             raise BudgetSpent(f"{self.seconds:.0f} s")
 
+    @property
+    def n_done(self) -> int:
+        """Iterations of this command that are over."""
+        return self._done
+
     def note_iteration(self) -> None:
         """Count an iteration."""
         self._done += 1

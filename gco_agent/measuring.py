@@ -43,9 +43,7 @@ def start_run(  # noqa: PLR0913 - the last is for replay alone
     text = initial.text if initial else find_game(config.game).initial_policy()
     source = PolicySource(format_policy(text))
     seeds = Stream.SELECTION.seeds(0, _INITIAL_EPISODES)
-    evaluation = judge.evaluate(
-        source, seeds, lambda done, n: progress(Playing("initial policy", done, n))
-    )
+    evaluation = _evaluate(judge, source, seeds, "initial policy", progress)
     origin = f"{ref.branch}, iteration 0"
     label = Stream.SELECTION.label(0, _INITIAL_EPISODES)
     source = with_measured_header(source, judge.protocol, evaluation, seeds=label, origin=origin)
@@ -69,11 +67,7 @@ def report(run: Run, judge: Judge, config: RunConfig, n: int, progress: Progress
         time.perf_counter(),
         frames_before=accounts.frames_used(run),
     )
-    evaluation = judge.evaluate(
-        source,
-        Stream.REPORT.seeds(0, n),
-        lambda done, wanted: progress(Playing("report seeds", done, wanted)),
-    )
+    evaluation = _evaluate(judge, source, Stream.REPORT.seeds(0, n), "report seeds", progress)
     label = Stream.REPORT.label(0, n)
     made_in = run.standing.iteration
     origin = f"{run.ref.branch}, iteration {made_in}"
@@ -83,6 +77,17 @@ def report(run: Run, judge: Judge, config: RunConfig, n: int, progress: Progress
     what = f"policy of iteration {made_in} on report seeds"
     progress(book.committed(entry.facts, None, what, commit, run.standing.facts))
     return evaluation
+
+
+def _evaluate(
+    judge: Judge, source: PolicySource, seeds: range, what: str, progress: Progress
+) -> Evaluation:
+    """Play ``source`` on ``seeds`` and tell how far it is."""
+    before = judge.n_steps
+    progress(Playing(what, 0, len(seeds)))
+    return judge.evaluate(
+        source, seeds, lambda done, n: progress(Playing(what, done, n, judge.n_steps - before))
+    )
 
 
 def full_lengths(known: Evaluation, config: RunConfig) -> list[int]:

@@ -33,11 +33,13 @@ class Racing:
         gain: Child minus parent so far; None before the first look.
         n_pairs: Seeds that both have played.
         at_most: Seeds that they may have to play.
+        n_steps: Steps that the race has played.
     """
 
     gain: Gain | None
     n_pairs: int
     at_most: int = LOOKS[-1]
+    n_steps: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +50,13 @@ class Playing:
         what: Which policy on which seeds.
         n_done: Episodes played.
         n_wanted: Episodes asked for.
+        n_steps: Steps played in them.
     """
 
     what: str
     n_done: int
     n_wanted: int
+    n_steps: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,10 @@ class Committed:
         what: The candidate in a few words.
         seconds: What the iteration took.
         commit: Its id.
+        why: What decided against the candidate, in a few words, or "".
+        frames: Emulator frames that the run has used by now.
+        usd: Price of the iteration's exchanges with a language model.
+        tokens: Tokens of those exchanges, both ways.
     """
 
     iteration: int
@@ -78,6 +86,10 @@ class Committed:
     what: str
     seconds: float
     commit: str
+    why: str = ""
+    frames: int | None = None
+    usd: float | None = None
+    tokens: int | None = None
 
 
 Event = Searching | Racing | Playing | Committed

@@ -144,6 +144,38 @@ class PlayProtocol:
         return " ".join(parts)
 
 
+@dataclass(frozen=True)
+class Variation(PlayProtocol):
+    """Rules of play that are made harder or other on purpose, to see what a policy can take.
+
+    Attributes:
+        mode: ALE's game mode; 0 is the game as it comes.
+        difficulty: ALE's difficulty switch.
+        noop_frames: An episode begins with up to so many frames of doing nothing (Mnih et al. 2015,
+            doi:10.1038/nature14236); how many depends on the seed.
+        noise_px: Standard deviation of what is added to the place of every object, in pixels.
+        dropout: Probability that an object is not seen in a step.
+    """
+
+    mode: int = 0
+    difficulty: int = 0
+    noop_frames: int = 0
+    noise_px: float = 0.0
+    dropout: float = 0.0
+
+    @property
+    def stamp(self) -> str:
+        """As of any rules of play; what is as it comes is not named."""
+        names = ("mode", "difficulty", "noop_frames", "noise_px", "dropout")
+        told = [f"{name}={value:g}" for name in names if (value := getattr(self, name))]
+        return " ".join([super().stamp, *told])
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether the policy sees another thing than the console shows, or sees it later."""
+        return bool(self.noop_frames or self.noise_px or self.dropout)
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """What exchanges with a language model used; usages add up.

@@ -6,6 +6,7 @@ The only module that imports scipy, lazily.
 from __future__ import annotations
 
 import enum
+import functools
 import math
 import statistics
 from collections.abc import Sequence
@@ -74,11 +75,21 @@ def confidence_interval(values: Sequence[float], level: float = 0.95) -> tuple[f
     """Student's interval for the mean; None below two values."""
     if len(values) <= 1:
         return None
+    mean = statistics.fmean(values)
+    half = half_width(_standard_error(values), len(values), level)
+    return mean - half, mean + half
+
+
+def half_width(standard_error: float, n: int, level: float = 0.95) -> float:
+    """Half of Student's interval for a mean of ``n`` values, two or more."""
+    return _student(n - 1, level) * standard_error
+
+
+@functools.lru_cache(maxsize=256)
+def _student(freedom: int, level: float) -> float:
     from scipy.special import stdtrit
 
-    mean = statistics.fmean(values)
-    half = float(stdtrit(len(values) - 1, 0.5 + level / 2)) * _standard_error(values)
-    return mean - half, mean + half
+    return float(stdtrit(freedom, 0.5 + level / 2))
 
 
 def paired_gain(child: Sequence[float], parent: Sequence[float]) -> Gain:

@@ -110,7 +110,9 @@ def _judge(
         parent,
         aim=proposal.aim,
         deadline=budget.deadline,
-        watch=lambda r: progress(Racing(r.gain, len(r.child.episodes), pairs)),
+        watch=lambda r: progress(
+            Racing(r.gain, len(r.child.episodes), pairs, judge.n_steps - n_before)
+        ),
         n_rivals=n_rivals,
     )
     budget.note_play(judge.n_steps - n_before, time.perf_counter() - begun)

@@ -20,14 +20,15 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("action_record", "calls", "errors", "observation", "records"),
     (
         *("budget", "clusters", "complexity", "config", "games", "header", "llm", "policy"),
-        *("progress", "seeds", "stages", "statistics", "workers"),
+        *("progress", "seeds", "stages", "statistics", "status", "workers"),
     ),
     ("envs", "jail", "store"),
     ("feedback", "optimizers", "rollout", "traces"),
     ("judge",),
     (
-        *("accounts", "briefing", "improving", "measuring", "proposing", "replay", "requesting"),
-        *("scoring", "sources", "testing", "train", "tries", "verification"),
+        *("accounts", "briefing", "export", "improving", "measuring", "proposing", "replay"),
+        *("report", "requesting", "robustness", "scoring", "sources", "testing", "train"),
+        *("tries", "verification", "video"),
     ),
     ("", "__main__", "cli"),
 )
@@ -37,6 +38,13 @@ LEVEL = {part: number for number, parts in enumerate(LEVELS) for part in parts}
 
 DOORS = {
     "ale_py": ("envs.objects", "envs.atari"),
+    "imageio_ffmpeg": ("video.encoding",),
+    "jinja2": ("report.page",),
+    "markupsafe": ("report.page",),
+    "matplotlib": ("robustness", "report.static"),
+    "PIL": ("video", "cli.enjoying"),
+    "plotly": ("report.figures",),
+    "pygame": ("video.window",),
     "anthropic": ("llm",),
     "black": ("policy.formatting",),
     "click": ("cli",),
@@ -59,7 +67,8 @@ DOORS = {
 
 HEAVY = (
     *("opto", "litellm", "anthropic", "httpx2", "cv2", "numpy", "ale_py", "gymnasium", "ocatari"),
-    *("git", "black", "radon", "scipy", "cma", "tomlkit", "multiprocessing", "distributed"),
+    *("plotly", "jinja2", "PIL", "matplotlib", "pygame", "imageio_ffmpeg", "minari", "distributed"),
+    *("git", "black", "radon", "scipy", "cma", "tomlkit", "multiprocessing"),
 )
 
 

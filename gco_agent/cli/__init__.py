@@ -7,10 +7,13 @@
 * `words`        numbers and times as people read them
 * `results`      what is printed at the end, as text and as JSON
 * `display`      what is shown while it runs: `live` in a terminal, `plain` elsewhere
+* `broadcast`    tells other processes of what is shown here
 * `models`       the language model, its key and its prices
 * `concluding`   how a command ends that advances a run
-* `running`, `reading`, `evaluating`, `verifying`, `improving`, `tracing`, `exchanging`,
-  `replaying`, `pricing`, `publishing`, `doctor`   the commands
+* `targets`      which policy a person means
+* `running`, `reading`, `showing`, `watching`, `reporting`, `evaluating`, `verifying`, `improving`,
+  `tracing`, `exchanging`, `replaying`, `pricing`, `enjoying`, `carding`, `exporting`,
+  `publishing`, `doctor`   the commands
 
 Importing this package loads click and nothing else that is heavy: commands import what they use.
 Results go to stdout, everything else to stderr.
@@ -23,9 +26,12 @@ from pathlib import Path
 import click
 
 from gco_agent.cli.boundary import Boundary, begin_logging
+from gco_agent.cli.carding import card
 from gco_agent.cli.doctor import doctor
+from gco_agent.cli.enjoying import enjoy
 from gco_agent.cli.evaluating import evaluate
 from gco_agent.cli.exchanging import apply_, prompt
+from gco_agent.cli.exporting import export
 from gco_agent.cli.improving import simplify, tune
 from gco_agent.cli.options import examples
 from gco_agent.cli.place import Place
@@ -33,9 +39,12 @@ from gco_agent.cli.pricing import estimate
 from gco_agent.cli.publishing import publish, rollback
 from gco_agent.cli.reading import games, log
 from gco_agent.cli.replaying import replay
+from gco_agent.cli.reporting import report
 from gco_agent.cli.running import init, run, step
+from gco_agent.cli.showing import show
 from gco_agent.cli.tracing import trace
 from gco_agent.cli.verifying import verify
+from gco_agent.cli.watching import watch
 
 __all__ = ["main"]
 
@@ -91,9 +100,15 @@ for _command in (
     run,
     init,
     step,
+    watch,
     log,
+    show,
+    report,
     evaluate,
     verify,
+    enjoy,
+    card,
+    export,
     trace,
     tune,
     simplify,

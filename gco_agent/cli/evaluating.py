@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,28 +17,18 @@ from gco_agent.cli.options import (
     json_option,
     workers_option,
 )
-from gco_agent.cli.place import Place, make_judge, open_workers, read_config, rules_here
+from gco_agent.cli.place import Place, make_judge, open_workers
+from gco_agent.cli.targets import Target, find_target, protocol_of, require_contract
 from gco_agent.cli.words import count, duration
-from gco_agent.errors import ContractViolation, NotARun, StoreError, UsageError
+from gco_agent.errors import UsageError
 
 if TYPE_CHECKING:
     from gco_agent.policy import PolicySource
     from gco_agent.records import Evaluation, PlayProtocol
-    from gco_agent.store.history import RunView
-    from gco_agent.store.runs import Runs
 
 _EPISODES = 30
 _MOST_EPISODES = 100_000
 _MOST_FAILURES = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A policy to play: what it is called, its text, and the rules it was made for, if known."""
-
-    name: str
-    source: PolicySource
-    protocol: PlayProtocol | None = None
 
 
 @click.command(
@@ -92,17 +80,10 @@ def evaluate(context: click.Context, /, target: str | None, **given: Given) -> N
     returns, failures: [seed, step, outcome, detail], protocol, jail, digest
     (of all actions), seconds, steps_per_second.
     """  # noqa: D301 - click wants the character
-    from gco_agent.policy import check_policy
-
     place: Place = context.obj
     seeds, label = _seeds(given["episodes"], given["seed_text"])
     wanted = find_target(place, target)
-    try:
-        check_policy(wanted.source)
-    except ContractViolation as error:
-        raise ContractViolation(
-            f"{wanted.name} breaks the contract of a policy file:\n{error}", line=error.line
-        ) from None
+    require_contract(wanted)
     protocol = protocol_of(wanted, given["env_id"], given["max_steps"])
     begun = time.perf_counter()
     played, jail = play(wanted.source, seeds, protocol, given, f"{wanted.name} on {label}")
@@ -129,7 +110,10 @@ def play(
         open_workers(given["workers"], given["executor"]) as pool,
     ):
         judge = make_judge(pool, protocol, given["jail"])
-        played = judge.evaluate(source, seeds, lambda k, n: display(Playing(what, k, n)))
+        display(Playing(what, 0, len(seeds)))
+        played = judge.evaluate(
+            source, seeds, lambda k, n: display(Playing(what, k, n, judge.n_steps))
+        )
         return played, judge.jail
 
 
@@ -149,82 +133,6 @@ def _seeds(episodes: int | None, text: str | None) -> tuple[range, str]:
     if text is None:
         seeds = Stream.REPORT.seeds(0, len(seeds))
     return seeds, format_seeds(seeds)
-
-
-def find_target(place: Place, target: str | None) -> Target:
-    """The policy that ``target`` means; files come first.
-
-    Raises:
-        GcoError: There is none.
-    """
-    from gco_agent.policy import PolicySource
-    from gco_agent.sources import read_policy
-
-    if target is None:
-        runs = place.runs()
-        return _of_run(runs.view(runs.current()), None)
-    path = place.directory / target
-    if path.is_dir():
-        raise UsageError(f"{target} is a folder; name a policy file in it")
-    if path.exists():
-        return Target(target, PolicySource.from_file(path))
-    try:
-        runs = place.runs()
-    except StoreError:
-        raise UsageError(f"there is no file {target}, and no git repository here") from None
-    if ":" in target:
-        return Target(target, read_policy(target, place.directory))
-    if Path(target).suffix == ".py":
-        raise UsageError(f"there is no file {target} in {place.directory.resolve()}")
-    return _of_run(*_find_revision(runs, target))
-
-
-def _find_revision(runs: Runs, rev: str) -> tuple[RunView, str | None]:
-    """The run that a revision is of, and the revision; None for the run's tip."""
-    try:
-        return runs.view(runs.find(rev)), None
-    except NotARun:
-        return runs.view(runs.current()), rev
-
-
-def _of_run(view: RunView, rev: str | None) -> Target:
-    from gco_agent.policy import PolicySource
-
-    commit = view.tip if rev is None else _commit_of(view, rev)
-    name = f"{view.ref.branch if rev is None else rev}:{view.policy_path}"
-    source = PolicySource.from_bytes(view.policy(commit).encode(), name)
-    return Target(name, source, read_config(view).protocol)
-
-
-def _commit_of(view: RunView, rev: str) -> str:
-    """A revision, or the number of an iteration, as a commit."""
-    try:
-        return view.step(rev).commit
-    except NotARun:
-        return rev  # a commit of another branch may have a policy for the same game
-
-
-def protocol_of(target: Target, env_id: str | None, max_steps: int | None) -> PlayProtocol:
-    """The rules to play by: of the run, or those of the environment that the file names.
-
-    Raises:
-        UsageError: No environment is named, or it is not known.
-    """
-    from gco_agent.envs.atari import default_protocol
-    from gco_agent.games import find_game
-    from gco_agent.policy import environment_of
-
-    rules = target.protocol
-    if env_id is not None or rules is None:
-        env_id = env_id or environment_of(target.source)
-        if env_id is None:
-            raise UsageError(
-                f"the docstring of {target.name} has no line `Environment: ID`; "
-                "say what it plays with --env, such as --env gco/Pong-v5"
-            )
-        rules = default_protocol(find_game(env_id).name)
-    rules = rules_here(rules)
-    return rules if max_steps is None else replace(rules, max_steps=max_steps)
 
 
 def _as_json(

@@ -227,7 +227,7 @@ def _at_work(
 ) -> Iterator[tuple[Judge, Progress]]:
     """The judge and the display for a file, and workers for as long as they are needed."""
     from gco_agent.cli.display import open_display
-    from gco_agent.cli.evaluating import Target, protocol_of
+    from gco_agent.cli.targets import Target, protocol_of
 
     rules = protocol_of(Target(str(path), source), given["env_id"], given["max_steps"])
     with open_display(None, following=0) as display, open_workers(given["workers"]) as pool:

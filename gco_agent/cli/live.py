@@ -13,8 +13,17 @@ from rich.table import Table
 from rich.text import Text
 
 from gco_agent.budget import Budget
-from gco_agent.cli.display import Phase, following_after, phase_of
-from gco_agent.cli.words import clock, duration, gain_in_words, number_with_error, one_line
+from gco_agent.cli.display import (
+    Ledger,
+    Pace,
+    Phase,
+    following_after,
+    phase_of,
+    standing_in_words,
+    verdict_in_words,
+    what_in_words,
+)
+from gco_agent.cli.words import clock, duration, gain_in_words, number_with_error
 from gco_agent.progress import Committed, Event, Playing
 
 VERDICT_STYLES = {
@@ -37,15 +46,20 @@ class LiveDisplay:
     Args:
         budget: To tell what is left of it; None where nothing is saved in between.
         following: Number of the next iteration.
+        parting: How to stop, and what is kept then.
     """
 
-    def __init__(self, budget: Budget | None, following: int) -> None:
-        self._budget, self._following = budget, following
+    def __init__(self, budget: Budget | None, following: int, parting: str | None = None) -> None:
+        self._ledger, self._following = Ledger(budget, following), following
+        self._pace = Pace()
+        self._last: Committed | None = None
         self._console = Console(stderr=True, highlight=False, markup=False, emoji=False)
         self._phase = Phase("starting", None, "")
         self._is_iteration = following > 0
         self._since = time.perf_counter()
         self._has_headings = False
+        saved = "Ctrl-C stops; finished iterations are saved"
+        self._parting = parting or ("Ctrl-C stops" if budget is None else saved)
         self._spinner = Spinner("dots", style="cyan")
         self._live = Live(
             self, console=self._console, refresh_per_second=_REFRESH_HZ, transient=True
@@ -62,6 +76,8 @@ class LiveDisplay:
         """Show an event: a finished iteration as a row, anything else below the rows."""
         if isinstance(event, Committed):
             self._following = following_after(event)
+            self._ledger.note(event)
+            self._last = event
             self._begin(Phase("starting", None, ""), is_iteration=True)
             self._print_row(event)
             return
@@ -70,9 +86,10 @@ class LiveDisplay:
         if phase.name != self._phase.name:
             self._begin(phase, is_iteration=is_iteration)
         self._phase = phase
+        self._pace.note(phase, time.perf_counter())
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """What is under way, in up to three lines."""
+        """What is under way, in up to four lines."""
         phase = self._phase
         where = f"iteration {self._following}  {phase.name}" if self._is_iteration else phase.name
         elapsed = clock(time.perf_counter() - self._since)
@@ -88,30 +105,28 @@ class LiveDisplay:
             complete_style="cyan",
             finished_style="cyan",
         )
-        detail = "  ".join(part for part in (phase.detail, elapsed) if part)
+        detail = "  ".join(part for part in (phase.detail, self._pace.words, elapsed) if part)
         row.add_row(self._spinner, Text(where, style="bold"), bar, Text(f"{share}  {detail}"))
         lines: list[RenderableType] = [Text(""), row]
         if phase.best:
             lines.append(_cut(f"  best so far: {phase.best}"))
+        if self._last is not None:
+            told = f"{standing_in_words(self._last)}  ·  last: {verdict_in_words(self._last)}"
+            lines.append(_cut(f"  {told}"))
         lines.append(_cut("  " + self._outlook(), style="dim"))
         yield Group(*lines)
 
     def _outlook(self) -> str:
-        """What is left of the budget, and how to stop."""
-        budget, now = self._budget, time.perf_counter()
-        if budget is None:
-            return "Ctrl-C stops"
-        if budget.seconds is not None:
-            left = budget.started + budget.seconds - now
-            is_kept = budget.reserve_s and self._is_iteration
-            kept = f" ({clock(budget.reserve_s)} kept for the report)" if is_kept else ""
-            time_left = f"{clock(left)} left{kept}"
-        else:
-            time_left = f"{clock(now - budget.started)} gone"
-        return f"{time_left}  ·  Ctrl-C stops; finished iterations are saved"
+        """What is used and left of the budget, by kind, and how to stop."""
+        ledger = self._ledger
+        now = time.perf_counter()
+        left = ledger.time(now, is_iteration=self._is_iteration)
+        parts = [*ledger.used(), ledger.to_go(now), left, self._parting]
+        return "  ·  ".join(part for part in parts if part)
 
     def _begin(self, phase: Phase, *, is_iteration: bool) -> None:
         self._phase, self._is_iteration = phase, is_iteration
+        self._pace = Pace()
         self._since = time.perf_counter()
 
     def _print_row(self, event: Committed) -> None:
@@ -124,7 +139,7 @@ class LiveDisplay:
             number_with_error(event.return_mean, event.return_se),
             gain_in_words(event.gain),
             duration(event.seconds),
-            one_line(event.what),
+            what_in_words(event),
         )
         self._print(_row(cells, VERDICT_STYLES.get(event.verdict, "")))
 

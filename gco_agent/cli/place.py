@@ -152,6 +152,13 @@ def require_clean(repo: GitRepo) -> None:
     WorkTree(repo, repo.root).require_clean(catch_up=is_ours)
 
 
+def status_file(repo: GitRepo, ref: RunRef) -> Path:
+    """Where ``gco-agent watch`` looks for what is under way in a run."""
+    from gco_agent.status import status_path
+
+    return status_path(repo.common_dir, ref.game, ref.run_id)
+
+
 @contextlib.contextmanager
 def open_workers(n_workers: int | None, executor: str | None = None) -> Iterator[WorkerPool]:
     """Worker processes, started already and deaf to Ctrl-C, which is for the parent to hear.

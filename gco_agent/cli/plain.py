@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Self
 
-from gco_agent.cli.display import following_after, phase_of
-from gco_agent.cli.words import duration, gain_in_words, number_with_error, one_line, tell
+from gco_agent.cli.display import following_after, phase_of, what_in_words
+from gco_agent.cli.words import duration, gain_in_words, number_with_error, tell
 from gco_agent.progress import Committed, Event, Playing
 
 
@@ -45,4 +45,4 @@ def _line(event: Committed) -> str:
         facts.append(f"gain {gain_in_words(event.gain)}")
     facts.append(duration(event.seconds))
     lead = f"iteration {event.iteration} {event.verdict}"
-    return f"{lead}: {', '.join(facts)}: {one_line(event.what)}"
+    return f"{lead}: {', '.join(facts)}: {what_in_words(event)}"

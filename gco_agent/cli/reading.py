@@ -9,7 +9,8 @@ import click
 
 from gco_agent.cli.options import examples, json_option, run_option
 from gco_agent.cli.place import Place, find_run
-from gco_agent.cli.words import duration, number_with_error, one_line
+from gco_agent.cli.words import duration, number_with_error, sparkline
+from gco_agent.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from gco_agent.store.history import RunView, Step
 
 _WIDE = 200
+_FORMULA = ("=", "+", "-", "@", "\t")
+_HEADINGS = ("it", "verdict", "return", "gain", "LOC", "CC", "steps", "time")
 
 
 @click.command(
@@ -25,38 +28,49 @@ _WIDE = 200
         "gco-agent log",
         "gco-agent log --run gco/pong/first",
         "gco-agent log --json | jq '.iterations[].mean_return'",
+        "gco-agent log --csv > pong.csv",
     ),
 )
 @run_option
 @json_option
+@click.option(
+    "--csv", "as_csv", is_flag=True, help="Print the table as CSV, with its numbers bare."
+)
 @click.pass_obj
-def log(place: Place, /, run_name: str | None, *, as_json: bool) -> None:
+def log(place: Place, /, run_name: str | None, *, as_json: bool, as_csv: bool) -> None:
     r"""Show the iterations of a run as a table; the policy in force is marked with *.
 
     Returns are of the iteration's own candidate, ± standard error; the gain is over the policy it
-    was raced against, on the same seeds. LOC are lines of code, CC the cyclomatic complexity.
+    was raced against, on the same seeds. LOC are lines of code, CC the cyclomatic complexity. The
+    bars above show how the return of the policy in force went.
 
     \b
     JSON: run, commit, policy_commit, iterations: [iteration, verdict, commit,
     in_force, mean_return, standard_error, confidence_interval (95 %), episodes,
     seeds, protocol, gain, gain_se, pairs, loc, cyclomatic, nested_if, steps,
-    frames, seconds, optimizer, summary].
+    frames, seconds, optimizer, tokens_in, tokens_out, usd, summary].
+    CSV: the columns of these, but for the interval.
     """
     from gco_agent.cli.results import print_json
 
+    if as_json and as_csv:
+        raise UsageError("--json and --csv exclude each other")
     runs = place.runs()
     view = runs.view(find_run(runs, run_name))
+    if as_csv:
+        _print_csv(view)
+        return
     if as_json:
         print_json(
             {
                 "run": view.ref.branch,
                 "commit": view.tip,
                 "policy_commit": view.standing.commit,
-                "iterations": [_step_json(view, step) for step in view.history()],
+                "iterations": _steps_json(view),
             }
         )
         return
-    print_table(_log_table(view), heading=f"{view.ref.branch}, commit {view.tip[:9]}")
+    print_table(_log_table(view), heading=_heading(view))
 
 
 @click.command(
@@ -100,31 +114,65 @@ def print_table(table: Table, heading: str = "") -> None:
     console.print(table)
 
 
+def _heading(view: RunView) -> str:
+    """The run, and bars of how the return of the policy in force went."""
+    lines = f"{view.ref.branch}, commit {view.tip[:9]}"
+    kept = [s.facts for s in view.history() if s.facts and s.facts.verdict.is_kept]
+    measured = [  # a report is on other seeds, and of longer episodes
+        facts.return_mean
+        for facts in kept
+        if facts.return_mean is not None and facts.verdict.value != "reported"
+    ]
+    if len(measured) > 1:
+        first, last = (number_with_error(value, None) for value in (measured[0], measured[-1]))
+        lines += f"\nreturn {sparkline(measured)} {first} to {last}"
+    return lines
+
+
+def _print_csv(view: RunView) -> None:
+    """One row an iteration, one column a key of the JSON."""
+    import csv
+
+    rows = _steps_json(view)
+    for row in rows:
+        del row["confidence_interval"]
+        if row["summary"].startswith(_FORMULA):  # a spreadsheet would run it
+            row["summary"] = "'" + row["summary"]
+    writer = csv.DictWriter(sys.stdout, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+
+
 def _log_table(view: RunView) -> Table:
     from rich.table import Table
     from rich.text import Text
 
     from gco_agent.cli.live import VERDICT_STYLES
+    from gco_agent.report.story import summary_of
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("", no_wrap=True)
-    for heading in ("it", "verdict", "return", "gain", "LOC", "CC", "steps", "time"):
+    is_paid = any(step.facts and step.facts.tokens_in for step in view.history())
+    for heading in (*_HEADINGS, "tokens", "$") if is_paid else _HEADINGS:
         side = "left" if heading == "verdict" else "right"
         table.add_column(heading, justify=side, no_wrap=True)  # type: ignore[arg-type]
     table.add_column("summary", no_wrap=True, overflow="ellipsis")
     standing = view.standing.commit
     for step in view.history():
         in_force = step.commit == standing
-        cells = ("*" if in_force else "", *_cells(step))
+        cells = ("*" if in_force else "", *_cells(step, is_paid=is_paid), summary_of(step))
         style = VERDICT_STYLES.get(step.verdict.value if step.verdict else "", "")
         table.add_row(*(Text(cell) for cell in cells), style=style)
     return table
 
 
-def _cells(step: Step) -> tuple[str, ...]:
+def _cells(step: Step, *, is_paid: bool) -> tuple[str, ...]:
     facts = step.facts
+    n_columns = len(_HEADINGS) + 2 * is_paid
     if facts is None:
-        return ("", "by hand", "", "", "", "", "", "", summary_of(step))
+        return ("", "by hand", *[""] * (n_columns - 2))
+    tokens = (facts.tokens_in or 0) + (facts.tokens_out or 0)
+    paid = (f"{tokens:,}" if tokens else "", "" if facts.usd is None else f"{facts.usd:.4f}")
     return (
         str(facts.iteration),
         facts.verdict.value,
@@ -134,33 +182,32 @@ def _cells(step: Step) -> tuple[str, ...]:
         "" if facts.cyclomatic is None else str(facts.cyclomatic),
         "" if facts.steps is None else f"{facts.steps:,}",
         "" if facts.seconds is None else duration(facts.seconds),
-        summary_of(step),
+        *(paid if is_paid else ()),
     )
 
 
-def summary_of(step: Step) -> str:
-    """The edit in a few words: the subject without the facts that stand before it."""
-    subject = one_line(step.subject)
-    if step.facts is None:
-        return subject
-    lead, _, what = subject.partition(": ")
-    return what or lead.partition(" rolled back ")[2].partition(", return ")[0]
+def _steps_json(view: RunView) -> list[dict[str, Any]]:
+    steps = view.history()
+    texts = view.evidence_of_all(steps, "evaluation.json")
+    standing = view.standing.commit
+    return [_step_json(s, text, standing) for s, text in zip(steps, texts, strict=True)]
 
 
-def _step_json(view: RunView, step: Step) -> dict[str, Any]:
-    from gco_agent.cli.results import interval_of, score_json
+def _step_json(step: Step, episodes: str | None, standing: str) -> dict[str, Any]:
+    from gco_agent.cli.results import interval_in, score_json
+    from gco_agent.report.story import summary_of
 
     facts = step.facts
     own = (
         "gain", "gain_se", "pairs", "loc", "cyclomatic", "nested_if", "steps", "frames", "seconds",
-        "optimizer",
+        "optimizer", "tokens_in", "tokens_out", "usd",
     )  # fmt: skip
     return {
         "iteration": step.iteration,
         "verdict": step.verdict.value if step.verdict else "by hand",
         "commit": step.commit,
-        "in_force": step.commit == view.standing.commit,
-        **score_json(facts, interval_of(view, step)),
+        "in_force": step.commit == standing,
+        **score_json(facts, interval_in(episodes, step)),
         **{name: getattr(facts, name, None) for name in own},
         "summary": summary_of(step),
     }

@@ -21,9 +21,13 @@ def print_json(data: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
 
 def interval_of(view: RunView, step: Step) -> tuple[float, float] | None:
     """The 95 % interval of the mean return that a step states, from the episodes it keeps."""
+    return interval_in(view.evidence(step, "evaluation.json"), step)
+
+
+def interval_in(text: str | None, step: Step) -> tuple[float, float] | None:
+    """The 95 % interval of the mean return that a step states, from the text of its episodes."""
     from gco_agent.statistics import confidence_interval
 
-    text = view.evidence(step, "evaluation.json")
     if text is None or step.facts is None or step.facts.return_mean is None:
         return None
     # the first is the candidate

@@ -38,6 +38,7 @@ from gco_agent.cli.place import (
     require_clean,
     require_same_versions,
     require_writable,
+    status_file,
 )
 from gco_agent.cli.words import count, duration, number_with_error, one_line, tell
 
@@ -73,6 +74,7 @@ class _Start:
     switch: bool
     back: str | None
     folder: Path
+    status: Path
 
 
 @click.command(
@@ -230,7 +232,11 @@ def go_on(
         score = number_with_error(facts.return_mean, facts.return_se) if facts else "not measured"
         optimizer = one_line(config.optimizer)
         tell(f"Branch {ref.branch}, optimizer {optimizer}, mean return now {score}")
-        given = {**given, "folder": exchange_folder(place, ref)}
+        given = {
+            **given,
+            "folder": exchange_folder(place, ref),
+            "status": status_file(place.repository(), ref),
+        }
         with _at_work(config, given, budget, opened.last_iteration + 1) as work:
             stopped_by = _advance(opened, work, config, budget)
     conclude(runs, ref, budget, stopped_by, back=None, as_json=given["as_json"])
@@ -250,12 +256,14 @@ def _at_work(
     config: RunConfig, given: dict[str, Any], budget: Budget, following: int
 ) -> Iterator[_Work]:
     """The display, the workers, the judge and the optimizer, for as long as they are needed."""
+    from gco_agent.cli.broadcast import Broadcast
     from gco_agent.cli.display import open_display
     from gco_agent.optimizers.base import Tools
     from gco_agent.optimizers.registry import make_optimizer, tuned_between
 
+    shown = open_display(budget, following=following)
     with (
-        open_display(budget, following=following) as display,
+        Broadcast(shown, given["status"], budget, following) as display,
         open_workers(given["workers"], given["executor"]) as pool,
     ):
         judge = make_judge(pool, config.selection_protocol, given["jail"])
@@ -305,6 +313,7 @@ def _run_all(
         "jail": options.jail,
         "tune_seconds": options.tune_seconds,
         "folder": start.folder,
+        "status": start.status,
     }
     with _at_work(config, given, budget, 0) as work:
         begun = time.perf_counter()
@@ -361,7 +370,8 @@ def _prepare(place: Place, options: StartOptions) -> _Start:
         require_clean(repo)
     _require_free(repo, ref)
     back = _way_back(repo) if switch else None
-    return _Start(Runs(repo), ref, spec, switch, back, exchange_folder(place, ref))
+    folder, status = exchange_folder(place, ref), status_file(repo, ref)
+    return _Start(Runs(repo), ref, spec, switch, back, folder, status)
 
 
 def _require_free(repo: GitRepo, ref: RunRef) -> None:

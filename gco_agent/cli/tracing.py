@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gco_agent.cli.evaluating import find_target, protocol_of
+from gco_agent.cli.targets import find_target, protocol_of
 from gco_agent.cli.options import (
     AtLeast,
     Given,

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+import statistics
 import sys
+from collections.abc import Sequence
 
 from gco_agent.statistics import Gain
 from gco_agent.store.entries import format_points
 from gco_agent.store.text import clean_line
+
+_BARS = "▁▂▃▄▅▆▇█"
 
 
 def number_with_error(value: float | None, error: float | None, sign: str = "-") -> str:
@@ -44,6 +49,21 @@ def clock(seconds: float) -> str:
 def count(n: int, noun: str) -> str:
     """Write a number of things: "1 iteration", "21,000 steps"."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def sparkline(values: Sequence[float], width: int = 60) -> str:
+    """Bars of one line, from the lowest value to the highest; at most ``width`` of them.
+
+    Where there are more values than bars, a bar is the mean of those it stands for.
+    """
+    if not values:
+        return ""
+    n_bars = min(len(values), width)
+    edges = [i * len(values) // n_bars for i in range(n_bars + 1)]
+    bars = [statistics.fmean(values[a:b]) for a, b in itertools.pairwise(edges)]
+    low, high = min(bars), max(bars)
+    span = (high - low) or 1.0
+    return "".join(_BARS[min(len(_BARS) - 1, int((v - low) / span * len(_BARS)))] for v in bars)
 
 
 def one_line(text: str) -> str:

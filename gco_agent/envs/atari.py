@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
+import gymnasium
 from ale_py import roms
+from gymnasium.envs.registration import EnvSpec
 
+from gco_agent.envs.disturbed import DisturbedObservation
 from gco_agent.envs.extraction import source_digest
 from gco_agent.envs.objects import ObjectObservation, make_object_env
 from gco_agent.errors import GcoError
 from gco_agent.games import find_game
-from gco_agent.records import PlayProtocol
+from gco_agent.records import PlayProtocol, Variation
 
 _FRAMES_CAP = 108_000
 
@@ -63,9 +68,44 @@ def open_environment(protocol: PlayProtocol) -> ObjectObservation:
                 f"the rules of play ask for {name} {version}, and here is {here.get(name)}: "
                 "install the same versions wherever episodes are played"
             )
-    return make_object_env(
+    switches: dict[str, Any] = {}
+    if isinstance(protocol, Variation):
+        switches = {"mode": protocol.mode, "difficulty": protocol.difficulty}
+    env = make_object_env(
         find_game(protocol.env_id).name,
         frameskip=protocol.frame_skip,
         repeat_action_probability=protocol.sticky,
         max_num_frames_per_episode=max(_FRAMES_CAP, protocol.max_steps * protocol.frame_skip),
+        **switches,
     )
+    if isinstance(protocol, Variation) and protocol.is_disturbed:
+        return DisturbedObservation(env, protocol)
+    return env
+
+
+def emulator_spec(protocol: PlayProtocol) -> EnvSpec:
+    """How Gymnasium makes the emulator of these rules, observed as RAM, without gco-agent.
+
+    Raises:
+        UsageError: They name a game that is not known.
+    """
+    name = find_game(protocol.env_id).env_id.removeprefix("gco/")
+    found = gymnasium.spec(f"ALE/{name}")
+    settings = {
+        "obs_type": "ram",
+        "frameskip": protocol.frame_skip,
+        "repeat_action_probability": protocol.sticky,
+    }
+    return dataclasses.replace(found, kwargs={**found.kwargs, **settings})
+
+
+def switches_of(game: str) -> tuple[list[int], list[int]]:
+    """The modes and the difficulties that ALE knows of a game.
+
+    Raises:
+        UsageError: There is no such game.
+    """
+    env = make_object_env(find_game(game).name)
+    found = env.switches
+    env.close()
+    return found

@@ -12,16 +12,21 @@ from typing import Any, Literal, SupportsFloat
 
 import ale_py
 import gymnasium
+import numpy as np
+import numpy.typing as npt
 from gymnasium.utils import RecordConstructorArgs
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 
-from gco_agent.envs.extraction import ObjectExtractor
+from gco_agent.envs.extraction import ObjectExtractor, RamState
 from gco_agent.envs.held import held_action, n_priming_frames
 from gco_agent.envs.spaces import ObjectSpace
 from gco_agent.errors import UsageError
 from gco_agent.observation import Observation, Row, build_observation
 
 ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # or each process prints a banner
+
+Screen = npt.NDArray[np.uint8]
+"""A picture, shape (210, 160, 3), red green blue; a few games have other heights."""
 
 _TRANSPARENT = (OrderEnforcing, PassiveEnvChecker, TimeLimit)
 """Wrappers that do nothing of their own with a seed: a start may be restored below them."""
@@ -81,6 +86,23 @@ class ObjectObservation(gymnasium.Wrapper[Observation, int, Any, Any], RecordCon
     def action_names(self) -> tuple[str, ...]:
         """What the actions are called, in the order of their indices: NOOP, FIRE, RIGHT..."""
         return tuple(action.name for action in self._base._action_set)  # noqa: SLF001
+
+    @property
+    def switches(self) -> tuple[list[int], list[int]]:
+        """The modes and the difficulties that ALE knows of the game."""
+        return list(self._ale.getAvailableModes()), list(self._ale.getAvailableDifficulties())
+
+    @property
+    def ram(self) -> RamState:
+        """The console's 128 bytes, as they are now."""
+        ram: RamState = self._ale.getRAM()
+        return ram
+
+    @property
+    def screen(self) -> Screen:
+        """What the console shows now, in colour; the environment need not have a render mode."""
+        screen: Screen = self._ale.getScreenRGB()
+        return screen
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

@@ -4,6 +4,7 @@
 * `entries`   what a commit says, as records: names, verdicts, measured facts; text both ways
 * `lock`      one writer a run
 * `git`       the only door to git: objects and refs, by plumbing
+* `batch`     many files at once
 * `worktree`  the files a person has checked out, and how they are kept in step
 * `failures`  what git's refusals mean for a person
 * `history`   one run, to be read: `Step`, `RunView`

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from gco_agent.errors import NotARun, StoreError
+from gco_agent.store.batch import read_files
 from gco_agent.store.entries import Facts, RunRef, Verdict, parse_message
 from gco_agent.store.git import Commit, GitRepo
 
@@ -137,6 +138,14 @@ class RunView:
         content = self._repo.read_file(commit, path)
         return None if content is None else content.decode("utf-8", "replace")
 
+    def read_many(self, wanted: Sequence[tuple[str, str]]) -> Iterator[str | None]:
+        """Yield the texts of many files, given commit ids and paths; None for one not there."""
+        return read_files(self._repo, wanted)
+
+    def files(self, rev: str, folder: str) -> list[str]:
+        """List the paths of the files below a folder at a commit."""
+        return self._repo.list_files(rev, folder)
+
     def policy(self, rev: str | None = None) -> str:
         """Return the text of the policy at a commit, by default the last.
 
@@ -158,10 +167,17 @@ class RunView:
         """
         if step.facts is None:
             return None
-        source = step
-        if not step.facts.verdict.is_kept and step.candidates:
-            source = step.candidates[candidate]
-        return self.read(evidence_folder(step.facts.iteration) + name, source.commit)
+        commit = _evidence_commit(step, candidate)
+        return self.read(evidence_folder(step.facts.iteration) + name, commit)
+
+    def evidence_of_all(self, steps: Sequence[Step], name: str) -> list[str | None]:
+        """As `evidence` of each step, read at once."""
+        known = [step for step in steps if step.facts is not None]
+        wanted = [
+            (_evidence_commit(step), evidence_folder(step.iteration or 0) + name) for step in known
+        ]
+        texts = dict(zip((step.commit for step in known), self.read_many(wanted), strict=True))
+        return [texts.get(step.commit) for step in steps]
 
     def evidence_names(self, rev: str, iteration: int) -> list[str]:
         """Names of the files that a commit has of an iteration, below its folder, sorted."""
@@ -211,6 +227,12 @@ class RunView:
             replace(step, candidates=tuple(side[p] for p in step.parents[1:] if p in side))
             for step in line
         ]
+
+
+def _evidence_commit(step: Step, candidate: int = -1) -> str:
+    """The commit that has the evidence of a step: beside the line if it was turned down."""
+    is_kept = step.facts is not None and step.facts.verdict.is_kept
+    return step.candidates[candidate].commit if step.candidates and not is_kept else step.commit
 
 
 def policy_path(game: str) -> str:

@@ -57,9 +57,10 @@ def test_log_marks_the_policy_in_force(cli, played):
     assert result.exit_code == 0
     rows = result.stdout.splitlines()
     assert rows[0].startswith(BRANCH)
-    assert [row.split()[1] for row in rows[2:6]] == ["initial", "accepted", "rejected", "failed"]
-    assert rows[6].split()[:3] == ["*", "4", "reported"]
-    assert "follow the [bold]ball[/bold]" in rows[3]
+    assert rows[1].startswith("return ▁█ ")
+    assert [row.split()[1] for row in rows[3:7]] == ["initial", "accepted", "rejected", "failed"]
+    assert rows[7].split()[:3] == ["*", "4", "reported"]
+    assert "follow the [bold]ball[/bold]" in rows[4]
     assert "…" not in result.stdout
     assert "\x1b" not in result.stdout
 

@@ -6,10 +6,19 @@ import io
 import logging
 import re
 import sys
+import time
 
 from gco_agent.budget import Budget
 from gco_agent.cli.boundary import begin_logging
-from gco_agent.cli.display import open_display, phase_of
+from gco_agent.cli.display import (
+    Ledger,
+    Pace,
+    Phase,
+    open_display,
+    phase_of,
+    short_count,
+    what_in_words,
+)
 from gco_agent.cli.live import LiveDisplay
 from gco_agent.cli.plain import PlainDisplay
 from gco_agent.cli.words import clock, count, duration, gain_in_words, number_with_error, tell
@@ -25,7 +34,7 @@ EVENTS = (
     Searching("evolve", 0.75, 34_512, NASTY),
     Racing(None, 0),
     Racing(GAIN, 8),
-    Committed(1, "accepted", -17.25, 0.5, GAIN, NASTY, 31.0, "b" * 40),
+    Committed(1, "accepted", -17.25, 0.5, GAIN, NASTY, 31.0, "b" * 40, frames=123_456, usd=0.5),
     Playing("report seeds", 1, 30),
 )
 
@@ -87,6 +96,9 @@ def test_live(monkeypatch):
     assert "best so far: [bold]x[/bold]" in text
     assert "8 of at most 16 pairs, gain +3.25 ± 0.50" in text
     assert "left (0:21 kept for the report)" in text
+    assert "policy now: -17.2 ± 0.5  ·  last: iteration 1 accepted: a gain of +3.25" in text
+    assert "123.5k frames" in text or "123k frames" in text
+    assert "$0.50" in text
     assert "said in between" in text
     assert "\x1b[2J" not in terminal.getvalue()
     assert "\x07" not in terminal.getvalue()
@@ -106,12 +118,17 @@ def test_live_where_nothing_is_saved(monkeypatch):
 def test_live_without_a_time_limit(monkeypatch):
     terminal = become_terminal(monkeypatch)
     with LiveDisplay(Budget(iterations=2), 5) as display:
-        display(Committed(5, "rejected", 1.0, None, None, "word " * 50, 3.0, "c" * 40))
+        why = "too \x1b[31mslow"
+        display(Committed(5, "rejected", 1.0, None, None, "word " * 50, 3.0, "c" * 40, why))
         display(Searching("tune", None, 0, ""))
         display._live.refresh()
     text = shown(terminal.getvalue())
     assert "iteration 6  tune" in text
+    assert "1 of 2 iterations  ·  about 3 s to go" in text
     assert "gone" in text
+    assert "last: iteration 5 rejected: too slow" in text
+    failed = Committed(6, "failed", 1.0, None, None, "no candidate", 3.0, "", "KeyError: 'x'")
+    assert what_in_words(failed) == "no candidate: KeyError: 'x'"
     assert max(map(len, text.splitlines())) <= 120
 
 
@@ -143,6 +160,54 @@ def test_warnings_are_shown_and_news_on_request(monkeypatch):
     begin_logging(verbose=True)
     logger.info("news")
     assert stderr.getvalue() == "Warning: seen \nnews\n"
+
+
+def test_pace():
+    pace = Pace()
+    assert pace.words == ""
+    pace.note(Phase("x", 0.0, "", n_episodes=0, n_steps=500), 10.0)
+    pace.note(Phase("x", 0.0, "", n_episodes=1, n_steps=900), 10.5)
+    assert pace.words == ""
+    pace.note(Phase("x", 0.0, "", n_episodes=4, n_steps=5500), 12.0)
+    assert pace.words == "2,500 steps/s  2 episodes/s"
+    pace.note(Phase("x", 0.0, "", n_episodes=0, n_steps=500), 12.0)
+    assert pace.words == ""
+
+
+def test_the_ledger_counts_the_iterations_of_this_command_only():
+    ledger = Ledger(Budget(iterations=10, frames=2_000_000, seconds=100.0, started=0.0), 4)
+    for n in (2, 3, 4, 5):
+        ledger.note(
+            Committed(n, "rejected", 1.0, 0.1, None, "x", 20.0, "", "", n * 100_000, 0.25, 1500)
+        )
+    used = ["2 of 10 iterations", "500k of 2.0M frames", "3,000 tokens", "$0.50"]
+    assert ledger.used() == used
+    assert ledger.to_go(0.0) == ""  # the time will be up before
+    assert ledger.time(40.0, is_iteration=True) == "1:00 left"
+    ledger.note(Committed(6, "reported", 1.0, 0.1, None, "x", 99.0, "", frames=600_000))
+    assert ledger.used()[0] == used[0]
+    in_no_hurry = Ledger(Budget(iterations=10, started=0.0), 1)
+    assert in_no_hurry.to_go(0.0) == ""
+    in_no_hurry.note(Committed(1, "accepted", 1.0, 0.1, None, "x", 20.0, ""))
+    assert in_no_hurry.to_go(0.0) == "about 3 min 0 s to go"
+    assert Ledger(None, 0).used() == []
+    assert Ledger(None, 0).time(1.0, is_iteration=False) == ""
+
+
+def test_the_live_display_costs_little(monkeypatch):
+    become_terminal(monkeypatch)
+    with LiveDisplay(Budget(seconds=300), 1) as display:
+        display(EVENTS[1])
+        begun = time.process_time()
+        for _ in range(50):  # ten seconds of it
+            display(EVENTS[3])
+            display._live.refresh()
+        assert (time.process_time() - begun) / 10 < 0.04
+
+
+def test_counts_in_brief():
+    told = [short_count(n) for n in (0, 9_999, 12_345, 999_000, 2_500_000, 123_000_000, 10**10)]
+    assert told == ["0", "9,999", "12.3k", "999k", "2.5M", "123M", "10.0G"]
 
 
 def test_phases_say_how_far_they_are():

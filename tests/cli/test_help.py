@@ -8,17 +8,20 @@ import subprocess
 import sys
 
 import pytest
+from click import Group
 from click.testing import CliRunner
 
 from gco_agent.cli import main
 
 COMMANDS = (
-    "run", "init", "step", "log", "eval", "verify", "trace", "tune", "simplify", "prompt", "apply",
-    "replay", "rollback", "publish", "games", "doctor",
+    "run", "init", "step", "watch", "log", "show", "report", "eval", "verify", "enjoy", "card",
+    "export", "trace", "tune", "simplify", "prompt", "apply", "replay", "estimate", "rollback",
+    "publish", "games", "doctor",
 )  # fmt: skip
 HEAVY = (
     "rich", "git", "numpy", "gymnasium", "ale_py", "ocatari", "scipy", "black", "radon", "cma",
-    "anthropic", "tomlkit", "multiprocessing", "concurrent",
+    "anthropic", "tomlkit", "multiprocessing", "concurrent", "plotly", "jinja2", "PIL",
+    "matplotlib", "pygame",
 )  # fmt: skip
 
 
@@ -35,7 +38,9 @@ def test_help_has_a_description_and_examples(command):
 
 
 def test_every_option_is_explained():
-    for name, command in main.commands.items():
+    exports = main.commands["export"]
+    assert isinstance(exports, Group)
+    for name, command in {**main.commands, **exports.commands}.items():
         for parameter in command.params:
             if parameter.param_type_name == "option":
                 assert getattr(parameter, "help", None), f"{name} {parameter.name}"

@@ -196,8 +196,14 @@ def check_events(events: list[Event], history: Sequence[Step]) -> None:
     assert [event.commit for event in committed] == [step.commit for step in history]
     assert committed[2].return_mean == committed[1].return_mean
     assert any(isinstance(event, Racing) and event.n_pairs == 4 for event in events)
-    assert Playing("initial policy", 8, 8) in events
-    assert Playing("report seeds", 3, 3) in events
+    played = [event for event in events if isinstance(event, Playing)]
+    for what, n in (("initial policy", 8), ("report seeds", 3)):
+        ours = [event for event in played if event.what == what]
+        assert [event.n_done for event in ours][:: len(ours) - 1] == [0, n]
+        assert ours[0].n_steps == 0 < ours[-1].n_steps
+    rejected = committed[2]
+    assert "was not enough" in rejected.why
+    assert rejected.frames == history[2].facts.frames  # type: ignore[union-attr]
 
 
 def test_a_resumed_run_plays_nothing_again(started: Runs, judge: Judge) -> None:

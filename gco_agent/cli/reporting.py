@@ -1,0 +1,235 @@
+"""``report``: one or several runs as a page that needs no network."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gco_agent.cli.options import Given, examples, jail_option, json_option
+from gco_agent.cli.place import Place, rules_here
+from gco_agent.cli.words import count, tell
+from gco_agent.errors import UsageError
+
+if TYPE_CHECKING:
+    from gco_agent.report.page import Content
+    from gco_agent.report.summary import RunReport
+    from gco_agent.store.entries import RunRef
+    from gco_agent.store.history import RunView
+    from gco_agent.store.runs import Runs
+
+_MOST_BYTES = 12_000_000
+"""Of packed details; what draws takes 5 MB more, and the whole must stay below 20."""
+_MOST_RUNS = 6
+_MOST_CLIPS = 20
+_HEAD_BYTES = 2_000
+
+
+@click.command(
+    short_help="Write a run as one HTML file.",
+    epilog=examples(
+        "gco-agent report                        the run that is checked out",
+        "gco-agent report gco/pong/first -o first.html",
+        "gco-agent report --compare second       it beside the one that is checked out",
+    ),
+)
+@click.argument("names", nargs=-1, metavar="[RUN]...")
+@click.option(
+    "--compare",
+    "compared",
+    multiple=True,
+    metavar="RUN",
+    help="Put this run beside the others; may be given again.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The file.  [default: GAME-RUN.html here]",
+)
+@click.option(
+    "--curve",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Also draw the learning curve (.svg, .png or .pdf).",
+)
+@click.option(
+    "--clips",
+    "n_clips",
+    type=click.IntRange(0, _MOST_CLIPS),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Play the last N accepted steps again, and add a video of where each did better.",
+)
+@jail_option
+@click.option("--force", is_flag=True, help="Overwrite a file that is no report.")
+@json_option
+@click.pass_obj
+def report(
+    place: Place,
+    /,
+    names: tuple[str, ...],
+    compared: tuple[str, ...],
+    output: Path | None,
+    curve: Path | None,
+    **given: Given,
+) -> None:
+    r"""Write one or several runs as one HTML file, which opens in any browser without a network.
+
+    It has the learning curve against iterations, time, frames and dollars, the returns seed by
+    seed, the complexity of the policy, the lineage with the difference and the reason of every
+    step, the policy, the protocol, and the commands that do it again.
+
+    \b
+    JSON: path, bytes, runs: [run, commit, iterations], shortened (trials whose
+    differences were left out to keep the file small), clips (how many).
+    """
+    runs = place.runs()
+    refs = _refs(runs, names, compared)
+    path = place.directory / (output or Path(f"{refs[0].game}-{refs[0].run_id}.html"))
+    picture = None if curve is None else place.directory / curve
+    _require_room(path, picture, given)
+    content = _gather([runs.view(ref) for ref in refs], given["n_clips"], given["jail"])
+    size = _write(path, content)
+    if picture is not None:
+        from gco_agent.report.static import draw_curve
+
+        draw_curve(content.reports, picture)
+    if given["as_json"]:
+        from gco_agent.cli.results import print_json
+
+        print_json(
+            {
+                "path": str(path),
+                "bytes": size,
+                "runs": [
+                    {"run": r.branch, "commit": r.commit, "iterations": r.n_iterations}
+                    for r in content.reports
+                ],
+                "shortened": content.n_cut,
+                "clips": sum(map(len, content.clips)),
+            }
+        )
+        return
+    click.echo(f"{path} ({size / 1e6:.1f} MB): open it in a browser")
+
+
+def _refs(runs: Runs, names: tuple[str, ...], compared: tuple[str, ...]) -> list[RunRef]:
+    """The runs that are meant, each once.
+
+    Raises:
+        UsageError: They are too many, or of different games.
+        NotARun: One is not there.
+    """
+    found = [runs.find(name) for name in names] or [runs.current()]
+    refs = list(dict.fromkeys([*found, *(runs.find(name) for name in compared)]))
+    if len(refs) > _MOST_RUNS:
+        raise UsageError(f"{len(refs)} runs do not fit on one page; at most {_MOST_RUNS}")
+    games = sorted({ref.game for ref in refs})
+    if len(games) > 1:
+        raise UsageError(
+            f"returns of different games cannot be compared ({', '.join(games)}): "
+            "write a report for each"
+        )
+    return refs
+
+
+def _clips(view: RunView, report: RunReport, n: int, jail: str) -> dict[int, tuple[str, str]]:
+    """Videos of the last accepted steps, by the index of the trial: caption, and mp4 in base64."""
+    if not n:
+        return {}
+    from gco_agent.jail.limits import JailLevel
+    from gco_agent.report.story import read_details
+    from gco_agent.video.decisive import film_decision
+
+    rules = rules_here(report.config.selection_protocol)
+    accepted = [i for i, trial in enumerate(report.trials) if trial.verdict == "accepted"][-n:]
+    found = {}
+    for i in accepted:
+        trial = report.trials[i]
+        (details,) = read_details(view, [trial])
+        gains = [(p.difference, p.seed) for p in details.played if p.difference is not None]
+        if not gains or details.after is None:
+            continue
+        tell(f"iteration {trial.iteration}: playing it and the policy before")
+        _, seed = max(gains)
+        clip = film_decision(details.before, details.after, rules, seed, JailLevel.parse(jail))
+        found[i] = (clip.caption, base64.b64encode(clip.mp4).decode("ascii"))
+    return found
+
+
+def _require_room(path: Path, picture: Path | None, given: dict[str, Any]) -> None:
+    """Refuse, before anything is read, what could not be written in the end.
+
+    Raises:
+        UsageError: There is a file that is no report, or a picture or a video cannot be made.
+    """
+    if picture is not None:
+        from gco_agent.report.static import require_picture
+
+        require_picture(picture)
+    if given["n_clips"]:
+        from gco_agent.video.encoding import require_format
+
+        require_format(path.with_suffix(".mp4"))
+    if not given["force"]:
+        _require_ours(path)
+
+
+def _gather(views: list[RunView], n_clips: int, jail: str) -> Content:
+    """Read runs whole, and film what got better in them."""
+    from importlib.metadata import version
+
+    from gco_agent.report.pack import pack
+    from gco_agent.report.page import Content
+    from gco_agent.report.story import read_details
+    from gco_agent.report.summary import read_report
+
+    reports, chunks, clips, n_cut = [], [], [], 0
+    for view in views:
+        found = read_report(view)
+        tell(f"{found.branch}: {count(found.n_iterations, 'iteration')}")
+        details = read_details(view, found.trials)
+        packed, cut = pack(found.trials, details, _MOST_BYTES // len(views))
+        reports.append(found)
+        chunks.append(packed)
+        clips.append(_clips(view, found, n_clips, jail))
+        n_cut += cut
+    return Content(reports, chunks, clips, n_cut, version("gco-agent"))
+
+
+def _require_ours(path: Path) -> None:
+    """Refuse to overwrite what is no report.
+
+    Raises:
+        UsageError: It is not.
+    """
+    from gco_agent.report.page import MARK
+
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    if MARK.encode() not in head:
+        raise UsageError(f"{path} is there and is no report; name another file, or use --force")
+
+
+def _write(path: Path, content: Content) -> int:
+    """Write the file whole or not at all; its size in bytes.
+
+    Raises:
+        UsageError: It cannot be written.
+    """
+    from gco_agent.report.page import render
+
+    text = render(content)
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        beside.write_text(text, "utf-8", newline="\n")
+        beside.replace(path)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+    return len(text.encode())

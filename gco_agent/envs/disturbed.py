@@ -1,0 +1,79 @@
+"""Objects as a poorer eye would see them: displaced, missing, or after a start that was slept over.
+
+What happens depends on the seed of the episode alone, so that an episode can be played again.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from gco_agent.envs.objects import ObjectObservation
+from gco_agent.observation import Row
+from gco_agent.records import Variation
+
+_NOOP = 0
+_SALT = "disturbed"
+
+
+class DisturbedObservation(ObjectObservation):
+    """An object environment whose rows are disturbed; what the console plays is not.
+
+    Args:
+        env: Made by `gco_agent.envs.objects.make_object_env`.
+        rules: What disturbs.
+    """
+
+    def __init__(self, env: ObjectObservation, rules: Variation) -> None:
+        super().__init__(env.env)
+        self._rules = rules
+        self._chance = random.Random()  # noqa: S311 - seeded, to be the same again
+        self._moved: dict[tuple[str, int], tuple[int, int]] = {}
+
+    def reset_rows(
+        self, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, list[Row]], int]:
+        """As of any object environment, after some frames of doing nothing."""
+        rows, lives = super().reset_rows(seed, options)
+        self._chance.seed(f"{_SALT} {seed}")
+        self._moved = {}
+        if self._rules.noop_frames:
+            most = max(1, self._rules.noop_frames // self._rules.frame_skip)
+            for _ in range(self._chance.randint(1, most)):
+                rows, lives, _, _, _ = super().step_rows(_NOOP)
+        return self._disturbed(rows), lives
+
+    def step_rows(self, action: int) -> tuple[dict[str, list[Row]], int, float, bool, bool]:
+        """As of any object environment."""
+        rows, lives, reward, terminated, truncated = super().step_rows(action)
+        return self._disturbed(rows), lives, reward, terminated, truncated
+
+    def _disturbed(self, rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
+        if not (self._rules.noise_px or self._rules.dropout):
+            return rows
+        seen: dict[str, list[Row]] = {}
+        moved: dict[tuple[str, int], tuple[int, int]] = {}
+        for category, members in rows.items():
+            left = []
+            for number, row in enumerate(members):
+                key = category, number
+                moved[key] = self._displacement()
+                if self._chance.random() >= self._rules.dropout:
+                    left.append(_displaced(row, moved[key], self._moved.get(key, moved[key])))
+            if left:
+                seen[category] = left
+        self._moved = moved
+        return seen
+
+    def _displacement(self) -> tuple[int, int]:
+        noise = self._rules.noise_px
+        if not noise:
+            return 0, 0
+        return round(self._chance.gauss(0, noise)), round(self._chance.gauss(0, noise))
+
+
+def _displaced(row: Row, now: tuple[int, int], before: tuple[int, int]) -> Row:
+    """A row at another place; its velocity is what two displaced places in a row would give."""
+    x, y, w, h, dx, dy, *rest = row
+    moved = (x + now[0], y + now[1], w, h, dx + now[0] - before[0], dy + now[1] - before[1])
+    return (*moved, *rest)  # type: ignore[return-value]

@@ -1,0 +1,155 @@
+"""Episodes of a policy as a Minari data set, for offline learning and imitation.
+
+The observations are the console's 128 bytes: the objects that the policy saw follow from them, and
+other learners need not know of objects. The only module that imports minari, lazily: it is in the
+extra ``export``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gco_agent.envs.atari import emulator_spec
+from gco_agent.errors import UsageError
+from gco_agent.jail import JailLevel
+from gco_agent.records import EpisodeResult, Outcome, PlayProtocol
+from gco_agent.video.film import film
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_FOLDER = "MINARI_DATASETS_PATH"
+_ID = re.compile(r"(?:[A-Za-z0-9_-]+/)*[A-Za-z0-9_-]+-v\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Trajectory:
+    """One episode as learners want it.
+
+    Attributes:
+        result: What the judge says of it.
+        observations: RAM before each action and after the last, uint8 of shape (n_steps + 1, 128).
+        actions: Indices into the minimal action set, int64 of shape (n_steps,).
+        rewards: float64 of shape (n_steps,).
+    """
+
+    result: EpisodeResult
+    observations: npt.NDArray[np.uint8]
+    actions: npt.NDArray[np.int64]
+    rewards: npt.NDArray[np.float64]
+
+
+def record(
+    source: str, protocol: PlayProtocol, seed: int, require: JailLevel = JailLevel.NONE
+) -> Trajectory:
+    """Play an episode and keep what a learner needs of it; raises as `gco_agent.video.film`."""
+    moments = list(film(source, protocol, seed, require=require))
+    result = moments[-1].result
+    assert result is not None, seed
+    return Trajectory(
+        result,
+        np.stack([moment.ram for moment in moments]),
+        np.array([moment.action_index for moment in moments[:-1]], np.int64),
+        np.diff([moment.total for moment in moments]),
+    )
+
+
+def require_id(name: str) -> None:
+    """Refuse what cannot name a data set.
+
+    Raises:
+        UsageError: It cannot.
+    """
+    if not _ID.fullmatch(name):
+        raise UsageError(f"{name!r} names no data set: it should be like pong/gco-agent-v0")
+
+
+def write_dataset(
+    trajectories: Sequence[Trajectory],
+    name: str,
+    folder: Path,
+    protocol: PlayProtocol,
+    about: str,
+) -> Path:
+    """Write a data set and say where it is.
+
+    Args:
+        trajectories: Episodes that may be scored; at least one.
+        name: Its id, as "pong/gco-agent-v0".
+        folder: Where data sets are kept; Minari's own is ``~/.minari/datasets``.
+        protocol: The rules that were played by.
+        about: What people should know of it.
+
+    Raises:
+        UsageError: minari is not installed, there is such a data set, or an episode failed.
+    """
+    require_id(name)
+    failed = [t.result for t in trajectories if not t.result.outcome.is_scored]
+    if failed or not trajectories:
+        where = f"on seed {failed[0].seed}: {failed[0].outcome.value}" if failed else "nowhere"
+        raise UsageError(f"the policy failed {where}; a data set has whole episodes only")
+    if (folder / name).exists():
+        raise UsageError(f"there is a data set {folder / name}; choose another name or version")
+    try:
+        import minari
+        from minari.data_collector import EpisodeBuffer
+    except ImportError:
+        raise UsageError("a Minari data set needs: pip install 'gco-agent[export]'") from None
+    buffers = [_buffer(EpisodeBuffer, number, t) for number, t in enumerate(trajectories)]
+    spec = emulator_spec(protocol)
+    with _kept_in(folder):
+        minari.create_dataset_from_buffers(
+            name,
+            buffers,
+            env=spec,
+            eval_env=spec,
+            algorithm_name="gco-agent",
+            author="gco-agent",
+            author_email="none",
+            code_permalink="none",
+            description=about,
+            requirements=[
+                f"{package}=={version}"
+                for package, version in protocol.versions
+                if package != "rom"
+            ],
+        )
+    return folder / name
+
+
+def _buffer(kind: Any, number: int, trajectory: Trajectory) -> Any:  # noqa: ANN401 - minari's own
+    n = trajectory.result.n_steps
+    ended, cut = np.zeros(n, bool), np.zeros(n, bool)
+    (ended if trajectory.result.outcome is Outcome.GAME_OVER else cut)[-1:] = True
+    return kind(
+        id=number,
+        seed=trajectory.result.seed,
+        observations=list(trajectory.observations),
+        actions=list(trajectory.actions),
+        rewards=list(trajectory.rewards),
+        terminations=list(ended),
+        truncations=list(cut),
+    )
+
+
+@contextmanager
+def _kept_in(folder: Path) -> Iterator[None]:
+    """Have Minari keep its data sets in ``folder``: it knows no other way to say so."""
+    before = os.environ.get(_FOLDER)
+    os.environ[_FOLDER] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_FOLDER]
+        else:
+            os.environ[_FOLDER] = before

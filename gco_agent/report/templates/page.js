@@ -1,0 +1,287 @@
+"use strict";
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const root = document.documentElement;
+  const byId = (id) => document.getElementById(id);
+  const COLUMNS = ["iteration", "verdict", "summary", "commit", "inForce", "mean", "se", "gain", "gainSe", "loc",
+    "cyclomatic", "nestedIf", "usd", "when"];
+  const CHUNK = 100, PAGE = 100, STRETCH = 120;
+  const systemIsDark = window.matchMedia("(prefers-color-scheme: dark)");
+  const state = { run: 0, trial: 0, first: 0, filter: "" };
+  const unpacked = new Map();
+
+  // -- text: never markup ---------------------------------------------------------------------
+  const element = (name, text, className) => {
+    const made = document.createElement(name);
+    if (text !== undefined) made.textContent = text;
+    if (className) made.className = className;
+    return made;
+  };
+  const points = (value, sign) => {
+    if (value === null || value === undefined) return "–";
+    const decimals = Math.max(0, 3 - Math.abs(value).toFixed(0).length);
+    return (sign && value > 0 ? "+" : "") + value.toFixed(decimals);
+  };
+  const withError = (value, error, sign) =>
+    value === null ? "–" : points(value, sign) + (error === null ? "" : ` ± ${error.toFixed(2)}`);
+  const trialOf = (run, index) => {
+    const row = data.runs[run].trials[index];
+    return Object.fromEntries(COLUMNS.map((name, i) => [name, row[i]]));
+  };
+  const nameOf = (trial) => (trial.iteration === null ? "A commit by hand" : `Iteration ${trial.iteration}`);
+
+  // -- colours --------------------------------------------------------------------------------
+  const colour = (role) => getComputedStyle(root).getPropertyValue(`--${role}`).trim();
+  const faint = (hex) => `${hex}30`;
+  const verdictColour = (verdict) => colour({ accepted: "accepted", failed: "failed", reported: "reported",
+    initial: "initial" }[verdict] || "rejected");
+  const painted = (trace) => {
+    const role = trace.meta && trace.meta.role;
+    if (!role || role === "verdicts") return trace;
+    const ink = colour(role);
+    const copy = { ...trace, line: { ...trace.line, color: ink } };
+    if (trace.marker) copy.marker = { ...trace.marker, color: ink, line: { ...trace.marker.line, color: ink } };
+    if (trace.error_y) copy.error_y = { ...trace.error_y, color: ink };
+    if (trace.meta.band) copy.fillcolor = faint(ink);
+    return copy;
+  };
+  const layoutOf = (figure) => {
+    const ink = colour("ink"), line = colour("line"), muted = colour("muted");
+    const axis = (of) => ({ ...of, gridcolor: line, linecolor: line, tickcolor: line, showline: true });
+    const layout = structuredClone(figure.layout);
+    Object.assign(layout, { xaxis: axis(layout.xaxis), yaxis: axis(layout.yaxis), font: { ...layout.font, color: ink } });
+    layout.modebar = { bgcolor: "rgba(0,0,0,0)", color: muted, activecolor: ink };
+    layout.hoverlabel = { bgcolor: colour("raised"), bordercolor: line, font: { color: ink } };
+    for (const shape of layout.shapes || []) shape.line.color = muted;
+    for (const note of layout.annotations || []) note.font.color = muted;
+    return layout;
+  };
+  const CONFIG = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+
+  // -- drawings -------------------------------------------------------------------------------
+  const drawCurve = (id, axis) => {
+    const { figure, places } = data[id];
+    const traces = figure.data.map((trace, i) => painted(places[i] ? { ...trace, x: places[i][axis] } : trace));
+    const layout = layoutOf(figure);
+    if (places.length) layout.xaxis.title = { text: data.axes[axis] };
+    return Plotly.react(byId(id), traces, layout, CONFIG);
+  };
+  const drawLineage = () => {
+    const { figure, x, y, edges, symbols, sizes } = data.runs[state.run].lineage;
+    const half = Math.floor(STRETCH / 2);
+    const begin = Math.max(0, Math.min(state.trial - half, x.length - STRETCH));
+    const end = Math.min(x.length, begin + STRETCH);
+    const lines = { x: [], y: [] };
+    for (const [from, to] of edges) {
+      if (to < begin || to >= end) continue;
+      lines.x.push(x[from], x[to], null);
+      lines.y.push(y[from], y[to], null);
+    }
+    const shown = Array.from({ length: end - begin }, (_, i) => begin + i);
+    const trials = shown.map((i) => trialOf(state.run, i));
+    const inks = trials.map((trial) => verdictColour(trial.verdict));
+    const traces = [
+      { ...painted(figure.data[0]), ...lines },
+      { ...figure.data[1], x: shown.map((i) => x[i]), y: shown.map((i) => y[i]), customdata: shown,
+        text: trials.map((t) => `${t.iteration === null ? "by hand" : t.iteration} ${t.verdict} ${points(t.mean)}`),
+        marker: { symbol: shown.map((i) => symbols[i]), color: inks,
+          size: shown.map((i) => sizes[i] * (i === state.trial ? 1.7 : 1)),
+          line: { width: shown.map((i) => (i === state.trial ? 3 : 1.5)), color: inks } } },
+    ];
+    const layout = layoutOf(figure);
+    const lowest = Math.min(...shown.map((i) => y[i]), -1);
+    Object.assign(layout.yaxis, { range: [lowest - 0.6, 0.6], fixedrange: true });
+    layout.xaxis.range = [x[begin] - 0.7, x[end - 1] + 0.7];
+    byId("stretch").textContent = end - begin < x.length
+      ? `Trials ${begin + 1} to ${end} of ${x.length} are drawn, round the chosen one.` : "";
+    return Plotly.react(byId("lineage"), traces, layout, { ...CONFIG, displayModeBar: false });
+  };
+  const currentAxis = () => document.querySelector('input[name="axis"]:checked').value;
+  const drawAll = () => Promise.all([drawCurve("curve", currentAxis()), drawCurve("complexity", currentAxis()),
+    drawCurve("seeds", "iteration"), drawLineage()]);
+
+  // -- one trial ------------------------------------------------------------------------------
+  const unpack = async (run, chunk) => {
+    const key = `${run}/${chunk}`;
+    if (!unpacked.has(key)) {
+      const bytes = Uint8Array.from(atob(data.runs[run].chunks[chunk]), (c) => c.charCodeAt(0));
+      const plain = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+      unpacked.set(key, new Response(plain).json());
+    }
+    return unpacked.get(key);
+  };
+  const KINDS = { "+": "added", "-": "removed", "@": "skipped", " ": "" };
+  const showDiff = (details) => {
+    const pre = byId("trial-diff");
+    const told = details.cut ? "Left out to keep this file small." : details.diff === undefined
+      ? "There was no candidate." : details.diff === "" ? "The text is the same." : null;
+    if (told !== null) return pre.replaceChildren(element("span", told, "skipped"));
+    pre.replaceChildren(...details.diff.split("\n").map((line) => element("span", line, KINDS[line[0]])));
+  };
+  const fillTable = (table, caption, heads, rows) => {
+    const head = element("thead"), body = element("tbody"), top = element("tr");
+    for (const [text, className] of heads) {
+      const cell = element("th", text, className);
+      cell.scope = "col";
+      top.append(cell);
+    }
+    head.append(top);
+    body.append(...rows);
+    table.replaceChildren(element("caption", caption), head, body);
+  };
+  const rowOf = (cells) => {
+    const row = element("tr");
+    for (const [content, className] of cells) {
+      const cell = element("td", typeof content === "string" ? content : undefined, className);
+      if (typeof content !== "string") cell.append(content);
+      row.append(cell);
+    }
+    return row;
+  };
+  const showSeeds = (details) => {
+    const number = (value) => (value === null ? "" : String(Number(value.toFixed(3))));
+    const rows = (details.seeds || []).map(([seed, own, parent, steps, outcome, detail]) => {
+      const gain = parent === null ? "" : points(own - parent, true);
+      return rowOf([[String(seed)], [number(own)], [number(parent)], [gain], [steps.toLocaleString("en")],
+        [outcome, "text"], [detail, "text long"]]);
+    });
+    fillTable(byId("trial-seeds"), rows.length ? "Returns of the candidate and of the policy it was raced against"
+      : "No episode is kept", [["seed"], ["return"], ["parent"], ["gain"], ["steps"], ["ended by", "text"],
+      ["detail", "text"]], rows);
+  };
+  const showFacts = (trial) => {
+    const facts = [["return", `${withError(trial.mean, trial.se)} (± standard error)`],
+      ["gain", withError(trial.gain, trial.gainSe, true)],
+      ["size", `${trial.loc ?? "–"} lines, cyclomatic ${trial.cyclomatic ?? "–"}, if nested ${trial.nestedIf ?? "–"} deep`],
+      ["when", trial.when], ["commit", trial.commit], ["in a terminal", `git show ${trial.commit}`]];
+    if (trial.usd !== null) facts.splice(3, 0, ["price", `$${trial.usd.toFixed(4)}`]);
+    byId("trial-facts").replaceChildren(...facts.map(([name, value]) => {
+      const pair = element("div");
+      pair.append(element("dt", name), element("dd", value));
+      return pair;
+    }));
+  };
+  const showClip = (clip) => {
+    const figure = byId("trial-clip"), video = figure.querySelector("video");
+    figure.hidden = !clip;
+    if (!clip) return video.removeAttribute("src");
+    const [caption, file] = clip;
+    video.src = `data:video/mp4;base64,${file}`;
+    byId("trial-caption").textContent = `${caption} Left the policy before, right the one that was tried.`;
+  };
+  const choose = async (index, { focus = false } = {}) => {
+    const { trials } = data.runs[state.run];
+    state.trial = Math.max(0, Math.min(index, trials.length - 1));
+    const chosen = state.trial, run = state.run;
+    const trial = trialOf(run, chosen);
+    byId("trial-heading").textContent = `${nameOf(trial)}: ${trial.verdict}${trial.inForce ? ", in force" : ""}`;
+    byId("trial-heading").className = `verdict-${trial.verdict}`;
+    byId("trial-summary").textContent = trial.summary;
+    byId("iteration").value = trial.iteration ?? "";
+    byId("previous").disabled = chosen === 0;
+    byId("next").disabled = chosen === trials.length - 1;
+    showFacts(trial);
+    showClip(data.runs[run].clips[chosen]);
+    markRow();
+    drawLineage();
+    const details = (await unpack(run, Math.floor(chosen / CHUNK)))[chosen % CHUNK];
+    if (chosen !== state.trial || run !== state.run) return;
+    byId("trial-reason").textContent = details.reason;
+    showDiff(details);
+    showSeeds(details);
+    byId("trial-feedback").hidden = !details.feedback;
+    byId("trial-feedback").querySelector("pre").textContent = details.feedback ?? "";
+    byId("trial").dataset.shown = String(chosen);
+    if (focus) byId("lineage").scrollIntoView({ block: "start" });
+  };
+
+  // -- the table ------------------------------------------------------------------------------
+  const filtered = () => {
+    const { trials } = data.runs[state.run];
+    const all = trials.map((_, i) => i);
+    return state.filter ? all.filter((i) => trials[i][1] === state.filter) : all;
+  };
+  const drawTable = () => {
+    const indices = filtered();
+    state.first = Math.max(0, Math.min(state.first, indices.length - 1));
+    const shown = indices.slice(state.first, state.first + PAGE);
+    const rows = shown.map((i) => {
+      const trial = trialOf(state.run, i);
+      const button = element("button", trial.iteration === null ? "by hand" : String(trial.iteration));
+      button.type = "button";
+      button.setAttribute("aria-label", `Show ${nameOf(trial)}, ${trial.verdict}`);
+      button.addEventListener("click", () => choose(i, { focus: true }));
+      const row = rowOf([[button], [trial.verdict + (trial.inForce ? " *" : ""), `text verdict-${trial.verdict}`],
+        [withError(trial.mean, trial.se)], [trial.gain === null ? "" : withError(trial.gain, trial.gainSe, true)],
+        [String(trial.loc ?? "")], [String(trial.cyclomatic ?? "")], [trial.commit.slice(0, 9), "mono"],
+        [trial.summary, "text long"]]);
+      row.dataset.trial = String(i);
+      return row;
+    });
+    fillTable(byId("trials"), "Trials, oldest first; * is in force. Return and gain ± standard error.",
+      [["it"], ["verdict", "text"], ["return"], ["gain"], ["LOC"], ["CC"], ["commit"], ["summary", "text"]], rows);
+    byId("page-where").textContent = indices.length
+      ? `${state.first + 1} to ${state.first + shown.length} of ${indices.length}` : "none";
+    byId("page-back").disabled = state.first === 0;
+    byId("page-on").disabled = state.first + PAGE >= indices.length;
+    markRow();
+  };
+  const markRow = () => {
+    for (const row of byId("trials").querySelectorAll("tr[aria-current]")) row.removeAttribute("aria-current");
+    const row = byId("trials").querySelector(`tr[data-trial="${state.trial}"]`);
+    if (row) row.setAttribute("aria-current", "true");
+  };
+  const turnTo = (first) => { state.first = first; drawTable(); };
+  const chooseRun = (run) => {
+    Object.assign(state, { run, first: 0 });
+    const { trials } = data.runs[run];
+    const standing = trials.findIndex((row) => row[4]);
+    drawTable();
+    return choose(standing < 0 ? trials.length - 1 : standing);
+  };
+
+  // -- what people do -------------------------------------------------------------------------
+  const setTheme = (theme) => {
+    root.dataset.theme = theme;
+    byId("theme").setAttribute("aria-pressed", String(theme === "dark"));
+  };
+  const wire = () => {
+    byId("theme").addEventListener("click", () => { setTheme(root.dataset.theme === "dark" ? "light" : "dark"); drawAll(); });
+    systemIsDark.addEventListener("change", (e) => { setTheme(e.matches ? "dark" : "light"); drawAll(); });
+    for (const radio of document.querySelectorAll('input[name="axis"]'))
+      radio.addEventListener("change", () => { drawCurve("curve", radio.value); drawCurve("complexity", radio.value); });
+    byId("previous").addEventListener("click", () => choose(state.trial - 1));
+    byId("next").addEventListener("click", () => choose(state.trial + 1));
+    byId("next-accepted").addEventListener("click", () => {
+      const { trials } = data.runs[state.run];
+      const found = trials.findIndex((row, i) => i > state.trial && row[1] === "accepted");
+      choose(found < 0 ? trials.findIndex((row) => row[1] === "accepted") : found);
+    });
+    byId("iteration").addEventListener("change", (event) => {
+      const found = data.runs[state.run].trials.findIndex((row) => row[0] === Number(event.target.value));
+      if (found >= 0) choose(found);
+    });
+    byId("lineage").addEventListener("keydown", (event) => {
+      const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      if (by === undefined) return;
+      event.preventDefault();
+      choose(state.trial + by);
+    });
+    byId("lineage").on("plotly_click", ({ points: [point] }) => {
+      if (point.curveNumber === 1) choose(point.customdata);
+    });
+    byId("curve").on("plotly_click", ({ points: [point] }) => {
+      if (!point.customdata) return;
+      const [run, trial] = point.customdata;
+      if (run !== state.run) { if (byId("run")) byId("run").value = String(run); Object.assign(state, { run, first: 0 }); drawTable(); }
+      choose(trial);
+    });
+    byId("filter").addEventListener("change", (event) => { state.filter = event.target.value; turnTo(0); });
+    byId("page-back").addEventListener("click", () => turnTo(state.first - PAGE));
+    byId("page-on").addEventListener("click", () => turnTo(state.first + PAGE));
+    if (byId("run")) byId("run").addEventListener("change", (event) => chooseRun(Number(event.target.value)));
+  };
+
+  setTheme(systemIsDark.matches ? "dark" : "light");
+  drawAll().then(() => { wire(); return chooseRun(0); }).then(() => { root.dataset.ready = "true"; });
+})();

@@ -1,0 +1,227 @@
+"""``enjoy``, ``card``, ``report``: the commands, on a run with four iterations."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from PIL import Image, ImageSequence
+
+from gco_agent.robustness import conditions
+from tests.cli.scripted import FOLLOW, RAISES
+from tests.store.samples import commit_file, git
+
+SHORT = ("--max-steps", "24")
+
+
+def test_enjoy_writes_the_episode_that_eval_scores(cli, played):
+    shown = cli(played, "enjoy", "1", "--video", "x.gif", *SHORT, "--seeds", "5:7", "--json")
+    assert shown.exit_code == 0, shown.output
+    data = json.loads(shown.stdout)
+    scored = json.loads(cli(played, "eval", "1", "--seeds", "5:7", *SHORT, "--json").stdout)
+    assert [e["return"] for e in data["episodes"]] == scored["returns"]
+    assert [e["seed"] for e in data["episodes"]] == [5, 6]
+    with Image.open(played / "x.gif") as animation:
+        assert sum(1 for _ in ImageSequence.Iterator(animation)) > 25
+        assert animation.width == 480
+    assert data["pictures"] == 2 * (25 + 15)
+
+
+def test_enjoy_two_side_by_side_with_all_that_can_be_drawn(cli, played):
+    drawn = ("--objects", "--velocities", "--scale", "2", "--speed", "5")
+    result = cli(played, "enjoy", "1", "--beside", "0", "--video", "x.webp", *SHORT, *drawn)
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert [line.split(",")[0] for line in lines[:2]] == [
+        "1:policies/pong.py",
+        "0:policies/pong.py",
+    ]
+    assert re.search(r"x\.webp \(\d+ s, \d\.\d MB\)$", lines[2])
+    with Image.open(played / "x.webp") as animation:
+        assert animation.width == 2 * 320 + 8
+
+
+def test_enjoy_without_a_screen_writes_a_video(cli, played, monkeypatch):
+    pytest.importorskip("imageio_ffmpeg")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    result = cli(played, "enjoy", *SHORT)
+    assert result.exit_code == 0, result.output
+    assert "There is no screen here, so pong.mp4 is written." in result.stderr
+    assert (played / "pong.mp4").stat().st_size > 1000
+
+
+def test_enjoy_in_a_window(cli, played, monkeypatch):
+    monkeypatch.setenv("DISPLAY", ":99")
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    data = json.loads(cli(played, "enjoy", "--max-steps", "3", "--json").stdout)
+    assert (data["video"], data["pictures"]) == (None, 4 + 15)
+
+
+def test_enjoy_of_a_policy_that_fails_is_exit_code_2(cli, played):
+    (played / "bad.py").write_text(RAISES)
+    result = cli(played, "enjoy", "bad.py", "--video", "x.gif")
+    assert result.exit_code == 2
+    assert "policy-raised" in result.stdout
+    assert "AttributeError" in result.stdout
+    assert (played / "x.gif").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--video", "x.avi"), "ends in none of .mp4, .gif, .webp"),
+        (("--seeds", "0:1000", "--video", "x.gif"), "1000 episodes are too many to look at"),
+        (("--beside", "other.py", "--video", "x.gif"), "cannot be seen side by side"),
+        (("nosuch.py", "--video", "x.gif"), "there is no file nosuch.py"),
+    ],
+)
+def test_what_cannot_be_seen(cli, played, arguments, message):
+    (played / "other.py").write_text(FOLLOW.replace("gco/Pong-v5", "gco/Breakout-v5"))
+    result = cli(played, "enjoy", *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert not (played / "x.gif").exists()
+
+
+def test_card(cli, played):
+    options = ("--episodes", "2", "--max-steps", "40", "--workers", "2", "--picture", "card.svg")
+    result = cli(played, "card", "1", *options, "--json")
+    assert result.exit_code == 0, result.output
+    data = json.loads(result.stdout)
+    assert (data["policy"], data["seeds"]) == ("1:policies/pong.py", "report 0:2")
+    names = [line["name"] for line in data["conditions"]]
+    assert names[:4] == ["as scored (sticky 0.25)", "sticky 0", "no-op start, up to 30 frames",
+                         "frame skip 3"]  # fmt: skip
+    assert len(names) == len(set(names)) == 13
+    assert len({line["protocol"] for line in data["conditions"]}) == 13
+    assert data["conditions"][0]["change"] is None
+    for line in data["conditions"][1:]:
+        expected = line["mean_return"] - data["conditions"][0]["mean_return"]
+        assert line["change"] == pytest.approx(expected)
+    picture = (played / "card.svg").read_text()
+    assert picture.count("frame skip 3") >= 1 or "<svg" in picture
+
+
+def test_a_card_says_where_the_policy_fails(cli, played):
+    (played / "bad.py").write_text(RAISES)
+    options = ("--episodes", "2", "--max-steps", "40", "--workers", "2", "--picture", "x.png")
+    result = cli(played, "card", "bad.py", *options)
+    assert result.exit_code == 0, result.output
+    assert re.search(r"as scored \(sticky 0.25\) +failed in 2 of 2", result.stdout)
+    with Image.open(played / "x.png") as picture:
+        assert picture.width > 600
+    assert cli(played, "card", "--picture", "x.bmp").exit_code == 2
+
+
+def test_report_of_a_played_run(cli, played):
+    result = cli(played, "report", "--json")
+    assert result.exit_code == 0, result.output
+    data = json.loads(result.stdout)
+    path = played / "pong-first.html"
+    assert data == {
+        "path": str(path),
+        "bytes": path.stat().st_size,
+        "runs": [{"run": "gco/pong/first", "commit": git(played, "rev-parse", "HEAD"),
+                  "iterations": 4}],
+        "shortened": 0,
+        "clips": 0,
+    }  # fmt: skip
+    assert cli(played, "report").exit_code == 0  # overwrites its own
+    assert cli(played, "report", "first", "--compare", "gco/pong/first").exit_code == 0
+
+
+def test_report_with_the_curve_as_a_picture(cli, played):
+    git(played, "branch", "gco/pong/other", "gco/pong/first~1")
+    for suffix in ("svg", "png"):
+        result = cli(played, "report", "--compare", "other", "--curve", f"curve.{suffix}")
+        assert result.exit_code == 0, result.output
+    svg = (played / "curve.svg").read_text()
+    assert svg.startswith("<?xml")
+    cli(played, "report", "--compare", "other", "--curve", "again.svg")
+    assert len((played / "again.svg").read_text()) == len(svg)
+    with Image.open(played / "curve.png") as picture:
+        assert picture.size == (1200, 600)
+        colours = {colour for _, colour in picture.convert("RGB").getcolors(100_000) or ()}
+    assert {(11, 95, 204), (179, 84, 30)} <= colours  # both runs are there
+
+
+def test_report_with_a_video_of_what_got_better(cli, played):
+    pytest.importorskip("imageio_ffmpeg")
+    data = json.loads(cli(played, "report", "--clips", "2", "--json").stdout)
+    assert data["clips"] == 1  # one step was accepted
+    text = (played / "pong-first.html").read_text()
+    assert re.search(r'"clips":\{"1":\["Seed 110000000\d: returns first differ at step \d+;', text)
+
+
+def test_report_with_a_commit_by_hand(cli, played):
+    commit_file(played, "policies/pong.py", FOLLOW, "</script>by hand")
+    assert cli(played, "report", "-o", "x.html").exit_code == 0
+    assert "</script>by hand" not in (played / "x.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nosuch",), "there is no run 'nosuch'"),
+        (("-o", "README.md"), "is there and is no report; name another file, or use --force"),
+        (("-o", "nowhere/x.html"), "cannot write"),
+        (("--curve", "x.jpg"), "x.jpg ends in none of .svg, .png, .pdf"),
+        (("--curve", "nowhere/x.svg"), "there is no folder"),
+        (("first", "other"), "returns of different games cannot be compared (breakout, pong)"),
+    ],
+)
+def test_what_cannot_be_reported(cli, played, arguments, message):
+    git(played, "branch", "gco/breakout/other", "gco/pong/first")
+    result = cli(played, "report", *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_a_run_that_was_killed_early_can_be_reported(cli, played):
+    git(played, "switch", "--quiet", "main")
+    first = git(played, "rev-list", "--first-parent", "gco/pong/first").splitlines()[-2]
+    git(played, "branch", "gco/pong/early", first)
+    result = cli(played, "report", "gco/pong/early", "-o", "x.html")
+    assert result.exit_code == 0, result.output
+    assert cli(played, "show", "--run", "early").exit_code == 0
+
+
+def test_there_is_no_run_here(cli, project):
+    for command in ("report", "show", "watch", "enjoy", "card"):
+        result = cli(project, command)
+        assert result.exit_code == 2, command
+        assert "Start one with `gco-agent init GAME`" in result.stderr
+
+
+def test_conditions_of_another_protocol():
+    from gco_agent.envs.atari import default_protocol
+
+    names = [condition.name for condition in conditions(default_protocol("freeway", 500))]
+    assert "ALE mode 3" in names
+    assert "ALE mode 4" not in names
+    (three,) = (c.rules for c in conditions(default_protocol("pong", 300)) if c.name[-1] == "3"
+                and "skip" in c.name)  # fmt: skip
+    assert three.max_steps * three.frame_skip == 1200
+
+
+def test_exports(cli, played, monkeypatch):
+    pytest.importorskip("tensorboardX")
+    pytest.importorskip("minari")
+    data = json.loads(cli(played, "export", "tensorboard", "-o", "tb", "--json").stdout)
+    assert data["scalars"] > 20
+    result = cli(played, "export", "minari", "1", "--episodes", "2", *SHORT, "-o", "ds", "--json")
+    data = json.loads(result.stdout)
+    assert (data["id"], data["episodes"], data["steps"]) == ("pong/gco-agent-v0", 2, 48)
+    again = cli(played, "export", "minari", "1", "--episodes", "1", *SHORT, "-o", "ds")
+    assert again.exit_code == 2
+    assert "choose another name or version" in again.stderr
+    card = ("export", "model-card", "--episodes", "2", *SHORT)
+    result = cli(played, *card)
+    assert "## Where it is from" in result.stdout
+    assert "- run `gco/pong/first`" in result.stdout
+    assert cli(played, *card, "-o", "CARD.md").exit_code == 0
+    assert (played / "CARD.md").read_text() == result.stdout
+    assert "is there already" in cli(played, *card, "-o", "CARD.md").stderr
+    assert "## Where it is from" not in cli(played, *card[:2], "policies/pong.py", *card[2:]).stdout

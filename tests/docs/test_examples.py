@@ -1,0 +1,87 @@
+"""What the documentation tells people to type is typed, on a short run."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import SHORT, Cli
+from tests.store.samples import git
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = ("quickstart.md", "method.md", "policy-file.md", "looking.md")
+FASTER = {
+    "doctor": (),
+    "run": ("--iterations", "1", "--report-episodes", "2", "--optimizer", "scripted", *SHORT),
+    "step": ("--workers", "1"),
+    "eval": ("--episodes", "2", "--max-steps", "60", "--workers", "1"),
+    "card": ("--episodes", "2", "--max-steps", "20", "--workers", "1"),
+    "enjoy": ("--max-steps", "20"),
+    "export model-card": ("--episodes", "2", "--max-steps", "20", "--workers", "1"),
+    "export minari": ("--max-steps", "20"),
+}
+"""What the test adds so that minutes become seconds; the last of an option counts."""
+
+
+def blocks(page: str, language: str) -> list[str]:
+    text = (DOCS / page).read_text("utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+def commands(page: str) -> list[list[str]]:
+    lines = [line for block in blocks(page, "sh") for line in block.splitlines()]
+    return [words for line in lines if (words := shlex.split(line, comments=True))]
+
+
+def run(cli: Cli, root: Path, words: list[str]) -> None:
+    program, *arguments = words
+    if program == "git":
+        git(root, *arguments)
+        return
+    assert program == "gco-agent", words
+    name = next(
+        name for name in (" ".join(arguments[:2]), arguments[0], "") if name in FASTER or not name
+    )
+    result = cli(root, *arguments, *FASTER.get(name, ()))
+    assert result.exit_code == 0, f"{words}: {result.output}"
+
+
+@pytest.fixture(autouse=True)
+def _nobody_looks(monkeypatch):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    for module in ("imageio_ffmpeg", "minari", "tensorboardX"):
+        pytest.importorskip(module)
+
+
+def test_the_quickstart_is_one_session(cli, project):
+    for words in commands("quickstart.md"):
+        run(cli, project, words)
+    assert (project / "policies" / "pong.py").exists()
+    assert (project / "pong-first.html").exists()
+    assert git(project, "branch", "--show-current") == "main"
+
+
+@pytest.mark.parametrize("page", PAGES[1:])
+def test_every_command_runs(cli, played, page):
+    for words in commands(page):
+        run(cli, played, words)
+
+
+def test_the_policy_of_the_docs_is_one(cli, played):
+    policy, loop = blocks("policy-file.md", "python")
+    (played / "policies" / "pong.py").write_text(policy)
+    assert cli(played, "eval", "policies/pong.py", "--episodes", "1", *SHORT).exit_code == 0
+    loop = loop.replace("policies/pong.py", str(played / "policies" / "pong.py"))
+    names: dict[str, object] = {}
+    exec(loop.replace("done = terminated or truncated", "done = True"), names)
+    assert names["done"]
+
+
+def test_links_between_pages_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", (DOCS / page).read_text("utf-8")):
+            assert (DOCS / target).exists(), f"{page}: {target}"

@@ -1,0 +1,164 @@
+"""Runs and policies in the forms of other tools, read back by what those tools read with."""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gco_agent.envs.atari import default_protocol
+from gco_agent.errors import UsageError
+from gco_agent.export.model_card import Subject, compose, escape, fenced
+from gco_agent.export.scalars import scalars, write_scalars
+from gco_agent.export.trajectories import record, require_id, write_dataset
+from gco_agent.games import find_game
+from gco_agent.judge import Judge
+from gco_agent.policy import PolicySource
+from gco_agent.report.summary import read_report
+from gco_agent.workers import WorkerPool
+from tests.cli.scripted import FOLLOW, RAISES
+
+RULES = default_protocol("pong", 60)
+
+
+def test_scalars_follow_the_run(view):
+    report = read_report(view)
+    rows = list(scalars(report))
+    by_tag = {tag: [(step, value) for t, step, value, _ in rows if t == tag] for tag, *_ in rows}
+    assert {"return/in_force", "return/candidate", "complexity/lines", "used/usd"} <= set(by_tag)
+    assert [step for step, _ in by_tag["used/hours"]] == list(range(21))
+    kept = [t for t in report.trials if t.is_kept and t.facts]
+    assert by_tag["return/in_force"] == [
+        (t.iteration, t.facts.return_mean) for t in kept if t.facts
+    ]
+    n_raced = sum(trial.verdict in ("accepted", "rejected") for trial in report.trials)
+    assert len(by_tag["search/gain"]) == n_raced
+    assert {when for *_, when in rows} == {t.when.timestamp() for t in report.trials}
+
+
+def read_events(path: Path) -> list[tuple[str, int, float]]:
+    """TensorBoard's format: length, checksum, an event, checksum."""
+    event_pb2 = pytest.importorskip("tensorboardX.proto.event_pb2")
+    data, at, found = path.read_bytes(), 0, []
+    while at < len(data):
+        (size,) = struct.unpack_from("<Q", data, at)
+        event = event_pb2.Event.FromString(data[at + 12 : at + 12 + size])
+        found += [(v.tag, event.step, v.simple_value) for v in event.summary.value]
+        at += 16 + size
+    return found
+
+
+def test_tensorboard_reads_what_is_written(view, tmp_path):
+    pytest.importorskip("tensorboardX")
+    report = read_report(view)
+    n = write_scalars(report, tmp_path / "a" / "b")
+    (path,) = (tmp_path / "a" / "b").iterdir()
+    events = read_events(path)
+    assert len(events) == n
+    assert [(tag, step) for tag, step, _ in events] == [row[:2] for row in scalars(report)]
+    values = [value for _, _, value in events]
+    assert values == pytest.approx([row[2] for row in scalars(report)], rel=1e-6)
+
+
+def test_what_is_not_installed_is_said(view, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    with pytest.raises(UsageError, match=r"gco-agent\[export\]"):
+        write_scalars(read_report(view), tmp_path)
+    monkeypatch.setitem(sys.modules, "minari", None)
+    kept = [record(FOLLOW, default_protocol("pong", 3), 1)]
+    with pytest.raises(UsageError, match=r"gco-agent\[export\]"):
+        write_dataset(kept, "x-v0", tmp_path, RULES, "")
+
+
+def test_minari_gives_the_episodes_back(tmp_path, monkeypatch):
+    minari = pytest.importorskip("minari")
+    kept = [record(FOLLOW, RULES, seed) for seed in (3, 4)]
+    path = write_dataset(kept, "pong/test-v0", tmp_path, RULES, "About <it>.")
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    dataset = minari.load_dataset("pong/test-v0")
+    assert path.is_dir()
+    assert dataset.total_episodes == 2
+    for episode, trajectory in zip(dataset.iterate_episodes(), kept, strict=True):
+        assert (episode.observations == trajectory.observations).all()
+        assert (episode.actions == trajectory.actions).all()
+        assert (episode.rewards == trajectory.rewards).all()
+        assert list(episode.truncations) == [False] * 59 + [True]
+        assert not episode.terminations.any()
+    env = dataset.recover_environment()
+    for trajectory in kept:  # the emulator, without us, plays the same
+        obs, _ = env.reset(seed=trajectory.result.seed)
+        assert (obs == trajectory.observations[0]).all()
+        for action, after, reward in zip(
+            trajectory.actions, trajectory.observations[1:], trajectory.rewards, strict=True
+        ):
+            obs, got, *_ = env.step(action)
+            assert (obs == after).all()
+            assert got == reward
+    env.close()
+    with pytest.raises(UsageError, match="there is a data set"):
+        write_dataset(kept, "pong/test-v0", tmp_path, RULES, "")
+
+
+def test_no_data_set_of_failures(tmp_path):
+    with pytest.raises(UsageError, match="failed on seed 3: policy-raised"):
+        write_dataset([record(RAISES, RULES, 3)], "x-v0", tmp_path, RULES, "")
+
+
+@pytest.mark.parametrize("name", ["", "pong", "pong/x", "../x-v0", "a b-v0", "/x-v0", "x-v0/"])
+def test_names_of_data_sets(name):
+    with pytest.raises(UsageError, match="names no data set"):
+        require_id(name)
+
+
+def subject(text: str, **changed) -> Subject:
+    with WorkerPool(0) as pool:
+        played = Judge(pool, RULES).evaluate(PolicySource(text), range(3))
+    return Subject("x.py", PolicySource(text), find_game("pong"), played, "0:3", **changed)
+
+
+def test_a_model_card_has_the_score_the_use_and_the_text(view):
+    text = compose(subject(FOLLOW, run=read_report(view)))
+    head = re.match(r"---\n(.*?)\n---\n", text, re.DOTALL)
+    assert head
+    facts = {key: json.loads(value) for key, _, value in
+             (line.partition(": ") for line in head[1].splitlines())}  # fmt: skip
+    assert facts["model-index"][0]["results"][0]["metrics"][0]["type"] == "mean_return"
+    assert "| random play | -20.7 |" in text
+    assert FOLLOW.strip() in text
+    assert RULES.stamp in text
+    assert f"commit `{view.tip}`" in text
+
+
+def test_the_code_on_a_model_card_runs(tmp_path, monkeypatch):
+    (tmp_path / "pong.py").write_text(FOLLOW)
+    monkeypatch.chdir(tmp_path)
+    code = re.search(r"```python\n(import gymnasium.*?)```", compose(subject(FOLLOW)), re.DOTALL)
+    assert code
+    once = code[1].replace("    done = terminated or truncated", "    done = True")
+    names: dict[str, object] = {}
+    exec(once, names)
+    assert names["done"]
+
+
+def test_a_policy_that_fails_has_no_score():
+    assert "None: the policy failed in 3 of 3 episodes." in compose(subject(RAISES))
+
+
+@given(st.text())
+def test_no_text_ends_its_fence(text):
+    fence, *inside, last, empty = fenced(text).split("\n")
+    assert (last, empty) == (fence, "")
+    assert not any(line.strip() == fence for line in inside)
+
+
+@given(st.text(alphabet="ab*_<>`[]()#\\ \n", max_size=30))
+def test_escaped_text_is_one_line_without_markup(text):
+    escaped = escape(text)
+    assert "\n" not in escaped
+    assert not re.search(r"(?<!\\)(?:\\\\)*[*_<>`\[\]()#]", escaped)

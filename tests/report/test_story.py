@@ -1,0 +1,224 @@
+"""A run read back: trials, episodes, differences, axes, packed details."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gco_agent.errors import StoreError
+from gco_agent.report.curves import AXES, half_interval, lanes, positions, thinned
+from gco_agent.report.diffs import ADDED, REMOVED, SAME, count_changes, difference
+from gco_agent.report.pack import CHUNK, pack, unpack
+from gco_agent.report.played import Played, parse_played
+from gco_agent.report.story import (
+    evidence_files,
+    find_trials,
+    read_details,
+    read_trials,
+)
+from gco_agent.report.summary import read_report, score_in_words
+from gco_agent.statistics import confidence_interval
+from gco_agent.store.entries import Facts, Verdict
+from tests.report.samples import HOSTILE, REF, evaluation, policy
+
+LINES = st.lists(st.sampled_from(["a", "b", "", " c", "-d", "+e", "@f", HOSTILE]), max_size=12)
+
+
+def test_trials_are_one_for_each_text_that_was_tried(view):
+    trials = read_trials(view)
+    assert [trial.iteration for trial in trials] == list(range(21))
+    assert {trial.verdict for trial in trials} == {"initial", "accepted", "rejected", "failed"}
+    assert [t.commit for t in trials if t.in_force] == [view.standing.commit]
+    for trial in trials:
+        assert trial.is_kept == (trial.verdict in ("initial", "accepted"))
+        assert (trial.commit == trial.line_commit) == trial.is_kept
+        assert trial.reason
+
+
+def test_a_trial_descends_from_the_policy_in_force_before_it(view):
+    trials = read_trials(view)
+    assert trials[0].parents == ()
+    standing = trials[0]
+    for trial in trials[1:]:
+        assert trial.parents == (standing.commit,)
+        standing = trial if trial.is_kept else standing
+
+
+def test_details_are_the_texts_on_both_sides_and_the_seeds(view):
+    trials = read_trials(view)
+    for trial, details in zip(trials, read_details(view, trials), strict=True):
+        assert details.after is not None
+        assert details.after.startswith(policy(trial.iteration or 0)[:200])
+        assert len(details.played) == 8
+        if trial.iteration:
+            assert details.before == view.policy(trial.parents[0])
+            assert all(p.parent_return is not None for p in details.played)
+        else:
+            assert details.before == ""
+            assert details.played[0].difference is None
+
+
+def test_evidence_and_iterations_are_found(view):
+    trials = read_trials(view)
+    (seventh,) = find_trials(trials, 7)
+    assert evidence_files(view, seventh) == ["evaluation.json"]
+    (fourth,) = find_trials(trials, 4)
+    assert evidence_files(view, fourth) == ["evaluation.json", "feedback.md"]
+    told = [details.feedback for details in read_details(view, trials)]
+    assert [i for i, text in enumerate(told) if text] == [4]
+    assert HOSTILE in (told[4] or "")
+    assert find_trials(trials, 99) == []
+
+
+def test_many_files_of_which_some_are_missing(view):
+    wanted = [(view.tip, "policies/pong.py"), (view.tip, "no such"), (view.tip, "policies")] * 3
+    texts = list(view.read_many(wanted))
+    assert texts == [view.policy(), None, None] * 3
+    assert list(view.read_many([])) == []
+
+
+def test_a_report_counts_and_names(view, runs):
+    report = read_report(view)
+    assert report.n_iterations == report.n_tried == 20
+    counts = [report.count(v) for v in (Verdict.ACCEPTED, Verdict.REJECTED, Verdict.FAILED)]
+    assert sum(counts) == 20
+    assert [reference.name for reference in report.references] == ["random play", "human"]
+    assert report.command.startswith("gco-agent run pong --optimizer search --seed 0 ")
+    assert "--iterations 20 " in report.command
+    assert report.facts_now is not None
+    assert report.reported is None
+    assert report.samples[0].name == "iteration 0, initial"
+
+
+def test_axes_grow_and_count_an_iteration_once(view):
+    trials = read_trials(view)
+    places = positions(trials)
+    for before, after in itertools.pairwise(places):
+        assert all(after[axis.key] >= before[axis.key] for axis in AXES)
+    assert places[-1]["hours"] == pytest.approx((3.0 + 20 * 30.5) / 3600)
+    assert places[-1]["usd"] == pytest.approx(20 * 0.02)
+    assert places[-1]["frames"] == 6.0
+    twice = [trials[1], trials[1]]  # two candidates of one iteration
+    assert positions(twice)[1]["usd"] == pytest.approx(0.02)
+    assert set(lanes(trials)) == {0, -1}
+    assert lanes(twice) == [-1, -2]
+
+
+@given(st.lists(st.floats(-1000, 1000), min_size=2, max_size=20))
+def test_the_interval_of_facts_is_that_of_the_returns(returns):
+    mean = sum(returns) / len(returns)
+    error = (sum((r - mean) ** 2 for r in returns) / (len(returns) - 1) / len(returns)) ** 0.5
+    facts = Facts("gco/pong/x", 1, Verdict.ACCEPTED, return_mean=mean, return_se=error,
+                  episodes=len(returns))  # fmt: skip
+    interval = confidence_interval(returns)
+    half = half_interval(facts)
+    assert interval is not None
+    assert half is not None
+    assert half == pytest.approx((interval[1] - interval[0]) / 2, rel=1e-6, abs=1e-6)
+
+
+def test_scores_in_words():
+    facts = Facts("gco/pong/x", 1, Verdict.ACCEPTED, return_mean=6.0, return_se=0.8, episodes=8,
+                  seeds="report 0:8")  # fmt: skip
+    assert score_in_words(facts) == "6.00, 95 % interval 4.11 to 7.89 (8 episodes, report 0:8)"
+    assert score_in_words(None) == "not measured"
+    assert half_interval(None) is None
+    assert (
+        half_interval(Facts("gco/pong/x", 1, Verdict.ACCEPTED, return_se=1.0, episodes=1)) is None
+    )
+
+
+@given(st.lists(st.integers(), unique=True, max_size=300), st.integers(2, 100))
+def test_thinning_keeps_both_ends_and_the_order(indices, most):
+    found = thinned(indices, most)
+    assert len(found) == min(len(indices), most)
+    assert found == [i for i in indices if i in set(found)]
+    assert not indices or (found[0], found[-1]) == (indices[0], indices[-1])
+
+
+@given(LINES, LINES)
+def test_a_difference_turns_one_text_into_the_other(before, after):
+    lines = difference("\n".join(before), "\n".join(after), context=1000)
+    old, new = "\n".join(before).splitlines(), "\n".join(after).splitlines()
+    if old == new:
+        assert lines == []
+        return
+    assert [line.text for line in lines if line.kind in (SAME, REMOVED)] == old
+    assert [line.text for line in lines if line.kind in (SAME, ADDED)] == new
+    added, removed = count_changes(lines)
+    assert len(new) - len(old) == added - removed
+
+
+def test_what_is_far_from_a_change_is_left_out():
+    text = [str(n) for n in range(100)]
+    lines = difference("\n".join(text), "\n".join([*text[:50], "x", *text[51:]]))
+    assert [line.kind for line in lines] == ["@", " ", " ", " ", "-", "+", " ", " ", " "]
+    assert lines[0].text == " line 48"
+
+
+def test_played_seeds_are_read_back():
+    first, second = parse_played(evaluation([1.0, 2.5], [3.0, 2.0]), "x")
+    assert first == Played(1_100_000_000, 1.0, 900, "game-over", "", 3.0)
+    assert second.difference == 0.5
+    (failed,) = parse_played(evaluation([1.0], [], "KeyError: 'x'"), "x")
+    assert failed == Played(1_100_000_000, 1.0, 900, "policy-raised", "KeyError: 'x'")
+    assert parse_played(None, "x") == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (json.dumps({"schema": 2, "policies": {}}), "has schema 2"),
+        ("{}", "has schema None"),
+        (json.dumps({"schema": 1, "policies": {}}), "cannot be read"),
+        ("[]", "cannot be read"),
+        (evaluation([1.0], [])[:-9], "cannot be read"),
+    ],
+)
+def test_evidence_of_another_kind_is_refused(text, message):
+    with pytest.raises(StoreError, match=f"evaluation.json of commit abc {message}"):
+        parse_played(text, "commit abc")
+
+
+def test_details_come_back_from_little_space(view):
+    trials = read_trials(view)
+    details = list(read_details(view, trials))
+    (chunk,), n_cut = pack(trials, iter(details), 10**9)
+    assert n_cut == 0
+    rows = unpack(chunk)
+    assert [row["reason"] for row in rows] == [trial.reason for trial in trials]
+    assert [len(row["seeds"]) for row in rows] == [8] * 21
+    assert any(HOSTILE in row["diff"] for row in rows)
+
+
+def test_where_space_is_short_the_oldest_rejected_lose_their_differences(view):
+    trials = read_trials(view) * 12
+    chance = random.Random(0)
+    details = list(read_details(view, trials))
+    chance.shuffle(details)
+    whole, _ = pack(trials, iter(details), 10**9)
+    size = sum(map(len, whole))
+    chunks, n_cut = pack(trials, iter(details), size - 100)
+    rows = [row for chunk in chunks for row in unpack(chunk)]
+    assert len(chunks) == -(-len(trials) // CHUNK)
+    assert sum(map(len, chunks)) < size
+    cut = [trial for trial, row in zip(trials, rows, strict=True) if row.get("cut")]
+    assert n_cut == len(cut) == sum(not trial.is_kept for trial in trials[:CHUNK])
+    assert not any(trial.is_kept for trial in cut)
+    assert [row["reason"] for row in rows] == [trial.reason for trial in trials]
+
+
+def test_where_that_is_not_enough_the_others_lose_them_too(view):
+    trials = read_trials(view)
+    (chunk,), n_cut = pack(trials, read_details(view, trials), 10)
+    assert n_cut == len(trials)
+    assert all(set(row) == {"reason", "cut"} for row in unpack(chunk))
+
+
+def test_the_second_run_is_another(runs):
+    assert {ref.run_id for ref in runs.list()} == {REF.run_id, "second"}
