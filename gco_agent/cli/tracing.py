@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gco_agent.cli.targets import find_target, protocol_of
 from gco_agent.cli.options import (
     AtLeast,
     Given,
@@ -19,6 +18,7 @@ from gco_agent.cli.options import (
     workers_option,
 )
 from gco_agent.cli.place import Place, find_run, make_judge, open_workers
+from gco_agent.cli.targets import find_target, protocol_of
 from gco_agent.errors import ContractViolation, NotARun, StoreError, UsageError
 
 if TYPE_CHECKING:
