@@ -50,6 +50,7 @@ _SUMMARY = re.compile(r"^\W{0,8}summary\W{0,6}[:：]\W{0,4}(.+)$", re.IGNORECASE
 _CODE_START = re.compile(
     r'^(?:"{3}|\'{3}|@|import |from \w|class \w|def \w|[A-Z_]+ = )', re.MULTILINE
 )
+_SHAPED = re.compile(r"^(?:[-*+#>|]|\d+[.)]|[ \t])", re.MULTILINE)
 _WHOLE_KEYS = ("policy", "code", "source", "file", "module")
 _SUGGESTION_KEYS = ("suggestion", "suggestions", "components", "functions")
 _REASON_KEYS = ("reason", "reasoning", "diagnosis", "explanation", "answer")
@@ -129,7 +130,7 @@ def make_reply(
         source = code
     source = _finished(source, parent)
     words = " ".join(summary.split()).strip(" *_`\"'") or _what_changed(source, parent)
-    return Reply(source, words[:_SUMMARY_CHARACTERS], reason.strip()[:_REASON_CHARACTERS], form)
+    return Reply(source, words[:_SUMMARY_CHARACTERS], _unwrapped(reason)[:_REASON_CHARACTERS], form)
 
 
 def _finished(source: PolicySource, parent: PolicySource) -> PolicySource:
@@ -152,6 +153,13 @@ def _finished(source: PolicySource, parent: PolicySource) -> PolicySource:
             kind="no change",
         )
     return source
+
+
+def _unwrapped(words: str) -> str:
+    """Paragraphs on one line each, to be wrapped anew; lists, tables and code keep their rows."""
+    paragraphs = re.split(r"\n[ \t]*\n", words.strip())
+    joined = (text if _SHAPED.search(text) else " ".join(text.split("\n")) for text in paragraphs)
+    return "\n\n".join(text.rstrip() for text in joined)
 
 
 def _what_changed(source: PolicySource, parent: PolicySource) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gco_agent.judge import Judge
@@ -109,6 +109,14 @@ def test_words_around_the_code_become_summary_and_reason() -> None:
     assert parse_reply(added, PARENT).summary == "adds far"
 
 
+def test_paragraphs_are_joined_and_lists_are_not() -> None:
+    words = "First\nline.\n\n- a\n- b\n\n1. one\n2. two\n\n    code\n    more\n\nLast\none."
+    reply = parse_reply(f"{words}\n\n```python\n{GOOD}```", PARENT)
+    assert reply.reason == (
+        "First line.\n\n- a\n- b\n\n1. one\n2. two\n\n    code\n    more\n\nLast one."
+    )
+
+
 def test_several_components_in_several_blocks_are_put_together() -> None:
     other = "def predict_ball_trajectory(self, obs):\n    return 80\n"
     reply = parse_reply(f"First:\n```python\n{GOOD}```\nThen:\n```python\n{other}```", PARENT)
@@ -156,11 +164,13 @@ def test_parts_of_a_tool_call() -> None:
         make_reply("  ", PARENT, summary="", reason="")
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300) | st.text("`{}\n\"'@+- abcdef:()=#\\", max_size=200))
 def test_no_text_makes_it_fail_in_another_way(text: str) -> None:
     made_of(text)
 
 
+@settings(deadline=None)
 @given(st.text("ab \n`#", max_size=40), st.integers(2, 9))
 def test_a_file_in_a_fence_comes_out_as_it_went_in(words: str, value: int) -> None:
     words = words.replace("```", "").replace("`", "")

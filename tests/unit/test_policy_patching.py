@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gco_agent.errors import EditRejected
@@ -24,6 +24,7 @@ _texts = st.lists(st.sampled_from(["a", "b", "", "  c", "+d", "-e"]), max_size=1
 )
 
 
+@settings(deadline=None)
 @given(_texts, _texts, st.integers(0, 3))
 def test_a_diff_of_two_texts_makes_the_second_of_the_first(
     before: str, after: str, context: int

@@ -1,0 +1,164 @@
+"""``prompt``, ``apply``, a step that waits, and ``replay``, from end to end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from gco_agent.replay import parse_recording
+from tests.cli.conftest import Cli, Start
+from tests.cli.scripted import FOLLOW, IDLE
+from tests.store.samples import git
+
+ONE = ("--workers", "1")
+FOLDER = "gco-exchange/pong-first"
+BETTER = FOLLOW.replace("abs(gap) < 3", "abs(gap) < 2")
+ANSWER = f"Summary: a narrower dead zone\n\nIt waits too long.\n\n```python\n{BETTER}```\n"
+
+
+def tip(project: Path) -> str:
+    return git(project, "rev-parse", "gco/pong/first")
+
+
+def body(project: Path) -> str:
+    return git(project, "log", "-1", "--format=%B", "gco/pong/first")
+
+
+def test_prompt_and_apply(played: Path, cli: Cli) -> None:
+    before = tip(played)
+    asked = cli(played, "prompt", *ONE)
+    assert asked.exit_code == 0, asked.output
+    prompt = played / FOLDER / "0005-prompt.md"
+    assert asked.stdout.strip() == str(prompt)
+    assert "gco-agent apply ANSWER --run gco/pong/first" in asked.stderr
+    text = prompt.read_text()
+    assert "## The present policy" in text
+    assert "keep the paddle level with the ball" in text
+    assert "run from it" in text
+    assert "object has no attribute 'no_such_thing'" in text
+    assert git(played, "status", "--porcelain") == ""
+    assert cli(played, "prompt", "-o", "-", *ONE).stdout == text
+    assert cli(played, "prompt", "-o", "ask.md", *ONE).stdout.strip() == "ask.md"
+    assert (played / "ask.md").read_text() == text
+    assert tip(played) == before
+
+    (played / "words.md").write_text("I would move faster.")
+    refused = cli(played, "apply", "words.md", *ONE)
+    assert refused.exit_code == 2
+    assert "There is no code in the reply" in refused.stderr
+    missing = cli(played, "apply", *ONE)
+    assert missing.exit_code == 2
+    assert "there is no answer in" in missing.stderr
+    assert tip(played) == before
+
+    (played / FOLDER / "0005-reply.md").write_text(ANSWER)
+    applied = cli(played, "apply", "--json", *ONE)
+    assert applied.exit_code == 0, applied.output
+    assert tip(played) != before
+    assert "a narrower dead zone" in body(played)
+    assert "Gco-Optimizer: exchange" in body(played)
+    kept = git(
+        *(played, "log", "-1", "--format=%H", "--no-merges", "--all"),
+        *("--", "iterations/0005/reply.md"),
+    )
+    assert git(played, "show", f"{kept}:iterations/0005/prompt.md") == text.strip()
+    assert "narrower" in git(played, "show", f"{kept}:iterations/0005/reply.md")
+
+
+def wait_for(path: Path, seconds: float = 60) -> None:
+    give_up = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < give_up, path
+        time.sleep(0.1)
+
+
+def test_a_step_waits_and_ctrl_c_loses_nothing(played: Path, start: Start) -> None:
+    before = tip(played)
+    waiting = start(played, "step", "--optimizer", "exchange", *ONE)
+    wait_for(played / FOLDER / "0005-prompt.md")
+    time.sleep(0.5)
+    os.kill(waiting.pid, signal.SIGINT)
+    _, errors = waiting.communicate(timeout=60)
+    assert waiting.returncode == 130, errors
+    assert "0005-reply.md" in errors
+    assert tip(played) == before
+    (played / FOLDER / "0005-reply.md").write_text(f"```python\n{IDLE}```\n")
+    again = start(played, "step", "--optimizer", "exchange", *ONE)
+    _, errors = again.communicate(timeout=120)
+    assert again.returncode == 0, errors
+    assert "Gco-Outcome: rejected" in body(played)
+    assert "Gco-Iteration: 5" in body(played)
+
+
+def test_a_run_is_recorded_and_played_back(played: Path, cli: Cli, tmp_path: Path) -> None:
+    recorded = cli(played, "replay", "gco/pong/first", "--record", "first.json")
+    assert recorded.exit_code == 0, recorded.output
+    assert "4 iterations of gco/pong/first recorded" in recorded.stderr
+    text = (played / "first.json").read_text()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "run.json").write_text(text)
+    again = cli(elsewhere, "replay", "run.json", "--create-repo", "--json", *ONE)
+    assert again.exit_code == 0, again.output
+    data = json.loads(again.stdout)
+    assert data["is_same"] is True
+    assert data["run"] == data["recorded"] == "gco/pong/first"
+    assert len(data["iterations"]) == 5
+    for n in range(5):
+        trees = [
+            git(place, "rev-parse", f"gco/pong/first~{n}:{folder}")
+            for place in (played, elsewhere)
+            for folder in ("policies", "iterations")
+        ]
+        assert trees[:2] == trees[2:]
+        words = [
+            git(place, "log", "-1", "--format=%B", f"gco/pong/first~{n}")
+            for place in (played, elsewhere)
+        ]
+        lines = [
+            [x for x in w.splitlines() if not x.startswith(("Gco-Seconds", "    git show"))]
+            for w in words
+        ]
+        assert lines[0] == lines[1]
+
+    changed = text.replace("abs(gap) < 3", "abs(gap) < 30")
+    (elsewhere / "run.json").write_text(changed)
+    differs = cli(elsewhere, "replay", "run.json", "--name", "other", *ONE)
+    assert differs.exit_code == 2
+    assert "DIFFERS in " in differs.stdout
+    taken = cli(elsewhere, "replay", "run.json", "--name", "other", *ONE)
+    assert taken.exit_code == 2
+    assert "choose another --name" in taken.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing"], "there is no file nothing, and no such run"),
+        (["README.md"], "this is no recording of a run"),
+        (["first.json", "--record", "no/such/folder.json"], "no such run"),
+    ],
+)
+def test_what_cannot_be_played_back_is_said(
+    project: Path, cli: Cli, arguments: list[str], message: str
+) -> None:
+    refused = cli(project, "replay", *arguments)
+    assert refused.exit_code == 2
+    assert message in refused.stderr
+
+
+def test_the_demo_is_a_recording_of_answers_by_a_model() -> None:
+    from gco_agent.replay import demo, format_recording
+
+    recording = demo()
+    assert recording.run == "gco/pong/demo"
+    assert recording.left_out == ""
+    assert parse_recording(format_recording(recording)) == recording
+    for each in recording.iterations:
+        for one in each.tries:
+            assert {"prompt.md", "reply.md"} <= set(one.files)
