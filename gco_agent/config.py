@@ -17,7 +17,12 @@ Record = TypeVar("Record", bound="DataclassInstance")
 
 SCHEMA = 1
 FILE = "run.toml"
-_TYPES: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "str": (str,)}
+_TYPES: dict[str, tuple[type, ...]] = {
+    "bool": (bool,),
+    "int": (int,),
+    "float": (int, float),
+    "str": (str,),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +111,7 @@ def _build(kind: type[Record], values: dict[str, Any]) -> Record:
         wanted = _TYPES.get(str(part.type))
         if wanted is not None and part.name in values:
             value = values[part.name]
-            if isinstance(value, bool) or not isinstance(value, wanted):
+            if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
                 raise TypeError(f"{part.name} = {value!r} should be of type {part.type}")
             if part.type == "float":
                 values[part.name] = float(values[part.name])
@@ -124,6 +129,10 @@ def _checked(config: RunConfig) -> RunConfig:
         "slice_steps": config.slice_steps,
         "slice_seconds": config.slice_seconds,
     }
+    if rules.actions not in {"minimal", "all"} or rules.objects not in {"completed", "ocatari"}:
+        raise ValueError(f"actions = {rules.actions!r}, objects = {rules.objects!r}")
+    if rules.restarts < 0:
+        raise ValueError(f"restarts = {rules.restarts} should not be below 0")
     for name, value in counts.items():
         if not value > 0:
             raise ValueError(f"{name} = {value} should be above 0")

@@ -6,7 +6,7 @@ import time
 
 from gco_agent import accounts
 from gco_agent.config import FILE, RunConfig, format_config
-from gco_agent.games import find_game
+from gco_agent.envs.atari import initial_policy
 from gco_agent.header import with_measured_header
 from gco_agent.judge import Judge
 from gco_agent.policy import PolicySource, format_policy
@@ -28,7 +28,7 @@ def start_run(
 ) -> str:
     """Measure the initial policy and commit it as iteration 0 of a new run; its commit id."""
     book = accounts.Book(ref.branch, 0, judge, time.perf_counter(), frames_before=0)
-    source = PolicySource(format_policy(find_game(config.game).initial_policy()))
+    source = PolicySource(format_policy(initial_policy(config.protocol)))
     seeds = Stream.SELECTION.seeds(0, _INITIAL_EPISODES)
     evaluation = judge.evaluate(
         source, seeds, lambda done, n: progress(Playing("initial policy", done, n))

@@ -16,6 +16,8 @@ from gco_agent.cli.options import (
     examples,
     jail_option,
     json_option,
+    max_steps_option,
+    protocol_option,
     workers_option,
 )
 from gco_agent.cli.place import Place, make_judge, open_workers, read_config, rules_here
@@ -64,18 +66,12 @@ class _Target:
     "--seeds", "seed_text", metavar="A:B", help="Play the plain seeds A to B - 1 instead."
 )
 @click.option(
-    "--max-steps",
-    type=AtLeast(1),
-    metavar="N",
-    help="Steps after which an episode is cut (4 frames each).  [default: 27000, or as the run]",
-)
-@click.option(
     "--env",
     "env_id",
     metavar="ID",
     help="Environment of a policy whose docstring names none, such as gco/Pong-v5.",
 )
-@all_of(workers_option, jail_option, json_option)
+@all_of(protocol_option, max_steps_option, workers_option, jail_option, json_option)
 @click.pass_context
 def evaluate(context: click.Context, /, target: str | None, **given: Given) -> None:
     """Play a policy and say what it scores.
@@ -102,7 +98,7 @@ def evaluate(context: click.Context, /, target: str | None, **given: Given) -> N
         raise ContractViolation(
             f"{wanted.name} breaks the contract of a policy file:\n{error}", line=error.line
         ) from None
-    protocol = _protocol(wanted, given["env_id"], given["max_steps"])
+    protocol = _protocol(wanted, given)
     begun = time.perf_counter()
     played, jail = play(wanted.source, seeds, protocol, given, f"{wanted.name} on {label}")
     data = _as_json(wanted, played, label, jail, time.perf_counter() - begun)
@@ -213,17 +209,16 @@ def _of_revision(place: Place, target: str) -> _Target:
     return _Target(target, PolicySource.from_bytes(content, target))
 
 
-def _protocol(target: _Target, env_id: str | None, max_steps: int | None) -> PlayProtocol:
+def _protocol(target: _Target, given: dict[str, Any]) -> PlayProtocol:
     """The rules to play by: of the run, or those of the environment that the file names.
 
     Raises:
         UsageError: No environment is named, or it is not known.
     """
-    from gco_agent.envs.atari import default_protocol
-    from gco_agent.games import find_game
+    from gco_agent.envs.atari import make_protocol
     from gco_agent.policy import environment_of
 
-    rules = target.protocol
+    rules, env_id, max_steps = target.protocol, given["env_id"], given["max_steps"]
     if env_id is not None or rules is None:
         env_id = env_id or environment_of(target.source)
         if env_id is None:
@@ -231,7 +226,9 @@ def _protocol(target: _Target, env_id: str | None, max_steps: int | None) -> Pla
                 f"the docstring of {target.name} has no line `Environment: ID`; "
                 "say what it plays with --env, such as --env gco/Pong-v5"
             )
-        rules = default_protocol(find_game(env_id).name)
+        rules = make_protocol("default", env_id)
+    if given["protocol"] is not None:
+        rules = make_protocol(given["protocol"], rules.env_id)
     rules = rules_here(rules)
     return rules if max_steps is None else replace(rules, max_steps=max_steps)
 

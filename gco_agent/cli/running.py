@@ -238,10 +238,10 @@ def _run_all(
 ) -> str:
     """Begin a run, advance it and report it; what stopped it."""
     from gco_agent.config import RunConfig
-    from gco_agent.envs.atari import default_protocol
+    from gco_agent.envs.atari import make_protocol
     from gco_agent.measuring import start_run
 
-    protocol = default_protocol(start.spec.name, options.max_steps)
+    protocol = make_protocol(options.protocol, start.spec.name, options.max_steps)
     config = RunConfig(
         start.spec.name,
         protocol,

@@ -59,11 +59,15 @@ class ObjectExtractor:
     Args:
         module: Name of OCAtari's module: "pong", "spaceinvaders".
         hud: Also read what the game writes for the player: scores, lives.
+        raw: Leave velocities as OCAtari has them: from (0, 0) in the first observation, and from
+            one thing to another where a slot is used again.
     """
 
-    def __init__(self, module: str, *, hud: bool = False) -> None:
+    def __init__(self, module: str, *, hud: bool = False, raw: bool = False) -> None:
         self._module = _load(module)
         self._hud = hud
+        self._raw = raw
+        self._most_px = 10**6 if raw else MAX_STEP_PX
         self._as_array = module in _WRAPS_UINT8
         self._keeps_globals = module in _KEEPS_GLOBALS
         self._first_globals = self._save_globals()
@@ -83,7 +87,7 @@ class ObjectExtractor:
         self._objects = [thing() if isinstance(thing, type) else thing for thing in things]
         self.read(ram)
         for thing in self._objects:
-            if thing:
+            if thing and not self._raw:
                 thing._prev_xy = thing._xy  # noqa: SLF001 - else they fly in from (0, 0)
         return self._rows()
 
@@ -111,6 +115,7 @@ class ObjectExtractor:
 
     def _rows(self) -> dict[str, list[Row]]:
         rows: dict[str, list[Row]] = {}
+        most = self._most_px
         for thing in self._objects:
             if not thing:
                 continue
@@ -119,7 +124,7 @@ class ObjectExtractor:
             dx = dy = 0
             if before is not None:
                 dx, dy = x - before[0], y - before[1]
-                if not (-MAX_STEP_PX <= dx <= MAX_STEP_PX and -MAX_STEP_PX <= dy <= MAX_STEP_PX):
+                if not (-most <= dx <= most and -most <= dy <= most):
                     dx = dy = 0
             w, h = thing.wh
             facing = thing._orientation  # noqa: SLF001

@@ -15,12 +15,11 @@ from gco_agent.optimizers.base import Attempt, Proposal, Request
 from gco_agent.optimizers.search.arena import TOP, Arena, Purse
 from gco_agent.optimizers.search.evolve import SearchState, distinct
 from gco_agent.optimizers.search.optimizer import STATE_FILE, SearchOptimizer
-from gco_agent.optimizers.search.play import Table
 from gco_agent.optimizers.search.prune import prune
 from gco_agent.optimizers.search.tuning import Arm, tune
 from gco_agent.policy import PolicySource, check_policy, format_policy
 from gco_agent.progress import Event, Searching
-from gco_agent.records import Evaluation
+from gco_agent.records import Evaluation, PlayProtocol
 from gco_agent.seeds import Stream
 from gco_agent.workers import WorkerPool
 from tests.search.strategies import PONG, programs
@@ -37,7 +36,12 @@ def pool():
 
 def arena(pool: WorkerPool, n_steps: int = 10**6) -> Arena:
     made = Arena(
-        pool, Table("pong", 4, 0.25), PONG, Stream.FEEDBACK.seeds(0, 100), "Pong", "gco/Pong-v5"
+        pool,
+        PlayProtocol("default", "gco/Pong-v5"),
+        PONG,
+        Stream.FEEDBACK.seeds(0, 100),
+        "Pong",
+        "gco/Pong-v5",
     )
     made.purse = Purse(n_steps, float("inf"))
     return made
