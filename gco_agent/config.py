@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Record = TypeVar("Record", bound="DataclassInstance")
 
 SCHEMA = 1
+_SLICE_STEPS, _CHEAP_SLICE_STEPS = 70_000, 400_000
 FILE = "run.toml"
 _TYPES: dict[str, tuple[type, ...]] = {
     "bool": (bool,),
@@ -47,7 +48,7 @@ class RunConfig:
     selection_steps: int = 4_500
     optimizer: str = "search"
     seed: int = 0
-    slice_steps: int = 70_000
+    slice_steps: int = _SLICE_STEPS
     slice_seconds: float = 30.0
 
     @property
@@ -55,6 +56,11 @@ class RunConfig:
         """Rules of play of a race."""
         shortest = min(self.selection_steps, self.protocol.max_steps)
         return dataclasses.replace(self.protocol, max_steps=shortest)
+
+
+def default_slice(protocol: PlayProtocol) -> int:
+    """Steps that an iteration of the search may play: those of an emulator are dear."""
+    return _SLICE_STEPS if protocol.frame_skip > 1 else _CHEAP_SLICE_STEPS
 
 
 def format_config(config: RunConfig) -> str:

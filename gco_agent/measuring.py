@@ -6,7 +6,7 @@ import time
 
 from gco_agent import accounts
 from gco_agent.config import FILE, RunConfig, format_config
-from gco_agent.envs.atari import initial_policy
+from gco_agent.envs.opening import initial_policy
 from gco_agent.header import with_measured_header
 from gco_agent.judge import Judge
 from gco_agent.policy import PolicySource, format_policy

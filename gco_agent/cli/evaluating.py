@@ -215,7 +215,7 @@ def _protocol(target: _Target, given: dict[str, Any]) -> PlayProtocol:
     Raises:
         UsageError: No environment is named, or it is not known.
     """
-    from gco_agent.envs.atari import make_protocol
+    from gco_agent.envs.opening import make_protocol
     from gco_agent.policy import environment_of
 
     rules, env_id, max_steps = target.protocol, given["env_id"], given["max_steps"]

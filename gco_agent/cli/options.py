@@ -122,7 +122,7 @@ class StartOptions:
     name: str | None
     switch: bool
     create_repo: bool
-    slice_steps: int
+    slice_steps: int | None
     protocol: str
     max_steps: int | None
     workers: int | None
@@ -155,10 +155,9 @@ start_options = all_of(
     click.option(
         "--slice-steps",
         type=AtLeast(100),
-        default=70_000,
-        show_default=True,
         metavar="N",
-        help="Steps that the search may play in one iteration.",
+        help="Steps that the search may play in one iteration.  [default: 70,000 of an Atari game, "
+        "400,000 of anything else]",
     ),
     click.option(
         "--protocol",

@@ -90,10 +90,9 @@ def rules_here(rules: PlayProtocol) -> PlayProtocol:
     """
     from dataclasses import replace
 
-    from gco_agent.envs.atari import default_protocol
-    from gco_agent.games import find_game
+    from gco_agent.envs.opening import make_protocol
 
-    installed = default_protocol(find_game(rules.env_id).name)
+    installed = make_protocol("default", rules.env_id)
     return replace(rules, versions=installed.versions)
 
 

@@ -237,17 +237,17 @@ def _run_all(
     start: _Start, options: StartOptions, budget: Budget, *, only_begin: bool = False
 ) -> str:
     """Begin a run, advance it and report it; what stopped it."""
-    from gco_agent.config import RunConfig
-    from gco_agent.envs.atari import make_protocol
+    from gco_agent.config import RunConfig, default_slice
+    from gco_agent.envs.opening import make_protocol
     from gco_agent.measuring import start_run
 
-    protocol = make_protocol(options.protocol, start.spec.name, options.max_steps)
+    protocol = make_protocol(options.protocol, start.spec.env_id, options.max_steps)
     config = RunConfig(
         start.spec.name,
         protocol,
         optimizer=options.optimizer,
         seed=options.seed,
-        slice_steps=options.slice_steps,
+        slice_steps=options.slice_steps or default_slice(protocol),
     )
     given = {"workers": options.workers, "jail": options.jail}
     with _at_work(config, given, budget, 0) as work:
@@ -290,11 +290,11 @@ def _prepare(place: Place, options: StartOptions) -> _Start:
     import secrets
     from datetime import date
 
-    from gco_agent.games import find_game
+    from gco_agent.envs.opening import find_spec
     from gco_agent.store.entries import RunRef, new_run_id
     from gco_agent.store.runs import Runs
 
-    spec = find_game(options.game)
+    spec = find_spec(options.game)
     entropy = secrets.token_hex(2)
     name = options.name or new_run_id(today=date.today(), entropy=entropy)  # noqa: DTZ011 - theirs
     ref = RunRef(spec.name, name)

@@ -51,9 +51,9 @@ SPEC = GameSpec(
         Score("LLM code, multi-step", 12.0, f"{KUANG}; 8.0 with its unfinished trial counted"),
         Score("LLM code, one-step", 5.8, KUANG),
     ),
-    facts={"top_wall": 34, "bottom_wall": 193, "paddle_x": 140, "enemy_x": 16},
+    facts={"top_wall": 30, "bottom_wall": 191, "paddle_x": 140, "enemy_x": 16},
     hints=(
-        "The ball bounces off the walls at y = {top_wall} and y = {bottom_wall}.",
+        "The ball bounces off the walls where its y is {top_wall} and {bottom_wall}.",
         "Your paddle stays at x = {paddle_x} and the opponent's at x = {enemy_x}.",
         (
             "Find where the ball will cross the line of your paddle, bounces included, and move "

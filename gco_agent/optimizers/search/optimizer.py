@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gco_agent.envs.opening import is_atari
 from gco_agent.errors import ProposalError
 from gco_agent.games import find_game
 from gco_agent.optimizers.base import Proposal, Request
@@ -25,6 +26,7 @@ from gco_agent.optimizers.search.prune import prune
 from gco_agent.optimizers.search.tuning import Arm, tune
 from gco_agent.optimizers.search.words import headline
 from gco_agent.optimizers.search.world import Displacements, World, identify
+from gco_agent.optimizers.vectors.optimizer import VectorSearch
 from gco_agent.policy import PolicySource, format_policy
 from gco_agent.progress import Searching
 from gco_agent.records import PlayProtocol
@@ -67,6 +69,8 @@ class SearchOptimizer:
                 allowance can lead to.
         """
         config = request.config
+        if not is_atari(config.protocol.env_id):
+            return VectorSearch(self._pool).propose(request)
         spec = find_game(config.game)
         remembered = request.recall(STATE_FILE)
         purse = Purse(
