@@ -182,7 +182,7 @@ def make_protocol(name: str, game: str, max_steps: int | None = None) -> PlayPro
 
 def _library(env_id: str) -> list[str]:
     """The package whose version decides the numbers beside Gymnasium's."""
-    entry = str(gymnasium.spec(env_id).entry_point)
+    entry = str(gymnasium.spec(env_id.rpartition(":")[2]).entry_point)
     for module, package in (("box2d", "box2d"), ("mujoco", "mujoco"), ("minigrid", "minigrid")):
         if module in entry:
             return [package]

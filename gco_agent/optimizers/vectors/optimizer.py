@@ -35,8 +35,11 @@ STATE_FILE = "search.json"
 _PROBE_STEPS = 2_000
 _SCREENED = 24
 """Random programs of each family that compete for being its start."""
-_SCREENING_SEEDS, _SEEDS, _FINAL_SEEDS = 2, 4, 12
-"""Episodes that a random program, one of a generation, and a finalist is rated on."""
+_SCREENING_SEEDS, _FINAL_SEEDS = 2, 30
+"""Episodes that a random program and a finalist is rated on."""
+_SEEDS = (4, 6, 8, 12)
+"""Episodes for each program of a generation in the first slice, the second, and so on: the nearer
+to the top, the smaller the differences."""
 _SCREENING_SHARE, _TUNING_SHARE = 0.25, 0.8
 _SAME = 0.01
 """A program with fewer weights may be worse by this share of what the full one scores."""
@@ -193,13 +196,17 @@ def _screen(table: _Table, state: _State, rng: random.Random) -> None:
 def _tune(
     table: _Table, state: _State, request: Request, rng_seed: int
 ) -> tuple[Arm, VectorProgram]:
-    """Tune every family in the first slice, then the best one; it, and its best program."""
-    is_first = all(arm.generations == 0 for arm in state.arms)
-    arms = state.arms if is_first else [max(state.arms, key=lambda arm: arm.score)]
+    """Tune the families that are still in the running; the best, and its best program.
+
+    All of them in the first slice, one less in each that follows.
+    """
+    n_left = max(1, len(state.arms) + 1 - request.iteration)
+    arms = sorted(state.arms, key=lambda arm: -arm.score)[:n_left]
     best: dict[Family, VectorProgram] = {}
+    n_seeds = _SEEDS[min(request.iteration, len(_SEEDS)) - 1]
 
     def rate(programs: Sequence[VectorProgram]) -> list[float]:
-        scores = table.rate(programs, _SEEDS)
+        scores = table.rate(programs, n_seeds)
         done = min(1.0, table.used / table.n_steps)
         words = headline(table.task, programs[scores.index(max(scores))])
         request.progress(Searching("tune", done, table.used, words))
@@ -225,11 +232,13 @@ def _prune(table: _Table, program: VectorProgram) -> VectorProgram:
     """The same program without the weights that do nothing for it: half of them, then halves."""
     order = sorted(range(len(program.weights)), key=lambda i: abs(program.weights[i]))
     kept, n_dropped, step = program, 0, len(order) // 2
+    first = table.next_seed
     while step and table.is_within(1.0):
+        table.next_seed = first  # the same episodes for all, and the whole one as the measure
         dropped = set(order[: n_dropped + step])
         weights = tuple(0.0 if i in dropped else w for i, w in enumerate(program.weights))
         smaller = replace(program, weights=weights)
-        whole, part = table.rate([kept, smaller], _FINAL_SEEDS)
+        whole, part = table.rate([program, smaller], _FINAL_SEEDS)
         if part >= whole - _SAME * abs(whole):
             kept, n_dropped = smaller, n_dropped + step
         step //= 2

@@ -18,6 +18,8 @@ import numpy.typing as npt
 from gco_agent.optimizers.vectors.program import Family, VectorProgram
 
 _FIRST_WIDTH = 0.5
+_SIZE = 1.0
+"""Programs in a generation, in multiples of what the library takes."""
 _MOST_SHAPED = 150
 """Weights up to which their dependence on each other is learned."""
 _DIGITS = 6
@@ -93,7 +95,7 @@ def tune(arm: Arm, rate: Rate, go_on: Callable[[], bool], rng_seed: int) -> Vect
     n = len(arm.mean)
     centre, shape = np.array(arm.mean), np.array(arm.shape) if arm.shape else None
     options: dict[str, Any] = {"verbose": -9, "seed": rng_seed, "CMA_diagonal": n > _MOST_SHAPED}
-    options["popsize"] = 2 * (4 + int(3 * np.log(n)))
+    options["popsize"] = int(_SIZE * (4 + int(3 * np.log(n))))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # cma warns of one dimension, which works
         strategy: Any = cma.CMAEvolutionStrategy(np.zeros(n), arm.width, options)
