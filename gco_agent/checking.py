@@ -11,8 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gco_agent.envs.objects import ObjectObservation, make_object_env
+from gco_agent.envs.opening import initial_policy, is_atari, make_protocol
+from gco_agent.envs.plain import PlainEnvironment
+from gco_agent.errors import ContractViolation, PolicyError, UsageError
 from gco_agent.games import Category, GameSpec, Presence
 from gco_agent.observation import Row
+from gco_agent.policy import PolicySource, check_policy
+from gco_agent.rollout import Rollout, play_episodes
 
 _USUAL = 0.5
 _UNEXPLAINED = 0.35
@@ -95,6 +100,83 @@ class _Sightings:
             if members:
                 earlier = None if before is None else before.get(name, ())
                 self.seen.setdefault(name, _Seen()).note(members, earlier)
+
+
+def check_game(spec: GameSpec, n_steps: int = 3_000, seed: int = 0) -> list[Finding]:
+    """Everything that is not as ``spec`` says, whatever it is of; depends on ``seed`` alone."""
+    findings = (
+        check_objects(spec, n_steps, seed)
+        if is_atari(spec.env_id)
+        else list(_check_plain(spec, n_steps, seed))
+    )
+    if not any(finding.about == "env_id" for finding in findings):
+        findings += _check_start(spec)
+    return findings
+
+
+def _check_start(spec: GameSpec) -> Iterator[Finding]:
+    """Whether the policy that a run starts from keeps the contract, and plays in the jail."""
+    rules = make_protocol("default", spec.env_id, 50)
+    text = initial_policy(rules)
+    try:
+        check_policy(PolicySource(text))
+    except (ContractViolation, PolicyError) as error:
+        yield Finding("start", str(error))
+        return
+    (episode,) = play_episodes(Rollout(text, (1,), rules)).episodes
+    if not episode.outcome.is_scored:
+        yield Finding(
+            "start", f"{episode.outcome.value} after {episode.n_steps} steps: {episode.detail}"
+        )
+
+
+def _check_plain(spec: GameSpec, n_steps: int, seed: int) -> Iterator[Finding]:
+    try:
+        env = PlainEnvironment(spec.env_id)
+    except UsageError as error:
+        yield Finding("env_id", str(error))
+        return
+    if spec.actions and len(spec.actions) != env.n_actions:
+        there = f"{env.n_actions} actions" if env.n_actions else f"{env.n_floats} numbers an action"
+        yield Finding("actions", f"there are {len(spec.actions)} words, and {there}")
+    if spec.fields and len(spec.fields) != env.n_numbers:
+        yield Finding(
+            "fields", f"there are {len(spec.fields)}, and {env.n_numbers} numbers an observation"
+        )
+    for field_name in (part.name for part in spec.fields):
+        if [part.name for part in spec.fields].count(field_name) > 1:
+            yield Finding(f"field {field_name}", "is there more than once")
+    first, outside = _played(env, n_steps, seed)
+    again, _ = _played(env, n_steps, seed)
+    other, _ = _played(env, n_steps, seed + 1)
+    if outside:
+        yield Finding("observation_space", f"does not hold {outside}")
+    if first != again:
+        yield Finding("seed", "the same seed and actions give another episode")
+    if first == other and len(first) > 1:
+        yield Finding("seed", "every seed gives the same episode: one is as good as thirty")
+
+
+def _played(env: PlainEnvironment, n_steps: int, seed: int) -> tuple[list[str], str]:
+    """What an episode of random play shows, and an observation outside of its space, if any."""
+    rng = random.Random(0)  # noqa: S311 - no secret
+    low, high = env.bounds
+    shown: list[str] = []
+    obs, outside, is_over = env.reset(seed), "", False
+    while not is_over and len(shown) < n_steps:
+        shown.append(repr(obs))
+        is_inside = not hasattr(obs, "dtype") or env.observation_space.contains(obs)
+        outside = outside or ("" if is_inside else repr(obs))
+        action: int | tuple[float, ...] = (
+            rng.randrange(env.n_actions)
+            if env.n_actions
+            else tuple(
+                rng.uniform(max(-1e3, a), min(1e3, b)) for a, b in zip(low, high, strict=True)
+            )
+        )
+        obs, _, terminated, truncated = env.step(action)
+        is_over = terminated or truncated
+    return shown, outside
 
 
 def check_objects(spec: GameSpec, n_steps: int = 3_000, seed: int = 0) -> list[Finding]:

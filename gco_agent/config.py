@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Record = TypeVar("Record", bound="DataclassInstance")
 
 SCHEMA = 1
-_SLICE_STEPS, _CHEAP_SLICE_STEPS = 70_000, 400_000
+_SLICE_STEPS, _CHEAP_SLICE_STEPS = 70_000, 1_000_000
 FILE = "run.toml"
 _TYPES: dict[str, tuple[type, ...]] = {
     "bool": (bool,),

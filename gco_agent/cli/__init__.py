@@ -7,7 +7,7 @@
 * `words`        numbers and times as people read them
 * `results`      what is printed at the end, as text and as JSON
 * `display`      what is shown while it runs: `live` in a terminal, `plain` elsewhere
-* `running`, `reading`, `evaluating`, `publishing`, `doctor`   the commands
+* `running`, `reading`, `evaluating`, `publishing`, `gaming`, `doctor`   the commands
 
 Importing this package loads click and nothing else that is heavy: commands import what they use.
 Results go to stdout, everything else to stderr.
@@ -22,10 +22,11 @@ import click
 from gco_agent.cli.boundary import Boundary, begin_logging
 from gco_agent.cli.doctor import doctor
 from gco_agent.cli.evaluating import evaluate
+from gco_agent.cli.gaming import check_game, games
 from gco_agent.cli.options import examples
 from gco_agent.cli.place import Place
 from gco_agent.cli.publishing import publish, rollback
-from gco_agent.cli.reading import games, log
+from gco_agent.cli.reading import log
 from gco_agent.cli.running import init, run, step
 
 __all__ = ["main"]
@@ -78,5 +79,5 @@ def main(context: click.Context, directory: Path, *, verbose: bool) -> None:
     context.obj = Place(directory)
 
 
-for _command in (run, init, step, log, evaluate, rollback, publish, games, doctor):
+for _command in (run, init, step, log, evaluate, rollback, publish, games, check_game, doctor):
     main.add_command(_command)

@@ -157,7 +157,7 @@ start_options = all_of(
         type=AtLeast(100),
         metavar="N",
         help="Steps that the search may play in one iteration.  [default: 70,000 of an Atari game, "
-        "400,000 of anything else]",
+        "1,000,000 of anything else]",
     ),
     click.option(
         "--protocol",

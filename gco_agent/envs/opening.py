@@ -18,6 +18,7 @@ from gco_agent.envs.plain import PlainEnvironment, register_for
 from gco_agent.errors import UsageError
 from gco_agent.games import Field, GameSpec, find_game
 from gco_agent.games.documented import DOCUMENTED
+from gco_agent.games.starting import random_policy
 from gco_agent.records import PlayProtocol
 
 Environment = ObjectObservation | PlainEnvironment
@@ -210,25 +211,11 @@ def initial_policy(protocol: PlayProtocol) -> str:
     """
     if is_atari(protocol.env_id):
         return atari.initial_policy(protocol)
-    env = PlainEnvironment(protocol.env_id)
+    env = open_environment(protocol)
+    assert isinstance(env, PlainEnvironment), protocol.env_id
+    spec = spec_of(protocol)
     low, high = env.bounds
-    lines = [f'"""{spec_of(protocol).title}: act at random.', "", f"Environment: {protocol.env_id}"]
-    lines += ['"""', "", "import random", ""]
-    if env.n_actions:
-        lines += [f"N_ACTIONS = {env.n_actions}"]
-        choice = "random.randrange(N_ACTIONS)"
-    else:
-        lines += [f"LOW = {[_finite(x) for x in low]}", f"HIGH = {[_finite(x) for x in high]}"]
-        choice = "[random.uniform(low, high) for low, high in zip(LOW, HIGH)]"
     env.close()
-    kind = "the index of the action" if env.n_actions else "the numbers of the action"
-    lines += ["", "", "class Policy:", '    """One instance plays one episode."""', ""]
-    lines += ["    def select_action(self, obs):", '        """The action for obs."""']
-    lines += [f"        return {choice}", "", "    def act(self, obs):"]
-    lines += [f'        """Return {kind} to play."""', "        return self.select_action(obs)", ""]
-    return "\n".join(lines)
-
-
-def _finite(bound: float) -> float:
-    """A bound that numbers can be drawn up to, to seven digits as float32 holds them."""
-    return float(f"{max(-1.0e3, min(1.0e3, bound)):.7g}")
+    if spec.start:
+        return spec.start
+    return random_policy(spec.title, protocol.env_id, env.n_actions, low, high)

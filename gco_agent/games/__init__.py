@@ -1,6 +1,7 @@
 """The games, as data: a module for each, with one `GameSpec` in it.
 
 * `spec`      what a specification is made of
+* `generated` the games that were described by playing them
 * `describe`  the text of it that a language model is given
 """
 
@@ -21,6 +22,7 @@ from gco_agent.games import (
     space_invaders,
 )
 from gco_agent.games.describe import HINTS, Hints, describe_interface
+from gco_agent.games.generated import generated_games, measured
 from gco_agent.games.spec import Category, Field, GameSpec, Presence, Reference, Score
 
 __all__ = [
@@ -34,7 +36,10 @@ __all__ = [
     "Reference",
     "Score",
     "describe_interface",
+    "every_game",
     "find_game",
+    "generated_games",
+    "measured",
 ]
 
 GAMES: Mapping[str, GameSpec] = {
@@ -60,14 +65,24 @@ def find_game(name: str) -> GameSpec:
         UsageError: There is none; the message names the nearest.
     """
     wanted = _squash(name)
-    for spec in GAMES.values():
+    games = every_game()
+    for spec in games.values():
         if wanted in (_squash(spec.name), _squash(spec.title), _squash(spec.env_id)):
             return spec
-    near = difflib.get_close_matches(wanted, [_squash(known) for known in GAMES], n=1, cutoff=0.5)
-    hint = next((f" Did you mean {known}?" for known in GAMES if _squash(known) in near), "")
+    for tried in measured().values():
+        if tried.why and wanted == _squash(tried.name):
+            raise UsageError(f"{tried.name} cannot be played with objects: {tried.why}")
+    near = difflib.get_close_matches(wanted, [_squash(known) for known in games], n=1, cutoff=0.5)
+    hint = next((f" Did you mean {known}?" for known in games if _squash(known) in near), "")
     raise UsageError(
-        f"no game called {name!r}.{hint} `gco-agent games` lists them: {', '.join(GAMES)}."
+        f"no game called {name!r}.{hint} `gco-agent games` lists them: {', '.join(GAMES)} and "
+        f"{len(games) - len(GAMES)} more."
     )
+
+
+def every_game() -> Mapping[str, GameSpec]:
+    """The first-class games, then those with a generated specification, by name."""
+    return {**GAMES, **generated_games()}
 
 
 def _squash(name: str) -> str:

@@ -95,7 +95,7 @@ def _actions(spec: GameSpec, names: Sequence[str], hints: Hints) -> str:
     if hints == "none":
         return f"Actions: 0 to {len(names) - 1}."
     lines = [
-        f"{index} {name}" + (f": {spec.actions[name]}" if name in spec.actions else "")
+        f"{index} {name}" + (f": {spec.actions[name]}" if spec.actions.get(name) else "")
         for index, name in enumerate(names)
     ]
     return _bullets("Actions:", lines)

@@ -13,6 +13,7 @@ from importlib import resources
 
 from gco_agent.errors import UsageError
 from gco_agent.games.numbering import renumbered
+from gco_agent.games.starting import random_policy
 
 Range = tuple[int, int]
 """Least and largest value, both included."""
@@ -135,6 +136,7 @@ class GameSpec:
         reference: How they play it.
         constants: Names in the initial policy that stand for an action by another word than ALE's.
         module: Module whose import makes ``env_id`` known to Gymnasium.
+        start: Text of the initial policy where it is in no file of the package.
     """
 
     name: str
@@ -159,6 +161,7 @@ class GameSpec:
     reference: Reference | None = None
     constants: Mapping[str, str] = field(default_factory=dict)
     module: str = ""
+    start: str = ""
 
     @property
     def policy_path(self) -> str:
@@ -185,6 +188,9 @@ class GameSpec:
             action_names: Of the environment, if they are others than those of ``actions``.
         """
         path = resources.files("gco_agent.initial").joinpath(f"{self.name}.py")
+        if self.start or not path.is_file():
+            n_actions = len(self.actions if action_names is None else action_names)
+            return self.start or random_policy(self.title, self.env_id, n_actions)
         text = path.read_text("utf-8")
         if action_names is None or tuple(action_names) == tuple(self.actions):
             return text

@@ -38,7 +38,8 @@ def test_the_published_starting_score_comes_out(spec) -> None:
 
 
 def test_the_games_with_a_score_to_reproduce() -> None:
-    assert {spec.name: spec.reference.starting_return for spec in REPRODUCED} == {
+    scores = {s.name: s.reference.starting_return for s in REPRODUCED if s.reference is not None}
+    assert scores == {
         "breakout": 0.0,
         "space_invaders": 570.0,
         "freeway": pytest.approx(21.67, abs=0.01),

@@ -54,7 +54,8 @@ def test_the_road_of_enduro_is_where_the_picture_shows_it() -> None:
 
 def test_the_cars_of_enduro_are_where_the_picture_shows_them() -> None:
     """Between the player's own car and the dots at the horizon; OCAtari's are there less often."""
-    ours, theirs = [], []
+    ours: list[bool] = []
+    theirs: list[bool] = []
     plain = driven(900, seed=4, rules=Rules(is_completed=False))
     for step, ((rows, picture, _), (raw, _, _)) in enumerate(
         zip(driven(900, seed=4), plain, strict=True)
@@ -79,11 +80,11 @@ def test_the_half_width_of_the_road_is_that_of_straight_road() -> None:
 def test_the_gauges_of_enduro_tell_speed_and_cars_to_pass() -> None:
     env = make_object_env("enduro", repeat_action_probability=0.0)
     rows, _ = env.reset_rows(1)
-    speeds = [rows["Speed"][0][6]]
+    speeds = [rows["Speed"][0][6] or 0]
     assert rows["CarsToPass"][0][6] == 200
     for step in range(360):
         rows, *_ = env.step_rows(1 if step < 300 else 4)
-        speeds.append(rows["Speed"][0][6])
+        speeds.append(rows["Speed"][0][6] or 0)
     assert speeds[0] == 0
     assert max(speeds[:300]) > 30, "FIRE speeds up"
     assert speeds[-1] < speeds[300], "DOWN brakes"

@@ -12,7 +12,18 @@ from click.testing import CliRunner
 
 from gco_agent.cli import main
 
-COMMANDS = ("run", "init", "step", "log", "eval", "rollback", "publish", "games", "doctor")
+COMMANDS = (
+    "run",
+    "init",
+    "step",
+    "log",
+    "eval",
+    "rollback",
+    "publish",
+    "games",
+    "check-game",
+    "doctor",
+)
 HEAVY = (
     "rich", "git", "numpy", "gymnasium", "ale_py", "ocatari", "scipy", "black", "radon", "cma",
     "anthropic", "tomlkit", "multiprocessing", "concurrent",

@@ -69,8 +69,7 @@ def test_an_environment_is_described_and_played_in_the_jail(env_id: str) -> None
     assert (first.detail, first.n_steps) == ("", 12) or first.outcome is Outcome.GAME_OVER
     assert second.outcome.is_scored
     assert play_episodes(task).episodes == (first, second)
-    for hints in ("none", "interface"):
-        assert describe_interface(spec, hints)  # type: ignore[arg-type]
+    assert len(describe_interface(spec, "none")) < len(describe_interface(spec))
 
 
 @pytest.mark.parametrize(
@@ -227,6 +226,6 @@ def test_spaces_that_no_policy_can_use_are_refused(corridor) -> None:
 
 
 def test_slices_of_cheap_steps_are_longer() -> None:
-    assert default_slice(make_protocol("default", "CartPole-v1")) == 400_000
+    assert default_slice(make_protocol("default", "CartPole-v1")) == 1_000_000
     assert default_slice(make_protocol("default", "pong")) == 70_000
     assert GAMES["pong"].fields == ()

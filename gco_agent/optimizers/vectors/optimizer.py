@@ -37,7 +37,7 @@ _SCREENED = 24
 """Random programs of each family that compete for being its start."""
 _SCREENING_SEEDS, _FINAL_SEEDS = 2, 30
 """Episodes that a random program and a finalist is rated on."""
-_SEEDS = (4, 6, 8, 12)
+_SEEDS = (4, 5, 6, 8)
 """Episodes for each program of a generation in the first slice, the second, and so on: the nearer
 to the top, the smaller the differences."""
 _SCREENING_SHARE, _TUNING_SHARE = 0.25, 0.8
