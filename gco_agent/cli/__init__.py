@@ -15,6 +15,7 @@ Results go to stdout, everything else to stderr.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -77,6 +78,7 @@ def main(context: click.Context, directory: Path, *, verbose: bool) -> None:
     """
     begin_logging(verbose=verbose)
     context.obj = Place(directory)
+    sys.path.append(str(directory.absolute()))  # environments may be modules of that folder
 
 
 for _command in (run, init, step, log, evaluate, rollback, publish, games, check_game, doctor):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gco_agent.cli.options import AtLeast, examples, json_option
+from gco_agent.cli.place import Place
 from gco_agent.cli.reading import print_table
 from gco_agent.cli.words import count, tell
 
@@ -42,7 +43,10 @@ _HINTS = ("none", "interface", "paper")  # as gco_agent.games.HINTS, which is no
     "the paper's authors start.",
 )
 @json_option
-def games(*, name: str | None, hints: str, policy: str | None, as_json: bool) -> None:
+@click.pass_obj
+def games(
+    place: Place, /, *, name: str | None, hints: str, policy: str | None, as_json: bool
+) -> None:
     """List the Atari games that can be played, or describe one environment.
 
     NAME is a game, a Gymnasium id, module:id, or a file with a SPEC. The list has the status of
@@ -57,9 +61,7 @@ def games(*, name: str | None, hints: str, policy: str | None, as_json: bool) ->
     if name is None:
         _list(as_json=as_json)
         return
-    from gco_agent.envs.opening import find_spec
-
-    spec = find_spec(name)
+    spec = place.find_spec(name)
     if policy is not None:
         click.echo(_policy(spec, policy), nl=False)
     elif as_json:
@@ -170,9 +172,9 @@ def check_game(context: click.Context, /, target: str, *, steps: int, as_json: b
     JSON: game, env_id, steps, findings: [about, text].
     """  # noqa: D301 - click wants the character
     from gco_agent import checking
-    from gco_agent.envs.opening import find_spec
 
-    spec = find_spec(target)
+    place: Place = context.obj
+    spec = place.find_spec(target)
     findings = checking.check_game(spec, steps)
     if as_json:
         from gco_agent.cli.results import print_json

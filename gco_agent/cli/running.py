@@ -290,11 +290,10 @@ def _prepare(place: Place, options: StartOptions) -> _Start:
     import secrets
     from datetime import date
 
-    from gco_agent.envs.opening import find_spec
     from gco_agent.store.entries import RunRef, new_run_id
     from gco_agent.store.runs import Runs
 
-    spec = find_spec(options.game)
+    spec = place.find_spec(options.game)
     entropy = secrets.token_hex(2)
     name = options.name or new_run_id(today=date.today(), entropy=entropy)  # noqa: DTZ011 - theirs
     ref = RunRef(spec.name, name)

@@ -60,21 +60,22 @@ def load_spec(path: Path) -> GameSpec:
     """
     if not path.is_file():
         raise UsageError(f"there is no file {path}")
-    _make_importable(path.parent)
+    make_importable(path.parent)
     return _of_module(path.stem)
 
 
-def _make_importable(folder: Path) -> None:
+def make_importable(folder: Path) -> None:
+    """Let modules in ``folder`` be imported, here and in worker processes started later."""
     where = str(folder.resolve())
     if where not in sys.path:
-        sys.path.insert(0, where)
+        sys.path.append(where)
 
 
 def _of_module(name: str) -> GameSpec:
     """The ``SPEC`` of a module, or what ``module:id`` registers."""
     module_name, _, env_id = name.partition(":")
     if importlib.util.find_spec(module_name) is None:
-        _make_importable(Path())
+        make_importable(Path())
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
