@@ -22,7 +22,7 @@ from gco_agent.games import (
     space_invaders,
 )
 from gco_agent.games.describe import HINTS, Hints, describe_interface
-from gco_agent.games.generated import generated_games, measured
+from gco_agent.games.generated import described_by_play, measured
 from gco_agent.games.spec import Category, Field, GameSpec, Presence, Reference, Score
 
 __all__ = [
@@ -78,6 +78,11 @@ def find_game(name: str) -> GameSpec:
         f"no game called {name!r}.{hint} `gco-agent games` lists them: {', '.join(GAMES)} and "
         f"{len(games) - len(GAMES)} more."
     )
+
+
+def generated_games() -> Mapping[str, GameSpec]:
+    """The games that nobody described by hand, by name."""
+    return {name: spec for name, spec in described_by_play().items() if name not in GAMES}
 
 
 def every_game() -> Mapping[str, GameSpec]:

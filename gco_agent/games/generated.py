@@ -65,8 +65,8 @@ def measured() -> Mapping[str, Measured]:
 
 
 @functools.cache
-def generated_games() -> Mapping[str, GameSpec]:
-    """Specifications of the games that work and are not described by hand, by name."""
+def described_by_play() -> Mapping[str, GameSpec]:
+    """Specifications of the games that work, made from what was seen, by name."""
     return {
         name: _spec(name, record)
         for name, record in _records()["games"].items()

@@ -192,6 +192,9 @@ def test_ten_lines_round_gymnasium_play_a_policy(tmp_path: Path, where: str) -> 
         "gco_agent.envs.supplements",
         "gco_agent.errors",
         "gco_agent.games",
-        *sorted(f"gco_agent.games.{name}" for name in (*GAMES, "describe", "numbering", "spec")),
+        *sorted(
+            f"gco_agent.games.{name}"
+            for name in (*GAMES, "describe", "generated", "numbering", "spec", "starting")
+        ),
         "gco_agent.observation",
     ]

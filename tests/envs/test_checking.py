@@ -93,7 +93,10 @@ def test_a_start_that_breaks_the_contract_or_fails_is_found(corridor: GameSpec) 
         return [str(finding) for finding in checking.check_game(corridor, 50)]
 
     with pytest.MonkeyPatch.context() as patch:
-        assert "start: line 1: a policy may not import os" in found("import os\n", patch)[0]
+        assert (
+            "start: line 1: a policy may not import os"
+            in found("import os\n\n\ndef act(obs):\n    return 0\n", patch)[0]
+        )
         assert "bad-action after 0 steps" in found("def act(obs):\n    return 9\n", patch)[0]
         assert found("def act(obs):\n    return 2\n", patch) == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Mapping
@@ -184,3 +185,21 @@ def test_tuning_moves_constants_and_counts_generations(pool):
     assert arm.mean != arm.leader.program
     assert arm.score > float("-inf")
     assert len(arm.spread or []) == 3
+
+
+def test_the_programs_of_a_seed_stay_what_they_were() -> None:
+    """A change that is not meant to change the search changes none of its programs."""
+    config = RunConfig("pong", default_protocol("pong"), seed=3, slice_steps=1_500)
+    asked = Request(
+        PolicySource("x = 1\n"),
+        Evaluation((), ""),
+        1,
+        config,
+        [],
+        dict[str, str]().get,
+        time.perf_counter() + 600,
+    )
+    with WorkerPool(0) as here:
+        made = SearchOptimizer(here).propose(asked)
+    told = made.source.text + made.summary + str(made.n_steps)
+    assert hashlib.sha256(told.encode()).hexdigest()[:16] == "2a265ea19467db6a"

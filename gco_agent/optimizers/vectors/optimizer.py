@@ -17,7 +17,6 @@ from gco_agent.games import GameSpec
 from gco_agent.optimizers.base import Proposal, Request
 from gco_agent.optimizers.vectors.play import Episodes, Probe, environment, play, probe
 from gco_agent.optimizers.vectors.program import (
-    Family,
     Task,
     VectorProgram,
     headline,
@@ -34,13 +33,15 @@ from gco_agent.workers import WorkerPool
 STATE_FILE = "search.json"
 _PROBE_STEPS = 2_000
 _SCREENED = 24
-"""Random programs of each family that compete for being its start."""
+"""Random programs in a batch."""
+_STARTS = 3
+"""Arms to begin with, over all families."""
 _SCREENING_SEEDS, _FINAL_SEEDS = 2, 30
 """Episodes that a random program and a finalist is rated on."""
 _SEEDS = (4, 5, 6, 8)
 """Episodes for each program of a generation in the first slice, the second, and so on: the nearer
 to the top, the smaller the differences."""
-_SCREENING_SHARE, _TUNING_SHARE = 0.25, 0.8
+_SCREENING_SHARE, _TUNING_SHARE = 0.15, 0.85
 _SAME = 0.01
 """A program with fewer weights may be worse by this share of what the full one scores."""
 
@@ -146,8 +147,6 @@ class VectorSearch:
         else:
             state = _State.from_json(json.loads(remembered))
         task = _task(config.protocol, state)
-        if remembered is None:
-            state.arms = [Arm(f, [0.0] * size(task, f)) for f in task.families()]
         deadline = min(time.perf_counter() + config.slice_seconds, request.deadline)
         table = _Table(self._pool, config.protocol, task, first, config.slice_steps, deadline)
         return table, state
@@ -178,31 +177,36 @@ def _task(protocol: PlayProtocol, state: _State) -> Task:
 
 
 def _screen(table: _Table, state: _State, rng: random.Random) -> None:
-    """Start every family at the best of some random programs."""
-    for number, arm in enumerate(state.arms):
-        n = len(arm.mean)
-        programs = [VectorProgram(arm.family, (0.0,) * n)]
-        programs += [
-            VectorProgram(arm.family, tuple(round(rng.gauss(0, 1), 4) for _ in range(n)))
-            for _ in range(_SCREENED)
-        ]
-        scores = table.rate(programs, _SCREENING_SEEDS)
-        best = max(range(len(scores)), key=scores.__getitem__)
-        arm.mean, arm.score = list(programs[best].weights), scores[best]
-        if not table.is_within(_SCREENING_SHARE * (number + 1)):
-            break
+    """Start every arm at one of the best of many random programs: most of them end soon."""
+    families = table.task.families()
+    n_starts = max(1, _STARTS // len(families))
+    for number, family in enumerate(families):
+        n = size(table.task, family)
+        found: list[tuple[float, VectorProgram]] = []
+        while not found or table.is_within(_SCREENING_SHARE * (number + 1) / len(families)):
+            batch = [
+                VectorProgram(family, tuple(round(rng.gauss(0, 1), 4) for _ in range(n)))
+                for _ in range(_SCREENED)
+            ]
+            scores = table.rate(batch, _SCREENING_SEEDS)
+            found += zip(scores, batch, strict=True)
+        found.sort(key=lambda pair: -pair[0])
+        likely = [program for _, program in found[: 4 * n_starts]]
+        scores = table.rate(likely, 4 * _SCREENING_SEEDS)
+        order = sorted(range(len(likely)), key=lambda i: -scores[i])[:n_starts]
+        state.arms += [Arm(family, list(likely[i].weights), score=scores[i]) for i in order]
 
 
 def _tune(
     table: _Table, state: _State, request: Request, rng_seed: int
 ) -> tuple[Arm, VectorProgram]:
-    """Tune the families that are still in the running; the best, and its best program.
+    """Tune the arms that are still in the running; the best, and its best program.
 
     All of them in the first slice, one less in each that follows.
     """
     n_left = max(1, len(state.arms) + 1 - request.iteration)
     arms = sorted(state.arms, key=lambda arm: -arm.score)[:n_left]
-    best: dict[Family, VectorProgram] = {}
+    best: dict[int, VectorProgram] = {}
     n_seeds = _SEEDS[min(request.iteration, len(_SEEDS)) - 1]
 
     def rate(programs: Sequence[VectorProgram]) -> list[float]:
@@ -215,11 +219,11 @@ def _tune(
     begun = table.used / table.n_steps
     for number, arm in enumerate(arms):
         share = begun + (_TUNING_SHARE - begun) * (number + 1) / len(arms)
-        best[arm.family] = tune(
+        best[number] = tune(
             arm, rate, functools.partial(table.is_within, share), rng_seed + 500 * number
         )
-    chosen = max(arms, key=lambda arm: arm.score)
-    return chosen, best[chosen.family]
+    number = max(best, key=lambda i: arms[i].score)
+    return arms[number], best[number]
 
 
 def _final(table: _Table, programs: Sequence[VectorProgram]) -> VectorProgram:
