@@ -148,13 +148,13 @@ class PlayProtocol:
             f"frame_skip={self.frame_skip}",
             f"sticky={self.sticky:g}",
             f"max_steps={self.max_steps}",
-            *self._unusual,
+            *self.unusual,
             *(f"{name}={version}" for name, version in self.versions),
         ]
         return " ".join(parts)
 
     @property
-    def _unusual(self) -> list[str]:
+    def unusual(self) -> list[str]:
         """What few protocols change, and is written only by those."""
         names = ("actions", "objects", "one_life", "fires", "restarts")
         usual = {part.name: part.default for part in dataclasses.fields(self)}

@@ -56,7 +56,7 @@ SPEC = GameSpec(
             x=(0, 0),
             y=(0, 0),
             moves=False,
-            value="your speed, from 0; above about 24 you are faster than the others",
+            value="your speed, from 0",
         ),
         Category(
             "CarsToPass",

@@ -37,7 +37,7 @@ SPEC = GameSpec(
             y=(34, 178),
             moves=False,
             value="how many colours it is from the one it began the round with: 0 untouched, 1 "
-            "after one hop; in the first four rounds 1 is what is wanted",
+            "after one hop, which is what the first rounds want",
             rgb="the colour it has now",
         ),
         Category(
@@ -61,7 +61,7 @@ SPEC = GameSpec(
         Category("RedBall", "a red ball", "not told by this extraction", Presence.RARE, x=(0, 160)),
         Category(
             "GreenBall",
-            "a ball that freezes your enemies when you touch it",
+            "a green ball",
             "now and then",
             Presence.RARE,
             x=(0, 160),
@@ -76,7 +76,7 @@ SPEC = GameSpec(
         ),
         Category(
             "Sam",
-            "it changes cubes back; harmless, and worth points to touch",
+            "Sam, who changes cubes back",
             "now and then",
             Presence.RARE,
             x=(0, 160),

@@ -56,7 +56,7 @@ SPEC = GameSpec(
         ),
         Category(
             "Satellite",
-            "a ship that crosses at the top, worth 200 points",
+            "a ship that crosses at the top",
             "now and then",
             Presence.SOME,
             x=(0, 160),

@@ -23,6 +23,7 @@ LOAD, RESET, ACT, ACT_PLAIN = 1, 2, 3, 4
 REPLY = struct.Struct("<BBHI")
 """Kind, number of records, number of integers, sequence number."""
 REPORT, DONE, ACTIONS = 11, 12, 13
+"""ACTIONS carries an integer a lane; where actions are numbers, two for each: see below."""
 
 RECORD = struct.Struct("<BxHI")
 """What kind of text, which lane of the message (from 0), bytes of UTF-8 text."""
