@@ -24,6 +24,7 @@ from gco_agent.records import PlayProtocol
 Environment = ObjectObservation | PlainEnvironment
 
 _LONGEST = 27_000
+_MOST_FIELDS = 400
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+x\d+|\d+")
 
 
@@ -132,9 +133,9 @@ def _describe(env_id: str) -> GameSpec:
     words = documented.actions if documented and env.n_actions else {}
     if not words and env.n_actions:
         words = {str(number): "" for number in range(env.n_actions)}
-    fields = documented.fields if documented else ()
+    fields, seen = documented.fields if documented else (), ""
     if len(fields) != env.n_numbers:
-        fields = tuple(Field(f"obs[{number}]") for number in range(min(env.n_numbers, 400)))
+        fields, seen = _unnamed(env)
     env.close()
     return GameSpec(
         name="_".join(_WORD.findall(base)).lower() or base.lower(),
@@ -143,8 +144,17 @@ def _describe(env_id: str) -> GameSpec:
         goal=documented.goal if documented else "Make the sum of rewards large.",
         actions=words,
         fields=fields,
+        seen=seen,
         module=env_id.partition(":")[0] if ":" in env_id else "",
     )
+
+
+def _unnamed(env: PlainEnvironment) -> tuple[tuple[Field, ...], str]:
+    """Fields of a vector that nobody names; or none, and what an observation is."""
+    shape = getattr(env.observation_space, "shape", None)
+    if shape is not None and len(shape) == 1 and env.n_numbers <= _MOST_FIELDS:
+        return tuple(Field(f"obs[{number}]") for number in range(env.n_numbers)), ""
+    return (), f"of the Gymnasium space {env.observation_space}"
 
 
 def spec_of(protocol: PlayProtocol) -> GameSpec:

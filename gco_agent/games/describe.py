@@ -54,6 +54,8 @@ def describe_interface(
 def _observation(spec: GameSpec, *, told: bool) -> str:
     if spec.fields:
         return _vector(spec, told=told)
+    if spec.seen:
+        return _fill(f"act(self, obs) is called once a step; obs is {spec.seen}.")
     parts = [_fill(_OBJECTS_TYPE)]
     if not told:
         names = ", ".join(category.name for category in spec.categories)
@@ -83,10 +85,15 @@ def _vector(spec: GameSpec, *, told: bool) -> str:
     if not told:
         return _fill(text)
     lines = [
-        f"obs[{i}], {field.name}: {field.meaning}" if field.meaning else f"obs[{i}]: {field.name}"
+        f"obs[{i}], {field.name}: {field.meaning}" if field.meaning else _bare(i, field.name)
         for i, field in enumerate(spec.fields)
     ]
     return f"{_fill(text)}\n{_bullets('', lines)}"
+
+
+def _bare(number: int, name: str) -> str:
+    own = f"obs[{number}]"
+    return own if name == own else f"{own}: {name}"
 
 
 def _actions(spec: GameSpec, names: Sequence[str], hints: Hints) -> str:

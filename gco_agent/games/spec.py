@@ -136,6 +136,7 @@ class GameSpec:
         reference: How they play it.
         constants: Names in the initial policy that stand for an action by another word than ALE's.
         module: Module whose import makes ``env_id`` known to Gymnasium.
+        seen: What an observation is, where it is neither objects nor a vector with names.
         start: Text of the initial policy where it is in no file of the package.
     """
 
@@ -161,6 +162,7 @@ class GameSpec:
     reference: Reference | None = None
     constants: Mapping[str, str] = field(default_factory=dict)
     module: str = ""
+    seen: str = ""
     start: str = ""
 
     @property

@@ -133,6 +133,16 @@ def test_the_engines_of_the_lander_do_as_told() -> None:
     assert after["RIGHT"][5] < after["NOOP"][5] - 0.05
 
 
+def test_what_is_no_vector_is_told_as_its_space() -> None:
+    assert "obs is of the Gymnasium space Discrete(16)" in describe_interface(
+        find_spec("FrozenLake-v1")
+    )
+    pytest.importorskip("minigrid")
+    grid = find_spec("MiniGrid-Empty-5x5-v0")
+    assert grid.fields == ()
+    assert "'image': Box(0, 255, (7, 7, 3), uint8)" in describe_interface(grid).replace("\n", " ")
+
+
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(UsageError, match=r"no game called 'CartPol'.*Or Gymnasium's CartPole-v1\?"):
         find_spec("CartPol")
