@@ -16,8 +16,14 @@ if TYPE_CHECKING:
 Record = TypeVar("Record", bound="DataclassInstance")
 
 SCHEMA = 1
+_SLICE_STEPS, _CHEAP_SLICE_STEPS = 70_000, 1_000_000
 FILE = "run.toml"
-_TYPES: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "str": (str,)}
+_TYPES: dict[str, tuple[type, ...]] = {
+    "bool": (bool,),
+    "int": (int,),
+    "float": (int, float),
+    "str": (str,),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,7 @@ class RunConfig:
     selection_steps: int = 4_500
     optimizer: str = "search"
     seed: int = 0
-    slice_steps: int = 70_000
+    slice_steps: int = _SLICE_STEPS
     slice_seconds: float = 30.0
     trace_tokens: int = 6_000
     candidates: int = 1
@@ -65,6 +71,11 @@ class RunConfig:
         """Rules of play of a race."""
         shortest = min(self.selection_steps, self.protocol.max_steps)
         return dataclasses.replace(self.protocol, max_steps=shortest)
+
+
+def default_slice(protocol: PlayProtocol) -> int:
+    """Steps that an iteration of the search may play: those of an emulator are dear."""
+    return _SLICE_STEPS if protocol.frame_skip > 1 else _CHEAP_SLICE_STEPS
 
 
 def format_config(config: RunConfig) -> str:
@@ -121,7 +132,7 @@ def _build(kind: type[Record], values: dict[str, Any]) -> Record:
         wanted = _TYPES.get(str(part.type))
         if wanted is not None and part.name in values:
             value = values[part.name]
-            if isinstance(value, bool) or not isinstance(value, wanted):
+            if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
                 raise TypeError(f"{part.name} = {value!r} should be of type {part.type}")
             if part.type == "float":
                 values[part.name] = float(values[part.name])
@@ -144,6 +155,10 @@ def _checked(config: RunConfig) -> RunConfig:
         "trace_tokens": config.trace_tokens,
         "candidates": config.candidates,
     }
+    if rules.actions not in {"minimal", "all"} or rules.objects not in {"completed", "ocatari"}:
+        raise ValueError(f"actions = {rules.actions!r}, objects = {rules.objects!r}")
+    if rules.restarts < 0:
+        raise ValueError(f"restarts = {rules.restarts} should not be below 0")
     for name, value in counts.items():
         if not value > 0:
             raise ValueError(f"{name} = {value} should be above 0")

@@ -42,7 +42,7 @@ def with_measured_header(
     words = _author_words(docstring_of(source) or "") or "A policy."
     rules = (
         f"{protocol.name} protocol, frame skip {protocol.frame_skip}, sticky {protocol.sticky:g}, "
-        f"{protocol.max_steps} steps at most"
+        f"{protocol.max_steps} steps at most" + "".join(f", {rule}" for rule in protocol.unusual)
     )
     lines = [
         words,

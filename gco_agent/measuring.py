@@ -6,7 +6,7 @@ import time
 
 from gco_agent import accounts
 from gco_agent.config import FILE, RunConfig, format_config
-from gco_agent.games import find_game
+from gco_agent.envs.opening import initial_policy
 from gco_agent.header import with_measured_header
 from gco_agent.judge import Judge
 from gco_agent.policy import PolicySource, format_policy
@@ -40,7 +40,7 @@ def start_run(  # noqa: PLR0913 - the last is for replay alone
         initial: A policy to start from; by default that of the game.
     """
     book = accounts.Book(ref.branch, 0, judge, time.perf_counter(), frames_before=0)
-    text = initial.text if initial else find_game(config.game).initial_policy()
+    text = initial.text if initial else initial_policy(config.protocol)
     source = PolicySource(format_policy(text))
     seeds = Stream.SELECTION.seeds(0, _INITIAL_EPISODES)
     evaluation = _evaluate(judge, source, seeds, "initial policy", progress)

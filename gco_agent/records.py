@@ -5,6 +5,7 @@ Nothing here opens a file, draws a random number or imports more than the standa
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import hashlib
 import math
@@ -120,6 +121,12 @@ class PlayProtocol:
         sticky: Probability that a frame repeats the action before (Machado et al. 2018, section
             5.2, arXiv:1709.06009).
         max_steps: Steps after which an episode is cut (truncated).
+        actions: "minimal", those that the game uses, or "all", the console's 18.
+        objects: "completed", or "ocatari" for OCAtari's own and no more.
+        one_life: The loss of a life ends an episode.
+        fires: FIRE is pressed for the policy at the start and after the loss of a life.
+        restarts: Above 0: so many games in a row, told apart by the seed modulo this number, where
+            the emulator has no chance in it.
         versions: What else decides the numbers, name to version: ale-py, ocatari, the ROM's hash.
     """
 
@@ -128,6 +135,11 @@ class PlayProtocol:
     frame_skip: int = 4
     sticky: float = 0.25
     max_steps: int = 27_000
+    actions: str = "minimal"
+    objects: str = "completed"
+    one_life: bool = False
+    fires: bool = False
+    restarts: int = 0
     versions: tuple[tuple[str, str], ...] = field(default=())
 
     @property
@@ -139,9 +151,18 @@ class PlayProtocol:
             f"frame_skip={self.frame_skip}",
             f"sticky={self.sticky:g}",
             f"max_steps={self.max_steps}",
+            *self.unusual,
             *(f"{name}={version}" for name, version in self.versions),
         ]
         return " ".join(parts)
+
+    @property
+    def unusual(self) -> list[str]:
+        """What few protocols change, and is written only by those."""
+        names = ("actions", "objects", "one_life", "fires", "restarts")
+        usual = {part.name: part.default for part in dataclasses.fields(self)}
+        values = [(name, getattr(self, name)) for name in names]
+        return [f"{name}={value}" for name, value in values if value != usual[name]]
 
 
 @dataclass(frozen=True)

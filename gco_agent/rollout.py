@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import functools
+import struct
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from gco_agent.action_record import digest_actions, pack_actions
-from gco_agent.envs.atari import open_environment
-from gco_agent.envs.objects import ObjectObservation
+from gco_agent.envs.opening import Environment, open_environment
+from gco_agent.envs.plain import Action, PlainEnvironment
 from gco_agent.jail.host import Jail, JailLevel, JailLimits, PolicyFailure
-from gco_agent.observation import Row
 from gco_agent.records import EpisodeResult, Outcome, PlayProtocol
 
 _one_at_a_time = threading.Lock()
@@ -51,12 +52,31 @@ class Lane:
 
     number: int
     seed: int
-    env: ObjectObservation
-    rows: Mapping[str, Sequence[Row]]
-    lives: int
+    env: Environment
+    seen: Any = None
+    lives: int = 0
     total: float = 0.0
     n_steps: int = 0
     actions: bytearray = field(default_factory=bytearray)
+
+    def begin(self) -> None:
+        """Start the episode."""
+        if isinstance(self.env, PlainEnvironment):
+            self.seen = self.env.reset(self.seed)
+        else:
+            self.seen, self.lives = self.env.reset_rows(self.seed)
+
+    def step(self, action: Action) -> tuple[bool, bool]:
+        """Play a step and keep the account; whether that was the end, and whether a cut."""
+        if isinstance(self.env, PlainEnvironment):
+            self.seen, reward, terminated, truncated = self.env.step(action)
+        else:
+            assert isinstance(action, int), action
+            self.seen, self.lives, reward, terminated, truncated = self.env.step_rows(action)
+        self.total += reward
+        self.n_steps += 1
+        self.actions += _as_bytes(action)
+        return terminated, truncated
 
     def result(self, outcome: Outcome, detail: str = "") -> EpisodeResult:
         """What the episode came to, if it ends here."""
@@ -92,14 +112,7 @@ def play_episodes(task: Rollout) -> RolledOut:
 def _play_lanes(task: Rollout) -> tuple[dict[int, EpisodeResult], str]:
     """Results by lane, and the jail's level; lanes lost with another one are missing."""
     lanes = [begin_lane(task.protocol, number, seed) for number, seed in enumerate(task.seeds)]
-    n_actions = len(lanes[0].env.action_names)
-    jail = Jail(
-        task.source,
-        n_actions=n_actions,
-        n_lanes=len(lanes),
-        limits=task.limits,
-        require=task.require,
-    )
+    jail = _make_jail(task, lanes[0].env, len(lanes))
     results: dict[int, EpisodeResult] = {}
     level = ""
     try:
@@ -119,13 +132,37 @@ def _play_lanes(task: Rollout) -> tuple[dict[int, EpisodeResult], str]:
 
 def begin_lane(protocol: PlayProtocol, number: int, seed: int) -> Lane:
     """An episode at its start; its environment is the process's one for that lane."""
-    env = _environment(protocol, number)
-    rows, lives = env.reset_rows(seed)
-    return Lane(number, seed, env, rows, lives)
+    lane = Lane(number, seed, _environment(protocol, number))
+    lane.begin()
+    return lane
+
+
+def _make_jail(task: Rollout, env: Environment, n_lanes: int) -> Jail:
+    limits, n_floats = task.limits, 0
+    if isinstance(env, PlainEnvironment):
+        n_actions, n_floats = env.n_actions, env.n_floats
+        limits = replace(limits, with_numpy=True)
+    else:
+        n_actions = len(env.action_names)
+    return Jail(
+        task.source,
+        n_actions=n_actions,
+        n_floats=n_floats,
+        n_lanes=n_lanes,
+        limits=limits,
+        require=task.require,
+    )
+
+
+def _as_bytes(action: Action) -> bytes:
+    """An action as the digest of an episode takes it in."""
+    if isinstance(action, int):
+        return action.to_bytes(1 if action < 256 else 4, "little")  # noqa: PLR2004 - a byte
+    return struct.pack(f"<{len(action)}d", *action)
 
 
 @functools.lru_cache(maxsize=32)
-def _environment(protocol: PlayProtocol, number: int) -> ObjectObservation:
+def _environment(protocol: PlayProtocol, number: int) -> Environment:
     del number  # one environment for each lane, kept for the next task
     return open_environment(protocol)
 
@@ -155,17 +192,22 @@ def step_lanes(jail: Jail, playing: Sequence[Lane], max_steps: int) -> dict[int,
         PolicyFailure: The jail is lost, and every lane with it.
     """
     ended: dict[int, EpisodeResult] = {}
-    answers = jail.act([(lane.number, lane.lives, lane.rows) for lane in playing])
-    for lane, answer in zip(playing, answers, strict=True):
+    for lane, answer in zip(playing, _ask(jail, playing), strict=True):
         if isinstance(answer, PolicyFailure):
             ended[lane.number] = lane.result(answer.outcome, answer.detail)
             continue
-        lane.rows, lane.lives, reward, terminated, truncated = lane.env.step_rows(answer)
-        lane.total += reward
-        lane.n_steps += 1
-        lane.actions.append(answer)
+        if isinstance(lane.env, PlainEnvironment) and (why := lane.env.complaint(answer)):
+            ended[lane.number] = lane.result(Outcome.BAD_ACTION, why)
+            continue
+        terminated, truncated = lane.step(answer)
         if terminated:
             ended[lane.number] = lane.result(Outcome.GAME_OVER)
         elif truncated or lane.n_steps >= max_steps:
             ended[lane.number] = lane.result(Outcome.HORIZON)
     return ended
+
+
+def _ask(jail: Jail, playing: Sequence[Lane]) -> list[Any]:
+    if isinstance(playing[0].env, PlainEnvironment):
+        return jail.act_plain([(lane.number, lane.seen) for lane in playing])
+    return jail.act([(lane.number, lane.lives, lane.seen) for lane in playing])

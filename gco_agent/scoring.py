@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from gco_agent.envs.atari import default_protocol
+from gco_agent.envs.opening import make_protocol
 from gco_agent.errors import UsageError
 from gco_agent.jail.limits import JailLevel
 from gco_agent.judge import Judge
@@ -15,7 +15,6 @@ from gco_agent.seeds import Stream
 from gco_agent.workers import WorkerPool
 
 DEFAULT_EPISODES = 30
-DEFAULT_MAX_STEPS = 27_000
 
 
 def evaluate(
@@ -23,7 +22,7 @@ def evaluate(
     game: str | None = None,
     *,
     seeds: Sequence[int] = Stream.REPORT.seeds(0, DEFAULT_EPISODES),
-    max_steps: int = DEFAULT_MAX_STEPS,
+    max_steps: int | None = None,
     workers: int = 0,
     require: JailLevel = JailLevel.NONE,
 ) -> Evaluation:
@@ -34,9 +33,9 @@ def evaluate(
 
     Args:
         policy: Path of a policy file, or its text as a `PolicySource`.
-        game: Which game: "pong", "gco/Pong-v5"; None for the one its docstring names.
+        game: "pong", "gco/Pong-v5", or any Gymnasium id; None for what its docstring names.
         seeds: For ``env.reset``; the first 30 report seeds if not given.
-        max_steps: Steps after which an episode is cut.
+        max_steps: Steps after which an episode is cut; None for the protocol's own.
         workers: Processes to share the work; 0 plays in this one. With more, the call belongs below
             ``if __name__ == "__main__":``, as with all of `multiprocessing`.
         require: The jail must be at least this good.
@@ -53,4 +52,6 @@ def evaluate(
     if wanted is None:
         raise UsageError("name the game: the policy's docstring has no line `Environment: <id>`")
     with WorkerPool(workers) as pool:
-        return Judge(pool, default_protocol(wanted, max_steps), require).evaluate(source, seeds)
+        return Judge(pool, make_protocol("default", wanted, max_steps), require).evaluate(
+            source, seeds
+        )

@@ -13,7 +13,7 @@
 * `targets`      which policy a person means
 * `running`, `reading`, `showing`, `watching`, `reporting`, `evaluating`, `verifying`, `improving`,
   `tracing`, `exchanging`, `replaying`, `pricing`, `enjoying`, `carding`, `exporting`,
-  `publishing`, `doctor`   the commands
+  `publishing`, `gaming`, `doctor`   the commands
 
 Importing this package loads click and nothing else that is heavy: commands import what they use.
 Results go to stdout, everything else to stderr.
@@ -21,6 +21,7 @@ Results go to stdout, everything else to stderr.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -32,12 +33,13 @@ from gco_agent.cli.enjoying import enjoy
 from gco_agent.cli.evaluating import evaluate
 from gco_agent.cli.exchanging import apply_, prompt
 from gco_agent.cli.exporting import export
+from gco_agent.cli.gaming import check_game, games
 from gco_agent.cli.improving import simplify, tune
 from gco_agent.cli.options import examples
 from gco_agent.cli.place import Place
 from gco_agent.cli.pricing import estimate
 from gco_agent.cli.publishing import publish, rollback
-from gco_agent.cli.reading import games, log
+from gco_agent.cli.reading import log
 from gco_agent.cli.replaying import replay
 from gco_agent.cli.reporting import report
 from gco_agent.cli.running import init, run, step
@@ -94,6 +96,7 @@ def main(context: click.Context, directory: Path, *, verbose: bool) -> None:
     """
     begin_logging(verbose=verbose)
     context.obj = Place(directory)
+    sys.path.append(str(directory.absolute()))  # environments may be modules of that folder
 
 
 for _command in (
@@ -119,6 +122,7 @@ for _command in (
     rollback,
     publish,
     games,
+    check_game,
     doctor,
 ):
     main.add_command(_command)

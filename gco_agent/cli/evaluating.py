@@ -15,6 +15,8 @@ from gco_agent.cli.options import (
     executor_option,
     jail_option,
     json_option,
+    max_steps_option,
+    protocol_option,
     workers_option,
 )
 from gco_agent.cli.place import Place, make_judge, open_workers
@@ -53,17 +55,12 @@ _MOST_FAILURES = 3
     "--seeds", "seed_text", metavar="A:B", help="Play the plain seeds A to B - 1 instead."
 )
 @click.option(
-    "--max-steps",
-    type=AtLeast(1),
-    metavar="N",
-    help="Steps after which an episode is cut (4 frames each).  [default: 27000, or as the run]",
-)
-@click.option(
     "--env",
     "env_id",
     metavar="ID",
     help="Environment of a policy whose docstring names none, such as gco/Pong-v5.",
 )
+@all_of(protocol_option, max_steps_option)
 @all_of(workers_option, executor_option, jail_option, json_option)
 @click.pass_context
 def evaluate(context: click.Context, /, target: str | None, **given: Given) -> None:
@@ -84,7 +81,7 @@ def evaluate(context: click.Context, /, target: str | None, **given: Given) -> N
     seeds, label = _seeds(given["episodes"], given["seed_text"])
     wanted = find_target(place, target)
     require_contract(wanted)
-    protocol = protocol_of(wanted, given["env_id"], given["max_steps"])
+    protocol = protocol_of(wanted, given["env_id"], given["max_steps"], given["protocol"])
     begun = time.perf_counter()
     played, jail = play(wanted.source, seeds, protocol, given, f"{wanted.name} on {label}")
     data = _as_json(wanted, played, label, jail, time.perf_counter() - begun)

@@ -16,6 +16,7 @@ Given: TypeAlias = Any
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", re.I)
 _HIGHEST = 10**12
 _LONGEST_S = 366 * 24 * 3600
+_PROTOCOLS = ("default", "reference", "machado")  # as envs.atari.PROTOCOLS, not imported for this
 _JAIL_LEVELS = ("none", "basic", "medium", "strong")  # as JailLevel, which is not imported for this
 
 
@@ -97,6 +98,17 @@ jail_option = click.option(
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as JSON on stdout, and only that."
 )
+protocol_option = click.option(
+    "--protocol",
+    type=click.Choice(_PROTOCOLS),
+    help="Rules of play, as of `gco-agent run`.  [default: as the run, else default]",
+)
+max_steps_option = click.option(
+    "--max-steps",
+    type=AtLeast(1),
+    metavar="N",
+    help="Steps after which an episode is cut.  [default: as the protocol]",
+)
 run_option = click.option(
     "--run",
     "run_name",
@@ -132,8 +144,9 @@ class StartOptions:
     name: str | None
     switch: bool
     create_repo: bool
-    slice_steps: int
-    max_steps: int
+    slice_steps: int | None
+    protocol: str
+    max_steps: int | None
     workers: int | None
     executor: str | None
     jail: str
@@ -210,20 +223,21 @@ start_options = all_of(
     click.option(
         "--slice-steps",
         type=AtLeast(100),
-        default=70_000,
-        show_default=True,
         metavar="N",
-        help="Steps that the search may play in one iteration.",
+        help="Steps that the search may play in one iteration.  [default: 70,000 of an Atari game, "
+        "1,000,000 of anything else]",
     ),
     click.option(
-        "--max-steps",
-        type=AtLeast(1),
-        default=27_000,
+        "--protocol",
+        type=click.Choice(_PROTOCOLS),
+        default="default",
         show_default=True,
-        metavar="N",
-        help="Steps after which an episode is cut (4 frames each).",
+        help="Rules of play. default: sticky actions 0.25, all lives. reference: as the paper's "
+        "authors play the game: no sticky actions, their cap and their rule for lives. machado: "
+        "sticky actions 0.25, all 18 actions, five minutes.",
     ),
     tune_option,
+    max_steps_option,
     workers_option,
     executor_option,
     jail_option,

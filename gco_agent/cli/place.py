@@ -14,6 +14,7 @@ from gco_agent.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
     from gco_agent.config import RunConfig
+    from gco_agent.games import GameSpec
     from gco_agent.judge import Judge
     from gco_agent.records import PlayProtocol
     from gco_agent.store.entries import RunRef
@@ -51,6 +52,23 @@ class Place:
             return GitRepo.find(here)
         except StoreError:
             return GitRepo.create(here)
+
+    def find_spec(self, name: str) -> GameSpec:
+        """What ``name`` means: a game, a Gymnasium id, ``module:id``, or a file in the folder.
+
+        Raises:
+            UsageError: Nothing is called that.
+        """
+        from gco_agent.games import find_game
+
+        if not (name.endswith(".py") or ":" in name):
+            try:
+                return find_game(name)
+            except UsageError:
+                pass  # then it may be Gymnasium's
+        from gco_agent.envs.opening import find_spec
+
+        return find_spec(str(self.directory / name) if name.endswith(".py") else name)
 
     def runs(self) -> Runs:
         """The runs of the repository; raises as `repository`."""
@@ -98,10 +116,9 @@ def rules_here(rules: PlayProtocol) -> PlayProtocol:
     """
     from dataclasses import replace
 
-    from gco_agent.envs.atari import default_protocol
-    from gco_agent.games import find_game
+    from gco_agent.envs.opening import make_protocol
 
-    installed = default_protocol(find_game(rules.env_id).name)
+    installed = make_protocol("default", rules.env_id)
     return replace(rules, versions=installed.versions)
 
 

@@ -104,10 +104,10 @@ def _find_published(runs: Runs, name: str | None) -> RunRef:
     Raises:
         NotARun: There is none, or the choice is not clear.
     """
-    from gco_agent.games import GAMES
+    from gco_agent.games import every_game
 
     there_are = runs.list()
-    if name in GAMES:
+    if name in every_game():
         for ref in there_are:  # the one that advanced last first
             if ref.game == name:
                 return ref

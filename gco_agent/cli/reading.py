@@ -1,4 +1,4 @@
-"""``log`` and ``games``: what only looks."""
+"""``log``: what only looks."""
 
 from __future__ import annotations
 
@@ -71,36 +71,6 @@ def log(place: Place, /, run_name: str | None, *, as_json: bool, as_csv: bool) -
         )
         return
     print_table(_log_table(view), heading=_heading(view))
-
-
-@click.command(
-    short_help="List the games.", epilog=examples("gco-agent games", "gco-agent games --json")
-)
-@json_option
-def games(*, as_json: bool) -> None:
-    """List the games that can be played, with what random play and people score.
-
-    Reference scores are those of Mnih et al. 2015 (doi:10.1038/nature14236).
-    """
-    from gco_agent.cli.results import print_json
-    from gco_agent.games import GAMES
-
-    if as_json:
-        keys = ("name", "title", "env_id", "goal", "random_return", "human_return")
-        print_json([{key: getattr(spec, key) for key in keys} for spec in GAMES.values()])
-        return
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for heading, side in (("game", "left"), ("random", "right"), ("human", "right")):
-        table.add_column(heading, justify=side, no_wrap=True)  # type: ignore[arg-type]
-    table.add_column("goal", overflow="fold")
-    for spec in GAMES.values():
-        table.add_row(
-            spec.name, f"{spec.random_return:g}", f"{spec.human_return:g}", Text(spec.goal)
-        )
-    print_table(table)
 
 
 def print_table(table: Table, heading: str = "") -> None:

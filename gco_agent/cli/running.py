@@ -291,17 +291,17 @@ def _run_all(
     start: _Start, options: StartOptions, budget: Budget, *, only_begin: bool = False
 ) -> str:
     """Begin a run, advance it and report it; what stopped it."""
-    from gco_agent.config import RunConfig
-    from gco_agent.envs.atari import default_protocol
+    from gco_agent.config import RunConfig, default_slice
+    from gco_agent.envs.opening import make_protocol
     from gco_agent.measuring import start_run
 
-    protocol = default_protocol(start.spec.name, options.max_steps)
+    protocol = make_protocol(options.protocol, start.spec.env_id, options.max_steps)
     config = RunConfig(
         start.spec.name,
         protocol,
         optimizer=options.optimizer,
         seed=options.seed,
-        slice_steps=options.slice_steps,
+        slice_steps=options.slice_steps or default_slice(protocol),
         candidates=options.candidates,
         horizon=options.horizon,
         trace_tokens=options.trace_tokens,
@@ -355,11 +355,10 @@ def _prepare(place: Place, options: StartOptions) -> _Start:
     import secrets
     from datetime import date
 
-    from gco_agent.games import find_game
     from gco_agent.store.entries import RunRef, new_run_id
     from gco_agent.store.runs import Runs
 
-    spec = find_game(options.game)
+    spec = place.find_spec(options.game)
     entropy = secrets.token_hex(2)
     name = options.name or new_run_id(today=date.today(), entropy=entropy)  # noqa: DTZ011 - theirs
     ref = RunRef(spec.name, name)

@@ -94,14 +94,21 @@ def _commit_of(view: RunView, rev: str) -> str:
         return rev  # a commit of another branch may have a policy for the same game
 
 
-def protocol_of(target: Target, env_id: str | None, max_steps: int | None) -> PlayProtocol:
+def protocol_of(
+    target: Target, env_id: str | None, max_steps: int | None, name: str | None = None
+) -> PlayProtocol:
     """The rules to play by: of the run, or those of the environment that the file names.
+
+    Args:
+        target: What is to play.
+        env_id: Of a policy whose file names none.
+        max_steps: Steps after which an episode is cut; None for what the rules say.
+        name: Of the protocol: "default", "reference", "machado"; None for the run's own.
 
     Raises:
         UsageError: No environment is named, or it is not known.
     """
-    from gco_agent.envs.atari import default_protocol
-    from gco_agent.games import find_game
+    from gco_agent.envs.opening import make_protocol
     from gco_agent.policy import environment_of
 
     rules = target.protocol
@@ -112,6 +119,8 @@ def protocol_of(target: Target, env_id: str | None, max_steps: int | None) -> Pl
                 f"the docstring of {target.name} has no line `Environment: ID`; "
                 "say what it plays with --env, such as --env gco/Pong-v5"
             )
-        rules = default_protocol(find_game(env_id).name)
+        rules = make_protocol("default", env_id)
+    if name is not None:
+        rules = make_protocol(name, rules.env_id)
     rules = rules_here(rules)
     return rules if max_steps is None else replace(rules, max_steps=max_steps)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gymnasium
 
-from gco_agent.games import GAMES
+from gco_agent.games import every_game
 
 
 def register() -> None:
     """Make every game of `gco_agent.games` known to ``gymnasium.make``; harmless when repeated."""
-    for spec in GAMES.values():
+    for spec in every_game().values():
         if spec.env_id not in gymnasium.registry:
             gymnasium.register(
                 id=spec.env_id,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,16 @@ from gymnasium.envs.registration import EnvSpec
 
 from gco_agent.envs.disturbed import DisturbedObservation
 from gco_agent.envs.extraction import source_digest
-from gco_agent.envs.objects import ObjectObservation, make_object_env
-from gco_agent.errors import GcoError
-from gco_agent.games import find_game
+from gco_agent.envs.objects import ObjectObservation, Rules, make_object_env
+from gco_agent.errors import GcoError, UsageError
+from gco_agent.games import GameSpec, find_game
 from gco_agent.records import PlayProtocol, Variation
 
+PROTOCOLS = ("default", "reference", "machado")
+
 _FRAMES_CAP = 108_000
+_FIVE_MINUTES = 4_500
+"""Steps of four frames, at 60 frames a second."""
 
 
 def default_protocol(game: str, max_steps: int = 27_000) -> PlayProtocol:
@@ -47,9 +52,54 @@ def default_protocol(game: str, max_steps: int = 27_000) -> PlayProtocol:
         versions=(
             ("ale-py", metadata.version("ale-py")),
             ("ocatari", metadata.version("ocatari")),
-            ("objects", source_digest(spec.name.replace("_", ""))),
+            ("extraction", source_digest(spec.name.replace("_", ""))),
             ("rom", rom.hexdigest()[:12]),
         ),
+    )
+
+
+def make_protocol(name: str, game: str, max_steps: int | None = None) -> PlayProtocol:
+    """The rules called ``name``: one of `PROTOCOLS`.
+
+    ``reference`` is how the authors of the paper play: no sticky actions, their caps and their
+    rule for lost lives, game by game, OCAtari's objects, and games in a row instead of seeds,
+    since their emulator has no chance in it. ``machado`` is sticky 0.25, the console's 18 actions
+    and five minutes of play.
+
+    Args:
+        name: The protocol.
+        game: As `gco_agent.games.find_game` takes it.
+        max_steps: Steps after which an episode is cut, if not those of the protocol.
+
+    Raises:
+        UsageError: There is no such protocol, or the paper does not have this game.
+
+    Source: Machado et al. 2018, arXiv:1709.06009, section 5; Kuang et al. 2026, arXiv:2603.23994,
+        table B2, and their published code.
+    """
+    rules = default_protocol(game)
+    if name == "reference":
+        rules = _as_the_authors(rules, find_game(game))
+    elif name == "machado":
+        rules = replace(rules, name="machado", max_steps=_FIVE_MINUTES, actions="all")
+    elif name != "default":
+        raise UsageError(f"no protocol is called {name!r}; there are: {', '.join(PROTOCOLS)}")
+    return rules if max_steps is None else replace(rules, max_steps=max_steps)
+
+
+def _as_the_authors(rules: PlayProtocol, spec: GameSpec) -> PlayProtocol:
+    theirs = spec.reference
+    if theirs is None:
+        raise UsageError(f"the paper does not have {spec.title}: choose another --protocol")
+    return replace(
+        rules,
+        name="reference",
+        sticky=0.0,
+        max_steps=theirs.max_steps,
+        objects="ocatari",
+        one_life=theirs.one_life,
+        fires=theirs.fires,
+        restarts=theirs.n_episodes,
     )
 
 
@@ -73,14 +123,33 @@ def open_environment(protocol: PlayProtocol) -> ObjectObservation:
         switches = {"mode": protocol.mode, "difficulty": protocol.difficulty}
     env = make_object_env(
         find_game(protocol.env_id).name,
+        rules=Rules(
+            protocol.one_life,
+            protocol.fires,
+            protocol.restarts,
+            protocol.objects == "completed",
+        ),
         frameskip=protocol.frame_skip,
         repeat_action_probability=protocol.sticky,
         max_num_frames_per_episode=max(_FRAMES_CAP, protocol.max_steps * protocol.frame_skip),
+        full_action_space=protocol.actions == "all",
         **switches,
     )
     if isinstance(protocol, Variation) and protocol.is_disturbed:
         return DisturbedObservation(env, protocol)
     return env
+
+
+def initial_policy(protocol: PlayProtocol) -> str:
+    """Text of the policy that a run under ``protocol`` starts from.
+
+    Raises:
+        UsageError: It names a game that is not known.
+    """
+    spec = find_game(protocol.env_id)
+    if protocol.actions == "minimal":
+        return spec.initial_policy()
+    return spec.initial_policy(open_environment(protocol).action_names)
 
 
 def emulator_spec(protocol: PlayProtocol) -> EnvSpec:

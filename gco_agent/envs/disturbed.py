@@ -26,7 +26,7 @@ class DisturbedObservation(ObjectObservation):
 
     def __init__(self, env: ObjectObservation, rules: Variation) -> None:
         super().__init__(env.env)
-        self._rules = rules
+        self._variation = rules
         self._chance = random.Random()  # noqa: S311 - seeded, to be the same again
         self._moved: dict[tuple[str, int], tuple[int, int]] = {}
 
@@ -37,8 +37,8 @@ class DisturbedObservation(ObjectObservation):
         rows, lives = super().reset_rows(seed, options)
         self._chance.seed(f"{_SALT} {seed}")
         self._moved = {}
-        if self._rules.noop_frames:
-            most = max(1, self._rules.noop_frames // self._rules.frame_skip)
+        if self._variation.noop_frames:
+            most = max(1, self._variation.noop_frames // self._variation.frame_skip)
             for _ in range(self._chance.randint(1, most)):
                 rows, lives, _, _, _ = super().step_rows(_NOOP)
         return self._disturbed(rows), lives
@@ -49,7 +49,7 @@ class DisturbedObservation(ObjectObservation):
         return self._disturbed(rows), lives, reward, terminated, truncated
 
     def _disturbed(self, rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
-        if not (self._rules.noise_px or self._rules.dropout):
+        if not (self._variation.noise_px or self._variation.dropout):
             return rows
         seen: dict[str, list[Row]] = {}
         moved: dict[tuple[str, int], tuple[int, int]] = {}
@@ -58,7 +58,7 @@ class DisturbedObservation(ObjectObservation):
             for number, row in enumerate(members):
                 key = category, number
                 moved[key] = self._displacement()
-                if self._chance.random() >= self._rules.dropout:
+                if self._chance.random() >= self._variation.dropout:
                     left.append(_displaced(row, moved[key], self._moved.get(key, moved[key])))
             if left:
                 seen[category] = left
@@ -66,7 +66,7 @@ class DisturbedObservation(ObjectObservation):
         return seen
 
     def _displacement(self) -> tuple[int, int]:
-        noise = self._rules.noise_px
+        noise = self._variation.noise_px
         if not noise:
             return 0, 0
         return round(self._chance.gauss(0, noise)), round(self._chance.gauss(0, noise))

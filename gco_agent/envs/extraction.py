@@ -63,11 +63,15 @@ class ObjectExtractor:
     Args:
         module: Name of OCAtari's module: "pong", "spaceinvaders".
         hud: Also read what the game writes for the player: scores, lives.
+        raw: Leave velocities as OCAtari has them: from (0, 0) in the first observation, and from
+            one thing to another where a slot is used again.
     """
 
-    def __init__(self, module: str, *, hud: bool = False) -> None:
+    def __init__(self, module: str, *, hud: bool = False, raw: bool = False) -> None:
         self._module = _load(module)
         self._hud = hud
+        self._raw = raw
+        self._most_px = 10**6 if raw else MAX_STEP_PX
         self._as_array = module in _WRAPS_UINT8
         self._keeps_globals = module in _KEEPS_GLOBALS
         self._first_globals = self._save_globals()
@@ -86,7 +90,8 @@ class ObjectExtractor:
         # Enduro's and Assault's displays begin as classes, which OCAtari 2.2.1 then fails on
         self._objects = [thing() if isinstance(thing, type) else thing for thing in things]
         self.read(ram)
-        self._save_positions()  # else they fly in from (0, 0)
+        if not self._raw:
+            self._save_positions()  # else they fly in from (0, 0)
         return self._rows()
 
     def step(self, ram: RamState) -> dict[str, list[Row]]:
@@ -123,6 +128,7 @@ class ObjectExtractor:
         truth means.
         """
         rows: dict[str, list[Row]] = {}
+        most = self._most_px
         for thing in self._objects:
             kind = thing.__class__
             category = kind.__name__
@@ -142,7 +148,7 @@ class ObjectExtractor:
             ):
                 row = kept[4]
             else:
-                row = _row_of(state)
+                row = _row_of(state, most)
                 if here is state["_prev_xy"]:
                     state[_KEPT] = (here, rgb, state["wh"], state["_orientation"], row)
             members = rows.get(category)
@@ -187,14 +193,19 @@ def _lasting(thing: object) -> dict[str, Any]:
     return {name: value for name, value in vars(thing).items() if name != _KEPT}
 
 
-def _row_of(state: dict[str, Any]) -> Row:
-    """The row of an object with these attributes; past the properties, which cost five times."""
+def _row_of(state: dict[str, Any], most: int) -> Row:
+    """The row of an object with these attributes; past the properties, which cost five times.
+
+    Args:
+        state: Its attributes.
+        most: Pixels of a displacement that is believed.
+    """
     x, y = here = state["_xy"]
     before = state["_prev_xy"]
     dx = dy = 0
     if before is not None and before is not here:
         dx, dy = x - before[0], y - before[1]
-        if not (-MAX_STEP_PX <= dx <= MAX_STEP_PX and -MAX_STEP_PX <= dy <= MAX_STEP_PX):
+        if not (-most <= dx <= most and -most <= dy <= most):
             dx = dy = 0
     w, h = state["wh"]
     rgb, facing = state["_rgb"], state["_orientation"]

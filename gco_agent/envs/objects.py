@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import pickle
 from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal, SupportsFloat
 
 import ale_py
@@ -17,9 +19,10 @@ import numpy.typing as npt
 from gymnasium.utils import RecordConstructorArgs
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 
-from gco_agent.envs.extraction import ObjectExtractor, RamState
+from gco_agent.envs.extraction import RamState
 from gco_agent.envs.held import held_action, n_priming_frames
 from gco_agent.envs.spaces import ObjectSpace
+from gco_agent.envs.supplements import make_extractor
 from gco_agent.errors import UsageError
 from gco_agent.observation import Observation, Row, build_observation
 
@@ -34,6 +37,28 @@ _REMEMBERED_STARTS = 1024
 _REMEMBERED_STEPS = 64
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Rules that some protocols play by and ALE does not know.
+
+    Attributes:
+        one_life: The loss of a life ends the episode.
+        fires: FIRE is pressed at the start and after the loss of a life, in a step of its own that
+            the policy does not see.
+        restarts: Above 0, an episode on seed s begins after (s modulo this) + 1 further resets:
+            one of so many games in a row.
+        is_completed: Objects and fields that OCAtari lacks are observed too.
+    """
+
+    one_life: bool = False
+    fires: bool = False
+    restarts: int = 0
+    is_completed: bool = True
+
+
+_USUAL_RULES = Rules()
+
+
 class ObjectObservation(gymnasium.Wrapper[Observation, int, Any, Any], RecordConstructorArgs):
     """Observe an ALE environment as objects, category to a list of `ObjectBox`.
 
@@ -41,6 +66,7 @@ class ObjectObservation(gymnasium.Wrapper[Observation, int, Any, Any], RecordCon
         env: An ALE environment with discrete actions, whatever its own ``obs_type`` ("ram" is the
             cheapest), with or without other wrappers round it.
         hud: Also observe scores and other displays, where OCAtari can read them.
+        rules: Others than ALE's own.
 
     Raises:
         UsageError: ``env`` is no ALE environment, or its actions are continuous.
@@ -51,8 +77,11 @@ class ObjectObservation(gymnasium.Wrapper[Observation, int, Any, Any], RecordCon
     Measured: tests/ale/test_objects.py.
     """
 
-    def __init__(self, env: gymnasium.Env[Any, Any], *, hud: bool = False) -> None:
-        RecordConstructorArgs.__init__(self, hud=hud)
+    def __init__(
+        self, env: gymnasium.Env[Any, Any], *, hud: bool = False, rules: Rules = _USUAL_RULES
+    ) -> None:
+        unusual: dict[str, Any] = {} if rules == _USUAL_RULES else {"rules": rules}
+        RecordConstructorArgs.__init__(self, hud=hud, **unusual)
         gymnasium.Wrapper.__init__(self, env)
         base = env.unwrapped
         if not isinstance(base, ale_py.AtariEnv):
@@ -65,7 +94,10 @@ class ObjectObservation(gymnasium.Wrapper[Observation, int, Any, Any], RecordCon
         self._base = base
         self._ale = base.ale
         self._game: str = base._game  # noqa: SLF001 - ale_py keeps the ROM's name there
-        self._extractor = ObjectExtractor(self._game.replace("_", ""), hud=hud)
+        self._extractor = make_extractor(self._game, hud=hud, is_completed=rules.is_completed)
+        self._rules = rules
+        self._has_rules = rules.one_life or rules.fires
+        self._lives = 0
         self._repeat: float = self._ale.getFloat("repeat_action_probability")
         skip = base._frameskip  # noqa: SLF001 - a pair where it is drawn anew for each step
         is_plain = isinstance(skip, int) and base.render_mode != "human"
@@ -81,6 +113,11 @@ class ObjectObservation(gymnasium.Wrapper[Observation, int, Any, Any], RecordCon
             self._repeat,
         )
         self.observation_space = ObjectSpace(self._extractor.categories)
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The categories that can be in an observation."""
+        return self._extractor.categories
 
     @property
     def action_names(self) -> tuple[str, ...]:
@@ -114,9 +151,7 @@ class ObjectObservation(gymnasium.Wrapper[Observation, int, Any, Any], RecordCon
 
     def step(self, action: int) -> tuple[Observation, SupportsFloat, bool, bool, dict[str, Any]]:
         """Play one step of ``frame_skip`` frames."""
-        self._is_at_start = False
-        self._begun.append((self._ale.getFrameNumber(), int(action)))
-        _, reward, terminated, truncated, info = self.env.step(action)
+        _, reward, terminated, truncated, info = self._play(self.env.step, int(action))
         rows = self._extractor.step(self._ale.getRAM())
         return build_observation(rows, self._ale.lives()), reward, terminated, truncated, info
 
@@ -129,11 +164,11 @@ class ObjectObservation(gymnasium.Wrapper[Observation, int, Any, Any], RecordCon
 
     def step_rows(self, action: int) -> tuple[dict[str, list[Row]], int, float, bool, bool]:
         """As `step`, past all wrappers below: rows, lives left, reward, terminated, truncated."""
-        self._is_at_start = False
-        self._begun.append((self._ale.getFrameNumber(), action))
-        if not self._frames:
-            _, reward, terminated, truncated, _ = self._base.step(action)
+        if self._has_rules or not self._frames:
+            _, reward, terminated, truncated, _ = self._play(self._base.step, action)
         else:  # what that does, without an observation and a dictionary that nobody looks at
+            self._is_at_start = False
+            self._begun.append((self._ale.getFrameNumber(), action))
             act, button = self._ale.act, self._buttons[action]
             reward = 0.0
             for _ in self._frames:
@@ -142,6 +177,34 @@ class ObjectObservation(gymnasium.Wrapper[Observation, int, Any, Any], RecordCon
             truncated = self._ale.game_truncated()
         rows = self._extractor.step(self._ale.getRAM())
         return rows, self._ale.lives(), reward, terminated, truncated
+
+    def _play(self, step: Callable[[int], tuple[Any, ...]], action: int) -> tuple[Any, ...]:
+        """A step by the rules; what ``step`` gives."""
+        self._is_at_start = False
+        self._begun.append((self._ale.getFrameNumber(), action))
+        result = step(action)
+        if self._has_rules:
+            return self._by_the_rules(step, result)
+        return result
+
+    def _by_the_rules(
+        self, step: Callable[[int], tuple[Any, ...]], result: tuple[Any, ...]
+    ) -> tuple[Any, ...]:
+        """What comes of the loss of a life."""
+        obs, reward, terminated, truncated, info = result
+        lives = self._ale.lives()
+        is_lost, self._lives = lives < self._lives, lives
+        if is_lost and self._rules.one_life:
+            return obs, reward, True, truncated, info
+        if is_lost and self._rules.fires and not (terminated or truncated):
+            obs, more, terminated, truncated, info = self._fire(step)
+            reward = reward + more
+        return obs, reward, terminated, truncated, info
+
+    def _fire(self, step: Callable[[int], tuple[Any, ...]]) -> tuple[Any, ...]:
+        fire = self.action_names.index("FIRE")
+        self._begun.append((self._ale.getFrameNumber(), fire))
+        return step(fire)
 
     def save(self) -> bytes:
         """The moment between two steps, from which `restore` goes on exactly; about 20 KB."""
@@ -182,7 +245,12 @@ class ObjectObservation(gymnasium.Wrapper[Observation, int, Any, Any], RecordCon
             info = {**info, **self._base._get_info(), "seeds": seeds}  # noqa: SLF001
         elif is_known:
             _starts.put(key, self._ale.cloneState(include_rng=True).serialize())
+        for _ in range(1 + (seed or 0) % self._rules.restarts if self._rules.restarts else 0):
+            _, info = self.env.reset()
         self._begin(None)
+        if self._rules.fires:
+            info = self._fire(self.env.step)[4]
+            self._is_at_start = False
         return info
 
     def _begin(self, held: int | None) -> None:
@@ -190,6 +258,7 @@ class ObjectObservation(gymnasium.Wrapper[Observation, int, Any, Any], RecordCon
         self._is_at_start = held is None
         self._begun.clear()
         self._begun.append((self._ale.getFrameNumber() - 1, held or 0))
+        self._lives = self._ale.lives()
 
 
 def _is_transparent(env: gymnasium.Env[Any, Any]) -> bool:
@@ -222,6 +291,7 @@ def make_object_env(
     game: str,
     *,
     hud: bool = False,
+    rules: Rules = _USUAL_RULES,
     render_mode: Literal["human", "rgb_array"] | None = None,
     **settings: Any,  # noqa: ANN401 - those of ale_py.AtariEnv
 ) -> ObjectObservation:
@@ -230,9 +300,11 @@ def make_object_env(
     Args:
         game: Name of the ROM in snake case: "pong", "space_invaders".
         hud: As `ObjectObservation`.
+        rules: As `ObjectObservation`.
         render_mode: As of any Gymnasium environment.
         settings: Of ``ale_py.AtariEnv``, such as ``frameskip`` and ``repeat_action_probability``.
             The defaults are those of ``ALE/<Game>-v5`` (Machado et al. 2018, arXiv:1709.06009).
     """
     settings = {"obs_type": "ram", "max_num_frames_per_episode": 108_000, **settings}
-    return ObjectObservation(ale_py.AtariEnv(game, render_mode=render_mode, **settings), hud=hud)
+    env = ale_py.AtariEnv(game, render_mode=render_mode, **settings)
+    return ObjectObservation(env, hud=hud, rules=rules)

@@ -99,10 +99,10 @@ def _score(subject: Subject) -> str:
     interval = confidence_interval(played.returns)
     between = "" if interval is None else f" (95 % interval {interval[0]:.4g} to {interval[1]:.4g})"
     spec = subject.spec
+    known = (("random play", spec.random_return), ("human", spec.human_return))
     rows = [
         ("this policy", f"{format_points(played.mean_return)}{between}"),
-        ("random play", f"{spec.random_return:g}"),
-        ("human", f"{spec.human_return:g}"),
+        *((name, f"{value:g}") for name, value in known if value is not None),
     ]
     return (
         "## Score\n\n| | mean return |\n|---|---|\n"

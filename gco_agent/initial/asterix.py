@@ -12,13 +12,14 @@ class Policy:
     """One instance plays one episode."""
 
     def analyze_situation(self, obs):
-        """The item (Reward or Consumable) nearest to me (the Player); None if there is none."""
+        """The Consumable nearest to me (the Player); None if there is none."""
         if not obs["Player"]:
             return None
         me = obs["Player"][0]
-        items = [*obs["Reward"], *obs["Consumable"]]
         return min(
-            items, key=lambda o: abs(o.cx - me.cx) + abs(o.cy - me.cy), default=None
+            obs["Consumable"],
+            key=lambda o: abs(o.cx - me.cx) + abs(o.cy - me.cy),
+            default=None,
         )
 
     def select_action(self, obs, item):

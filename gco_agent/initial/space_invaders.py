@@ -5,15 +5,7 @@ Environment: gco/SpaceInvaders-v5
 
 import random
 
-# (move, shoot) to action: move is -1 left, 0 stay, +1 right.
-ACTIONS = {
-    (-1, False): 3,
-    (-1, True): 5,
-    (0, False): 0,
-    (0, True): 1,
-    (1, False): 2,
-    (1, True): 4,
-}
+NOOP, FIRE, RIGHT, LEFT, RIGHT_FIRE, LEFT_FIRE = 0, 1, 2, 3, 4, 5
 
 
 class Policy:
@@ -29,7 +21,9 @@ class Policy:
 
     def combine_actions(self, move, shoot):
         """The action that does both."""
-        return ACTIONS[move, shoot]
+        if shoot:
+            return {-1: LEFT_FIRE, 0: FIRE, 1: RIGHT_FIRE}[move]
+        return {-1: LEFT, 0: NOOP, 1: RIGHT}[move]
 
     def act(self, obs):
         """Return the index of the action to play."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import marshal
+import math
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -50,27 +51,32 @@ class Jail:
 
     Args:
         source: The policy's text. It is never parsed or run in this process.
-        n_actions: Actions are the integers from 0 to ``n_actions - 1``.
+        n_actions: Actions are the integers from 0 to ``n_actions - 1``; 0 where they are numbers.
+        n_floats: Above 0, an action is so many finite numbers; see `act_plain`.
         require: Refuse to go on below this level.
         pin_to: Processor that the worker stays on. The same one as the judge's is fastest.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - settings, each by its name
         self,
         source: str,
         *,
-        n_actions: int,
+        n_actions: int = 0,
+        n_floats: int = 0,
         n_lanes: int = 1,
         limits: JailLimits | None = None,
         require: JailLevel = JailLevel.NONE,
         pin_to: int | None = None,
     ) -> None:
-        if n_actions < 1:
-            raise ValueError(f"n_actions is {n_actions}; a policy needs at least one action")
+        if (n_actions < 1) == (n_floats < 1):
+            raise ValueError(
+                f"n_actions is {n_actions} and n_floats is {n_floats}; one of them is above 0"
+            )
         if not 1 <= n_lanes <= wire.MAX_LANES:
             raise ValueError(f"n_lanes is {n_lanes}; a jail has 1 to {wire.MAX_LANES}")
         self._source = source
         self._n_actions, self._n_lanes = n_actions, n_lanes
+        self._n_floats = n_floats
         self._limits = limits or JailLimits()
         self._require, self._pin_to = require, pin_to
         self._step_ms = self._limits.step_seconds * 1000
@@ -80,7 +86,6 @@ class Jail:
         self._output = ""
 
     def __enter__(self) -> Self:
-        """Start it."""
         self.start()
         return self
 
@@ -90,7 +95,6 @@ class Jail:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close it."""
         self.close()
 
     def __del__(self) -> None:
@@ -153,13 +157,16 @@ class Jail:
             payload = marshal.dumps([(lane, n, _plain(rows)) for lane, n, rows in observations])
         return self._exchange(wire.ACT, payload, observations)
 
-    def act_plain(self, observations: Sequence[tuple[int, object]]) -> list[int | PolicyFailure]:
+    def act_plain(self, observations: Sequence[tuple[int, object]]) -> list[Any]:
         """As `act`, for environments whose observation is not made of objects.
 
         Args:
             observations: Lane and what the policy is to see: an array of numpy (for which
                 ``limits.with_numpy`` must be set), or None, numbers, text, and tuples, lists and
                 dictionaries of those.
+
+        Returns:
+            As `act`; where actions are numbers, each is a tuple of ``n_floats`` finite floats.
         """
         if self._unchecked or len(observations) > self._n_lanes:
             self._check([lane for lane, _ in observations])
@@ -231,6 +238,7 @@ class Jail:
         return wire.Order(
             wire.FORK,
             n_actions=self._n_actions,
+            n_floats=self._n_floats,
             n_lanes=self._n_lanes,
             layers=int(limits.layers),
             pin_to=-1 if self._pin_to is None else self._pin_to,
@@ -258,19 +266,22 @@ class Jail:
 
     def _exchange(
         self, kind: int, payload: bytes, observations: Sequence[tuple[Any, ...]]
-    ) -> list[int | PolicyFailure]:
+    ) -> list[Any]:
         """The one message of a step: out, wait, in."""
         channel = self._live().channel
         count = len(observations)
+        n_integers = 2 * count * self._n_floats or count
         try:
             channel.send(kind, count, payload, self._limits.step_seconds)
             if not channel.is_readable(self._step_ms):
                 self._wait_longer(self._limits.step_seconds)
-            values, records = channel.receive(wire.ACTIONS, count)
+            values, records = channel.receive(wire.ACTIONS, n_integers)
         except Gone as gone:
             raise self._died(str(gone)) from None
         except Late:
             raise self._timed_out(self._limits.step_seconds, "act") from None
+        if self._n_floats:
+            return self._with_floats([item[0] for item in observations], values, records)
         if not records and count and min(values) >= 0 and max(values) < self._n_actions:
             return [*values]
         return self._with_failures([item[0] for item in observations], values, records)
@@ -305,6 +316,24 @@ class Jail:
                 answers.append(self._failure(told[index], lane=lane))
             elif 0 <= value < self._n_actions:
                 answers.append(value)
+            else:
+                raise self._died("it answered what was not asked")
+        return answers
+
+    def _with_floats(
+        self, lanes: Sequence[int], integers: Sequence[int], records: Sequence[Record]
+    ) -> list[Any]:
+        """As `_with_failures`, where actions are numbers."""
+        told = {record.lane: record for record in records}
+        numbers = wire.integers_to_floats(integers)
+        answers: list[Any] = []
+        for index, lane in enumerate(lanes):
+            begin = index * self._n_floats
+            action = numbers[begin : begin + self._n_floats]
+            if index in told:
+                answers.append(self._failure(told[index], lane=lane))
+            elif all(map(math.isfinite, action)):
+                answers.append(action)
             else:
                 raise self._died("it answered what was not asked")
         return answers

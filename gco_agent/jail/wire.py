@@ -12,6 +12,7 @@ Both sides import this module; standard library only.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 COMMAND = struct.Struct("<BxHII")
@@ -23,6 +24,7 @@ WATCH and WATCH_PLAIN are the same for one lane, and the reply says which calls 
 REPLY = struct.Struct("<BBHI")
 """Kind, number of records, number of integers, sequence number."""
 REPORT, DONE, ACTIONS = 11, 12, 13
+"""ACTIONS carries an integer a lane; where actions are numbers, two for each: see below."""
 
 RECORD = struct.Struct("<BxHI")
 """What kind of text, which lane of the message (from 0), bytes of UTF-8 text."""
@@ -52,6 +54,8 @@ ANSWER = struct.Struct("<q")
 """A FORK: the worker's process id. A REAP: the wait status. Below zero: minus an errno."""
 READY = b"zygote"
 
+_DOUBLE = struct.Struct("<d")
+
 
 _replies: dict[int, struct.Struct] = {}
 
@@ -76,6 +80,7 @@ class Order(NamedTuple):
         memory_bytes: Address space beyond what the preloaded interpreter has.
         output_bytes: Most bytes of a file that the worker may write.
         cpu_seconds: Processor time of the whole worker.
+        n_floats: Above 0, an action is so many numbers, and ``n_actions`` is 0.
     """
 
     kind: int
@@ -87,13 +92,26 @@ class Order(NamedTuple):
     memory_bytes: int = 0
     output_bytes: int = 0
     cpu_seconds: int = 0
+    n_floats: int = 0
 
     def pack(self) -> bytes:
         """As bytes; `parse_order` is the inverse."""
         return ORDER.pack(*self)
 
 
-ORDER = struct.Struct("<qqqqqqqqq")
+ORDER = struct.Struct("<qqqqqqqqqq")
+
+
+def floats_to_integers(numbers: Iterable[float]) -> tuple[int, ...]:
+    """Numbers as a reply carries them: two integers each, to the bit."""
+    data = b"".join(_DOUBLE.pack(number) for number in numbers)
+    return struct.unpack(f"<{len(data) // 4}i", data)
+
+
+def integers_to_floats(integers: Sequence[int]) -> tuple[float, ...]:
+    """Inverse of `floats_to_integers`."""
+    data = struct.pack(f"<{len(integers)}i", *integers)
+    return struct.unpack(f"<{len(data) // 8}d", data)
 
 
 def pack_plain(value: object) -> tuple[tuple[str, tuple[int, ...]] | None, object]:

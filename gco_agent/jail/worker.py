@@ -26,6 +26,7 @@ _BUFFER_BYTES = 1 << 16
 _SHOWN_VALUE = 80
 _SHOWN_BITS = 64
 _KEPT_FRAMES = 12
+_HUGE = 1e300
 _PLAIN_TYPES = (str, bytes, float, bool, type(None))
 """Whose repr is the interpreter's own, and can be shown."""
 
@@ -117,11 +118,12 @@ class Pipes:
 class Worker:
     """Answers the judge's commands, one at a time, until the line closes."""
 
-    def __init__(self, line: Line, n_actions: int, n_lanes: int, *, pinned: bool) -> None:
+    def __init__(self, line: Line, order: wire.Order, *, pinned: bool) -> None:
         self._line = line
-        self._n_actions = n_actions
+        self._n_actions = order.n_actions
+        self._n_floats = order.n_floats
         self._pinned = pinned
-        self._seats: list[Any] = [None] * n_lanes
+        self._seats: list[Any] = [None] * order.n_lanes
         self._running: Seat | None = None
         self._spare: Seat | None = None
         self._code = compile("", wire.POLICY_FILE, "exec")
@@ -199,7 +201,7 @@ class Worker:
         self, sequence: int, payload: memoryview, build: Build, records: list[RawRecord]
     ) -> None:
         """Ask the policies, and send what they said after ``records``."""
-        values: list[int] = []
+        values: list[Any] = []
         for lane, detail, content in marshal.loads(payload):  # noqa: S302 - from the judge
             try:
                 seat = self._seats[lane]
@@ -216,14 +218,42 @@ class Worker:
                 records.append((wire.RAISED, len(values), describe(error)))
                 action = wire.FAILED
             values.append(action)
+        if self._n_floats:
+            values = self._as_integers(values)
         send(self._line, wire.ACTIONS, sequence, values, records)
 
-    def _checked(self, action: Any) -> int:  # noqa: ANN401 - it can be anything
+    def _as_integers(self, values: list[Any]) -> list[int]:
+        """Actions that are numbers, as a reply carries them; zeros for those that failed."""
+        failed = (0.0,) * self._n_floats
+        numbers = (failed if value == wire.FAILED else value for value in values)
+        return [integer for action in numbers for integer in wire.floats_to_integers(action)]
+
+    def _checked_floats(self, action: Any) -> tuple[float, ...]:  # noqa: ANN401 - it can be anything
+        """``action`` as plain floats: a list or tuple of numbers, or an array of numpy.
+
+        One number alone will do where an action is one number.
+        """
+        given = action.tolist() if type(action).__module__ == "numpy" else action
+        if self._n_floats == 1 and isinstance(given, int | float):
+            given = (given,)
+        if isinstance(given, list | tuple) and len(given) == self._n_floats:
+            parts = [part.tolist() if type(part).__module__ == "numpy" else part for part in given]
+            if all(isinstance(part, int | float) for part in parts):
+                numbers = tuple(float(part) for part in parts)
+                if all(-_HUGE <= number <= _HUGE for number in numbers):
+                    return numbers
+        raise BadAction(
+            f"act returned {_shown(action)}; expected {self._n_floats} finite numbers in a list"
+        )
+
+    def _checked(self, action: Any) -> Any:  # noqa: ANN401 - it can be anything
         """``action`` as a plain integer, if it is one that the environment has.
 
         Integers of numpy and members of an IntEnum are integers; True and False are not, because
         nobody means action 1 by True. A subclass of int has no say in what its value is.
         """
+        if self._n_floats:
+            return self._checked_floats(action)
         number: int | None = None
         if isinstance(action, int) and not isinstance(action, bool):
             number = int.__index__(action)
@@ -246,7 +276,7 @@ def live(order: wire.Order, line: Line, parent: int) -> NoReturn:
     pinned = Layer.PINS in Layer(order.layers)
     if pinned:
         pins.install()
-    served = Worker(line, order.n_actions, order.n_lanes, pinned=pinned)
+    served = Worker(line, order, pinned=pinned)
     redirect_output(order.output_bytes)
     try:
         report = seal.close(order, parent)

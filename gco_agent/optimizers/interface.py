@@ -9,7 +9,7 @@ import functools
 from collections.abc import Sequence
 
 from gco_agent.config import RunConfig
-from gco_agent.games import find_game
+from gco_agent.records import PlayProtocol
 
 _PROBES, _PROBE_STEPS = 2, 800
 _FIRST_SEED = 600_000
@@ -42,19 +42,17 @@ _WAYS = {
 
 def describe_interface(config: RunConfig) -> str:
     """What ``act`` gets and what it may return in the game of a run; depends on its rules alone."""
-    rules = config.protocol
-    return _describe(find_game(config.game).name, rules.frame_skip, rules.sticky)
+    return _describe(config.protocol)
 
 
 @functools.lru_cache(maxsize=8)
-def _describe(game: str, frame_skip: int, sticky: float) -> str:
-    from gco_agent.optimizers.search.play import Probe, Table, probe
+def _describe(protocol: PlayProtocol) -> str:
+    from gco_agent.optimizers.search.play import Probe, probe
     from gco_agent.optimizers.search.world import Displacements, World, identify
     from gco_agent.seeds import Stream
 
-    table = Table(game, frame_skip, sticky)
     first = Stream.FEEDBACK.value + _FIRST_SEED
-    found = [probe(Probe(table, first + 100 * i, _PROBE_STEPS)) for i in range(_PROBES)]
+    found = [probe(Probe(protocol, first + 100 * i, _PROBE_STEPS)) for i in range(_PROBES)]
     moved: Displacements = {}
     for part in found:
         for key, per_action in part.moved.items():
@@ -76,7 +74,7 @@ def _describe(game: str, frame_skip: int, sticky: float) -> str:
             "",
             "### What `act` returns",
             "",
-            _timing(frame_skip, sticky),
+            _timing(protocol.frame_skip, protocol.sticky),
             "",
             *_action_rows(found[0].action_names, world.player, world.signs),
         ]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gco_agent.errors import ContractViolation
-from gco_agent.games import find_game
+from gco_agent.games import GameSpec, find_game
 from gco_agent.optimizers.base import Attempt, Request
 from gco_agent.optimizers.interface import describe_interface
 from gco_agent.policy import ALLOWED_IMPORTS, FORBIDDEN_NAMES, PolicySource, replace_docstring
@@ -77,6 +77,16 @@ class Prompt:
         return f"{self.system}\n\n{self.cached}\n\n{self.user}\n"
 
 
+def _scores(spec: GameSpec) -> str:
+    """What random play and people score, as far as anybody knows."""
+    if spec.random_return is None or spec.human_return is None:
+        return ""
+    return (
+        f"Random play scores {spec.random_return:g} points an episode, a professional games "
+        f"tester {spec.human_return:g}."
+    )
+
+
 def compose_prompt(request: Request, answer: str = _ANSWER) -> Prompt:
     """Everything that a strong reader needs to improve the policy, and nothing else.
 
@@ -88,13 +98,9 @@ def compose_prompt(request: Request, answer: str = _ANSWER) -> Prompt:
             that `gco_agent.optimizers.replies.parse_reply` reads.
     """
     spec = find_game(request.config.game)
-    scores = (
-        f"Random play scores {spec.random_return:g} points an episode, a professional games "
-        f"tester {spec.human_return:g}."
-    )
     cached = "\n\n".join(
         [
-            f"# {spec.title}\n\n{spec.goal} {scores}",
+            f"# {spec.title}\n\n{spec.goal} {_scores(spec)}".rstrip(),
             compose_contract(),
             f"## The interface of {spec.title}\n\n{describe_interface(request.config)}",
             answer.rstrip(),

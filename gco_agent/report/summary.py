@@ -154,7 +154,8 @@ def _references(game: str) -> tuple[str, tuple[Reference, ...]]:
     except UsageError:
         return game, ()
     named = (("random play", spec.random_return), ("human", spec.human_return))
-    return spec.title, tuple(Reference(name, value, SOURCE) for name, value in named)
+    known = [(name, value) for name, value in named if value is not None]
+    return spec.title, tuple(Reference(name, value, SOURCE) for name, value in known)
 
 
 def _samples(view: RunView, trials: Sequence[Trial]) -> tuple[Sample, ...]:

@@ -315,7 +315,7 @@ def test_default_protocol_names_what_decides_the_numbers() -> None:
     protocol = default_protocol("SpaceInvaders")
     assert protocol == default_protocol("space_invaders")
     assert protocol.env_id == "gco/SpaceInvaders-v5"
-    assert [name for name, _ in protocol.versions] == ["ale-py", "ocatari", "objects", "rom"]
+    assert [name for name, _ in protocol.versions] == ["ale-py", "ocatari", "extraction", "rom"]
     assert protocol.stamp.startswith(
         "default gco/SpaceInvaders-v5 frame_skip=4 sticky=0.25 max_steps=27000 ale-py="
     )
@@ -346,6 +346,6 @@ def test_rules_that_are_not_fulfilled_here_are_not_played_by() -> None:
 
 
 def test_the_objects_of_a_game_have_a_digest_of_their_own() -> None:
-    digests = {dict(default_protocol(game).versions)["objects"] for game in ("pong", "breakout")}
+    digests = {dict(default_protocol(game).versions)["extraction"] for game in ("pong", "breakout")}
     assert len(digests) == 2
     assert all(len(digest) == 12 for digest in digests)

@@ -16,7 +16,7 @@ from gco_agent.cli import main
 COMMANDS = (
     "run", "init", "step", "watch", "log", "show", "report", "eval", "verify", "enjoy", "card",
     "export", "trace", "tune", "simplify", "prompt", "apply", "replay", "estimate", "rollback",
-    "publish", "games", "doctor",
+    "publish", "games", "check-game", "doctor",
 )  # fmt: skip
 HEAVY = (
     "rich", "git", "numpy", "gymnasium", "ale_py", "ocatari", "scipy", "black", "radon", "cma",

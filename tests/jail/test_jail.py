@@ -270,7 +270,7 @@ def test_numbers_of_numpy_are_refused_before_they_become_bytes():
 
 
 def test_misuse_is_an_error_of_the_caller():
-    with pytest.raises(ValueError, match="n_actions is 0"):
+    with pytest.raises(ValueError, match="n_actions is 0 and n_floats is 0"):
         Jail(STILL, n_actions=0)
     with pytest.raises(ValueError, match="n_lanes is 1000"):
         Jail(STILL, n_actions=2, n_lanes=1000)

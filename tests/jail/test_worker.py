@@ -59,7 +59,9 @@ def session(monkeypatch: pytest.MonkeyPatch, unpinned: None) -> Iterator[Session
     monkeypatch.setattr(wire, "COMMAND_FD", channel.worker_reads)
     monkeypatch.setattr(wire, "REPLY_FD", channel.worker_writes)
     monkeypatch.setattr(os, "_exit", _leave_thread)
-    served = worker.Worker(worker.Pipes(), 6, 2, pinned=True)
+    served = worker.Worker(
+        worker.Pipes(), wire.Order(wire.FORK, n_actions=6, n_lanes=2), pinned=True
+    )
     thread = threading.Thread(target=_serve, args=(served,))
     thread.start()
     yield Session(channel)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Mapping
@@ -16,12 +17,11 @@ from gco_agent.optimizers.purse import Purse
 from gco_agent.optimizers.search.arena import TOP, Arena
 from gco_agent.optimizers.search.evolve import SearchState, distinct
 from gco_agent.optimizers.search.optimizer import STATE_FILE, SearchOptimizer
-from gco_agent.optimizers.search.play import Table
 from gco_agent.optimizers.search.prune import prune
 from gco_agent.optimizers.search.tuning import Arm, tune
 from gco_agent.policy import PolicySource, check_policy, format_policy
 from gco_agent.progress import Event, Searching
-from gco_agent.records import Evaluation
+from gco_agent.records import Evaluation, PlayProtocol
 from gco_agent.seeds import Stream
 from gco_agent.workers import WorkerPool
 from tests.search.strategies import PONG, programs
@@ -38,7 +38,12 @@ def pool():
 
 def arena(pool: WorkerPool, n_steps: int = 10**6) -> Arena:
     made = Arena(
-        pool, Table("pong", 4, 0.25), PONG, Stream.FEEDBACK.seeds(0, 100), "Pong", "gco/Pong-v5"
+        pool,
+        PlayProtocol("default", "gco/Pong-v5"),
+        PONG,
+        Stream.FEEDBACK.seeds(0, 100),
+        "Pong",
+        "gco/Pong-v5",
     )
     made.purse = Purse(n_steps, float("inf"))
     return made
@@ -182,3 +187,21 @@ def test_tuning_moves_constants_and_counts_generations(pool):
     assert arm.mean != arm.leader.program
     assert arm.score > float("-inf")
     assert len(arm.spread or []) == 3
+
+
+def test_the_programs_of_a_seed_stay_what_they_were() -> None:
+    """A change that is not meant to change the search changes none of its programs."""
+    config = RunConfig("pong", default_protocol("pong"), seed=3, slice_steps=1_500)
+    asked = Request(
+        PolicySource("x = 1\n"),
+        Evaluation((), ""),
+        1,
+        config,
+        [],
+        dict[str, str]().get,
+        time.perf_counter() + 600,
+    )
+    with WorkerPool(0) as here:
+        made = SearchOptimizer(here).propose(asked)
+    told = made.source.text + made.summary + str(made.n_steps)
+    assert hashlib.sha256(told.encode()).hexdigest()[:16] == "2a265ea19467db6a"

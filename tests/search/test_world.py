@@ -8,20 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gco_agent.optimizers.search.play import Probe, Stretch, Table, play, probe
+from gco_agent.games import find_game
+from gco_agent.optimizers.search.play import Probe, Stretch, play, probe
 from gco_agent.optimizers.search.world import Sightings, World, identify
+from gco_agent.records import PlayProtocol
 from gco_agent.seeds import Stream
 from tests.search.strategies import MAZE, PONG, WORLDS
 
 START = Stream.FEEDBACK.value
 
 
-def table(game: str) -> Table:
-    return Table(game, 4, 0.25)
+def rules(game: str) -> PlayProtocol:
+    return PlayProtocol("default", find_game(game).env_id)
 
 
 def found(game: str) -> World:
-    parts = [probe(Probe(table(game), START + i, 500)) for i in range(2)]
+    parts = [probe(Probe(rules(game), START + i, 500)) for i in range(2)]
     moved = parts[0].moved
     for key, per_action in parts[1].moved.items():
         for action, moves in per_action.items():
@@ -108,14 +110,14 @@ class Policy:
 
 @pytest.mark.parametrize("game", ["pong", "breakout", "qbert"])
 def test_going_on_is_the_same_as_not_having_stopped(game):
-    whole = play(Stretch(table(game), CHASER, START, 120))
-    first = play(Stretch(table(game), CHASER, START, 45))
-    play(Stretch(table(game), CHASER, START + 1, 33))
-    second = play(Stretch(table(game), CHASER, START, 120, first.checkpoint))
+    whole = play(Stretch(rules(game), CHASER, START, 120))
+    first = play(Stretch(rules(game), CHASER, START, 45))
+    play(Stretch(rules(game), CHASER, START + 1, 33))
+    second = play(Stretch(rules(game), CHASER, START, 120, first.checkpoint))
     assert (second.total, second.n_steps, second.actions) == (whole.total, 120, whole.actions)
     assert (first.n_new_steps, second.n_new_steps) == (45, 75)
 
 
 def test_seeds_make_a_difference():
-    totals = {play(Stretch(table("pong"), CHASER, START + i, 200)).actions for i in range(4)}
+    totals = {play(Stretch(rules("pong"), CHASER, START + i, 200)).actions for i in range(4)}
     assert len(totals) > 1

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,3 +82,15 @@ def test_any_docstring_is_measured_twice_as_once(words: str) -> None:
 )
 def test_scores_as_people_read_them(played: Evaluation, text: str) -> None:
     assert describe_score(played, "report 0:2") == text
+
+
+def test_rules_that_are_not_usual_are_told() -> None:
+    rules = replace(PlayProtocol("reference", "gco/Pong-v5"), one_life=True, restarts=3)
+    told = with_measured_header(
+        PolicySource('"""Wait."""\n\n\ndef act(obs):\n    return 0\n'),
+        rules,
+        evaluation(1.0, 2.0),
+        seeds="report 0:2",
+        origin="gco/pong/x, iteration 1",
+    )
+    assert "27000 steps at most, one_life=True, restarts=3\n" in told.text

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 
 from gco_agent.optimizers.purse import Purse
 from gco_agent.optimizers.search.genome import Program
-from gco_agent.optimizers.search.play import Played, Stretch, Table, play
+from gco_agent.optimizers.search.play import Played, Stretch, play
 from gco_agent.optimizers.search.render import render
 from gco_agent.optimizers.search.world import World
+from gco_agent.records import PlayProtocol
 from gco_agent.workers import WorkerPool
 
 LEVELS: tuple[tuple[int, int], ...] = ((1, 300), (2, 500), (3, 900), (6, 2_000))
@@ -50,7 +51,7 @@ class Arena:
     def __init__(
         self,
         pool: WorkerPool,
-        table: Table,
+        protocol: PlayProtocol,
         world: World,
         seeds: Sequence[int],
         title: str,
@@ -58,7 +59,7 @@ class Arena:
     ) -> None:
         self.world = world
         self._pool = pool
-        self._table = table
+        self._protocol = protocol
         self.seeds = seeds
         self._title = title
         self._env_id = env_id
@@ -87,7 +88,7 @@ class Arena:
             if not _has_reached(member.episodes.get(seed), horizon)
         ]
         tasks = [
-            Stretch(self._table, member.text, seed, horizon, _checkpoint(member, seed))
+            Stretch(self._protocol, member.text, seed, horizon, _checkpoint(member, seed))
             for member, seed in wanted
         ]
         for (member, seed), played in zip(wanted, self.play(tasks), strict=True):
@@ -100,7 +101,7 @@ class Arena:
         self, texts: Sequence[str], seeds: Sequence[int], horizon: int
     ) -> list[list[Played]]:
         """For each text its episodes on ``seeds``, from their start, cut at ``horizon``."""
-        tasks = [Stretch(self._table, text, seed, horizon) for text in texts for seed in seeds]
+        tasks = [Stretch(self._protocol, text, seed, horizon) for text in texts for seed in seeds]
         results = iter(self.play(tasks))
         return [[next(results) for _ in seeds] for _ in texts]
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gco_agent.envs.opening import is_atari
 from gco_agent.errors import ProposalError
 from gco_agent.games import find_game
 from gco_agent.optimizers.base import Proposal, Request
@@ -22,13 +23,15 @@ from gco_agent.optimizers.search.evolve import (
     screen,
 )
 from gco_agent.optimizers.search.genome import niche
-from gco_agent.optimizers.search.play import Probe, Probed, Table, probe
+from gco_agent.optimizers.search.play import Probe, Probed, probe
 from gco_agent.optimizers.search.prune import prune
 from gco_agent.optimizers.search.tuning import Arm, tune
 from gco_agent.optimizers.search.words import headline
 from gco_agent.optimizers.search.world import Displacements, World, identify
+from gco_agent.optimizers.vectors.optimizer import VectorSearch
 from gco_agent.policy import PolicySource, format_policy
 from gco_agent.progress import Searching
+from gco_agent.records import PlayProtocol
 from gco_agent.seeds import Stream
 from gco_agent.workers import WorkerPool
 
@@ -68,7 +71,8 @@ class SearchOptimizer:
                 allowance can lead to.
         """
         config = request.config
-        table = Table(config.game, config.protocol.frame_skip, config.protocol.sticky)
+        if not is_atari(config.protocol.env_id):
+            return VectorSearch(self._pool).propose(request)
         spec = find_game(config.game)
         remembered = request.recall(STATE_FILE)
         purse = Purse(
@@ -76,21 +80,21 @@ class SearchOptimizer:
             min(time.perf_counter() + config.slice_seconds, request.deadline),
         )
         if remembered is None:
-            state = SearchState(self._identify(table, config.seed))
+            state = SearchState(self._identify(config.protocol, config.seed))
             purse.used += _PROBES * _PROBE_STEPS
         else:
             state = SearchState.from_json(json.loads(remembered))
         _note_verdicts(state, request)
         seeds = Stream.FEEDBACK.seeds(100 * request.iteration, 100 * request.iteration + 100)
-        arena = Arena(self._pool, table, state.world, seeds, spec.title, spec.env_id)
+        arena = Arena(self._pool, config.protocol, state.world, seeds, spec.title, spec.env_id)
         arena.purse = purse
         work = self._play_slice(request, arena, state)
         return self._proposal(request, work)
 
-    def _identify(self, table: Table, seed: int) -> World:
+    def _identify(self, protocol: PlayProtocol, seed: int) -> World:
         """Find out who is moved and how, by playing at random."""
         first = Stream.FEEDBACK.value + 500_000 + 1_000 * seed
-        tasks = [Probe(table, first + 100 * i, _PROBE_STEPS) for i in range(_PROBES)]
+        tasks = [Probe(protocol, first + 100 * i, _PROBE_STEPS) for i in range(_PROBES)]
         found = self._pool.map(probe, tasks)
         return identify(found[0].action_names, _all_moves(found), [p.sightings for p in found])
 

@@ -15,9 +15,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from gco_agent.envs.objects import ObjectObservation, make_object_env
+from gco_agent.envs.atari import open_environment
+from gco_agent.envs.objects import ObjectObservation
 from gco_agent.observation import Row, build_observation
 from gco_agent.optimizers.search.world import Displacements, Sightings
+from gco_agent.records import PlayProtocol
 
 _NOTE_EVERY = 8
 """Steps between two looks at where things are."""
@@ -28,19 +30,13 @@ _STALL_STEPS = 1500
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """What is played: the ROM in snake case and the rules that change its course."""
-
-    game: str
-    frame_skip: int
-    sticky: float
-
-
-@dataclass(frozen=True, slots=True)
 class Stretch:
-    """A request to play ``text`` from a seed, or from a checkpoint, up to step ``horizon``."""
+    """A request to play ``text`` from a seed, or from a checkpoint, up to step ``horizon``.
 
-    table: Table
+    The protocol's own cap on steps is not looked at.
+    """
+
+    protocol: PlayProtocol
     text: str
     seed: int
     horizon: int
@@ -77,10 +73,8 @@ class _Policy(Protocol):
 
 
 @functools.lru_cache(maxsize=2)
-def _env(table: Table) -> ObjectObservation:
-    return make_object_env(
-        table.game, frameskip=table.frame_skip, repeat_action_probability=table.sticky
-    )
+def _env(protocol: PlayProtocol) -> ObjectObservation:
+    return open_environment(protocol)
 
 
 @functools.lru_cache(maxsize=256)
@@ -93,7 +87,7 @@ def _compiled(text: str) -> type[_Policy]:
 
 def play(task: Stretch) -> Played:
     """Play one stretch; the result depends on the task alone."""
-    env, policy, sightings = _env(task.table), _compiled(task.text)(), Sightings()
+    env, policy, sightings = _env(task.protocol), _compiled(task.text)(), Sightings()
     if task.checkpoint is None:
         rows, lives = env.reset_rows(task.seed)
         total, n_rewards, t, last_reward, actions = 0.0, 0, 0, 0, 0
@@ -128,7 +122,7 @@ def play(task: Stretch) -> Played:
 class Probe:
     """A request to play at random for ``n_steps``, each action held for a while."""
 
-    table: Table
+    protocol: PlayProtocol
     seed: int
     n_steps: int
 
@@ -144,7 +138,7 @@ class Probed:
 
 def probe(task: Probe) -> Probed:
     """Play at random and note displacements; the result depends on the task alone."""
-    env, sightings = _env(task.table), Sightings()
+    env, sightings = _env(task.protocol), Sightings()
     rng = random.Random(task.seed)  # noqa: S311 - no secret
     moved: Displacements = defaultdict(lambda: defaultdict(list))
     names = env.action_names

@@ -122,6 +122,8 @@ class Sightings:
         """Take in what ``rows`` show."""
         ranges, most = self.ranges, self.most
         for category, members in rows.items():
+            if members and not members[0][2]:
+                continue  # a gauge without a place on the screen
             if len(members) > most.get(category, 0):
                 most[category] = len(members)
             for row in members:

@@ -1,0 +1,232 @@
+"""From what a person types to a specification, from rules of play to an environment."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import re
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import gymnasium
+
+from gco_agent.envs import atari
+from gco_agent.envs.objects import ObjectObservation
+from gco_agent.envs.plain import PlainEnvironment, register_for
+from gco_agent.errors import UsageError
+from gco_agent.games import Field, GameSpec, find_game
+from gco_agent.games.documented import DOCUMENTED
+from gco_agent.games.starting import random_policy
+from gco_agent.records import PlayProtocol
+
+Environment = ObjectObservation | PlainEnvironment
+
+_LONGEST = 27_000
+_MOST_FIELDS = 400
+_WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+x\d+|\d+")
+
+
+def is_atari(env_id: str) -> bool:
+    """Whether ``env_id`` is an Atari game observed as objects."""
+    return env_id.startswith("gco/")
+
+
+def find_spec(name: str) -> GameSpec:
+    """What ``name`` means: a game, a Gymnasium id, ``module:id``, or a file with a ``SPEC``.
+
+    Raises:
+        UsageError: Nothing is called that, or it cannot be made.
+    """
+    if name.endswith(".py"):
+        return load_spec(Path(name))
+    if ":" in name:
+        return _of_module(name)
+    try:
+        return find_game(name)
+    except UsageError as error:
+        register_for(name)
+        env_id = _registered(name)
+        if env_id is None:
+            raise UsageError(f"{error}{_nearest_id(name)}") from None
+        return _describe(env_id)
+
+
+def load_spec(path: Path) -> GameSpec:
+    """The specification in a file of the user's; its folder becomes importable.
+
+    Raises:
+        UsageError: There is no such file, or no ``SPEC`` in it.
+    """
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}")
+    make_importable(path.parent)
+    return _of_module(path.stem)
+
+
+def make_importable(folder: Path) -> None:
+    """Let modules in ``folder`` be imported, here and in worker processes started later."""
+    where = str(folder.resolve())
+    if where not in sys.path:
+        sys.path.append(where)
+
+
+def _of_module(name: str) -> GameSpec:
+    """The ``SPEC`` of a module, or what ``module:id`` registers."""
+    module_name, _, env_id = name.partition(":")
+    if importlib.util.find_spec(module_name) is None:
+        make_importable(Path())
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise UsageError(f"the module {module_name} cannot be imported: {error}") from error
+    spec = getattr(module, "SPEC", None)
+    if isinstance(spec, GameSpec) and env_id in ("", spec.env_id, spec.env_id.partition(":")[2]):
+        return _with_module(spec, module_name)
+    if not env_id:
+        raise UsageError(f"{module_name} has no SPEC = GameSpec(...)")
+    if env_id not in gymnasium.registry:
+        raise UsageError(f"the module {module_name} registers no environment {env_id}")
+    return _describe(name)
+
+
+def _with_module(spec: GameSpec, module_name: str) -> GameSpec:
+    from dataclasses import replace
+
+    env_id = spec.env_id if ":" in spec.env_id else f"{module_name}:{spec.env_id}"
+    return replace(spec, env_id=env_id, module=module_name)
+
+
+def _registered(name: str) -> str | None:
+    """The id that Gymnasium knows ``name`` by: letter case and version may be left out."""
+    if name in gymnasium.registry:
+        return name
+    wanted = name.lower()
+    found = [
+        env_id
+        for env_id in gymnasium.registry
+        if wanted in (env_id.lower(), env_id.lower().rpartition("-v")[0])
+    ]
+    return max(found, key=_version, default=None)
+
+
+def _version(env_id: str) -> int:
+    digits = env_id.rpartition("-v")[2]
+    return int(digits) if digits.isdigit() else 0
+
+
+def _nearest_id(name: str) -> str:
+    known = {env_id.lower(): env_id for env_id in gymnasium.registry if "/" not in env_id}
+    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.7)
+    if near:
+        return f" Or Gymnasium's {known[near[0]]}?"
+    return " Any id of Gymnasium will do too, such as CartPole-v1."
+
+
+def _describe(env_id: str) -> GameSpec:
+    """A specification made from what Gymnasium and its documentation say."""
+    env = PlainEnvironment(env_id)
+    base = env_id.rpartition(":")[2].rpartition("/")[2]
+    base = re.sub(r"-v\d+$", "", base)
+    documented = DOCUMENTED.get(base)
+    words = documented.actions if documented and env.n_actions else {}
+    if not words and env.n_actions:
+        words = {str(number): "" for number in range(env.n_actions)}
+    fields, seen = documented.fields if documented else (), ""
+    if len(fields) != env.n_numbers:
+        fields, seen = _unnamed(env)
+    env.close()
+    return GameSpec(
+        name="_".join(_WORD.findall(base)).lower() or base.lower(),
+        title=base,
+        env_id=env_id,
+        goal=documented.goal if documented else "Make the sum of rewards large.",
+        actions=words,
+        fields=fields,
+        seen=seen,
+        module=env_id.partition(":")[0] if ":" in env_id else "",
+    )
+
+
+def _unnamed(env: PlainEnvironment) -> tuple[tuple[Field, ...], str]:
+    """Fields of a vector that nobody names; or none, and what an observation is."""
+    shape = getattr(env.observation_space, "shape", None)
+    if shape is not None and len(shape) == 1 and env.n_numbers <= _MOST_FIELDS:
+        return tuple(Field(f"obs[{number}]") for number in range(env.n_numbers)), ""
+    return (), f"of the Gymnasium space {env.observation_space}"
+
+
+def spec_of(protocol: PlayProtocol) -> GameSpec:
+    """The specification of what ``protocol`` plays; raises as `find_spec`."""
+    return find_spec(protocol.env_id)
+
+
+def make_protocol(name: str, game: str, max_steps: int | None = None) -> PlayProtocol:
+    """The rules called ``name`` for anything that `find_spec` finds.
+
+    Args:
+        name: "default"; for Atari games also the others of `atari.PROTOCOLS`.
+        game: As `find_spec` takes it.
+        max_steps: Steps after which an episode is cut, if not those of the protocol.
+
+    Raises:
+        UsageError: There is no such protocol, or it is not for this environment.
+    """
+    spec = find_spec(game)
+    if is_atari(spec.env_id):
+        return atari.make_protocol(name, spec.env_id, max_steps)
+    if name != "default":
+        raise UsageError(f"the protocol {name} is for Atari games; {spec.title} has default only")
+    env = PlainEnvironment(spec.env_id)
+    limit = max_steps or env.max_steps or _LONGEST
+    env.close()
+    packages = ["gymnasium", *_library(spec.env_id)]
+    return PlayProtocol(
+        "default",
+        spec.env_id,
+        frame_skip=1,
+        sticky=0.0,
+        max_steps=limit,
+        versions=tuple((package, metadata.version(package)) for package in packages),
+    )
+
+
+def _library(env_id: str) -> list[str]:
+    """The package whose version decides the numbers beside Gymnasium's."""
+    entry = str(gymnasium.spec(env_id.rpartition(":")[2]).entry_point)
+    for module, package in (("box2d", "box2d"), ("mujoco", "mujoco"), ("minigrid", "minigrid")):
+        if module in entry:
+            return [package]
+    return []
+
+
+def open_environment(protocol: PlayProtocol) -> Environment:
+    """The environment that ``protocol`` describes.
+
+    Raises:
+        UsageError: It is not known, or cannot be made.
+    """
+    if is_atari(protocol.env_id):
+        return atari.open_environment(protocol)
+    if ":" in protocol.env_id:
+        _of_module(protocol.env_id)
+    return PlainEnvironment(protocol.env_id)
+
+
+def initial_policy(protocol: PlayProtocol) -> str:
+    """Text of the policy that a run under ``protocol`` starts from.
+
+    Raises:
+        UsageError: What it plays is not known.
+    """
+    if is_atari(protocol.env_id):
+        return atari.initial_policy(protocol)
+    env = open_environment(protocol)
+    assert isinstance(env, PlainEnvironment), protocol.env_id
+    spec = spec_of(protocol)
+    low, high = env.bounds
+    env.close()
+    if spec.start:
+        return spec.start
+    return random_policy(spec.title, protocol.env_id, env.n_actions, low, high)

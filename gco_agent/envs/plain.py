@@ -1,0 +1,168 @@
+"""Any Gymnasium environment, as the judge and the search play it.
+
+Observations cross to the policy as they are: an array stays an array. Actions are the integers of
+a `Discrete` space or the numbers of a one-dimensional `Box`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.error import DependencyNotInstalled
+from gymnasium.error import Error as GymnasiumError
+
+from gco_agent.errors import UsageError
+
+Action = int | tuple[float, ...]
+
+EXTRAS = {"box2d": ("box2d", "swig"), "mujoco": ("mujoco",), "minigrid": ("minigrid", "babyai")}
+"""Extra of this package to words that tell it is missing."""
+_REGISTERING = {"minigrid": ("MiniGrid", "BabyAI")}
+"""Module whose import makes ids known to Gymnasium to how these begin."""
+_MOST_NUMBERS = 4_096
+
+
+class PlainEnvironment:
+    """One environment; a seed decides an episode.
+
+    Args:
+        env_id: A Gymnasium id, or ``module:id``.
+
+    Attributes:
+        n_actions: Size of the action space; 0 where actions are numbers.
+        n_floats: Numbers in an action; 0 where it is an integer.
+        max_steps: Steps after which Gymnasium cuts an episode; None if it never does.
+
+    Raises:
+        UsageError: It is not known, cannot be made, or has other spaces than a policy can use.
+    """
+
+    def __init__(self, env_id: str) -> None:
+        self._env = _make(env_id)
+        space = self._env.action_space
+        self.n_actions = self.n_floats = 0
+        self._first = 0
+        if isinstance(space, spaces.Discrete):
+            self.n_actions, self._first = int(space.n), int(space.start)
+        elif isinstance(space, spaces.Box) and len(space.shape) == 1:
+            self.n_floats = int(space.shape[0])
+        else:
+            raise UsageError(
+                f"{env_id} has the action space {space}; a policy plays one integer (Discrete) or "
+                "a list of numbers (a Box of one dimension)"
+            )
+        self._space = space
+        limit = self._env.spec.max_episode_steps if self._env.spec else None
+        self.max_steps: int | None = limit
+
+    @property
+    def n_numbers(self) -> int:
+        """Numbers in an observation, flattened; 0 if it has none or too many to name."""
+        return _count(self._env.observation_space)
+
+    @property
+    def observation_space(self) -> gymnasium.Space[Any]:
+        """As Gymnasium has it."""
+        return self._env.observation_space
+
+    @property
+    def bounds(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Least and largest value of each number of an action; empty where it is an integer."""
+        if not isinstance(self._space, spaces.Box):
+            return (), ()
+        return tuple(self._space.low.tolist()), tuple(self._space.high.tolist())
+
+    def reset(self, seed: int) -> object:
+        """Start the episode that ``seed`` decides; the first observation."""
+        obs, _ = self._env.reset(seed=seed)
+        return _plain(obs)
+
+    def step(self, action: Action) -> tuple[object, float, bool, bool]:
+        """Play one step: observation, reward, terminated, truncated."""
+        given: Any = action
+        if isinstance(action, tuple):
+            given = np.array(action, dtype=self._space.dtype)
+        elif self._first:
+            given = action + self._first
+        obs, reward, terminated, truncated, _ = self._env.step(given)
+        return _plain(obs), float(reward), bool(terminated), bool(truncated)
+
+    def complaint(self, action: Action) -> str:
+        """Why ``action`` is none of this environment; "" if it is one."""
+        if not isinstance(action, tuple) or not isinstance(self._space, spaces.Box):
+            return ""
+        given = np.array(action, dtype=self._space.dtype)
+        for index in np.flatnonzero((given < self._space.low) | (given > self._space.high)):
+            low, high = self._space.low[index], self._space.high[index]
+            return (
+                f"act returned {action[index]:g} as number {index} of the action; it has to be "
+                f"from {low:g} to {high:g}"
+            )
+        return ""
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._env.close()
+
+
+def _make(env_id: str) -> gymnasium.Env[Any, Any]:
+    register_for(env_id)
+    try:
+        return gymnasium.make(env_id, disable_env_checker=True)
+    except DependencyNotInstalled as error:
+        raise UsageError(_what_is_missing(env_id, str(error))) from error
+    except (GymnasiumError, ImportError) as error:
+        raise UsageError(f"{env_id} cannot be made: {error}") from error
+
+
+def register_for(env_id: str) -> None:
+    """Import what makes ``env_id`` known to Gymnasium, where that is not Gymnasium itself.
+
+    Raises:
+        UsageError: It is not installed.
+    """
+    for module, beginnings in _REGISTERING.items():
+        if env_id.startswith(beginnings):
+            if importlib.util.find_spec(module) is None:
+                raise UsageError(_what_is_missing(env_id, module))
+            importlib.import_module(module)
+
+
+def _what_is_missing(env_id: str, words: str) -> str:
+    for extra, signs in EXTRAS.items():
+        if any(sign in words.lower() for sign in signs):
+            return f"{env_id} needs a library: pip install 'gco-agent[{extra}]'"
+    return f"{env_id} needs a library that is not installed: {words}"
+
+
+def _count(space: gymnasium.Space[Any]) -> int:
+    if isinstance(space, spaces.Discrete):
+        return 1
+    if isinstance(space, spaces.Box | spaces.MultiBinary | spaces.MultiDiscrete):
+        return int(np.prod(space.shape or (1,)))
+    if isinstance(space, spaces.Dict):
+        total = sum(_count(part) for part in space.spaces.values())
+        return total if total <= _MOST_NUMBERS else 0
+    return 0
+
+
+def _plain(obs: object) -> object:
+    """An observation as it crosses to the policy: arrays stay, what holds arrays gets lists."""
+    if isinstance(obs, np.ndarray):
+        return obs
+    return _listed(obs)
+
+
+def _listed(obs: Any) -> object:  # noqa: ANN401 - whatever an environment gives
+    if isinstance(obs, np.ndarray | np.generic):
+        return obs.tolist()
+    if isinstance(obs, dict):
+        return {str(key): _listed(value) for key, value in obs.items()}
+    if isinstance(obs, tuple | list):
+        return tuple(_listed(value) for value in obs)
+    return obs

@@ -1,0 +1,64 @@
+"""Freeway, as data."""
+
+from __future__ import annotations
+
+from gco_agent.games.spec import KUANG, MNIH, Category, GameSpec, Presence, Reference, Score
+
+SPEC = GameSpec(
+    name="freeway",
+    title="Freeway",
+    env_id="gco/Freeway-v5",
+    goal="Cross ten lanes of cars as often as possible in two minutes; 1 point a crossing.",
+    actions={
+        "NOOP": "waits",
+        "UP": "walks up, towards the far side",
+        "DOWN": "walks back down",
+    },
+    categories=(
+        Category(
+            "Chicken",
+            "the first one is yours, on the left; the second, on the right, is not played",
+            "always",
+            Presence.ALWAYS,
+            most=2,
+            x=(44, 108),
+            y=(0, 190),
+        ),
+        Category(
+            "Car",
+            "a car, one in each lane; it throws you back a few lanes when it hits you",
+            "always; it leaves on one side and comes in on the other",
+            Presence.ALWAYS,
+            most=10,
+            x=(-8, 160),
+            y=(27, 171),
+            rgb="the lane",
+        ),
+    ),
+    player="Chicken",
+    effects={"UP": (0, -1), "DOWN": (0, 1)},
+    approach=2,
+    warm_up=("UP",),
+    hold=2,
+    components=("analyze_traffic", "select_action"),
+    scores=(
+        Score("random", 0.0, MNIH),
+        Score("human", 29.6, MNIH),
+        Score("LLM code, multi-step", 27.2, KUANG),
+        Score("LLM code, one-step", 27.93, KUANG),
+    ),
+    facts={"top_lane": 27, "bottom_lane": 171, "lane_height": 16, "chicken_x": 44, "start_y": 187},
+    hints=(
+        "You start at y = {start_y}, stay at x = {chicken_x}, and have crossed near y = 0.",
+        (
+            "The ten lanes are {lane_height} pixels apart, from y = {top_lane} at the top to "
+            "y = {bottom_lane}; cars of the five upper lanes drive left, those of the five lower "
+            "ones right."
+        ),
+        (
+            "Look at the car of the lane that you are about to enter: go when it will have passed "
+            "or is too far to reach you, else wait; go back only to avoid being hit."
+        ),
+    ),
+    reference=Reference(2_500, 3, starting_return=65 / 3),
+)

@@ -1,0 +1,88 @@
+"""Space Invaders, as data."""
+
+from __future__ import annotations
+
+from gco_agent.games.spec import KUANG, MNIH, Category, GameSpec, Presence, Reference, Score
+
+SPEC = GameSpec(
+    name="space_invaders",
+    title="Space Invaders",
+    env_id="gco/SpaceInvaders-v5",
+    goal="Shoot aliens, 5 to 30 points each, and do not be shot; three lives.",
+    actions={
+        "NOOP": "stands still",
+        "FIRE": "shoots; one shot of yours flies at a time",
+        "RIGHT": "moves right",
+        "LEFT": "moves left",
+        "RIGHTFIRE": "moves right and shoots",
+        "LEFTFIRE": "moves left and shoots",
+    },
+    categories=(
+        Category(
+            "Player",
+            "your cannon",
+            "always",
+            Presence.ALWAYS,
+            x=(34, 120),
+            y=(185, 185),
+        ),
+        Category(
+            "Shield",
+            "what the cannon can hide behind; shots wear it away",
+            "until the aliens are low",
+            Presence.USUAL,
+            most=3,
+            x=(42, 106),
+            y=(150, 185),
+        ),
+        Category(
+            "Alien",
+            "an alien; they move to and fro together, and down at the edges",
+            "until it is shot",
+            Presence.ALWAYS,
+            most=36,
+            x=(0, 160),
+            y=(31, 195),
+        ),
+        Category(
+            "Bullet",
+            "a shot: yours has a negative dy, theirs a positive one; below y = 195 one of theirs "
+            "is no longer on the screen",
+            "while it flies",
+            Presence.USUAL,
+            most=3,
+            x=(0, 160),
+            y=(0, 515),
+        ),
+        Category(
+            "Satellite",
+            "a ship that crosses at the top",
+            "now and then",
+            Presence.SOME,
+            x=(0, 160),
+            y=(12, 12),
+        ),
+    ),
+    effects={"RIGHT": (1, 0), "LEFT": (-1, 0), "RIGHTFIRE": (1, 0), "LEFTFIRE": (-1, 0)},
+    approach=80,
+    lives=3,
+    components=("decide_shoot", "decide_movement", "combine_actions"),
+    scores=(
+        Score("random", 148.0, MNIH),
+        Score("human", 1668.7, MNIH),
+        Score("LLM code, multi-step", 929.0, f"{KUANG}; best of noisy single episodes"),
+        Score("LLM code, one-step", 570.0, f"{KUANG}; the starting policy, not improved"),
+    ),
+    facts={},
+    hints=(
+        (
+            "Only one shot of yours is in the air at a time, so aim: the aliens and the ship above "
+            "them move on while it flies. Your shots have a negative dy, theirs a positive one."
+        ),
+        (
+            "Shoot low aliens first, they are nearest. Evade shots, hide behind a shield while it "
+            "lasts, and stay away from the edges of the screen."
+        ),
+    ),
+    reference=Reference(4_000, 1, starting_return=570.0),
+)

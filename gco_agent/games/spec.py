@@ -1,0 +1,210 @@
+"""What is known of a game before it is played, as data: `GameSpec` and its parts.
+
+Every word here that reaches a person or a language model is checked against the emulator by
+`gco_agent.checking` and by tests/ale: names, bounds, what an action does, when a category appears.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+
+from gco_agent.errors import UsageError
+from gco_agent.games.numbering import renumbered
+from gco_agent.games.starting import random_policy
+
+Range = tuple[int, int]
+"""Least and largest value, both included."""
+
+MNIH = "Mnih et al. 2015, doi:10.1038/nature14236, extended data table 2"
+KUANG = "Kuang et al. 2026, arXiv:2603.23994, published result table, protocol reference"
+
+
+class Presence(enum.Enum):
+    """How often a category is to be seen when actions are drawn at random."""
+
+    ALWAYS = "always there"
+    USUAL = "there in at least half of all steps"
+    SOME = "seen in random play"
+    RARE = "may not be seen in random play"
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """One kind of object in an observation.
+
+    Attributes:
+        name: Its key in the observation.
+        meaning: What it is, in a few words.
+        when: When it is there, in a few words.
+        presence: The same, so that it can be checked.
+        most: The largest number of it at once.
+        x: Least and largest left edge, in pixels.
+        y: Least and largest top edge, in pixels from the top.
+        moves: Whether it ever has a velocity.
+        value: What its ``value`` means; "" where it has none.
+        rgb: What its colour tells; "" where it tells nothing more than the category.
+        orientation: What its ``orientation`` means; "" where it has none.
+    """
+
+    name: str
+    meaning: str
+    when: str
+    presence: Presence
+    most: int = 1
+    x: Range = (0, 160)
+    y: Range = (0, 210)
+    moves: bool = True
+    value: str = ""
+    rgb: str = ""
+    orientation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One number of an observation that is a vector.
+
+    Attributes:
+        name: A Python name.
+        meaning: What it measures, with its unit.
+    """
+
+    name: str
+    meaning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A mean return that somebody reports.
+
+    Attributes:
+        label: Whose: "random", "human", "LLM code, multi-step".
+        value: Mean return.
+        source: Where it is reported.
+    """
+
+    label: str
+    value: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """How the paper's authors play the game, where it differs from game to game.
+
+    Attributes:
+        max_steps: Steps after which they cut an episode.
+        n_episodes: Episodes that they average over.
+        one_life: The loss of a life ends the episode.
+        fires: FIRE is pressed for the policy at the start and after the loss of a life.
+        starting_return: What their published starting policy scores; None where it is random.
+    """
+
+    max_steps: int
+    n_episodes: int
+    one_life: bool = False
+    fires: bool = False
+    starting_return: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GameSpec:
+    """A game, or any other environment, as its players are told of it.
+
+    Attributes:
+        name: In snake case, as ALE names the ROM; also the name of the policy file.
+        title: As people write it.
+        env_id: Gymnasium id.
+        goal: What earns reward, in one sentence.
+        actions: Action word of the emulator to what it does, in the order of the indices.
+        categories: Of an observation made of objects.
+        fields: Of an observation that is a vector, in order.
+        player: Category of what the actions move.
+        effects: Action word to the way it moves the player: signs on x and y (y grows downwards).
+        settle: Steps at the start in which the player does not obey.
+        approach: Steps of random play before effects are tried.
+        warm_up: Actions that this play draws from; all of them if empty.
+        hold: Steps that an action is held for its effect to show.
+        rest: Steps of the first action after that.
+        lives: Lives at the start; 0 where the game has none.
+        components: Methods of the initial policy besides ``act``, as the paper names them.
+        scores: What others report.
+        facts: Coordinates that the hints name.
+        hints: What the paper's authors tell their model, in our words; ``{name}`` is a fact.
+        reference: How they play it.
+        constants: Names in the initial policy that stand for an action by another word than ALE's.
+        module: Module whose import makes ``env_id`` known to Gymnasium.
+        seen: What an observation is, where it is neither objects nor a vector with names.
+        start: Text of the initial policy where it is in no file of the package.
+    """
+
+    name: str
+    title: str
+    env_id: str
+    goal: str
+    actions: Mapping[str, str] = field(default_factory=dict)
+    categories: tuple[Category, ...] = ()
+    fields: tuple[Field, ...] = ()
+    player: str = "Player"
+    effects: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    settle: int = 0
+    approach: int = 40
+    warm_up: tuple[str, ...] = ()
+    hold: int = 6
+    rest: int = 0
+    lives: int = 0
+    components: tuple[str, ...] = ()
+    scores: tuple[Score, ...] = ()
+    facts: Mapping[str, int] = field(default_factory=dict)
+    hints: tuple[str, ...] = ()
+    reference: Reference | None = None
+    constants: Mapping[str, str] = field(default_factory=dict)
+    module: str = ""
+    seen: str = ""
+    start: str = ""
+
+    @property
+    def policy_path(self) -> str:
+        """Where the policy lives in a repository, with forward slashes."""
+        return f"policies/{self.name}.py"
+
+    @property
+    def random_return(self) -> float | None:
+        """Mean return of uniformly random play, if anybody reports it."""
+        return self._score("random")
+
+    @property
+    def human_return(self) -> float | None:
+        """Mean return of a professional games tester, if anybody reports it."""
+        return self._score("human")
+
+    def _score(self, label: str) -> float | None:
+        return next((score.value for score in self.scores if score.label == label), None)
+
+    def initial_policy(self, action_names: Sequence[str] | None = None) -> str:
+        """Text of the policy that a run starts from.
+
+        Args:
+            action_names: Of the environment, if they are others than those of ``actions``.
+        """
+        path = resources.files("gco_agent.initial").joinpath(f"{self.name}.py")
+        if self.start or not path.is_file():
+            n_actions = len(self.actions if action_names is None else action_names)
+            return self.start or random_policy(self.title, self.env_id, n_actions)
+        text = path.read_text("utf-8")
+        if action_names is None or tuple(action_names) == tuple(self.actions):
+            return text
+        return renumbered(text, self.constants, action_names)
+
+    def reference_policy(self) -> str:
+        """Text of a policy that behaves as the one the paper's authors start from.
+
+        Raises:
+            UsageError: There is none: theirs plays at random, as `initial_policy` does.
+        """
+        path = resources.files("gco_agent.initial").joinpath("reference", f"{self.name}.py")
+        if not path.is_file():
+            raise UsageError(f"{self.title} has no starting policy that plays without chance")
+        return path.read_text("utf-8")

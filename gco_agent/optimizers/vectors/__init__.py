@@ -1,0 +1,7 @@
+"""Search for policies of environments whose observations are numbers.
+
+* `program`    linear preferences and controls, and how they are written as a policy
+* `play`       episodes of such policies, in worker processes
+* `tuning`     CMA-ES over their weights, gone on with from slice to slice
+* `optimizer`  a slice an iteration, for the run
+"""

@@ -1,0 +1,130 @@
+"""Episodes of the search's own policies, in worker processes.
+
+The texts are the search's own, made by `program.render`, so they run in the worker itself; what
+becomes a candidate is played again by the judge, in the jail.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gco_agent.envs.opening import open_environment
+from gco_agent.envs.plain import PlainEnvironment
+from gco_agent.records import PlayProtocol
+
+
+@dataclass(frozen=True, slots=True)
+class Episodes:
+    """A request to play ``text`` on ``seeds``, each up to the protocol's cap."""
+
+    protocol: PlayProtocol
+    text: str
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """The return of each episode, and the steps of all."""
+
+    returns: tuple[float, ...]
+    n_steps: int
+
+
+@functools.lru_cache(maxsize=2)
+def environment(protocol: PlayProtocol) -> PlainEnvironment:
+    """The environment of this process."""
+    env = open_environment(protocol)
+    assert isinstance(env, PlainEnvironment), protocol.env_id
+    return env
+
+
+@functools.lru_cache(maxsize=256)
+def _compiled(text: str) -> Any:  # noqa: ANN401 - a class made from text
+    scope: dict[str, Any] = {"__name__": "candidate"}
+    exec(compile(text, "<candidate>", "exec"), scope)  # noqa: S102 - the search's own text
+    return scope["Policy"]
+
+
+def play(task: Episodes) -> Played:
+    """Play the episodes; the result depends on the task alone."""
+    env = environment(task.protocol)
+    returns, n_steps = [], 0
+    for seed in task.seeds:
+        act, obs, total, n = _compiled(task.text)().act, env.reset(seed), 0.0, 0
+        is_over = False
+        while not is_over and n < task.protocol.max_steps:
+            action = act(obs)
+            obs, reward, terminated, truncated = env.step(tuple(action) if env.n_floats else action)
+            total += reward
+            n += 1
+            is_over = terminated or truncated
+        returns.append(total)
+        n_steps += n
+    return Played(tuple(returns), n_steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A request to play at random for ``n_steps``."""
+
+    protocol: PlayProtocol
+    seed: int
+    n_steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What random play showed.
+
+    Attributes:
+        scale: Root mean square of each number of an observation, 1 where it is always 0.
+        is_vector: Whether the observation is one array.
+    """
+
+    scale: tuple[float, ...]
+    is_vector: bool
+
+
+def probe(task: Probe) -> Probed:
+    """Play at random, each action held for a while; the result depends on the task alone."""
+    env, rng = environment(task.protocol), random.Random(task.seed)  # noqa: S311 - no secret
+    low, high = env.bounds
+    seed, obs = task.seed, env.reset(task.seed)
+    is_vector = getattr(obs, "ndim", 0) == 1
+    squares = [0.0] * len(numbers(obs))
+    action: Any = 0
+    for step in range(task.n_steps):
+        if step % 8 == 0:
+            action = (
+                tuple(
+                    rng.uniform(max(-1e3, a), min(1e3, b)) for a, b in zip(low, high, strict=True)
+                )
+                if env.n_floats
+                else rng.randrange(env.n_actions)
+            )
+        for index, number in enumerate(numbers(obs)):
+            squares[index] += number * number
+        obs, _, terminated, truncated = env.step(action)
+        if terminated or truncated:
+            seed += 1
+            obs = env.reset(seed)
+    scale = (math.sqrt(total / task.n_steps) or 1.0 for total in squares)
+    return Probed(tuple(float(f"{number:.3g}") for number in scale), is_vector)
+
+
+def numbers(obs: Any) -> Sequence[float]:  # noqa: ANN401 - whatever an environment gives
+    """Every number in an observation, keys in the order of the alphabet, text left out."""
+    if isinstance(obs, str):
+        return []
+    if isinstance(obs, dict):
+        return [n for key in sorted(obs) for n in numbers(obs[key])]
+    if isinstance(obs, int | float):
+        return [float(obs)]
+    if getattr(obs, "ndim", None) == 0:
+        return [float(obs)]
+    return [n for part in obs for n in numbers(part)]

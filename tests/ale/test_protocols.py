@@ -1,0 +1,121 @@
+"""Rules of play: the paper's starting scores come out, and each rule does what it says."""
+
+from __future__ import annotations
+
+import statistics
+
+import pytest
+
+from gco_agent.config import RunConfig, format_config, parse_config
+from gco_agent.envs.atari import (
+    PROTOCOLS,
+    default_protocol,
+    initial_policy,
+    make_protocol,
+    open_environment,
+)
+from gco_agent.errors import UsageError
+from gco_agent.games import GAMES
+from gco_agent.policy import PolicySource, check_policy, format_policy
+from gco_agent.records import Outcome
+from gco_agent.rollout import Rollout, play_episodes
+
+REPRODUCED = [spec for spec in GAMES.values() if spec.reference.starting_return is not None]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("spec", REPRODUCED, ids=lambda spec: spec.name)
+def test_the_published_starting_score_comes_out(spec) -> None:
+    """Source: results of Kuang et al. 2026, step 0; SPACE INVADERS 570, FREEWAY 21.67."""
+    rules = make_protocol("reference", spec.name)
+    source = PolicySource(spec.reference_policy())
+    check_policy(source)
+    assert format_policy(source.text) == source.text
+    seeds = tuple(range(100, 100 + spec.reference.n_episodes))
+    played = play_episodes(Rollout(source.text, seeds, rules)).episodes
+    assert {e.outcome for e in played} == {Outcome.GAME_OVER}
+    score = statistics.fmean(e.episode_return for e in played)
+    assert score == pytest.approx(spec.reference.starting_return)
+
+
+def test_the_games_with_a_score_to_reproduce() -> None:
+    scores = {s.name: s.reference.starting_return for s in REPRODUCED if s.reference is not None}
+    assert scores == {
+        "breakout": 0.0,
+        "space_invaders": 570.0,
+        "freeway": pytest.approx(21.67, abs=0.01),
+        "enduro": 49.0,
+    }
+    with pytest.raises(UsageError, match="without chance"):
+        GAMES["pong"].reference_policy()
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("game", GAMES)
+def test_a_protocol_is_stamped_kept_and_played(name: str, game: str) -> None:
+    rules = make_protocol(name, game)
+    assert rules.stamp.startswith(name)
+    config = RunConfig(game, rules)
+    assert parse_config(format_config(config)) == config
+    env = open_environment(rules)
+    assert (len(env.action_names) == 18) == (name == "machado" or game == "seaquest")
+    text = initial_policy(rules)
+    check_policy(PolicySource(text))
+    (played,) = play_episodes(Rollout(text, (1,), make_protocol(name, game, max_steps=25))).episodes
+    assert (played.outcome, played.detail) == (Outcome.HORIZON, "")
+
+
+def test_what_is_usual_is_not_in_the_stamp() -> None:
+    assert make_protocol("default", "pong") == default_protocol("pong")
+    assert default_protocol("pong").stamp.startswith(
+        "default gco/Pong-v5 frame_skip=4 sticky=0.25 max_steps=27000 ale-py="
+    )
+    stamp = make_protocol("reference", "seaquest").stamp
+    assert "sticky=0 max_steps=4000 objects=ocatari one_life=True restarts=1 ale-py=" in stamp
+    assert "max_steps=4500 actions=all ale-py=" in make_protocol("machado", "pong").stamp
+    assert len({make_protocol(name, "qbert").stamp for name in PROTOCOLS}) == len(PROTOCOLS)
+
+
+def test_an_unknown_protocol_is_refused() -> None:
+    with pytest.raises(UsageError, match="no protocol is called 'v4'; there are: default"):
+        make_protocol("v4", "pong")
+
+
+def test_one_life_ends_the_episode_and_fire_is_pressed_for_the_policy() -> None:
+    env = open_environment(make_protocol("reference", "seaquest"))
+    _, lives = env.reset_rows(1)
+    for _ in range(1_500):
+        _, left, _, is_over, _ = env.step_rows(5)  # down, until something or the air ends it
+        assert is_over == (left < lives)
+        if is_over:
+            break
+    assert is_over
+    env = open_environment(make_protocol("reference", "breakout"))
+    _, lives = env.reset_rows(1)
+    n_lost, is_over = 0, False
+    while not is_over:
+        _, left, _, is_over, _ = env.step_rows(0)
+        n_lost, lives = n_lost + (left < lives), left
+    assert n_lost == 5, "no FIRE of the policy, and still every ball is served"
+
+
+def test_games_in_a_row_are_told_apart_by_the_seed() -> None:
+    env = open_environment(make_protocol("reference", "freeway"))
+
+    def start(seed: int) -> bytes:
+        env.reset_rows(seed)
+        return bytes(env._ale.getRAM())
+
+    starts = [start(seed) for seed in range(6)]
+    assert starts[:3] == starts[3:]
+    assert starts[0] == starts[2] != starts[1]
+
+
+def test_a_moment_goes_on_exactly_under_rules_of_our_own() -> None:
+    env = open_environment(make_protocol("reference", "breakout"))
+    env.reset_rows(1)
+    for _ in range(30):
+        env.step_rows(0)
+    moment = env.save()
+    after = [env.step_rows(0) for _ in range(80)]
+    env.restore(moment)
+    assert [env.step_rows(0) for _ in range(80)] == after

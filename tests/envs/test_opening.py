@@ -1,0 +1,241 @@
+"""What people type, what it means, and how environments that are no games are played."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+
+from gco_agent.config import RunConfig, default_slice, format_config, parse_config
+from gco_agent.envs import plain
+from gco_agent.envs.opening import (
+    find_spec,
+    initial_policy,
+    make_protocol,
+    open_environment,
+    spec_of,
+)
+from gco_agent.envs.plain import PlainEnvironment
+from gco_agent.errors import UsageError
+from gco_agent.games import GAMES, describe_interface
+from gco_agent.games.documented import DOCUMENTED
+from gco_agent.policy import PolicySource, check_policy, environment_of, format_policy
+from gco_agent.records import Outcome
+from gco_agent.rollout import Rollout, play_episodes
+
+INSTALLED = {
+    "CartPole-v1": "cart_pole",
+    "MountainCar-v0": "mountain_car",
+    "Pendulum-v1": "pendulum",
+    "Acrobot-v1": "acrobot",
+    "MountainCarContinuous-v0": "mountain_car_continuous",
+    "LunarLander-v3": "lunar_lander",
+    "HalfCheetah-v5": "half_cheetah",
+    "MiniGrid-Empty-5x5-v0": "mini_grid_empty_5x5",
+    "FrozenLake-v1": "frozen_lake",
+}
+LIBRARIES = {
+    "LunarLander-v3": "Box2D",
+    "HalfCheetah-v5": "mujoco",
+    "MiniGrid-Empty-5x5-v0": "minigrid",
+}
+
+
+def needs(env_id: str) -> None:
+    if env_id in LIBRARIES:
+        pytest.importorskip(LIBRARIES[env_id])
+
+
+@pytest.mark.parametrize("env_id", INSTALLED)
+@pytest.mark.filterwarnings("ignore")
+def test_an_environment_is_described_and_played_in_the_jail(env_id: str) -> None:
+    needs(env_id)
+    spec = find_spec(env_id)
+    assert (spec.name, spec.env_id) == (INSTALLED[env_id], env_id)
+    rules = make_protocol("default", env_id)
+    assert spec_of(rules) == spec
+    assert rules.stamp.startswith(f"default {env_id} frame_skip=1 sticky=0 max_steps=")
+    config = RunConfig(spec.name, rules)
+    assert parse_config(format_config(config)) == config
+    source = PolicySource(format_policy(initial_policy(rules)))
+    check_policy(source)
+    assert environment_of(source) == env_id
+    task = Rollout(source.text, (3, 4), replace(rules, max_steps=12))
+    first, second = play_episodes(task).episodes
+    assert (first.detail, first.n_steps) == ("", 12) or first.outcome is Outcome.GAME_OVER
+    assert second.outcome.is_scored
+    assert play_episodes(task).episodes == (first, second)
+    assert len(describe_interface(spec, "none")) < len(describe_interface(spec))
+
+
+@pytest.mark.parametrize(
+    ("typed", "env_id"),
+    [
+        ("pong", "gco/Pong-v5"),
+        ("cartpole", "CartPole-v1"),
+        ("CARTPOLE-V1", "CartPole-v1"),
+        ("pendulum", "Pendulum-v1"),
+    ],
+)
+def test_case_and_version_may_be_left_out(typed: str, env_id: str) -> None:
+    assert find_spec(typed).env_id == env_id
+
+
+@pytest.mark.parametrize("base", DOCUMENTED)
+@pytest.mark.filterwarnings("ignore")
+def test_documented_names_are_as_many_as_the_numbers(base: str) -> None:
+    ids = [i for i in gymnasium.registry if i.rpartition("-v")[0] == base]
+    env_id = max(ids, key=lambda i: int(i.rpartition("-v")[2]))
+    needs({"LunarLanderContinuous-v3": "LunarLander-v3"}.get(env_id, env_id))
+    env, told = PlainEnvironment(env_id), DOCUMENTED[base]
+    assert env.n_numbers == len(told.fields)
+    assert env.n_actions == len(told.actions)
+    assert env.n_floats == len(told.controls)
+    assert len({f.name for f in told.fields}) == len(told.fields)
+    assert all(f.name.isidentifier() for f in told.fields)
+
+
+def test_left_pushes_left_and_angles_lean_as_told() -> None:
+    env = PlainEnvironment("CartPole-v1")
+    words = list(DOCUMENTED["CartPole"].actions)
+    for word, sign in (("LEFT", -1), ("RIGHT", 1)):
+        env.reset(1)
+        for _ in range(6):
+            obs, *_ = env.step(words.index(word))
+        _, speed, angle, _ = np.asarray(obs)
+        assert speed * sign > 0
+        assert angle * sign < 0, "the pole leans against the push"
+    env = PlainEnvironment("MountainCar-v0")
+    words = list(DOCUMENTED["MountainCar"].actions)
+    for word, sign in (("LEFT", -1), ("RIGHT", 1)):
+        env.reset(1)
+        for _ in range(3):
+            obs, *_ = env.step(words.index(word))
+        assert np.asarray(obs)[1] * sign > 0
+
+
+def test_the_engines_of_the_lander_do_as_told() -> None:
+    pytest.importorskip("Box2D")
+    words = list(DOCUMENTED["LunarLander"].actions)
+    after = {}
+    for word in words:
+        env = PlainEnvironment("LunarLander-v3")
+        env.reset(1)
+        for _ in range(12):
+            obs, *_ = env.step(words.index(word))
+        after[word] = np.asarray(obs)
+    assert after["MAIN"][3] > after["NOOP"][3] + 0.1, "the main engine pushes up"
+    assert after["LEFT"][5] > after["NOOP"][5] + 0.05, "the left engine turns it to the left"
+    assert after["RIGHT"][5] < after["NOOP"][5] - 0.05
+
+
+def test_what_is_no_vector_is_told_as_its_space() -> None:
+    assert "obs is of the Gymnasium space Discrete(16)" in describe_interface(
+        find_spec("FrozenLake-v1")
+    )
+    pytest.importorskip("minigrid")
+    grid = find_spec("MiniGrid-Empty-5x5-v0")
+    assert grid.fields == ()
+    assert "'image': Box(0, 255, (7, 7, 3), uint8)" in describe_interface(grid).replace("\n", " ")
+
+
+def test_an_unknown_name_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match=r"no game called 'CartPol'.*Or Gymnasium's CartPole-v1\?"):
+        find_spec("CartPol")
+    with pytest.raises(UsageError, match="Any id of Gymnasium will do too"):
+        find_spec("qqqqqqqq")
+    with pytest.raises(UsageError, match="the protocol machado is for Atari games"):
+        make_protocol("machado", "CartPole-v1")
+    with pytest.raises(UsageError, match=r"there is no file nowhere\.py"):
+        find_spec("nowhere.py")
+    with pytest.raises(UsageError, match="module no_such_module cannot be imported"):
+        find_spec("no_such_module:X-v0")
+
+
+def test_a_missing_library_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "pip install 'gco-agent[box2d]'" in plain._what_is_missing(
+        "LunarLander-v3", "Box2D is not installed"
+    )
+    assert "gco-agent[mujoco]" in plain._what_is_missing("Ant-v5", "MuJoCo is not installed")
+    monkeypatch.setitem(plain._REGISTERING, "no_such_minigrid", ("MiniGrid",))
+    with pytest.raises(UsageError, match=r"pip install 'gco-agent\[minigrid\]'"):
+        plain.register_for("MiniGrid-Empty-5x5-v0")
+
+
+MODULE = """
+import gymnasium
+import numpy as np
+
+
+class Corridor(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(-9, 9, (1,), np.float32)
+    action_space = gymnasium.spaces.{space}
+
+    def reset(self, seed=None, options=None):
+        super().reset(seed=seed)
+        self.x = float(self.np_random.integers(-3, 3))
+        return np.array([self.x], np.float32), {{}}
+
+    def step(self, action):
+        self.x += {move}
+        return np.array([self.x], np.float32), -abs(self.x), False, False, {{}}
+
+
+gymnasium.register("{name}-v0", entry_point=Corridor, max_episode_steps=15)
+"""
+
+
+@pytest.fixture
+def corridor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Writes a module with an environment of the user's own, in the folder that is current."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    def write(name: str, space: str, move: str) -> str:
+        text = MODULE.format(space=space, move=move, name=name)
+        (tmp_path / f"{name.lower()}_module.py").write_text(text)
+        return f"{name.lower()}_module:{name}-v0"
+
+    return write
+
+
+def test_a_module_of_the_users_own_is_imported_from_the_folder(corridor) -> None:
+    env_id = corridor("Hall", "Discrete(3, start=-1)", "int(action)")
+    assert find_spec(env_id).name == "hall"
+    rules = make_protocol("default", env_id)
+    assert rules.max_steps == 15
+    env = open_environment(rules)
+    assert isinstance(env, PlainEnvironment)
+    start = float(np.asarray(env.reset(1))[0])
+    assert float(np.asarray(env.step(0)[0])[0]) == start - 1, "action 0 is the least of the space"
+    text = "def act(obs):\n    return 0 if obs[0] > 0 else 2 if obs[0] < 0 else 1\n"
+    (episode,) = play_episodes(Rollout(text, (1,), rules)).episodes
+    assert (episode.detail, episode.n_steps) == ("", 15)
+    with pytest.raises(UsageError, match="registers no environment Other-v0"):
+        find_spec("hall_module:Other-v0")
+
+
+def test_numbers_outside_their_range_are_a_bad_action(corridor) -> None:
+    env_id = corridor("Slide", "Box(-0.1, 0.1, (1,), np.float32)", "float(action[0])")
+    rules = make_protocol("default", env_id)
+    for value, outcome in ((0.1, Outcome.HORIZON), (0.2, Outcome.BAD_ACTION)):
+        text = f"def act(obs):\n    return [{value}]\n"
+        (episode,) = play_episodes(Rollout(text, (1,), rules)).episodes
+        assert episode.outcome is outcome
+    assert "0.2 as number 0 of the action; it has to be from -0.1 to 0.1" in episode.detail
+
+
+def test_spaces_that_no_policy_can_use_are_refused(corridor) -> None:
+    env_id = corridor("Knot", "MultiDiscrete([2, 2])", "0")
+    with pytest.raises(UsageError, match="has the action space MultiDiscrete"):
+        find_spec(env_id)
+
+
+def test_slices_of_cheap_steps_are_longer() -> None:
+    assert default_slice(make_protocol("default", "CartPole-v1")) == 1_000_000
+    assert default_slice(make_protocol("default", "pong")) == 70_000
+    assert GAMES["pong"].fields == ()
