@@ -9,6 +9,7 @@
 * `display`      what is shown while it runs: `live` in a terminal, `plain` elsewhere
 * `broadcast`    tells other processes of what is shown here
 * `models`       the language model, its key and its prices
+* `starting`     what a run is started with, and what would refuse it
 * `concluding`   how a command ends that advances a run
 * `targets`      which policy a person means
 * `running`, `reading`, `showing`, `watching`, `reporting`, `evaluating`, `verifying`, `improving`,

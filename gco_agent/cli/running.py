@@ -35,26 +35,19 @@ from gco_agent.cli.place import (
     make_judge,
     open_workers,
     read_config,
-    require_clean,
     require_same_versions,
-    require_writable,
     status_file,
 )
-from gco_agent.cli.words import count, duration, number_with_error, one_line, tell
+from gco_agent.cli.starting import Start, announce, prepare
+from gco_agent.cli.words import duration, number_with_error, one_line, tell
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from gco_agent.budget import Budget
     from gco_agent.config import RunConfig
-    from gco_agent.games import GameSpec
     from gco_agent.judge import Judge
     from gco_agent.optimizers.base import Optimizer
     from gco_agent.progress import Progress
-    from gco_agent.store.entries import RunRef
-    from gco_agent.store.git import GitRepo
     from gco_agent.store.run import Run
-    from gco_agent.store.runs import Runs
 
 _frames_option = click.option(
     "--frames",
@@ -62,19 +55,6 @@ _frames_option = click.option(
     metavar="N",
     help="Stop when the run has used this many emulator frames, earlier commands included.",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Start:
-    """A run that is about to begin."""
-
-    runs: Runs
-    ref: RunRef
-    spec: GameSpec
-    switch: bool
-    back: str | None
-    folder: Path
-    status: Path
 
 
 @click.command(
@@ -129,8 +109,8 @@ def run(
     n_report, as_json = given.pop("report_episodes"), given.pop("as_json")
     budget = Budget(iterations, seconds, frames, given.pop("usd"), report_episodes=n_report)
     options = StartOptions(**given)
-    start = _prepare(place, options)
-    _announce(start, options, f"{duration(seconds)}, " if not iterations else "")
+    start = prepare(place, options)
+    announce(start, options, f"{duration(seconds)}, " if not iterations else "")
     with told_what_is_saved(start.runs, start.ref):
         stopped_by = _run_all(start, options, budget)
     conclude(start.runs, start.ref, budget, stopped_by, back=start.back, as_json=as_json)
@@ -153,8 +133,8 @@ def init(place: Place, /, **given: Given) -> None:
     from gco_agent.budget import Budget
 
     options = StartOptions(**given)
-    start = _prepare(place, options)
-    _announce(start, options, "")
+    start = prepare(place, options)
+    announce(start, options, "")
     budget = Budget()
     with told_what_is_saved(start.runs, start.ref):
         _run_all(start, options, budget, only_begin=True)
@@ -288,7 +268,7 @@ def _advance(opened: Run, work: _Work, config: RunConfig, budget: Budget) -> str
 
 
 def _run_all(
-    start: _Start, options: StartOptions, budget: Budget, *, only_begin: bool = False
+    start: Start, options: StartOptions, budget: Budget, *, only_begin: bool = False
 ) -> str:
     """Begin a run, advance it and report it; what stopped it."""
     from gco_agent.config import RunConfig, default_slice
@@ -344,61 +324,3 @@ def _report(opened: Run, work: _Work, config: RunConfig, budget: Budget) -> None
             f"`gco-agent eval {opened.policy_path}` plays the rest."
         )
     report(opened, work.judge, config, n, work.progress)
-
-
-def _prepare(place: Place, options: StartOptions) -> _Start:
-    """Refuse now whatever would be refused after the first episodes.
-
-    Raises:
-        GcoError: The run could not be started.
-    """
-    import secrets
-    from datetime import date
-
-    from gco_agent.store.entries import RunRef, new_run_id
-    from gco_agent.store.runs import Runs
-
-    spec = place.find_spec(options.game)
-    entropy = secrets.token_hex(2)
-    name = options.name or new_run_id(today=date.today(), entropy=entropy)  # noqa: DTZ011 - theirs
-    ref = RunRef(spec.name, name)
-    repo = place.repository(create=options.create_repo)
-    require_writable(repo)
-    switch = options.switch and repo.root is not None
-    if switch:
-        require_clean(repo)
-    _require_free(repo, ref)
-    back = _way_back(repo) if switch else None
-    folder, status = exchange_folder(place, ref), status_file(repo, ref)
-    return _Start(Runs(repo), ref, spec, switch, back, folder, status)
-
-
-def _require_free(repo: GitRepo, ref: RunRef) -> None:
-    from gco_agent.errors import UsageError
-
-    if repo.ref(str(ref)):
-        raise UsageError(
-            f"there is a run {ref.branch} already: go on with `gco-agent step --run {ref.branch}`, "
-            "or choose another name with --name"
-        )
-
-
-def _way_back(repo: GitRepo) -> str:
-    """The command that checks out again what is checked out now."""
-    head = repo.head()
-    if head.branch is None:
-        return f"git switch --detach {(head.commit or '')[:9]}"
-    name = head.branch.removeprefix("refs/heads/")
-    return f"git switch {name}" if head.commit else f"git switch --orphan {name}"
-
-
-def _announce(start: _Start, options: StartOptions, limit: str) -> None:
-    """Say what begins, before the first slow import."""
-    from gco_agent.workers import usable_cores
-
-    tell(
-        f"{start.spec.title}: {start.spec.goal}\n"
-        f"Branch {start.ref.branch}, optimizer {options.optimizer}, {limit}"
-        + (options.executor or count(options.workers or usable_cores(), "worker"))
-        + (f". Back to where you were: {start.back}" if start.back else "")
-    )

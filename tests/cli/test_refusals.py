@@ -265,3 +265,10 @@ def test_a_closed_pipe_ends_quietly(played):
 
 def test_the_group_is_the_entry_point():
     assert main.name == "main"
+
+
+@pytest.mark.parametrize("optimizer", ["reflect", "search,exchange", "optoprime"])
+def test_an_optimizer_that_needs_objects_is_not_asked_about_numbers(project, cli, optimizer):
+    message = refused(cli(project, "init", "CartPole-v1", "--optimizer", optimizer))
+    assert "works from traces of objects, which CartPole has none of" in message
+    assert not git(project, "branch", "--list", "gco/*")
