@@ -23,6 +23,7 @@ from gco_agent.errors import (
     StreamCut,
     UnknownModel,
 )
+from gco_agent.jail.launcher import environment
 from gco_agent.llm import ModelRequest, Price, ToolSpec, Usage
 from gco_agent.llm.client import AnthropicModel
 from tests.messages_server import Ending, MessagesServer, Reply, error_event, message, status
@@ -312,6 +313,12 @@ def test_a_key_that_cannot_be_sent_is_refused_and_not_told(key: str) -> None:
         AnthropicModel("m", None, key)
     assert "0123456789" not in str(caught.value)
     assert KEY not in repr(AnthropicModel("m", None, KEY))
+
+
+def test_no_policy_is_played_where_the_key_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_CUSTOM_HEADERS"):
+        monkeypatch.setenv(name, KEY)
+    assert KEY not in str(environment())
 
 
 def test_the_price_of_an_unknown_model_is_unknown() -> None:
