@@ -14,7 +14,7 @@ from gco_agent.cli import main
 
 COMMANDS = (
     "run", "init", "step", "log", "eval", "trace", "tune", "simplify", "prompt", "apply", "replay",
-    "rollback", "publish", "games", "doctor",
+    "estimate", "rollback", "publish", "games", "doctor",
 )  # fmt: skip
 HEAVY = (
     "rich", "git", "numpy", "gymnasium", "ale_py", "ocatari", "scipy", "black", "radon", "cma",
