@@ -29,7 +29,7 @@ _TYPES = {
     500: "api_error",
     529: "overloaded_error",
 }
-_PIECE = 60
+_SHORTEST_PIECE, _MOST_PIECES = 60, 200
 
 
 class Ending(enum.Enum):
@@ -106,7 +106,8 @@ def error_event(kind: str, said: str = "told so") -> tuple[str, Any]:
 
 
 def _pieces(text: str) -> Iterator[str]:
-    return (text[i : i + _PIECE] for i in range(0, len(text), _PIECE))
+    size = max(_SHORTEST_PIECE, len(text) // _MOST_PIECES)
+    return (text[i : i + size] for i in range(0, len(text), size))
 
 
 def _events(

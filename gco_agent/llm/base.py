@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -40,6 +41,9 @@ class ModelRequest:
             in text must do as well.
         max_tokens: Most tokens of the reply, thinking included.
         seconds: Wall time that the answer may take, tries and waits together.
+
+    Raises:
+        ValueError: The time has no end.
     """
 
     system: str
@@ -48,6 +52,11 @@ class ModelRequest:
     tool: ToolSpec | None = None
     max_tokens: int = 16_000
     seconds: float = 600.0
+
+    def __post_init__(self) -> None:
+        """Refuse what could neither be kept to nor be recorded."""
+        if not math.isfinite(self.seconds):
+            raise ValueError(f"a request has an end: {self.seconds} seconds is none")
 
     @property
     def most_input_tokens(self) -> int:

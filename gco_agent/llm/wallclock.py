@@ -51,9 +51,9 @@ class WallClock:
 
     def watch(self, request: TracedRequest) -> None:
         """See to it that ``request`` ends in time; to be called before it is sent."""
-        request.extensions = {**request.extensions, "trace": self._note}
+        request.extensions = {**request.extensions, "trace": self.note}
 
-    def _note(self, event: str, info: Mapping[str, Any]) -> None:
+    def note(self, event: str, info: Mapping[str, Any]) -> None:
         """Remember the socket of a connection that was opened for a watched request."""
         if not event.endswith(_OPENED):
             return

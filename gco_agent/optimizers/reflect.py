@@ -18,6 +18,7 @@ from gco_agent.optimizers.base import Proposal, Request, Tools, Unusable
 from gco_agent.optimizers.prompts import Prompt, compose_prompt
 from gco_agent.optimizers.replies import MAX_CHARACTERS, Reply, make_reply, parse_reply
 from gco_agent.policy import PolicySource
+from gco_agent.progress import Searching
 
 LONGEST_S = 900.0
 """Wall time of a request, with its tries: a long answer streams for minutes."""
@@ -89,8 +90,11 @@ class ReflectOptimizer:
             BudgetSpent: The request might cost more than is left, or there is no time for it.
             ModelError: There was no reply.
         """
+        request.progress(Searching("trace the present policy", None, 0, ""))
+        prompt = compose_prompt(request, ANSWER)
+        request.progress(Searching(f"wait for {self.model.name}", None, 0, ""))
         try:
-            completion = self._ask(compose_prompt(request, ANSWER), request)
+            completion = self._ask(prompt, request)
         except ReplyTruncated as error:
             raise Unusable(
                 f"{error}. Think and write less: the whole reply must fit.",

@@ -63,7 +63,7 @@ def test_prompt_and_apply(played: Path, cli: Cli) -> None:
     assert "a narrower dead zone" in body(played)
     assert "Gco-Optimizer: exchange" in body(played)
     kept = git(
-        *(played, "log", "-1", "--format=%H", "--no-merges", "--all"),
+        *(played, "log", "-1", "--format=%H", "--full-history", "--no-merges"),
         *("--", "iterations/0005/reply.md"),
     )
     assert git(played, "show", f"{kept}:iterations/0005/prompt.md") == text.strip()

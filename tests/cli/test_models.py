@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from gco_agent.errors import KeyRefused, UsageError
 from gco_agent.llm import Price
 from gco_agent.llm.client import HOME
 from gco_agent.optimizers.reflect import TOOL
-from tests.cli.conftest import SHORT
+from tests.cli.conftest import SHORT, launch
 from tests.cli.scripted import FOLLOW
 from tests.messages_server import MessagesServer, Reply, message, status
 from tests.store.samples import git
@@ -67,15 +68,25 @@ def test_a_run_with_a_model(cli, project: Path, key: str, monkeypatch: pytest.Mo
     assert git(project, "log", "--all", "-m", "-p", "-S", KEY[:24], "--format=%H") == ""
 
 
-@pytest.fixture
-def begun(cli, project: Path) -> Path:
-    """A run that has only been started."""
+@pytest.fixture(scope="module")
+def _begun(
+    _templates: dict[str, Path],
+    surroundings: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    project = shutil.copytree(_templates["project"], tmp_path_factory.mktemp("begun") / "project")
     init = ("init", "pong", "--name", "asked", "--optimizer", "reflect", *SHORT)
-    monkey = pytest.MonkeyPatch()
-    with monkey.context() as patch:
-        patch.setenv("ANTHROPIC_API_KEY", KEY)
-        assert cli(project, *init, "--model", "claude-haiku-5-5").exit_code == 0
+    environment = {**surroundings, "ANTHROPIC_API_KEY": KEY}
+    process = launch(project, environment, *init, "--model", "claude-haiku-5-5")
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
     return project
+
+
+@pytest.fixture
+def begun(_begun: Path, tmp_path: Path) -> Path:
+    """A run that has only been started."""
+    return shutil.copytree(_begun, tmp_path / "begun")
 
 
 def test_no_key_is_said_before_anything_is_played(cli, project: Path) -> None:

@@ -15,7 +15,9 @@ def tries_of(view: RunView, step: Step) -> list[Try]:
     assert step.facts is not None
     path = evidence_folder(step.facts.iteration) + tries.FILE
     commits = [candidate.commit for candidate in step.candidates]
-    texts = [view.read(path, commit) for commit in (*commits, step.commit)]
+    if step.facts.verdict.is_kept:
+        commits.append(step.commit)
+    texts = [view.read(path, commit) for commit in commits]
     return [try_from_json(json.loads(text), {}) for text in texts if text is not None]
 
 

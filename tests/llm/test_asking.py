@@ -198,6 +198,11 @@ def test_dollars_cannot_be_capped_where_no_price_is_known() -> None:
     assert model.requests == []
 
 
+def test_a_request_has_an_end() -> None:
+    with pytest.raises(ValueError, match="inf seconds"):
+        ModelRequest("", "", "Go.", seconds=float("inf"))
+
+
 def test_scripted_models_answer_in_order_and_count() -> None:
     model = ScriptedModel(["x" * 40, ANSWER], price=PRICE, name="script")
     first = model.complete(REQUEST)

@@ -23,8 +23,11 @@ from gco_agent.errors import (
     StreamCut,
     UnknownModel,
 )
+from gco_agent.jail.launcher import environment
 from gco_agent.llm import ModelRequest, Price, ToolSpec, Usage
 from gco_agent.llm.client import AnthropicModel
+from gco_agent.llm.failures import retry_after
+from gco_agent.llm.wallclock import WallClock
 from tests.messages_server import Ending, MessagesServer, Reply, error_event, message, status
 
 KEY = "sk-test-0123456789abcdef0123456789"
@@ -314,8 +317,55 @@ def test_a_key_that_cannot_be_sent_is_refused_and_not_told(key: str) -> None:
     assert KEY not in repr(AnthropicModel("m", None, KEY))
 
 
+def test_no_policy_is_played_where_the_key_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_CUSTOM_HEADERS"):
+        monkeypatch.setenv(name, KEY)
+    assert KEY not in str(environment())
+
+
 def test_the_price_of_an_unknown_model_is_unknown() -> None:
     with MessagesServer([message("x")]) as server:
         completion = AnthropicModel("m", None, KEY, server.url).complete(ASKED)
     assert completion.usage.usd is None
     assert completion.usage.tokens_in == 100
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": "0.5", "retry-after-ms": "250"}, 0.25),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
+        ({"retry-after": "soon", "retry-after-ms": "nan"}, None),
+        ({"retry-after": "-3"}, None),
+        ({"retry-after": "inf"}, None),
+    ],
+)
+def test_when_a_server_asks_to_be_asked_again(
+    headers: dict[str, str], seconds: float | None
+) -> None:
+    assert retry_after(headers) == seconds
+
+
+class Opened:
+    """A network stream, as far as the clock looks at it."""
+
+    def __init__(self, inner: object) -> None:
+        self._inner = inner
+
+    def get_extra_info(self, name: str) -> object:
+        assert name == "socket"
+        return self._inner
+
+
+def test_a_connection_that_is_made_too_late_is_shut_at_once() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, WallClock(0.0) as clock:
+        while not clock.is_over:
+            time.sleep(0.001)
+        clock.note("connection.connect_tcp.complete", {"return_value": Opened(None)})
+        clock.note("http11.send_request_body.complete", {"return_value": None})
+        theirs.settimeout(5.0)
+        clock.note("connection.connect_tcp.complete", {"return_value": Opened(ours)})
+        assert theirs.recv(1) == b""

@@ -26,6 +26,7 @@ from gco_agent.optimizers.base import Attempt, Request, Tools, Unusable
 from gco_agent.optimizers.reflect import LONGEST_S, TOOL, ReflectOptimizer, make
 from gco_agent.optimizers.replies import KINDS
 from gco_agent.policy import PolicySource, format_policy
+from gco_agent.progress import Event, Searching
 from gco_agent.records import Evaluation
 from gco_agent.traces.records import ExecutionTrace
 from gco_agent.workers import WorkerPool
@@ -85,6 +86,13 @@ def test_what_is_handed_in_is_proposed() -> None:
     assert f"Call the tool `{TOOL.name}`" in asked.cached
     assert "The ball passes the paddle." in asked.user
     assert PARENT.text.strip() in asked.user
+
+
+def test_it_says_what_it_waits_for() -> None:
+    events: list[Event] = []
+    ReflectOptimizer(ScriptedModel([handed_in()])).propose(request(progress=events.append))
+    told = [event.activity for event in events if isinstance(event, Searching)]
+    assert told == ["trace the present policy", "wait for scripted"]
 
 
 def test_the_tool_asks_for_the_diagnosis_before_the_code() -> None:
