@@ -31,6 +31,8 @@ from gco_agent.store.entries import Facts
 from gco_agent.store.history import RunView, Step, evidence_folder
 from gco_agent.workers import WorkerPool
 
+_INDEX_BYTES = 4
+"""An action that is an index takes no more than these in a record; one of numbers takes more."""
 _NUMBERS = ("return_mean", "return_se", "episodes", "gain", "gain_se", "pairs", "digest")
 """What is compared of the facts of a message."""
 
@@ -216,14 +218,20 @@ def _different_action(theirs: EpisodeResult, ours: EpisodeResult) -> Difference:
     if not theirs.actions:
         return Difference("actions", theirs.digest, ours.digest, seed)
     then, now = unpack_actions(theirs.actions), unpack_actions(ours.actions)
-    step = first_different_step(then, now)
-    if step is None or digest_actions(then) != theirs.digest:
+    place = first_different_step(then, now)
+    if place is None or digest_actions(then) != theirs.digest:
         return Difference("digest that its own actions do not have", theirs.digest, None, seed)
-    return Difference("action", _at(then, step), _at(now, step), seed, step)
+    width = max(1, len(now) // max(1, ours.n_steps))
+    step = place // width
+    return Difference("action", _at(then, step, width), _at(now, step, width), seed, step)
 
 
-def _at(actions: bytes, step: int) -> int | None:
-    return actions[step] if step < len(actions) else None
+def _at(actions: bytes, step: int, width: int) -> int | str | None:
+    """The action of a step, ``width`` bytes long: an index, or else numbers as hexadecimal."""
+    action = actions[step * width : (step + 1) * width]
+    if width <= _INDEX_BYTES:
+        return int.from_bytes(action, "little") if action else None
+    return action.hex() if action else None
 
 
 def _facts_of(claimed: Facts, played: Evaluation, over: Evaluation | None) -> Facts:
