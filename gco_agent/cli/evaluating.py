@@ -104,7 +104,7 @@ def play(
 
     with (
         open_display(None, following=0) as display,
-        open_workers(given["workers"], given["executor"]) as pool,
+        open_workers(given["workers"], given.get("executor")) as pool,
     ):
         judge = make_judge(pool, protocol, given["jail"])
         display(Playing(what, 0, len(seeds)))

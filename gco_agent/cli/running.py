@@ -244,7 +244,7 @@ def _at_work(
     shown = open_display(budget, following=following)
     with (
         Broadcast(shown, given["status"], budget, following) as display,
-        open_workers(given["workers"], given["executor"]) as pool,
+        open_workers(given["workers"], given.get("executor")) as pool,
     ):
         judge = make_judge(pool, config.selection_protocol, given["jail"])
         tools = Tools(

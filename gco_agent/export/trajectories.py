@@ -120,10 +120,14 @@ def write_dataset(
             requirements=[
                 f"{package}=={version}"
                 for package, version in protocol.versions
-                if package != "rom"
+                if package not in _NO_PACKAGES
             ],
         )
     return folder / name
+
+
+_NO_PACKAGES = ("extraction", "rom")
+"""What a protocol names the version of and nobody can install: hashes."""
 
 
 def _buffer(kind: Any, number: int, trajectory: Trajectory) -> Any:  # noqa: ANN401 - minari's own

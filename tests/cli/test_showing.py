@@ -40,7 +40,7 @@ def test_show_an_accepted_iteration(cli, played):
     assert re.search(r"^  1100000000 +-?\d+ +-?\d+ +\+?-?\d+ +300  horizon$", text, re.MULTILINE)
     assert '-"""Pong: the policy of a new run.' in text or re.search(r"^-\S*", text, re.MULTILINE)
     assert re.search(r"^\+ +gap = obs\[.Ball.\]\[0\]\.y", text, re.MULTILINE)
-    assert text.rstrip().endswith("evidence: evaluation.json")
+    assert text.rstrip().endswith("evidence: actions.json, evaluation.json, proposal.json")
 
 
 def test_show_a_failed_iteration_says_where_it_failed(cli, played):
@@ -65,7 +65,7 @@ def test_show_as_json(cli, played):
     assert sum(gains) / len(gains) == pytest.approx(trial["gain"])
     assert "gap = obs" in trial["policy"]
     assert FOLLOW.splitlines()[-1] in trial["policy"]
-    assert trial["evidence"] == ["evaluation.json"]
+    assert trial["evidence"] == ["actions.json", "evaluation.json", "proposal.json"]
     assert all(line[:1] in "+- @" for line in trial["difference"].splitlines())
 
 
@@ -104,7 +104,7 @@ def test_show_a_commit_by_hand(cli, played):
         (("show", "17"), "gco/pong/first has iterations 0 to 4, not 17"),
         (("show", "nosuch"), "unknown revision 'nosuch'"),
         (("show", "main"), "is no commit of the run gco/pong/first"),
-        (("show", "1", "--file", "prompt.md"), "no file 'prompt.md'; it keeps evaluation.json"),
+        (("show", "1", "--file", "prompt.md"), "no file 'prompt.md'; it keeps actions.json"),
         (("show", "--run", "second"), "there is no run 'second'"),
         (("log", "--json", "--csv"), "--json and --csv exclude each other"),
         (("watch", "--run", "second"), "there is no run 'second'"),

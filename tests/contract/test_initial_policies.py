@@ -188,6 +188,7 @@ def test_ten_lines_round_gymnasium_play_a_policy(tmp_path: Path, where: str) -> 
         "gco_agent.envs.extraction",
         "gco_agent.envs.held",
         "gco_agent.envs.objects",
+        "gco_agent.envs.shortcuts",
         "gco_agent.envs.spaces",
         "gco_agent.envs.supplements",
         "gco_agent.errors",
@@ -197,4 +198,5 @@ def test_ten_lines_round_gymnasium_play_a_policy(tmp_path: Path, where: str) -> 
             for name in (*GAMES, "describe", "generated", "numbering", "spec", "starting")
         ),
         "gco_agent.observation",
+        "gco_agent.records",
     ]
