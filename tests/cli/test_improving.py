@@ -90,7 +90,7 @@ def test_removals_that_change_actions_have_to_win_a_race(cli: Cli, folder: Path)
     (folder / "idle.py").write_text(IDLE)
     result = cli(
         folder, "simplify", "idle.py", "--env", "gco/Pong-v5", "--steps", "30000", "--json",
-        "--time", "10m", "--max-steps", "30", "--workers", "2",
+        "--time", "10m", "--max-steps", "100", "--workers", "2",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     data = json.loads(result.stdout)
