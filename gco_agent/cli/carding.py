@@ -62,7 +62,7 @@ _EPISODES = 10
 def card(
     place: Place, /, target: str | None, episodes: int, picture: Path | None, **given: Given
 ) -> None:
-    r"""Play a policy under harder conditions and say what is left of its score.
+    """Play a policy under harder conditions and say what is left of its score.
 
     TARGET is a file, a run, a git revision, the number of an iteration or REV:PATH, as for eval.
     The conditions: sticky actions 0 and 0.25, starts after up to 30 frames of doing nothing, frame
@@ -74,7 +74,7 @@ def card(
     \b
     JSON: policy, episodes, seeds, conditions: [name, mean_return, standard_error,
     confidence_interval (95 %), change, change_se, returns, failures, protocol].
-    """
+    """  # noqa: D301 - click wants the character
     from gco_agent.report.static import require_picture
     from gco_agent.robustness import draw
     from gco_agent.seeds import Stream

@@ -126,7 +126,7 @@ def enjoy(
     video: Path | None,
     **given: Given,
 ) -> None:
-    r"""Look at a policy play, in a window or a video.
+    """Look at a policy play, in a window or a video.
 
     TARGET is a file, a run, a git revision, the number of an iteration or REV:PATH, as for eval.
     What is seen is the very episode that eval scores on that seed; the policy plays in the jail.
@@ -136,7 +136,7 @@ def enjoy(
     \b
     JSON: video (null for a window), pictures, episodes: [policy, seed, return,
     steps, outcome, detail, digest].
-    """
+    """  # noqa: D301 - click wants the character
     place: Place = context.obj
     shown = _prepare(place, [target, beside] if beside else [target], given)
     path = _path(place, video, shown)

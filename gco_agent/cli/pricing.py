@@ -50,7 +50,7 @@ _BYTES_A_TOKEN = 8
     json_option,
 )
 def estimate(game: str, iterations: int, candidates: int, **given: Given) -> None:
-    r"""Say what a run of GAME with the optimizer reflect is going to cost, before it is begun.
+    """Say what a run of GAME with the optimizer reflect is going to cost, before it is begun.
 
     Asks nobody and needs no key. The prompt is composed as for the first iteration, with the game
     played to describe its interface, and with a trace of full length; later prompts also show what
@@ -60,7 +60,7 @@ def estimate(game: str, iterations: int, candidates: int, **given: Given) -> Non
     JSON: model, price (null if it is not known), as_of, prompt: [lasting_tokens,
     new_tokens], iterations, candidates, usual and most: [tokens_in, tokens_out,
     usd].
-    """
+    """  # noqa: D301 - click wants the character
     from dataclasses import replace
 
     from gco_agent.config import RunConfig

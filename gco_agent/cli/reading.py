@@ -38,7 +38,7 @@ _HEADINGS = ("it", "verdict", "return", "gain", "LOC", "CC", "steps", "time")
 )
 @click.pass_obj
 def log(place: Place, /, run_name: str | None, *, as_json: bool, as_csv: bool) -> None:
-    r"""Show the iterations of a run as a table; the policy in force is marked with *.
+    """Show the iterations of a run as a table; the policy in force is marked with *.
 
     Returns are of the iteration's own candidate, ± standard error; the gain is over the policy it
     was raced against, on the same seeds. LOC are lines of code, CC the cyclomatic complexity. The
@@ -50,7 +50,7 @@ def log(place: Place, /, run_name: str | None, *, as_json: bool, as_csv: bool) -
     seeds, protocol, gain, gain_se, pairs, loc, cyclomatic, nested_if, steps,
     frames, seconds, optimizer, tokens_in, tokens_out, usd, summary].
     CSV: the columns of these, but for the interval.
-    """
+    """  # noqa: D301 - click wants the character
     from gco_agent.cli.results import print_json
 
     if as_json and as_csv:

@@ -63,7 +63,7 @@ _DEMO = "demo"
 @all_of(workers_option, jail_option, json_option)
 @click.pass_context
 def replay(context: click.Context, /, recording: str, record: str | None, **given: Given) -> None:
-    r"""Make a recorded run again: the same proposals, raced and committed anew.
+    """Make a recorded run again: the same proposals, raced and committed anew.
 
     RECORDING is a file, a run of this repository, or the word demo for the run that comes with the
     package. What optimizers answered is taken from it, so nothing is asked, paid or waited for.
@@ -74,7 +74,7 @@ def replay(context: click.Context, /, recording: str, record: str | None, **give
     \b
     JSON: run, recorded, is_same, iterations: [iteration, commit, is_same,
     recorded and now: {verdict, return_mean, gain, digest, policy}], left_out.
-    """
+    """  # noqa: D301 - click wants the character
     place: Place = context.obj
     found = _find_recording(place, recording)
     if record is not None:

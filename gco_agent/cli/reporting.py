@@ -77,7 +77,7 @@ def report(
     curve: Path | None,
     **given: Given,
 ) -> None:
-    r"""Write one or several runs as one HTML file, which opens in any browser without a network.
+    """Write one or several runs as one HTML file, which opens in any browser without a network.
 
     It has the learning curve against iterations, time, frames and dollars, the returns seed by
     seed, the complexity of the policy, the lineage with the difference and the reason of every
@@ -86,7 +86,7 @@ def report(
     \b
     JSON: path, bytes, runs: [run, commit, iterations], shortened (trials whose
     differences were left out to keep the file small), clips (how many).
-    """
+    """  # noqa: D301 - click wants the character
     runs = place.runs()
     refs = _refs(runs, names, compared)
     path = place.directory / (output or Path(f"{refs[0].game}-{refs[0].run_id}.html"))

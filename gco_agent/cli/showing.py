@@ -42,7 +42,7 @@ _DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan", " ": ""}
 def show(
     place: Place, /, rev: str | None, run_name: str | None, name: str | None, *, as_json: bool
 ) -> None:
-    r"""Show one iteration whole: what was tried and why, what it scored, what changed in the code.
+    """Show one iteration whole: what was tried and why, what it scored, what changed in the code.
 
     REV is the number of an iteration, or any revision of the run. An iteration may have tried
     several candidates; each is shown. Differences are to the policy that it was raced against.
@@ -52,7 +52,7 @@ def show(
     keys of a score, gain, gain_se, pairs, loc, cyclomatic, nested_if, optimizer,
     seconds, seeds: [seed, return, parent_return, steps, outcome, detail],
     difference (unified), policy, feedback, evidence (names of files)].
-    """
+    """  # noqa: D301 - click wants the character
     from gco_agent.report.story import read_details
 
     runs = place.runs()

@@ -72,7 +72,7 @@ _MAX_STEPS = 4_500
 @all_of(workers_option, jail_option, json_option)
 @click.pass_obj
 def trace(place: Place, /, target: str | None, **given: Given) -> None:
-    r"""Show what a language model is told of a policy's results.
+    """Show what a language model is told of a policy's results.
 
     Plays the policy, chooses the moments that decided its episodes, and plays these again with
     every call of its components recorded: inputs, output, the lines that ran. TARGET is as for
@@ -85,7 +85,7 @@ def trace(place: Place, /, target: str | None, **given: Given) -> None:
     protocol, jail, notes, ranges, windows: [title, is_good, seed, event,
     n_steps, episode_return, failure, steps: [step, lives, objects, calls: [name,
     depth, inputs, output, lines, error], action, action_name, reward]].
-    """
+    """  # noqa: D301 - click wants the character
     from gco_agent.briefing import gather
     from gco_agent.feedback import compose_feedback
     from gco_agent.games import find_game

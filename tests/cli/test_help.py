@@ -71,3 +71,8 @@ def test_version():
     result = CliRunner().invoke(main, ["--version"])
     assert result.exit_code == 0
     assert result.output.startswith("gco-agent 0")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_help_shows_marks_that_are_meant_for_click(command: str) -> None:
+    assert "\\b" not in CliRunner().invoke(main, [command, "--help"]).output
