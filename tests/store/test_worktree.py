@@ -226,7 +226,12 @@ def test_a_rejected_iteration_changes_no_file(project, started):
 
 
 def test_line_ends_are_no_change_whatever_the_user_has_set(project, runs):
-    commit_file(project, ".gitattributes", "* text eol=crlf\n*.md filter=none\n", "Attributes")
+    commit_file(
+        project,
+        ".gitattributes",
+        "* text eol=crlf\n*.md filter=none\nREADME.md -filter\n",
+        "Attributes",
+    )
     git(project, "config", "filter.none.clean", "tr a-z A-Z")
     runs.create(REF, replace(initial(), policy="one\r\ntwo\n"), switch=True)
     entry = replace(accepted(1), policy="three\r\nfour\n", files={"reply.md": "a\r\nb\nc\r"})
