@@ -156,7 +156,7 @@ def test_the_demo_is_a_recording_of_answers_by_a_model() -> None:
     from gco_agent.replay import demo, format_recording
 
     recording = demo()
-    assert recording.run == "gco/pong/demo"
+    assert recording.run == "gco/pong/exchange"
     assert recording.left_out == ""
     assert parse_recording(format_recording(recording)) == recording
     for each in recording.iterations:
