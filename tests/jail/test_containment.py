@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -9,6 +10,8 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,6 +42,15 @@ def test_every_line_of_the_docstring_has_a_hostile_policy():
     assert len(promised) > 15
     assert {path.stem.split("_")[0] for path in files_of(OWN)} == promised | {"benign"}
     assert len(files_of(OWN)) > 40
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _alone() -> Iterator[None]:
+    """Tests in other processes wait: what a hostile policy leaves behind, all of them can see."""
+    lock = Path(tempfile.gettempdir()) / f"gco-agent-corpus-{os.getuid()}.lock"
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture(scope="module")
