@@ -47,19 +47,15 @@ def describe_interface(config: RunConfig) -> str:
 
 @functools.lru_cache(maxsize=8)
 def _describe(protocol: PlayProtocol) -> str:
-    from gco_agent.optimizers.search.play import Probe, probe
-    from gco_agent.optimizers.search.world import Displacements, World, identify
+    from gco_agent.optimizers.search.play import Probe, all_moves, probe
+    from gco_agent.optimizers.search.world import World, identify
     from gco_agent.seeds import Stream
 
     first = Stream.FEEDBACK.value + _FIRST_SEED
     found = [probe(Probe(protocol, first + 100 * i, _PROBE_STEPS)) for i in range(_PROBES)]
-    moved: Displacements = {}
-    for part in found:
-        for key, per_action in part.moved.items():
-            mine = moved.setdefault(key, {})
-            for action, moves in per_action.items():
-                mine.setdefault(action, []).extend(moves)
-    world: World = identify(found[0].action_names, moved, [part.sightings for part in found])
+    world: World = identify(
+        found[0].action_names, all_moves(found), [part.sightings for part in found]
+    )
     example = world.player or next(iter(world.ranges), "Player")
     categories = [f"- `{name}`: up to {most} at once" for name, most in sorted(world.most.items())]
     seen = f"Categories seen in {_PROBES * _PROBE_STEPS:,} steps of random play; others may come"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from gco_agent.optimizers.base import FEEDBACK_FILE
 from gco_agent.report.played import FILE, Played, parse_played
 from gco_agent.store.entries import Facts, Verdict
 from gco_agent.store.history import RunView, Step, evidence_folder
@@ -62,8 +63,6 @@ class Details:
 
 
 BY_HAND = "by hand"
-FEEDBACK = "feedback.md"
-"""The file of an iteration in which an optimizer keeps what it was told."""
 
 
 def read_trials(view: RunView) -> list[Trial]:
@@ -97,7 +96,7 @@ def read_details(view: RunView, trials: Sequence[Trial]) -> Iterator[Details]:
             (trial.parents[0] if trial.parents else trial.commit, path),
             (trial.commit, path),
             (trial.commit, folder + FILE),
-            (trial.commit, folder + FEEDBACK),
+            (trial.commit, folder + FEEDBACK_FILE),
         ]
     texts = view.read_many(wanted)
     for trial in trials:

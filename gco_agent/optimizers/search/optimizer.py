@@ -23,11 +23,11 @@ from gco_agent.optimizers.search.evolve import (
     screen,
 )
 from gco_agent.optimizers.search.genome import niche
-from gco_agent.optimizers.search.play import Probe, Probed, probe
+from gco_agent.optimizers.search.play import Probe, all_moves, probe
 from gco_agent.optimizers.search.prune import prune
 from gco_agent.optimizers.search.tuning import Arm, tune
 from gco_agent.optimizers.search.words import headline
-from gco_agent.optimizers.search.world import Displacements, World, identify
+from gco_agent.optimizers.search.world import World, identify
 from gco_agent.optimizers.vectors.optimizer import VectorSearch
 from gco_agent.policy import PolicySource, format_policy
 from gco_agent.progress import Searching
@@ -96,7 +96,7 @@ class SearchOptimizer:
         first = Stream.FEEDBACK.value + 500_000 + 1_000 * seed
         tasks = [Probe(protocol, first + 100 * i, _PROBE_STEPS) for i in range(_PROBES)]
         found = self._pool.map(probe, tasks)
-        return identify(found[0].action_names, _all_moves(found), [p.sightings for p in found])
+        return identify(found[0].action_names, all_moves(found), [p.sightings for p in found])
 
     def _play_slice(self, request: Request, arena: Arena, state: SearchState) -> _Slice:
         number = request.iteration
@@ -193,13 +193,3 @@ def _tune(work: _Slice, number: int, seed: int) -> None:
     work.candidates = tuned
     named = "; ".join(headline(arm.leader.program) for arm in arms)
     work.detail = f"{n_generations} generations on {len(arms)} programs ({named})"
-
-
-def _all_moves(found: Sequence[Probed]) -> Displacements:
-    merged: Displacements = {}
-    for part in found:
-        for key, per_action in part.moved.items():
-            mine = merged.setdefault(key, {})
-            for action, moves in per_action.items():
-                mine.setdefault(action, []).extend(moves)
-    return merged

@@ -165,3 +165,14 @@ def _note_moves(moved: Displacements, rows: Mapping[str, Sequence[Row]], action:
         if len(members) <= _FEW:
             for index, row in enumerate(members):
                 moved[category, index][action].append((row[4], row[5]))
+
+
+def all_moves(found: Sequence[Probed]) -> Displacements:
+    """What the player's candidates moved by, over several probes."""
+    merged: Displacements = {}
+    for part in found:
+        for key, per_action in part.moved.items():
+            mine = merged.setdefault(key, {})
+            for action, moves in per_action.items():
+                mine.setdefault(action, []).extend(moves)
+    return merged
