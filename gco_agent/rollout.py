@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gco_agent.action_record import digest_actions, pack_actions
+from gco_agent.action_record import digest_actions, pack_actions, unpack_actions
 from gco_agent.envs.opening import Environment, open_environment
 from gco_agent.envs.plain import Action, PlainEnvironment
 from gco_agent.jail.host import Jail, JailLevel, JailLimits, PolicyFailure
@@ -96,21 +96,35 @@ def play_episodes(task: Rollout) -> RolledOut:
 
     The result depends on the task alone, and that of a seed on nothing of the other seeds: where
     one lane takes the whole process down, the others are played again, each in a jail of its own.
+    There they must do again what they had done: else a policy could end the process whenever its
+    episodes go badly, and play them in another way.
 
     Raises:
         JailError: The jail cannot be built, or not as good as required.
     """
     with _one_at_a_time:
-        results, level = _play_lanes(task)
+        results, begun, level = _play_lanes(task)
         for number, seed in enumerate(task.seeds):
             if number not in results:
-                alone, level = _play_lanes(replace(task, seeds=(seed,)))
-                results[number] = alone[0]
+                alone, _, level = _play_lanes(replace(task, seeds=(seed,)))
+                results[number] = _held_to(begun[number], alone[0])
     return RolledOut(tuple(results[number] for number in range(len(task.seeds))), level)
 
 
-def _play_lanes(task: Rollout) -> tuple[dict[int, EpisodeResult], str]:
-    """Results by lane, and the jail's level; lanes lost with another one are missing."""
+def _held_to(begun: bytes, alone: EpisodeResult) -> EpisodeResult:
+    """An episode that was played again, unless it did not begin with the actions of before."""
+    if not alone.outcome.is_scored or unpack_actions(alone.actions).startswith(begun):
+        return alone
+    return replace(
+        alone,
+        outcome=Outcome.DIED,
+        detail="the policy's process ended in the middle of the episode, and when that was played "
+        "again, in a jail of its own, the policy acted otherwise from the beginning",
+    )
+
+
+def _play_lanes(task: Rollout) -> tuple[dict[int, EpisodeResult], dict[int, bytes], str]:
+    """Results by lane, what the lanes lost with another one had done, and the jail's level."""
     lanes = [begin_lane(task.protocol, number, seed) for number, seed in enumerate(task.seeds)]
     jail = _make_jail(task, lanes[0].env, len(lanes))
     results: dict[int, EpisodeResult] = {}
@@ -127,7 +141,8 @@ def _play_lanes(task: Rollout) -> tuple[dict[int, EpisodeResult], str]:
                 results[lane.number] = lane.result(failure.outcome, failure.detail)
     finally:
         jail.close()
-    return results, level
+    begun = {n: bytes(lane.actions) for n, lane in enumerate(lanes) if n not in results}
+    return results, begun, level
 
 
 def begin_lane(protocol: PlayProtocol, number: int, seed: int) -> Lane:

@@ -12,6 +12,7 @@ from gco_agent.judge import Judge
 from gco_agent.policy import PolicySource, check_policy, environment_of
 from gco_agent.records import Evaluation
 from gco_agent.seeds import Stream
+from gco_agent.store.trust import module_in
 from gco_agent.workers import WorkerPool
 
 DEFAULT_EPISODES = 30
@@ -51,6 +52,11 @@ def evaluate(
     wanted = game or environment_of(source)
     if wanted is None:
         raise UsageError("name the game: the policy's docstring has no line `Environment: <id>`")
+    if game is None and module_in(wanted) is not None:
+        raise UsageError(
+            f"the policy's docstring names {wanted}, an environment in a Python module, which "
+            f"would run outside of the jail: if you want that, say evaluate(..., game={wanted!r})"
+        )
     with WorkerPool(workers) as pool:
         return Judge(pool, make_protocol("default", wanted, max_steps), require).evaluate(
             source, seeds

@@ -98,14 +98,18 @@ def read_config(view: RunView, rev: str | None = None) -> RunConfig:
     """The configuration that a run was started with.
 
     Raises:
-        UsageError: It is missing or cannot be read.
+        UsageError: It is missing or cannot be read, or would have code imported that nobody here
+            has asked for.
     """
     from gco_agent.config import FILE, parse_config
+    from gco_agent.store.trust import require_trusted
 
     text = view.read(FILE, rev)
     if text is None:
         raise UsageError(f"{view.ref.branch} has no {FILE}, so nobody knows how it is played")
-    return parse_config(text)
+    config = parse_config(text)
+    require_trusted(view.repository, config.protocol.env_id, f"the run {view.ref.branch}")
+    return config
 
 
 def rules_here(rules: PlayProtocol) -> PlayProtocol:

@@ -51,6 +51,7 @@ def prepare(place: Place, options: StartOptions) -> Start:
 
     from gco_agent.store.entries import RunRef, new_run_id
     from gco_agent.store.runs import Runs
+    from gco_agent.store.trust import trust
 
     spec = place.find_spec(options.game)
     _require_objects(spec, options.optimizer)
@@ -64,6 +65,7 @@ def prepare(place: Place, options: StartOptions) -> Start:
         require_clean(repo)
     _require_free(repo, ref)
     back = _way_back(repo) if switch else None
+    trust(repo, spec.env_id)
     folder, status = exchange_folder(place, ref), status_file(repo, ref)
     return Start(Runs(repo), ref, spec, switch, back, folder, status)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,11 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A policy to play: what it is called, its text, and the rules it was made for, if known."""
+    """A policy to play: what it is called, its text, the rules it was made for, if known.
+
+    ``folder`` is where it was asked for: whose repository says what may be imported.
+    """
 
     name: str
     source: PolicySource
     protocol: PlayProtocol | None = None
+    folder: Path = Path()
 
 
 def require_contract(target: Target) -> None:
@@ -57,13 +62,14 @@ def find_target(place: Place, target: str | None) -> Target:
     if path.is_dir():
         raise UsageError(f"{target} is a folder; name a policy file in it")
     if path.exists():
-        return Target(target, PolicySource.from_file(path))
+        return Target(target, PolicySource.from_file(path), folder=place.directory)
     try:
         runs = place.runs()
     except StoreError:
         raise UsageError(f"there is no file {target}, and no git repository here") from None
     if ":" in target:
-        return Target(target, read_policy(target, place.directory))
+        source = read_policy(target, place.directory)
+        return Target(target, source, folder=place.directory)
     if Path(target).suffix == ".py":
         raise UsageError(f"there is no file {target} in {place.directory.resolve()}")
     return _of_run(*_find_revision(runs, target))
@@ -111,7 +117,7 @@ def protocol_of(
     from gco_agent.envs.opening import make_protocol
     from gco_agent.policy import environment_of
 
-    rules = target.protocol
+    rules, is_typed = target.protocol, env_id is not None
     if env_id is not None or rules is None:
         env_id = env_id or environment_of(target.source)
         if env_id is None:
@@ -119,8 +125,21 @@ def protocol_of(
                 f"the docstring of {target.name} has no line `Environment: ID`; "
                 "say what it plays with --env, such as --env gco/Pong-v5"
             )
+        if not is_typed:
+            _require_trusted(target, env_id)
         rules = make_protocol("default", env_id)
     if name is not None:
         rules = make_protocol(name, rules.env_id)
     rules = rules_here(rules)
     return rules if max_steps is None else replace(rules, max_steps=max_steps)
+
+
+def _require_trusted(target: Target, env_id: str) -> None:
+    """Refuse a file that would have a module imported, outside of the jail."""
+    from gco_agent.store.git import GitRepo
+    from gco_agent.store.trust import require_trusted
+
+    repo: GitRepo | None = None
+    with contextlib.suppress(StoreError):  # without a repository only what is typed counts
+        repo = GitRepo.find(target.folder.absolute())
+    require_trusted(repo, env_id, target.name, f"`--env {env_id}`")

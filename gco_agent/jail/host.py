@@ -21,6 +21,7 @@ from gco_agent.jail.limits import (
     PolicyFailure,
 )
 from gco_agent.jail.process import WorkerProcess
+from gco_agent.jail.rows import check_plain, rows_as_plain
 from gco_agent.observation import Row
 from gco_agent.records import Outcome
 
@@ -40,6 +41,7 @@ __all__ = [
 LaneObservation = tuple[int, int, Mapping[str, Sequence[Row]]]
 """Lane, lives, and category to rows: what one lane sees in one step."""
 
+_SLOW_STEPS = "act, in its slow steps together,"
 _OUTCOMES = {wire.RAISED: Outcome.POLICY_RAISED, wire.BAD_ACTION: Outcome.BAD_ACTION}
 
 
@@ -79,7 +81,8 @@ class Jail:
         self._n_floats = n_floats
         self._limits = limits or JailLimits()
         self._require, self._pin_to = require, pin_to
-        self._step_ms = self._limits.step_seconds * 1000
+        self._quick_ms = min(self._limits.step_seconds, deadline.QUICK_SECONDS) * 1000
+        self._slow_steps = deadline.SlowSteps(self._limits.slow_seconds)
         self._worker: WorkerProcess | PortableProcess | None = None
         self._ready: set[int] = set()
         self._unchecked: set[int] = set()
@@ -154,7 +157,9 @@ class Jail:
         try:
             payload = marshal.dumps(observations)  # type: ignore[arg-type]
         except ValueError:
-            payload = marshal.dumps([(lane, n, _plain(rows)) for lane, n, rows in observations])
+            payload = marshal.dumps(
+                [(lane, n, rows_as_plain(rows)) for lane, n, rows in observations]
+            )
         return self._exchange(wire.ACT, payload, observations)
 
     def act_plain(self, observations: Sequence[tuple[int, object]]) -> list[Any]:
@@ -273,8 +278,8 @@ class Jail:
         n_integers = 2 * count * self._n_floats or count
         try:
             channel.send(kind, count, payload, self._limits.step_seconds)
-            if not channel.is_readable(self._step_ms):
-                self._wait_longer(self._limits.step_seconds)
+            if not channel.is_readable(self._quick_ms) and not self._wait_for_slow_step():
+                raise self._timed_out(self._limits.slow_seconds, _SLOW_STEPS)
             values, records = channel.receive(wire.ACTIONS, n_integers)
         except Gone as gone:
             raise self._died(str(gone)) from None
@@ -297,7 +302,7 @@ class Jail:
     def _check_rows(self, observations: Sequence[LaneObservation]) -> None:
         for lane, _, rows in observations:
             if lane in self._unchecked:
-                _check_plain(rows)
+                check_plain(rows)
                 self._unchecked.discard(lane)
 
     def _with_failures(
@@ -348,6 +353,18 @@ class Jail:
         if not deadline.wait_fairly(worker.pid, seconds, worker.channel.is_readable):
             raise Late
 
+    def _wait_for_slow_step(self) -> bool:
+        """Wait for a reply that is not there yet; false if there were too many of these.
+
+        Raises:
+            Late: This one took too long.
+        """
+        worker, seconds = self._live(), self._limits.step_seconds
+        self._slow_steps.begin(worker.pid)
+        if not worker.channel.is_readable(seconds * 1000 - self._quick_ms):
+            self._wait_longer(seconds)
+        return self._slow_steps.end(worker.pid)
+
     def _timed_out(self, seconds: float, what: str) -> PolicyFailure:
         frames = text.parse_hang(self._live().dump_frames())
         self.close()
@@ -375,26 +392,3 @@ def probe_level() -> JailReport:
     """What a jail on this machine is worth: make one, ask it, close it."""
     with Jail("def act(obs):\n    return 0\n", n_actions=1) as jail:
         return jail.report
-
-
-def _plain(rows: Mapping[str, Sequence[Row]]) -> dict[str, list[tuple[object, ...]]]:
-    return {str(category): [tuple(row) for row in members] for category, members in rows.items()}
-
-
-def _check_plain(rows: Mapping[str, Sequence[Row]]) -> None:
-    """Numpy's numbers would arrive as bytes.
-
-    Raises:
-        TypeError: A value is neither None, a plain number, text nor a tuple.
-    """
-    for category, members in rows.items():
-        for row in members:
-            for value in row:
-                if type(value) not in _PLAIN:
-                    raise TypeError(
-                        f"{category} has the value {value!r} of type {type(value).__name__}; "
-                        "rows are made of plain Python numbers"
-                    )
-
-
-_PLAIN = frozenset({int, float, str, tuple, type(None)})

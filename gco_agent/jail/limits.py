@@ -67,6 +67,8 @@ class JailLimits:
     Attributes:
         step_seconds: Processor time of one call of ``act`` for all lanes; on a busy machine the
             clock on the wall may show more.
+        slow_seconds: Processor time, in the whole life of the worker, of those calls that take more
+            than a twentieth of a second.
         start_seconds: Processor time to load the policy, and to construct it at each reset.
         memory_bytes: Memory beyond that of the interpreter, for all lanes together.
         output_bytes: What is kept of the policy's prints; the rest is dropped.
@@ -78,6 +80,7 @@ class JailLimits:
     """
 
     step_seconds: float = 1.0
+    slow_seconds: float = 60.0
     start_seconds: float = 10.0
     memory_bytes: int = 512 * 1024 * 1024
     output_bytes: int = 64 * 1024

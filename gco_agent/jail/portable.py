@@ -21,7 +21,7 @@ from pathlib import Path
 
 from gco_agent.errors import JailError
 from gco_agent.jail import launcher, text, wire
-from gco_agent.jail.channel import Channel
+from gco_agent.jail.channel import REST_OF_LIFE_SECONDS, Channel
 from gco_agent.jail.process import read_report
 
 _START_SECONDS = 60.0
@@ -36,6 +36,7 @@ class SocketChannel(Channel):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.setblocking(False)  # noqa: FBT003 - the standard library's
         self._sequence = 0
+        self._rest_left = REST_OF_LIFE_SECONDS
 
     def close(self) -> None:
         """Close the connection."""

@@ -90,7 +90,7 @@ class RecordingJail(Jail):
         [answer] = self._with_failures([lane], values, failures)
         try:
             [report] = (record for record in records if record.kind == wire.CALLS)
-            return answer, parse_calls(report.text, len(self._source.splitlines()))
+            return answer, parse_calls(report.text, len(text.lines_of(self._source)))
         except ValueError:
             raise self._died("it reported calls that make no sense") from None
 

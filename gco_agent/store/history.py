@@ -75,6 +75,11 @@ class RunView:
         self._history: list[Step] | None = None
         self._text = functools.lru_cache(maxsize=_REMEMBERED)(self._read_text)
 
+    @property
+    def repository(self) -> GitRepo:
+        """The repository that the run is in."""
+        return self._repo
+
     def history(self) -> list[Step]:
         """List the steps of the run's line, the initial policy first.
 

@@ -11,6 +11,8 @@ import re
 import textwrap
 import unicodedata
 
+from gco_agent.unseen import UNSEEN
+
 WIDTH = 72
 """Columns of a subject and of a wrapped body line, as git's own documentation advises."""
 
@@ -30,10 +32,12 @@ _LIKE_OUR_TRAILER = re.compile(r"gco-[a-z-]*\s*:", re.IGNORECASE)
 
 
 def clean_text(text: str) -> str:
-    r"""Drop what could act on a terminal; line ends become ``\n`` and tabs spaces."""
-    text = _ESCAPE_SEQUENCES.sub("", _LINE_ENDS.sub("\n", text)).expandtabs(4)
+    r"""Drop what acts on a terminal or is not seen; line ends become ``\n`` and tabs spaces."""
+    text = _ESCAPE_SEQUENCES.sub("", UNSEEN.sub("", _LINE_ENDS.sub("\n", text)))
     return "".join(
-        c for c in text if c == "\n" or c in _JOINERS or unicodedata.category(c) not in _INVISIBLE
+        c
+        for c in text.expandtabs(4)
+        if c == "\n" or c in _JOINERS or unicodedata.category(c) not in _INVISIBLE
     )
 
 

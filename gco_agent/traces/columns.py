@@ -116,7 +116,7 @@ def _show(value: Plain) -> str:
         return "[" + ", ".join(_show(part) for part in value) + "]"
     if isinstance(value, dict):
         if set(value) == {"x", "y", "w", "h", "dx", "dy"}:
-            return "{x},{y} {w}x{h} dx {dx} dy {dy}".format(**value)
+            return plain_name("{x},{y} {w}x{h} dx {dx} dy {dy}".format(**value))
         return "{" + ", ".join(f"{plain_name(k)}: {_show(v)}" for k, v in value.items()) + "}"
     return str(value)
 

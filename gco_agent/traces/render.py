@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from gco_agent.calls import ComponentCall
-from gco_agent.jail.text import escape, escape_lines
+from gco_agent.jail.text import escape, escape_lines, lines_of
 from gco_agent.traces.arrivals import Arrivals, find_arrivals
 from gco_agent.traces.columns import (
     ENTRY,
@@ -69,7 +69,7 @@ def render_trace(
         source: The policy's text, to quote the lines that ran.
         max_tokens: The budget.
     """
-    lines = source.splitlines()
+    lines = lines_of(source)
     arrivals = find_arrivals(trace.windows)
     n_windows = len(trace.windows)
     for shown in range(n_windows, 0, -1):

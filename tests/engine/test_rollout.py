@@ -99,6 +99,21 @@ def test_a_lane_that_fails_does_not_disturb_the_others(body: str, outcome: Outco
     assert play(text, SEEDS) == alone
 
 
+def test_no_second_beginning_for_who_ends_the_process_when_it_goes_badly() -> None:
+    """In company it sees how an episode goes, ends the process, and alone it plays another way."""
+    text = (
+        "import os\nimport sys\n\n"
+        "seats = sys.modules.setdefault('seats', type(sys)('seats'))\n\n\n" + HEAD +
+        "        if self.n == 1:\n            seats.n = getattr(seats, 'n', 0) + 1\n"
+        "        if seats.n > 1 and self.n == 30:\n            os._exit(0)\n"
+        "        return 2 if seats.n > 1 else 3\n"
+    )  # fmt: skip
+    assert {episode.outcome for episode in play(text, (1,))} == {Outcome.HORIZON}
+    told = play(text, SEEDS)
+    assert {episode.outcome for episode in told} == {Outcome.DIED}
+    assert all("acted otherwise from the beginning" in episode.detail for episode in told)
+
+
 def test_a_jail_that_is_too_weak_is_no_outcome() -> None:
     task = Rollout(STILL, (1,), RULES, JailLevel.STRONG, JailLimits(layers=Layer.RLIMITS))
     with pytest.raises(JailError, match="jail level strong is required"):
