@@ -23,8 +23,8 @@ _OBJECTS_TYPE = (
     "act(self, obs) is called once a step and returns an int, the index of an action. obs maps a "
     "category (str) to a sequence of objects; a category with nothing in it gives an empty "
     "sequence, never a KeyError. An object has the fields x, y, w, h, dx, dy (int), cx, cy "
-    "(float), value (int or None), rgb (three ints or None), orientation (str or None), and "
-    "cannot be changed: {example}. obs.lives is an int."
+    "(float), value (int or None), rgb (three ints or None), orientation (int, str or None), to be "
+    "read as in {example}; it cannot be changed. obs.lives is an int."
 )
 _OBJECTS_MEANING = (
     "x and y are the left and the top edge in pixels, from the top left corner of a screen of "
@@ -142,7 +142,8 @@ def _bounds(control: Control) -> str:
 
 
 def _actions(names: Sequence[str], meanings: Mapping[str, str], hints: Hints) -> str:
-    if hints == "none":
+    has_words = any(name in meanings or name != str(n) for n, name in enumerate(names))
+    if hints == "none" or not has_words:
         return f"Actions: 0 to {len(names) - 1}."
     lines = [
         f"{index} {name}" + (f": {meanings[name]}" if name in meanings else "")
