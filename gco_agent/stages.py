@@ -272,17 +272,23 @@ def stages_of(spec: GameSpec, hints: Hints = "interface") -> tuple[Stage, ...]:
     if hints != "none" and own is not None and own.env_id == spec.env_id:
         return STAGES[spec.name]
     if spec.solved_return is not None:
-        return _solvable_stages(spec.solved_return)
+        return _solvable_stages(spec.solved_return, is_told=hints != "none")
     return general_stages(spec.random_return, spec.human_return)
 
 
-def _solvable_stages(solved: float) -> tuple[Stage, ...]:
-    """Bands for an environment of which only is known from which return it counts as solved."""
+def _solvable_stages(solved: float, *, is_told: bool) -> tuple[Stage, ...]:
+    """Bands for an environment of which only is known from which return it counts as solved.
+
+    Args:
+        solved: That return.
+        is_told: Say which it is.
+    """
+    goal = f"It counts as solved at a mean return of {solved:g}. " if is_told else ""
     return (
         Stage(
             "unsolved",
             solved,
-            f"It counts as solved at a mean return of {solved:g}. Compare how the best episode "
+            f"{goal}Compare how the best episode "
             "ends with how the worst does: what was different in the steps before, and which "
             "action would have kept it from going that way?",
         ),
