@@ -74,6 +74,7 @@ class Judge:
         jail: The weakest level of jail that was played in; empty before the first episode.
         traces: What was recorded of policies, by their text and the seeds, played once like the
             episodes.
+        uncut: What policies scored where their episodes were not cut for a race, likewise.
     """
 
     pool: WorkerPool
@@ -84,6 +85,7 @@ class Judge:
     traces: dict[tuple[str, tuple[int, ...]], tuple[ExecutionTrace, Evaluation]] = field(
         default_factory=dict
     )
+    uncut: dict[tuple[str, tuple[int, ...]], Evaluation] = field(default_factory=dict)
     _known: dict[tuple[str, int], EpisodeResult] = field(default_factory=dict)
 
     def evaluate(

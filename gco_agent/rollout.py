@@ -75,7 +75,7 @@ class Lane:
             self.seen, self.lives, reward, terminated, truncated = self.env.step_rows(action)
         self.total += reward
         self.n_steps += 1
-        self.actions += _as_bytes(action)
+        self.actions += action_bytes(action)
         return terminated, truncated
 
     def result(self, outcome: Outcome, detail: str = "") -> EpisodeResult:
@@ -169,7 +169,7 @@ def _make_jail(task: Rollout, env: Environment, n_lanes: int) -> Jail:
     )
 
 
-def _as_bytes(action: Action) -> bytes:
+def action_bytes(action: Action) -> bytes:
     """An action as the digest of an episode takes it in."""
     if isinstance(action, int):
         return action.to_bytes(1 if action < 256 else 4, "little")  # noqa: PLR2004 - a byte

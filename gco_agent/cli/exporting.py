@@ -109,15 +109,19 @@ def minari(
     TARGET is as for eval. Observations are the console's 128 bytes of RAM, actions indices into the
     minimal action set. JSON: path, id, episodes, steps, mean_return.
     """
+    from gco_agent.envs.opening import is_atari, spec_of
     from gco_agent.export.trajectories import record, require_id, write_dataset
-    from gco_agent.games import find_game
     from gco_agent.jail.limits import JailLevel
     from gco_agent.seeds import Stream
 
     wanted = find_target(place, target)
     require_contract(wanted)
     rules = protocol_of(wanted, given["env_id"], given["max_steps"])
-    dataset = name or f"{find_game(rules.env_id).name}/gco-agent-v0"
+    if not is_atari(rules.env_id):
+        raise UsageError(
+            f"a data set is made of the console's RAM, and {rules.env_id} is no Atari game"
+        )
+    dataset = name or f"{spec_of(rules).name}/gco-agent-v0"
     require_id(dataset)
     folder = Path.home() / ".minari" / "datasets" if output is None else place.directory / output
     require = JailLevel.parse(given["jail"])
@@ -166,8 +170,8 @@ def model_card(
     policy, where it is from if it is from a run, its limits, and its text.
     """
     from gco_agent.cli.evaluating import play
+    from gco_agent.envs.opening import spec_of
     from gco_agent.export.model_card import Subject, compose
-    from gco_agent.games import find_game
     from gco_agent.seeds import Stream
 
     path = None if output is None else place.directory / output
@@ -179,7 +183,7 @@ def model_card(
     label = Stream.REPORT.label(0, episodes)
     seeds = Stream.REPORT.seeds(0, episodes)
     played, _ = play(wanted.source, seeds, rules, given, f"{wanted.name} on {label}")
-    spec = find_game(rules.env_id)
+    spec = spec_of(rules)
     run = _run_of(place, wanted)
     text = compose(Subject(wanted.name, wanted.source, spec, played, label, run))
     if path is None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from gco_agent.games import Hints
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Given: TypeAlias = Any
@@ -17,6 +20,7 @@ _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\
 _HIGHEST = 10**12
 _LONGEST_S = 366 * 24 * 3600
 _PROTOCOLS = ("default", "reference", "machado")  # as envs.atari.PROTOCOLS, not imported for this
+HINTS = ("none", "interface", "paper")  # as games.HINTS, which is not imported for this
 _JAIL_LEVELS = ("none", "basic", "medium", "strong")  # as JailLevel, which is not imported for this
 
 
@@ -98,6 +102,21 @@ jail_option = click.option(
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as JSON on stdout, and only that."
 )
+
+
+def hints_option(default: str | None) -> Callable[[Function], Function]:
+    """How much a prompt tells of the game; with no default, as the run has it."""
+    return click.option(
+        "--hints",
+        type=click.Choice(HINTS),
+        default=default,
+        show_default=default is not None,
+        help="How much a language model is told of the game: the types alone; what fields and "
+        "actions mean; or the paper's advice and coordinates too."
+        + ("" if default else "  [default: as the run, else interface]"),
+    )
+
+
 protocol_option = click.option(
     "--protocol",
     type=click.Choice(_PROTOCOLS),
@@ -151,6 +170,7 @@ class StartOptions:
     executor: str | None
     jail: str
     candidates: int = 1
+    hints: Hints = "interface"
     horizon: int = 0
     trace_tokens: int = 6_000
     tune_seconds: float | None = None
@@ -191,6 +211,7 @@ start_options = all_of(
         help="Candidates that each iteration asks for and races; the best of those that win is "
         "taken.",
     ),
+    hints_option("interface"),
     click.option(
         "--seed",
         type=AtLeast(0),

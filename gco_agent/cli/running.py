@@ -284,6 +284,7 @@ def _run_all(
         slice_steps=options.slice_steps or default_slice(protocol),
         candidates=options.candidates,
         horizon=options.horizon,
+        hints=options.hints,
         trace_tokens=options.trace_tokens,
     )
     config = with_model(config, options.model_options)

@@ -7,6 +7,8 @@ import importlib
 import importlib.util
 import re
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from gco_agent.envs import atari
 from gco_agent.envs.objects import ObjectObservation
 from gco_agent.envs.plain import PlainEnvironment, register_for
 from gco_agent.errors import UsageError
-from gco_agent.games import Field, GameSpec, find_game
+from gco_agent.games import SOLVED, Control, Field, GameSpec, Score, find_game
 from gco_agent.games.documented import DOCUMENTED
 from gco_agent.games.starting import random_policy
 from gco_agent.records import PlayProtocol
@@ -92,8 +94,6 @@ def _of_module(name: str) -> GameSpec:
 
 
 def _with_module(spec: GameSpec, module_name: str) -> GameSpec:
-    from dataclasses import replace
-
     env_id = spec.env_id if ":" in spec.env_id else f"{module_name}:{spec.env_id}"
     return replace(spec, env_id=env_id, module=module_name)
 
@@ -136,6 +136,8 @@ def _describe(env_id: str) -> GameSpec:
     fields, seen = documented.fields if documented else (), ""
     if len(fields) != env.n_numbers:
         fields, seen = _unnamed(env)
+    controls = _controls(env, documented.controls if documented else ())
+    solved = env.reward_threshold
     env.close()
     return GameSpec(
         name="_".join(_WORD.findall(base)).lower() or base.lower(),
@@ -143,10 +145,39 @@ def _describe(env_id: str) -> GameSpec:
         env_id=env_id,
         goal=documented.goal if documented else "Make the sum of rewards large.",
         actions=words,
+        controls=controls,
         fields=fields,
         seen=seen,
+        scores=() if solved is None else (Score(SOLVED, solved, "Gymnasium's reward_threshold"),),
         module=env_id.partition(":")[0] if ":" in env_id else "",
     )
+
+
+def complete_spec(spec: GameSpec) -> GameSpec:
+    """The specification with what its environment says of itself where it is silent.
+
+    Raises:
+        UsageError: The environment cannot be made.
+    """
+    is_complete = (spec.actions or spec.controls) and (spec.fields or spec.seen)
+    if is_atari(spec.env_id) or is_complete:
+        return spec
+    env = PlainEnvironment(spec.env_id)
+    try:
+        fields, seen = (spec.fields, spec.seen) if spec.fields or spec.seen else _unnamed(env)
+        actions = spec.actions or {str(number): "" for number in range(env.n_actions)}
+        controls = spec.controls or _controls(env, ())
+    finally:
+        env.close()
+    return replace(spec, fields=fields, seen=seen, actions=actions, controls=controls)
+
+
+def _controls(env: PlainEnvironment, meanings: Sequence[str]) -> tuple[Control, ...]:
+    """The numbers of an action, with their bounds; none where an action is an integer."""
+    low, high = env.bounds
+    if len(meanings) != len(low):
+        meanings = [""] * len(low)
+    return tuple(Control(a, b, word) for a, b, word in zip(low, high, meanings, strict=True))
 
 
 def _unnamed(env: PlainEnvironment) -> tuple[tuple[Field, ...], str]:

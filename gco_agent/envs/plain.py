@@ -37,6 +37,7 @@ class PlainEnvironment:
         n_actions: Size of the action space; 0 where actions are numbers.
         n_floats: Numbers in an action; 0 where it is an integer.
         max_steps: Steps after which Gymnasium cuts an episode; None if it never does.
+        reward_threshold: Mean return from which it counts as solved; None if nobody says.
 
     Raises:
         UsageError: It is not known, cannot be made, or has other spaces than a policy can use.
@@ -57,8 +58,9 @@ class PlainEnvironment:
                 "a list of numbers (a Box of one dimension)"
             )
         self._space = space
-        limit = self._env.spec.max_episode_steps if self._env.spec else None
-        self.max_steps: int | None = limit
+        known = self._env.spec
+        self.max_steps: int | None = known.max_episode_steps if known else None
+        self.reward_threshold: float | None = known.reward_threshold if known else None
 
     @property
     def n_numbers(self) -> int:

@@ -47,13 +47,21 @@ SPEC = GameSpec(
         Score("LLM code, multi-step", 27.2, KUANG),
         Score("LLM code, one-step", 27.93, KUANG),
     ),
-    facts={"top_lane": 27, "bottom_lane": 171, "lane_height": 16, "chicken_x": 44, "start_y": 187},
+    facts={
+        "top_lane": 27,
+        "bottom_lane": 171,
+        "lane_height": 16,
+        "chicken_x": 44,
+        "start_y": 187,
+        "chicken_width": 6,
+        "car_width": 8,
+    },
     hints=(
         "You start at y = {start_y}, stay at x = {chicken_x}, and have crossed near y = 0.",
         (
             "The ten lanes are {lane_height} pixels apart, from y = {top_lane} at the top to "
             "y = {bottom_lane}; cars of the five upper lanes drive left, those of the five lower "
-            "ones right."
+            "ones right. You are {chicken_width} pixels wide, a car is {car_width}."
         ),
         (
             "Look at the car of the lane that you are about to enter: go when it will have passed "

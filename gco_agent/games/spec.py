@@ -18,6 +18,8 @@ from gco_agent.games.starting import random_policy
 Range = tuple[int, int]
 """Least and largest value, both included."""
 
+SOLVED = "solved"
+"""Label of the mean return from which an environment counts as solved."""
 MNIH = "Mnih et al. 2015, doi:10.1038/nature14236, extended data table 2"
 KUANG = "Kuang et al. 2026, arXiv:2603.23994, published result table, protocol reference"
 
@@ -76,6 +78,21 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
+class Control:
+    """One number of an action that is made of numbers.
+
+    Attributes:
+        low: Least value that is allowed; infinite where there is no bound.
+        high: Largest value that is allowed.
+        meaning: What it does; "" where nobody says.
+    """
+
+    low: float
+    high: float
+    meaning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
     """A mean return that somebody reports.
 
@@ -119,6 +136,7 @@ class GameSpec:
         env_id: Gymnasium id.
         goal: What earns reward, in one sentence.
         actions: Action word of the emulator to what it does, in the order of the indices.
+        controls: The numbers of an action, where an action is made of numbers.
         categories: Of an observation made of objects.
         fields: Of an observation that is a vector, in order.
         player: Category of what the actions move.
@@ -145,6 +163,7 @@ class GameSpec:
     env_id: str
     goal: str
     actions: Mapping[str, str] = field(default_factory=dict)
+    controls: tuple[Control, ...] = ()
     categories: tuple[Category, ...] = ()
     fields: tuple[Field, ...] = ()
     player: str = "Player"
@@ -179,6 +198,11 @@ class GameSpec:
     def human_return(self) -> float | None:
         """Mean return of a professional games tester, if anybody reports it."""
         return self._score("human")
+
+    @property
+    def solved_return(self) -> float | None:
+        """Mean return from which it counts as solved, if anybody says."""
+        return self._score(SOLVED)
 
     def _score(self, label: str) -> float | None:
         return next((score.value for score in self.scores if score.label == label), None)

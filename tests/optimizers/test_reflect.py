@@ -40,7 +40,7 @@ USED = Usage(1_000, output_tokens=200, usd=0.01)
 @pytest.fixture(autouse=True)
 def _no_probing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The interface is measured elsewhere."""
-    monkeypatch.setattr(prompts, "describe_interface", lambda _: "(the interface)")
+    monkeypatch.setattr(prompts, "describe_run", lambda _: "(the interface)")
 
 
 def request(**changes: Any) -> Request:

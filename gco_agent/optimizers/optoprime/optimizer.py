@@ -10,10 +10,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from gco_agent.errors import BudgetSpent, GcoError, ReplyRefused, ReplyTruncated
-from gco_agent.games import find_game
 from gco_agent.llm import Completion, LanguageModel, ModelRequest, Patience, Spending, ToolSpec, ask
 from gco_agent.optimizers.base import Proposal, Request, Unusable
-from gco_agent.optimizers.interface import describe_interface
+from gco_agent.optimizers.interface import describe_run, spec_of_run
 from gco_agent.optimizers.optoprime.graph import PolicyGraph, open_graph
 from gco_agent.optimizers.optoprime.library import load_library
 from gco_agent.optimizers.prompts import compose_contract
@@ -27,8 +26,8 @@ SHORTEST_S = 5.0
 
 _TRACE_MARK = "### Execution trace"
 _OBJECTIVE = """\
-Each (code) variable is a component of the policy of a video game: a method of `class Policy`. \
-{goal} Change the code so that the episodes bring more points. You need not change every one. \
+Each (code) variable is a component of the policy of a game: a method of `class Policy`. \
+Change the code so that the episodes bring more points. You need not change every one. \
 Keep names and parameters. You may put imports, constants and helper functions above the function \
 that uses them; they become part of the module.
 
@@ -197,9 +196,8 @@ def _tool(names: list[str]) -> ToolSpec:
 
 def _objective(request: Request) -> str:
     return _OBJECTIVE.format(
-        goal=find_game(request.config.game).goal,
-        contract=compose_contract(),
-        interface=describe_interface(request.config),
+        contract=compose_contract(spec_of_run(request.config)),
+        interface=describe_run(request.config),
     )
 
 
