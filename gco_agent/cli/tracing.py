@@ -12,6 +12,7 @@ from gco_agent.cli.options import (
     AtLeast,
     Given,
     all_of,
+    env_option,
     examples,
     jail_option,
     json_option,
@@ -63,13 +64,7 @@ _MAX_STEPS = 4_500
     metavar="N",
     help="Steps after which an episode is cut.",
 )
-@click.option(
-    "--env",
-    "env_id",
-    metavar="ID",
-    help="Environment of a policy whose docstring names none, such as gco/Pong-v5.",
-)
-@all_of(workers_option, jail_option, json_option)
+@all_of(env_option, workers_option, jail_option, json_option)
 @click.pass_obj
 def trace(place: Place, /, target: str | None, **given: Given) -> None:
     """Show what a language model is told of a policy's results.
