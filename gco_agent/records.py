@@ -175,13 +175,17 @@ class Variation(PlayProtocol):
         noop_frames: An episode begins with up to so many frames of doing nothing (Mnih et al. 2015,
             doi:10.1038/nature14236); how many depends on the seed.
         noise_px: Standard deviation of what is added to the place of every object, in pixels.
-        dropout: Probability that an object is not seen in a step.
+        noise_share: The same for the numbers of an observation that is none of objects, as a share
+            of each number.
+        dropout: Probability that an object is not seen in a step; where there are no objects, that
+            the observation before is seen again.
     """
 
     mode: int = 0
     difficulty: int = 0
     noop_frames: int = 0
     noise_px: float = 0.0
+    noise_share: float = 0.0
     dropout: float = 0.0
 
     @property

@@ -41,7 +41,7 @@ DOORS = {
     "imageio_ffmpeg": ("video.encoding",),
     "jinja2": ("report.page",),
     "markupsafe": ("report.page",),
-    "matplotlib": ("robustness", "report.static"),
+    "matplotlib": ("robustness", "report.static", "video.code"),
     "PIL": ("video", "cli.enjoying"),
     "plotly": ("report.figures",),
     "pygame": ("video.window",),

@@ -11,6 +11,7 @@ from gco_agent.cli.options import (
     AtLeast,
     Given,
     all_of,
+    env_option,
     examples,
     executor_option,
     jail_option,
@@ -54,13 +55,7 @@ _MOST_FAILURES = 3
 @click.option(
     "--seeds", "seed_text", metavar="A:B", help="Play the plain seeds A to B - 1 instead."
 )
-@click.option(
-    "--env",
-    "env_id",
-    metavar="ID",
-    help="Environment of a policy whose docstring names none, such as gco/Pong-v5.",
-)
-@all_of(protocol_option, max_steps_option)
+@all_of(env_option, protocol_option, max_steps_option)
 @all_of(workers_option, executor_option, jail_option, json_option)
 @click.pass_context
 def evaluate(context: click.Context, /, target: str | None, **given: Given) -> None:

@@ -86,7 +86,8 @@ def _describe(spec: GameSpec, hints: Any) -> None:  # noqa: ANN401 - one of HINT
     if spec.scores:
         click.echo("\nMean returns that others report:")
     for score in spec.scores:
-        click.echo(f"- {score.label}: {score.value:g} ({score.source})")
+        how = f"; {score.played}" if score.played else ""
+        click.echo(f"- {score.label}: {score.value:g} ({score.source}{how})")
 
 
 def _status(spec: GameSpec) -> str:
@@ -100,7 +101,10 @@ def _status(spec: GameSpec) -> str:
 def _as_json(spec: GameSpec, status: str) -> dict[str, Any]:
     keys = ("name", "title", "env_id", "goal", "random_return", "human_return")
     data: dict[str, Any] = {key: getattr(spec, key) for key in keys}
-    scores = [{"label": s.label, "value": s.value, "source": s.source} for s in spec.scores]
+    scores = [
+        {"label": s.label, "value": s.value, "source": s.source, "played": s.played}
+        for s in spec.scores
+    ]
     return {
         **data,
         "status": status,

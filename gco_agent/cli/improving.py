@@ -17,6 +17,7 @@ from gco_agent.cli.options import (
     Duration,
     Given,
     all_of,
+    env_option,
     examples,
     jail_option,
     json_option,
@@ -62,12 +63,7 @@ _shared_options = all_of(
         metavar="FILE",
         help="Write here instead of over the file.",
     ),
-    click.option(
-        "--env",
-        "env_id",
-        metavar="ID",
-        help="Environment of a policy whose docstring names none, such as gco/Pong-v5.",
-    ),
+    env_option,
     click.option(
         "--max-steps",
         type=AtLeast(1),

@@ -128,6 +128,12 @@ max_steps_option = click.option(
     metavar="N",
     help="Steps after which an episode is cut.  [default: as the protocol]",
 )
+env_option = click.option(
+    "--env",
+    "env_id",
+    metavar="ID",
+    help="Environment of a policy whose docstring names none, such as gco/Pong-v5.",
+)
 run_option = click.option(
     "--run",
     "run_name",

@@ -11,6 +11,7 @@ from gco_agent.cli.options import (
     AtLeast,
     Given,
     all_of,
+    env_option,
     examples,
     hints_option,
     jail_option,
@@ -64,13 +65,7 @@ _MAX_STEPS = 4_500
     metavar="N",
     help="Steps after which an episode is cut.",
 )
-@click.option(
-    "--env",
-    "env_id",
-    metavar="ID",
-    help="Environment of a policy whose docstring names none, such as gco/Pong-v5.",
-)
-@all_of(hints_option(None), workers_option, jail_option, json_option)
+@all_of(hints_option(None), env_option, workers_option, jail_option, json_option)
 @click.pass_obj
 def trace(place: Place, /, target: str | None, **given: Given) -> None:
     """Show what a language model is told of a policy's results.

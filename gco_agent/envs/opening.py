@@ -13,15 +13,17 @@ from importlib import metadata
 from pathlib import Path
 
 import gymnasium
+from gymnasium.envs.registration import EnvSpec
 
 from gco_agent.envs import atari
+from gco_agent.envs.disturbed import DisturbedPlain
 from gco_agent.envs.objects import ObjectObservation
 from gco_agent.envs.plain import PlainEnvironment, register_for
 from gco_agent.errors import UsageError
 from gco_agent.games import SOLVED, Control, Field, GameSpec, Score, find_game
 from gco_agent.games.documented import DOCUMENTED
 from gco_agent.games.starting import random_policy
-from gco_agent.records import PlayProtocol
+from gco_agent.records import PlayProtocol, Variation
 
 Environment = ObjectObservation | PlainEnvironment
 
@@ -242,7 +244,17 @@ def open_environment(protocol: PlayProtocol) -> Environment:
         return atari.open_environment(protocol)
     if ":" in protocol.env_id:
         _of_module(protocol.env_id)
+    if protocol.sticky or isinstance(protocol, Variation):
+        return DisturbedPlain(protocol)
     return PlainEnvironment(protocol.env_id)
+
+
+def environment_spec(protocol: PlayProtocol) -> EnvSpec:
+    """What Gymnasium makes the environment of ``protocol`` from, without gco-agent."""
+    if is_atari(protocol.env_id):
+        return atari.emulator_spec(protocol)
+    spec_of(protocol)  # makes an id of somebody's own module known
+    return gymnasium.spec(protocol.env_id.rpartition(":")[2])
 
 
 def initial_policy(protocol: PlayProtocol) -> str:

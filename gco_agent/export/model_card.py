@@ -10,7 +10,7 @@ from gco_agent.complexity import measure
 from gco_agent.games import GameSpec
 from gco_agent.policy import PolicySource
 from gco_agent.records import Evaluation
-from gco_agent.report.summary import SOURCE, RunReport, score_in_words
+from gco_agent.report.summary import RunReport, score_in_words
 from gco_agent.statistics import confidence_interval
 from gco_agent.store.entries import format_points
 
@@ -98,18 +98,26 @@ def _score(subject: Subject) -> str:
         return f"## Score\n\n{told}\n"
     interval = confidence_interval(played.returns)
     between = "" if interval is None else f" (95 % interval {interval[0]:.4g} to {interval[1]:.4g})"
-    spec = subject.spec
-    known = (("random play", spec.random_return), ("human", spec.human_return))
-    rows = [
-        ("this policy", f"{format_points(played.mean_return)}{between}"),
-        *((name, f"{value:g}") for name, value in known if value is not None),
-    ]
     return (
-        "## Score\n\n| | mean return |\n|---|---|\n"
-        + "".join(f"| {name} | {value} |\n" for name, value in rows)
-        + f"\n{len(played.episodes)} episodes, seeds {subject.seeds}, which no search of gco-agent "
+        f"## Score\n\nMean return {format_points(played.mean_return)}{between}: "
+        f"{len(played.episodes)} episodes, seeds {subject.seeds}, which no search of gco-agent "
         f"sees. Protocol: `{played.protocol}`. Actions: `{played.digest}`.\n"
-        f"Random and human: {SOURCE}; of another protocol, for scale.\n"
+        + _others(subject.spec)
+    )
+
+
+def _others(spec: GameSpec) -> str:
+    """What others score, each with how and where; nothing where nobody says."""
+    if not spec.scores:
+        return ""
+    rows = "".join(
+        f"| {escape(score.label)} | {score.value:g} | {escape(score.played)} "
+        f"| {escape(score.source)} |\n"
+        for score in spec.scores
+    )
+    return (
+        "\nFor scale, of other protocols:\n\n| who | mean return | how it was played | source |\n"
+        f"|---|---|---|---|\n{rows}"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gco_agent.games.spec import KUANG, MNIH, Category, GameSpec, Presence, Reference, Score
+from gco_agent.games.spec import KUANG, MNIH, PPO, Category, GameSpec, Presence, Reference, Score
 
 SPEC = GameSpec(
     name="freeway",
@@ -46,6 +46,8 @@ SPEC = GameSpec(
         Score("human", 29.6, MNIH),
         Score("LLM code, multi-step", 27.2, KUANG),
         Score("LLM code, one-step", 27.93, KUANG),
+        Score("PPO", 32.77, PPO),
+        Score("PPO, sticky", 21.75, PPO),
     ),
     facts={
         "top_lane": 27,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gco_agent.games.spec import KUANG, MNIH, Category, GameSpec, Presence, Reference, Score
+from gco_agent.games.spec import KUANG, MNIH, PPO, Category, GameSpec, Presence, Reference, Score
 
 SPEC = GameSpec(
     name="space_invaders",
@@ -72,6 +72,8 @@ SPEC = GameSpec(
         Score("human", 1668.7, MNIH),
         Score("LLM code, multi-step", 929.0, f"{KUANG}; best of noisy single episodes"),
         Score("LLM code, one-step", 570.0, f"{KUANG}; the starting policy, not improved"),
+        Score("PPO", 1164.26, PPO),
+        Score("PPO, sticky", 887.09, PPO),
     ),
     facts={},
     hints=(

@@ -22,6 +22,21 @@ SOLVED = "solved"
 """Label of the mean return from which an environment counts as solved."""
 MNIH = "Mnih et al. 2015, doi:10.1038/nature14236, extended data table 2"
 KUANG = "Kuang et al. 2026, arXiv:2603.23994, published result table, protocol reference"
+PPO = "Open RL Benchmark, github.com/openrlbenchmark/openrlbenchmark, static/machado_10M.md"
+"""CleanRL's PPO with EnvPool after 10 million steps, with and without sticky actions."""
+
+_AUTHORS = (
+    "mean over trials of the best evaluation so far, no sticky actions, the authors' own limits of "
+    "steps and lives"
+)
+_PLAYED = {
+    "random": "an action drawn every sixth frame, no sticky actions, five minutes at most",
+    "human": "a games tester after two hours of practice, no sticky actions, five minutes at most",
+    "LLM code, multi-step": _AUTHORS,
+    "LLM code, one-step": _AUTHORS,
+    "PPO": "episodes of its training, frame skip 4, no sticky actions",
+    "PPO, sticky": "episodes of its training, frame skip 4, sticky actions 0.25",
+}
 
 
 class Presence(enum.Enum):
@@ -105,6 +120,11 @@ class Score:
     label: str
     value: float
     source: str
+
+    @property
+    def played(self) -> str:
+        """The rules it was played by, in a few words; "" where nobody says."""
+        return _PLAYED.get(self.label, "")
 
 
 @dataclass(frozen=True, slots=True)

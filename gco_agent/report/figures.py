@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gco_agent.report.curves import AXES, half_interval, lanes, thinned
 from gco_agent.report.story import Trial
 from gco_agent.report.summary import RunReport
-from gco_agent.store.entries import Verdict
+from gco_agent.store.entries import Verdict, format_points
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -21,6 +21,8 @@ MOST_DRAWN = 1_500
 """Marks of one kind that are drawn; of more, as many are picked evenly."""
 _MOST_MARKED = 200
 """Points of a line that get a mark each."""
+_SIDES = ("top left", "top", "top right")
+"""Where the name of a line for scale stands: the next higher one's beside it, not over it."""
 _DASHES = ("solid", "dash", "dot")
 _MARKS = {
     Verdict.ACCEPTED.value: ("circle", 9),
@@ -55,12 +57,16 @@ def learning_curve(reports: Sequence[RunReport]) -> Figure:
         _add_policy_in_force(figure, places, report, number)
         for verdict in (Verdict.ACCEPTED, Verdict.REJECTED, Verdict.REPORTED):
             _add_marks(figure, places, report, number, verdict.value)
-    for reference in reports[0].references if reports else ():
+    drawn = [r for r in (reports[0].references if reports else ()) if r.is_drawn]
+    for number, reference in enumerate(sorted(drawn, key=lambda r: r.value)):
         figure.add_hline(
             reference.value,
             line={"dash": "dot", "width": 1},
-            annotation={"text": f"{reference.name} {reference.value:g}", "font": {"size": 11}},
-            annotation_position="top left",
+            annotation={
+                "text": f"{reference.name} {format_points(reference.value)}",
+                "font": {"size": 11},
+            },
+            annotation_position=_SIDES[number % len(_SIDES)],
         )
     return _finished(figure, places, "mean return, points an episode")
 

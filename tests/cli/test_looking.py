@@ -42,6 +42,38 @@ def test_enjoy_two_side_by_side_with_all_that_can_be_drawn(cli, played):
         assert animation.width == 2 * 320 + 8
 
 
+def test_enjoy_shows_the_code_that_runs_and_what_components_return(cli, played):
+    plain = json.loads(cli(played, "enjoy", "1", "--video", "x.gif", *SHORT, "--json").stdout)
+    options = ("--code", "--components", "--scale", "2", "--speed", "8", *SHORT, "--json")
+    for name, extra in (("one.gif", ()), ("two.gif", ("--beside", "0"))):
+        result = cli(played, "enjoy", "1", "--video", name, *options, *extra)
+        assert result.exit_code == 0, result.output
+        data = json.loads(result.stdout)
+        assert data["episodes"][0] == plain["episodes"][0]  # recorded, it plays the same
+    with Image.open(played / "one.gif") as one, Image.open(played / "two.gif") as two:
+        assert one.width > 320 + 500
+        assert two.width > 2 * one.width
+
+
+def test_enjoy_card_and_exports_of_another_environment(cli, played):
+    pytest.importorskip("minari")
+    pytest.importorskip("pygame")
+    text = "class Policy:\n    def act(self, obs):\n        return int(obs[2] + obs[3] > 0)\n"
+    (played / "pole.py").write_text(f'"""Pole.\n\nEnvironment: CartPole-v1\n"""\n\n\n{text}')
+    shown = cli(played, "enjoy", "pole.py", "--video", "p.gif", "--code", "--speed", "9", *SHORT)
+    assert shown.exit_code == 0, shown.output
+    assert "return 24, 24 steps, horizon" in shown.stdout
+    kept = cli(played, "export", "minari", "pole.py", "--episodes", "1", *SHORT, "-o", "sets",
+               "--json")  # fmt: skip
+    assert kept.exit_code == 0, kept.output
+    assert json.loads(kept.stdout)["id"] == "cart_pole/gco-agent-v0"
+    told = cli(played, "export", "model-card", "pole.py", "--episodes", "2", *SHORT)
+    assert told.exit_code == 0, told.output
+    assert "# CartPole: a policy of gco-agent" in told.stdout
+    card = cli(played, "card", "pole.py", "--episodes", "2", "--workers", "1", *SHORT)
+    assert card.exit_code == 0, card.output
+
+
 def test_enjoy_without_a_screen_writes_a_video(cli, played, monkeypatch):
     pytest.importorskip("imageio_ffmpeg")
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
@@ -127,6 +159,7 @@ def test_report_of_a_played_run(cli, played):
                   "iterations": 4}],
         "shortened": 0,
         "clips": 0,
+        "traces": 2,
     }  # fmt: skip
     assert cli(played, "report").exit_code == 0  # overwrites its own
     assert cli(played, "report", "first", "--compare", "gco/pong/first").exit_code == 0

@@ -88,7 +88,12 @@ def test_figures_have_every_trial_and_the_references(view):
     marks = sum(len(t["customdata"]) for t in curve["figure"]["data"] if t.get("customdata"))
     assert marks == sum(t.verdict in ("accepted", "rejected") for t in report.trials)
     notes = [note["text"] for note in curve["figure"]["layout"]["annotations"]]
-    assert notes == ["random play -20.7", "human 14.6"]
+    assert notes == [
+        *("random play -20.7", "Kuang et al., multi-step 12.0", "human 14.6"),
+        "PPO, sticky actions 15.2",
+    ]
+    sides = [note["xanchor"] for note in curve["figure"]["layout"]["annotations"]]
+    assert all(a != b for a, b in itertools.pairwise(sides))
     assert len(curve["places"]) == len(curve["figure"]["data"])
     lineage = figures.lineage(report)
     assert len(lineage["x"]) == len(lineage["symbols"]) == 21

@@ -87,7 +87,11 @@ def test_a_report_counts_and_names(view, runs):
     assert report.n_iterations == report.n_tried == 20
     counts = [report.count(v) for v in (Verdict.ACCEPTED, Verdict.REJECTED, Verdict.FAILED)]
     assert sum(counts) == 20
-    assert [reference.name for reference in report.references] == ["random play", "human"]
+    assert all(r.source and r.played for r in report.references)
+    drawn = [reference.name for reference in report.references if reference.is_drawn]
+    assert drawn == ["random play", "human", "Kuang et al., multi-step", "PPO, sticky actions"]
+    hidden = {reference.name for reference in report.references if not reference.is_drawn}
+    assert hidden == {"Kuang et al., one-step", "PPO"}
     assert report.command.startswith("gco-agent run pong --optimizer search --seed 0 ")
     assert "--iterations 20 " in report.command
     assert report.facts_now is not None
