@@ -124,3 +124,19 @@ def protocol_of(
         rules = make_protocol(name, rules.env_id)
     rules = rules_here(rules)
     return rules if max_steps is None else replace(rules, max_steps=max_steps)
+
+
+def observed_as(rules: PlayProtocol, objects: str | None) -> PlayProtocol:
+    """The same rules with another observation; None for the same.
+
+    Raises:
+        UsageError: What is played has no such observation.
+    """
+    from gco_agent.envs.atari import with_objects
+    from gco_agent.envs.opening import is_atari, spec_of
+
+    if objects is None:
+        return rules
+    if not is_atari(rules.env_id):
+        raise UsageError(f"--objects is for Atari games; {spec_of(rules).title} has no objects")
+    return with_objects(rules, objects)
