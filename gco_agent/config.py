@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from gco_agent.errors import UsageError
 from gco_agent.games import HINTS, Hints
-from gco_agent.records import PlayProtocol
+from gco_agent.records import OBJECTS, PlayProtocol
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -159,7 +159,7 @@ def _checked(config: RunConfig) -> RunConfig:
         "trace_tokens": config.trace_tokens,
         "candidates": config.candidates,
     }
-    if rules.actions not in {"minimal", "all"} or rules.objects not in {"completed", "ocatari"}:
+    if rules.actions not in {"minimal", "all"} or rules.objects not in OBJECTS:
         raise ValueError(f"actions = {rules.actions!r}, objects = {rules.objects!r}")
     if config.hints not in HINTS:
         raise ValueError(f"hints = {config.hints!r} should be one of {', '.join(HINTS)}")

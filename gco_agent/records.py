@@ -110,6 +110,10 @@ class Evaluation:
         return sum(e.n_steps for e in self.episodes)
 
 
+OBJECTS = ("completed", "ocatari", "paper")
+"""What may be observed of an Atari game."""
+
+
 @dataclass(frozen=True, slots=True)
 class PlayProtocol:
     """The rules of play that a score depends on; scores of different rules are not compared.
@@ -122,7 +126,8 @@ class PlayProtocol:
             5.2, arXiv:1709.06009).
         max_steps: Steps after which an episode is cut (truncated).
         actions: "minimal", those that the game uses, or "all", the console's 18.
-        objects: "completed", or "ocatari" for OCAtari's own and no more.
+        objects: "completed"; "ocatari" for OCAtari's own and no more; "paper" for those of them
+            that the paper's authors show to a policy.
         one_life: The loss of a life ends an episode.
         fires: FIRE is pressed for the policy at the start and after the loss of a life.
         restarts: Above 0: so many games in a row, told apart by the seed modulo this number, where

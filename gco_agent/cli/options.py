@@ -21,6 +21,7 @@ _HIGHEST = 10**12
 _LONGEST_S = 366 * 24 * 3600
 _PROTOCOLS = ("default", "reference", "machado")  # as envs.atari.PROTOCOLS, not imported for this
 HINTS = ("none", "interface", "paper")  # as games.HINTS, which is not imported for this
+_OBJECTS = ("completed", "ocatari", "paper")  # as records.OBJECTS
 _JAIL_LEVELS = ("none", "basic", "medium", "strong")  # as JailLevel, which is not imported for this
 
 
@@ -134,6 +135,13 @@ env_option = click.option(
     metavar="ID",
     help="Environment of a policy whose docstring names none, such as gco/Pong-v5.",
 )
+objects_option = click.option(
+    "--objects",
+    type=click.Choice(_OBJECTS),
+    help="What is observed of an Atari game. completed: OCAtari's objects and what they lack. "
+    "ocatari: those alone. paper: those of them that the paper's authors show to a policy.  "
+    "[default: as the run or the protocol]",
+)
 run_option = click.option(
     "--run",
     "run_name",
@@ -183,6 +191,7 @@ class StartOptions:
     model: str | None = None
     effort: str | None = None
     max_tokens: int | None = None
+    objects: str | None = None
 
     @property
     def model_options(self) -> dict[str, Given]:
@@ -264,6 +273,7 @@ start_options = all_of(
         "sticky actions 0.25, all 18 actions, five minutes.",
     ),
     tune_option,
+    objects_option,
     max_steps_option,
     workers_option,
     executor_option,

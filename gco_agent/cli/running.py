@@ -275,7 +275,9 @@ def _run_all(
     from gco_agent.envs.opening import make_protocol
     from gco_agent.measuring import start_run
 
-    protocol = make_protocol(options.protocol, start.spec.env_id, options.max_steps)
+    protocol = make_protocol(
+        options.protocol, start.spec.env_id, options.max_steps, options.objects
+    )
     config = RunConfig(
         start.spec.name,
         protocol,

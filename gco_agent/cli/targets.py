@@ -143,3 +143,19 @@ def _require_trusted(target: Target, env_id: str) -> None:
     with contextlib.suppress(StoreError):  # without a repository only what is typed counts
         repo = GitRepo.find(target.folder.absolute())
     require_trusted(repo, env_id, target.name, f"`--env {env_id}`")
+
+
+def observed_as(rules: PlayProtocol, objects: str | None) -> PlayProtocol:
+    """The same rules with another observation; None for the same.
+
+    Raises:
+        UsageError: What is played has no such observation.
+    """
+    from gco_agent.envs.atari import with_objects
+    from gco_agent.envs.opening import is_atari, spec_of
+
+    if objects is None:
+        return rules
+    if not is_atari(rules.env_id):
+        raise UsageError(f"--objects is for Atari games; {spec_of(rules).title} has no objects")
+    return with_objects(rules, objects)

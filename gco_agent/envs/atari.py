@@ -58,7 +58,9 @@ def default_protocol(game: str, max_steps: int = 27_000) -> PlayProtocol:
     )
 
 
-def make_protocol(name: str, game: str, max_steps: int | None = None) -> PlayProtocol:
+def make_protocol(
+    name: str, game: str, max_steps: int | None = None, objects: str | None = None
+) -> PlayProtocol:
     """The rules called ``name``: one of `PROTOCOLS`.
 
     ``reference`` is how the authors of the paper play: no sticky actions, their caps and their
@@ -70,6 +72,7 @@ def make_protocol(name: str, game: str, max_steps: int | None = None) -> PlayPro
         name: The protocol.
         game: As `gco_agent.games.find_game` takes it.
         max_steps: Steps after which an episode is cut, if not those of the protocol.
+        objects: What is observed, as of `PlayProtocol`, if not as the protocol has it.
 
     Raises:
         UsageError: There is no such protocol, or the paper does not have this game.
@@ -84,7 +87,20 @@ def make_protocol(name: str, game: str, max_steps: int | None = None) -> PlayPro
         rules = replace(rules, name="machado", max_steps=_FIVE_MINUTES, actions="all")
     elif name != "default":
         raise UsageError(f"no protocol is called {name!r}; there are: {', '.join(PROTOCOLS)}")
-    return rules if max_steps is None else replace(rules, max_steps=max_steps)
+    rules = rules if max_steps is None else replace(rules, max_steps=max_steps)
+    return rules if objects is None else with_objects(rules, objects)
+
+
+def with_objects(rules: PlayProtocol, objects: str) -> PlayProtocol:
+    """The same rules with another observation: one of `OBJECTS`.
+
+    Raises:
+        UsageError: The paper does not have this game.
+    """
+    spec = find_game(rules.env_id)
+    if objects == "paper" and spec.reference is None:
+        raise UsageError(f"the paper does not have {spec.title}: choose other --objects")
+    return replace(rules, objects=objects)
 
 
 def _as_the_authors(rules: PlayProtocol, spec: GameSpec) -> PlayProtocol:
@@ -128,6 +144,7 @@ def open_environment(protocol: PlayProtocol) -> ObjectObservation:
             protocol.fires,
             protocol.restarts,
             protocol.objects == "completed",
+            _unseen(protocol),
         ),
         frameskip=protocol.frame_skip,
         repeat_action_probability=protocol.sticky,
@@ -138,6 +155,11 @@ def open_environment(protocol: PlayProtocol) -> ObjectObservation:
     if isinstance(protocol, Variation) and protocol.is_disturbed:
         return DisturbedObservation(env, protocol)
     return env
+
+
+def _unseen(protocol: PlayProtocol) -> tuple[str, ...]:
+    theirs = find_game(protocol.env_id).reference
+    return theirs.unseen if theirs and protocol.objects == "paper" else ()
 
 
 def initial_policy(protocol: PlayProtocol) -> str:

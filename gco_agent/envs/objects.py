@@ -48,12 +48,14 @@ class Rules:
         restarts: Above 0, an episode on seed s begins after (s modulo this) + 1 further resets:
             one of so many games in a row.
         is_completed: Objects and fields that OCAtari lacks are observed too.
+        unseen: Categories that are left out of observations.
     """
 
     one_life: bool = False
     fires: bool = False
     restarts: int = 0
     is_completed: bool = True
+    unseen: tuple[str, ...] = ()
 
 
 _USUAL_RULES = Rules()
@@ -94,7 +96,9 @@ class ObjectObservation(gymnasium.Wrapper[Observation, int, Any, Any], RecordCon
         self._base = base
         self._ale = base.ale
         self._game: str = base._game  # noqa: SLF001 - ale_py keeps the ROM's name there
-        self._extractor = make_extractor(self._game, hud=hud, is_completed=rules.is_completed)
+        self._extractor = make_extractor(
+            self._game, hud=hud, is_completed=rules.is_completed, unseen=rules.unseen
+        )
         self._rules = rules
         self._has_rules = rules.one_life or rules.fires
         self._lives = 0

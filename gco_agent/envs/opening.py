@@ -195,20 +195,25 @@ def spec_of(protocol: PlayProtocol) -> GameSpec:
     return find_spec(protocol.env_id)
 
 
-def make_protocol(name: str, game: str, max_steps: int | None = None) -> PlayProtocol:
+def make_protocol(
+    name: str, game: str, max_steps: int | None = None, objects: str | None = None
+) -> PlayProtocol:
     """The rules called ``name`` for anything that `find_spec` finds.
 
     Args:
         name: "default"; for Atari games also the others of `atari.PROTOCOLS`.
         game: As `find_spec` takes it.
         max_steps: Steps after which an episode is cut, if not those of the protocol.
+        objects: Of an Atari game, what is observed, if not as the protocol has it.
 
     Raises:
         UsageError: There is no such protocol, or it is not for this environment.
     """
     spec = find_spec(game)
     if is_atari(spec.env_id):
-        return atari.make_protocol(name, spec.env_id, max_steps)
+        return atari.make_protocol(name, spec.env_id, max_steps, objects)
+    if objects is not None:
+        raise UsageError(f"--objects is for Atari games; {spec.title} has no objects")
     if name != "default":
         raise UsageError(f"the protocol {name} is for Atari games; {spec.title} has default only")
     env = PlainEnvironment(spec.env_id)

@@ -109,5 +109,5 @@ SPEC = GameSpec(
             "RIGHT and DOWN, unless a disk is there."
         ),
     ),
-    reference=Reference(4_000, 1, one_life=True),
+    reference=Reference(4_000, 1, one_life=True, unseen=("Cube",)),
 )

@@ -140,5 +140,7 @@ SPEC = GameSpec(
             "and shoot. Divers are picked up by touching."
         ),
     ),
-    reference=Reference(4_000, 1, one_life=True),
+    reference=Reference(
+        4_000, 1, one_life=True, unseen=("OxygenBar", "CollectedDiver", "PlayerMissile")
+    ),
 )

@@ -137,6 +137,7 @@ class Reference:
         one_life: The loss of a life ends the episode.
         fires: FIRE is pressed for the policy at the start and after the loss of a life.
         starting_return: What their published starting policy scores; None where it is random.
+        unseen: Categories that OCAtari gives them and their observations leave out.
     """
 
     max_steps: int
@@ -144,6 +145,7 @@ class Reference:
     one_life: bool = False
     fires: bool = False
     starting_return: float | None = None
+    unseen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
