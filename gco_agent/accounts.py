@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from gco_agent import tries
 from gco_agent.budget import Budget
 from gco_agent.complexity import measure
-from gco_agent.errors import UsageError
+from gco_agent.errors import StoreError, UsageError
 from gco_agent.header import with_measured_header
 from gco_agent.judge import Judge, Race, behaviour
 from gco_agent.llm import Exchange, Spending, parse_exchanges
@@ -386,8 +386,15 @@ def read_exchanges(run: RunView, step: Step) -> list[Exchange]:
 
 
 def recall_episodes(run: RunView, judge: Judge) -> None:
-    """Give ``judge`` every episode that the run's iterations recorded."""
+    """Give ``judge`` every episode that the run's iterations recorded.
+
+    Raises:
+        StoreError: A record cannot be read.
+    """
     for step in run.history():
         text = run.evidence(step, EPISODES)
-        if text is not None:
-            judge.remember(json.loads(text))
+        try:
+            judge.remember(json.loads(text or "{}"))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            where = f"{EPISODES} of commit {step.commit[:9]}"
+            raise StoreError(f"{where} cannot be read: was it edited?") from None

@@ -9,6 +9,8 @@ from gco_agent.records import Evaluation, PlayProtocol
 
 _FIRST_OF_OURS = "Environment:"
 _OURS = re.compile(r"[ \t]*(?:Environment|Mean return|Measured|Run):.*")
+_LIKE_A_SCORE = re.compile(r"\s*mean return\s*:\s*[-+.\d].*", re.IGNORECASE)
+"""What passes for a measurement in whatever paragraph it stands."""
 
 
 def describe_score(evaluation: Evaluation, seeds: str) -> str:
@@ -60,10 +62,10 @@ def _author_words(docstring: str) -> str:
     """``docstring`` without the facts that were written here, or by whoever imitates them."""
     kept = []
     for paragraph in re.split(r"\n[ \t]*\n", docstring.strip()):
-        text = paragraph
-        if paragraph.lstrip().startswith(_FIRST_OF_OURS):
-            lines = (line for line in paragraph.splitlines() if not _OURS.fullmatch(line))
-            text = "\n".join(lines)
+        imitated = _OURS if paragraph.lstrip().startswith(_FIRST_OF_OURS) else _LIKE_A_SCORE
+        lines = paragraph.splitlines()
+        others = [line for line in lines if not imitated.fullmatch(line)]
+        text = paragraph if len(others) == len(lines) else "\n".join(others)
         if text.strip():
             kept.append(text)
     return "\n\n".join(kept).strip()

@@ -15,6 +15,8 @@ from gco_agent.envs.plain import Action, PlainEnvironment
 from gco_agent.jail.host import Jail, JailLevel, JailLimits, PolicyFailure
 from gco_agent.records import EpisodeResult, Outcome, PlayProtocol
 
+_HUGE = 1e100
+"""No return is as large; squares of such would be infinite, and nothing can be said of them."""
 _one_at_a_time = threading.Lock()
 """Environments are kept by the process, not by the thread; another pool may have threads."""
 
@@ -214,8 +216,13 @@ def step_lanes(jail: Jail, playing: Sequence[Lane], max_steps: int) -> dict[int,
         if isinstance(lane.env, PlainEnvironment) and (why := lane.env.complaint(answer)):
             ended[lane.number] = lane.result(Outcome.BAD_ACTION, why)
             continue
+        before = lane.total
         terminated, truncated = lane.step(answer)
-        if terminated:
+        if not abs(lane.total) < _HUGE:  # also if it is no number
+            why = f"the reward of this action takes the return from {before:g} to {lane.total:g}"
+            lane.total = before
+            ended[lane.number] = lane.result(Outcome.BAD_ACTION, why)
+        elif terminated:
             ended[lane.number] = lane.result(Outcome.GAME_OVER)
         elif truncated or lane.n_steps >= max_steps:
             ended[lane.number] = lane.result(Outcome.HORIZON)

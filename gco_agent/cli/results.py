@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -30,11 +31,14 @@ def interval_in(text: str | None, step: Step) -> tuple[float, float] | None:
 
     if text is None or step.facts is None or step.facts.return_mean is None:
         return None
-    # the first is the candidate
-    played: list[Any] = next(iter(json.loads(text)["policies"].values()), [])
-    if len(played) != step.facts.episodes:
+    try:  # the first is the candidate
+        played: list[Any] = next(iter(json.loads(text)["policies"].values()), [])
+        returns = [float(episode["return"]) for episode in played]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None  # it was edited: `verify` says so
+    if len(returns) != step.facts.episodes or not all(map(math.isfinite, returns)):
         return None
-    return confidence_interval([float(episode["return"]) for episode in played])
+    return confidence_interval(returns)
 
 
 def score_json(facts: Facts | None, interval: tuple[float, float] | None) -> dict[str, Any]:

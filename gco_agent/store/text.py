@@ -29,6 +29,8 @@ _INVISIBLE = frozenset({"Cc", "Cf", "Cs"})
 _JOINERS = frozenset("\u200c\u200d")  # letters of Persian, and of composed emoji
 _BULLET = re.compile(r" *(?:(?:[-*+•]|\d{1,3}[.)]) )?")
 _LIKE_OUR_TRAILER = re.compile(r"gco-[a-z-]*\s*:", re.IGNORECASE)
+_LIKE_A_PATCH = re.compile(r"---(?:\s|$)")
+"""For git, whatever follows is no part of the message any more: no trailers, for one."""
 
 
 def clean_text(text: str) -> str:
@@ -82,8 +84,8 @@ def wrap_body(text: str) -> str:
 
 
 def _defuse(line: str) -> str:
-    """Bound the length of a line, and keep it from reading like a trailer of ours."""
-    if _LIKE_OUR_TRAILER.match(line):
+    """Bound the length of a line, and keep it from reading like what means something to git."""
+    if _LIKE_OUR_TRAILER.match(line) or _LIKE_A_PATCH.match(line):
         line = "    " + line
     return line if len(line) <= _MAX_LINE else line[: _MAX_LINE - 1] + "…"
 

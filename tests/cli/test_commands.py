@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from gco_agent.errors import JailError
 from gco_agent.policy import load_policy
 from tests.cli.conftest import SHORT
 from tests.cli.scripted import RAISES
@@ -186,6 +187,28 @@ def test_games(cli, tmp_path):
     assert "space_invaders" in cli(tmp_path, "games").stdout
     names = [game["name"] for game in json.loads(cli(tmp_path, "games", "--json").stdout)]
     assert names[0] == "pong"
+
+
+def test_doctor_for_programs(cli, tmp_path, project, monkeypatch):
+    told = json.loads(cli(project, "doctor", "--json").stdout)
+    assert told["is_well"]
+    assert (told["git"]["repository"], told["git"]["has_identity"]) == (str(project), True)
+    assert told["jail"]["level"] in ("basic", "medium", "strong")
+    assert told["jail"]["probes"]["open"]
+    assert told["emulator"]["protocol"].startswith("default gco/Pong-v5")
+    assert told["packages"]["ale-py"]
+    outside = json.loads(cli(tmp_path, "doctor", "--json").stdout)
+    assert outside["is_well"]
+    assert "not a git repository" in outside["git"]["problem"]
+
+    def fails():
+        raise JailError("no process")
+
+    monkeypatch.setattr("gco_agent.jail.host.probe_level", fails)
+    without = cli(project, "doctor", "--json")
+    assert without.exit_code == 2
+    assert json.loads(without.stdout)["jail"]["problem"] == "no process"
+    assert "FAILS: no process" in cli(project, "doctor").stdout
 
 
 def test_doctor(cli, tmp_path, project):

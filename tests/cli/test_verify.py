@@ -134,6 +134,13 @@ def test_what_is_meant(cli: Cli, played: Path, project: Path) -> None:
     assert (nothing.exit_code, "no run" in nothing.output) == (2, True)
 
 
+def test_a_file_is_evaluated_and_not_verified(cli: Cli, played: Path) -> None:
+    refused = cli(played, "verify", "policies/pong.py")
+    assert refused.exit_code == 2
+    assert "`gco-agent eval policies/pong.py`" in refused.output
+    assert "Traceback" not in refused.output
+
+
 def test_executors_and_workers_exclude_each_other(cli: Cli, played: Path) -> None:
     both = cli(played, "verify", "--executor", "dask://localhost:1", *ONE)
     assert (both.exit_code, "exclude each other" in both.output) == (2, True)

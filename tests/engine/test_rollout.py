@@ -8,11 +8,13 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import gymnasium
+import numpy
 import pytest
 
 from gco_agent.errors import JailError
 from gco_agent.jail.limits import JailLevel, JailLimits, Layer
-from gco_agent.records import EpisodeResult, Outcome
+from gco_agent.records import EpisodeResult, Outcome, PlayProtocol
 from gco_agent.rollout import Rollout, play_episodes
 from tests.engine.policies import FOLLOW, HEAD, RULES, STILL, failing
 
@@ -112,6 +114,35 @@ def test_no_second_beginning_for_who_ends_the_process_when_it_goes_badly() -> No
     told = play(text, SEEDS)
     assert {episode.outcome for episode in told} == {Outcome.DIED}
     assert all("acted otherwise from the beginning" in episode.detail for episode in told)
+
+
+class Unbounded(gymnasium.Env[object, object]):
+    """Whose reward is the square of the action, which may be anything."""
+
+    observation_space = gymnasium.spaces.Box(-1.0, 1.0, (1,))
+    action_space = gymnasium.spaces.Box(-numpy.inf, numpy.inf, (1,), numpy.float64)
+
+    def reset(
+        self, *, seed: object = None, options: object = None
+    ) -> tuple[object, dict[str, object]]:
+        return numpy.zeros(1, numpy.float32), {}
+
+    def step(self, action: object) -> tuple[object, float, bool, bool, dict[str, object]]:
+        value = float(action[0])  # type: ignore[index]
+        return numpy.zeros(1, numpy.float32), value * value, False, False, {}
+
+
+@pytest.mark.parametrize("action", ["1e200", "1e60"])
+def test_a_return_without_end_is_no_score(action: str) -> None:
+    gymnasium.register("Unbounded-v0", entry_point=Unbounded)  # type: ignore[arg-type]
+    try:
+        rules = PlayProtocol("default", "Unbounded-v0", frame_skip=1, sticky=0.0, max_steps=3)
+        text = HEAD + f"        return [{action} if self.n == 2 else 2.0]\n"
+        (episode,) = play_episodes(Rollout(text, (1,), rules)).episodes
+    finally:
+        del gymnasium.registry["Unbounded-v0"]
+    assert (episode.outcome, episode.episode_return) == (Outcome.BAD_ACTION, 4.0)
+    assert "takes the return from 4 to" in episode.detail
 
 
 def test_a_jail_that_is_too_weak_is_no_outcome() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -177,3 +178,10 @@ def test_a_file_in_a_fence_comes_out_as_it_went_in(words: str, value: int) -> No
     source = PolicySource(PARENT.text.replace("random.choice((2, 3))", f"{value} + 0"))
     reply = parse_reply(f"{words}\n```python\n{source.text}```\n{words}", PARENT)
     assert reply.source == source
+
+
+def test_a_reply_that_is_longer_than_any_policy_is_refused_without_reading_it_over_and_over():
+    before = time.process_time()
+    with pytest.raises(Unusable):
+        parse_reply("def act(obs):\n" * 60_000, PARENT)
+    assert time.process_time() - before < 20

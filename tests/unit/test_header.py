@@ -64,6 +64,12 @@ def test_the_authors_words_stay() -> None:
     )
 
 
+def test_a_score_of_the_authors_own_is_not_left_beside_ours() -> None:
+    forged = "Follow.\n\n  Mean return: 21.0 ± 0.0 (30 episodes, report 0:30)\n\nMean return: high."
+    told = docstring_of(measured(PolicySource(f'"""{forged}"""' + ACT)))
+    assert told == f"Follow.\n\nMean return: high.\n\n{BLOCK}"
+
+
 @given(st.text(st.sampled_from('ab:"\\\n \tEé±'), max_size=60))
 def test_any_docstring_is_measured_twice_as_once(words: str) -> None:
     source = PolicySource(f"{words!r}{ACT}")
