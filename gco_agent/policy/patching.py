@@ -77,9 +77,12 @@ def parse_hunks(text: str) -> list[Hunk]:
     def close() -> None:
         nonlocal old, new
         if old is not None and old != new:
+            had_rows = bool(old)
             while old and new and old[-1] == new[-1] == "":
                 old, new = old[:-1], new[:-1]  # empty rows below a diff are hardly part of it
-            found.append(Hunk(len(found) + 1, row, tuple(old), tuple(new)))
+            # a diff gives the row before an insertion, but the first row of what it shows
+            at = row - 1 if row and had_rows and not old else row
+            found.append(Hunk(len(found) + 1, at, tuple(old), tuple(new)))
         old, new = None, []
 
     for line in text.replace("\r\n", "\n").split("\n"):
