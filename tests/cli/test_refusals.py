@@ -272,3 +272,10 @@ def test_an_optimizer_that_needs_objects_is_not_asked_about_numbers(project, cli
     message = refused(cli(project, "init", "CartPole-v1", "--optimizer", optimizer))
     assert "works from traces of objects, which CartPole has none of" in message
     assert not git(project, "branch", "--list", "gco/*")
+
+
+def test_a_horizon_is_refused_where_nobody_looks_at_it(cli, project):
+    said = cli(project, "run", "pong", "--optimizer", "reflect,search", "--horizon", "400")
+    assert said.exit_code == 2
+    assert "--horizon is for the optimizer optoprime, and reflect,search has no use" in said.stderr
+    assert git(project, "branch", "--list", "gco/*") == ""
