@@ -34,6 +34,7 @@ parent, which is the candidate of an earlier iteration: evidence should stay sma
 
 
 ERROR_FILE = "error.txt"
+_OUTDONE = "That is enough, and another candidate of the same iteration gained more."
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,11 @@ class Book:
         best = max(judged, key=lambda each: each.rank)  # the first of equals
         if best.rank == float("-inf"):
             best = judged[-1]
-        entries = {id(each): self._entry(n, each, parent) for n, each in enumerate(judged)}
+        taken = best if best.is_won else None
+        entries = {
+            id(each): self._entry(n, each, parent, is_taken=each is taken)
+            for n, each in enumerate(judged)
+        }
         others = [entries[id(each)] for each in judged if each is not best]
         if best.is_won:
             entry = self._with_total(entries[id(best)], judged)
@@ -142,7 +147,7 @@ class Book:
         progress(event)
         return event
 
-    def _entry(self, number: int, judged: Judged, parent: PolicySource) -> Entry:
+    def _entry(self, number: int, judged: Judged, parent: PolicySource, *, is_taken: bool) -> Entry:
         """The commit of one candidate, or of a try without one, the ``number``-th from 0."""
         tried, race, proposal = judged.tried, judged.race, judged.tried.proposal
         data = {"number": number, **tries.try_to_json(tried, with_files=False)}
@@ -155,7 +160,7 @@ class Book:
             body = f"{proposal.reason}\n\n{tried.error}" if proposal else tried.error
             return Entry(subject, body, facts, policy, files)
         verdict = Verdict.REJECTED if race.child.is_valid else Verdict.FAILED
-        if judged.is_won:
+        if is_taken:
             verdict = Verdict.ACCEPTED
         label = Stream.SELECTION.label(0, len(race.child.episodes))
         source = proposal.source
@@ -166,8 +171,9 @@ class Book:
                 source, self.judge.protocol, race.child, seeds=label, origin=origin
             )
         facts = self._raced(verdict, source, race, label, tried=tried)
-        subject = headline(facts, proposal.summary, side=not judged.is_won)
-        body = f"{proposal.reason}\n\n{describe_race(race)}"
+        subject = headline(facts, proposal.summary, side=not is_taken)
+        outdone = f" {_OUTDONE}" if judged.is_won and not is_taken else ""
+        body = f"{proposal.reason}\n\n{describe_race(race)}{outdone}"
         return Entry(subject, body, facts, source.text, files)
 
     def _line(self, best: Judged, judged: Sequence[Judged]) -> Entry:

@@ -18,7 +18,7 @@ from gco_agent import accounts
 from gco_agent.accounts import Judged
 from gco_agent.budget import Budget
 from gco_agent.config import RunConfig
-from gco_agent.errors import BudgetSpent
+from gco_agent.errors import BudgetSpent, RequestAbandoned
 from gco_agent.judge import Judge
 from gco_agent.measuring import full_lengths
 from gco_agent.optimizers.base import Optimizer
@@ -43,6 +43,7 @@ def train(
     Raises:
         ModelError: A language model cannot be reached, or takes no requests; what was paid for is
             committed.
+        KeyboardInterrupt: The command is to end; of a request under way, the same holds.
     """
     accounts.recall_episodes(run, judge)
     while True:
@@ -53,6 +54,8 @@ def train(
             advance(run, optimizer, judge, config, budget, progress)
         except BudgetSpent as spent:
             return spent
+        except RequestAbandoned as abandoned:
+            raise abandoned.signal from None
         budget.note_iteration()
 
 

@@ -51,6 +51,7 @@ def prepare(place: Place, options: StartOptions) -> Start:
     from gco_agent.store.trust import trust
 
     spec = place.find_spec(options.game)
+    _require_use_of_horizon(options)
     entropy = secrets.token_hex(2)
     name = options.name or new_run_id(today=date.today(), entropy=entropy)  # noqa: DTZ011 - theirs
     ref = RunRef(spec.name, name)
@@ -64,6 +65,15 @@ def prepare(place: Place, options: StartOptions) -> Start:
     trust(repo, spec.env_id)
     folder, status = exchange_folder(place, ref), status_file(repo, ref)
     return Start(Runs(repo), ref, spec, switch, back, folder, status)
+
+
+def _require_use_of_horizon(options: StartOptions) -> None:
+    from gco_agent.errors import UsageError
+
+    if options.horizon and "optoprime" not in map(str.strip, options.optimizer.split(",")):
+        raise UsageError(
+            f"--horizon is for the optimizer optoprime, and {options.optimizer} has no use for it"
+        )
 
 
 def _require_free(repo: GitRepo, ref: RunRef) -> None:

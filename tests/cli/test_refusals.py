@@ -292,3 +292,10 @@ def test_evidence_that_was_edited_ends_no_command_in_a_traceback(cli, played, ev
         result = cli(played, *command.split())
         assert result.exit_code in (0, 2), f"{command}: {result.output}"
         assert "Traceback" not in result.output
+
+
+def test_a_horizon_is_refused_where_nobody_looks_at_it(cli, project):
+    said = cli(project, "run", "pong", "--optimizer", "reflect,search", "--horizon", "400")
+    assert said.exit_code == 2
+    assert "--horizon is for the optimizer optoprime, and reflect,search has no use" in said.stderr
+    assert git(project, "branch", "--list", "gco/*") == ""

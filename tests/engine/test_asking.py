@@ -18,6 +18,7 @@ from gco_agent.optimizers.relay import PLATEAU, Relay, whose_turn
 from gco_agent.optimizers.replies import parse_reply
 from gco_agent.policy import PolicySource
 from gco_agent.proposing import JOURNAL
+from gco_agent.replay import record_run
 from gco_agent.store.entries import Verdict
 from gco_agent.store.runs import Runs
 from gco_agent.train import train
@@ -130,6 +131,27 @@ def test_several_candidates_are_raced_and_the_best_is_taken(started: Runs, judge
     assert following.requests[0].recall("notes.txt") == "1 "
     attempts = following.requests[0].attempts
     assert [a.iteration for a in attempts] == [0, 1]
+
+
+def test_of_several_candidates_that_win_one_is_taken_and_the_others_are_kept_beside(
+    started: Runs, judge: Judge
+) -> None:
+    winners = [FOLLOW.replace(".cy <", f".cy + {lead} <") for lead in (1, 2, 3)]
+    optimizer = Scripted(*winners)
+    advance(started, judge, optimizer, candidates=3)
+    view = started.view(REF)
+    step = view.history()[-1]
+    assert step.verdict is Verdict.ACCEPTED
+    assert [c.verdict for c in step.candidates] == [Verdict.REJECTED, Verdict.REJECTED]
+    words = [" ".join(candidate.body.split()) for candidate in step.candidates]
+    assert any("another candidate of the same iteration gained more" in text for text in words)
+    gains = [c.facts.gain for c in step.candidates if c.facts is not None]
+    assert step.facts is not None
+    assert step.facts.gain is not None
+    assert all(gain is not None and gain <= step.facts.gain for gain in gains)
+    assert "another candidate" not in step.body
+    recording = record_run(view)
+    assert len(recording.iterations[0].tries) == 3
 
 
 def test_an_iteration_whose_candidates_all_lose_tells_of_each(started: Runs, judge: Judge) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import time
 
 import pytest
@@ -18,6 +19,7 @@ from tests.engine.policies import RULES
 from tests.optimizers.corpus import CORPUS, FAILS_IN_PLAY, GOOD, HEAD, PARENT, suggest
 
 BETTER = PARENT.text.replace("random.choice((2, 3))", "2")
+LONG = "# more\n" * 40_000
 """The parent, edited in one place."""
 
 
@@ -139,6 +141,9 @@ def test_a_class_that_leaves_out_the_top_of_the_file_gets_it_back() -> None:
     ("text", "kind"),
     [
         ("x" * (MAX_CHARACTERS + 1), "too long"),
+        (f"Here.\n\n```python\n{BETTER}{LONG}```\n", "too large"),
+        (BETTER + LONG, "too large"),
+        (json.dumps({"policy": BETTER + LONG}), "too large"),
         (f"```python\n{BETTER}", "cut off"),
         (f"```python\n{PARENT.text}```", "no change"),
         (PARENT.text.replace('"""The action', '"""The best action'), "usable"),

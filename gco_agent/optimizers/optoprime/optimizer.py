@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 import warnings
 from types import SimpleNamespace
 from typing import Any
 
 from gco_agent.errors import BudgetSpent, GcoError, ReplyRefused, ReplyTruncated
-from gco_agent.llm import Completion, LanguageModel, ModelRequest, Patience, Spending, ToolSpec, ask
+from gco_agent.llm import Completion, LanguageModel, ModelRequest, Patience, ToolSpec
 from gco_agent.optimizers.base import Proposal, Request, Unusable
 from gco_agent.optimizers.interface import describe_run, spec_of_run
 from gco_agent.optimizers.optoprime.graph import PolicyGraph, open_graph
 from gco_agent.optimizers.optoprime.library import load_library
 from gco_agent.optimizers.prompts import compose_contract
 from gco_agent.optimizers.replies import Reply, parse_reply, read_fields
+from gco_agent.optimizers.timely import ask_in_time
 from gco_agent.policy import components
 
 MEMORY = 5
 """Attempts that OptoPrime is told of, as in the paper."""
-LONGEST_S = 900.0
-SHORTEST_S = 5.0
 
 _TRACE_MARK = "### Execution trace"
 _OBJECTIVE = """\
@@ -141,13 +139,10 @@ class _Answers:
 
     def _ask(self, system: str, user: str) -> Completion:
         request = self._request
-        left_s = min(request.deadline - time.perf_counter(), LONGEST_S)
-        if left_s < SHORTEST_S:
-            raise BudgetSpent("the time that a language model needs to answer")
         names = [node.py_name for node in self._graph.parameters.values()]
-        asked = ModelRequest(system, "", user, _tool(names), request.config.max_tokens, left_s)
+        asked = ModelRequest(system, "", user, _tool(names), request.config.max_tokens)
         try:
-            answer = ask(self._model, asked, request.budget or Spending(), self._patience)
+            answer = ask_in_time(self._model, asked, request, self._patience)
         except (ReplyTruncated, ReplyRefused) as error:
             kind = "cut off" if isinstance(error, ReplyTruncated) else "declined"
             self.usage = error.usage
