@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gco_agent.report.curves import AXES, half_interval, lanes, thinned
 from gco_agent.report.story import Trial
-from gco_agent.report.summary import RunReport
+from gco_agent.report.summary import Reference, RunReport
 from gco_agent.store.entries import Verdict, format_points
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def learning_curve(reports: Sequence[RunReport]) -> Figure:
 
     figure, places = go.Figure(), _Places()
     for number, report in enumerate(reports):
-        _add_policy_in_force(figure, places, report, number)
+        _add_policy_in_force(figure, places, reports, number)
         for verdict in (Verdict.ACCEPTED, Verdict.REJECTED, Verdict.REPORTED):
             _add_marks(figure, places, report, number, verdict.value)
     drawn = [r for r in (reports[0].references if reports else ()) if r.is_drawn]
@@ -62,10 +62,7 @@ def learning_curve(reports: Sequence[RunReport]) -> Figure:
         figure.add_hline(
             reference.value,
             line={"dash": "dot", "width": 1},
-            annotation={
-                "text": f"{reference.name} {format_points(reference.value)}",
-                "font": {"size": 11},
-            },
+            annotation={"text": _label(reference), "font": {"size": 11}, "borderpad": 1},
             annotation_position=_SIDES[number % len(_SIDES)],
         )
     return _finished(figure, places, "mean return, points an episode")
@@ -82,6 +79,8 @@ def complexity(reports: Sequence[RunReport]) -> Figure:
         mode = "lines" if len(told) > _MOST_MARKED else "lines+markers"
         for measure, (field, name) in enumerate(measures):
             values = [(i, v) for i, facts in told if (v := getattr(facts, field)) is not None]
+            if values:  # it stays so to the end of the run
+                values.append((len(report.trials) - 1, values[-1][1]))
             figure.add_scatter(
                 y=[value for _, value in values],
                 name=_named(name, reports, report),
@@ -154,6 +153,11 @@ def lineage(report: RunReport) -> Figure:
     }
 
 
+def _label(reference: Reference) -> str:
+    """What stands at the line; the table below has the name in full."""
+    return f"{reference.short_name} {format_points(reference.value)}"
+
+
 class _Places:
     """For each trace, where its points are along every axis."""
 
@@ -169,9 +173,10 @@ class _Places:
 
 
 def _add_policy_in_force(
-    figure: go.Figure, places: _Places, report: RunReport, number: int
+    figure: go.Figure, places: _Places, reports: Sequence[RunReport], number: int
 ) -> None:
     """The line of what the run had, with its interval; reports are of another protocol."""
+    report = reports[number]
     indices = [
         i
         for i, trial in enumerate(report.trials)
@@ -201,7 +206,7 @@ def _add_policy_in_force(
         y=means,
         mode="lines",
         line={"width": 2, "shape": "hv"},
-        name=f"{name}: policy in force, 95 % interval",
+        name=_named("policy in force, 95 % interval", reports, report),
         legendgroup=name,
         meta=role,
         hovertemplate="%{y:.2f}<extra>policy in force</extra>",
@@ -271,7 +276,14 @@ def _finished(figure: go.Figure, places: _Places, y_title: str) -> Figure:
     figure.update_layout(
         template="none",
         margin={"l": 56, "r": 16, "t": 24, "b": 48},
-        legend={"orientation": "h", "y": -0.3, "yanchor": "top", "x": 0},
+        legend={
+            "orientation": "h",
+            "traceorder": "normal",
+            "x": 0,
+            "y": 0,
+            "yref": "container",
+            "yanchor": "bottom",
+        },
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         hovermode="closest",

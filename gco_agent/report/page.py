@@ -145,7 +145,10 @@ def _earned(row: Earned) -> tuple[str, ...]:
 
 def _used(report: RunReport) -> str:
     used = report.positions[-1]
-    told = f"{used['hours']:.2f} hours, {used['frames']:.2f} million frames"
+    hours, tokens = used["hours"], sum(row.tokens for row in report.earned)
+    time = f"{hours:.1f} hours" if hours >= 1 else f"{hours * 60:.1f} minutes"
+    told = f"{time}, {used['frames']:.2f} million frames"
+    told += f", {tokens:,} tokens" if tokens else ""
     return told + (f", ${used['usd']:.2f}" if used["usd"] else "")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 
@@ -163,6 +164,23 @@ def test_report_of_a_played_run(cli, played):
     }  # fmt: skip
     assert cli(played, "report").exit_code == 0  # overwrites its own
     assert cli(played, "report", "first", "--compare", "gco/pong/first").exit_code == 0
+
+
+def test_report_has_the_trace_of_the_last_failure_and_of_the_worst_episode(cli, played):
+    result = cli(played, "report", "-o", "x.html")
+    assert result.exit_code == 0, result.output
+    text = html.unescape((played / "x.html").read_text("utf-8"))
+    titles = re.findall(r"<summary>((?:Iteration|Worst)[^<]*)</summary>", text)
+    assert re.fullmatch(r"Iteration 3 failed: policy-raised, seed \d+, step [\d,]+", titles[0])
+    assert re.fullmatch(
+        r"Worst episode of iteration 1, accepted: return -?\d+, seed \d+", titles[1]
+    )
+    assert "AttributeError" in text
+    assert re.search(r"^step +Player y +.*action", text, re.MULTILINE)
+    assert "this is another episode" not in text
+    plain = cli(played, "report", "-o", "y.html", "--no-trace", "--json")
+    assert json.loads(plain.stdout)["traces"] == 0
+    assert "What went wrong last" not in (played / "y.html").read_text("utf-8")
 
 
 def test_report_with_the_curve_as_a_picture(cli, played):
