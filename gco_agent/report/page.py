@@ -49,6 +49,12 @@ class Content:
     failures: Sequence[Sequence[Failure]] = ()
 
 
+def is_report(head: bytes) -> bool:
+    """Whether a file that begins so is a report; one that only speaks of them is none."""
+    generator = f'<meta name="generator" content="{MARK} '
+    return head.startswith(b"<!doctype html>") and generator.encode() in head
+
+
 def render(content: Content) -> str:
     """The text of the HTML file."""
     from jinja2 import Environment, StrictUndefined

@@ -108,6 +108,8 @@ def test_enjoy_of_a_policy_that_fails_is_exit_code_2(cli, played):
         (("--seeds", "0:1000", "--video", "x.gif"), "1000 episodes are too many to look at"),
         (("--beside", "other.py", "--video", "x.gif"), "cannot be seen side by side"),
         (("nosuch.py", "--video", "x.gif"), "there is no file nosuch.py"),
+        (("99", "--video", "x.gif"), "gco/pong/first has iterations 0 to 4, not 99"),
+        (("nosuch", "--video", "x.gif"), "unknown revision 'nosuch'"),
     ],
 )
 def test_what_cannot_be_seen(cli, played, arguments, message):
@@ -217,7 +219,8 @@ def test_report_with_a_commit_by_hand(cli, played):
     [
         (("nosuch",), "there is no run 'nosuch'"),
         (("-o", "README.md"), "is there and is no report; name another file, or use --force"),
-        (("-o", "nowhere/x.html"), "cannot write"),
+        (("-o", "notes.md"), "is there and is no report; name another file, or use --force"),
+        (("-o", "nowhere/x.html"), "there is no folder"),
         (("--curve", "x.jpg"), "x.jpg ends in none of .svg, .png, .pdf"),
         (("--curve", "nowhere/x.svg"), "there is no folder"),
         (("first", "other"), "returns of different games cannot be compared (breakout, pong)"),
@@ -225,9 +228,12 @@ def test_report_with_a_commit_by_hand(cli, played):
 )
 def test_what_cannot_be_reported(cli, played, arguments, message):
     git(played, "branch", "gco/breakout/other", "gco/pong/first")
+    notes = played / "notes.md"
+    notes.write_text("How to make a gco-agent report of a run\n")
     result = cli(played, "report", *arguments)
     assert result.exit_code == 2
     assert message in result.stderr
+    assert notes.read_text().startswith("How to")
 
 
 def test_a_run_that_was_killed_early_can_be_reported(cli, played):
@@ -237,6 +243,14 @@ def test_a_run_that_was_killed_early_can_be_reported(cli, played):
     result = cli(played, "report", "gco/pong/early", "-o", "x.html")
     assert result.exit_code == 0, result.output
     assert cli(played, "show", "--run", "early").exit_code == 0
+
+
+def test_a_revision_where_no_run_is_checked_out(cli, played):
+    git(played, "switch", "--quiet", "main")
+    result = cli(played, "enjoy", "nosuch")
+    assert result.exit_code == 2
+    assert "nosuch is no file here and no run, and no run is checked out" in result.stderr
+    assert "main:policies/pong.py" in result.stderr
 
 
 def test_there_is_no_run_here(cli, project):
