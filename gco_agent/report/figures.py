@@ -53,10 +53,10 @@ def learning_curve(reports: Sequence[RunReport]) -> Figure:
     import plotly.graph_objects as go
 
     figure, places = go.Figure(), _Places()
-    for number, report in enumerate(reports):
+    for number in range(len(reports)):
         _add_policy_in_force(figure, places, reports, number)
         for verdict in (Verdict.ACCEPTED, Verdict.REJECTED, Verdict.REPORTED):
-            _add_marks(figure, places, report, number, verdict.value)
+            _add_marks(figure, places, reports, number, verdict.value)
     drawn = [r for r in (reports[0].references if reports else ()) if r.is_drawn]
     for number, reference in enumerate(sorted(drawn, key=lambda r: r.value)):
         figure.add_hline(
@@ -105,7 +105,9 @@ def returns_by_seed(reports: Sequence[RunReport]) -> Figure:
             figure.add_box(
                 y=[played.episode_return for played in sample.played],
                 text=[f"seed {played.seed}" for played in sample.played],
-                name=_named(sample.name, reports, report),
+                name=_named(sample.name, reports, report)
+                .replace(", ", "<br>")
+                .replace(": ", "<br>"),
                 boxpoints="all",
                 jitter=0.5,
                 pointpos=0,
@@ -216,8 +218,9 @@ def _add_policy_in_force(
 
 
 def _add_marks(
-    figure: go.Figure, places: _Places, report: RunReport, number: int, verdict: str
+    figure: go.Figure, places: _Places, reports: Sequence[RunReport], number: int, verdict: str
 ) -> None:
+    report = reports[number]
     indices = [
         i
         for i, trial in enumerate(report.trials)
@@ -228,16 +231,18 @@ def _add_marks(
     shown = thinned(indices, MOST_DRAWN)
     symbol, size = _MARKS[verdict]
     some = f" ({len(shown):,} of {len(indices):,} drawn)" if len(shown) < len(indices) else ""
+    is_muted = verdict == Verdict.REJECTED.value  # looks the same in every run
     word = "report seeds" if verdict == Verdict.REPORTED.value else verdict
     figure.add_scatter(
         y=[_mean(report.trials[i]) for i in shown],
         error_y=_error_bars(report, shown, verdict),
         customdata=[[number, i] for i in shown],
         mode="markers",
-        name=f"{word}{some}",
+        name=f"{word}{some}" if is_muted else _named(f"{word}{some}", reports, report),
+        showlegend=not (is_muted and number and not some),
         legendgroup=report.branch,
         marker={"symbol": symbol, "size": size, "line": {"width": 1.5}},
-        meta={"role": f"run{number}" if verdict != Verdict.REJECTED.value else "muted"},
+        meta={"role": "muted" if is_muted else f"run{number}"},
         hovertemplate="%{y:.2f}<extra>" + word + "</extra>",
     )
     places.add(report, shown)
@@ -266,7 +271,9 @@ def _iterations(trials: Sequence[Trial]) -> list[float]:
 
 
 def _named(name: str, reports: Sequence[RunReport], report: RunReport) -> str:
-    return f"{report.branch}: {name}" if len(reports) > 1 else name
+    """The name of a trace; with that of the run where there are several, all of one game."""
+    run_id = report.branch.rpartition("/")[2]
+    return f"{run_id}: {name}" if len(reports) > 1 else name
 
 
 def _finished(figure: go.Figure, places: _Places, y_title: str) -> Figure:

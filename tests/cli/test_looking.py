@@ -71,6 +71,8 @@ def test_enjoy_card_and_exports_of_another_environment(cli, played):
     told = cli(played, "export", "model-card", "pole.py", "--episodes", "2", *SHORT)
     assert told.exit_code == 0, told.output
     assert "# CartPole: a policy of gco-agent" in told.stdout
+    assert "atari" not in told.stdout
+    assert "OCAtari" not in told.stdout
     card = cli(played, "card", "pole.py", "--episodes", "2", "--workers", "1", *SHORT)
     assert card.exit_code == 0, card.output
 

@@ -301,5 +301,7 @@ def test_two_runs_on_one_page(browser: Browser, compared):
     browser.choose("run", "1")
     browser.wait("return document.querySelectorAll('#trials tbody tr').length === 13")
     legend = browser.text("#curve .legend")
-    assert REF.branch in legend
-    assert SECOND.branch in legend
+    for run_id in (REF.run_id, SECOND.run_id):
+        assert f"{run_id}: policy in force" in legend
+        assert f"{run_id}: accepted" in legend
+    assert legend.count("rejected") == 1
