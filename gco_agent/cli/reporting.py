@@ -185,8 +185,7 @@ def _require_room(path: Path, picture: Path | None, given: dict[str, Any]) -> No
         from gco_agent.video.encoding import require_format
 
         require_format(path.with_suffix(".mp4"))
-    if not given["force"]:
-        _require_ours(path)
+    _require_ours(path, is_forced=given["force"])
 
 
 def _gather(views: list[RunView], given: dict[str, Any]) -> Content:
@@ -226,19 +225,21 @@ def _failures(view: RunView, report: RunReport, jail: str) -> list[Failure]:
         return trace_failures(view, report.trials, rules, pool, JailLevel.parse(jail))
 
 
-def _require_ours(path: Path) -> None:
-    """Refuse to overwrite what is no report.
+def _require_ours(path: Path, *, is_forced: bool) -> None:
+    """Refuse to overwrite what is no report, unless that is wanted.
 
     Raises:
-        UsageError: It is not.
+        UsageError: It is not, or there is no folder for it.
     """
-    from gco_agent.report.page import MARK
+    from gco_agent.report.page import is_report
 
-    if not path.exists():
+    if not path.parent.is_dir():
+        raise UsageError(f"there is no folder {path.parent}")
+    if is_forced or not path.exists():
         return
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
-    if MARK.encode() not in head:
+    if not is_report(head):
         raise UsageError(f"{path} is there and is no report; name another file, or use --force")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from gco_agent.records import PlayProtocol
     from gco_agent.store.history import RunView
     from gco_agent.store.runs import Runs
+
+_NUMBER = re.compile(r"\d{1,6}")  # git never shortens an id below seven digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,14 @@ def _find_revision(runs: Runs, rev: str) -> tuple[RunView, str | None]:
     try:
         return runs.view(runs.find(rev)), None
     except NotARun:
+        pass
+    try:
         return runs.view(runs.current()), rev
+    except NotARun:
+        raise NotARun(
+            f"{rev} is no file here and no run, and no run is checked out that it could be a "
+            "revision of. REV:PATH names a file of any commit, as in main:policies/pong.py"
+        ) from None
 
 
 def _of_run(view: RunView, rev: str | None) -> Target:
@@ -98,6 +108,12 @@ def _commit_of(view: RunView, rev: str) -> str:
         return view.step(rev).commit
     except NotARun:
         return rev  # a commit of another branch may have a policy for the same game
+    except StoreError:
+        if not _NUMBER.fullmatch(rev):
+            raise
+        raise UsageError(
+            f"{view.ref.branch} has iterations 0 to {view.last_iteration}, not {rev}"
+        ) from None
 
 
 def protocol_of(

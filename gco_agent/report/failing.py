@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ from gco_agent.workers import WorkerPool
 
 _WHOLE = 1_000_000
 """Tokens that no trace of one episode has."""
+_COLUMNS = 120
+_FENCE = "```"
 _SCORED = frozenset(outcome.value for outcome in Outcome if outcome.is_scored)
 _MEASURED_IN_RACES = (Verdict.ACCEPTED.value, Verdict.INITIAL.value, Verdict.ROLLED_BACK.value)
 
@@ -107,11 +110,38 @@ def _worst(view: RunView, trials: Sequence[Trial]) -> Iterator[Episode]:
     yield Episode(title, details.after, worst)
 
 
+def laid_out(text: str) -> str:
+    """A rendered trace for people: prose in lines of one width, the columns of tables aligned."""
+    shown: list[str] = []
+    table: list[list[str]] = []
+    is_block = False
+    for line in [*text.splitlines(), ""]:
+        cells = line.split("|") if is_block else []
+        if table and len(cells) != len(table[0]):
+            shown += _aligned(table)
+            table = []
+        if line.startswith(_FENCE):
+            is_block = not is_block
+        elif len(cells) > 2:  # noqa: PLR2004 - a bar or two may be code
+            table.append(cells)
+        else:
+            shown += [line] if is_block or not line else textwrap.wrap(line, _COLUMNS)
+    return "\n".join(shown).rstrip() + "\n"
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
 def _replayed(
     episode: Episode, rules: PlayProtocol, pool: WorkerPool, require: JailLevel
 ) -> Failure:
     got = capture(pool, episode.policy, [episode.played.seed], rules, require)
-    text = render_trace(got.trace, episode.policy, _WHOLE).text
+    text = laid_out(render_trace(got.trace, episode.policy, _WHOLE).text)
     (again,) = got.evaluation.episodes
     then = episode.played
     if (again.episode_return, again.n_steps) != (then.episode_return, then.n_steps):

@@ -49,6 +49,12 @@ class Content:
     failures: Sequence[Sequence[Failure]] = ()
 
 
+def is_report(head: bytes) -> bool:
+    """Whether a file that begins so is a report; one that only speaks of them is none."""
+    generator = f'<meta name="generator" content="{MARK} '
+    return head.startswith(b"<!doctype html>") and generator.encode() in head
+
+
 def render(content: Content) -> str:
     """The text of the HTML file."""
     from jinja2 import Environment, StrictUndefined
@@ -145,7 +151,10 @@ def _earned(row: Earned) -> tuple[str, ...]:
 
 def _used(report: RunReport) -> str:
     used = report.positions[-1]
-    told = f"{used['hours']:.2f} hours, {used['frames']:.2f} million frames"
+    hours, tokens = used["hours"], sum(row.tokens for row in report.earned)
+    time = f"{hours:.1f} hours" if hours >= 1 else f"{hours * 60:.1f} minutes"
+    told = f"{time}, {used['frames']:.2f} million frames"
+    told += f", {tokens:,} tokens" if tokens else ""
     return told + (f", ${used['usd']:.2f}" if used["usd"] else "")
 
 

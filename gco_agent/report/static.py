@@ -63,8 +63,9 @@ def draw_curve(reports: Sequence[RunReport], path: Path) -> None:
     for reference, (x, side) in zip(drawn, itertools.cycle(_SIDES), strict=False):
         axes.axhline(reference.value, color="0.6", linestyle=":", linewidth=1, zorder=0)
         axes.annotate(
-            f"{reference.name} {format_points(reference.value)}", (x, reference.value), fontsize=8,
-            xycoords=axes.get_yaxis_transform(), va="bottom", ha=side, color="0.4",
+            f"{reference.short_name} {format_points(reference.value)}", (x, reference.value),
+            fontsize=8, xycoords=axes.get_yaxis_transform(), va="bottom", ha=side, color="0.4",
+            bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.5},
         )  # fmt: skip
     axes.set_title(reports[0].title, loc="left", fontsize=11, parse_math=False)
     axes.set_xlabel("iteration")

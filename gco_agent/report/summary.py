@@ -42,6 +42,11 @@ class Reference:
     played: str = ""
     is_drawn: bool = True
 
+    @property
+    def short_name(self) -> str:
+        """For a label in a drawing."""
+        return self.name.partition(",")[0]
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:

@@ -16,6 +16,7 @@ from gco_agent.jail.recording import RecordingJail
 from gco_agent.observation import Row
 from gco_agent.records import EpisodeResult, Outcome, PlayProtocol
 from gco_agent.rollout import Lane
+from gco_agent.video.window import prepare_for_no_screen
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,7 @@ def _open(protocol: PlayProtocol) -> ObjectObservation | PlainEnvironment:
     if is_atari(protocol.env_id):
         return open_environment(protocol)
     spec_of(protocol)  # makes an id of somebody's own module known
+    prepare_for_no_screen()
     return PlainEnvironment(protocol.env_id, is_seen=True)
 
 

@@ -11,6 +11,7 @@ from gco_agent.errors import JailError
 from gco_agent.policy import load_policy
 from tests.cli.conftest import SHORT
 from tests.cli.scripted import RAISES
+from tests.report.samples import make_run
 from tests.store.samples import commit_file, git
 
 BRANCH = "gco/pong/first"
@@ -80,6 +81,22 @@ def test_log_as_json(cli, played):
     assert data["iterations"][1]["summary"] == "follow the [bold]ball[/bold]"
     assert data["iterations"][3]["mean_return"] is None
     assert [entry["in_force"] for entry in data["iterations"]] == [False] * 4 + [True]
+
+
+def test_log_by_optimizer_where_there_are_several(cli, played):
+    (row,) = json.loads(cli(played, "log", "--json").stdout)["optimizers"]
+    assert (row["optimizer"], row["iterations"], row["candidates"]) == ("scripted", 3, 3)
+    assert row["accepted"] == 1
+    assert row["gain"] > 0
+    assert row["steps"] > 1000
+    assert "by optimizer" not in cli(played, "log").stdout
+    make_run(played, 20)
+    text = cli(played, "log", "--run", "sample").stdout
+    _, _, table = text.partition("\nby optimizer\n")
+    head, *rows = table.splitlines()
+    assert head.split()[:4] == ["optimizer", "iterations", "candidates", "accepted"]
+    assert [row.split()[:3] for row in rows] == [["search", "17", "17"], ["tune", "3", "3"]]
+    assert re.search(r"^ *\*? +5 .* tune +try", text, re.MULTILINE)
 
 
 def test_log_shows_what_a_person_committed(cli, played):

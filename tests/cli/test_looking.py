@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 
@@ -70,6 +71,8 @@ def test_enjoy_card_and_exports_of_another_environment(cli, played):
     told = cli(played, "export", "model-card", "pole.py", "--episodes", "2", *SHORT)
     assert told.exit_code == 0, told.output
     assert "# CartPole: a policy of gco-agent" in told.stdout
+    assert "atari" not in told.stdout
+    assert "OCAtari" not in told.stdout
     card = cli(played, "card", "pole.py", "--episodes", "2", "--workers", "1", *SHORT)
     assert card.exit_code == 0, card.output
 
@@ -107,6 +110,8 @@ def test_enjoy_of_a_policy_that_fails_is_exit_code_2(cli, played):
         (("--seeds", "0:1000", "--video", "x.gif"), "1000 episodes are too many to look at"),
         (("--beside", "other.py", "--video", "x.gif"), "cannot be seen side by side"),
         (("nosuch.py", "--video", "x.gif"), "there is no file nosuch.py"),
+        (("99", "--video", "x.gif"), "gco/pong/first has iterations 0 to 4, not 99"),
+        (("nosuch", "--video", "x.gif"), "unknown revision 'nosuch'"),
     ],
 )
 def test_what_cannot_be_seen(cli, played, arguments, message):
@@ -165,6 +170,23 @@ def test_report_of_a_played_run(cli, played):
     assert cli(played, "report", "first", "--compare", "gco/pong/first").exit_code == 0
 
 
+def test_report_has_the_trace_of_the_last_failure_and_of_the_worst_episode(cli, played):
+    result = cli(played, "report", "-o", "x.html")
+    assert result.exit_code == 0, result.output
+    text = html.unescape((played / "x.html").read_text("utf-8"))
+    titles = re.findall(r"<summary>((?:Iteration|Worst)[^<]*)</summary>", text)
+    assert re.fullmatch(r"Iteration 3 failed: policy-raised, seed \d+, step [\d,]+", titles[0])
+    assert re.fullmatch(
+        r"Worst episode of iteration 1, accepted: return -?\d+, seed \d+", titles[1]
+    )
+    assert "AttributeError" in text
+    assert re.search(r"^step +Player y +.*action", text, re.MULTILINE)
+    assert "this is another episode" not in text
+    plain = cli(played, "report", "-o", "y.html", "--no-trace", "--json")
+    assert json.loads(plain.stdout)["traces"] == 0
+    assert "What went wrong last" not in (played / "y.html").read_text("utf-8")
+
+
 def test_report_with_the_curve_as_a_picture(cli, played):
     git(played, "branch", "gco/pong/other", "gco/pong/first~1")
     for suffix in ("svg", "png"):
@@ -199,7 +221,8 @@ def test_report_with_a_commit_by_hand(cli, played):
     [
         (("nosuch",), "there is no run 'nosuch'"),
         (("-o", "README.md"), "is there and is no report; name another file, or use --force"),
-        (("-o", "nowhere/x.html"), "cannot write"),
+        (("-o", "notes.md"), "is there and is no report; name another file, or use --force"),
+        (("-o", "nowhere/x.html"), "there is no folder"),
         (("--curve", "x.jpg"), "x.jpg ends in none of .svg, .png, .pdf"),
         (("--curve", "nowhere/x.svg"), "there is no folder"),
         (("first", "other"), "returns of different games cannot be compared (breakout, pong)"),
@@ -207,9 +230,12 @@ def test_report_with_a_commit_by_hand(cli, played):
 )
 def test_what_cannot_be_reported(cli, played, arguments, message):
     git(played, "branch", "gco/breakout/other", "gco/pong/first")
+    notes = played / "notes.md"
+    notes.write_text("How to make a gco-agent report of a run\n")
     result = cli(played, "report", *arguments)
     assert result.exit_code == 2
     assert message in result.stderr
+    assert notes.read_text().startswith("How to")
 
 
 def test_a_run_that_was_killed_early_can_be_reported(cli, played):
@@ -219,6 +245,14 @@ def test_a_run_that_was_killed_early_can_be_reported(cli, played):
     result = cli(played, "report", "gco/pong/early", "-o", "x.html")
     assert result.exit_code == 0, result.output
     assert cli(played, "show", "--run", "early").exit_code == 0
+
+
+def test_a_revision_where_no_run_is_checked_out(cli, played):
+    git(played, "switch", "--quiet", "main")
+    result = cli(played, "enjoy", "nosuch")
+    assert result.exit_code == 2
+    assert "nosuch is no file here and no run, and no run is checked out" in result.stderr
+    assert "main:policies/pong.py" in result.stderr
 
 
 def test_there_is_no_run_here(cli, project):

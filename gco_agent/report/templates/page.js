@@ -53,7 +53,7 @@
     layout.modebar = { bgcolor: "rgba(0,0,0,0)", color: muted, activecolor: ink };
     layout.hoverlabel = { bgcolor: colour("raised"), bordercolor: line, font: { color: ink } };
     for (const shape of layout.shapes || []) shape.line.color = muted;
-    for (const note of layout.annotations || []) note.font.color = muted;
+    for (const note of layout.annotations || []) { note.font.color = muted; note.bgcolor = colour("paper"); }
     return layout;
   };
   const CONFIG = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
