@@ -11,6 +11,7 @@ import copy
 from typing import Any, ClassVar, Protocol
 
 from gco_agent.envs.extraction import ObjectExtractor, RamState, SavedObjects
+from gco_agent.envs.readers import READERS
 from gco_agent.observation import Colour, Row
 
 Rows = dict[str, list[Row]]
@@ -137,6 +138,9 @@ def make_extractor(game: str, *, hud: bool = False, is_completed: bool = True) -
         is_completed: Not only what OCAtari gives, nor its velocities where they are wrong.
     """
     module = game.replace("_", "")
+    reader = READERS.get(module)
+    if reader is not None and not hud:
+        return reader(raw=not is_completed)
     if not is_completed:
         return ObjectExtractor(module, hud=hud, raw=True)
     if module == "enduro":
