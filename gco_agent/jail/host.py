@@ -37,9 +37,6 @@ __all__ = [
     "probe_level",
 ]
 
-LaneObservation = tuple[int, int, Mapping[str, Sequence[Row]]]
-"""Lane, lives, and category to rows: what one lane sees in one step."""
-
 _OUTCOMES = {wire.RAISED: Outcome.POLICY_RAISED, wire.BAD_ACTION: Outcome.BAD_ACTION}
 
 
@@ -135,7 +132,7 @@ class Jail:
         self._ready.add(lane)
         self._unchecked.add(lane)
 
-    def act(self, observations: Sequence[LaneObservation]) -> list[int | PolicyFailure]:
+    def act(self, observations: Sequence[wire.LaneObservation]) -> list[int | PolicyFailure]:
         """Ask the policy for the next action of some lanes, in one message.
 
         Args:
@@ -151,11 +148,7 @@ class Jail:
         if self._unchecked or len(observations) > self._n_lanes:
             self._check([lane for lane, _, _ in observations])
             self._check_rows(observations)
-        try:
-            payload = marshal.dumps(observations)  # type: ignore[arg-type]
-        except ValueError:
-            payload = marshal.dumps([(lane, n, _plain(rows)) for lane, n, rows in observations])
-        return self._exchange(wire.ACT, payload, observations)
+        return self._exchange(wire.ACT, wire.pack_objects(observations), observations)
 
     def act_plain(self, observations: Sequence[tuple[int, object]]) -> list[Any]:
         """As `act`, for environments whose observation is not made of objects.
@@ -294,7 +287,7 @@ class Jail:
             if lane not in self._ready:
                 raise ValueError(f"lane {lane} acts before its reset")
 
-    def _check_rows(self, observations: Sequence[LaneObservation]) -> None:
+    def _check_rows(self, observations: Sequence[wire.LaneObservation]) -> None:
         for lane, _, rows in observations:
             if lane in self._unchecked:
                 _check_plain(rows)
@@ -375,10 +368,6 @@ def probe_level() -> JailReport:
     """What a jail on this machine is worth: make one, ask it, close it."""
     with Jail("def act(obs):\n    return 0\n", n_actions=1) as jail:
         return jail.report
-
-
-def _plain(rows: Mapping[str, Sequence[Row]]) -> dict[str, list[tuple[object, ...]]]:
-    return {str(category): [tuple(row) for row in members] for category, members in rows.items()}
 
 
 def _check_plain(rows: Mapping[str, Sequence[Row]]) -> None:

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from gco_agent.envs.readers.base import NOWHERE, Place, Reader, Rows
-from gco_agent.observation import Row
+from gco_agent.observation import Row, Still
 
 _WALL = slice(36)
 _PADDLE_X, _BALL_X, _BALL_Y = 72, 99, 101
@@ -29,7 +29,7 @@ class BreakoutReader(Reader):
 
     def __init__(self, *, raw: bool = False) -> None:
         super().__init__(raw=raw)
-        self._walls: dict[bytes, list[Row]] = {}
+        self._walls: dict[bytes, Still] = {}
 
     def _begin(self) -> None:
         self._player: Place = (99, 189)
@@ -46,9 +46,7 @@ class BreakoutReader(Reader):
         else:
             self._ball = None
         wall = ram[_WALL]
-        blocks = self._walls.get(wall)
-        if blocks is None:
-            blocks = self._decode(wall)
+        blocks: list[Row] = self._walls.get(wall) or self._decode(wall)
         if self._is_first:
             self._is_first = False
             blocks = [_flown_in(row) for row in blocks]
@@ -56,15 +54,15 @@ class BreakoutReader(Reader):
             rows["Block"] = blocks
         return rows
 
-    def _decode(self, wall: bytes) -> list[Row]:
+    def _decode(self, wall: bytes) -> Still:
         if len(self._walls) >= _REMEMBERED:
             self._walls.clear()
         decoded = self._module._calculate_blocks(np.frombuffer(wall, np.uint8))  # noqa: SLF001
-        blocks: list[Row] = [
+        blocks = Still(
             (*map(int, block.xywh), 0, 0, None, tuple(block.rgb), None)  # type: ignore[misc]
             for row in decoded
             for block in row
-        ]
+        )
         self._walls[wall] = blocks
         return blocks
 

@@ -6,7 +6,7 @@ from operator import itemgetter
 from typing import ClassVar
 
 from gco_agent.envs.readers.base import Place, Reader, Rows
-from gco_agent.observation import Colour, Row
+from gco_agent.observation import Colour, Row, Still
 
 _CUBE_PLACES = (
     *((68, 34), (56, 62), (84, 62), (44, 91), (68, 91), (96, 91)),
@@ -53,7 +53,7 @@ class QbertReader(Reader):
         self._coily_was: Place = (0, 0)
         self._known: list[Colour] = []
         self._cells: tuple[int, ...] = ()
-        self._cubes: list[Row] = []
+        self._cubes = Still()
         self._purple: tuple[Place, int] | None = None
         self._green: tuple[Place, int] | None = None
         self._sam: Place | None = None
@@ -83,7 +83,7 @@ class QbertReader(Reader):
         self._add_hoppers(before, rows)
         return rows
 
-    def _paint(self, cells: tuple[int, ...]) -> list[Row]:
+    def _paint(self, cells: tuple[int, ...]) -> Still:
         """The cubes; a cube's value is how far it is from the colour that a round begins with.
 
         The console keeps the colours of the cubes and nothing that says which colour is wanted:
@@ -99,10 +99,10 @@ class QbertReader(Reader):
                 if colour not in self._known:
                     self._known.append(colour)
             values = [self._known.index(colour) for colour in colours]
-        return [
+        return Still(
             (*place, 20, 5, 0, 0, value, colour, None)
             for place, value, colour in zip(_CUBE_PLACES, values, colours, strict=True)
-        ]
+        )
 
     def _colour(self, cell: int) -> Colour:
         colour: Colour = self._module._color_conversion[cell >> 1]  # noqa: SLF001 - OCAtari's table

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from gco_agent.envs.readers.base import NOWHERE, Place, Reader, Rows
-from gco_agent.observation import Row
+from gco_agent.observation import Row, Still
 
 _ALIENS, _ALIEN_Y, _ALIEN_X, _PLAYER_X, _SATELLITE = slice(18, 24), 16, 26, 28, 30
 _SHIELDS = slice(43, 70)
@@ -23,7 +23,7 @@ _GREEN, _OLIVE, _PURPLE = (92, 186, 92), (134, 134, 29), (151, 25, 122)
 _BROWN, _GREY = (181, 83, 40), (142, 142, 142)
 Bullet = tuple[bool, Place, int]
 """Whether it is there, where its slot's object is, empty or not, and how high it is."""
-Shields = tuple[tuple[Place, ...], tuple[Place, ...], list[Row]]
+Shields = tuple[tuple[Place, ...], tuple[Place, ...], Still]
 """Where they are, width and height of each, and their rows while they stand still."""
 
 
@@ -108,8 +108,9 @@ class SpaceInvadersReader(Reader):
             rows.append((*here, 8, 10, dx, dy, None, _OLIVE, None))
         if lowest + 10 >= _LANDED_PX:
             self._are_shields_seen = False
-        self._settled = cells if aliens == before else b""
-        self._aliens, self._alien_rows = aliens, rows
+        is_settled = aliens == before
+        self._settled = cells if is_settled else b""
+        self._aliens, self._alien_rows = aliens, Still(rows) if is_settled else rows
 
     def _shield_rows(self, cells: bytes) -> list[Row]:
         """Rows of the shields, which are a function of 27 bytes."""
@@ -173,7 +174,7 @@ def _parse_shields(cells: bytes) -> Shields:
             top, bottom = 2 * standing[0], 2 * (_SHIELD_BYTES - 1 - standing[-1])
         places.append((42 + number * 32, 157 + top))
         sizes.append((8, 18 - top - bottom))
-    still: list[Row] = [
+    still = Still(
         (*place, *size, 0, 0, None, _BROWN, None) for place, size in zip(places, sizes, strict=True)
-    ]
+    )
     return tuple(places), tuple(sizes), still
