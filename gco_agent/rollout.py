@@ -69,16 +69,24 @@ class Lane:
             self.seen, self.lives = self.env.reset_rows(self.seed)
 
     def step(self, action: Action) -> tuple[bool, bool]:
-        """Play a step and keep the account; whether that was the end, and whether a cut."""
+        """Play a step and keep the account; whether that was the end, and whether a cut.
+
+        Unless it was, `look` comes next.
+        """
         if isinstance(self.env, PlainEnvironment):
             self.seen, reward, terminated, truncated = self.env.step(action)
         else:
             assert isinstance(action, int), action
-            self.seen, self.lives, reward, terminated, truncated = self.env.step_rows(action)
+            reward, terminated, truncated = self.env.advance(action)
         self.total += reward
         self.n_steps += 1
         self.actions += action_bytes(action)
         return terminated, truncated
+
+    def look(self) -> None:
+        """See what the step led to."""
+        if not isinstance(self.env, PlainEnvironment):
+            self.seen, self.lives = self.env.observe()
 
     def result(self, outcome: Outcome, detail: str = "") -> EpisodeResult:
         """What the episode came to, if it ends here."""
@@ -209,6 +217,7 @@ def step_lanes(jail: Jail, playing: Sequence[Lane], max_steps: int) -> dict[int,
         PolicyFailure: The jail is lost, and every lane with it.
     """
     ended: dict[int, EpisodeResult] = {}
+    going: list[Lane] = []
     for lane, answer in zip(playing, _ask(jail, playing), strict=True):
         if isinstance(answer, PolicyFailure):
             ended[lane.number] = lane.result(answer.outcome, answer.detail)
@@ -226,6 +235,10 @@ def step_lanes(jail: Jail, playing: Sequence[Lane], max_steps: int) -> dict[int,
             ended[lane.number] = lane.result(Outcome.GAME_OVER)
         elif truncated or lane.n_steps >= max_steps:
             ended[lane.number] = lane.result(Outcome.HORIZON)
+        else:
+            going.append(lane)
+    for lane in going:  # after all emulators: see `ObjectObservation.advance`
+        lane.look()
     return ended
 
 

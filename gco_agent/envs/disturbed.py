@@ -43,13 +43,14 @@ class DisturbedObservation(ObjectObservation):
         if self._variation.noop_frames:
             most = max(1, self._variation.noop_frames // self._variation.frame_skip)
             for _ in range(self._chance.randint(1, most)):
-                rows, lives, _, _, _ = super().step_rows(_NOOP)
+                self.advance(_NOOP)
+                rows, lives = super().observe()
         return self._disturbed(rows), lives
 
-    def step_rows(self, action: int) -> tuple[dict[str, list[Row]], int, float, bool, bool]:
+    def observe(self) -> tuple[dict[str, list[Row]], int]:
         """As of any object environment."""
-        rows, lives, reward, terminated, truncated = super().step_rows(action)
-        return self._disturbed(rows), lives, reward, terminated, truncated
+        rows, lives = super().observe()
+        return self._disturbed(rows), lives
 
     def _disturbed(self, rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
         if not (self._variation.noise_px or self._variation.dropout):

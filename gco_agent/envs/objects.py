@@ -102,6 +102,7 @@ class ObjectObservation(gymnasium.Wrapper[Observation, int, Any, Any], RecordCon
         self._rules = rules
         self._has_rules = rules.one_life or rules.fires
         self._lives = 0
+        self._ram = np.zeros(128, np.uint8)
         self._repeat: float = self._ale.getFloat("repeat_action_probability")
         skip = base._frameskip  # noqa: SLF001 - a pair where it is drawn anew for each step
         is_plain = isinstance(skip, int) and base.render_mode != "human"
@@ -168,6 +169,15 @@ class ObjectObservation(gymnasium.Wrapper[Observation, int, Any, Any], RecordCon
 
     def step_rows(self, action: int) -> tuple[dict[str, list[Row]], int, float, bool, bool]:
         """As `step`, past all wrappers below: rows, lives left, reward, terminated, truncated."""
+        ended = self.advance(action)
+        return *self.observe(), *ended
+
+    def advance(self, action: int) -> tuple[float, bool, bool]:
+        """The emulator's part of `step_rows`: reward, terminated, truncated.
+
+        Once for each `observe`; who plays several games side by side is faster if all of them
+        advance before all are observed: the emulator and Python push each other out of the caches.
+        """
         if self._has_rules or not self._frames:
             _, reward, terminated, truncated, _ = self._play(self._base.step, action)
         else:  # what that does, without an observation and a dictionary that nobody looks at
@@ -179,8 +189,12 @@ class ObjectObservation(gymnasium.Wrapper[Observation, int, Any, Any], RecordCon
                 reward += act(button)
             terminated = self._ale.game_over(with_truncation=False)
             truncated = self._ale.game_truncated()
-        rows = self._extractor.step(self._ale.getRAM())
-        return rows, self._ale.lives(), reward, terminated, truncated
+        return reward, terminated, truncated
+
+    def observe(self) -> tuple[dict[str, list[Row]], int]:
+        """The rest of `step_rows`: rows and lives left."""
+        self._ale.getRAM(self._ram)
+        return self._extractor.step(self._ram), self._ale.lives()
 
     def _play(self, step: Callable[[int], tuple[Any, ...]], action: int) -> tuple[Any, ...]:
         """A step by the rules; what ``step`` gives."""

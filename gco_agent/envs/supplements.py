@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
 from gco_agent.envs.extraction import ObjectExtractor, RamState, SavedObjects
+from gco_agent.envs.readers import READERS
 from gco_agent.observation import Colour, Row
 
 Rows = dict[str, list[Row]]
@@ -169,6 +170,9 @@ def make_extractor(
     module = game.replace("_", "")
     if unseen:
         return PartialExtractor(module, unseen, hud=hud)
+    reader = READERS.get(module)
+    if reader is not None and not hud:
+        return reader(raw=not is_completed)
     if not is_completed:
         return ObjectExtractor(module, hud=hud, raw=True)
     if module == "enduro":

@@ -6,7 +6,7 @@ import marshal
 import math
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -21,8 +21,7 @@ from gco_agent.jail.limits import (
     PolicyFailure,
 )
 from gco_agent.jail.process import WorkerProcess
-from gco_agent.jail.rows import check_plain, rows_as_plain
-from gco_agent.observation import Row
+from gco_agent.jail.rows import check_plain
 from gco_agent.records import Outcome
 
 if TYPE_CHECKING:
@@ -37,9 +36,6 @@ __all__ = [
     "PolicyFailure",
     "probe_level",
 ]
-
-LaneObservation = tuple[int, int, Mapping[str, Sequence[Row]]]
-"""Lane, lives, and category to rows: what one lane sees in one step."""
 
 _SLOW_STEPS = "act, in its slow steps together,"
 _OUTCOMES = {wire.RAISED: Outcome.POLICY_RAISED, wire.BAD_ACTION: Outcome.BAD_ACTION}
@@ -138,7 +134,7 @@ class Jail:
         self._ready.add(lane)
         self._unchecked.add(lane)
 
-    def act(self, observations: Sequence[LaneObservation]) -> list[int | PolicyFailure]:
+    def act(self, observations: Sequence[wire.LaneObservation]) -> list[int | PolicyFailure]:
         """Ask the policy for the next action of some lanes, in one message.
 
         Args:
@@ -154,13 +150,7 @@ class Jail:
         if self._unchecked or len(observations) > self._n_lanes:
             self._check([lane for lane, _, _ in observations])
             self._check_rows(observations)
-        try:
-            payload = marshal.dumps(observations)  # type: ignore[arg-type]
-        except ValueError:
-            payload = marshal.dumps(
-                [(lane, n, rows_as_plain(rows)) for lane, n, rows in observations]
-            )
-        return self._exchange(wire.ACT, payload, observations)
+        return self._exchange(wire.ACT, wire.pack_objects(observations), observations)
 
     def act_plain(self, observations: Sequence[tuple[int, object]]) -> list[Any]:
         """As `act`, for environments whose observation is not made of objects.
@@ -299,7 +289,7 @@ class Jail:
             if lane not in self._ready:
                 raise ValueError(f"lane {lane} acts before its reset")
 
-    def _check_rows(self, observations: Sequence[LaneObservation]) -> None:
+    def _check_rows(self, observations: Sequence[wire.LaneObservation]) -> None:
         for lane, _, rows in observations:
             if lane in self._unchecked:
                 check_plain(rows)

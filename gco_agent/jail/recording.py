@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from gco_agent.calls import ComponentCall, Plain, Shown
 from gco_agent.jail import text, wire
 from gco_agent.jail.channel import Gone, Late
-from gco_agent.jail.host import Jail, LaneObservation
+from gco_agent.jail.host import Jail
 from gco_agent.jail.limits import PolicyFailure
 
 PATIENCE = 20
@@ -53,7 +53,9 @@ class RecordingJail(Jail):
     Such a step takes many times as long as one that is only played; its actions are the same.
     """
 
-    def act_recorded(self, observation: LaneObservation) -> tuple[int | PolicyFailure, Recording]:
+    def act_recorded(
+        self, observation: wire.LaneObservation
+    ) -> tuple[int | PolicyFailure, Recording]:
         """As `act`, for one lane; and the calls that were made, up to where it failed, if it did.
 
         Raises:

@@ -9,11 +9,6 @@ from gco_agent.observation import Row
 _PLAIN = frozenset({int, float, str, tuple, type(None)})
 
 
-def rows_as_plain(rows: Mapping[str, Sequence[Row]]) -> dict[str, list[tuple[object, ...]]]:
-    """The same in types that marshal takes."""
-    return {str(category): [tuple(row) for row in members] for category, members in rows.items()}
-
-
 def check_plain(rows: Mapping[str, Sequence[Row]]) -> None:
     """Numpy's numbers would arrive as bytes.
 

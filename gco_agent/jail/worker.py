@@ -128,6 +128,7 @@ class Worker:
         self._spare: Seat | None = None
         self._code = compile("", wire.POLICY_FILE, "exec")
         self._integers = _numpy_integers()
+        self._unpacker = wire.Unpacker()
 
     def serve(self) -> NoReturn:
         """Read a command, do it, reply; the end of the line is the end of the process."""
@@ -145,17 +146,22 @@ class Worker:
             self._read(view[:end], got, end)
             payload = view[command.size : end]
             if kind == wire.ACT:
-                self._act(sequence, payload, build_observation, [])
+                self._act(sequence, payload, self._build, [])
             elif kind == wire.ACT_PLAIN:
                 self._act(sequence, payload, _parse_plain, [])
             elif kind == wire.RESET:
                 send(self._line, wire.DONE, sequence, [], self._reset(count))
             elif kind == wire.WATCH:
-                self._record(sequence, payload, build_observation)
+                self._record(sequence, payload, self._build)
             elif kind == wire.WATCH_PLAIN:
                 self._record(sequence, payload, _parse_plain)
             else:
                 send(self._line, wire.DONE, sequence, [], self._load(bytes(payload)))
+
+    def _build(self, rows: dict[str, Any], lives: int) -> object:
+        """An observation; a category that comes as bytes is one that stood still."""
+        self._unpacker.unpack(rows)
+        return build_observation(rows, lives)
 
     def _read(self, view: memoryview, got: int, wanted: int) -> int:
         """Read until ``wanted`` bytes are there, or more; the end of the line ends the process."""
