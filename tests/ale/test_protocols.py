@@ -7,6 +7,7 @@ import statistics
 import pytest
 
 from gco_agent.config import RunConfig, format_config, parse_config
+from gco_agent.envs import opening
 from gco_agent.envs.atari import (
     PROTOCOLS,
     default_protocol,
@@ -119,3 +120,42 @@ def test_a_moment_goes_on_exactly_under_rules_of_our_own() -> None:
     after = [env.step_rows(0) for _ in range(80)]
     env.restore(moment)
     assert [env.step_rows(0) for _ in range(80)] == after
+
+
+@pytest.mark.parametrize(
+    ("game", "unseen"),
+    [
+        ("seaquest", {"OxygenBar", "CollectedDiver", "PlayerMissile"}),
+        ("qbert", {"Cube"}),
+        ("enduro", set()),
+    ],
+)
+def test_the_paper_s_observation_lacks_what_theirs_lack(game: str, unseen: set[str]) -> None:
+    """Source: the published code of Kuang et al. 2026, which categories it passes on."""
+    theirs = make_protocol("default", game, objects="paper")
+    assert theirs.stamp == make_protocol("default", game).stamp.replace(
+        " ale-py=", " objects=paper ale-py="
+    )
+    assert parse_config(format_config(RunConfig(game, theirs))).protocol == theirs
+    plain = open_environment(make_protocol("default", game, objects="ocatari"))
+    env = open_environment(theirs)
+    assert set(plain.categories) - set(env.categories) == unseen
+    seen, there = set(env.reset_rows(3)[0]), set(plain.reset_rows(3)[0])
+    for step in range(300):
+        action = step // 8 % len(env.action_names)
+        rows, more = env.step_rows(action)[0], plain.step_rows(action)[0]
+        assert rows == {name: boxes for name, boxes in more.items() if name not in unseen}
+        seen, there = seen | set(rows), there | set(more)
+    assert "Player" in seen
+    assert there - seen == there & unseen
+    moment = env.save()
+    ahead = [env.step_rows(2)[0] for _ in range(20)]
+    env.restore(moment)
+    assert [env.step_rows(2)[0] for _ in range(20)] == ahead
+
+
+def test_other_objects_are_refused_where_nobody_has_them() -> None:
+    with pytest.raises(UsageError, match="the paper does not have Boxing"):
+        make_protocol("default", "boxing", objects="paper")
+    with pytest.raises(UsageError, match="CartPole has no objects"):
+        opening.make_protocol("default", "CartPole-v1", objects="ocatari")
