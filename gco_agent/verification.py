@@ -254,7 +254,7 @@ def _facts_of(claimed: Facts, played: Evaluation, over: Evaluation | None) -> Fa
         digest=played.digest,
     )
     if over is None or not over.is_valid:
-        return facts
+        return replace(facts, gain=None, gain_se=None, pairs=None)
     gain = paired_gain(played.returns, over.returns)
     return replace(facts, gain=gain.mean, gain_se=gain.standard_error, pairs=gain.n_pairs)
 
