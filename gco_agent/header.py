@@ -7,7 +7,6 @@ import re
 from gco_agent.policy import PolicySource, docstring_of, format_policy, replace_docstring
 from gco_agent.records import Evaluation, PlayProtocol
 
-_FIRST_OF_OURS = "Environment:"
 _OURS = re.compile(r"[ \t]*(?:Environment|Mean return|Measured|Run):.*")
 
 
@@ -30,7 +29,7 @@ def with_measured_header(
 ) -> PolicySource:
     """``source`` with a docstring that says what it plays, what it scored, and where it is from.
 
-    The author's words stay; the paragraph that begins with "Environment:" is written anew.
+    The author's words stay; lines that begin as ours do are written anew, wherever they stood.
 
     Args:
         source: The policy.
@@ -58,12 +57,5 @@ def with_measured_header(
 
 def _author_words(docstring: str) -> str:
     """``docstring`` without the facts that were written here, or by whoever imitates them."""
-    kept = []
-    for paragraph in re.split(r"\n[ \t]*\n", docstring.strip()):
-        text = paragraph
-        if paragraph.lstrip().startswith(_FIRST_OF_OURS):
-            lines = (line for line in paragraph.splitlines() if not _OURS.fullmatch(line))
-            text = "\n".join(lines)
-        if text.strip():
-            kept.append(text)
-    return "\n\n".join(kept).strip()
+    kept = [line for line in docstring.splitlines() if not _OURS.fullmatch(line)]
+    return re.sub(r"\n(?:[ \t]*\n)+", "\n\n", "\n".join(kept)).strip()

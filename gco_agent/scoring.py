@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from gco_agent.envs.opening import make_protocol
+from gco_agent.envs.opening import make_protocol, named_environment
 from gco_agent.errors import UsageError
 from gco_agent.jail.limits import JailLevel
 from gco_agent.judge import Judge
-from gco_agent.policy import PolicySource, check_policy, environment_of
+from gco_agent.policy import PolicySource, check_policy
 from gco_agent.records import Evaluation
 from gco_agent.seeds import Stream
 from gco_agent.workers import WorkerPool
@@ -33,7 +33,8 @@ def evaluate(
 
     Args:
         policy: Path of a policy file, or its text as a `PolicySource`.
-        game: "pong", "gco/Pong-v5", or any Gymnasium id; None for what its docstring names.
+        game: "pong", "gco/Pong-v5", any Gymnasium id, or code of your own: ``module:id``, a file
+            with a ``SPEC``. None for what its docstring names, which may be no code.
         seeds: For ``env.reset``; the first 30 report seeds if not given.
         max_steps: Steps after which an episode is cut; None for the protocol's own.
         workers: Processes to share the work; 0 plays in this one. With more, the call belongs below
@@ -48,7 +49,7 @@ def evaluate(
     """
     source = policy if isinstance(policy, PolicySource) else PolicySource.from_file(policy)
     check_policy(source)
-    wanted = game or environment_of(source)
+    wanted = game or named_environment(source)
     if wanted is None:
         raise UsageError("name the game: the policy's docstring has no line `Environment: <id>`")
     with WorkerPool(workers) as pool:

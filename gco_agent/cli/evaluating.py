@@ -58,7 +58,8 @@ _MOST_FAILURES = 3
     "--env",
     "env_id",
     metavar="ID",
-    help="Environment of a policy whose docstring names none, such as gco/Pong-v5.",
+    help="Environment of a policy whose docstring names none, such as gco/Pong-v5; module:id or "
+    "FILE.py for code of your own, which is loaded.",
 )
 @all_of(protocol_option, max_steps_option)
 @all_of(workers_option, executor_option, jail_option, json_option)
@@ -81,7 +82,7 @@ def evaluate(context: click.Context, /, target: str | None, **given: Given) -> N
     seeds, label = _seeds(given["episodes"], given["seed_text"])
     wanted = find_target(place, target)
     require_contract(wanted)
-    protocol = protocol_of(wanted, given["env_id"], given["max_steps"], given["protocol"])
+    protocol = protocol_of(place, wanted, given["env_id"], given["max_steps"], given["protocol"])
     begun = time.perf_counter()
     played, jail = play(wanted.source, seeds, protocol, given, f"{wanted.name} on {label}")
     data = _as_json(wanted, played, label, jail, time.perf_counter() - begun)
@@ -104,7 +105,7 @@ def play(
 
     with (
         open_display(None, following=0) as display,
-        open_workers(given["workers"], given.get("executor")) as pool,
+        open_workers(given["workers"], given.get("executor"), n_tasks=len(seeds)) as pool,
     ):
         judge = make_judge(pool, protocol, given["jail"])
         display(Playing(what, 0, len(seeds)))

@@ -66,7 +66,8 @@ _shared_options = all_of(
         "--env",
         "env_id",
         metavar="ID",
-        help="Environment of a policy whose docstring names none, such as gco/Pong-v5.",
+        help="Environment of a policy whose docstring names none, such as gco/Pong-v5; module:id "
+        "or FILE.py for code of your own, which is loaded.",
     ),
     click.option(
         "--max-steps",
@@ -122,7 +123,7 @@ def tune(place: Place, /, target: str | None, **given: Given) -> None:
     from gco_agent.improving import tune_file
 
     source = _read(path)
-    with _at_work(source, path, given) as (judge, progress):
+    with _at_work(place, source, path, given) as (judge, progress):
         found = tune_file(
             source, judge, _purse(given, judge), seed=given["seed"], progress=progress
         )
@@ -171,7 +172,7 @@ def simplify(place: Place, /, target: str | None, **given: Given) -> None:
     from gco_agent.improving import simplify_file
 
     source = _read(path)
-    with _at_work(source, path, given) as (judge, progress):
+    with _at_work(place, source, path, given) as (judge, progress):
         purse = _purse(given, judge)
         found = simplify_file(source, judge, purse, exact_only=given["exact"], progress=progress)
     written = _write(path, _goal(place, path, given["output"]), found.source)
@@ -223,13 +224,13 @@ def _read(path: Path) -> PolicySource:
 
 @contextlib.contextmanager
 def _at_work(
-    source: PolicySource, path: Path, given: dict[str, Any]
+    place: Place, source: PolicySource, path: Path, given: dict[str, Any]
 ) -> Iterator[tuple[Judge, Progress]]:
     """The judge and the display for a file, and workers for as long as they are needed."""
     from gco_agent.cli.display import open_display
     from gco_agent.cli.targets import Target, protocol_of
 
-    rules = protocol_of(Target(str(path), source), given["env_id"], given["max_steps"])
+    rules = protocol_of(place, Target(str(path), source), given["env_id"], given["max_steps"])
     with open_display(None, following=0) as display, open_workers(given["workers"]) as pool:
         yield make_judge(pool, rules, given["jail"]), display
 

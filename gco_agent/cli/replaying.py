@@ -22,6 +22,7 @@ from gco_agent.cli.place import (
     make_judge,
     open_workers,
     require_clean,
+    require_trusted,
     require_writable,
     rules_here,
 )
@@ -130,6 +131,7 @@ def _play(place: Place, found: Recording, given: dict[str, Any]) -> tuple[RunRef
     if given["switch"]:
         require_clean(repo)
     ref = _free_name(repo, found, given["name"])
+    require_trusted(repo, found.config.protocol, f"the recording of {found.run}")
     here = rules_here(found.config.protocol)
     for name, version in found.config.protocol.versions:
         if dict(here.versions).get(name) != version:

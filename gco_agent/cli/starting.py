@@ -9,6 +9,7 @@ from gco_agent.cli.options import StartOptions
 from gco_agent.cli.place import (
     Place,
     exchange_folder,
+    home_of,
     require_clean,
     require_writable,
     status_file,
@@ -51,6 +52,7 @@ def prepare(place: Place, options: StartOptions) -> Start:
 
     from gco_agent.store.entries import RunRef, new_run_id
     from gco_agent.store.runs import Runs
+    from gco_agent.store.trust import trust_module
 
     spec = place.find_spec(options.game)
     _require_objects(spec, options.optimizer)
@@ -65,6 +67,9 @@ def prepare(place: Place, options: StartOptions) -> Start:
     _require_free(repo, ref)
     back = _way_back(repo) if switch else None
     folder, status = exchange_folder(place, ref), status_file(repo, ref)
+    if ":" in spec.env_id:  # typed by a person, who will want to go on with the run
+        module = spec.env_id.partition(":")[0]
+        trust_module(repo, module, home_of(module))
     return Start(Runs(repo), ref, spec, switch, back, folder, status)
 
 

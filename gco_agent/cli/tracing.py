@@ -99,7 +99,7 @@ def trace(place: Place, /, target: str | None, **given: Given) -> None:
         raise ContractViolation(
             f"{wanted.name} breaks the contract of a policy file:\n{error}", line=error.line
         ) from None
-    protocol = protocol_of(wanted, given["env_id"], None)
+    protocol = protocol_of(place, wanted, given["env_id"], None)
     protocol = replace(protocol, max_steps=min(protocol.max_steps, given["max_steps"]))
     with open_workers(given["workers"]) as pool:
         judge = make_judge(pool, protocol, given["jail"])

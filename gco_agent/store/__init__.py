@@ -10,6 +10,7 @@
 * `history`   one run, to be read: `Step`, `RunView`
 * `run`       one run, to be advanced: `Run`
 * `runs`      all runs of a repository: make, list, find, open
+* `trust`     whose code a person lets the runs of a repository load
 
 Everything a run knows is in the commits of its branch; what is derived can be rebuilt from them.
 """

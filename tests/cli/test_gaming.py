@@ -93,7 +93,8 @@ def test_a_game_of_ones_own_is_checked_improved_and_evaluated(
     assert stepped.exit_code == 0, stepped.output
     text = git(project, "show", "gco/corridor/own:policies/corridor.py")
     (project / "mine.py").write_text(text)
-    done = cli(project, "eval", "mine.py", "--episodes", "2", "--json", "--workers", "1")
+    asked = ("--episodes", "2", "--json", "--workers", "1")
+    done = cli(project, "eval", "mine.py", "--env", corridor, *asked)
     assert json.loads(done.stdout)["protocol"].startswith("default cli_corridor:CliCorridor-v0")
 
 
