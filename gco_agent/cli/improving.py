@@ -26,6 +26,7 @@ from gco_agent.cli.place import Place, make_judge, open_workers
 from gco_agent.cli.results import print_json
 from gco_agent.cli.words import count, gain_in_words, one_line, tell
 from gco_agent.errors import ContractViolation, UsageError
+from gco_agent.seeds import HIGHEST_SEED
 
 if TYPE_CHECKING:
     from gco_agent.config import RunConfig
@@ -93,7 +94,7 @@ _last_options = all_of(workers_option, jail_option, json_option)
     _shared_options,
     click.option(
         "--seed",
-        type=AtLeast(0),
+        type=AtLeast(0, HIGHEST_SEED),
         default=0,
         show_default=True,
         metavar="N",

@@ -9,6 +9,8 @@ from typing import Any, TypeAlias, TypeVar
 
 import click
 
+from gco_agent.seeds import HIGHEST_SEED
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 Given: TypeAlias = Any
 """Value of an option, as click has read it."""
@@ -40,12 +42,12 @@ class Duration(click.ParamType[float]):
 
 
 class AtLeast(click.ParamType[int]):
-    """A whole number with a lower bound."""
+    """A whole number with a lower bound, and one above that nobody meets."""
 
     name = "number"
 
-    def __init__(self, least: int) -> None:
-        self._least = least
+    def __init__(self, least: int, most: int = _HIGHEST) -> None:
+        self._least, self._most = least, most
 
     def convert(
         self, value: Given, param: click.Parameter | None, ctx: click.Context | None
@@ -55,8 +57,8 @@ class AtLeast(click.ParamType[int]):
             number = int(value)
         except ValueError:
             self.fail(f"{value!r} is no whole number.", param, ctx)
-        if not self._least <= number <= _HIGHEST:
-            self.fail(f"{value} is not from {self._least:,} to {_HIGHEST:,}.", param, ctx)
+        if not self._least <= number <= self._most:
+            self.fail(f"{value} is not from {self._least:,} to {self._most:,}.", param, ctx)
         return number
 
 
@@ -193,7 +195,7 @@ start_options = all_of(
     ),
     click.option(
         "--seed",
-        type=AtLeast(0),
+        type=AtLeast(0, HIGHEST_SEED),
         default=0,
         show_default=True,
         metavar="N",

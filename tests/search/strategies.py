@@ -6,6 +6,7 @@ import random
 
 from gco_agent.optimizers.search.genome import Program
 from gco_agent.optimizers.search.grammar import Grammar
+from gco_agent.optimizers.search.memory import Names
 from gco_agent.optimizers.search.world import World
 
 PONG = World(
@@ -44,6 +45,11 @@ FROZEN = World(
     {"Player": 1},
 )
 WORLDS = (PONG, MAZE, FROZEN)
+
+
+def names_in(world: World) -> Names:
+    """What an environment would call things that looks like ``world``."""
+    return Names(world.action_names, tuple(world.ranges))
 
 
 def programs(world: World, seed: int, n: int) -> list[Program]:

@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gco_agent.games import find_game
+from gco_agent.optimizers.search.memory import read_world
 from gco_agent.optimizers.search.play import Probe, Stretch, play, probe
 from gco_agent.optimizers.search.world import Sightings, World, identify
 from gco_agent.records import PlayProtocol
 from gco_agent.seeds import Stream
-from tests.search.strategies import MAZE, PONG, WORLDS
+from tests.search.strategies import MAZE, PONG, WORLDS, names_in
 
 START = Stream.FEEDBACK.value
 
@@ -56,7 +57,7 @@ def test_pong_s_right_is_up():
 
 @pytest.mark.parametrize("world", WORLDS)
 def test_json_gives_the_world_back(world):
-    assert World.from_json(json.loads(json.dumps(world.to_json()))) == world
+    assert read_world(json.loads(json.dumps(world.to_json())), names_in(world)) == world
 
 
 def test_actions_are_chosen_by_what_they_do():

@@ -8,12 +8,13 @@ import statistics
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from gco_agent.config import RunConfig
 from gco_agent.envs.opening import make_protocol
-from gco_agent.errors import ProposalError
+from gco_agent.errors import ProposalError, StoreError
 from gco_agent.optimizers.base import Proposal, Request
 from gco_agent.optimizers.search.optimizer import SearchOptimizer
 from gco_agent.optimizers.vectors.optimizer import STATE_FILE, _State
@@ -23,6 +24,7 @@ from gco_agent.optimizers.vectors.tuning import Arm, tune
 from gco_agent.policy import PolicySource, check_policy
 from gco_agent.progress import Event, Searching
 from gco_agent.records import Evaluation
+from gco_agent.seeds import HIGHEST_SEED, Stream
 from gco_agent.workers import WorkerPool
 
 
@@ -96,11 +98,40 @@ def test_a_program_is_not_proposed_twice() -> None:
     first = proposed("CartPole-v1", n_steps=100)
     state = json.loads(first.files[STATE_FILE])
     second = proposed("CartPole-v1", 2, first.files, n_steps=100)
-    state["proposed"][second.source.text] = 1
+    state["proposed"][second.source.digest] = 1
     with pytest.raises(ProposalError, match="proposed before"):
         proposed("CartPole-v1", 2, {STATE_FILE: json.dumps(state)}, n_steps=100)
-    with pytest.raises(ValueError, match="schema 7"):
-        proposed("CartPole-v1", 2, {STATE_FILE: json.dumps({**state, "schema": 7})})
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"schema": 7},
+        {"scale": [1.0, 1.0, 1.0, "1.0; import os"]},
+        {"scale": [1.0, 1.0, 0, 1.0]},
+        {"scale": 7},
+        {"arms": [{"family": "__import__('os')", "mean": [], "width": 1.0}]},
+        {"arms": [{"mean": ["0"]}]},
+        {"arms": [{"mean": [0.0]}]},
+        {"arms": [{"shape": [[1.0]]}]},
+        {"arms": [{"width": 0.0}]},
+        {"arms": [{"width": float("inf")}]},
+    ],
+    ids=str,
+)
+def test_state_that_was_not_written_here_is_told(changed: dict[str, Any]) -> None:
+    state = json.loads(proposed("CartPole-v1", n_steps=100).files[STATE_FILE])
+    if "arms" in changed:
+        changed = {"arms": [{**state["arms"][0], **changed["arms"][0]}]}
+    with pytest.raises(StoreError, match=r"search\.json cannot be read"):
+        proposed("CartPole-v1", 2, {STATE_FILE: json.dumps({**state, **changed})}, n_steps=100)
+
+
+def test_no_seed_of_a_run_leads_out_of_the_feedback_stream() -> None:
+    made = proposed("CartPole-v1", 1_000, seed=HIGHEST_SEED, n_steps=100)
+    assert made.n_steps > 100
+    seeds = Stream.FEEDBACK.cycle(100_000 * 10**6, 100_000)
+    assert set(seeds) <= set(Stream.FEEDBACK.seeds(0, 100_000_000))
 
 
 def bowl(programs) -> list[float]:

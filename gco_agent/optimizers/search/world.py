@@ -81,7 +81,7 @@ class World:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON data."""
+        """As JSON data; `gco_agent.optimizers.search.memory` reads them back."""
         return {
             "action_names": list(self.action_names),
             "player": self.player,
@@ -91,24 +91,6 @@ class World:
             "ranges": {category: list(r) for category, r in sorted(self.ranges.items())},
             "most": dict(sorted(self.most.items())),
         }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> World:
-        """Inverse of `to_json`."""
-        return cls(
-            tuple(data["action_names"]),
-            data["player"],
-            data["player_index"],
-            tuple(data["axes"]),
-            tuple((int(x), int(y)) for x, y in data["signs"]),
-            {category: _range(r) for category, r in data["ranges"].items()},
-            dict(data["most"]),
-        )
-
-
-def _range(numbers: Sequence[float]) -> Range:
-    left, right, top, bottom = numbers
-    return left, right, top, bottom
 
 
 @dataclass(slots=True)

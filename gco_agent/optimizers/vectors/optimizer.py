@@ -19,6 +19,7 @@ from gco_agent.optimizers.vectors.play import Episodes, Probe, environment, play
 from gco_agent.optimizers.vectors.program import (
     Task,
     VectorProgram,
+    finite_number,
     headline,
     render,
     size,
@@ -27,11 +28,14 @@ from gco_agent.optimizers.vectors.tuning import Arm, tune
 from gco_agent.policy import PolicySource, format_policy
 from gco_agent.progress import Searching
 from gco_agent.records import PlayProtocol
-from gco_agent.seeds import Stream
+from gco_agent.seeds import Stream, seed_of_chance
+from gco_agent.store.reading import readable
 from gco_agent.workers import WorkerPool
 
 STATE_FILE = "search.json"
+_SCHEMA = 2
 _PROBE_STEPS = 2_000
+_SLICE_SEEDS = 100_000
 _SCREENED = 24
 """Random programs in a batch."""
 _STARTS = 3
@@ -48,7 +52,7 @@ _SAME = 0.01
 
 @dataclass
 class _State:
-    """What the search remembers between slices."""
+    """What the search remembers between slices; ``proposed`` has digests of texts."""
 
     scale: tuple[float, ...]
     is_vector: bool
@@ -57,7 +61,7 @@ class _State:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "schema": 1,
+            "schema": _SCHEMA,
             "scale": list(self.scale),
             "is_vector": self.is_vector,
             "arms": [arm.to_json() for arm in self.arms],
@@ -66,10 +70,18 @@ class _State:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> _State:
-        if data.get("schema") != 1:
-            raise ValueError(f"search state of schema {data.get('schema')!r}; this reads 1")
-        arms = [Arm.from_json(arm) for arm in data["arms"]]
-        return cls(tuple(data["scale"]), data["is_vector"], arms, dict(data["proposed"]))
+        if data.get("schema") not in (1, _SCHEMA):
+            raise ValueError(f"search state of schema {data.get('schema')!r}; this reads {_SCHEMA}")
+        scale = tuple(finite_number(width) for width in data["scale"])
+        if min(scale, default=1.0) <= 0:
+            raise ValueError("a scale is not above 0")
+        proposed = data["proposed"] if data["schema"] == _SCHEMA else {}  # texts, in the first one
+        return cls(
+            scale,
+            bool(data["is_vector"]),
+            [Arm.from_json(arm) for arm in data["arms"]],
+            {str(known): int(iteration) for known, iteration in proposed.items()},
+        )
 
 
 @dataclass
@@ -77,20 +89,23 @@ class _Table:
     """Where programs are rated, and what has been spent on it.
 
     Attributes:
-        next_seed: The first feedback seed that was not played yet in this slice.
+        seeds: Feedback seeds of this slice; from the first again when all were played.
+        next_seed: Index of the first that was not played yet.
     """
 
     pool: WorkerPool
     protocol: PlayProtocol
     task: Task
-    next_seed: int
+    seeds: range
     n_steps: int
     deadline: float
+    next_seed: int = 0
     used: int = 0
 
     def rate(self, programs: Sequence[VectorProgram], n_seeds: int) -> list[float]:
         """Mean returns, all on the same new seeds."""
-        seeds = tuple(range(self.next_seed, self.next_seed + n_seeds))
+        drawn = range(self.next_seed, self.next_seed + n_seeds)
+        seeds = tuple(self.seeds[i % len(self.seeds)] for i in drawn)
         self.next_seed += n_seeds
         tasks = [Episodes(self.protocol, render(self.task, p), seeds) for p in programs]
         results = self.pool.map(play, tasks)
@@ -119,15 +134,16 @@ class VectorSearch:
         config = request.config
         remembered = request.recall(STATE_FILE)
         table, state = self._begin(request, remembered)
-        rng_seed = 1 + 1_000 * config.seed + request.iteration
+        rng_seed = seed_of_chance(1_000 * config.seed + request.iteration)
         if remembered is None:
             _screen(table, state, random.Random(config.seed))  # noqa: S311 - no secret
         arm, best = _tune(table, state, request, rng_seed)
         chosen = _prune(table, _final(table, [arm.program, best]))
         text = format_policy(render(table.task, chosen))
-        if text in state.proposed:
+        known = PolicySource(text).digest
+        if known in state.proposed:
             raise ProposalError("the search came to a program that was proposed before")
-        state.proposed[text] = request.iteration
+        state.proposed[known] = request.iteration
         reason = (
             f"CMA-ES on {arm.family} sums of {len(table.task.names)} numbers, "
             f"{arm.generations} generations so far, mean return of the last {arm.score:.4g}. "
@@ -139,16 +155,19 @@ class VectorSearch:
 
     def _begin(self, request: Request, remembered: str | None) -> tuple[_Table, _State]:
         config = request.config
-        first = Stream.FEEDBACK.value + 100_000 * request.iteration
+        seeds = Stream.FEEDBACK.cycle(_SLICE_SEEDS * request.iteration, _SLICE_SEEDS)
         if remembered is None:
-            seed = Stream.FEEDBACK.value + 500_000 + config.seed
+            (seed,) = Stream.FEEDBACK.cycle(500_000 + config.seed, 1)
             (seen,) = self._pool.map(probe, [Probe(config.protocol, seed, _PROBE_STEPS)])
             state = _State(seen.scale, seen.is_vector, [])
         else:
-            state = _State.from_json(json.loads(remembered))
+            with readable(STATE_FILE):
+                state = _State.from_json(json.loads(remembered))
         task = _task(config.protocol, state)
+        with readable(STATE_FILE):
+            _require_sizes(task, state)
         deadline = min(time.perf_counter() + config.slice_seconds, request.deadline)
-        table = _Table(self._pool, config.protocol, task, first, config.slice_steps, deadline)
+        table = _Table(self._pool, config.protocol, task, seeds, config.slice_steps, deadline)
         return table, state
 
 
@@ -174,6 +193,15 @@ def _task(protocol: PlayProtocol, state: _State) -> Task:
         tuple(float(f"{min(1e3, x):.7g}") for x in high),
         state.scale,
     )
+
+
+def _require_sizes(task: Task, state: _State) -> None:
+    """Refuse arms of another task; raises ValueError."""
+    for arm in state.arms:
+        n = size(task, arm.family)
+        sizes = [len(arm.mean), *(len(row) for row in arm.shape)]
+        if set(sizes) != {n} or len(arm.shape) not in (0, n):
+            raise ValueError(f"an arm has {sizes} numbers, and {n} are needed")
 
 
 def _screen(table: _Table, state: _State, rng: random.Random) -> None:
