@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from gco_agent.errors import UsageError
 from gco_agent.games import HINTS, Hints
 from gco_agent.records import OBJECTS, PlayProtocol
+from gco_agent.seeds import HIGHEST_SEED
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -147,6 +148,8 @@ def _checked(config: RunConfig) -> RunConfig:
     rules = config.protocol
     if not 0 <= rules.sticky <= 1:
         raise ValueError(f"sticky = {rules.sticky} is no probability")
+    if not 0 <= config.seed <= HIGHEST_SEED:
+        raise ValueError(f"seed = {config.seed} is not from 0 to {HIGHEST_SEED}")
     if config.horizon < 0:
         raise ValueError(f"horizon = {config.horizon} should not be below 0")
     counts = {

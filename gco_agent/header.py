@@ -7,7 +7,6 @@ import re
 from gco_agent.policy import PolicySource, docstring_of, format_policy, replace_docstring
 from gco_agent.records import Evaluation, PlayProtocol
 
-_FIRST_OF_OURS = "Environment:"
 _OURS = re.compile(r"[ \t]*(?:Environment|Mean return|Measured|Run):.*")
 _LIKE_A_SCORE = re.compile(r"\s*mean return\s*:\s*[-+.\d].*", re.IGNORECASE)
 """What passes for a measurement in whatever paragraph it stands."""
@@ -32,7 +31,7 @@ def with_measured_header(
 ) -> PolicySource:
     """``source`` with a docstring that says what it plays, what it scored, and where it is from.
 
-    The author's words stay; the paragraph that begins with "Environment:" is written anew.
+    The author's words stay; lines that begin as ours do are written anew, wherever they stood.
 
     Args:
         source: The policy.
@@ -60,12 +59,9 @@ def with_measured_header(
 
 def _author_words(docstring: str) -> str:
     """``docstring`` without the facts that were written here, or by whoever imitates them."""
-    kept = []
-    for paragraph in re.split(r"\n[ \t]*\n", docstring.strip()):
-        imitated = _OURS if paragraph.lstrip().startswith(_FIRST_OF_OURS) else _LIKE_A_SCORE
-        lines = paragraph.splitlines()
-        others = [line for line in lines if not imitated.fullmatch(line)]
-        text = paragraph if len(others) == len(lines) else "\n".join(others)
-        if text.strip():
-            kept.append(text)
-    return "\n\n".join(kept).strip()
+    kept = [
+        line
+        for line in docstring.splitlines()
+        if not (_OURS.fullmatch(line) or _LIKE_A_SCORE.fullmatch(line))
+    ]
+    return re.sub(r"\n(?:[ \t]*\n)+", "\n\n", "\n".join(kept)).strip()

@@ -18,7 +18,7 @@ from gco_agent.optimizers.tune import Tuned, tune_policy
 from gco_agent.policy import PolicySource, docstring_of, replace_docstring
 from gco_agent.progress import Progress, Racing, Searching, silent
 from gco_agent.records import Evaluation
-from gco_agent.seeds import Stream
+from gco_agent.seeds import Stream, seed_of_chance
 from gco_agent.statistics import Aim
 
 _CLAIM = "Mean return:"
@@ -71,7 +71,7 @@ def tune_file(
     """
     trials = Trials(judge.pool, judge.protocol, judge.require, purse)
     tell = _teller("tune", purse, progress)
-    tuned = tune_policy(source, trials, seeds_of(0), rng_seed=1 + seed, tell=tell)
+    tuned = tune_policy(source, trials, seeds_of(0), rng_seed=seed_of_chance(seed), tell=tell)
     if not tuned.moves:
         return TunedFile(None, tuned, None, purse.used)
     race = _race(tuned.source, source, judge, Aim.BETTER, progress)

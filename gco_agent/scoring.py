@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from gco_agent.envs.opening import make_protocol
+from gco_agent.envs.opening import make_protocol, named_environment
 from gco_agent.errors import UsageError
 from gco_agent.jail.limits import JailLevel
 from gco_agent.judge import Judge
-from gco_agent.policy import PolicySource, check_policy, environment_of
+from gco_agent.policy import PolicySource, check_policy
 from gco_agent.records import Evaluation
 from gco_agent.seeds import Stream
-from gco_agent.store.trust import module_in
 from gco_agent.workers import WorkerPool
 
 DEFAULT_EPISODES = 30
@@ -34,7 +33,8 @@ def evaluate(
 
     Args:
         policy: Path of a policy file, or its text as a `PolicySource`.
-        game: "pong", "gco/Pong-v5", or any Gymnasium id; None for what its docstring names.
+        game: "pong", "gco/Pong-v5", any Gymnasium id, or code of your own: ``module:id``, a file
+            with a ``SPEC``. None for what its docstring names, which may be no code.
         seeds: For ``env.reset``; the first 30 report seeds if not given.
         max_steps: Steps after which an episode is cut; None for the protocol's own.
         workers: Processes to share the work; 0 plays in this one. With more, the call belongs below
@@ -49,14 +49,9 @@ def evaluate(
     """
     source = policy if isinstance(policy, PolicySource) else PolicySource.from_file(policy)
     check_policy(source)
-    wanted = game or environment_of(source)
+    wanted = game or named_environment(source)
     if wanted is None:
         raise UsageError("name the game: the policy's docstring has no line `Environment: <id>`")
-    if game is None and module_in(wanted) is not None:
-        raise UsageError(
-            f"the policy's docstring names {wanted}, an environment in a Python module, which "
-            f"would run outside of the jail: if you want that, say evaluate(..., game={wanted!r})"
-        )
     with WorkerPool(workers) as pool:
         return Judge(pool, make_protocol("default", wanted, max_steps), require).evaluate(
             source, seeds

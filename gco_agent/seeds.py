@@ -15,6 +15,8 @@ import re
 from gco_agent.errors import UsageError
 
 _RANGE = re.compile(r"(?:(feedback|selection|report) )?([0-9]{1,10}):([0-9]{1,10})")
+HIGHEST_SEED = 2**32 - 1
+"""The largest ``seed`` of a run, as numpy's generators have it."""
 _HIGHEST = 2**31
 _STREAM_LENGTH = 100_000_000
 
@@ -36,9 +38,25 @@ class Stream(enum.Enum):
             raise ValueError(f"{self.label(first, end)}: a stream has seeds 0:{_STREAM_LENGTH}")
         return range(self.value + first, self.value + end)
 
+    def cycle(self, first: int, n: int) -> range:
+        """``n`` seeds of this stream from ``first`` on; its end is followed by its beginning.
+
+        For chance that is numbered without an end: what is drawn never leaves the stream.
+
+        Raises:
+            ValueError: The stream does not have that many.
+        """
+        start = first % (_STREAM_LENGTH - n + 1) if 0 <= n <= _STREAM_LENGTH else first
+        return self.seeds(start, start + n)
+
     def label(self, first: int, end: int) -> str:
         """What people read: "selection 0:16"."""
         return f"{self.name.lower()} {first}:{end}"
+
+
+def seed_of_chance(number: int) -> int:
+    """A positive seed for a generator of numpy's, which takes no more than 32 bits."""
+    return 1 + number % (HIGHEST_SEED - 1_000)  # whoever adds a few to it stays below
 
 
 def parse_seed_range(text: str) -> range:

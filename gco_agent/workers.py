@@ -24,6 +24,7 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 _ORPHAN_CHECK_S = 0.5
+_SAFE_PATH = "PYTHONSAFEPATH"
 
 
 class WorkerPool:
@@ -60,6 +61,16 @@ class WorkerPool:
     ) -> None:
         self.close()
 
+    def start(self, n_tasks: int | None = None) -> None:
+        """Begin to start the processes, as many as there are tasks, and do not wait for them."""
+        if self._is_here or self._given is not None:
+            return
+        wanted = self.n_workers if n_tasks is None else min(n_tasks, self.n_workers)
+        with _beginning():
+            executor = self._executor = self._executor or self._start()
+            for _ in range(wanted):  # a process is started for each task that finds none idle
+                executor.submit(abs, 0)
+
     def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> list[Result]:
         """Results of ``function`` over ``tasks``, in their order; raises as `imap`."""
         return list(self.imap(function, tasks))
@@ -94,8 +105,9 @@ class WorkerPool:
     def _run(
         self, function: Callable[[Task], Result], tasks: Sequence[Task]
     ) -> Generator[Result, None, None]:
-        executor = self._executor = self._executor or self._start()
-        futures: list[Future[Result]] = [executor.submit(function, task) for task in tasks]
+        with _beginning():
+            executor = self._executor = self._executor or self._start()
+            futures: list[Future[Result]] = [executor.submit(function, task) for task in tasks]
         try:
             for future in futures:
                 yield future.result()
@@ -123,6 +135,28 @@ class WorkerPool:
                 process.terminate()
             for process in processes:
                 process.join()
+
+
+@contextlib.contextmanager
+def _beginning() -> Iterator[None]:
+    """Around what starts processes: they never see Ctrl-C, and import nothing from this folder.
+
+    A process that is started anew has the working directory first on its path until it is told of
+    its parent's: a ``signal.py`` that lies there would be taken for Python's own.
+    """
+    before = os.environ.get(_SAFE_PATH)
+    os.environ[_SAFE_PATH] = "1"
+    has_masks = hasattr(signal, "pthread_sigmask")
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if has_masks else None
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_SAFE_PATH]
+        else:
+            os.environ[_SAFE_PATH] = before
+        if mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def usable_cores() -> int:

@@ -16,40 +16,50 @@
   `tracing`, `exchanging`, `replaying`, `pricing`, `enjoying`, `carding`, `exporting`,
   `publishing`, `gaming`, `doctor`   the commands
 
-Importing this package loads click and nothing else that is heavy: commands import what they use.
+Importing this package loads click and nothing else that is heavy, not even the commands: a command
+is imported when it is called, and imports what it uses when it does.
 Results go to stdout, everything else to stderr.
 """
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
 from gco_agent.cli.boundary import Boundary, begin_logging
-from gco_agent.cli.carding import card
-from gco_agent.cli.doctor import doctor
-from gco_agent.cli.enjoying import enjoy
-from gco_agent.cli.evaluating import evaluate
-from gco_agent.cli.exchanging import apply_, prompt
-from gco_agent.cli.exporting import export
-from gco_agent.cli.gaming import check_game, games
-from gco_agent.cli.improving import simplify, tune
 from gco_agent.cli.options import examples
 from gco_agent.cli.place import Place
-from gco_agent.cli.pricing import estimate
-from gco_agent.cli.publishing import publish, rollback
-from gco_agent.cli.reading import log
-from gco_agent.cli.replaying import replay
-from gco_agent.cli.reporting import report
-from gco_agent.cli.running import init, run, step
-from gco_agent.cli.showing import show
-from gco_agent.cli.tracing import trace
-from gco_agent.cli.verifying import verify
-from gco_agent.cli.watching import watch
 
 __all__ = ["main"]
+
+_COMMANDS = {
+    "run": "running:run",
+    "init": "running:init",
+    "step": "running:step",
+    "watch": "watching:watch",
+    "log": "reading:log",
+    "show": "showing:show",
+    "report": "reporting:report",
+    "eval": "evaluating:evaluate",
+    "verify": "verifying:verify",
+    "enjoy": "enjoying:enjoy",
+    "card": "carding:card",
+    "export": "exporting:export",
+    "trace": "tracing:trace",
+    "tune": "improving:tune",
+    "simplify": "improving:simplify",
+    "prompt": "exchanging:prompt",
+    "apply": "exchanging:apply_",
+    "replay": "replaying:replay",
+    "estimate": "pricing:estimate",
+    "rollback": "publishing:rollback",
+    "publish": "publishing:publish",
+    "games": "gaming:games",
+    "check-game": "gaming:check_game",
+    "doctor": "doctor:doctor",
+}
+"""Name of a command to where it is, below this package; in the order of ``--help``."""
 
 
 def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:  # noqa: FBT001
@@ -62,6 +72,7 @@ def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> N
 
 @click.group(
     cls=Boundary,
+    homes={name: f"{__name__}.{home}" for name, home in _COMMANDS.items()},
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=examples(
         "gco-agent run pong                 five minutes of search, then the score",
@@ -78,6 +89,14 @@ def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> N
     type=click.Path(path_type=Path),
     help="Work in this folder and the git repository it belongs to.  [default: here]",
 )
+@click.option(
+    "--trust-module",
+    "trusted",
+    metavar="NAME",
+    multiple=True,
+    help="Let runs of this repository load the Python module NAME, which some of them play; it is "
+    "remembered in the repository's git config. Its code runs outside the jail: read it first.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Say more on stderr about what is being done.")
 @click.option(
     "--version",
@@ -88,7 +107,9 @@ def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> N
     help="Show the version and exit.",
 )
 @click.pass_context
-def main(context: click.Context, directory: Path, *, verbose: bool) -> None:
+def main(
+    context: click.Context, directory: Path, *, trusted: tuple[str, ...], verbose: bool
+) -> None:
     """Improve game-playing policies by rewriting their code, one git commit an iteration.
 
     A run is a branch gco/GAME/NAME. Every iteration proposes a new version of the file
@@ -96,34 +117,6 @@ def main(context: click.Context, directory: Path, *, verbose: bool) -> None:
     it. No key and no network are needed: the default optimizer is an embedded program search.
     """
     begin_logging(verbose=verbose)
-    context.obj = Place(directory)
-    sys.path.append(str(directory.absolute()))  # environments may be modules of that folder
-
-
-for _command in (
-    run,
-    init,
-    step,
-    watch,
-    log,
-    show,
-    report,
-    evaluate,
-    verify,
-    enjoy,
-    card,
-    export,
-    trace,
-    tune,
-    simplify,
-    prompt,
-    apply_,
-    replay,
-    estimate,
-    rollback,
-    publish,
-    games,
-    check_game,
-    doctor,
-):
-    main.add_command(_command)
+    context.obj = place = Place(directory)
+    for module in trusted:
+        place.trust(module)

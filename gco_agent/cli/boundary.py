@@ -7,6 +7,8 @@ Anything else is a bug and keeps its traceback.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 import click
@@ -31,7 +33,20 @@ class Refusal(click.ClickException):
 
 
 class Boundary(click.Group):
-    """The group of all commands; lists them in the order in which they were added."""
+    """The group of all commands, each imported when it is asked for.
+
+    Args:
+        homes: Name of a command to ``module:attribute``, in the order to list them.
+    """
+
+    def __init__(
+        self,
+        *arguments: Any,  # noqa: ANN401 - as click has them
+        homes: Mapping[str, str],
+        **options: Any,  # noqa: ANN401
+    ) -> None:
+        super().__init__(*arguments, **options)
+        self._homes = homes
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - as click has it
         """Run the command that was asked for.
@@ -50,7 +65,17 @@ class Boundary(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of the commands, for ``--help``."""
         del ctx
-        return list(self.commands)
+        return list(self._homes)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name; None if there is none."""
+        del ctx
+        if cmd_name not in self._homes:
+            return None
+        if cmd_name not in self.commands:
+            module, _, attribute = self._homes[cmd_name].partition(":")
+            self.add_command(getattr(import_module(module), attribute), cmd_name)
+        return self.commands[cmd_name]
 
 
 class _ToStderr(logging.Handler):

@@ -81,7 +81,7 @@ def card(
         require_picture(path)
     wanted = find_target(place, target)
     require_contract(wanted)
-    rules = protocol_of(wanted, given["env_id"], given["max_steps"])
+    rules = protocol_of(place, wanted, given["env_id"], given["max_steps"])
     lines = _measure(wanted, rules, episodes, given)
     if given["as_json"]:
         from gco_agent.cli.results import print_json

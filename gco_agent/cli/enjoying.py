@@ -209,7 +209,7 @@ def _prepare(place: Place, names: list[str | None], given: dict[str, Any]) -> _S
     targets = [find_target(place, name) for name in names]
     for target in targets:
         require_contract(target)
-    protocols = [protocol_of(t, given["env_id"], given["max_steps"]) for t in targets]
+    protocols = [protocol_of(place, t, given["env_id"], given["max_steps"]) for t in targets]
     if len({(rules.env_id, rules.frame_skip) for rules in protocols}) > 1:
         games = " and ".join(rules.env_id for rules in protocols)
         raise UsageError(f"{games} cannot be seen side by side: they are not played alike")

@@ -77,7 +77,7 @@ def evaluate(context: click.Context, /, target: str | None, **given: Given) -> N
     seeds, label = _seeds(given["episodes"], given["seed_text"])
     wanted = find_target(place, target)
     require_contract(wanted)
-    protocol = protocol_of(wanted, given["env_id"], given["max_steps"], given["protocol"])
+    protocol = protocol_of(place, wanted, given["env_id"], given["max_steps"], given["protocol"])
     protocol = observed_as(protocol, given["objects"])
     begun = time.perf_counter()
     played, jail = play(wanted.source, seeds, protocol, given, f"{wanted.name} on {label}")
@@ -101,7 +101,7 @@ def play(
 
     with (
         open_display(None, following=0) as display,
-        open_workers(given["workers"], given.get("executor")) as pool,
+        open_workers(given["workers"], given.get("executor"), n_tasks=len(seeds)) as pool,
     ):
         judge = make_judge(pool, protocol, given["jail"])
         display(Playing(what, 0, len(seeds)))

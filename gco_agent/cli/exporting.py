@@ -115,7 +115,7 @@ def minari(
 
     wanted = find_target(place, target)
     require_contract(wanted)
-    rules = protocol_of(wanted, given["env_id"], given["max_steps"])
+    rules = protocol_of(place, wanted, given["env_id"], given["max_steps"])
     dataset = name or f"{spec_of(rules).name}/gco-agent-v0"
     require_id(dataset)
     folder = Path.home() / ".minari" / "datasets" if output is None else place.directory / output
@@ -170,7 +170,7 @@ def model_card(
         raise UsageError(f"{path} is there already; name another file")
     wanted = find_target(place, target)
     require_contract(wanted)
-    rules = protocol_of(wanted, given["env_id"], given["max_steps"])
+    rules = protocol_of(place, wanted, given["env_id"], given["max_steps"])
     label = Stream.REPORT.label(0, episodes)
     seeds = Stream.REPORT.seeds(0, episodes)
     played, _ = play(wanted.source, seeds, rules, given, f"{wanted.name} on {label}")

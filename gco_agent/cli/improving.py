@@ -27,6 +27,7 @@ from gco_agent.cli.place import Place, make_judge, open_workers
 from gco_agent.cli.results import print_json
 from gco_agent.cli.words import count, gain_in_words, one_line, tell
 from gco_agent.errors import ContractViolation, UsageError
+from gco_agent.seeds import HIGHEST_SEED
 
 if TYPE_CHECKING:
     from gco_agent.config import RunConfig
@@ -88,7 +89,7 @@ _last_options = all_of(workers_option, jail_option, json_option)
     _shared_options,
     click.option(
         "--seed",
-        type=AtLeast(0),
+        type=AtLeast(0, HIGHEST_SEED),
         default=0,
         show_default=True,
         metavar="N",
@@ -118,7 +119,7 @@ def tune(place: Place, /, target: str | None, **given: Given) -> None:
     from gco_agent.improving import tune_file
 
     source = _read(path)
-    with _at_work(source, path, given) as (judge, progress):
+    with _at_work(place, source, path, given) as (judge, progress):
         found = tune_file(
             source, judge, _purse(given, judge), seed=given["seed"], progress=progress
         )
@@ -167,7 +168,7 @@ def simplify(place: Place, /, target: str | None, **given: Given) -> None:
     from gco_agent.improving import simplify_file
 
     source = _read(path)
-    with _at_work(source, path, given) as (judge, progress):
+    with _at_work(place, source, path, given) as (judge, progress):
         purse = _purse(given, judge)
         found = simplify_file(source, judge, purse, exact_only=given["exact"], progress=progress)
     written = _write(path, _goal(place, path, given["output"]), found.source)
@@ -219,13 +220,13 @@ def _read(path: Path) -> PolicySource:
 
 @contextlib.contextmanager
 def _at_work(
-    source: PolicySource, path: Path, given: dict[str, Any]
+    place: Place, source: PolicySource, path: Path, given: dict[str, Any]
 ) -> Iterator[tuple[Judge, Progress]]:
     """The judge and the display for a file, and workers for as long as they are needed."""
     from gco_agent.cli.display import open_display
     from gco_agent.cli.targets import Target, protocol_of
 
-    rules = protocol_of(Target(str(path), source), given["env_id"], given["max_steps"])
+    rules = protocol_of(place, Target(str(path), source), given["env_id"], given["max_steps"])
     with open_display(None, following=0) as display, open_workers(given["workers"]) as pool:
         yield make_judge(pool, rules, given["jail"]), display
 

@@ -60,16 +60,3 @@ def caught_signals() -> Iterator[None]:
         for number, handler in before.items():
             # once interrupted, what is left is the interpreter's own end: no traceback from there
             signal.signal(number, signal.SIG_IGN if began else handler)
-
-
-@contextlib.contextmanager
-def held_back() -> Iterator[None]:
-    """Let Ctrl-C wait; processes that are started meanwhile never see one."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

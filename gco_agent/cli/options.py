@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import click
 
+from gco_agent.seeds import HIGHEST_SEED
+
 if TYPE_CHECKING:
     from gco_agent.games import Hints
 
@@ -45,12 +47,12 @@ class Duration(click.ParamType[float]):
 
 
 class AtLeast(click.ParamType[int]):
-    """A whole number with a lower bound."""
+    """A whole number with a lower bound, and one above that nobody meets."""
 
     name = "number"
 
-    def __init__(self, least: int) -> None:
-        self._least = least
+    def __init__(self, least: int, most: int = _HIGHEST) -> None:
+        self._least, self._most = least, most
 
     def convert(
         self, value: Given, param: click.Parameter | None, ctx: click.Context | None
@@ -60,8 +62,8 @@ class AtLeast(click.ParamType[int]):
             number = int(value)
         except ValueError:
             self.fail(f"{value!r} is no whole number.", param, ctx)
-        if not self._least <= number <= _HIGHEST:
-            self.fail(f"{value} is not from {self._least:,} to {_HIGHEST:,}.", param, ctx)
+        if not self._least <= number <= self._most:
+            self.fail(f"{value} is not from {self._least:,} to {self._most:,}.", param, ctx)
         return number
 
 
@@ -229,7 +231,7 @@ start_options = all_of(
     hints_option("interface"),
     click.option(
         "--seed",
-        type=AtLeast(0),
+        type=AtLeast(0, HIGHEST_SEED),
         default=0,
         show_default=True,
         metavar="N",

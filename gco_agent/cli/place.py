@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gco_agent.cli.interrupts import held_back
 from gco_agent.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
@@ -59,16 +58,43 @@ class Place:
         Raises:
             UsageError: Nothing is called that.
         """
-        from gco_agent.games import find_game
+        from gco_agent.games import find_game, imports_code
 
-        if not (name.endswith(".py") or ":" in name):
+        if not imports_code(name):
             try:
                 return find_game(name)
             except UsageError:
                 pass  # then it may be Gymnasium's
-        from gco_agent.envs.opening import find_spec
+        from gco_agent.envs.opening import find_spec, make_importable
 
-        return find_spec(str(self.directory / name) if name.endswith(".py") else name)
+        if name.endswith(".py"):
+            return find_spec(str(self.directory / name))
+        if ":" in name:
+            make_importable(self.directory)
+        return find_spec(name)
+
+    def trust(self, module: str) -> None:
+        """Let runs of the repository load a module, as the person asks; remembered there.
+
+        Raises:
+            UsageError: There is no such module, installed or in the folder or the repository.
+            StoreError: There is no repository.
+        """
+        import importlib.util
+
+        from gco_agent.store.trust import trust_module
+
+        repo, top = self.repository(), module.partition(".")[0]
+        if not all(part.isidentifier() for part in module.split(".")):
+            raise UsageError(f"{module!r} is no name of a Python module")
+        if importlib.util.find_spec(top) is not None:
+            trust_module(repo, module)
+            return
+        for folder in (self.directory.absolute(), repo.root):
+            if folder and ((folder / f"{top}.py").is_file() or (folder / top).is_dir()):
+                trust_module(repo, module, folder)
+                return
+        raise UsageError(f"there is no module {module}, neither installed nor in {repo.place}")
 
     def runs(self) -> Runs:
         """The runs of the repository; raises as `repository`."""
@@ -98,18 +124,61 @@ def read_config(view: RunView, rev: str | None = None) -> RunConfig:
     """The configuration that a run was started with.
 
     Raises:
-        UsageError: It is missing or cannot be read, or would have code imported that nobody here
-            has asked for.
+        UsageError: It is missing, cannot be read, or plays code that nobody here trusts.
     """
     from gco_agent.config import FILE, parse_config
-    from gco_agent.store.trust import require_trusted
 
     text = view.read(FILE, rev)
     if text is None:
         raise UsageError(f"{view.ref.branch} has no {FILE}, so nobody knows how it is played")
     config = parse_config(text)
-    require_trusted(view.repository, config.protocol.env_id, f"the run {view.ref.branch}")
+    require_trusted(view.repo, config.protocol, view.ref.branch)
     return config
+
+
+def require_trusted(repo: GitRepo, rules: PlayProtocol, whose: str) -> None:
+    """Refuse rules of a run or a recording that would import what nobody here has allowed.
+
+    Where a module is trusted, it can be imported from then on.
+
+    Args:
+        repo: Whose config has the names of the modules that are trusted.
+        rules: What is about to be played; from a branch or a file that anybody may have written.
+        whose: What has the rules, for the message.
+
+    Raises:
+        UsageError: They need a module that is not trusted.
+    """
+    from gco_agent.games import imports_code
+
+    if not imports_code(rules.env_id):
+        return
+    from gco_agent.store.trust import trusted_modules
+
+    module = rules.env_id.partition(":")[0]
+    trusted = trusted_modules(repo)
+    if module not in trusted:
+        raise UsageError(
+            f"{whose} plays {rules.env_id}: the Python module {module} would be loaded, outside "
+            "any jail, and whoever wrote the run may have written it. If you have read it and "
+            f"trust it, run the command as `gco-agent --trust-module {module} ...`; that is "
+            f"remembered in {repo.common_dir / 'config'}"
+        )
+    folder = trusted[module]
+    if folder is not None:
+        from gco_agent.envs.opening import make_importable
+
+        make_importable(folder)
+
+
+def home_of(module: str) -> Path:
+    """The folder that an imported module was found in."""
+    import sys
+
+    top = sys.modules[module.partition(".")[0]]
+    if hasattr(top, "__path__"):
+        return Path(next(iter(top.__path__))).parent
+    return Path(top.__file__ or "").parent
 
 
 def rules_here(rules: PlayProtocol) -> PlayProtocol:
@@ -181,12 +250,15 @@ def status_file(repo: GitRepo, ref: RunRef) -> Path:
 
 
 @contextlib.contextmanager
-def open_workers(n_workers: int | None, executor: str | None = None) -> Iterator[WorkerPool]:
-    """Worker processes, started already and deaf to Ctrl-C, which is for the parent to hear.
+def open_workers(
+    n_workers: int | None, executor: str | None = None, *, n_tasks: int | None = None
+) -> Iterator[WorkerPool]:
+    """Worker processes that are being started, deaf to Ctrl-C, which is for the parent to hear.
 
     Args:
         n_workers: How many; None for one a core.
         executor: Address of a cluster that is to do the work instead: ``dask://host:port``.
+        n_tasks: How many tasks there will be, if that is known: no more processes are started.
 
     Raises:
         UsageError: Both are given, or the cluster cannot be used.
@@ -203,8 +275,7 @@ def open_workers(n_workers: int | None, executor: str | None = None) -> Iterator
             yield pool
         return
     with WorkerPool(n_workers) as pool:
-        with held_back():
-            pool.map(abs, range(pool.n_workers))
+        pool.start(n_tasks)
         yield pool
 
 

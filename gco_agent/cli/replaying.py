@@ -22,6 +22,7 @@ from gco_agent.cli.place import (
     make_judge,
     open_workers,
     require_clean,
+    require_trusted,
     require_writable,
     rules_here,
 )
@@ -124,14 +125,13 @@ def _play(place: Place, found: Recording, given: dict[str, Any]) -> tuple[RunRef
     from gco_agent.cli.display import open_display
     from gco_agent.replay import play_back
     from gco_agent.store.runs import Runs
-    from gco_agent.store.trust import require_trusted
 
     repo = place.repository(create=given["create_repo"])
     require_writable(repo)
     if given["switch"]:
         require_clean(repo)
     ref = _free_name(repo, found, given["name"])
-    require_trusted(repo, found.config.protocol.env_id, f"the recording of {found.run}")
+    require_trusted(repo, found.config.protocol, f"the recording of {found.run}")
     here = rules_here(found.config.protocol)
     for name, version in found.config.protocol.versions:
         if dict(here.versions).get(name) != version:

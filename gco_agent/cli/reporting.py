@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gco_agent.cli.options import Given, examples, jail_option, json_option
-from gco_agent.cli.place import Place, open_workers, rules_here
+from gco_agent.cli.place import Place, open_workers, require_trusted, rules_here
 from gco_agent.cli.words import count, tell
 from gco_agent.errors import UsageError
 
@@ -155,6 +155,7 @@ def _clips(view: RunView, report: RunReport, n: int, jail: str) -> dict[int, tup
     from gco_agent.report.story import read_details
     from gco_agent.video.decisive import film_decision
 
+    require_trusted(view.repo, report.config.protocol, view.ref.branch)
     rules = rules_here(report.config.selection_protocol)
     accepted = [i for i, trial in enumerate(report.trials) if trial.verdict == "accepted"][-n:]
     found = {}

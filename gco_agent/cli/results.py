@@ -125,7 +125,8 @@ def _what_next(data: dict[str, Any], first: str, back: str | None, *, is_here: b
     branch, path, game = data["run"], data["policy"], data["game"]
     which = "" if is_here else f" --run {branch}"
     subject = "" if is_here else f" {branch}"
-    measured = path if is_here else branch
+    is_code = ":" in (data["protocol"] or "").partition("=")[0]  # which a file is not believed
+    measured = path if is_here and not is_code else branch
     hints = [
         (f"git log --first-parent{subject}", "the story, one commit an iteration"),
         (f"git diff {first[:9]} {data['commit'][:9]} -- {path}", "first policy against last"),

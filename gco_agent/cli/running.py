@@ -324,6 +324,6 @@ def _report(opened: Run, work: _Work, config: RunConfig, budget: Budget) -> None
     if n < budget.report_episodes:
         tell(
             f"Time is left for {n} of {budget.report_episodes} report episodes; "
-            f"`gco-agent eval {opened.policy_path}` plays the rest."
+            f"`gco-agent eval {opened.ref.branch}` plays the rest."
         )
     report(opened, work.judge, config, n, work.progress)

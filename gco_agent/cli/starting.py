@@ -9,6 +9,7 @@ from gco_agent.cli.options import StartOptions
 from gco_agent.cli.place import (
     Place,
     exchange_folder,
+    home_of,
     require_clean,
     require_writable,
     status_file,
@@ -48,7 +49,7 @@ def prepare(place: Place, options: StartOptions) -> Start:
 
     from gco_agent.store.entries import RunRef, new_run_id
     from gco_agent.store.runs import Runs
-    from gco_agent.store.trust import trust
+    from gco_agent.store.trust import trust_module
 
     spec = place.find_spec(options.game)
     _require_use_of_horizon(options)
@@ -62,8 +63,10 @@ def prepare(place: Place, options: StartOptions) -> Start:
         require_clean(repo)
     _require_free(repo, ref)
     back = _way_back(repo) if switch else None
-    trust(repo, spec.env_id)
     folder, status = exchange_folder(place, ref), status_file(repo, ref)
+    if ":" in spec.env_id:  # typed by a person, who will want to go on with the run
+        module = spec.env_id.partition(":")[0]
+        trust_module(repo, module, home_of(module))
     return Start(Runs(repo), ref, spec, switch, back, folder, status)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -117,48 +116,46 @@ def _commit_of(view: RunView, rev: str) -> str:
 
 
 def protocol_of(
-    target: Target, env_id: str | None, max_steps: int | None, name: str | None = None
+    place: Place,
+    target: Target,
+    env_id: str | None,
+    max_steps: int | None,
+    name: str | None = None,
 ) -> PlayProtocol:
     """The rules to play by: of the run, or those of the environment that the file names.
 
     Args:
+        place: Where an environment is looked for that is code of the person's own.
         target: What is to play.
-        env_id: Of a policy whose file names none.
+        env_id: As it was typed; None for what the policy names itself, which may be no code.
         max_steps: Steps after which an episode is cut; None for what the rules say.
         name: Of the protocol: "default", "reference", "machado"; None for the run's own.
 
     Raises:
-        UsageError: No environment is named, or it is not known.
+        UsageError: No environment is named, or it is not known, or the policy names code.
     """
-    from gco_agent.envs.opening import make_protocol
-    from gco_agent.policy import environment_of
+    from gco_agent.envs.opening import is_atari, make_protocol, named_environment
 
-    rules, is_typed = target.protocol, env_id is not None
+    rules = target.protocol
     if env_id is not None or rules is None:
-        env_id = env_id or environment_of(target.source)
+        if env_id is not None:
+            env_id = place.find_spec(env_id).env_id
+        else:
+            env_id = named_environment(target.source)
         if env_id is None:
             raise UsageError(
                 f"the docstring of {target.name} has no line `Environment: ID`; "
                 "say what it plays with --env, such as --env gco/Pong-v5"
             )
-        if not is_typed:
-            _require_trusted(target, env_id)
         rules = make_protocol("default", env_id)
     if name is not None:
         rules = make_protocol(name, rules.env_id)
     rules = rules_here(rules)
-    return rules if max_steps is None else replace(rules, max_steps=max_steps)
-
-
-def _require_trusted(target: Target, env_id: str) -> None:
-    """Refuse a file that would have a module imported, outside of the jail."""
-    from gco_agent.store.git import GitRepo
-    from gco_agent.store.trust import require_trusted
-
-    repo: GitRepo | None = None
-    with contextlib.suppress(StoreError):  # without a repository only what is typed counts
-        repo = GitRepo.find(target.folder.absolute())
-    require_trusted(repo, env_id, target.name, f"`--env {env_id}`")
+    if max_steps is None:
+        return rules
+    if not is_atari(rules.env_id):  # where Gymnasium cuts earlier, that holds
+        max_steps = make_protocol("default", rules.env_id, max_steps).max_steps
+    return replace(rules, max_steps=max_steps)
 
 
 def observed_as(rules: PlayProtocol, objects: str | None) -> PlayProtocol:

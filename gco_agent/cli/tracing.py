@@ -96,7 +96,7 @@ def trace(place: Place, /, target: str | None, **given: Given) -> None:
         raise ContractViolation(
             f"{wanted.name} breaks the contract of a policy file:\n{error}", line=error.line
         ) from None
-    rules = protocol_of(wanted, given["env_id"], None)
+    rules = protocol_of(place, wanted, given["env_id"], None)
     limited = replace(rules, max_steps=min(rules.max_steps, given["max_steps"]))
     view = _view(place, target)
     with open_workers(given["workers"]) as pool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import importlib.util
 import re
 import sys
 from collections.abc import Sequence
@@ -20,9 +19,10 @@ from gco_agent.envs.disturbed import DisturbedPlain
 from gco_agent.envs.objects import ObjectObservation
 from gco_agent.envs.plain import PlainEnvironment, register_for
 from gco_agent.errors import UsageError
-from gco_agent.games import SOLVED, Control, Field, GameSpec, Score, find_game
+from gco_agent.games import SOLVED, Control, Field, GameSpec, Score, find_game, imports_code
 from gco_agent.games.documented import DOCUMENTED
 from gco_agent.games.starting import random_policy
+from gco_agent.policy import PolicySource, environment_of
 from gco_agent.records import PlayProtocol, Variation
 
 Environment = ObjectObservation | PlainEnvironment
@@ -37,8 +37,28 @@ def is_atari(env_id: str) -> bool:
     return env_id.startswith("gco/")
 
 
+def named_environment(source: PolicySource) -> str | None:
+    """The environment that a policy names itself, or None; nothing is imported for its sake.
+
+    Raises:
+        UsageError: It names code. A policy is text that a model or a stranger wrote, and plays in
+            a jail; what it names would be loaded outside of it.
+        ContractViolation: The text is not Python.
+    """
+    name = environment_of(source)
+    if name is not None and imports_code(name):
+        raise UsageError(
+            f"the policy's docstring says `Environment: {name}`, which is code, and a policy is "
+            "not believed about what to load and run outside the jail. If you know that code and trust it, name it "
+            f"yourself: --env {name} (in Python: game={name!r})"
+        )
+    return name
+
+
 def find_spec(name: str) -> GameSpec:
     """What ``name`` means: a game, a Gymnasium id, ``module:id``, or a file with a ``SPEC``.
+
+    The latter two run code outside any jail, so such a name has to come from a person.
 
     Raises:
         UsageError: Nothing is called that, or it cannot be made.
@@ -79,11 +99,9 @@ def make_importable(folder: Path) -> None:
 def _of_module(name: str) -> GameSpec:
     """The ``SPEC`` of a module, or what ``module:id`` registers."""
     module_name, _, env_id = name.partition(":")
-    if importlib.util.find_spec(module_name) is None:
-        make_importable(Path())
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
+    except (ImportError, ValueError) as error:  # a ValueError if the name is empty
         raise UsageError(f"the module {module_name} cannot be imported: {error}") from error
     spec = getattr(module, "SPEC", None)
     if isinstance(spec, GameSpec) and env_id in ("", spec.env_id, spec.env_id.partition(":")[2]):
@@ -203,7 +221,8 @@ def make_protocol(
     Args:
         name: "default"; for Atari games also the others of `atari.PROTOCOLS`.
         game: As `find_spec` takes it.
-        max_steps: Steps after which an episode is cut, if not those of the protocol.
+        max_steps: Steps after which an episode is cut, if not those of the protocol; where
+            Gymnasium cuts earlier, that holds.
         objects: Of an Atari game, what is observed, if not as the protocol has it.
 
     Raises:
@@ -217,7 +236,7 @@ def make_protocol(
     if name != "default":
         raise UsageError(f"the protocol {name} is for Atari games; {spec.title} has default only")
     env = PlainEnvironment(spec.env_id)
-    limit = max_steps or env.max_steps or _LONGEST
+    limit = min(max_steps or _LONGEST, env.max_steps or _LONGEST)
     env.close()
     packages = ["gymnasium", *_library(spec.env_id)]
     return PlayProtocol(

@@ -50,6 +50,7 @@ __all__ = [
     "every_game",
     "find_game",
     "generated_games",
+    "imports_code",
     "measured",
 ]
 
@@ -89,6 +90,14 @@ def find_game(name: str) -> GameSpec:
         f"no game called {name!r}.{hint} `gco-agent games` lists them: {', '.join(GAMES)} and "
         f"{len(games) - len(GAMES)} more."
     )
+
+
+def imports_code(name: str) -> bool:
+    """Whether finding ``name`` runs somebody's own code: a file ``FILE.py``, or ``module:id``.
+
+    Such code runs outside any jail, so such a name has to come from a person.
+    """
+    return name.endswith(".py") or ":" in name
 
 
 def generated_games() -> Mapping[str, GameSpec]:

@@ -158,7 +158,7 @@ def trials_of(request: Request, tools: Tools, seconds: float | None = None) -> T
 def seeds_of(iteration: int) -> range:
     """Feedback seeds that belong to one iteration alone."""
     first = _FIRST_SEED + _SEEDS_A_RUN * iteration
-    return Stream.FEEDBACK.seeds(first, first + _SEEDS_A_RUN)
+    return Stream.FEEDBACK.cycle(first, _SEEDS_A_RUN)
 
 
 @functools.lru_cache(maxsize=4)

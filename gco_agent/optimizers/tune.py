@@ -8,6 +8,7 @@ played, and then in the judge's race.
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from gco_agent.policy import PolicySource, format_policy
 from gco_agent.policy.constants import TunableConstant, tunable_constants, with_constants
 from gco_agent.progress import Searching
 from gco_agent.records import EpisodeResult
+from gco_agent.seeds import seed_of_chance
+from gco_agent.store.reading import readable
 
 MEMORY_FILE = "tune.json"
 MOST_CONSTANTS = 12
@@ -154,6 +157,20 @@ def _begin(
     )
 
 
+def read_memory(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`Tuned.memory` from a run's branch, which anybody may have written.
+
+    Raises:
+        ValueError: A number is none, or not finite.
+    """
+    kept: dict[str, Any] = {"policy": str(data["policy"])}
+    for part in ("mean", "spread"):
+        kept[part] = {str(name): float(value) for name, value in data[part].items()}
+        if not all(map(math.isfinite, kept[part].values())):
+            raise ValueError(f"{part} has a number that is not finite")
+    return kept
+
+
 class _Tuner:
     """One tuning of one policy."""
 
@@ -277,6 +294,8 @@ class TuneOptimizer:
         """
         trials = trials_of(request, self._tools, self._seconds)
         remembered = request.recall(MEMORY_FILE)
+        with readable(MEMORY_FILE):
+            memory = read_memory(json.loads(remembered)) if remembered else None
 
         def tell(what: str, done: float) -> None:
             request.progress(Searching(f"tune: {what}", min(1.0, done), trials.purse.used, ""))
@@ -285,8 +304,8 @@ class TuneOptimizer:
             request.parent,
             trials,
             seeds_of(request.iteration),
-            rng_seed=1 + request.config.seed * 1_000 + request.iteration,
-            memory=json.loads(remembered) if remembered else None,
+            rng_seed=seed_of_chance(request.config.seed * 1_000 + request.iteration),
+            memory=memory,
             tell=tell,
         )
         files = {MEMORY_FILE: json.dumps(tuned.memory, indent=1) + "\n"}

@@ -60,13 +60,14 @@ class RunView:
     """A run, to be read. It shows the branch as it was when the view was opened.
 
     Attributes:
+        repo: Where it is kept.
         ref: Its name.
         tip: Commit id of its last commit.
         policy_path: Path of the policy from the top of the tree.
     """
 
     def __init__(self, repo: GitRepo, ref: RunRef) -> None:
-        self._repo, self.ref = repo, ref
+        self.repo, self.ref = repo, ref
         tip = repo.ref(str(ref))
         if tip is None:
             raise NotARun(f"there is no run {ref.branch} in {repo.place}")
@@ -74,11 +75,6 @@ class RunView:
         self.policy_path = policy_path(ref.game)
         self._history: list[Step] | None = None
         self._text = functools.lru_cache(maxsize=_REMEMBERED)(self._read_text)
-
-    @property
-    def repository(self) -> GitRepo:
-        """The repository that the run is in."""
-        return self._repo
 
     def history(self) -> list[Step]:
         """List the steps of the run's line, the initial policy first.
@@ -123,7 +119,7 @@ class RunView:
             numbered = [s for s in history if s.iteration == int(rev)]
             if numbered:
                 return numbered[-1]
-        commit = self._repo.resolve(rev)
+        commit = self.repo.resolve(rev)
         for step in history:
             for each in (step, *step.candidates):
                 if each.commit == commit:
@@ -137,19 +133,19 @@ class RunView:
         """Return the text of a file at a commit, by default the last; None if it has none."""
         if rev is None:
             return self._text(self.tip, path)
-        return self._text(rev if _FULL_ID.fullmatch(rev) else self._repo.resolve(rev), path)
+        return self._text(rev if _FULL_ID.fullmatch(rev) else self.repo.resolve(rev), path)
 
     def _read_text(self, commit: str, path: str) -> str | None:
-        content = self._repo.read_file(commit, path)
+        content = self.repo.read_file(commit, path)
         return None if content is None else content.decode("utf-8", "replace")
 
     def read_many(self, wanted: Sequence[tuple[str, str]]) -> Iterator[str | None]:
         """Yield the texts of many files, given commit ids and paths; None for one not there."""
-        return read_files(self._repo, wanted)
+        return read_files(self.repo, wanted)
 
     def files(self, rev: str, folder: str) -> list[str]:
         """List the paths of the files below a folder at a commit."""
-        return self._repo.list_files(rev, folder)
+        return self.repo.list_files(rev, folder)
 
     def policy(self, rev: str | None = None) -> str:
         """Return the text of the policy at a commit, by default the last.
@@ -187,7 +183,7 @@ class RunView:
     def evidence_names(self, rev: str, iteration: int) -> list[str]:
         """Names of the files that a commit has of an iteration, below its folder, sorted."""
         folder = evidence_folder(iteration)
-        paths = self._repo.list_files(self._repo.resolve(rev), folder)
+        paths = self.repo.list_files(self.repo.resolve(rev), folder)
         return sorted(path.removeprefix(folder) for path in paths)
 
     def _standing(self, line: Sequence[Step]) -> Step:
@@ -204,7 +200,7 @@ class RunView:
         line: list[Step] = []
         start = [self.tip]
         while start:
-            page = self._repo.commits("--first-parent", f"--max-count={_PAGE}", *start, "--")
+            page = self.repo.commits("--first-parent", f"--max-count={_PAGE}", *start, "--")
             for commit in page:
                 line.append(_parse_step(commit))
                 if line[-1].verdict is Verdict.INITIAL:
@@ -213,11 +209,11 @@ class RunView:
         hint = " The clone is shallow; `git fetch --unshallow` brings the rest."
         raise NotARun(
             f"{self.ref.branch} is not a run of gco-agent: none of its {len(line)} commits is the "
-            f"start of one.{hint if self._repo.is_shallow() else ''}"
+            f"start of one.{hint if self.repo.is_shallow() else ''}"
         )
 
     def _read_step(self, commit: str) -> Step:
-        (step,) = self._with_candidates([_parse_step(*self._repo.commits("--no-walk", commit))])
+        (step,) = self._with_candidates([_parse_step(*self.repo.commits("--no-walk", commit))])
         return step
 
     def _with_candidates(self, line: Sequence[Step]) -> list[Step]:
@@ -226,7 +222,7 @@ class RunView:
         if not wanted:
             return list(line)
         stdin = "".join(f"{commit}\n" for commit in wanted).encode()
-        found = map(_parse_step, self._repo.commits("--no-walk=unsorted", "--stdin", stdin=stdin))
+        found = map(_parse_step, self.repo.commits("--no-walk=unsorted", "--stdin", stdin=stdin))
         side = {step.commit: step for step in found if step.facts}
         return [
             replace(step, candidates=tuple(side[p] for p in step.parents[1:] if p in side))

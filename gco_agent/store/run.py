@@ -78,7 +78,7 @@ class Run(RunView):
             return None
 
     def _aside(self, name: str) -> Path:
-        folder = self._repo.common_dir / "gco-agent"
+        folder = self.repo.common_dir / "gco-agent"
         return folder / f"{self.ref.game}-{self.ref.run_id}.{name}"
 
     def accept(self, entry: Entry, *, rejected: Sequence[Entry] = ()) -> str:
@@ -190,18 +190,18 @@ class Run(RunView):
         old, game = self.tip, self.ref.game
         for candidate in candidates:
             self._check(candidate, Verdict.REJECTED, Verdict.FAILED)
-        side = [write_entry(self._repo, [old], candidate, game) for candidate in candidates]
-        new = write_entry(self._repo, [old, *side], _pointing_to(entry, candidates, side), game)
+        side = [write_entry(self.repo, [old], candidate, game) for candidate in candidates]
+        new = write_entry(self.repo, [old, *side], _pointing_to(entry, candidates, side), game)
         try:
             reason = f"{REASON} {entry.facts.verdict.value}"
-            self._repo.move_ref(str(self.ref), new, expected=old, reason=reason)
+            self.repo.move_ref(str(self.ref), new, expected=old, reason=reason)
         except RunMoved:
             self._strand(new)
             raise
         history, self.tip, self._history = self.history(), new, None
         is_same_tree = entry.policy is None and not entry.files and not entry.top_files
-        if not is_same_tree and self._repo.head_branch() == str(self.ref) and self._repo.root:
-            WorkTree(self._repo, self._repo.root).bring_along(old, new)
+        if not is_same_tree and self.repo.head_branch() == str(self.ref) and self.repo.root:
+            WorkTree(self.repo, self.repo.root).bring_along(old, new)
         self._history = [*history, self._read_step(new)]
         return new
 
@@ -209,7 +209,7 @@ class Run(RunView):
         """Keep a commit that found no place on the branch from being collected as garbage."""
         ref = f"{_STRANDED}{self.ref.game}/{self.ref.run_id}/{commit[:12]}"
         try:
-            self._repo.move_ref(ref, commit, expected=None, reason=f"{REASON} stranded")
+            self.repo.move_ref(ref, commit, expected=None, reason=f"{REASON} stranded")
         except StoreError as error:
             _log.warning("the commit %s has no ref: %s", commit, error)
         else:

@@ -1,60 +1,40 @@
-"""Which Python modules may run outside of the jail because a run or a policy file names them.
+"""Whose code a person lets a repository's runs load: kept in the repository's own git config.
 
-An environment of one's own is a module, and whoever names one in ``run.toml`` or in a docstring has
-it imported: with all the rights of the user, whatever the jail does. A person who types the name
-has decided that; a branch or a file from somebody else has not. What was decided is kept in git's
-own configuration, which no clone, fetch or checkout brings along.
+A run names what it plays, and the environment of a module is code that runs outside the jail. A
+branch can come from anybody; the config of a clone is never the stranger's. So a module is loaded
+for a run only if its name stands there: `gco-agent run` and `init` put it there when a person types
+the module or its file, and ``--trust-module`` does.
 """
 
 from __future__ import annotations
 
-from gco_agent.errors import UsageError
+import re
+from pathlib import Path
+
 from gco_agent.store.git import GitRepo
 
-KEY = "gco-agent.trust"
+KEY = "gco.trust"
+"""Name of the setting; each of its values is ``module=folder``, the folder empty if not needed."""
 
 
-def module_in(env_id: str) -> str | None:
-    """The module, or the file, that an environment's id has imported; None where there is none."""
-    if env_id.endswith(".py"):
-        return env_id
-    module, colon, _ = env_id.partition(":")
-    return module if colon else None
-
-
-def trust(repo: GitRepo, env_id: str) -> None:
-    """Note that the module of an environment was named by a person.
-
-    Raises:
-        StoreError: Git cannot write its configuration.
-    """
-    module = module_in(env_id)
-    if module is not None and module not in _trusted(repo):
-        repo.run("config", "--local", "--add", KEY, module)
-
-
-def require_trusted(repo: GitRepo | None, env_id: str, where: str, instead: str = "") -> None:
-    """Refuse to import code that only a run or a file asks for.
+def trust_module(repo: GitRepo, module: str, folder: Path | None = None) -> None:
+    """Remember that a person trusts ``module``.
 
     Args:
-        repo: Whose configuration says what may be; None where there is no repository.
-        env_id: Of the environment.
-        where: What names it.
-        instead: Another way to say that it may be.
+        repo: Where.
+        module: As it is imported.
+        folder: To be found in; None if it is installed.
 
     Raises:
-        UsageError: Its module is not among those.
+        StoreError: The config cannot be written.
     """
-    module = module_in(env_id)
-    if module is None or (repo is not None and module in _trusted(repo)):
-        return
-    ways = [f"`git config --add {KEY} {module}`"] if repo is not None else []
-    raise UsageError(
-        f"{where} plays {env_id}, an environment in the Python module {module}, which would run "
-        "outside of the jail, with all your rights. If you know it and want that, say so: "
-        + ", or ".join([*ways, *([instead] if instead else [])])
-    )
+    same = f"^{re.escape(module)}="
+    value = f"{module}={folder.resolve() if folder else ''}"
+    repo.run("config", "--local", "--replace-all", KEY, value, same)
 
 
-def _trusted(repo: GitRepo) -> list[str]:
-    return repo.attempt("config", "--get-all", KEY).text.split("\n")
+def trusted_modules(repo: GitRepo) -> dict[str, Path | None]:
+    """The modules that a person trusts, and the folder to find each in; None if installed."""
+    found = repo.attempt("config", "--local", "--null", "--get-all", KEY)
+    pairs = (value.partition("=")[::2] for value in found.names)
+    return {module: Path(folder) if folder else None for module, folder in pairs}

@@ -93,7 +93,8 @@ def test_a_game_of_ones_own_is_checked_improved_and_evaluated(
     assert stepped.exit_code == 0, stepped.output
     text = git(project, "show", "gco/corridor/own:policies/corridor.py")
     (project / "mine.py").write_text(text)
-    done = cli(project, "eval", "mine.py", "--episodes", "2", "--json", "--workers", "1")
+    asked = ("--episodes", "2", "--json", "--workers", "1")
+    done = cli(project, "eval", "mine.py", "--env", corridor, *asked)
     assert json.loads(done.stdout)["protocol"].startswith("default cli_corridor:CliCorridor-v0")
 
 
@@ -109,55 +110,3 @@ def test_what_is_wrong_with_a_game_is_printed(cli: Cli, project: Path, corridor:
     refused = cli(project, "check-game", "no_such_file.py")
     assert refused.exit_code == 2
     assert "there is no file" in refused.stderr
-
-
-EVIL = (
-    '"""Evil.\n\nEnvironment: {env_id}\n"""\n\nfrom pathlib import Path\n\n'
-    "Path({mark!r}).touch()\n\n\ndef act(obs):\n    return 0\n"
-)
-
-
-@pytest.mark.parametrize("env_id", ["evil_policy:Env-v0", "evil_policy.py", "evil_module:Env-v0"])
-def test_a_policy_file_cannot_have_code_imported(cli: Cli, project: Path, env_id: str) -> None:
-    """An environment's module runs outside of the jail; one file could be both."""
-    mark = project / "mark"
-    for name in ("evil_policy.py", "evil_module.py"):
-        (project / name).write_text(EVIL.format(env_id=env_id, mark=str(mark)))
-    git(project, "add", "--all")
-    (project / "harmless.py").write_text(
-        f'"""Play.\n\nEnvironment: {env_id}\n"""\n\n\ndef act(obs):\n    return 0\n'
-    )
-    for command in ("eval", "enjoy", "card", "tune", "simplify"):
-        refused = cli(project, command, "harmless.py")
-        assert refused.exit_code == 2, command
-        assert "outside of the jail" in refused.output, command
-        assert "git config --add gco-agent.trust" in refused.output
-        assert not mark.exists()
-
-
-def test_a_branch_of_a_stranger_cannot_have_code_imported(cli: Cli, played: Path) -> None:
-    mark = played / "mark"
-    (played / "evil_branch.py").write_text(
-        f"from pathlib import Path\n\nPath({str(mark)!r}).touch()\n"
-    )
-    config = played / "run.toml"
-    config.write_text(config.read_text().replace("gco/Pong-v5", "evil_branch:Env-v0"))
-    git(played, "add", "--all")
-    git(played, "commit", "--quiet", "-m", "a change of the rules")
-    for command in (
-        "verify",
-        "eval",
-        "trace",
-        "step",
-        "enjoy",
-        "replay gco/pong/first --name again",
-    ):
-        refused = cli(played, *command.split())
-        assert refused.exit_code == 2, command
-        assert (
-            "the Python module evil_branch, which would run outside of the jail" in refused.output
-        )
-        assert not mark.exists()
-    git(played, "config", "--add", "gco-agent.trust", "evil_branch")
-    assert "registers no environment" in cli(played, "verify").output
-    assert mark.exists()

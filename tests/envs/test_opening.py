@@ -15,7 +15,9 @@ from gco_agent.envs import plain
 from gco_agent.envs.opening import (
     find_spec,
     initial_policy,
+    make_importable,
     make_protocol,
+    named_environment,
     open_environment,
     spec_of,
 )
@@ -191,9 +193,9 @@ gymnasium.register("{name}-v0", entry_point=Corridor, max_episode_steps=15)
 
 @pytest.fixture
 def corridor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Writes a module with an environment of the user's own, in the folder that is current."""
-    monkeypatch.chdir(tmp_path)
+    """Writes a module with an environment of the user's own, where modules are looked for."""
     monkeypatch.setattr(sys, "path", list(sys.path))
+    make_importable(tmp_path)
 
     def write(name: str, space: str, move: str) -> str:
         text = MODULE.format(space=space, move=move, name=name)
@@ -203,7 +205,26 @@ def corridor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return write
 
 
-def test_a_module_of_the_users_own_is_imported_from_the_folder(corridor) -> None:
+@pytest.mark.parametrize("named", ["gco/Pong-v5", "CartPole-v1", "MiniGrid-Empty-5x5-v0", "pong"])
+def test_a_policy_may_name_what_is_known(named: str) -> None:
+    source = PolicySource(f'"""Wait.\n\nEnvironment: {named}\n"""\n')
+    assert named_environment(source) == named
+
+
+@pytest.mark.parametrize("named", ["x.py", "/tmp/x.py", "m:X-v0", "minigrid:MiniGrid-Empty-5x5-v0"])
+def test_a_policy_may_name_no_code(named: str) -> None:
+    source = PolicySource(f'"""Wait.\n\nEnvironment: {named}\n"""\n')
+    with pytest.raises(UsageError, match="a policy is not believed about what to load"):
+        named_environment(source)
+
+
+def test_a_longer_episode_than_the_environment_s_is_not_claimed() -> None:
+    assert make_protocol("default", "CartPole-v1", 5_000).max_steps == 500
+    assert make_protocol("default", "CartPole-v1", 50).max_steps == 50
+    assert make_protocol("default", "pong", 50_000).max_steps == 50_000
+
+
+def test_a_module_of_the_users_own_is_imported(corridor) -> None:
     env_id = corridor("Hall", "Discrete(3, start=-1)", "int(action)")
     assert find_spec(env_id).name == "hall"
     rules = make_protocol("default", env_id)

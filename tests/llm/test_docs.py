@@ -6,6 +6,8 @@ import ast
 import re
 from pathlib import Path
 
+from click import Context
+
 from gco_agent.cli import main
 from gco_agent.cli.models import EFFORTS, USUAL_MODEL
 from gco_agent.config import RunConfig
@@ -27,10 +29,13 @@ def test_the_price_file_can_be_read() -> None:
 
 
 def test_every_option_exists() -> None:
+    context = Context(main)
+    commands = [main.get_command(context, name) for name in ("run", "step", "estimate")]
     known = {
         name
-        for command in ("run", "step", "estimate")
-        for parameter in main.commands[command].params
+        for command in commands
+        if command is not None
+        for parameter in command.params
         for name in parameter.opts
     }
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", PAGE))

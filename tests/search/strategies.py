@@ -6,6 +6,7 @@ import random
 
 from gco_agent.optimizers.search.genome import Program
 from gco_agent.optimizers.search.grammar import Grammar
+from gco_agent.optimizers.search.memory import Names
 from gco_agent.optimizers.search.world import World
 
 PONG = World(
@@ -58,6 +59,11 @@ GAUGED = World(
     {"Air": (0, 64), "Cube": (0, 2), "Speed": (0, 12)},
 )
 WORLDS = (PONG, MAZE, FROZEN, GAUGED)
+
+
+def names_in(world: World) -> Names:
+    """What an environment would call things that looks like ``world``."""
+    return Names(world.action_names, tuple({**world.ranges, **world.values}))
 
 
 def programs(world: World, seed: int, n: int) -> list[Program]:

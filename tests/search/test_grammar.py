@@ -24,18 +24,18 @@ from gco_agent.optimizers.search.genome import (
     Rule,
     Track,
     constants,
-    from_json,
     niche,
     to_json,
     with_values,
 )
 from gco_agent.optimizers.search.grammar import MAX_RULES, Grammar
+from gco_agent.optimizers.search.memory import read_program, read_world
 from gco_agent.optimizers.search.prune import without
 from gco_agent.optimizers.search.render import render, snake
 from gco_agent.optimizers.search.words import headline
 from gco_agent.optimizers.search.world import World
 from gco_agent.policy import PolicySource, check_policy, environment_of, format_policy, load_policy
-from tests.search.strategies import FROZEN, GAUGED, PONG, WORLDS, programs
+from tests.search.strategies import FROZEN, GAUGED, PONG, WORLDS, names_in, programs
 
 seeds = st.integers(0, 10**6)
 worlds = st.sampled_from(WORLDS)
@@ -58,12 +58,61 @@ def simple(place: float = 100.0, dead_zone: float = 4.0) -> Program:
 @given(seeds, worlds)
 def test_json_gives_the_program_back(seed, world):
     for program in programs(world, seed, 4):
-        assert from_json(json.loads(json.dumps(to_json(program)))) == program
+        read = read_program(json.loads(json.dumps(to_json(program))), names_in(world))
+        assert read == program
+
+
+EVIL: tuple[object, ...] = ('"]; x #', "\nimport os\n", float("nan"), {"is": "Teleport"}, [[]])
+
+
+def _places(data):
+    """Every place in JSON data at which another value could stand: container and key."""
+    parts = data.items() if isinstance(data, dict) else enumerate(data)
+    for key, value in list(parts):
+        yield data, key
+        if isinstance(value, dict | list):
+            yield from _places(value)
+
+
+@given(seeds, worlds)
+@settings(deadline=None, max_examples=10)
+def test_nothing_is_read_that_was_not_written(seed, world):
+    """Whatever stands in the place of any part: refused, or it is no text that could do harm."""
+    data = to_json(programs(world, seed, 1)[0])
+    for container, key in list(_places(data)):
+        before = container[key]
+        for evil in EVIL:
+            container[key] = evil
+            with pytest.raises(ValueError, match=r"."):
+                read_program(json.loads(json.dumps(data)), names_in(world))
+        container[key] = before
+    data["more"] = 1
+    with pytest.raises(ValueError, match="has not the parts"):
+        read_program(data, names_in(world))
+
+
+@pytest.mark.parametrize(
+    ("part", "evil"),
+    [
+        ("action_names", ["NOOP\nimport os", "FIRE", "RIGHT", "LEFT", "RIGHTFIRE", "LEFTFIRE"]),
+        ("player", 'Player"] or __import__("os")["'),
+        ("player_index", "0]; import os #"),
+        ("axes", ["z"]),
+        ("signs", [["1", 0]] * 6),
+        ("signs", [[0, 0]]),
+        ("ranges", {"Ball": ["a", 1, 1, 1]}),
+        ("ranges", {"B\nall": [1, 1, 1, 1]}),
+        ("most", {"Ball": 1.5}),
+    ],
+)
+def test_no_world_is_read_that_the_environment_is_not(part, evil):
+    with pytest.raises(ValueError, match=r"."):
+        read_world({**PONG.to_json(), part: evil}, names_in(PONG))
 
 
 def test_unknown_node_is_named():
-    with pytest.raises(ValueError, match="'Teleport'"):
-        from_json({"is": "Teleport"})
+    with pytest.raises(ValueError, match="no Program"):
+        read_program({"is": "Teleport"}, names_in(PONG))
 
 
 @given(seeds, worlds, st.integers(0, 10**6))

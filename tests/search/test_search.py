@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import time
@@ -11,18 +12,20 @@ import pytest
 
 from gco_agent.config import RunConfig
 from gco_agent.envs.atari import default_protocol
-from gco_agent.errors import ProposalError
+from gco_agent.errors import ProposalError, StoreError
 from gco_agent.optimizers.base import Attempt, Proposal, Request
 from gco_agent.optimizers.purse import Purse
 from gco_agent.optimizers.search.arena import TOP, Arena
-from gco_agent.optimizers.search.evolve import SearchState, distinct
+from gco_agent.optimizers.search.evolve import distinct, mark
+from gco_agent.optimizers.search.memory import read_program, read_world
 from gco_agent.optimizers.search.optimizer import STATE_FILE, SearchOptimizer
+from gco_agent.optimizers.search.play import names_of
 from gco_agent.optimizers.search.prune import prune
 from gco_agent.optimizers.search.tuning import Arm, tune
 from gco_agent.policy import PolicySource, check_policy, format_policy
 from gco_agent.progress import Event, Searching
 from gco_agent.records import Evaluation, PlayProtocol
-from gco_agent.seeds import Stream
+from gco_agent.seeds import HIGHEST_SEED, Stream
 from gco_agent.workers import WorkerPool
 from tests.search.strategies import PONG, programs
 from tests.search.test_grammar import simple
@@ -123,19 +126,94 @@ def test_progress_is_told(pool):
 def test_the_judge_s_word_makes_the_champion(pool):
     first = SearchOptimizer(pool).propose(request(1, {}))
     second = SearchOptimizer(pool).propose(request(2, first.files, {1: "accepted"}))
-    state = SearchState.from_json(json.loads(second.files[STATE_FILE]))
-    assert state.proposed[state.champion] == 1
+    state = json.loads(second.files[STATE_FILE])
+    assert state["proposed"][state["champion"]] == 1
 
 
-def test_state_of_another_schema_is_refused():
-    with pytest.raises(ValueError, match="schema 7"):
-        SearchState.from_json({"schema": 7})
+def with_state(pool, text: str) -> Proposal:
+    return SearchOptimizer(pool).propose(request(4, {STATE_FILE: text}, seconds=0))
+
+
+@pytest.fixture(scope="module")
+def first_state(pool) -> str:
+    return SearchOptimizer(pool).propose(request(1, {})).files[STATE_FILE]
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        "",
+        "{",
+        "[]",
+        "7",
+        '{"schema": 7}',
+        '{"schema": 2}',
+        '{"schema": 2, "world": {}}',
+        "[" * 9_999,
+    ],
+)
+def test_state_that_cannot_be_read_is_told(pool, damaged):
+    with pytest.raises(StoreError, match=r"search\.json cannot be read"):
+        with_state(pool, damaged)
+
+
+@pytest.mark.parametrize("place", ["text", "champion", "proposed", "world", "program"])
+def test_no_text_of_a_branch_is_run(pool, first_state, tmp_path, place):
+    """The branch of a run may be anybody's; its search plays outside the jail."""
+    canary = tmp_path / "it-ran"
+    evil = f"open({str(canary)!r}, 'w')\nclass Policy:\n    def act(self, obs):\n        return 0\n"
+    state = json.loads(first_state)
+    state["slices"] = 3
+    if place == "text":
+        for member in state["population"]:
+            member["text"] = evil
+    elif place == "champion":
+        state["champion"] = evil
+    elif place == "proposed":
+        state["proposed"] = {evil: 1}
+    elif place == "world":
+        state["world"]["action_names"][0] = f"NOOP\n    pass\n{evil}"
+    else:
+        for member in state["population"]:
+            member["program"]["dead_zone"]["value"] = evil
+    with contextlib.suppress(StoreError):
+        with_state(pool, json.dumps(state))
+    assert not canary.exists()
+
+
+def test_a_state_of_the_first_schema_is_gone_on_with(pool, first_state):
+    state = {**json.loads(first_state), "schema": 1, "slices": 3, "champion": "class Policy: ..."}
+    state["proposed"] = {"class Policy: ...": 1}
+    made = with_state(pool, json.dumps(state))
+    assert set(json.loads(made.files[STATE_FILE])["proposed"].values()) == {4}
+
+
+@pytest.mark.parametrize("seed", [99_500, 4_294_968, HIGHEST_SEED])
+def test_no_seed_of_a_run_leads_out_of_the_feedback_stream(pool, monkeypatch, seed):
+    played: list[int] = []
+    real = pool.map
+
+    def watch(function, tasks):
+        tasks = list(tasks)
+        played.extend(task.seed for task in tasks if hasattr(task, "seed"))
+        return real(function, tasks)
+
+    monkeypatch.setattr(pool, "map", watch)
+    first = SearchOptimizer(pool).propose(request(1, {}, seed=seed, seconds=0))
+    state = json.loads(first.files[STATE_FILE])
+    SearchOptimizer(pool).propose(request(10**6, first.files, seed=seed, seconds=0))
+    assert state["tunings"] == 0
+    assert set(played) <= set(Stream.FEEDBACK.seeds(0, 100_000_000))
 
 
 def test_nothing_is_proposed_twice(pool):
     first = SearchOptimizer(pool).propose(request(1, {}))
     state = json.loads(first.files[STATE_FILE])
-    state["proposed"] = {member["text"]: 1 for member in state["population"]}
+    names = names_of(default_protocol("pong"))
+    world = read_world(state["world"], names)
+    state["proposed"] = {
+        mark(read_program(member["program"], names), world): 1 for member in state["population"]
+    }
     state["slices"] = 3  # evolution, which has no time for anything new
     with pytest.raises(ProposalError, match="proposed before"):
         SearchOptimizer(pool).propose(request(4, {STATE_FILE: json.dumps(state)}, seconds=0))

@@ -273,7 +273,7 @@ def test_a_damaged_repository_says_how_to_look(repo):
 
 def test_a_damaged_run_is_not_taken_for_a_missing_one(started):
     tip = started.view(REF).tip
-    repo = started._repo
+    repo = started.repo
     stored = repo.git_dir / "objects" / tip[:2] / tip[2:]
     stored.chmod(0o644)
     stored.write_bytes(b"")  # as a power cut leaves it on some file systems

@@ -54,20 +54,30 @@ def test_the_facts_are_written_anew() -> None:
 
 def test_the_authors_words_stay() -> None:
     words = (
-        "Follow the ball.\n\nRun: away from the wall.\nMeasured: nothing.\n\n"
+        "Follow the ball.\n\nWhat is Measured: nothing.\n    Indented.\n\n\n"
         "Environment: gco/Pong-v5\nMean return: 9\nThis line is the author's.\n\nSo is this."
     )
     told = docstring_of(measured(PolicySource(f'"""{words}"""' + ACT)))
     assert told == (
-        "Follow the ball.\n\nRun: away from the wall.\nMeasured: nothing.\n\n"
+        "Follow the ball.\n\nWhat is Measured: nothing.\n    Indented.\n\n"
         f"This line is the author's.\n\nSo is this.\n\n{BLOCK}"
     )
 
 
-def test_a_score_of_the_authors_own_is_not_left_beside_ours() -> None:
-    forged = "Follow.\n\n  Mean return: 21.0 ± 0.0 (30 episodes, report 0:30)\n\nMean return: high."
-    told = docstring_of(measured(PolicySource(f'"""{forged}"""' + ACT)))
-    assert told == f"Follow.\n\nMean return: high.\n\n{BLOCK}"
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Follow.\nEnvironment: policies/pong.py",
+        "Follow.\n\n  Environment: evil:X-v0\n",
+        "Follow.\x0bEnvironment: evil.py\x0c",
+        "Mean return: 21.00 ± 0.00 (1000 episodes, report 0:1000)\nFollow.",
+        "Environment: a.py\nEnvironment: b.py\n\nFollow.\n\tMeasured: on the moon\nRun: gco/x/y",
+    ],
+)
+def test_an_author_cannot_write_our_lines(words: str) -> None:
+    told = measured(PolicySource(f"{words!r}{ACT}"))
+    assert docstring_of(told) == f"Follow.\n\n{BLOCK}"
+    assert environment_of(told) == "gco/Pong-v5"
 
 
 @given(st.text(st.sampled_from('ab:"\\\n \tEé±'), max_size=60))

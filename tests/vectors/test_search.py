@@ -9,12 +9,13 @@ import statistics
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from gco_agent.config import RunConfig
 from gco_agent.envs.opening import make_protocol
-from gco_agent.errors import ProposalError
+from gco_agent.errors import ProposalError, StoreError
 from gco_agent.optimizers.base import Proposal, Request
 from gco_agent.optimizers.search.optimizer import SearchOptimizer
 from gco_agent.optimizers.vectors import optimizer
@@ -27,6 +28,7 @@ from gco_agent.optimizers.vectors.tuning import Arm, agreement, tune
 from gco_agent.policy import PolicySource, check_policy
 from gco_agent.progress import Event, Searching
 from gco_agent.records import Evaluation
+from gco_agent.seeds import HIGHEST_SEED, Stream
 from gco_agent.workers import WorkerPool
 
 
@@ -101,11 +103,42 @@ def test_a_program_is_not_proposed_twice() -> None:
     state = json.loads(first.files[STATE_FILE])
     second = proposed("CartPole-v1", 2, first.files, n_steps=100)
     assert second.source != first.source
-    state["proposed"][second.source.text] = 1
+    state["proposed"][second.source.digest] = 1
     third = proposed("CartPole-v1", 2, {STATE_FILE: json.dumps(state)}, n_steps=100)
     assert third.source not in (first.source, second.source)
-    with pytest.raises(ValueError, match="schema 7"):
-        proposed("CartPole-v1", 2, {STATE_FILE: json.dumps({**state, "schema": 7})})
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"schema": 7},
+        {"scale": [1.0, 1.0, 1.0, "1.0; import os"]},
+        {"scale": [1.0, 1.0, 0, 1.0]},
+        {"scale": 7},
+        {"arms": [{"family": "__import__('os')", "mean": [], "width": 1.0}]},
+        {"arms": [{"mean": ["0"]}]},
+        {"arms": [{"mean": [0.0]}]},
+        {"arms": [{"shape": [[1.0]]}]},
+        {"arms": [{"width": 0.0}]},
+        {"best": {"family": "linear", "weights": [1.0]}},
+        {"best": {"family": "linear", "weights": ["0); import os; ("] * 10}},
+        {"arms": [{"width": float("inf")}]},
+    ],
+    ids=str,
+)
+def test_state_that_was_not_written_here_is_told(changed: dict[str, Any]) -> None:
+    state = json.loads(proposed("CartPole-v1", n_steps=100).files[STATE_FILE])
+    if "arms" in changed:
+        changed = {"arms": [{**state["arms"][0], **changed["arms"][0]}]}
+    with pytest.raises(StoreError, match=r"search\.json cannot be read"):
+        proposed("CartPole-v1", 2, {STATE_FILE: json.dumps({**state, **changed})}, n_steps=100)
+
+
+def test_no_seed_of_a_run_leads_out_of_the_feedback_stream() -> None:
+    made = proposed("CartPole-v1", 1_000, seed=HIGHEST_SEED, n_steps=100)
+    assert made.n_steps > 100
+    seeds = Stream.FEEDBACK.cycle(100_000 * 10**6, 100_000)
+    assert set(seeds) <= set(Stream.FEEDBACK.seeds(0, 100_000_000))
 
 
 def test_a_slice_that_comes_to_nothing_new_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,7 +228,9 @@ def test_arms_that_are_behind_end_and_in_time_all_but_the_best() -> None:
 def table(n_steps: int) -> Table:
     rules = make_protocol("default", "CartPole-v1")
     task = optimizer.task_of(rules, State((1.0, 1.0, 0.1, 1.0), True))
-    return Table(WorkerPool(0), rules, task, 1_000, n_steps, time.perf_counter() + 600)
+    return Table(
+        WorkerPool(0), rules, task, range(1_000, 9_000), n_steps, time.perf_counter() + 600
+    )
 
 
 HOLDS = VectorProgram("linear", (0.0, 0.1, 1.0, 1.0, 0.0))
@@ -207,7 +242,7 @@ def test_all_of_a_batch_play_the_same_new_seeds() -> None:
     first = here.rate([HOLDS, FALLS, FALLS], 6)
     assert [len(row) for row in first] == [6, 6, 6]
     assert first[1] == first[2]
-    assert here.next_seed == 1_006
+    assert here.next_seed == 6
     second = here.rate([FALLS], 6)
     assert second != [first[1]]
     assert here.used == sum(map(sum, [*first, *second])), "a step of CartPole is a point"

@@ -6,17 +6,24 @@ slice does depends on that state, the slice's number, the seed and the purse alo
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from gco_agent.optimizers.search.arena import TOP, Arena, Individual
-from gco_agent.optimizers.search.genome import from_json, niche, to_json
+from gco_agent.optimizers.search.genome import Program, niche, to_json
 from gco_agent.optimizers.search.grammar import Grammar
+from gco_agent.optimizers.search.memory import Names, finite, read_program, read_world
+from gco_agent.optimizers.search.render import render
 from gco_agent.optimizers.search.world import World
 
+Writer = Callable[[Program, World], str]
+
 POPULATION = 10
+_SCHEMA = 2
 _PER_NICHE = 2
 _CHILDREN = 12
 _FINALISTS = 3
@@ -32,11 +39,11 @@ class SearchState:
 
     Attributes:
         population: Best first, by the dearest rating that all of them have.
-        spread: For the tuner: how far each constant of a program still varies, by its text.
+        spread: For the tuner: how far each constant of a program still varies, by its mark.
         slices: How many have been played.
         tunings: How many of them were for tuning.
-        proposed: Texts that became candidates, with the iteration in which they did.
-        champion: Text of the last one that the judge accepted, or "".
+        proposed: Marks of what became candidates, with the iteration in which they did.
+        champion: Mark of the last one that the judge accepted, or "".
     """
 
     world: World
@@ -50,12 +57,11 @@ class SearchState:
     def to_json(self) -> dict[str, Any]:
         """As JSON data, without the episodes."""
         return {
-            "schema": 1,
+            "schema": _SCHEMA,
             "world": self.world.to_json(),
             "population": [
                 {
                     "program": to_json(member.program),
-                    "text": member.text,
                     "ratings": {str(level): r for level, r in sorted(member.ratings.items())},
                 }
                 for member in self.population
@@ -68,31 +74,54 @@ class SearchState:
         }
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> SearchState:
-        """Inverse of `to_json`.
+    def from_json(cls, data: Mapping[str, Any], names: Names, write: Writer) -> SearchState:
+        """Inverse of `to_json`; no text is taken from the data, which anybody may have written.
+
+        Args:
+            data: What was written.
+            names: Of the environment.
+            write: Renders a program against a world.
 
         Raises:
-            ValueError: The data were written by a version that this one cannot read.
+            ValueError: The data were written by a version that this one cannot read, or by none.
+            KeyError, TypeError, AttributeError: So they were.
         """
-        if data.get("schema") != 1:
-            raise ValueError(f"search state of schema {data.get('schema')!r}; this reads 1")
+        schema = data.get("schema")
+        if schema not in (1, _SCHEMA):
+            raise ValueError(f"search state of schema {schema!r}; this reads {_SCHEMA}")
+        world = read_world(data["world"], names)
+        programs = [read_program(member["program"], names) for member in data["population"]]
         population = [
             Individual(
-                from_json(member["program"]),
-                member["text"],
-                {int(level): float(r) for level, r in member["ratings"].items()},
+                program,
+                _written(program, world, write),
+                {int(level): finite(r, "rating") for level, r in member["ratings"].items()},
             )
-            for member in data["population"]
+            for program, member in zip(programs, data["population"], strict=True)
         ]
-        return cls(
-            World.from_json(data["world"]),
-            population,
-            dict(data["spread"]),
-            int(data["slices"]),
-            int(data["tunings"]),
-            dict(data["proposed"]),
-            data["champion"],
-        )
+        state = cls(world, population, slices=int(data["slices"]), tunings=int(data["tunings"]))
+        if schema == _SCHEMA:  # the first one had texts in the place of marks
+            state.spread = {
+                str(mark): [finite(width, "spread") for width in widths]
+                for mark, widths in data["spread"].items()
+            }
+            state.proposed = {str(mark): int(number) for mark, number in data["proposed"].items()}
+            state.champion = str(data["champion"])
+        return state
+
+
+def _written(program: Program, world: World, write: Writer) -> str:
+    try:
+        return write(program, world)
+    except AssertionError as error:  # such a combination of parts is never made
+        raise ValueError(f"a program cannot be written out: {error}") from error
+
+
+def mark(program: Program, world: World) -> str:
+    """What a program is remembered by: a digest of its text, but for how far things were seen."""
+    nowhere = dict.fromkeys(world.ranges, (0.0, 0.0, 0.0, 0.0))
+    text = render(program, dataclasses.replace(world, ranges=nowhere), "", "")
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def screen(arena: Arena, rng: random.Random) -> list[Individual]:

@@ -2,7 +2,7 @@
 
 A program is a decision list for each axis that the player can move on, a rule for the fire
 button, and a dead zone. Nothing here knows a game: categories, axes and actions come from
-`gco_agent.optimizers.search.probe`.
+`gco_agent.optimizers.search.world`.
 """
 
 from __future__ import annotations
@@ -283,13 +283,6 @@ class Program:
     coasting: Constant
 
 
-_NODES: tuple[type[Any], ...] = (
-    Constant, Pick, Threat, Approaching, Distance, Side, Place, Heading, ContactSoon, WillHit,
-    FewerThan, Reading, Count, Track, Aim, Intercept, Flee, GoTo, Stay, Sweep, Rule, Press, Pulse,
-    Missing, Always, When, Program,
-)  # fmt: skip
-_BY_NAME = {node.__name__: node for node in _NODES}
-
 T = TypeVar("T")
 
 
@@ -337,26 +330,10 @@ def niche(program: Program) -> tuple[str, ...]:
 
 
 def to_json(node: object) -> Any:  # noqa: ANN401 - JSON
-    """The tree as JSON data; `from_json` gives it back."""
+    """The tree as JSON data; `gco_agent.optimizers.search.memory` reads it back."""
     if isinstance(node, tuple):
         return [to_json(item) for item in node]
     if dataclasses.is_dataclass(node) and not isinstance(node, type):
         parts = {f.name: to_json(getattr(node, f.name)) for f in dataclasses.fields(node)}
         return {"is": type(node).__name__, **parts}
     return node
-
-
-def from_json(data: Any) -> Any:  # noqa: ANN401 - JSON
-    """Inverse of `to_json`.
-
-    Raises:
-        ValueError: A kind of node that this version does not know.
-    """
-    if isinstance(data, list):
-        return tuple(from_json(item) for item in data)
-    if isinstance(data, dict):
-        kind = _BY_NAME.get(str(data.get("is")))
-        if kind is None:
-            raise ValueError(f"no program node is called {data.get('is')!r}")
-        return kind(**{name: from_json(value) for name, value in data.items() if name != "is"})
-    return data

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gco_agent.envs.opening import is_atari
 from gco_agent.errors import ProposalError
-from gco_agent.games import find_game
+from gco_agent.games import GameSpec, find_game
 from gco_agent.optimizers.base import Proposal, Request
 from gco_agent.optimizers.purse import Purse
 from gco_agent.optimizers.search.arena import Arena, Individual
@@ -20,11 +20,13 @@ from gco_agent.optimizers.search.evolve import (
     SearchState,
     best_of,
     evolve,
+    mark,
     screen,
 )
-from gco_agent.optimizers.search.genome import niche
-from gco_agent.optimizers.search.play import Probe, all_moves, probe
+from gco_agent.optimizers.search.genome import Program, constants, niche
+from gco_agent.optimizers.search.play import Probe, all_moves, names_of, probe
 from gco_agent.optimizers.search.prune import prune
+from gco_agent.optimizers.search.render import render
 from gco_agent.optimizers.search.tuning import Arm, tune
 from gco_agent.optimizers.search.words import headline
 from gco_agent.optimizers.search.world import World, identify
@@ -32,12 +34,14 @@ from gco_agent.optimizers.vectors.optimizer import VectorSearch
 from gco_agent.policy import PolicySource, format_policy
 from gco_agent.progress import Searching
 from gco_agent.records import PlayProtocol
-from gco_agent.seeds import Stream
+from gco_agent.seeds import Stream, seed_of_chance
+from gco_agent.store.reading import readable
 from gco_agent.workers import WorkerPool
 
 STATE_FILE = "search.json"
 _PROBES, _PROBE_STEPS = 2, 800
-_TUNING_SEEDS = Stream.FEEDBACK.seeds(1_000_000, 10_000_000)
+_TUNING_BEGINS = 1_000_000
+"""Index of the first feedback seed that is for tuning."""
 _TUNED_FIRST = 2
 """Slices of tuning after the screening, before evolution begins."""
 _ARMS = (3, 2, 1)
@@ -83,18 +87,32 @@ class SearchOptimizer:
             state = SearchState(self._identify(config.protocol, config.seed))
             purse.used += _PROBES * _PROBE_STEPS
         else:
-            state = SearchState.from_json(json.loads(remembered))
+            state = self._remembered(remembered, config.protocol, spec)
         _note_verdicts(state, request)
-        seeds = Stream.FEEDBACK.seeds(100 * request.iteration, 100 * request.iteration + 100)
+        seeds = Stream.FEEDBACK.cycle(100 * request.iteration, 100)
         arena = Arena(self._pool, config.protocol, state.world, seeds, spec.title, spec.env_id)
         arena.purse = purse
         work = self._play_slice(request, arena, state)
         return self._proposal(request, work)
 
+    def _remembered(self, text: str, protocol: PlayProtocol, spec: GameSpec) -> SearchState:
+        """What the slices before left in the run.
+
+        Raises:
+            StoreError: It is damaged, or not what this version writes.
+        """
+        (names,) = self._pool.map(names_of, [protocol])
+
+        def write(program: Program, world: World) -> str:
+            return render(program, world, spec.title, spec.env_id)
+
+        with readable(STATE_FILE):
+            return SearchState.from_json(json.loads(text), names, write)
+
     def _identify(self, protocol: PlayProtocol, seed: int) -> World:
         """Find out who is moved and how, by playing at random."""
-        first = Stream.FEEDBACK.value + 500_000 + 1_000 * seed
-        tasks = [Probe(protocol, first + 100 * i, _PROBE_STEPS) for i in range(_PROBES)]
+        seeds = Stream.FEEDBACK.cycle(500_000 + 1_000 * seed, 100 * _PROBES)
+        tasks = [Probe(protocol, seeds[100 * i], _PROBE_STEPS) for i in range(_PROBES)]
         found = self._pool.map(probe, tasks)
         return identify(found[0].action_names, all_moves(found), [p.sightings for p in found])
 
@@ -126,14 +144,15 @@ class SearchOptimizer:
 
     def _proposal(self, request: Request, work: _Slice) -> Proposal:
         state = work.state
-        offered = [*work.candidates, *state.population]
-        fresh = list({m.text: m for m in offered if m.text not in state.proposed}.values())
+        marked = [(mark(m.program, state.world), m) for m in [*work.candidates, *state.population]]
+        fresh = list({known: m for known, m in marked if known not in state.proposed}.values())
         if not fresh:
             raise ProposalError("every program of the search was proposed before")
         chosen = fresh[0] if work.kind == "tune" else best_of(work.arena, fresh)
         pruned = prune(work.arena, chosen)
         state.population[state.population.index(chosen)] = pruned
-        state.proposed[chosen.text] = state.proposed[pruned.text] = request.iteration
+        for each in (chosen, pruned):
+            state.proposed[mark(each.program, state.world)] = request.iteration
         for member in state.population:
             member.episodes.clear()
         text = format_policy(pruned.text)
@@ -159,9 +178,9 @@ _REASONS = {
 def _note_verdicts(state: SearchState, request: Request) -> None:
     """Take the judge's word for which program is the best: full episodes on other seeds."""
     accepted = {a.iteration for a in request.attempts if a.verdict == "accepted"}
-    for text, iteration in state.proposed.items():
+    for known, iteration in state.proposed.items():
         if iteration in accepted:
-            state.champion = text
+            state.champion = known
 
 
 def _kind(state: SearchState) -> str:
@@ -178,18 +197,27 @@ def _tune(work: _Slice, number: int, seed: int) -> None:
     wanted = _ARMS[min(state.tunings, len(_ARMS) - 1)]
     state.tunings += 1
     leaders: dict[tuple[str, ...], Individual] = {}
-    champion = [member for member in state.population if member.text == state.champion]
+    marks = {id(member): mark(member.program, arena.world) for member in state.population}
+    champion = [m for m in state.population if marks[id(m)] == state.champion]
     for member in [*champion, *state.population]:
         leaders.setdefault(niche(member.program), member)
-    arms = [Arm(member, state.spread.get(member.text)) for member in leaders.values()][:wanted]
-    seeds = _TUNING_SEEDS[number * 1_000 : number * 1_000 + 1_000]
-    n_generations = tune(arena, arms, seeds, rng_seed=1 + seed * 1_000 + number)
+    arms = [Arm(m, _spread_of(state, marks[id(m)], m)) for m in leaders.values()][:wanted]
+    seeds = Stream.FEEDBACK.cycle(_TUNING_BEGINS + number * 1_000, 1_000)
+    n_generations = tune(arena, arms, seeds, rng_seed=seed_of_chance(seed * 1_000 + number))
     arms.sort(key=lambda arm: -arm.score)
     tuned = [arena.individual(arm.mean or arm.leader.program) for arm in arms]
-    state.spread = {m.text: arm.spread or [] for m, arm in zip(tuned, arms, strict=True)}
+    marked = [mark(member.program, arena.world) for member in tuned]
+    state.spread = {known: arm.spread or [] for known, arm in zip(marked, arms, strict=True)}
     used = [arm.leader for arm in arms]
-    rest = [m for m in state.population if m not in used or m.text == state.champion]
+    rest = [m for m in state.population if m not in used or marks[id(m)] == state.champion]
     state.population = [*tuned, *rest][:POPULATION]
     work.candidates = tuned
     named = "; ".join(headline(arm.leader.program) for arm in arms)
     work.detail = f"{n_generations} generations on {len(arms)} programs ({named})"
+
+
+def _spread_of(state: SearchState, known: str, member: Individual) -> list[float] | None:
+    """How far the constants of a program still vary, if that was noted for as many as it has."""
+    spread = state.spread.get(known)
+    n_constants = sum(1 for _ in constants(member.program))
+    return spread if spread is not None and len(spread) == n_constants else None

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from gco_agent.envs.atari import open_environment
 from gco_agent.envs.objects import ObjectObservation
 from gco_agent.observation import Row, build_observation
+from gco_agent.optimizers.search.memory import Names
 from gco_agent.optimizers.search.world import Displacements, Sightings
 from gco_agent.records import PlayProtocol
 
@@ -116,6 +117,12 @@ def play(task: Stretch) -> Played:
             (env.save(), memory, rows, lives, total, n_rewards, t, last_reward, actions)
         )
     return Played(total, n_rewards, t, t - begun, is_over, actions, checkpoint, sightings)
+
+
+def names_of(protocol: PlayProtocol) -> Names:
+    """What the environment calls its actions and its objects."""
+    env = _env(protocol)
+    return Names(tuple(env.action_names), tuple(env.categories))
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,7 @@ class World:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON data."""
+        """As JSON data; `gco_agent.optimizers.search.memory` reads them back."""
         return {
             "action_names": list(self.action_names),
             "player": self.player,
@@ -98,25 +98,6 @@ class World:
             "most": dict(sorted(self.most.items())),
             "values": {category: list(pair) for category, pair in sorted(self.values.items())},
         }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> World:
-        """Inverse of `to_json`."""
-        return cls(
-            tuple(data["action_names"]),
-            data["player"],
-            data["player_index"],
-            tuple(data["axes"]),
-            tuple((int(x), int(y)) for x, y in data["signs"]),
-            {category: _range(r) for category, r in data["ranges"].items()},
-            dict(data["most"]),
-            {name: (int(low), int(high)) for name, (low, high) in data.get("values", {}).items()},
-        )
-
-
-def _range(numbers: Sequence[float]) -> Range:
-    left, right, top, bottom = numbers
-    return left, right, top, bottom
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gco_agent.optimizers.vectors.program import VectorProgram, size
+from gco_agent.optimizers.vectors.program import Task, VectorProgram, finite_number, size
 from gco_agent.optimizers.vectors.table import Row, Table
 from gco_agent.optimizers.vectors.tuning import Arm, tune
 
@@ -28,7 +28,7 @@ _SAME = 0.01
 """A program with fewer weights may be worse by this share of what the full one scores."""
 _CLEARLY = 2.0
 """Standard errors of a paired difference that chance does not explain."""
-_SCHEMA = 2
+_SCHEMA = 3
 
 
 @dataclass
@@ -42,7 +42,7 @@ class State:
         begun: How many there have been.
         slices: How many have been played.
         best: The best program so far.
-        proposed: Texts that became candidates, with the iteration in which they did.
+        proposed: Digests of the texts that became candidates, with the iteration in which they did.
     """
 
     scale: tuple[float, ...]
@@ -71,19 +71,39 @@ class State:
         """Inverse of `to_json`.
 
         Raises:
-            ValueError: Another version wrote it, whose search cannot be gone on with.
+            ValueError: Another version wrote it, whose search cannot be gone on with, or somebody
+                who is not of this program.
         """
         if data.get("schema") != _SCHEMA:
             raise ValueError(f"search state of schema {data.get('schema')!r}; this reads {_SCHEMA}")
+        scale = tuple(finite_number(width) for width in data["scale"])
+        if min(scale, default=1.0) <= 0:
+            raise ValueError("a scale is not above 0")
         return cls(
-            tuple(data["scale"]),
-            data["is_vector"],
+            scale,
+            bool(data["is_vector"]),
             [Arm.from_json(arm) for arm in data["arms"]],
             int(data["begun"]),
             int(data["slices"]),
             VectorProgram.from_json(data["best"]) if data["best"] else None,
-            dict(data["proposed"]),
+            {str(known): int(iteration) for known, iteration in data["proposed"].items()},
         )
+
+
+def require_sizes(task: Task, state: State) -> None:
+    """Refuse a state of another task.
+
+    Raises:
+        ValueError: Its programs have more or fewer weights than those of ``task``.
+    """
+    for arm in state.arms:
+        n = size(task, arm.family)
+        sizes = [len(arm.mean), *(len(row) for row in arm.shape)]
+        if set(sizes) != {n} or len(arm.shape) not in (0, n):
+            raise ValueError(f"an arm has {sizes} numbers, and {n} are needed")
+    best = state.best
+    if best is not None and len(best.weights) != size(task, best.family):
+        raise ValueError(f"the best program has {len(best.weights)} numbers")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,17 +11,27 @@ from gco_agent.envs.opening import spec_of
 from gco_agent.errors import ProposalError
 from gco_agent.games import GameSpec
 from gco_agent.optimizers.base import Proposal, Request
-from gco_agent.optimizers.vectors.arms import State, choose, prune, screen, thin, tune_all
+from gco_agent.optimizers.vectors.arms import (
+    State,
+    choose,
+    prune,
+    require_sizes,
+    screen,
+    thin,
+    tune_all,
+)
 from gco_agent.optimizers.vectors.play import Probe, environment, probe
 from gco_agent.optimizers.vectors.program import Task, VectorProgram, headline, render
 from gco_agent.optimizers.vectors.table import Table
 from gco_agent.policy import PolicySource, format_policy
 from gco_agent.progress import Searching
 from gco_agent.records import PlayProtocol
-from gco_agent.seeds import Stream
+from gco_agent.seeds import Stream, seed_of_chance
+from gco_agent.store.reading import readable
 from gco_agent.workers import WorkerPool
 
 STATE_FILE = "search.json"
+_SLICE_SEEDS = 100_000
 _PROBE_STEPS = 2_000
 
 
@@ -43,7 +53,7 @@ class VectorSearch:
         table, state = self._begin(request)
         rng = random.Random(f"{config.seed}/{request.iteration}")  # noqa: S311 - no secret
         screen(table, state, rng)
-        rng_seed = 1 + 1_000 * config.seed + 20 * request.iteration
+        rng_seed = seed_of_chance(1_000 * config.seed + 20 * request.iteration)
         candidates = tune_all(table, state, rng_seed)
         if state.best is not None:
             candidates.append((-1, state.best))
@@ -54,11 +64,12 @@ class VectorSearch:
             format_policy(render(table.task, program)): program
             for program in (state.best, *(rated.program for rated in ranking))
         }
-        fresh = [text for text in texts if text not in state.proposed]
+        sources = {PolicySource(text): program for text, program in texts.items()}
+        fresh = [source for source in sources if source.digest not in state.proposed]
         if not fresh:
             raise ProposalError("the search came to a program that was proposed before")
-        text, chosen = fresh[0], texts[fresh[0]]
-        state.proposed[text] = request.iteration
+        source, chosen = fresh[0], sources[fresh[0]]
+        state.proposed[source.digest] = request.iteration
         words = ", ".join(
             f"{arm.family} sums ({arm.generations} generations, mean return of the last "
             f"{arm.score:.4g}, {arm.n_seeds} episodes for each program)"
@@ -70,22 +81,26 @@ class VectorSearch:
         )
         files = {STATE_FILE: json.dumps(state.to_json()) + "\n"}
         summary = headline(table.task, chosen)
-        return Proposal(PolicySource(text), summary, reason, files, table.used)
+        return Proposal(source, summary, reason, files, table.used)
 
     def _begin(self, request: Request) -> tuple[Table, State]:
         config = request.config
         remembered = request.recall(STATE_FILE)
         if remembered is None:
-            seed = Stream.FEEDBACK.value + 500_000 + config.seed
+            (seed,) = Stream.FEEDBACK.cycle(500_000 + config.seed, 1)
             (seen,) = self._pool.map(probe, [Probe(config.protocol, seed, _PROBE_STEPS)])
             state = State(seen.scale, seen.is_vector)
         else:
-            state = State.from_json(json.loads(remembered))
+            with readable(STATE_FILE):
+                state = State.from_json(json.loads(remembered))
+        task = task_of(config.protocol, state)
+        with readable(STATE_FILE):
+            require_sizes(task, state)
         table = Table(
             self._pool,
             config.protocol,
-            task_of(config.protocol, state),
-            Stream.FEEDBACK.value + 100_000 * request.iteration,
+            task,
+            Stream.FEEDBACK.cycle(_SLICE_SEEDS * request.iteration, _SLICE_SEEDS),
             config.slice_steps,
             min(time.perf_counter() + config.slice_seconds, request.deadline),
         )

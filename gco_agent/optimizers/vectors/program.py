@@ -7,6 +7,7 @@ numbers, each is a weighted sum, cut to its range.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,6 +15,8 @@ from typing import Any, Literal
 Family = Literal["linear", "magnitudes", "products"]
 """What sums are made of: the numbers; also how large they are; also products of two of them."""
 
+FAMILIES: tuple[Family, ...] = ("linear", "magnitudes", "products")
+"""The simplest first."""
 _MOST_FOR = {"linear": 10**6, "magnitudes": 6, "products": 4}
 _MOST_NAMED = 24
 """Numbers of an observation up to which each gets a name of its own in the text."""
@@ -51,8 +54,7 @@ class Task:
 
     def families(self) -> tuple[Family, ...]:
         """Those that this many numbers allow, the simplest first."""
-        every: tuple[Family, ...] = ("linear", "magnitudes", "products")
-        return tuple(f for f in every if len(self.names) <= _MOST_FOR[f])
+        return tuple(f for f in FAMILIES if len(self.names) <= _MOST_FOR[f])
 
 
 Term = tuple[int, ...]
@@ -88,8 +90,25 @@ class VectorProgram:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> VectorProgram:
-        """Inverse of `to_json`."""
-        return cls(data["family"], tuple(float(w) for w in data["weights"]))
+        """Inverse of `to_json`.
+
+        Raises:
+            ValueError: There is no such family, or a weight is no number.
+        """
+        if data["family"] not in FAMILIES:
+            raise ValueError(f"there is no family {data['family']!r}")
+        return cls(data["family"], tuple(finite_number(weight) for weight in data["weights"]))
+
+
+def finite_number(data: object) -> float:
+    """``data``, which anybody may have written, as a number of a program.
+
+    Raises:
+        ValueError: It is none, or not finite.
+    """
+    if isinstance(data, bool) or not isinstance(data, int | float) or not math.isfinite(data):
+        raise ValueError(f"no number: {data!r}")
+    return float(data)
 
 
 def size(task: Task, family: Family) -> int:

@@ -34,7 +34,8 @@ class Table:
         pool: Where to.
         protocol: Rules of play.
         task: What programs have to know.
-        next_seed: The first seed that was not played yet in this slice.
+        seeds: Feedback seeds of this slice; from the first again when all were played.
+        next_seed: Index of the first that was not played yet.
         n_steps: Steps that the slice may play.
         deadline: `time.perf_counter` value after which it ends all the same.
         used: Steps played.
@@ -45,9 +46,10 @@ class Table:
     pool: WorkerPool
     protocol: PlayProtocol
     task: Task
-    next_seed: int
+    seeds: range
     n_steps: int
     deadline: float
+    next_seed: int = 0
     used: int = 0
     episodes: int = 0
     on_batch: Callable[[VectorProgram], None] = _nobody
@@ -56,7 +58,10 @@ class Table:
         """The returns of each program, all on the same new seeds."""
         first, self.next_seed = self.next_seed, self.next_seed + n_seeds
         parts = [
-            tuple(range(start, min(start + _PART, first + n_seeds)))
+            tuple(
+                self.seeds[i % len(self.seeds)]
+                for i in range(start, min(start + _PART, first + n_seeds))
+            )
             for start in range(first, first + n_seeds, _PART)
         ]
         texts = [render(self.task, program) for program in programs]

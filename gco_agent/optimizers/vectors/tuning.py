@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gco_agent.optimizers.vectors.program import Family, VectorProgram
+from gco_agent.optimizers.vectors.program import FAMILIES, Family, VectorProgram, finite_number
 
 _FIRST_WIDTH = 0.5
 _MOST_SHAPED = 150
@@ -89,18 +89,27 @@ class Arm:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Arm:
-        """Inverse of `to_json`."""
+        """Inverse of `to_json`.
+
+        Raises:
+            ValueError: A number is none, or there is no such family.
+        """
+        if data["family"] not in FAMILIES:
+            raise ValueError(f"there is no family {data['family']!r}")
         score = data["score"]
-        return cls(
+        arm = cls(
             data["family"],
-            list(data["mean"]),
-            float(data["width"]),
-            [list(row) for row in data["shape"]],
-            float("-inf") if score is None else float(score),
+            [finite_number(weight) for weight in data["mean"]],
+            finite_number(data["width"]),
+            [[finite_number(part) for part in row] for row in data["shape"]],
+            float("-inf") if score is None else finite_number(score),
             int(data["generations"]),
             int(data["n_seeds"]),
             int(data["blind"]),
         )
+        if arm.width <= 0:
+            raise ValueError(f"the width {arm.width!r} is not above 0")
+        return arm
 
 
 def tune(arm: Arm, rate: Rate, go_on: Callable[[], bool], rng_seed: int) -> VectorProgram:
