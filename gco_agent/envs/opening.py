@@ -49,8 +49,8 @@ def named_environment(source: PolicySource) -> str | None:
     if name is not None and imports_code(name):
         raise UsageError(
             f"the policy's docstring says `Environment: {name}`, which is code, and a policy is "
-            "not believed about what to load and run outside the jail. If you know that code and trust it, name it "
-            f"yourself: --env {name} (in Python: game={name!r})"
+            "not believed about what to load and run outside the jail. If you know that code and "
+            f"trust it, name it yourself: --env {name} (in Python: game={name!r})"
         )
     return name
 
