@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from gco_agent.config import RunConfig
 from gco_agent.errors import PolicyError
 from gco_agent.feedback import Feedback, Results, compose_feedback
+from gco_agent.jail.limits import weakest_jail
 from gco_agent.judge import Judge
 from gco_agent.optimizers.base import Attempt
 from gco_agent.policy import PolicySource
@@ -58,8 +59,8 @@ def trace_policy(
     if key not in judge.traces:
         got = capture(judge.pool, source.text, seeds, judge.protocol, judge.require)
         judge.n_steps += got.n_steps
-        judge.jail = got.jail or judge.jail
-        judge.remember(judge.episodes_to_json([(source, got.evaluation)]))
+        judge.note_jail(weakest_jail(got.evaluation.episodes))
+        judge.take_over(source, got.evaluation)
         judge.traces[key] = got.trace, got.evaluation
     return judge.traces[key]
 

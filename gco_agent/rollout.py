@@ -40,10 +40,9 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True)
 class RolledOut:
-    """What became of a `Rollout`: its episodes in the order of the seeds, and the jail's level."""
+    """What became of a `Rollout`: its episodes in the order of the seeds."""
 
     episodes: tuple[EpisodeResult, ...]
-    jail: str
 
 
 @dataclass(slots=True)
@@ -94,23 +93,26 @@ class Lane:
 def play_episodes(task: Rollout) -> RolledOut:
     """Play an episode on every seed; what a policy does wrong is an outcome, never an exception.
 
-    The result depends on the task alone, and that of a seed on nothing of the other seeds: where
-    one lane takes the whole process down, the others are played again, each in a jail of its own.
+    The result depends on the task alone: the same seeds side by side, in the same order, give the
+    same episodes. That of a seed depends on the others for no policy that goes by what it sees; one
+    that goes by the addresses of objects may act otherwise beside another lane, which shares its
+    process. So whoever needs the same episode again asks for the same seeds, as the judge does.
+    Where one lane takes the whole process down, the others are played again, each in a jail of its
+    own.
 
     Raises:
         JailError: The jail cannot be built, or not as good as required.
     """
     with _one_at_a_time:
-        results, level = _play_lanes(task)
+        results = _play_lanes(task)
         for number, seed in enumerate(task.seeds):
             if number not in results:
-                alone, level = _play_lanes(replace(task, seeds=(seed,)))
-                results[number] = alone[0]
-    return RolledOut(tuple(results[number] for number in range(len(task.seeds))), level)
+                results[number] = _play_lanes(replace(task, seeds=(seed,)))[0]
+    return RolledOut(tuple(results[number] for number in range(len(task.seeds))))
 
 
-def _play_lanes(task: Rollout) -> tuple[dict[int, EpisodeResult], str]:
-    """Results by lane, and the jail's level; lanes lost with another one are missing."""
+def _play_lanes(task: Rollout) -> dict[int, EpisodeResult]:
+    """Results by lane, each with the jail's level; lanes lost with another one are missing."""
     lanes = [begin_lane(task.protocol, number, seed) for number, seed in enumerate(task.seeds)]
     jail = _make_jail(task, lanes[0].env, len(lanes))
     results: dict[int, EpisodeResult] = {}
@@ -127,7 +129,7 @@ def _play_lanes(task: Rollout) -> tuple[dict[int, EpisodeResult], str]:
                 results[lane.number] = lane.result(failure.outcome, failure.detail)
     finally:
         jail.close()
-    return results, level
+    return {number: replace(result, jail=level) for number, result in results.items()}
 
 
 def begin_lane(protocol: PlayProtocol, number: int, seed: int) -> Lane:

@@ -38,7 +38,7 @@ class Trajectory:
     Attributes:
         result: What the judge says of it.
         observations: RAM before each action and after the last, uint8 of shape (n_steps + 1, 128).
-        actions: Indices into the minimal action set, int64 of shape (n_steps,).
+        actions: Indices into the action set of the rules, int64 of shape (n_steps,).
         rewards: float64 of shape (n_steps,).
     """
 
@@ -126,7 +126,7 @@ def write_dataset(
     return folder / name
 
 
-_NO_PACKAGES = ("extraction", "rom")
+_NO_PACKAGES = ("extraction", "module", "rom")
 """What a protocol names the version of and nobody can install: hashes."""
 
 

@@ -150,6 +150,8 @@ class Optimizer(Protocol):
 
     Where an optimizer has an attribute ``repairs`` that is true, a candidate that could not be
     scored, or a reply that held none, is answered with one more request, which has `repair` set.
+    One with an attribute ``one_candidate`` that is true is asked once an iteration, however many
+    candidates the run is to have: it makes no use of `Request.siblings`, and would repeat itself.
     `gco_agent.testing.optimizers` checks that an optimizer keeps to all this.
     """
 

@@ -43,7 +43,6 @@ class Course:
             late: until then what was hit is gone, or everything stands still.
         ranges: How far things got.
         actions: Index of the action of each step.
-        jail: Level of the jail.
         recorded: The steps that were recorded, if any were.
         n_left_out: Calls made in them that were not recorded.
     """
@@ -53,7 +52,6 @@ class Course:
     lives: tuple[tuple[int, int, int], ...]
     ranges: Mapping[str, tuple[int, int, int, int]]
     actions: bytes = b""
-    jail: str = ""
     recorded: tuple[TracedStep, ...] = ()
     n_left_out: int = 0
 
@@ -130,12 +128,11 @@ class _Notes:
     def course(self, outcome: Outcome, detail: str, jail: str) -> Course:
         digest = hashlib.sha256(self.actions).hexdigest()[:16]
         return Course(
-            EpisodeResult(self.seed, self.total, self.n_steps, outcome, detail, digest),
+            EpisodeResult(self.seed, self.total, self.n_steps, outcome, detail, digest, jail=jail),
             tuple(self.rewards),
             tuple(self.lives),
             self.ranges,
             bytes(self.actions),
-            jail,
             tuple(self.recorded),
             self.n_left_out,
         )

@@ -106,6 +106,7 @@ class VectorSearch:
     """Linear policies tuned by CMA-ES; deterministic per seed unless a clock cuts a slice."""
 
     name = "search"
+    one_candidate = True
 
     def __init__(self, pool: WorkerPool) -> None:
         self._pool = pool
