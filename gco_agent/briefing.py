@@ -12,12 +12,10 @@ from gco_agent.judge import Judge
 from gco_agent.optimizers.base import Attempt
 from gco_agent.policy import PolicySource
 from gco_agent.records import Evaluation
-from gco_agent.seeds import Stream, format_seeds
+from gco_agent.seeds import FEEDBACK_EPISODES, Stream, format_seeds
 from gco_agent.traces.capture import capture
 from gco_agent.traces.records import ExecutionTrace
 
-EPISODES = 8
-"""Feedback seeds, the same in every iteration, so that one can be compared with the next."""
 _KEPT = ("accepted", "initial", "rolled-back")
 
 
@@ -32,7 +30,7 @@ def compose_for(
     Raises:
         JailError: The jail cannot be built, or not as good as required.
     """
-    seeds = Stream.FEEDBACK.seeds(0, EPISODES)
+    seeds = Stream.FEEDBACK.seeds(0, FEEDBACK_EPISODES)
     results, trace = gather(judge, parent, attempts, config.game, seeds)
     return compose_feedback(results, trace, config.trace_tokens)
 

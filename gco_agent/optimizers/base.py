@@ -67,7 +67,8 @@ class Request:
 
     Attributes:
         parent: The run's policy.
-        evaluation: What is known of it, on seeds that the optimizer may see.
+        evaluation: Its episodes on feedback seeds, as far as they were played; those of races are
+            told as gains in `attempts`, and in no other way.
         iteration: Number of the iteration under way, from 1.
         config: The run's configuration.
         attempts: The iterations before, oldest first.

@@ -116,7 +116,7 @@ def given(judge: Judge, source: PolicySource, returns: Sequence[float | None]) -
     [
         ([0.0] * 4, [400.0, 401, 400, None], Verdict.NOT_BETTER, 4),
         ([5.0] * 8, [None] * 8, Verdict.BETTER, 8),
-        ([401.0, 405, 398, 400] * 2, [401.0, 405, 398, None] * 2, Verdict.BETTER, 12),
+        ([401.0, 405, 398, 400] * 3, [401.0, 405, 398, None] * 3, Verdict.BETTER, 12),
         ([401.0, 404] * 8, [None, 405] + [400.0, 405] * 7, Verdict.BETTER, 8),
         ([380.0, 425] * 8, [None, 405] + [400.0, 405] * 7, Verdict.BETTER, 16),
         ([390.0, 413] * 8, [None, 405] + [400.0, 405] * 7, Verdict.BETTER, 12),

@@ -135,7 +135,7 @@ def test_a_run_from_end_to_end(
     assert [(a.iteration, a.verdict) for a in last.attempts] == [
         *((0, "initial"), (1, "accepted"), (2, "rejected"), (3, "failed"), (4, "failed"))
     ]
-    assert last.evaluation == judge.known(PolicySource(FOLLOW))
+    assert last.evaluation.episodes == ()  # nobody asked for feedback; races are not shown
     assert last.iteration == 5
 
 
@@ -217,7 +217,7 @@ def test_a_resumed_run_plays_nothing_again(started: Runs, judge: Judge) -> None:
         assert run.last_iteration == 3
     assert fresh.n_steps == 0
     (request,) = optimizer.requests
-    assert len(request.evaluation.episodes) == 4
+    assert len(fresh.known(request.parent).episodes) >= 8
     assert request.recall("notes.txt") == "1 2 " or request.recall("notes.txt") == "1 "
     assert request.recall("nothing.txt") is None
 
