@@ -9,18 +9,17 @@ from gco_agent.config import RunConfig
 from gco_agent.envs.opening import spec_of
 from gco_agent.errors import PolicyError
 from gco_agent.feedback import Feedback, Results, compose_feedback
+from gco_agent.jail.limits import weakest_jail
 from gco_agent.judge import Judge
 from gco_agent.optimizers.base import Attempt
 from gco_agent.policy import PolicySource
 from gco_agent.records import Evaluation, PlayProtocol
-from gco_agent.seeds import Stream, format_seeds
+from gco_agent.seeds import FEEDBACK_EPISODES, Stream, format_seeds
 from gco_agent.traces.capture import capture
 from gco_agent.traces.records import ExecutionTrace
 
 _MOST_UNCUT = 2
 """Of the episodes that the race's limit cuts, so many are played to their end."""
-EPISODES = 8
-"""Feedback seeds, the same in every iteration, so that one can be compared with the next."""
 _KEPT = ("accepted", "initial", "rolled-back")
 
 
@@ -36,7 +35,7 @@ def compose_for(
     Raises:
         JailError: The jail cannot be built, or not as good as required.
     """
-    seeds = Stream.FEEDBACK.seeds(0, EPISODES)
+    seeds = Stream.FEEDBACK.seeds(0, FEEDBACK_EPISODES)
     results, trace = gather(judge, parent, attempts, config.protocol, seeds)
     results = replace(results, hints=config.hints)
     return compose_feedback(results, trace, config.trace_tokens)
@@ -99,8 +98,8 @@ def trace_policy(
     if key not in judge.traces:
         got = capture(judge.pool, source.text, seeds, judge.protocol, judge.require)
         judge.n_steps += got.n_steps
-        judge.jail = got.jail or judge.jail
-        judge.remember(judge.episodes_to_json([(source, got.evaluation)]))
+        judge.note_jail(weakest_jail(got.evaluation.episodes))
+        judge.take_over(source, got.evaluation)
         judge.traces[key] = got.trace, got.evaluation
     return judge.traces[key]
 

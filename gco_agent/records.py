@@ -48,6 +48,8 @@ class EpisodeResult:
         digest: Hash of the actions played, so that two machines can compare.
         actions: The actions themselves, from `action_record.pack_actions`; empty where the episode
             was read back from a record. No part of what an episode came to.
+        jail: Level of the jail that it was played in; empty where that is not known, as of a policy
+            that did not load. No part of what an episode came to either.
     """
 
     seed: int
@@ -57,6 +59,7 @@ class EpisodeResult:
     detail: str = ""
     digest: str = ""
     actions: str = field(default="", compare=False, repr=False)
+    jail: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,10 +42,9 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True)
 class RolledOut:
-    """What became of a `Rollout`: its episodes in the order of the seeds, and the jail's level."""
+    """What became of a `Rollout`: its episodes in the order of the seeds."""
 
     episodes: tuple[EpisodeResult, ...]
-    jail: str
 
 
 @dataclass(slots=True)
@@ -104,21 +103,24 @@ class Lane:
 def play_episodes(task: Rollout) -> RolledOut:
     """Play an episode on every seed; what a policy does wrong is an outcome, never an exception.
 
-    The result depends on the task alone, and that of a seed on nothing of the other seeds: where
-    one lane takes the whole process down, the others are played again, each in a jail of its own.
-    There they must do again what they had done: else a policy could end the process whenever its
-    episodes go badly, and play them in another way.
+    The result depends on the task alone: the same seeds side by side, in the same order, give the
+    same episodes. That of a seed depends on the others for no policy that goes by what it sees; one
+    that goes by the addresses of objects may act otherwise beside another lane, which shares its
+    process. So whoever needs the same episode again asks for the same seeds, as the judge does.
+    Where one lane takes the whole process down, the others are played again, each in a jail of its
+    own. There they must do again what they had done: else a policy could end the process whenever
+    its episodes go badly, and play them in another way.
 
     Raises:
         JailError: The jail cannot be built, or not as good as required.
     """
     with _one_at_a_time:
-        results, begun, level = _play_lanes(task)
+        results, begun = _play_lanes(task)
         for number, seed in enumerate(task.seeds):
             if number not in results:
-                alone, _, level = _play_lanes(replace(task, seeds=(seed,)))
+                alone, _ = _play_lanes(replace(task, seeds=(seed,)))
                 results[number] = _held_to(begun[number], alone[0])
-    return RolledOut(tuple(results[number] for number in range(len(task.seeds))), level)
+    return RolledOut(tuple(results[number] for number in range(len(task.seeds))))
 
 
 def _held_to(begun: bytes, alone: EpisodeResult) -> EpisodeResult:
@@ -133,8 +135,8 @@ def _held_to(begun: bytes, alone: EpisodeResult) -> EpisodeResult:
     )
 
 
-def _play_lanes(task: Rollout) -> tuple[dict[int, EpisodeResult], dict[int, bytes], str]:
-    """Results by lane, what the lanes lost with another one had done, and the jail's level."""
+def _play_lanes(task: Rollout) -> tuple[dict[int, EpisodeResult], dict[int, bytes]]:
+    """Results by lane, each with the jail's level; what lanes lost with another one had done."""
     lanes = [begin_lane(task.protocol, number, seed) for number, seed in enumerate(task.seeds)]
     jail = _make_jail(task, lanes[0].env, len(lanes))
     results: dict[int, EpisodeResult] = {}
@@ -152,7 +154,7 @@ def _play_lanes(task: Rollout) -> tuple[dict[int, EpisodeResult], dict[int, byte
     finally:
         jail.close()
     begun = {n: bytes(lane.actions) for n, lane in enumerate(lanes) if n not in results}
-    return results, begun, level
+    return {number: replace(result, jail=level) for number, result in results.items()}, begun
 
 
 def begin_lane(protocol: PlayProtocol, number: int, seed: int) -> Lane:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from gco_agent.accounts import ACTIONS, EPISODES
 from gco_agent.action_record import digest_actions, first_different_step, unpack_actions
 from gco_agent.errors import StoreError, UsageError
 from gco_agent.jail.limits import JailLevel
-from gco_agent.judge import Judge, behaviour, parse_episodes
+from gco_agent.judge import Judge, behaviour, conditions, parse_episodes
 from gco_agent.policy import PolicySource
 from gco_agent.records import EpisodeResult, Evaluation, PlayProtocol
 from gco_agent.seeds import parse_seed_range
@@ -170,7 +170,7 @@ class Verifier:
             tuple(differences),
             first,
             played,
-            _made_in(judge.episodes_to_json(())),
+            _made_in(conditions((*played.episodes, *(over.episodes if over else ())))),
         )
 
 
@@ -328,7 +328,7 @@ def _garbled(step: Step, name: str, why: object) -> StoreError:
     )
 
 
-def _made_in(record: dict[str, Any]) -> dict[str, str]:
+def _made_in(record: Mapping[str, Any]) -> dict[str, str]:
     names = ("jail", "python", "machine")
     return {name: str(record[name]) for name in names if record.get(name)}
 

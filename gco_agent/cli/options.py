@@ -226,7 +226,7 @@ start_options = all_of(
         show_default=True,
         metavar="N",
         help="Candidates that each iteration asks for and races; the best of those that win is "
-        "taken.",
+        "taken. search, tune and simplify have one.",
     ),
     hints_option("interface"),
     click.option(

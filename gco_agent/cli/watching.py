@@ -113,9 +113,10 @@ def _events(view: RunView) -> list[Committed]:
 
 
 def _event(step: Step, facts: Facts, standing: Facts) -> Committed:
-    from gco_agent.accounts import describe_verdict, sum_known
+    from gco_agent.accounts import sum_known
     from gco_agent.progress import Committed
     from gco_agent.report.story import summary_of
+    from gco_agent.sentences import describe_verdict
     from gco_agent.statistics import Gain
 
     gain = None

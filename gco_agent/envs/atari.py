@@ -14,7 +14,7 @@ from ale_py import roms
 from gymnasium.envs.registration import EnvSpec
 
 from gco_agent.envs.disturbed import DisturbedObservation
-from gco_agent.envs.extraction import source_digest
+from gco_agent.envs.fingerprint import observation_digest, require_versions
 from gco_agent.envs.objects import ObjectObservation, Rules, make_object_env
 from gco_agent.errors import GcoError, UsageError
 from gco_agent.games import GameSpec, find_game
@@ -52,7 +52,7 @@ def default_protocol(game: str, max_steps: int = 27_000) -> PlayProtocol:
         versions=(
             ("ale-py", metadata.version("ale-py")),
             ("ocatari", metadata.version("ocatari")),
-            ("extraction", source_digest(spec.name.replace("_", ""))),
+            ("extraction", observation_digest(spec.name.replace("_", ""))),
             ("rom", rom.hexdigest()[:12]),
         ),
     )
@@ -127,16 +127,7 @@ def open_environment(protocol: PlayProtocol) -> ObjectObservation:
         GcoError: What is installed here is not what the protocol names: a worker on another
             machine would otherwise put its numbers under a stamp that is not theirs.
     """
-    here = dict(default_protocol(protocol.env_id).versions)
-    for name, version in protocol.versions:
-        if here.get(name) != version:
-            raise GcoError(
-                f"the rules of play ask for {name} {version}, and here is {here.get(name)}: "
-                "install the same versions wherever episodes are played"
-            )
-    switches: dict[str, Any] = {}
-    if isinstance(protocol, Variation):
-        switches = {"mode": protocol.mode, "difficulty": protocol.difficulty}
+    require_versions(protocol, default_protocol(protocol.env_id).versions)
     env = make_object_env(
         find_game(protocol.env_id).name,
         rules=Rules(
@@ -150,7 +141,7 @@ def open_environment(protocol: PlayProtocol) -> ObjectObservation:
         repeat_action_probability=protocol.sticky,
         max_num_frames_per_episode=max(_FRAMES_CAP, protocol.max_steps * protocol.frame_skip),
         full_action_space=protocol.actions == "all",
-        **switches,
+        **_switches(protocol),
     )
     if isinstance(protocol, Variation) and protocol.is_disturbed:
         return DisturbedObservation(env, protocol)
@@ -160,6 +151,13 @@ def open_environment(protocol: PlayProtocol) -> ObjectObservation:
 def _unseen(protocol: PlayProtocol) -> tuple[str, ...]:
     theirs = find_game(protocol.env_id).reference
     return theirs.unseen if theirs and protocol.objects == "paper" else ()
+
+
+def _switches(protocol: PlayProtocol) -> dict[str, Any]:
+    """The console's switches, where they are not as the game comes."""
+    if isinstance(protocol, Variation):
+        return {"mode": protocol.mode, "difficulty": protocol.difficulty}
+    return {}
 
 
 def initial_policy(protocol: PlayProtocol) -> str:
@@ -182,10 +180,12 @@ def emulator_spec(protocol: PlayProtocol) -> EnvSpec:
     """
     name = find_game(protocol.env_id).env_id.removeprefix("gco/")
     found = gymnasium.spec(f"ALE/{name}")
-    settings = {
+    settings: dict[str, Any] = {
         "obs_type": "ram",
         "frameskip": protocol.frame_skip,
         "repeat_action_probability": protocol.sticky,
+        "full_action_space": protocol.actions == "all",
+        **_switches(protocol),
     }
     return dataclasses.replace(found, kwargs={**found.kwargs, **settings})
 

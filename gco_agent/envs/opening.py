@@ -16,6 +16,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from gco_agent.envs import atari
 from gco_agent.envs.disturbed import DisturbedPlain
+from gco_agent.envs.fingerprint import module_digest, require_versions
 from gco_agent.envs.objects import ObjectObservation
 from gco_agent.envs.plain import PlainEnvironment, register_for
 from gco_agent.errors import UsageError
@@ -238,15 +239,28 @@ def make_protocol(
     env = PlainEnvironment(spec.env_id)
     limit = min(max_steps or _LONGEST, env.max_steps or _LONGEST)
     env.close()
-    packages = ["gymnasium", *_library(spec.env_id)]
     return PlayProtocol(
         "default",
         spec.env_id,
         frame_skip=1,
         sticky=0.0,
         max_steps=limit,
-        versions=tuple((package, metadata.version(package)) for package in packages),
+        versions=_versions(spec.env_id),
     )
+
+
+def _versions(env_id: str) -> tuple[tuple[str, str], ...]:
+    """What decides the numbers of an environment that is no Atari game."""
+    packages = ["gymnasium", *_library(env_id)]
+    versions = [(package, metadata.version(package)) for package in packages]
+    if ":" in env_id:
+        entry = gymnasium.spec(env_id.rpartition(":")[2]).entry_point
+        home = (
+            entry.partition(":")[0] if isinstance(entry, str) else getattr(entry, "__module__", "")
+        )
+        digest = module_digest([env_id.partition(":")[0], home or ""])
+        versions += [("module", digest)] if digest else []
+    return tuple(versions)
 
 
 def _library(env_id: str) -> list[str]:
@@ -263,11 +277,13 @@ def open_environment(protocol: PlayProtocol) -> Environment:
 
     Raises:
         UsageError: It is not known, or cannot be made.
+        GcoError: What is installed here is not what the rules name.
     """
     if is_atari(protocol.env_id):
         return atari.open_environment(protocol)
     if ":" in protocol.env_id:
         _of_module(protocol.env_id)
+    require_versions(protocol, _versions(protocol.env_id))
     if protocol.sticky or isinstance(protocol, Variation):
         return DisturbedPlain(protocol)
     return PlainEnvironment(protocol.env_id)

@@ -39,7 +39,8 @@ class Trajectory:
         result: What the judge says of it.
         observations: Before each action and after the last: of an Atari game its RAM, uint8 of
             shape (n_steps + 1, 128), else what the environment gives.
-        actions: Indices, int64 of shape (n_steps,); or rows of numbers.
+        actions: Indices into the action set of the rules, int64 of shape (n_steps,); or rows of
+            numbers.
         rewards: float64 of shape (n_steps,).
     """
 
@@ -144,7 +145,7 @@ def write_dataset(
     return folder / name
 
 
-_NO_PACKAGES = ("extraction", "rom")
+_NO_PACKAGES = ("extraction", "module", "rom")
 """What a protocol names the version of and nobody can install: hashes."""
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # workers import this module, and of our own only what they need
-    from gco_agent.records import Outcome
+    from gco_agent.records import EpisodeResult, Outcome
 
 
 class JailLevel(enum.IntEnum):
@@ -38,6 +39,24 @@ class JailLevel(enum.IntEnum):
             if level.word == word.lower():
                 return level
         raise ValueError(f"no jail level {word!r}; there are {', '.join(v.word for v in cls)}")
+
+
+def read_level(word: str) -> JailLevel:
+    """The level that a record names; nothing is proved by one that names none that is known."""
+    try:
+        return JailLevel.parse(word)
+    except ValueError:
+        return JailLevel.NONE
+
+
+def weakest_jail(episodes: Iterable[EpisodeResult]) -> str:
+    """Word of the weakest level that any of these was played in; empty if none was played.
+
+    An episode that is scored and does not tell its level counts as played in none; a policy that
+    did not load has no level and proves nothing.
+    """
+    told = [e for e in episodes if e.jail or e.outcome.is_scored]
+    return min(read_level(e.jail) for e in told).word if told else ""
 
 
 class Layer(enum.IntFlag):

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from types import CodeType, ModuleType
 from typing import Any, NoReturn, Protocol
 
-from gco_agent.jail import pins, seal, wire
+from gco_agent.jail import heap, pins, seal, wire
 from gco_agent.jail.limits import Layer
 from gco_agent.jail.recorder import Watched
 from gco_agent.observation import build_observation
@@ -281,6 +281,7 @@ def live(order: wire.Order, line: Line, parent: int) -> NoReturn:
     """The whole life of a worker: seal, report, serve."""
     pinned = Layer.PINS in Layer(order.layers)
     if pinned:
+        heap.settle()
         pins.install()
     served = Worker(line, order, pinned=pinned)
     redirect_output(order.output_bytes)

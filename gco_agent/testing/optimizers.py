@@ -141,11 +141,11 @@ def example_request(pool: WorkerPool, config: RunConfig, policy: str | None = No
     judge = Judge(pool, config.selection_protocol)
     text = policy or initial_policy(config.protocol)
     parent = PolicySource(format_policy(text))
-    judge.evaluate(parent, Stream.SELECTION.seeds(0, 2))
+    seeds = Stream.FEEDBACK.seeds(0, 2)
     attempts = [Attempt(0, "initial", "Start", None, None, "", parent.text)]
     return Request(
         parent=parent,
-        evaluation=judge.known(parent),
+        evaluation=judge.evaluate(parent, seeds),
         iteration=1,
         config=config,
         attempts=attempts,

@@ -29,13 +29,11 @@ class Captured:
         trace: Their decisive moments.
         evaluation: What they scored.
         n_steps: Steps played, replays included.
-        jail: Level of the jail.
     """
 
     trace: ExecutionTrace
     evaluation: Evaluation
     n_steps: int
-    jail: str
 
 
 def capture(
@@ -79,7 +77,6 @@ def capture(
         ),
         Evaluation(tuple(courses[seed].result for seed in seeds), protocol.stamp),
         sum(course.result.n_steps for course in played),
-        next((course.jail for course in played if course.jail), ""),
     )
 
 

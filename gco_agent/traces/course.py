@@ -44,7 +44,6 @@ class Course:
             late: until then what was hit is gone, or everything stands still.
         ranges: How far things got.
         actions: The action of each step, as the digest of an episode takes it in.
-        jail: Level of the jail.
         recorded: The steps that were recorded, if any were.
         n_left_out: Calls made in them that were not recorded.
         extents: How far the numbers went of an observation that is not made of objects.
@@ -55,7 +54,6 @@ class Course:
     lives: tuple[tuple[int, int, int], ...]
     ranges: Mapping[str, tuple[int, int, int, int]]
     actions: bytes = b""
-    jail: str = ""
     recorded: tuple[TracedStep, ...] = ()
     n_left_out: int = 0
     extents: Mapping[str, Extent] = field(default_factory=dict)
@@ -139,12 +137,11 @@ class _Notes:
     def course(self, outcome: Outcome, detail: str, jail: str) -> Course:
         digest = digest_actions(self.actions)
         return Course(
-            EpisodeResult(self.seed, self.total, self.n_steps, outcome, detail, digest),
+            EpisodeResult(self.seed, self.total, self.n_steps, outcome, detail, digest, jail=jail),
             tuple(self.rewards),
             tuple(self.lives),
             self.ranges,
             bytes(self.actions),
-            jail,
             tuple(self.recorded),
             self.n_left_out,
             self.extents,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 
+import gymnasium
 import pytest
 
 from gco_agent.config import RunConfig, format_config, parse_config
@@ -11,6 +13,7 @@ from gco_agent.envs import opening
 from gco_agent.envs.atari import (
     PROTOCOLS,
     default_protocol,
+    emulator_spec,
     initial_policy,
     make_protocol,
     open_environment,
@@ -18,7 +21,7 @@ from gco_agent.envs.atari import (
 from gco_agent.errors import UsageError
 from gco_agent.games import GAMES
 from gco_agent.policy import PolicySource, check_policy, format_policy
-from gco_agent.records import Outcome
+from gco_agent.records import Outcome, Variation
 from gco_agent.rollout import Rollout, play_episodes
 
 REPRODUCED = [spec for spec in GAMES.values() if spec.reference.starting_return is not None]  # type: ignore[union-attr]
@@ -79,6 +82,20 @@ def test_what_is_usual_is_not_in_the_stamp() -> None:
 def test_an_unknown_protocol_is_refused() -> None:
     with pytest.raises(UsageError, match="no protocol is called 'v4'; there are: default"):
         make_protocol("v4", "pong")
+
+
+def test_the_emulator_alone_has_the_actions_and_switches_of_the_rules() -> None:
+    for rules, n_actions in (
+        (make_protocol("default", "pong"), 6),
+        (make_protocol("machado", "pong"), 18),
+    ):
+        env = gymnasium.make(emulator_spec(rules))
+        assert env.action_space.n == n_actions  # type: ignore[attr-defined]
+        env.close()
+    values = {f.name: getattr(rules, f.name) for f in dataclasses.fields(rules)}
+    harder = Variation(**{**values, "mode": 1, "difficulty": 1})
+    kwargs = emulator_spec(harder).kwargs
+    assert (kwargs["mode"], kwargs["difficulty"]) == (1, 1)
 
 
 def test_one_life_ends_the_episode_and_fire_is_pressed_for_the_policy() -> None:

@@ -6,21 +6,21 @@ from dataclasses import replace
 
 import pytest
 
-from gco_agent.briefing import EPISODES, compose_for, trace_policy
+from gco_agent.briefing import compose_for, trace_policy
 from gco_agent.config import RunConfig
 from gco_agent.jail.limits import JailLevel, JailLimits
 from gco_agent.judge import Judge
 from gco_agent.optimizers.base import Attempt
 from gco_agent.records import Outcome
 from gco_agent.rollout import Rollout, play_episodes
-from gco_agent.seeds import Stream
+from gco_agent.seeds import FEEDBACK_EPISODES, Stream
 from gco_agent.traces.capture import capture
 from gco_agent.traces.course import Replay, follow
 from gco_agent.workers import WorkerPool
 from tests.engine.policies import FOLLOW, RULES, STILL, failing, source
 
 CONFIG = RunConfig("pong", RULES, trace_tokens=2_500)
-SEEDS = tuple(Stream.FEEDBACK.seeds(0, EPISODES))
+SEEDS = tuple(Stream.FEEDBACK.seeds(0, FEEDBACK_EPISODES))
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_results_are_of_feedback_seeds_and_remembered(judge: Judge):
     assert "select_action" in feedback.text
     assert "Since the policy before" not in feedback.text
     played = judge.n_steps
-    assert played > EPISODES * RULES.max_steps
+    assert played > FEEDBACK_EPISODES * RULES.max_steps
     assert judge.evaluate(source(FOLLOW), SEEDS).is_valid
     assert judge.n_steps == played
     assert JailLevel.parse(judge.jail) > JailLevel.NONE

@@ -153,4 +153,4 @@ def test_a_jail_that_is_too_weak_is_no_outcome() -> None:
 
 def test_the_level_of_the_jail_is_told() -> None:
     played = play_episodes(Rollout(STILL, (1,), replace(RULES, max_steps=5)))
-    assert JailLevel.parse(played.jail) > JailLevel.NONE
+    assert all(JailLevel.parse(e.jail) > JailLevel.NONE for e in played.episodes)

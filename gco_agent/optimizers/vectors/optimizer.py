@@ -39,6 +39,7 @@ class VectorSearch:
     """Sums of numbers, tuned by CMA-ES; deterministic per seed unless a clock cuts a slice."""
 
     name = "search"
+    one_candidate = True
 
     def __init__(self, pool: WorkerPool) -> None:
         self._pool = pool
