@@ -7,6 +7,7 @@ import os
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pytest
@@ -127,7 +128,7 @@ def test_a_worker_does_not_remember_all_that_ever_stood_still():
     for x in range(500):
         still = Still([(x, 0, 8, 6, 0, 0, None, None, None)])
         wire.pack_objects([(0, 3, {"Block": still})])
-        rows = {"Block": still.packed}
+        rows: dict[str, Any] = {"Block": still.packed}
         unpacker.unpack(rows)
         assert rows == {"Block": [*still]}
         assert len(unpacker._known) <= 64
