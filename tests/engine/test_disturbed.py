@@ -58,6 +58,15 @@ def test_disturbances_depend_on_the_seed_alone(changed):
     assert play(rules, seed=6) != play(rules)
 
 
+def test_what_the_judge_sees_is_what_a_step_gives():
+    rules = vary(noise_px=2.0, dropout=0.3)
+    one, two = open_environment(rules), open_environment(rules)
+    assert one.reset_rows(5) == two.reset_rows(5)
+    for step in range(60):
+        ended = one.advance(2 + step // 20 % 2)
+        assert (*one.observe(), *ended) == two.step_rows(2 + step // 20 % 2)
+
+
 def test_noise_moves_what_is_seen_and_not_what_is_played():
     true, seen = play(RULES), play(vary(noise_px=2.0))
     assert [reward for _, reward in true] == [reward for _, reward in seen]

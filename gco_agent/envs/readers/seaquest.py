@@ -90,6 +90,9 @@ class SeaquestReader(Reader):
         shark_places, boat_places = self._sharks, self._boats
         sharks: list[Place | None] = [None] * len(shark_places)
         boats: list[Place | None] = [None] * len(boat_places)
+        found_sharks: list[Row] = []
+        found_boats: list[Row] = []
+        row = self._row
         y, floating = _LOWEST_PX, ram[_FLOAT] - 4
         for lane, (cell, first) in enumerate(zip(ram[_FORMATIONS], ram[_FLEETS], strict=True)):
             for place in _TAKEN[cell]:
@@ -97,31 +100,27 @@ class SeaquestReader(Reader):
                 if x > _RIGHTMOST:
                     continue
                 slot = lane * _N_PLACES + place
+                boat, shark = boat_places[slot], shark_places[slot]
                 if are_boats[lane]:
-                    boats[slot], sharks[slot] = (x, y), shark_places[slot]
+                    boats[slot], sharks[slot] = (x, y), shark
                 else:
-                    sharks[slot], boats[slot] = (x, y + floating), boat_places[slot]
+                    boats[slot], sharks[slot] = boat, (x, y + floating)
+                if (here := boats[slot]) is not None:
+                    found_boats.append(row(here, (8, 11), boat, _GREY))
+                if (here := sharks[slot]) is not None:
+                    found_sharks.append(row(here, (8, 7), shark, _GREEN))
             y -= _LANE_PX
         self._sharks, self._boats = sharks, boats
-        row = self._row
-        found = [
-            row(here, (8, 7), was, _GREEN)
-            for here, was in zip(sharks, shark_places, strict=True)
-            if here is not None
-        ]
-        if found:
-            rows["Shark"] = found
-        found = [
-            row(here, (8, 11), was, _GREY)
-            for here, was in zip(boats, boat_places, strict=True)
-            if here is not None
-        ]
-        if found:
-            rows["Submarine"] = found
+        if found_sharks:
+            rows["Shark"] = found_sharks
+        if found_boats:
+            rows["Submarine"] = found_boats
 
     def _read_slow(self, ram: bytes, are_boats: list[bool], rows: Rows) -> None:
         """Divers, and the missiles that share their cells."""
         diver_places, missile_places = self._divers, self._missiles
+        if not (any(ram[_SLOW]) or any(diver_places) or any(missile_places)):
+            return
         divers, missiles = [*diver_places], [*missile_places]
         for lane, x in enumerate(ram[_SLOW]):
             slot = _N_LANES - 1 - lane

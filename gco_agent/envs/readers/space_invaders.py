@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import ClassVar
 
 from gco_agent.envs.readers.base import NOWHERE, Place, Reader, Rows
@@ -86,18 +87,16 @@ class SpaceInvadersReader(Reader):
         aliens: list[Place | None] = []
         rows: list[Row] = []
         lowest = 0
-        for slot, was in enumerate(before):
-            here: Place | None = None
+        columns = [x - 1 + (number - n_empty) * 16 for number in range(_SIDE)]
+        lines = range(_LEAST_Y + 2 * y, _LEAST_Y + 2 * y + _SIDE * 18, 18)
+        places = [(column, line) for line in lines for column in columns]
+        for here, was, is_alive in zip(places, before, alive, strict=True):
             if was is not None:  # also one that has just been hit: it may hide the shields still
-                here = (
-                    x - 1 + (slot % _SIDE - n_empty) * 16,
-                    _LEAST_Y + 2 * y + slot // _SIDE * 18,
-                )
                 lowest = here[1]
-            if not alive[slot]:
+            if not is_alive:
                 aliens.append(None)
                 continue
-            if here is None or was is None:
+            if was is None:
                 aliens.append(NOWHERE)
                 rows.append((*NOWHERE, 8, 10, 0, 0, None, _OLIVE, None))
                 continue
@@ -151,12 +150,13 @@ class SpaceInvadersReader(Reader):
             rows["Bullet"] = found
 
 
-def _parse_aliens(cells: bytes) -> tuple[list[bool], int]:
+@functools.lru_cache(_REMEMBERED)
+def _parse_aliens(cells: bytes) -> tuple[tuple[bool, ...], int]:
     """Which slots have a living alien, and how many columns at the right are empty."""
     n_empty = _SIDE - max(cells).bit_length()
     bits = [format(cell, "06b")[n_empty:] + "0" * n_empty for cell in cells]
     flags = [bits[row][column] == "1" for row in range(_SIDE) for column in range(_SIDE)]
-    return flags[::-1], n_empty
+    return tuple(flags[::-1]), n_empty
 
 
 def _parse_shields(cells: bytes) -> Shields:
