@@ -386,8 +386,12 @@ def read_exchanges(run: RunView, step: Step) -> list[Exchange]:
 
 
 def recall_episodes(run: RunView, judge: Judge) -> None:
-    """Give ``judge`` every episode that the run's iterations recorded."""
+    """Give ``judge`` every episode that the run's iterations recorded.
+
+    What cannot be read is played again when it is needed: it comes to the same.
+    """
     for step in run.history():
         text = run.evidence(step, EPISODES)
         if text is not None:
-            judge.remember(json.loads(text))
+            with contextlib.suppress(json.JSONDecodeError):
+                judge.remember(json.loads(text))
