@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gco_agent.cli.words import count, duration, number_with_error
+from gco_agent.errors import StoreError
 
 if TYPE_CHECKING:
     from gco_agent.store.entries import Facts
@@ -21,12 +22,22 @@ def print_json(data: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
 
 
 def interval_of(view: RunView, step: Step) -> tuple[float, float] | None:
-    """The 95 % interval of the mean return that a step states, from the episodes it keeps."""
-    return interval_in(view.evidence(step, "evaluation.json"), step)
+    """The 95 % interval of the mean return that a step states; None if its episodes are lost.
+
+    What was just done is to be told all the same.
+    """
+    try:
+        return interval_in(view.evidence(step, "evaluation.json"), step)
+    except StoreError:
+        return None
 
 
 def interval_in(text: str | None, step: Step) -> tuple[float, float] | None:
-    """The 95 % interval of the mean return that a step states, from the text of its episodes."""
+    """The 95 % interval of the mean return that a step states, from the text of its episodes.
+
+    Raises:
+        StoreError: That text is of another schema, or garbled.
+    """
     from gco_agent.statistics import confidence_interval
 
     if text is None or step.facts is None or step.facts.return_mean is None:

@@ -249,8 +249,8 @@ def _add_marks(
 
 
 def _error_bars(report: RunReport, shown: Sequence[int], verdict: str) -> dict[str, Any] | None:
-    if verdict == Verdict.REJECTED.value:
-        return None
+    if verdict == Verdict.REJECTED.value or len(shown) > _MOST_MARKED:
+        return None  # of so many, the band tells it
     halves = [half_interval(report.trials[i].facts) or 0.0 for i in shown]
     return {"type": "data", "array": halves, "thickness": 1, "width": 3}
 

@@ -158,6 +158,22 @@ def test_sparklines():
     assert list(sparkline(list(range(1000)))) == sorted(sparkline(list(range(1000))))
 
 
+def test_evidence_that_was_half_written_is_named(cli, played):
+    path = "iterations/0004/evaluation.json"
+    whole = git(played, "show", f"HEAD:{path}")
+    (played / path).write_text(whole[: len(whole) // 2])
+    git(played, "commit", "--quiet", "--all", "--amend", "--no-edit")
+    commit = git(played, "rev-parse", "--short=9", "HEAD")
+    for command in (("log", "--json"), ("log", "--csv"), ("show",), ("report", "--no-trace")):
+        result = cli(played, *command)
+        assert result.exit_code == 2, result.output
+        assert f"evaluation.json of commit {commit} cannot be read: was it edited?" in result.stderr
+    for command in (("log",), ("watch",)):
+        assert cli(played, *command).exit_code == 0
+    result = cli(played, "step", "--workers", "1")
+    assert result.exit_code == 0, result.output  # what is missing is played again
+
+
 # -- watch --------------------------------------------------------------------------------------
 
 

@@ -126,8 +126,8 @@ def test_the_page_opens_from_its_file(browser: Browser, page, width):
     root = "document.documentElement"
     assert browser(f"return {root}.scrollWidth - {root}.clientWidth") == 0
     for plot in ("curve", "seeds", "complexity", "lineage"):
-        drawn = browser(f"return document.querySelectorAll('#{plot} .trace').length")
-        assert drawn >= 1, plot
+        browser.reveal(plot)
+    assert browser.complaints() == []
 
 
 def test_hostile_text_is_shown_and_does_nothing(browser: Browser, page):
@@ -203,12 +203,12 @@ def test_the_lineage_is_walked_by_keys_and_by_mouse(browser: Browser, page):
 
     browser.open(page)
     standing = int(browser("return document.getElementById('trial').dataset.shown"))
+    browser.reveal("lineage")
     lineage = browser.driver.find_element(By.ID, "lineage")
     lineage.send_keys(Keys.ARROW_LEFT)
     browser.shown(standing - 1)
     lineage.send_keys(Keys.ARROW_RIGHT)
     browser.shown(standing)
-    browser("document.getElementById('lineage').scrollIntoView({block: 'center'})")
     mark = browser.driver.find_elements(By.CSS_SELECTOR, "#lineage .points path")[4]
     ActionChains(browser.driver).move_to_element(mark).pause(0.2).click().perform()
     browser.shown(4)
@@ -264,6 +264,14 @@ def test_the_curve_is_drawn_against_what_one_chooses(browser: Browser, page):
     for key, words in (("hours", "hours"), ("frames", "millions"), ("usd", "US dollars")):
         browser.click(f'input[value="{key}"]')
         browser.wait(f"{title}.includes('{words}')")
+
+
+def test_what_is_printed_is_drawn_whole(browser: Browser, page):
+    browser.open(page, 400)
+    assert browser("return document.querySelectorAll('#lineage .trace').length") == 0
+    browser("window.dispatchEvent(new Event('beforeprint'))")
+    for plot in ("seeds", "complexity", "lineage"):
+        browser.wait(f"return document.querySelectorAll('#{plot} .trace').length > 0")
 
 
 def test_light_and_dark(browser: Browser, page):
