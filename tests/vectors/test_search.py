@@ -202,6 +202,25 @@ HOLDS = VectorProgram("linear", (0.0, 0.1, 1.0, 1.0, 0.0))
 FALLS = VectorProgram("linear", (0.0, 0.0, -1.0, 0.0, 0.0))
 
 
+def test_what_cannot_be_weighed_is_refused() -> None:
+    rules = make_protocol("default", "CartPole-v1")
+    with pytest.raises(ProposalError, match="have no numbers"):
+        optimizer.task_of(rules, State((), True))
+    with pytest.raises(ProposalError, match="27,648 numbers, a picture perhaps"):
+        optimizer.task_of(rules, State((1.0,) * 27_648, True))
+
+
+def test_a_clock_that_will_cut_the_slice_is_foreseen() -> None:
+    here = table(10**6)
+    here.used, here.begun = 2_000, time.perf_counter() - 10
+    here.deadline = here.begun + 30
+    assert here.done == pytest.approx(2_000 / 6_000, rel=0.01), "6,000 steps at this pace"
+    assert not here.is_within(0.3)
+    assert here.is_within(0.4)
+    here.used = 900_000
+    assert here.done == 0.9, "at this pace the steps are used up first"
+
+
 def test_all_of_a_batch_play_the_same_new_seeds() -> None:
     here = table(100_000)
     first = here.rate([HOLDS, FALLS, FALLS], 6)
