@@ -37,12 +37,13 @@ SPEC = GameSpec(
         ),
         Category(
             "Alien",
-            "an alien; they move to and fro together, and down at the edges",
+            "an alien; they move to and fro together, and down at the edges; in the first step of a "
+            "new wave they are told to be at the top left corner",
             "until it is shot",
             Presence.ALWAYS,
             most=36,
             x=(0, 160),
-            y=(31, 195),
+            y=(0, 195),
         ),
         Category(
             "Bullet",

@@ -17,7 +17,7 @@ _FEWEST_ARMS = 2
 """To begin with; one of each family if there are more families."""
 _ALL_FOR = 2
 """Slices that every arm gets, unless chance cannot explain how much worse it is."""
-_SCREENED = 24
+_SCREENED = 12
 """Random programs in a batch."""
 _SCREENING_SEEDS, _LIKELY_SEEDS = 2, 8
 _LOOK_SEEDS, _FINAL_SEEDS, _FINALISTS = 20, 50, 2
@@ -157,9 +157,12 @@ def screen(table: Table, state: State, rng: random.Random) -> None:
 def tune_all(table: Table, state: State, rng_seed: int) -> list[tuple[int, VectorProgram]]:
     """Tune every arm for an equal share of what is left; the middle of each, and its last best."""
     state.slices += 1
-    begun = min(_TUNING_SHARE, table.used / table.n_steps)
+    begun = min(_TUNING_SHARE, table.done)
     candidates = []
     for number, arm in enumerate(state.arms):
+        if number and not table.is_within(1.0):  # the first has used up the time
+            candidates.append((number, arm.program))
+            continue
         share = begun + (_TUNING_SHARE - begun) * (number + 1) / len(state.arms)
 
         def go_on(arm: Arm = arm, share: float = share) -> bool:

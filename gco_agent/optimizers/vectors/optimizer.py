@@ -33,6 +33,7 @@ from gco_agent.workers import WorkerPool
 STATE_FILE = "search.json"
 _SLICE_SEEDS = 100_000
 _PROBE_STEPS = 2_000
+_MOST_NUMBERS = 4_096
 
 
 class VectorSearch:
@@ -110,20 +111,24 @@ class VectorSearch:
 
 
 def _tell(request: Request, table: Table, leader: VectorProgram) -> None:
-    done = min(1.0, table.used / table.n_steps)
-    request.progress(Searching("tune", done, table.used, headline(table.task, leader)))
+    request.progress(Searching("tune", table.done, table.used, headline(table.task, leader)))
 
 
 def task_of(protocol: PlayProtocol, state: State) -> Task:
     """What programs have to know of the environment.
 
     Raises:
-        ProposalError: Its observations have no numbers in them.
+        ProposalError: Its observations have no numbers in them, or too many to weigh.
     """
     spec: GameSpec = spec_of(protocol)
     env = environment(protocol)
     if not state.scale:
         raise ProposalError(f"observations of {spec.title} have no numbers in them")
+    if len(state.scale) > _MOST_NUMBERS:
+        raise ProposalError(
+            f"an observation of {spec.title} is {len(state.scale):,} numbers, a picture perhaps; "
+            f"the search weighs {_MOST_NUMBERS:,} at most"
+        )
     low, high = env.bounds
     names = tuple(f.name for f in spec.fields) or tuple(f"n{i}" for i in range(len(state.scale)))
     if len(names) != len(state.scale):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gco_agent.optimizers.vectors.play import Episodes, play
 from gco_agent.optimizers.vectors.program import Task, VectorProgram, render
@@ -14,6 +14,8 @@ from gco_agent.workers import WorkerPool
 
 _BATCH_SHARE = 0.06
 """Of a slice, that one generation may use up; a program plays two episodes at least."""
+_PACE_STEPS = 1_000
+"""Steps after which its pace can be told."""
 _PART = 4
 """Episodes in one order to a worker: all workers are to be done at about the same time."""
 
@@ -40,6 +42,7 @@ class Table:
         deadline: `time.perf_counter` value after which it ends all the same.
         used: Steps played.
         episodes: Episodes played.
+        begun: `time.perf_counter` value of the beginning.
         on_batch: Told the best of every batch.
     """
 
@@ -52,6 +55,7 @@ class Table:
     next_seed: int = 0
     used: int = 0
     episodes: int = 0
+    begun: float = field(default_factory=time.perf_counter)
     on_batch: Callable[[VectorProgram], None] = _nobody
 
     def rate(self, programs: Sequence[VectorProgram], n_seeds: int) -> list[Row]:
@@ -83,9 +87,21 @@ class Table:
     ) -> list[Row]:
         """As `rate`, on fewer seeds where so many would take more than ``share`` of the slice."""
         usual = self.used / max(1, self.episodes)
-        affordable = share * self.n_steps / max(1.0, usual * len(programs))
+        affordable = share * self._reach() / max(1.0, usual * len(programs))
         return self.rate(programs, max(2, min(n_seeds, int(affordable))))
+
+    @property
+    def done(self) -> float:
+        """The share of the slice that is used up, from 0 to 1."""
+        return min(1.0, self.used / self._reach())
 
     def is_within(self, share: float) -> bool:
         """Whether less than ``share`` of the slice is used up."""
-        return self.used < share * self.n_steps and time.perf_counter() < self.deadline
+        return self.used < share * self._reach() and time.perf_counter() < self.deadline
+
+    def _reach(self) -> float:
+        """Steps that the slice will have played in the end: at its pace, if the clock cuts it."""
+        spent = time.perf_counter() - self.begun
+        if self.used < _PACE_STEPS or spent <= 0:
+            return self.n_steps
+        return min(self.n_steps, self.used / spent * (self.deadline - self.begun))

@@ -24,13 +24,16 @@ _FIRST_WIDTH = 0.5
 _MOST_SHAPED = 150
 """Weights up to which their dependence on each other is learned."""
 _DIGITS = 6
-_FEWEST_SEEDS, _MOST_SEEDS = 4, 64
-_MORE, _LESS = 1.3, 0.85
-_DOUBTFUL, _PLAIN = 0.2, 0.5
-"""Rank correlation of the halves below which more episodes are played, above which fewer."""
-_BLIND = 12
-"""Generations in a row of whose order as much as can be played tells nothing."""
-_NOTHING = 0.1
+_FEWEST_SEEDS, _MOST_SEEDS = 2, 64
+_MORE, _LESS = 1.25, 0.8
+_DOUBTFUL, _PLAIN = 0.12, 0.35
+"""Rank correlation of the halves below which more episodes are played, above which fewer. Low: the
+strategy averages over programs and generations, so that few episodes of many programs tell more
+than many of few."""
+_NEW = 0.2
+"""Weight of the last generation's correlation in the running mean of it."""
+_BLIND = 20
+"""Generations in a row in which as much as can be played tells too little."""
 _NARROW = 0.005
 
 Returns = Sequence[Sequence[float]]
@@ -51,7 +54,8 @@ class Arm:
         score: Mean return of the last generation.
         generations: How many there have been.
         n_seeds: Episodes for each program of the next one.
-        blind: Generations in a row that told nothing.
+        told: Running mean of how well the halves agreed.
+        blind: Generations in a row that told too little.
     """
 
     family: Family
@@ -61,6 +65,7 @@ class Arm:
     score: float = float("-inf")
     generations: int = 0
     n_seeds: int = _FEWEST_SEEDS
+    told: float = _PLAIN
     blind: int = 0
 
     @property
@@ -84,6 +89,7 @@ class Arm:
             "score": self.score if self.generations else None,
             "generations": self.generations,
             "n_seeds": self.n_seeds,
+            "told": self.told,
             "blind": self.blind,
         }
 
@@ -105,6 +111,7 @@ class Arm:
             float("-inf") if score is None else finite_number(score),
             int(data["generations"]),
             int(data["n_seeds"]),
+            float(data["told"]),
             int(data["blind"]),
         )
         if arm.width <= 0:
@@ -158,13 +165,14 @@ def tune(arm: Arm, rate: Rate, go_on: Callable[[], bool], rng_seed: int) -> Vect
 
 
 def _learn_noise(arm: Arm, returns: Returns) -> None:
-    """Set how many episodes the next generation plays, by how much the last one's told."""
-    told, n = agreement(returns), len(returns[0])
-    is_most = n < arm.n_seeds or n >= _MOST_SEEDS
-    arm.blind = arm.blind + 1 if is_most and told < _NOTHING else 0
-    if told < _DOUBTFUL:
-        arm.n_seeds = min(_MOST_SEEDS, max(arm.n_seeds, round(n * _MORE)))
-    elif told > _PLAIN:
+    """Set how many episodes the next generation plays, by how much the last ones' told."""
+    n = len(returns[0])
+    arm.told = round((1 - _NEW) * arm.told + _NEW * agreement(returns), 4)
+    is_doubtful, is_most = arm.told < _DOUBTFUL, n < arm.n_seeds or n >= _MOST_SEEDS
+    arm.blind = arm.blind + 1 if is_doubtful and is_most else 0
+    if is_doubtful:
+        arm.n_seeds = min(_MOST_SEEDS, max(arm.n_seeds, round(n * _MORE + 0.5)))
+    elif arm.told > _PLAIN:
         arm.n_seeds = max(_FEWEST_SEEDS, round(n * _LESS))
 
 
