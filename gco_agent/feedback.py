@@ -140,7 +140,11 @@ def _describe_results(results: Results) -> str:
         f"{told}. Returns in the order of the seeds: {shown}{more}. Episodes take "
         f"{statistics.fmean(lengths):.0f} steps on average{ends}."
     )
-    return text if results.uncut is None else f"{text}\n\n{_describe_uncut(results, results.uncut)}"
+    if results.uncut is not None:
+        text += f"\n\n{_describe_uncut(results, results.uncut)}"
+    elif cut and results.spec.categories:
+        text += " The stage is a band of whole games; of games that were cut, take it with care."
+    return text
 
 
 def _describe_uncut(results: Results, uncut: Evaluation) -> str:

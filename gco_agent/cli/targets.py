@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from gco_agent.store.runs import Runs
 
 _NUMBER = re.compile(r"\d{1,6}")  # git never shortens an id below seven digits
+_REVISION_OF = re.compile(r"([^~^@]+)([~^@].*)")
+"""A name, and what git puts behind one to mean an earlier commit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,11 @@ def _find_revision(runs: Runs, rev: str) -> tuple[RunView, str | None]:
     try:
         return runs.view(runs.find(rev)), None
     except NotARun:
-        pass
+        base = _REVISION_OF.match(rev)
+        if base is not None:  # "gco/pong/first~3" is of a run that need not be checked out
+            with contextlib.suppress(NotARun):
+                ref = runs.find(base[1])
+                return runs.view(ref), ref.branch + base[2]
     try:
         return runs.view(runs.current()), rev
     except NotARun:

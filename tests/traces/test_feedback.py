@@ -74,6 +74,8 @@ def test_one_episode_and_many():
         Results(GAMES["pong"], "", evaluation(*range(20), outcome=Outcome.HORIZON), "0:20")
     )
     assert "14, 15 and 4 more. Episodes take 100 steps on average; 20 of them cut" in many
+    assert "of games that were cut, take it with care" in many
+    assert "with care" not in one
 
 
 def test_what_the_limit_of_the_race_hides_is_told_and_the_stage_is_that_of_whole_episodes():
