@@ -50,8 +50,9 @@ SECRET_BYTES = 32
 """What a worker that was not forked shows to be let in."""
 
 FORK, REAP = 31, 32
-ANSWER = struct.Struct("<q")
-"""A FORK: the worker's process id. A REAP: the wait status. Below zero: minus an errno."""
+ANSWER = struct.Struct("<qq")
+"""Number of the order, and of a FORK the worker's process id, of a REAP the wait status; below
+zero: minus an errno."""
 READY = b"zygote"
 
 _DOUBLE = struct.Struct("<d")
@@ -81,6 +82,7 @@ class Order(NamedTuple):
         output_bytes: Most bytes of a file that the worker may write.
         cpu_seconds: Processor time of the whole worker.
         n_floats: Above 0, an action is so many numbers, and ``n_actions`` is 0.
+        number: Which order it is; comes back with the answer.
     """
 
     kind: int
@@ -93,13 +95,14 @@ class Order(NamedTuple):
     output_bytes: int = 0
     cpu_seconds: int = 0
     n_floats: int = 0
+    number: int = 0
 
     def pack(self) -> bytes:
         """As bytes; `parse_order` is the inverse."""
         return ORDER.pack(*self)
 
 
-ORDER = struct.Struct("<qqqqqqqqqq")
+ORDER = struct.Struct("<qqqqqqqqqqq")
 
 
 def floats_to_integers(numbers: Iterable[float]) -> tuple[int, ...]:

@@ -53,7 +53,7 @@ class Zygote:
                 return
             order = wire.parse_order(data)
             answer = self._reap(order.pid) if order.kind == wire.REAP else self._fork(order, fds)
-            self._control.sendall(wire.ANSWER.pack(answer))
+            self._control.sendall(wire.ANSWER.pack(order.number, answer))
 
     def kill_workers(self) -> None:
         """Leave no worker behind."""
