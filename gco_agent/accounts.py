@@ -23,6 +23,7 @@ from gco_agent.seeds import Stream
 from gco_agent.statistics import ALPHA, Gain, no_worse_p_value
 from gco_agent.store.entries import Entry, Facts, Verdict, headline
 from gco_agent.store.history import RunView, Step, evidence_folder
+from gco_agent.store.reading import readable
 from gco_agent.store.run import Run
 from gco_agent.tries import Try
 
@@ -358,27 +359,32 @@ def open_spending(run: RunView, budget: Budget) -> Spending:
 
 def _read_spending(run: RunView, budget: Budget) -> Spending:
     spent, at_risk = Usage(), Usage()
-    for step in run.history():
-        facts = step.facts
-        if facts is None or facts.tokens_in is None:
-            continue
-        spent += Usage(facts.tokens_in, output_tokens=facts.tokens_out or 0, usd=facts.usd)
-        for exchange in read_exchanges(run, step):
-            at_risk += exchange.at_risk
+    paid = [step for step in run.history() if step.facts and step.facts.tokens_in is not None]
+    for facts in (step.facts for step in paid):
+        if facts is not None and facts.tokens_in is not None:
+            spent += Usage(facts.tokens_in, output_tokens=facts.tokens_out or 0, usd=facts.usd)
+    for exchange in _exchanges_of(run, paid):
+        at_risk += exchange.at_risk
     return Spending(budget.usd, budget.tokens, spent=spent, at_risk=at_risk)
 
 
 def read_exchanges(run: RunView, step: Step) -> list[Exchange]:
     """Every exchange of an iteration that is kept with it, those of all its candidates."""
-    if step.facts is None:
-        return []
-    path = evidence_folder(step.facts.iteration) + EXCHANGE_FILE
-    commits = [candidate.commit for candidate in step.candidates]
-    if step.facts.verdict.is_kept:
-        commits.append(step.commit)
+    return _exchanges_of(run, [step])
+
+
+def _exchanges_of(run: RunView, steps: Sequence[Step]) -> list[Exchange]:
+    """Those of several iterations, read at once: git is started a single time."""
+    wanted: list[tuple[str, str]] = []
+    for step in steps:
+        if step.facts is None:
+            continue
+        path = evidence_folder(step.facts.iteration) + EXCHANGE_FILE
+        wanted += [(candidate.commit, path) for candidate in step.candidates]
+        if step.facts.verdict.is_kept:
+            wanted.append((step.commit, path))
     found: list[Exchange] = []
-    for commit in commits:
-        text = run.read(path, commit)
+    for text in run.read_many(wanted):
         # written by a newer version, it cannot be read; what was paid stands in the trailers
         with contextlib.suppress(UsageError):
             found += parse_exchanges(text) if text else ()
@@ -386,8 +392,17 @@ def read_exchanges(run: RunView, step: Step) -> list[Exchange]:
 
 
 def recall_episodes(run: RunView, judge: Judge) -> None:
-    """Give ``judge`` every episode that the run's iterations recorded."""
-    for step in run.history():
-        text = run.evidence(step, EPISODES)
-        if text is not None:
-            judge.remember(json.loads(text))
+    """Give ``judge`` every episode that the run's iterations recorded.
+
+    Raises:
+        StoreError: A record cannot be read.
+    """
+    steps = run.history()
+    for step, text in zip(steps, run.evidence_of_all(steps, EPISODES), strict=True):
+        if text is None:
+            continue
+        with readable(f"{EPISODES} of commit {step.commit[:9]}"):
+            data = json.loads(text)
+            if data["schema"] != 1:
+                raise ValueError(f"schema {data['schema']!r}, and this reads 1")
+            judge.remember(data)

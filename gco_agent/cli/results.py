@@ -27,14 +27,16 @@ def interval_of(view: RunView, step: Step) -> tuple[float, float] | None:
 def interval_in(text: str | None, step: Step) -> tuple[float, float] | None:
     """The 95 % interval of the mean return that a step states, from the text of its episodes."""
     from gco_agent.statistics import confidence_interval
+    from gco_agent.store.reading import readable
 
     if text is None or step.facts is None or step.facts.return_mean is None:
         return None
-    # the first is the candidate
-    played: list[Any] = next(iter(json.loads(text)["policies"].values()), [])
-    if len(played) != step.facts.episodes:
-        return None
-    return confidence_interval([float(episode["return"]) for episode in played])
+    with readable(f"evaluation.json of commit {step.commit[:9]}"):
+        # the first is the candidate
+        played: list[Any] = next(iter(json.loads(text)["policies"].values()), [])
+        if len(played) != step.facts.episodes:
+            return None
+        return confidence_interval([float(episode["return"]) for episode in played])
 
 
 def score_json(facts: Facts | None, interval: tuple[float, float] | None) -> dict[str, Any]:

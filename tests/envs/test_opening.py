@@ -256,6 +256,14 @@ def test_spaces_that_no_policy_can_use_are_refused(corridor) -> None:
         find_spec(env_id)
 
 
+def test_a_reward_that_is_no_number_ends_the_play(corridor) -> None:
+    env_id = corridor("Nowhere", "Discrete(2)", "float('nan')")
+    with pytest.raises(UsageError, match="Nowhere-v0 gave nan as a reward"):
+        play_episodes(
+            Rollout("def act(obs):\n    return 0\n", (1,), make_protocol("default", env_id))
+        )
+
+
 def test_slices_of_cheap_steps_are_longer() -> None:
     assert default_slice(make_protocol("default", "CartPole-v1")) == 1_000_000
     assert default_slice(make_protocol("default", "pong")) == 70_000
