@@ -33,7 +33,7 @@ from gco_agent.train import advance
 from gco_agent.tries import Try, try_from_json, try_to_json
 
 SCHEMA = 1
-_DERIVED = frozenset({records.FILE, "evaluation.json", "error.txt"})
+_DERIVED = frozenset({records.FILE, accounts.EPISODES, accounts.ACTIONS, accounts.ERROR_FILE})
 """Evidence that comes out of the iteration again."""
 _PROPOSED = (Verdict.ACCEPTED, Verdict.REJECTED, Verdict.FAILED)
 
@@ -169,8 +169,9 @@ def _record_try(view: RunView, step: Step, iteration: int) -> tuple[int, Try]:
         )
     names = [name for name in view.evidence_names(step.commit, iteration) if name not in _DERIVED]
     files = {name: view.read(folder + name, step.commit) or "" for name in names}
-    data = json.loads(text)
-    return int(data.get("number", 0)), try_from_json(data, files)
+    with readable(f"{records.FILE} of commit {step.commit[:9]}"):
+        data = json.loads(text)
+        return int(data.get("number", 0)), try_from_json(data, files)
 
 
 def _outcome(view: RunView, step: Step) -> Outcome:

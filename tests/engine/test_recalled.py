@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from gco_agent import accounts
@@ -22,8 +24,8 @@ DAMAGED = (
     "[]",
     "7",
     '{"schema": 7}',
-    '{"schema": 1, "protocol": "%s", "policies": []}' % RULES.stamp,
-    '{"schema": 1, "protocol": "%s", "policies": {"x": [{"seed": 1}]}}' % RULES.stamp,
+    json.dumps({"schema": 1, "protocol": RULES.stamp, "policies": []}),
+    json.dumps({"schema": 1, "protocol": RULES.stamp, "policies": {"x": [{"seed": 1}]}}),
 )
 
 
@@ -56,7 +58,7 @@ def test_a_damaged_record_of_episodes_is_told(
         accounts.recall_episodes(view, other)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"policies": {"x": [%s]}}' % ("{}," * 7 + "{}")])
+@pytest.mark.parametrize("text", ["", "[]", "{}", json.dumps({"policies": {"x": [{}] * 8}})])
 def test_so_is_one_that_an_interval_is_asked_of(started: Runs, text: str) -> None:
     (step,) = started.view(REF).history()
     with pytest.raises(StoreError, match=r"evaluation\.json of commit"):
