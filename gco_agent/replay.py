@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from importlib import resources
 from typing import Any
 
+from gco_agent import accounts
 from gco_agent import tries as records
 from gco_agent.budget import Budget
 from gco_agent.config import FILE, RunConfig, format_config, parse_config
@@ -28,6 +29,7 @@ from gco_agent.progress import Progress, silent
 from gco_agent.records import PlayProtocol
 from gco_agent.store.entries import RunRef, Verdict
 from gco_agent.store.history import RunView, Step, evidence_folder
+from gco_agent.store.reading import readable
 from gco_agent.store.runs import Runs
 from gco_agent.train import advance
 from gco_agent.tries import Try, try_from_json, try_to_json

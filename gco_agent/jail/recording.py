@@ -64,21 +64,13 @@ class RecordingJail(Jail):
         self._check([lane])
         self._check_rows([observation])
         plain = {str(name): [tuple(row) for row in members] for name, members in rows.items()}
-        return self._record(wire.WATCH, lane, marshal.dumps([(lane, lives, plain)]))
+        return self._record(lane, marshal.dumps([(lane, lives, plain)]))
 
-    def act_plain_recorded(self, lane: int, value: object) -> tuple[int | PolicyFailure, Recording]:
-        """As `act_recorded`, for what `act_plain` takes."""
-        self._check([lane])
-        payload = marshal.dumps([(lane, *wire.pack_plain(value))])
-        return self._record(wire.WATCH_PLAIN, lane, payload)
-
-    def _record(
-        self, kind: int, lane: int, payload: bytes
-    ) -> tuple[int | PolicyFailure, Recording]:
+    def _record(self, lane: int, payload: bytes) -> tuple[int | PolicyFailure, Recording]:
         channel = self._live().channel
         seconds = PATIENCE * self._limits.step_seconds
         try:
-            channel.send(kind, 1, payload, seconds)
+            channel.send(wire.WATCH, 1, payload, seconds)
             if not channel.is_readable(seconds * 1000):
                 self._wait_longer(seconds)
             values, records = channel.receive(wire.ACTIONS, 1, wire.MAX_CALLS_BYTES)

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 COMMAND = struct.Struct("<BxHII")
 """Kind, number of lanes (or the lane), sequence number, bytes of payload."""
-LOAD, RESET, ACT, ACT_PLAIN, WATCH, WATCH_PLAIN = 1, 2, 3, 4, 5, 6
+LOAD, RESET, ACT, ACT_PLAIN, WATCH = 1, 2, 3, 4, 5
 """ACT carries (lane, lives, rows) of each lane, ACT_PLAIN (lane, form, value): `pack_plain`.
-WATCH and WATCH_PLAIN are the same for one lane, and the reply says which calls were made."""
+WATCH is an ACT for one lane, and the reply says which calls were made."""
 
 REPLY = struct.Struct("<BBHI")
 """Kind, number of records, number of integers, sequence number."""
@@ -77,7 +77,6 @@ class Order(NamedTuple):
         n_actions: Size of the action space.
         n_lanes: Episodes that the worker plays side by side.
         layers: Bits of `limits.Layer`: what to seal with.
-        pin_to: Processor to stay on, or -1.
         memory_bytes: Address space beyond what the preloaded interpreter has.
         output_bytes: Most bytes of a file that the worker may write.
         cpu_seconds: Processor time of the whole worker.
@@ -90,7 +89,6 @@ class Order(NamedTuple):
     n_actions: int = 1
     n_lanes: int = 1
     layers: int = 0
-    pin_to: int = -1
     memory_bytes: int = 0
     output_bytes: int = 0
     cpu_seconds: int = 0
@@ -102,7 +100,7 @@ class Order(NamedTuple):
         return ORDER.pack(*self)
 
 
-ORDER = struct.Struct("<qqqqqqqqqqq")
+ORDER = struct.Struct("<qqqqqqqqqq")
 
 
 def floats_to_integers(numbers: Iterable[float]) -> tuple[int, ...]:

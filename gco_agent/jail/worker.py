@@ -151,9 +151,7 @@ class Worker:
             elif kind == wire.RESET:
                 send(self._line, wire.DONE, sequence, [], self._reset(count))
             elif kind == wire.WATCH:
-                self._record(sequence, payload, build_observation)
-            elif kind == wire.WATCH_PLAIN:
-                self._record(sequence, payload, _parse_plain)
+                self._record(sequence, payload)
             else:
                 send(self._line, wire.DONE, sequence, [], self._load(bytes(payload)))
 
@@ -186,14 +184,14 @@ class Worker:
         self._seats[lane] = seat
         return []
 
-    def _record(self, sequence: int, payload: memoryview, build: Build) -> None:
+    def _record(self, sequence: int, payload: memoryview) -> None:
         """As `_act`, for one lane, with the calls that its policy makes."""
         [(lane, _, _)] = marshal.loads(payload)  # noqa: S302 - from the judge
         seat = self._seats[lane]
         records: list[RawRecord] = []
         policy, seat.policy = seat.policy, Watched(seat.policy, records, self._integers)
         try:
-            self._act(sequence, payload, build, records)
+            self._act(sequence, payload, build_observation, records)
         finally:
             seat.policy = policy
 

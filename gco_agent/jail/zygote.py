@@ -122,8 +122,6 @@ def _become_worker(order: wire.Order, fds: list[int], zygote: int) -> NoReturn:
     from gco_agent.jail import worker
 
     _take_descriptors(fds, w.COMMAND_FD)
-    if order.pin_to >= 0:
-        os.sched_setaffinity(0, {order.pin_to})
     worker.live(order, worker.Pipes(), zygote)
 
 

@@ -96,7 +96,6 @@ def test_documented_names_are_as_many_as_the_numbers(base: str) -> None:
     env, told = PlainEnvironment(env_id), DOCUMENTED[base]
     assert env.n_numbers == len(told.fields)
     assert env.n_actions == len(told.actions)
-    assert env.n_floats == len(told.controls)
     assert len({f.name for f in told.fields}) == len(told.fields)
     assert all(f.name.isidentifier() for f in told.fields)
 
