@@ -109,7 +109,8 @@ max_steps_option = click.option(
     "--max-steps",
     type=AtLeast(1),
     metavar="N",
-    help="Steps after which an episode is cut.  [default: as the protocol]",
+    help="Steps after which an episode is cut; where Gymnasium cuts earlier, that holds.  "
+    "[default: as the protocol]",
 )
 run_option = click.option(
     "--run",
