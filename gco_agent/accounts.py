@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from gco_agent import tries
 from gco_agent.budget import Budget
 from gco_agent.complexity import measure
-from gco_agent.errors import StoreError, UsageError
+from gco_agent.errors import UsageError
 from gco_agent.header import with_measured_header
 from gco_agent.jail.limits import weakest_jail
 from gco_agent.judge import Judge, Race, behaviour
@@ -25,6 +25,7 @@ from gco_agent.sentences import describe_race, describe_verdict
 from gco_agent.statistics import Gain
 from gco_agent.store.entries import Entry, Facts, Verdict, headline
 from gco_agent.store.history import RunView, Step, evidence_folder
+from gco_agent.store.reading import readable
 from gco_agent.store.run import Run
 from gco_agent.tries import Try
 
@@ -344,27 +345,32 @@ def open_spending(run: RunView, budget: Budget) -> Spending:
 
 def _read_spending(run: RunView, budget: Budget) -> Spending:
     spent, at_risk = Usage(), Usage()
-    for step in run.history():
-        facts = step.facts
-        if facts is None or facts.tokens_in is None:
-            continue
-        spent += Usage(facts.tokens_in, output_tokens=facts.tokens_out or 0, usd=facts.usd)
-        for exchange in read_exchanges(run, step):
-            at_risk += exchange.at_risk
+    paid = [step for step in run.history() if step.facts and step.facts.tokens_in is not None]
+    for facts in (step.facts for step in paid):
+        if facts is not None and facts.tokens_in is not None:
+            spent += Usage(facts.tokens_in, output_tokens=facts.tokens_out or 0, usd=facts.usd)
+    for exchange in _exchanges_of(run, paid):
+        at_risk += exchange.at_risk
     return Spending(budget.usd, budget.tokens, spent=spent, at_risk=at_risk)
 
 
 def read_exchanges(run: RunView, step: Step) -> list[Exchange]:
     """Every exchange of an iteration that is kept with it, those of all its candidates."""
-    if step.facts is None:
-        return []
-    path = evidence_folder(step.facts.iteration) + EXCHANGE_FILE
-    commits = [candidate.commit for candidate in step.candidates]
-    if step.facts.verdict.is_kept:
-        commits.append(step.commit)
+    return _exchanges_of(run, [step])
+
+
+def _exchanges_of(run: RunView, steps: Sequence[Step]) -> list[Exchange]:
+    """Those of several iterations, read at once: git is started a single time."""
+    wanted: list[tuple[str, str]] = []
+    for step in steps:
+        if step.facts is None:
+            continue
+        path = evidence_folder(step.facts.iteration) + EXCHANGE_FILE
+        wanted += [(candidate.commit, path) for candidate in step.candidates]
+        if step.facts.verdict.is_kept:
+            wanted.append((step.commit, path))
     found: list[Exchange] = []
-    for commit in commits:
-        text = run.read(path, commit)
+    for text in run.read_many(wanted):
         # written by a newer version, it cannot be read; what was paid stands in the trailers
         with contextlib.suppress(UsageError):
             found += parse_exchanges(text) if text else ()
@@ -377,10 +383,12 @@ def recall_episodes(run: RunView, judge: Judge) -> None:
     Raises:
         StoreError: A record cannot be read.
     """
-    for step in run.history():
-        text = run.evidence(step, EPISODES)
-        try:
-            judge.remember(json.loads(text or "{}"))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            where = f"{EPISODES} of commit {step.commit[:9]}"
-            raise StoreError(f"{where} cannot be read: was it edited?") from None
+    steps = run.history()
+    for step, text in zip(steps, run.evidence_of_all(steps, EPISODES), strict=True):
+        if text is None:
+            continue
+        with readable(f"{EPISODES} of commit {step.commit[:9]}"):
+            data = json.loads(text)
+            if data["schema"] != 1:
+                raise ValueError(f"schema {data['schema']!r}, and this reads 1")
+            judge.remember(data)

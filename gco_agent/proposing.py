@@ -8,14 +8,23 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gco_agent.errors import BudgetSpent, ContractViolation, ModelError, ProposalError, UsageError
+from gco_agent.errors import (
+    BudgetSpent,
+    ContractViolation,
+    ModelError,
+    ProposalError,
+    StoreError,
+    UsageError,
+)
 from gco_agent.feedback import Feedback
 from gco_agent.judge import Judge
 from gco_agent.llm import Exchange, Spending, Usage, format_exchanges
+from gco_agent.llm.secrets import scrub, scrubbed
 from gco_agent.optimizers.base import (
     EXCHANGE_FILE,
     FEEDBACK_FILE,
@@ -26,7 +35,7 @@ from gco_agent.optimizers.base import (
     Request,
     Unusable,
 )
-from gco_agent.policy import check_policy
+from gco_agent.policy import PolicySource, check_policy
 from gco_agent.store.run import Run
 from gco_agent.tries import Try, try_from_json, try_to_json
 
@@ -34,6 +43,7 @@ JOURNAL = "tries.json"
 REPEATED = "repeated"
 """The kind of a try that has the text of an earlier one of its iteration."""
 _AGAIN = "this is the text of an earlier candidate of this iteration again; no more were asked for"
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -104,7 +114,7 @@ class Desk:
 
     def forget(self) -> None:
         """The iteration is committed: what was kept beside the run has its place there."""
-        self.run.put_aside(JOURNAL, None)
+        self._put_aside(None)
 
     def _ask(self, **changes: Any) -> None:  # noqa: ANN401 - parts of `Request`
         """Add a try, from the journal of a killed command if it has one."""
@@ -117,7 +127,7 @@ class Desk:
         proposal: Proposal | None = None
         self._begun_at = self.judge.n_steps
         try:
-            proposal = self.optimizer.propose(request)
+            proposal = _without_keys(self.optimizer.propose(request))
             check_policy(proposal.source)
             if any(proposal.source == sibling.source for sibling in request.siblings):
                 raise Unusable(_AGAIN, kind=REPEATED)
@@ -155,7 +165,7 @@ class Desk:
         n_judged = self.judge.n_steps - self._begun_at
         self.n_judged += n_judged
         name, n_steps = self.optimizer.name, told_steps + n_judged
-        words = str(error or "")
+        words, files = scrub(str(error or "")), scrubbed(files)
         self.tries.append(Try(name, proposal, words, kind, files, usage, n_steps, is_repair))
         if usage is not None:
             self._write_journal()
@@ -171,7 +181,25 @@ class Desk:
             "parent": self.request.parent.digest,
             "tries": [try_to_json(each, with_files=True) for each in self.tries],
         }
-        self.run.put_aside(JOURNAL, json.dumps(data))
+        self._put_aside(json.dumps(data))
+
+    def _put_aside(self, text: str | None) -> None:
+        try:
+            self.run.put_aside(JOURNAL, text)
+        except StoreError as error:  # it only ever saves money
+            _log.warning("%s; what was asked is paid for again if this command is killed", error)
+
+
+def _without_keys(proposal: Proposal) -> Proposal:
+    """``proposal`` with nothing in it that looks like a key: all of it is committed."""
+    text = scrub(proposal.source.text)
+    return dataclasses.replace(
+        proposal,
+        source=proposal.source if text == proposal.source.text else PolicySource(text),
+        summary=scrub(proposal.summary),
+        reason=scrub(proposal.reason),
+        files=scrubbed(dict(proposal.files)),
+    )
 
 
 def _read_journal(run: Run, request: Request) -> list[Try]:

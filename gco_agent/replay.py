@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from importlib import resources
 from typing import Any
 
+from gco_agent import accounts
 from gco_agent import tries as records
 from gco_agent.budget import Budget
 from gco_agent.config import FILE, RunConfig, format_config, parse_config
@@ -28,12 +29,13 @@ from gco_agent.progress import Progress, silent
 from gco_agent.records import PlayProtocol
 from gco_agent.store.entries import RunRef, Verdict
 from gco_agent.store.history import RunView, Step, evidence_folder
+from gco_agent.store.reading import readable
 from gco_agent.store.runs import Runs
 from gco_agent.train import advance
 from gco_agent.tries import Try, try_from_json, try_to_json
 
 SCHEMA = 1
-_DERIVED = frozenset({records.FILE, "evaluation.json", "error.txt"})
+_DERIVED = frozenset({records.FILE, accounts.EPISODES, accounts.ACTIONS, accounts.ERROR_FILE})
 """Evidence that comes out of the iteration again."""
 _PROPOSED = (Verdict.ACCEPTED, Verdict.REJECTED, Verdict.FAILED)
 
@@ -169,8 +171,9 @@ def _record_try(view: RunView, step: Step, iteration: int) -> tuple[int, Try]:
         )
     names = [name for name in view.evidence_names(step.commit, iteration) if name not in _DERIVED]
     files = {name: view.read(folder + name, step.commit) or "" for name in names}
-    data = json.loads(text)
-    return int(data.get("number", 0)), try_from_json(data, files)
+    with readable(f"{records.FILE} of commit {step.commit[:9]}"):
+        data = json.loads(text)
+        return int(data.get("number", 0)), try_from_json(data, files)
 
 
 def _outcome(view: RunView, step: Step) -> Outcome:

@@ -44,11 +44,13 @@ def evaluate(
     Raises:
         ContractViolation: The text breaks the contract of a policy file; nothing was played.
         PolicyError: The file cannot be read.
-        UsageError: There is no such game, or none is named.
+        UsageError: There is no such game, or none is named; or a seed is given twice.
         JailError: The jail cannot be built, or not as good as required.
     """
     source = policy if isinstance(policy, PolicySource) else PolicySource.from_file(policy)
     check_policy(source)
+    if len(set(seeds)) < len(seeds):
+        raise UsageError("a seed is given twice: its episode is the same, and counts once")
     wanted = game or named_environment(source)
     if wanted is None:
         raise UsageError("name the game: the policy's docstring has no line `Environment: <id>`")

@@ -76,9 +76,9 @@ class Status:
         return True
 
 
-def status_path(folder: Path, game: str, run_id: str) -> Path:
-    """Where the status of a run is, given the folder that its repository shares."""
-    return folder / "gco-agent" / f"{game}-{run_id}{_SUFFIX}"
+def status_path(folder: Path, stem: str) -> Path:
+    """Where the status of a run is, given the folder that its repository shares, and its stem."""
+    return folder / "gco-agent" / f"{stem}{_SUFFIX}"
 
 
 def format_status(status: Status) -> str:

@@ -7,7 +7,6 @@ reply is paid for twice.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -114,21 +113,3 @@ def try_from_json(data: Mapping[str, Any], files: Mapping[str, str] | None = Non
         return Try(name, proposal, error, kind, kept, usage, n_steps, is_repair)
     except (KeyError, TypeError, ValueError, AttributeError, PolicyError) as error:
         raise UsageError(f"a recorded proposal cannot be read: {error!r}") from error
-
-
-def format_tries(tries: Iterable[Try]) -> str:
-    """Write tries, with their files, as JSON."""
-    data = [try_to_json(each, with_files=True) for each in tries]
-    return json.dumps({"schema": SCHEMA, "tries": data}, indent=1) + "\n"
-
-
-def parse_tries(text: str) -> list[Try]:
-    """Inverse of `format_tries`.
-
-    Raises:
-        UsageError: It is no such text.
-    """
-    try:
-        return [try_from_json(each) for each in json.loads(text)["tries"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"recorded proposals cannot be read: {error!r}") from error

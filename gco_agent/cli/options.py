@@ -129,7 +129,8 @@ max_steps_option = click.option(
     "--max-steps",
     type=AtLeast(1),
     metavar="N",
-    help="Steps after which an episode is cut.  [default: as the protocol]",
+    help="Steps after which an episode is cut; where Gymnasium cuts earlier, that holds.  "
+    "[default: as the protocol]",
 )
 env_option = click.option(
     "--env",

@@ -117,7 +117,7 @@ def exchange_folder(place: Place, ref: RunRef) -> Path:
     from gco_agent.optimizers.exchange import FOLDER
 
     root = place.repository().root or place.directory.absolute()
-    return root / FOLDER / f"{ref.game}-{ref.run_id}"
+    return root / FOLDER / ref.stem
 
 
 def read_config(view: RunView, rev: str | None = None) -> RunConfig:
@@ -246,7 +246,7 @@ def status_file(repo: GitRepo, ref: RunRef) -> Path:
     """Where ``gco-agent watch`` looks for what is under way in a run."""
     from gco_agent.status import status_path
 
-    return status_path(repo.common_dir, ref.game, ref.run_id)
+    return status_path(repo.common_dir, ref.stem)
 
 
 @contextlib.contextmanager

@@ -98,7 +98,7 @@ def report(
     """  # noqa: D301 - click wants the character
     runs = place.runs()
     refs = _refs(runs, names, compared)
-    path = place.directory / (output or Path(f"{refs[0].game}-{refs[0].run_id}.html"))
+    path = place.directory / (output or Path(f"{refs[0].stem}.html"))
     picture = None if curve is None else place.directory / curve
     _require_room(path, picture, given)
     content = _gather([runs.view(ref) for ref in refs], given)

@@ -39,17 +39,17 @@ def interval_in(text: str | None, step: Step) -> tuple[float, float] | None:
         StoreError: That text is of another schema, or garbled.
     """
     from gco_agent.statistics import confidence_interval
+    from gco_agent.store.reading import readable
 
     if text is None or step.facts is None or step.facts.return_mean is None:
         return None
-    try:  # the first is the candidate
+    with readable(f"evaluation.json of commit {step.commit[:9]}"):
+        # the first is the candidate
         played: list[Any] = next(iter(json.loads(text)["policies"].values()), [])
         returns = [float(episode["return"]) for episode in played]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None  # it was edited: `verify` says so
-    if len(returns) != step.facts.episodes or not all(map(math.isfinite, returns)):
-        return None
-    return confidence_interval(returns)
+        if not all(map(math.isfinite, returns)):
+            raise ValueError("a return is no number")
+    return confidence_interval(returns) if len(returns) == step.facts.episodes else None
 
 
 def score_json(facts: Facts | None, interval: tuple[float, float] | None) -> dict[str, Any]:

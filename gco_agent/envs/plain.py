@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import math
 from typing import Any
 
 import gymnasium
@@ -47,8 +48,7 @@ class PlainEnvironment:
     """
 
     def __init__(self, env_id: str, *, is_seen: bool = False) -> None:
-        self._env = _make(env_id, _PICTURES if is_seen else None)
-        self._env_id = env_id
+        self._env, self._env_id = _make(env_id, _PICTURES if is_seen else None), env_id
         space = self._env.action_space
         self.n_actions = self.n_floats = 0
         self._first = 0
@@ -89,13 +89,19 @@ class PlainEnvironment:
         return _plain(obs)
 
     def step(self, action: Action) -> tuple[object, float, bool, bool]:
-        """Play one step: observation, reward, terminated, truncated."""
+        """Play one step: observation, reward, terminated, truncated.
+
+        Raises:
+            UsageError: The reward is no finite number.
+        """
         given: Any = action
         if isinstance(action, tuple):
             given = np.array(action, dtype=self._space.dtype)
         elif self._first:
             given = action + self._first
         obs, reward, terminated, truncated, _ = self._env.step(given)
+        if not math.isfinite(reward):
+            raise UsageError(f"{self._env_id} gave {reward} as a reward, of which there is no sum")
         return _plain(obs), float(reward), bool(terminated), bool(truncated)
 
     def complaint(self, action: Action) -> str:

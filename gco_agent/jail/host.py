@@ -54,10 +54,9 @@ class Jail:
         n_actions: Actions are the integers from 0 to ``n_actions - 1``; 0 where they are numbers.
         n_floats: Above 0, an action is so many finite numbers; see `act_plain`.
         require: Refuse to go on below this level.
-        pin_to: Processor that the worker stays on. The same one as the judge's is fastest.
     """
 
-    def __init__(  # noqa: PLR0913 - settings, each by its name
+    def __init__(
         self,
         source: str,
         *,
@@ -66,7 +65,6 @@ class Jail:
         n_lanes: int = 1,
         limits: JailLimits | None = None,
         require: JailLevel = JailLevel.NONE,
-        pin_to: int | None = None,
     ) -> None:
         if (n_actions < 1) == (n_floats < 1):
             raise ValueError(
@@ -78,7 +76,7 @@ class Jail:
         self._n_actions, self._n_lanes = n_actions, n_lanes
         self._n_floats = n_floats
         self._limits = limits or JailLimits()
-        self._require, self._pin_to = require, pin_to
+        self._require = require
         self._quick_ms = min(self._limits.step_seconds, deadline.QUICK_SECONDS) * 1000
         self._slow_steps = deadline.SlowSteps(self._limits.slow_seconds)
         self._worker: WorkerProcess | PortableProcess | None = None
@@ -238,7 +236,6 @@ class Jail:
             n_floats=self._n_floats,
             n_lanes=self._n_lanes,
             layers=int(limits.layers),
-            pin_to=-1 if self._pin_to is None else self._pin_to,
             memory_bytes=limits.memory_bytes,
             output_bytes=limits.output_bytes,
             cpu_seconds=limits.total_seconds,

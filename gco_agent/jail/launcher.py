@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import errno
 import importlib.util
+import itertools
 import os
 import signal
 import socket
@@ -33,10 +34,16 @@ _PASSED_ON = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
 
 
 class Zygote:
-    """A running zygote, as the judge sees it."""
+    """A running zygote, as the judge sees it.
+
+    Orders and answers are numbered: Ctrl-C may fall between the two, and then the answer that
+    comes first belongs to a call that nobody waits for any more.
+    """
 
     def __init__(self, *, with_numpy: bool) -> None:
         self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._forks: set[int] = set()
         self._control, theirs = socket.socketpair()
         self._control.settimeout(_START_SECONDS)
         with theirs, tempfile.TemporaryFile() as log:
@@ -59,8 +66,11 @@ class Zygote:
     def fork(self, order: wire.Order, fds: Sequence[int]) -> int:
         """Process id of a new worker, which gets ``fds``; they stay open here."""
         with self._lock:
-            socket.send_fds(self._control, [order.pack()], fds)
-            pid = self._answer()
+            number = next(self._numbers)
+            self._forks.add(number)
+            socket.send_fds(self._control, [order._replace(number=number).pack()], fds)
+            pid = self._answer(number)
+            self._forks.discard(number)
         if pid < 0:
             raise JailError(f"the system starts no further process: {os.strerror(-pid)}")
         return pid
@@ -68,8 +78,7 @@ class Zygote:
     def reap(self, pid: int) -> int:
         """Wait status of a worker that has ended, or is about to."""
         with self._lock:
-            self._control.sendall(wire.Order(wire.REAP, pid=pid).pack())
-            return self._answer()
+            return self._answer(self._send_reap(pid))
 
     def close(self) -> None:
         """End it, and with it whatever workers it still has."""
@@ -85,11 +94,26 @@ class Zygote:
         """In a forked process: let go of what belongs to the parent."""
         self._control.close()
 
-    def _answer(self) -> int:
-        data = self._receive(wire.ANSWER.size)
-        if len(data) < wire.ANSWER.size:
-            raise BrokenPipeError(errno.EPIPE, "the zygote has gone")
-        return int(wire.ANSWER.unpack(data)[0])
+    def _send_reap(self, pid: int) -> int:
+        number = next(self._numbers)
+        self._control.sendall(wire.Order(wire.REAP, pid=pid, number=number).pack())
+        return number
+
+    def _answer(self, wanted: int) -> int:
+        """The answer to the order of that number; those of interrupted calls are passed by."""
+        while True:
+            data = self._receive(wire.ANSWER.size)
+            if len(data) < wire.ANSWER.size:
+                raise BrokenPipeError(errno.EPIPE, "the zygote has gone")
+            number, value = map(int, wire.ANSWER.unpack(data))
+            if number == wanted:
+                return value
+            if number in self._forks:
+                self._forks.discard(number)
+                if value > 0:  # a worker that nobody knows of; not reaped yet, so the id is its own
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(value, signal.SIGKILL)
+                    self._send_reap(value)
 
     def _receive(self, size: int) -> bytes:
         data = b""

@@ -54,8 +54,9 @@ SECRET_BYTES = 32
 """What a worker that was not forked shows to be let in."""
 
 FORK, REAP = 31, 32
-ANSWER = struct.Struct("<q")
-"""A FORK: the worker's process id. A REAP: the wait status. Below zero: minus an errno."""
+ANSWER = struct.Struct("<qq")
+"""Number of the order, and of a FORK the worker's process id, of a REAP the wait status; below
+zero: minus an errno."""
 READY = b"zygote"
 
 _DOUBLE = struct.Struct("<d")
@@ -86,11 +87,11 @@ class Order(NamedTuple):
         n_actions: Size of the action space.
         n_lanes: Episodes that the worker plays side by side.
         layers: Bits of `limits.Layer`: what to seal with.
-        pin_to: Processor to stay on, or -1.
         memory_bytes: Address space beyond what the preloaded interpreter has.
         output_bytes: Most bytes of a file that the worker may write.
         cpu_seconds: Processor time of the whole worker.
         n_floats: Above 0, an action is so many numbers, and ``n_actions`` is 0.
+        number: Which order it is; comes back with the answer.
     """
 
     kind: int
@@ -98,11 +99,11 @@ class Order(NamedTuple):
     n_actions: int = 1
     n_lanes: int = 1
     layers: int = 0
-    pin_to: int = -1
     memory_bytes: int = 0
     output_bytes: int = 0
     cpu_seconds: int = 0
     n_floats: int = 0
+    number: int = 0
 
     def pack(self) -> bytes:
         """As bytes; `parse_order` is the inverse."""

@@ -53,7 +53,7 @@ class Zygote:
                 return
             order = wire.parse_order(data)
             answer = self._reap(order.pid) if order.kind == wire.REAP else self._fork(order, fds)
-            self._control.sendall(wire.ANSWER.pack(answer))
+            self._control.sendall(wire.ANSWER.pack(order.number, answer))
             del data, fds, order
             gc.collect()  # or what is kept for use again would grow from order to order
 
@@ -125,8 +125,6 @@ def _become_worker(order: wire.Order, fds: list[int], zygote: int) -> NoReturn:
     from gco_agent.jail import worker
 
     _take_descriptors(fds, w.COMMAND_FD)
-    if order.pin_to >= 0:
-        os.sched_setaffinity(0, {order.pin_to})
     worker.live(order, worker.Pipes(), zygote)
 
 

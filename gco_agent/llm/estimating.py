@@ -37,14 +37,14 @@ class Plan:
         What lasts is written to the cache anew for each iteration, since by then the cache of
         five minutes has often gone, and read from it for its further candidates.
         """
-        n_further = self.candidates - 1
-        one = Usage(
-            self.new_tokens * self.candidates,
-            self.lasting_tokens,
-            self.lasting_tokens * n_further,
-            min(REPLY_TOKENS, self.max_tokens) * self.candidates,
-        )
-        return _times(_priced(one, price), self.iterations)
+        reply = min(REPLY_TOKENS, self.max_tokens)
+        first = Usage(self.new_tokens, self.lasting_tokens, 0, reply)
+        further = Usage(self.new_tokens, 0, self.lasting_tokens, reply)
+        # each is priced alone: a long prompt costs more a token, and many short ones are not long
+        asked = _times(_priced(first, price), self.iterations)
+        if self.candidates == 1:
+            return asked
+        return asked + _times(_priced(further, price), self.iterations * (self.candidates - 1))
 
     def most(self, price: Price | None) -> Usage:
         """What it takes at most: every reply of full length, and a repair in every iteration."""

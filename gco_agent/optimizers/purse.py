@@ -18,7 +18,6 @@ class Purse:
         n_steps: Steps that may be played.
         deadline: `time.perf_counter` value after which no batch is begun.
         used: Steps played so far.
-        cut_by_clock: The deadline came before the steps were used up.
         begun: Where time is shared out as the steps are: `time.perf_counter` value from which it
             counts. None where only the end of it matters, so that a machine that is fast enough
             always does the same.
@@ -27,7 +26,6 @@ class Purse:
     n_steps: int
     deadline: float
     used: int = 0
-    cut_by_clock: bool = False
     begun: float | None = None
 
     @classmethod
@@ -48,7 +46,4 @@ class Purse:
         end = self.deadline
         if self.begun is not None:
             end = self.begun + part * (end - self.begun)
-        if now >= end:
-            self.cut_by_clock = True
-            return False
-        return self.used < self.n_steps * part
+        return now < end and self.used < self.n_steps * part

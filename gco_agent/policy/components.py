@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from gco_agent.errors import ContractViolation, EditRejected
 from gco_agent.policy.contract import (
-    ENTRY,
     FunctionNode,
     binding_decorators,
     component_nodes,
@@ -34,17 +33,11 @@ class Component:
         text: The exact text of its rows: the comments directly above it, decorators, body, and
             comments below that are indented as the body is; no line end after the last row.
         signature: ``def name(parameters) -> annotation`` on one line.
-        docstring: Cleaned of indentation; None if there is none.
-        first_line: Line of the policy that ``text`` begins on, from 1.
-        is_entry: Whether it is ``act``.
     """
 
     name: str
     text: str
     signature: str
-    docstring: str | None
-    first_line: int
-    is_entry: bool
 
     @property
     def dedented(self) -> str:
@@ -143,9 +136,6 @@ def _component(node: FunctionNode, layout: Layout) -> Component:
         name=node.name,
         text=layout.text(span),
         signature=_signature(node),
-        docstring=ast.get_docstring(node),
-        first_line=span.first,
-        is_entry=node.name == ENTRY,
     )
 
 

@@ -56,6 +56,15 @@ class RunRef:
         """Branch name, as people type it."""
         return f"{BRANCH_NAMESPACE}/{self.game}/{self.run_id}"
 
+    @property
+    def stem(self) -> str:
+        """How files that belong to the run begin; no two runs have the same.
+
+        "pong-first"; a "-" of the game is written twice, so that game "a-b" run "c" and game "a"
+        run "b-c" differ: a run begins with a letter or digit.
+        """
+        return f"{self.game.replace('-', '--')}-{self.run_id}"
+
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read a branch name, or a full ref name.

@@ -79,7 +79,7 @@ class Run(RunView):
 
     def _aside(self, name: str) -> Path:
         folder = self.repo.common_dir / "gco-agent"
-        return folder / f"{self.ref.game}-{self.ref.run_id}.{name}"
+        return folder / f"{self.ref.stem}.{name}"
 
     def accept(self, entry: Entry, *, rejected: Sequence[Entry] = ()) -> str:
         """Commit an accepted candidate: the next commit of the line.

@@ -154,8 +154,7 @@ class Runs:
         """
         RunView(self._repo, ref)
         self._repo.require_identity()
-        name = f"{ref.game}-{ref.run_id}.lock"
-        lock = RunLock(self._repo.common_dir / "gco-agent" / name, ref.branch)
+        lock = RunLock(self._repo.common_dir / "gco-agent" / f"{ref.stem}.lock", ref.branch)
         try:
             self._settle(ref)
             run = Run(self._repo, ref, lock)

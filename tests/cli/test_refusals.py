@@ -35,6 +35,12 @@ def test_no_repository(cli, tmp_path, arguments):
     assert "--create-repo" in message
 
 
+@pytest.mark.parametrize("command", [INIT, ("run", "pong"), ("tune", "x.py")])
+def test_a_seed_that_no_generator_takes(cli, tmp_path, command):
+    message = refused(cli(tmp_path, *command, "--seed", str(2**32)))
+    assert "4294967296 is not from 0 to 4,294,967,295" in message
+
+
 def test_a_repository_is_made_on_request(cli, tmp_path):
     result = cli(tmp_path / "fresh", *INIT, "--create-repo")
     assert result.exit_code == 0, result.output

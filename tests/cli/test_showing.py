@@ -188,7 +188,7 @@ def test_watch_where_nobody_works_shows_the_last_iterations_and_ends(cli, played
 
 
 def test_watch_follows_a_run_that_another_process_advances(cli, start, played):
-    status = status_path(played / ".git", "pong", "first")
+    status = status_path(played / ".git", "pong-first")
     git(played, "switch", "--quiet", "main")
     process = start(played, "step", "-n", "2", "--run", "first", "--workers", "2")
     end = time.monotonic() + 60
@@ -207,7 +207,7 @@ def test_watch_follows_a_run_that_another_process_advances(cli, start, played):
 
 
 def test_watch_shows_what_is_under_way(cli, played):
-    path = status_path(played / ".git", "pong", "first")
+    path = status_path(played / ".git", "pong-first")
     event = Searching("dream", 0.5, 1000, "")
     limits = Limits(iterations=9)
     write_status(path, Status(os.getpid(), time.perf_counter(), 5, 0.0, limits, event))
@@ -226,7 +226,7 @@ def test_watch_has_the_limits_and_the_account_of_the_process_at_work():
 def test_a_status_file_that_cannot_be_written_stops_nothing(cli, project):
     folder = project / ".git" / "gco-agent"
     folder.mkdir()
-    status_path(project / ".git", "pong", "x").mkdir()
+    status_path(project / ".git", "pong-x").mkdir()
     arguments = ("run", "pong", "--optimizer", "scripted", "--name", "x", "--iterations", "1")
     result = cli(project, *arguments, "--report-episodes", "0", *SHORT)
     assert result.exit_code == 0, result.output

@@ -10,7 +10,7 @@ import pytest
 from gco_agent import accounts
 from gco_agent.budget import Budget
 from gco_agent.config import RunConfig
-from gco_agent.errors import KeyRefused, ModelError, ProposalError
+from gco_agent.errors import KeyRefused, ModelError, ProposalError, StoreError
 from gco_agent.judge import Judge, Race
 from gco_agent.llm import ModelRequest, Price, ScriptedModel, Usage, ask, parse_exchanges
 from gco_agent.optimizers.base import Optimizer, Proposal, Request, Tools, Unusable
@@ -26,9 +26,10 @@ from gco_agent.seeds import Stream
 from gco_agent.statistics import Gain
 from gco_agent.statistics import Verdict as RaceVerdict
 from gco_agent.store.entries import Verdict
+from gco_agent.store.run import Run
 from gco_agent.store.runs import Runs
 from gco_agent.train import train
-from gco_agent.tries import parse_tries, try_from_json
+from gco_agent.tries import try_from_json
 from tests.engine.policies import FOLLOW, HIDE, RULES, STILL, failing
 from tests.engine.test_train import REF, Scripted, events, judge, project, runs, started
 
@@ -346,14 +347,56 @@ def test_a_reply_is_not_paid_for_twice_when_the_command_is_killed(
     assert len(fresh.model.requests) == 1
 
 
+KEY = "sk-ant-" + "REDACTED0123456789"
+
+
+def test_no_key_is_kept_whoever_wrote_it(
+    started: Runs, judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the prompt, the reply, the code, the reason, and what is beside the run until then."""
+    journals: list[str] = []
+    keeping = Run.put_aside
+
+    def watched(self: Run, name: str, text: str | None) -> None:
+        journals.append(text or "")
+        keeping(self, name, text)
+
+    monkeypatch.setattr(Run, "put_aside", watched)
+    told = f"I saw {KEY}.\n\n" + block(f"{FOLLOW}\n\n# {KEY}\n")
+    advance(started, judge, Asking(told))
+    view = started.view(REF)
+    step = view.history()[-1]
+    assert step.verdict is Verdict.ACCEPTED
+    names = view.evidence_names(step.commit, 1)
+    assert {"prompt.md", "reply.md", "proposal.json"} <= set(names)
+    kept = {name: view.evidence(step, name) or "" for name in names}
+    kept |= {"message": step.subject + step.body, "policy": view.policy(), "journal": journals[0]}
+    assert "[key removed]" in kept["reply.md"]
+    assert "[key removed]" in kept["journal"]
+    assert [name for name, text in kept.items() if KEY in text] == []
+
+
+def test_a_full_disk_beside_the_run_costs_no_iteration(
+    started: Runs, judge: Judge, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(self: Run, name: str, text: str | None) -> None:
+        raise StoreError(f"cannot write {name}: No space left on device")
+
+    monkeypatch.setattr(Run, "put_aside", full)
+    advance(started, judge, Asking(block(FOLLOW)))
+    assert started.view(REF).history()[-1].verdict is Verdict.ACCEPTED
+    assert "No space left on device; what was asked is paid for again" in caplog.text
+
+
 def test_a_try_is_read_as_it_was_written(started: Runs, judge: Judge) -> None:
-    from gco_agent.tries import Try, format_tries, try_to_json
+    from gco_agent.tries import Try, try_to_json
 
     proposal = Proposal(PolicySource(FOLLOW), "s", "r", {"a.txt": "x"}, 7, Usage(1, usd=None))
     used = proposal.usage
     good = Try("reflect", proposal, "", "", {"a.txt": "x"}, used, 7, is_repair=True)
     bad = Try("search", None, "nothing", "no code", {"b.txt": "y"})
-    assert parse_tries(format_tries([good, bad])) == [good, bad]
+    for each in (good, bad):
+        assert try_from_json(try_to_json(each, with_files=True)) == each
     assert try_from_json(try_to_json(good, with_files=False), good.files) == good
 
 

@@ -43,6 +43,8 @@ def test_a_run_is_made_again_to_the_byte(
     recording = record_run(started.view(REF))
     assert [len(each.tries) for each in recording.iterations] == [2, 2, 2, 0]
     assert [each.episodes for each in recording.iterations] == [0, 0, 0, 2]
+    kept = {name for each in recording.iterations for one in each.tries for name in one.files}
+    assert kept.isdisjoint({"evaluation.json", "actions.json", "proposal.json", "error.txt"})
     assert parse_recording(format_recording(recording)) == recording
 
     git(tmp_path, "init", "--quiet", "other")

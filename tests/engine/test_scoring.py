@@ -38,10 +38,9 @@ def test_what_cannot_be_played_is_refused(tmp_path: Path) -> None:
         gco_agent.evaluate(tmp_path / "nothing.py", "pong")
 
 
-def test_a_docstring_cannot_have_code_imported() -> None:
-    source = gco_agent.PolicySource(FOLLOW.replace("gco/Pong-v5", "antigravity:Env-v0"))
-    with pytest.raises(UsageError, match=r"outside of the jail.*game='antigravity:Env-v0'"):
-        gco_agent.evaluate(source)
+def test_an_episode_counts_once(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="a seed is given twice"):
+        gco_agent.evaluate(gco_agent.PolicySource(FOLLOW), seeds=[5, 6, 5])
 
 
 def test_the_default_seeds_are_the_first_thirty_report_seeds() -> None:

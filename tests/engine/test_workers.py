@@ -159,6 +159,31 @@ def test_a_worker_leaves_interrupts_to_its_parent() -> None:
     assert "orphan watch" in {thread.name for thread in threading.enumerate()}
 
 
+def path_and_signals(_: int) -> tuple[bool, bool, bool]:
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, set())
+    return bool(sys.flags.safe_path), "" in sys.path, signal.SIGINT in mask
+
+
+def test_workers_take_no_module_from_the_folder_and_see_no_interrupt() -> None:
+    before = os.environ.get("PYTHONSAFEPATH")
+    with WorkerPool(1) as pool:
+        assert pool.map(path_and_signals, [0]) == [(True, "" in sys.path, True)]
+    assert os.environ.get("PYTHONSAFEPATH") == before
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, set())
+
+
+@pytest.mark.parametrize(("n_tasks", "n_started"), [(1, 1), (2, 2), (9, 3), (None, 3)])
+def test_no_more_workers_are_started_than_there_are_tasks(
+    n_tasks: int | None, n_started: int
+) -> None:
+    with WorkerPool(3) as pool:
+        pool.start(n_tasks)
+        assert len(pool._executor._processes) == n_started  # type: ignore[union-attr]
+    here = WorkerPool(0)
+    here.start()
+    assert here._executor is None
+
+
 def test_cores_and_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert usable_cores() >= 1
     assert WorkerPool().n_workers == usable_cores()

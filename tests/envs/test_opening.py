@@ -96,7 +96,6 @@ def test_documented_names_are_as_many_as_the_numbers(base: str) -> None:
     env, told = PlainEnvironment(env_id), DOCUMENTED[base]
     assert env.n_numbers == len(told.fields)
     assert env.n_actions == len(told.actions)
-    assert env.n_floats == len(told.controls)
     assert len({f.name for f in told.fields}) == len(told.fields)
     assert all(f.name.isidentifier() for f in told.fields)
 
@@ -269,6 +268,14 @@ def test_spaces_that_no_policy_can_use_are_refused(corridor) -> None:
     env_id = corridor("Knot", "MultiDiscrete([2, 2])", "0")
     with pytest.raises(UsageError, match="has the action space MultiDiscrete"):
         find_spec(env_id)
+
+
+def test_a_reward_that_is_no_number_ends_the_play(corridor) -> None:
+    env_id = corridor("Nowhere", "Discrete(2)", "float('nan')")
+    with pytest.raises(UsageError, match="Nowhere-v0 gave nan as a reward"):
+        play_episodes(
+            Rollout("def act(obs):\n    return 0\n", (1,), make_protocol("default", env_id))
+        )
 
 
 def test_slices_of_cheap_steps_are_longer() -> None:

@@ -362,13 +362,6 @@ def test_many_failures_with_long_texts_cross():
     assert all(isinstance(a, PolicyFailure) and len(a.detail) < 2000 for a in answers)
 
 
-def test_worker_can_be_pinned_to_a_processor():
-    cpu = min(os.sched_getaffinity(0))
-    with Jail(STILL, n_actions=2, pin_to=cpu) as jail:
-        assert jail.pid is not None
-        assert os.sched_getaffinity(jail.pid) == {cpu}
-
-
 def test_level_is_strong_here_and_its_line_says_what_it_rests_on():
     report = probe_level()
     assert report.level is JailLevel.STRONG

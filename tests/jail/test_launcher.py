@@ -103,8 +103,55 @@ def test_zygote_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         launcher.Zygote(with_numpy=False)
 
 
+def interrupt_before_the_answer(monkeypatch: pytest.MonkeyPatch, zygote: launcher.Zygote) -> None:
+    """As if Ctrl-C fell between an order and its answer, once."""
+    real = zygote._receive
+
+    def receive(size: int) -> bytes:
+        monkeypatch.setattr(zygote, "_receive", real)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(zygote, "_receive", receive)
+
+
+def jail_that_exits(zygote: launcher.Zygote) -> tuple[int, int]:
+    """A worker that ends because nobody holds its pipes: its id and its wait status."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    pid = zygote.fork(wire.Order(wire.FORK), [nothing] * wire.N_WORKER_FDS)
+    os.close(nothing)
+    return pid, zygote.reap(pid)
+
+
+def children_of(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_an_interrupted_order_mixes_up_no_later_answer(monkeypatch: pytest.MonkeyPatch):
+    zygote = launcher.zygote(with_numpy=False)
+    before = len(children_of(zygote.pid))
+    interrupt_before_the_answer(monkeypatch, zygote)
+    with pytest.raises(KeyboardInterrupt):
+        Jail(STILL, n_actions=1).start()
+    with Jail(STILL, n_actions=1) as jail, Jail(STILL, n_actions=1) as other:
+        for each in (jail, other):
+            each.reset(0)
+            assert each.act([(0, 0, {})]) == [0]
+            assert str(each.pid) in children_of(zygote.pid)
+        assert jail.pid != other.pid
+    jail = Jail(STILL, n_actions=1)
+    jail.start()
+    interrupt_before_the_answer(monkeypatch, zygote)
+    with pytest.raises(KeyboardInterrupt):
+        jail.close()
+    pid, status = jail_that_exits(zygote)
+    assert (os.WIFEXITED(status), os.WEXITSTATUS(status)) == (True, 0), pid
+    assert len(children_of(zygote.pid)) <= before, "the worker that nobody knew of is gone"
+    assert launcher.zygote(with_numpy=False) is zygote
+
+
 def test_system_that_forks_no_more(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(launcher.Zygote, "_answer", lambda self: -11)
+    monkeypatch.setattr(launcher.Zygote, "_answer", lambda self, number: -11)
     with pytest.raises(JailError, match="starts no further process: Resource temporarily"):
         launcher.zygote(with_numpy=False).fork(wire.Order(wire.REAP), [])
     monkeypatch.undo()

@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-import numpy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -372,7 +371,7 @@ def test_chance_and_clocks_are_the_same_when_recorded():
     assert played[0] == played[1]
 
 
-def test_lanes_and_plain_observations():
+def test_a_recording_jail_plays_plain_observations_too():
     source = policy("self.seen = obs\nreturn self.first(obs)") + (
         "\n    def first(self, obs):\n        return int(obs[0])\n"
     )
@@ -380,9 +379,6 @@ def test_lanes_and_plain_observations():
     with RecordingJail(source, n_actions=9, n_lanes=2, limits=limits) as jail:
         jail.reset(0)
         jail.reset(1)
-        answer, recording = jail.act_plain_recorded(1, numpy.array([3, 4]))
-        assert answer == 3
-        assert [call.name for call in recording.calls] == ["act", "first"]
         assert jail.act_plain([(0, (5,)), (1, (6,))]) == [5, 6]
         with pytest.raises(ValueError, match="lane 5 acts before its reset"):
             jail.act_recorded((5, 0, ROWS))

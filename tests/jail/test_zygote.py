@@ -27,7 +27,7 @@ def answers(orders: list[tuple[wire.Order, list[int]]]) -> tuple[Zygote, list[in
         zygote.serve()
         size = wire.ANSWER.size
         data = ours.recv(size * len(orders))
-        return zygote, [wire.ANSWER.unpack_from(data, at)[0] for at in range(0, len(data), size)]
+        return zygote, [wire.ANSWER.unpack_from(data, at)[1] for at in range(0, len(data), size)]
 
 
 def test_worker_is_forked_sealed_and_ended_with_its_pipe():
@@ -39,7 +39,6 @@ def test_worker_is_forked_sealed_and_ended_with_its_pipe():
         memory_bytes=1 << 28,
         output_bytes=1000,
         cpu_seconds=60,
-        pin_to=min(os.sched_getaffinity(0)),
     )
     fds = [channel.worker_reads, channel.worker_writes, output, faults]
     _, [pid] = answers([(order, fds)])

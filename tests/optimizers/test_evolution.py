@@ -41,7 +41,7 @@ def test_a_purse_shares_steps_and_with_a_beginning_time_as_well() -> None:
     purse.used = 60
     assert (purse.share(0.5), purse.share(0.7), purse.left) == (False, True, 40)
     timed = Purse(100, now + 100, begun=now - 100)
-    assert (timed.share(0.4), timed.cut_by_clock, timed.share(0.9)) == (False, True, True)
+    assert (timed.share(0.4), timed.share(0.9)) == (False, True)
     purse.used = 160
     assert purse.left == 0
 

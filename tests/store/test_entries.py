@@ -73,6 +73,15 @@ def test_a_name_that_git_would_not_take_is_refused(name):
         RunRef(name, "x")
 
 
+@given(NAMES, NAMES, NAMES, NAMES)
+def test_no_two_runs_share_the_names_of_their_files(game, run_id, other_game, other_id):
+    one, other = RunRef(game, run_id), RunRef(other_game, other_id)
+    assert (one.stem == other.stem) == (one == other)
+    assert RunRef("a-b", "c").stem != RunRef("a", "b-c").stem
+    assert RunRef("a-", "b").stem != RunRef("a", "b").stem
+    assert RunRef("pong", "first").stem == "pong-first"
+
+
 @pytest.mark.parametrize("text", ["main", "gco/pong", "gco/a/b/c", "refs/tags/gco/a/b", "x/pong/a"])
 def test_a_branch_of_another_form_names_no_run(text):
     with pytest.raises(UsageError, match="expected gco/<game>/<run>"):

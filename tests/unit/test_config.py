@@ -66,6 +66,8 @@ def test_whole_numbers_do_for_fractions_and_defaults_for_what_is_missing() -> No
         ("seed = 0", "seed = true", "seed = True should be of type int"),
         ("seed = 0", "seed = 0.5", "seed = 0.5 should be of type int"),
         ("seed = 0", "seeds = 0", "seeds"),
+        ("seed = 0", "seed = -1", "seed = -1 is not from 0 to 4294967295"),
+        ("seed = 0", "seed = 4294967296", "is not from 0 to 4294967295"),
         ("sticky = 0.25", 'sticky = "0.25"', "should be of type float"),
         ("sticky = 0.25", "sticky = 1.25", "is no probability"),
         ("sticky = 0.25", "sticky = nan", "is no probability"),

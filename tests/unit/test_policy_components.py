@@ -61,14 +61,9 @@ def test_components_are_the_methods_of_the_policy():
     assert predict.text.startswith("    # Where the ball lands,\n    # in pixels.\n    @static")
     assert predict.text.endswith("        # a last word")
     assert predict.text in POLICY
-    assert predict.first_line == 12
     assert predict.signature == (
         "def predict(ball: object, /, steps: int=1, *rest, fast=True, **more) -> float"
     )
-    assert predict.docstring == "Where it lands.\n\nSlowly."
-    assert not predict.is_entry
-    assert act.is_entry
-    assert act.docstring is None
     assert act.text == POLICY[POLICY.index("    def act(self, obs):\n        ret") :][:77]
 
 
@@ -86,7 +81,6 @@ def test_dedented_text_leaves_strings_alone():
 def test_without_a_class_components_are_the_functions():
     found = components(PolicySource("def f(): ...\nasync def act(obs): ...\nx = 1\n"))
     assert [c.signature for c in found] == ["def f()", "async def act(obs)"]
-    assert [c.is_entry for c in found] == [False, True]
 
 
 def test_with_a_class_functions_of_the_module_are_none():
@@ -122,7 +116,6 @@ def test_name_with_two_meanings_is_none():
 )
 def test_rows_of_a_component(text, first, last):
     (act,) = components(PolicySource(text))
-    assert act.first_line == first
     assert act.text == "\n".join(text.split("\n")[first - 1 : last])
     assert replaced(text, "act", f"\n{act.text}\n") == text
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gco_agent.errors import UsageError
-from gco_agent.seeds import Stream, format_seeds, parse_seed_range
+from gco_agent.seeds import Stream, format_seeds, parse_seed_range, seed_of_chance
 
 LENGTH = 100_000_000
 
@@ -39,6 +39,23 @@ def test_streams_never_meet() -> None:
         Stream.REPORT.seeds(0, LENGTH + 1)
     with pytest.raises(ValueError, match="feedback -1:2"):
         Stream.FEEDBACK.seeds(-1, 2)
+
+
+@given(st.sampled_from(Stream), st.integers(0, 10**15), st.integers(0, 1000))
+def test_seeds_that_are_numbered_without_an_end_stay_in_their_stream(
+    stream: Stream, first: int, n: int
+) -> None:
+    seeds = stream.cycle(first, n)
+    assert len(seeds) == n
+    assert not n or set(seeds) <= set(stream.seeds(0, LENGTH))
+    if first + n <= LENGTH:
+        assert seeds == stream.seeds(first, first + n)
+
+
+@given(st.integers(0, 10**15))
+def test_every_number_seeds_a_generator(number: int) -> None:
+    assert 1 <= seed_of_chance(number) < seed_of_chance(number) + 100 < 2**32
+    assert number > 4 * 10**9 or seed_of_chance(number) == 1 + number
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_what_is_no_status_is_none(text):
 
 
 def test_the_file_comes_and_goes(tmp_path):
-    path = status_path(tmp_path, "pong", "first")
+    path = status_path(tmp_path, "pong-first")
     assert read_status(path) is None
     assert write_status(path, NOW)
     assert read_status(path) == NOW

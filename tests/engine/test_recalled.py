@@ -1,0 +1,65 @@
+"""What a run's commits hold is read back, at once, and damage is told as such."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from gco_agent import accounts
+from gco_agent.cli.results import interval_in
+from gco_agent.errors import StoreError
+from gco_agent.judge import Judge
+from gco_agent.policy import PolicySource
+from gco_agent.seeds import Stream
+from gco_agent.store.history import RunView
+from gco_agent.store.runs import Runs
+from tests.engine.policies import RULES
+from tests.engine.test_train import REF, events, judge, project, runs, started
+
+__all__ = ["events", "judge", "project", "runs", "started"]  # fixtures
+
+DAMAGED = (
+    "",
+    "[]",
+    "7",
+    '{"schema": 7}',
+    json.dumps({"schema": 1, "protocol": RULES.stamp, "policies": []}),
+    json.dumps({"schema": 1, "protocol": RULES.stamp, "policies": {"x": [{"seed": 1}]}}),
+)
+
+
+@pytest.fixture
+def other(judge: Judge) -> Judge:
+    return Judge(judge.pool, RULES)
+
+
+def test_episodes_are_recalled_without_a_process_for_each(
+    started: Runs, other: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = started.view(REF)
+    policy = PolicySource(view.policy())
+    monkeypatch.setattr(RunView, "_read_text", None)  # what reads a single file
+    accounts.recall_episodes(view, other)
+    seeds = Stream.SELECTION.seeds(0, 8)
+    assert [episode.seed for episode in other.known(policy).episodes] == list(seeds)
+    assert other.n_steps == 0
+
+
+@pytest.mark.parametrize("text", DAMAGED)
+def test_a_damaged_record_of_episodes_is_told(
+    started: Runs, other: Judge, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    view = started.view(REF)
+    (step,) = view.history()
+    monkeypatch.setattr(RunView, "read_many", lambda self, wanted: iter([text] * len(wanted)))
+    told = rf"evaluation\.json of commit {step.commit[:9]} cannot be read"
+    with pytest.raises(StoreError, match=told):
+        accounts.recall_episodes(view, other)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", json.dumps({"policies": {"x": [{}] * 8}})])
+def test_so_is_one_that_an_interval_is_asked_of(started: Runs, text: str) -> None:
+    (step,) = started.view(REF).history()
+    with pytest.raises(StoreError, match=r"evaluation\.json of commit"):
+        interval_in(text, step)
