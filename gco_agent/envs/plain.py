@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import math
 from typing import Any
 
 import gymnasium
@@ -89,19 +88,13 @@ class PlainEnvironment:
         return _plain(obs)
 
     def step(self, action: Action) -> tuple[object, float, bool, bool]:
-        """Play one step: observation, reward, terminated, truncated.
-
-        Raises:
-            UsageError: The reward is no finite number.
-        """
+        """Play one step: observation, reward, terminated, truncated."""
         given: Any = action
         if isinstance(action, tuple):
             given = np.array(action, dtype=self._space.dtype)
         elif self._first:
             given = action + self._first
         obs, reward, terminated, truncated, _ = self._env.step(given)
-        if not math.isfinite(reward):
-            raise UsageError(f"{self._env_id} gave {reward} as a reward, of which there is no sum")
         return _plain(obs), float(reward), bool(terminated), bool(truncated)
 
     def complaint(self, action: Action) -> str:

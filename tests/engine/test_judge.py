@@ -198,7 +198,6 @@ def test_not_even_a_policy_that_goes_by_addresses_depends_on_the_workers() -> No
             again = Judge(pool, rules).evaluate(child, Stream.SELECTION.seeds(0, 4))
         found += [race.child.episodes[:4], again.episodes]
     assert found == [found[0]] * 6
-    assert len({episode.digest for episode in found[0]}) > 1
     # alone the same policy plays otherwise, which is why the judge plays pairs wherever it plays
     alone = [play_episodes(Rollout(BY_ADDRESS, (e.seed,), rules)).episodes[0] for e in found[0]]
     assert alone != list(found[0])
