@@ -13,6 +13,7 @@ from gco_agent.budget import Budget
 from gco_agent.complexity import measure
 from gco_agent.errors import UsageError
 from gco_agent.header import with_measured_header
+from gco_agent.jail.limits import weakest_jail
 from gco_agent.judge import Judge, Race, behaviour
 from gco_agent.llm import Exchange, Spending, parse_exchanges
 from gco_agent.optimizers.base import CANDIDATES_OWN, EXCHANGE_FILE
@@ -20,7 +21,8 @@ from gco_agent.policy import PolicySource
 from gco_agent.progress import Committed, Progress
 from gco_agent.records import Evaluation, Usage
 from gco_agent.seeds import Stream
-from gco_agent.statistics import ALPHA, Gain, no_worse_p_value
+from gco_agent.sentences import describe_race, describe_verdict
+from gco_agent.statistics import Gain
 from gco_agent.store.entries import Entry, Facts, Verdict, headline
 from gco_agent.store.history import RunView, Step, evidence_folder
 from gco_agent.store.reading import readable
@@ -66,10 +68,17 @@ class Judged:
 
     @property
     def rank(self) -> float:
-        """The higher, the better; to compare candidates of one iteration."""
-        if self.race is None or not self.is_scored:
-            return float("-inf")
-        return self.race.gain.mean if self.race.gain else float("inf")
+        """The higher, the better; to compare candidates of one iteration that were scored.
+
+        By what the gain is surely above rather than by its mean, which favours those that are
+        compared on few seeds, or vary most.
+        """
+        assert self.race is not None, self.what
+        gain = self.race.gain or self.race.shared
+        if gain is not None:
+            return gain.lower_bound
+        mean = self.race.child.mean_return  # the parent finished no episode
+        return float("-inf") if mean is None else mean
 
     @property
     def error(self) -> str:
@@ -80,6 +89,14 @@ class Judged:
     def what(self) -> str:
         """The edit in a few words."""
         return self.tried.proposal.summary if self.tried.proposal else "no candidate"
+
+
+def best_of(judged: Sequence[Judged]) -> Judged:
+    """The best of those that won; or of those that were scored; or the last."""
+    for some in ([j for j in judged if j.is_won], [j for j in judged if j.is_scored]):
+        if some:
+            return max(some, key=lambda each: each.rank)  # the first of equals
+    return judged[-1]
 
 
 @dataclass
@@ -122,13 +139,11 @@ class Book:
     ) -> Committed:
         """Commit an iteration, and tell ``progress`` of it.
 
-        The best of the candidates that won is the run's next policy; the others are kept beside
-        the line, each with its evidence.
+        The best of the candidates that won is the run's next policy; the others, those that won
+        too among them, are kept beside the line, each with its evidence.
         """
-        best = max(judged, key=lambda each: each.rank)  # the first of equals
-        if best.rank == float("-inf"):
-            best = judged[-1]
-        entries = {id(each): self._entry(n, each, parent) for n, each in enumerate(judged)}
+        best = best_of(judged)
+        entries = {id(each): self._entry(n, each, parent, best) for n, each in enumerate(judged)}
         others = [entries[id(each)] for each in judged if each is not best]
         if best.is_won:
             entry = self._with_total(entries[id(best)], judged)
@@ -143,7 +158,7 @@ class Book:
         progress(event)
         return event
 
-    def _entry(self, number: int, judged: Judged, parent: PolicySource) -> Entry:
+    def _entry(self, number: int, judged: Judged, parent: PolicySource, best: Judged) -> Entry:
         """The commit of one candidate, or of a try without one, the ``number``-th from 0."""
         tried, race, proposal = judged.tried, judged.race, judged.tried.proposal
         data = {"number": number, **tries.try_to_json(tried, with_files=False)}
@@ -156,19 +171,22 @@ class Book:
             body = f"{proposal.reason}\n\n{tried.error}" if proposal else tried.error
             return Entry(subject, body, facts, policy, files)
         verdict = Verdict.REJECTED if race.child.is_valid else Verdict.FAILED
-        if judged.is_won:
+        is_taken = judged.is_won and judged is best
+        if is_taken:
             verdict = Verdict.ACCEPTED
         label = Stream.SELECTION.label(0, len(race.child.episodes))
         source = proposal.source
-        files |= self.evidence([(source, race.child), (parent, race.parent)])
+        files |= self.evidence(_played_in(race, source, parent))
         if race.child.is_valid:
             origin = f"{self.run}, iteration {self.iteration}"
             source = with_measured_header(
                 source, self.judge.protocol, race.child, seeds=label, origin=origin
             )
         facts = self._raced(verdict, source, race, label, tried=tried)
-        subject = headline(facts, proposal.summary, side=not judged.is_won)
+        subject = headline(facts, proposal.summary, side=not is_taken)
         body = f"{proposal.reason}\n\n{describe_race(race)}"
+        if judged.is_won and not is_taken:
+            body += f" It won its race, as did a better candidate: {best.what}."
         return Entry(subject, body, facts, source.text, files)
 
     def _line(self, best: Judged, judged: Sequence[Judged]) -> Entry:
@@ -236,6 +254,7 @@ class Book:
         tried: Try | None = None,
     ) -> Facts:  # fmt: skip
         facts = self._facts(verdict, source, race.child, seeds=seeds, tried=tried)
+        facts = replace(facts, jail=weakest_jail((*race.child.episodes, *race.parent.episodes)))
         gain = race.gain
         if gain is None:
             return facts
@@ -271,7 +290,7 @@ class Book:
                 episodes=len(evaluation.episodes),
                 seeds=seeds,
                 digest=evaluation.digest,
-                jail=self.judge.jail,
+                jail=weakest_jail(evaluation.episodes),
             )
         if source is not None:
             size = measure(source.text)
@@ -287,52 +306,19 @@ def _with_usage(facts: Facts, usage: Usage | None) -> Facts:
     return replace(facts, tokens_in=usage.tokens_in, tokens_out=usage.output_tokens, usd=usage.usd)
 
 
+def _played_in(
+    race: Race, source: PolicySource, parent: PolicySource
+) -> list[tuple[PolicySource, Evaluation]]:
+    """Every policy that a race played, the candidate first."""
+    played = [(source, race.child), (parent, race.parent)]
+    if race.anchor is not None:
+        played.append((race.anchor.source, race.anchor.evaluation))
+    return played
+
+
 def _memory(tried: Try) -> dict[str, str]:
     """What the optimizer that was asked last wants to find again."""
     return {name: text for name, text in tried.files.items() if name not in CANDIDATES_OWN}
-
-
-def describe_race(race: Race) -> str:
-    """What the race came to, in sentences."""
-    n = len(race.child.episodes)
-    if race.gain is None:
-        broken = (race.child.failures or race.parent.failures)[0]
-        who = "The candidate" if race.child.failures else "The parent"
-        return (
-            f"{who} failed in an episode (seed {broken.seed}, step {broken.n_steps}, "
-            f"{broken.outcome.value}):\n\n"
-            + "\n".join(f"    {line}" for line in broken.detail.splitlines())
-        )
-    gain = race.gain
-    error = f" ± {gain.standard_error:.2f}" if gain.standard_error is not None else ""
-    if race.margin is None:
-        test = f"one-sided p = {gain.p_value:.2g}"
-    else:
-        p_value = no_worse_p_value(gain, race.margin)
-        test = f"one-sided p = {p_value:.2g} for a loss of {race.margin:.2f} or more"
-    text = (
-        f"On {n} selection seeds the candidate's mean return is {race.child.mean_return:.2f}, its "
-        f"parent's {race.parent.mean_return:.2f}: a gain of {gain.mean:+.2f}{error} a pair "
-        f"({test}; {ALPHA:g} over all looks is asked for)."
-    )
-    return text + (" The time was up before the race was decided." if race.cut_short else "")
-
-
-def describe_verdict(facts: Facts, body: str) -> str:
-    """What decided against a candidate, in a few words.
-
-    Args:
-        facts: Of the iteration.
-        body: Of its commit's message: a failure is told there, its last line last.
-    """
-    if facts.gain is not None:
-        error = f" ± {facts.gain_se:.2f}" if facts.gain_se is not None else ""
-        return f"a gain of {facts.gain:+.2f}{error} after {facts.pairs} pairs was not enough"
-    if facts.verdict is not Verdict.FAILED:
-        return ""
-    told = body.partition("\n\nTurned down, and kept beside the line:")[0]
-    lines = [line.strip() for line in told.splitlines() if line.strip()]
-    return lines[-1] if lines else ""
 
 
 def sum_known(*numbers: int | None) -> int | None:

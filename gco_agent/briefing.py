@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from gco_agent.config import RunConfig
+from gco_agent.envs.opening import spec_of
 from gco_agent.errors import PolicyError
 from gco_agent.feedback import Feedback, Results, compose_feedback
+from gco_agent.jail.limits import weakest_jail
 from gco_agent.judge import Judge
 from gco_agent.optimizers.base import Attempt
 from gco_agent.policy import PolicySource
-from gco_agent.records import Evaluation
-from gco_agent.seeds import Stream, format_seeds
+from gco_agent.records import Evaluation, PlayProtocol
+from gco_agent.seeds import FEEDBACK_EPISODES, Stream, format_seeds
 from gco_agent.traces.capture import capture
 from gco_agent.traces.records import ExecutionTrace
 
-EPISODES = 8
-"""Feedback seeds, the same in every iteration, so that one can be compared with the next."""
+_MOST_UNCUT = 2
+"""Of the episodes that the race's limit cuts, so many are played to their end."""
 _KEPT = ("accepted", "initial", "rolled-back")
 
 
@@ -25,25 +28,62 @@ def compose_for(
 ) -> Feedback:
     """Play ``parent`` on feedback seeds, replay what decided these episodes, and compose it all.
 
-    The policy that it replaced is played on the same seeds, unless the judge remembers that. Steps
-    are counted with the judge's. The result depends on the arguments alone, and not on the workers.
+    The policy that it replaced is played on the same seeds, unless the judge remembers that, and
+    where the race's limit cut episodes, the first of these are played to their end. Steps are
+    counted with the judge's. The result depends on the arguments alone, and not on the workers.
 
     Raises:
         JailError: The jail cannot be built, or not as good as required.
     """
-    seeds = Stream.FEEDBACK.seeds(0, EPISODES)
-    results, trace = gather(judge, parent, attempts, config.game, seeds)
+    seeds = Stream.FEEDBACK.seeds(0, FEEDBACK_EPISODES)
+    results, trace = gather(judge, parent, attempts, config.protocol, seeds)
+    results = replace(results, hints=config.hints)
     return compose_feedback(results, trace, config.trace_tokens)
 
 
 def gather(
-    judge: Judge, source: PolicySource, attempts: Sequence[Attempt], game: str, seeds: range
+    judge: Judge,
+    source: PolicySource,
+    attempts: Sequence[Attempt],
+    rules: PlayProtocol,
+    seeds: range,
 ) -> tuple[Results, ExecutionTrace]:
-    """What feedback on ``source`` is composed of; plays, and raises, as `compose_for`."""
+    """What feedback on ``source`` is composed of; plays, and raises, as `compose_for`.
+
+    Args:
+        judge: Plays by rules that may cut episodes earlier.
+        source: The policy.
+        attempts: What was tried before it, oldest first.
+        rules: Those of whole episodes.
+        seeds: What to play.
+    """
     trace, evaluation = trace_policy(judge, source, seeds)
-    before = _before(judge, attempts, seeds)
-    label = format_seeds(seeds)
-    return Results(game, source.text, evaluation, label, before, attempts), trace
+    results = Results(
+        spec_of(rules),
+        source.text,
+        evaluation,
+        format_seeds(seeds),
+        _before(judge, attempts, seeds),
+        attempts,
+        limit=judge.protocol.max_steps,
+        longest=rules.max_steps,
+    )
+    return replace(results, uncut=_uncut(judge, source, results, rules)), trace
+
+
+def _uncut(
+    judge: Judge, source: PolicySource, results: Results, rules: PlayProtocol
+) -> Evaluation | None:
+    """The first episodes that the judge's limit cut, played to their end; played once."""
+    seeds = tuple(episode.seed for episode in results.cut[:_MOST_UNCUT])
+    if not seeds or results.limit >= results.longest or not results.evaluation.is_valid:
+        return None
+    key = (source.text, seeds)
+    if key not in judge.uncut:
+        whole = Judge(judge.pool, rules, judge.require)
+        judge.uncut[key] = whole.evaluate(source, seeds)
+        judge.n_steps += whole.n_steps
+    return judge.uncut[key]
 
 
 def trace_policy(
@@ -58,8 +98,8 @@ def trace_policy(
     if key not in judge.traces:
         got = capture(judge.pool, source.text, seeds, judge.protocol, judge.require)
         judge.n_steps += got.n_steps
-        judge.jail = got.jail or judge.jail
-        judge.remember(judge.episodes_to_json([(source, got.evaluation)]))
+        judge.note_jail(weakest_jail(got.evaluation.episodes))
+        judge.take_over(source, got.evaluation)
         judge.traces[key] = got.trace, got.evaluation
     return judge.traces[key]
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gco_agent.errors import UsageError
-from gco_agent.records import PlayProtocol
+from gco_agent.games import HINTS, Hints
+from gco_agent.records import OBJECTS, PlayProtocol
 from gco_agent.seeds import HIGHEST_SEED
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class RunConfig:
         candidates: How many candidates an iteration asks for and races.
         horizon: If not 0, optoprime is shown the first so many steps of an episode, as in the
             paper, instead of the moments that decided several.
+        hints: How much prompts tell of the game: "none", the types alone; "interface", what things
+            mean; "paper", the advice of the paper's authors too.
         trace_tokens: What a language model is told of results has at most so many tokens, as
             `gco_agent.traces.tokens` estimates them.
         model: Language model that is asked, as its server knows it; empty for the usual one.
@@ -60,6 +63,7 @@ class RunConfig:
     seed: int = 0
     slice_steps: int = _SLICE_STEPS
     slice_seconds: float = 30.0
+    hints: Hints = "interface"
     trace_tokens: int = 6_000
     candidates: int = 1
     horizon: int = 0
@@ -158,8 +162,10 @@ def _checked(config: RunConfig) -> RunConfig:
         "trace_tokens": config.trace_tokens,
         "candidates": config.candidates,
     }
-    if rules.actions not in {"minimal", "all"} or rules.objects not in {"completed", "ocatari"}:
+    if rules.actions not in {"minimal", "all"} or rules.objects not in OBJECTS:
         raise ValueError(f"actions = {rules.actions!r}, objects = {rules.objects!r}")
+    if config.hints not in HINTS:
+        raise ValueError(f"hints = {config.hints!r} should be one of {', '.join(HINTS)}")
     if rules.restarts < 0:
         raise ValueError(f"restarts = {rules.restarts} should not be below 0")
     for name, value in counts.items():

@@ -60,6 +60,10 @@ class ContractViolation(PolicyError):  # noqa: N818 - names the event
         self.line = line
 
 
+class PolicyTooLarge(ContractViolation):
+    """A policy file has more bytes than any may have."""
+
+
 class EditRejected(PolicyError):  # noqa: N818 - names the event
     """A new component does not fit into the policy it is meant for."""
 
@@ -128,6 +132,24 @@ class StreamCut(ModelError):  # noqa: N818 - names the event
     """The answer broke off before its end."""
 
     is_passing = True
+
+
+class RequestAbandoned(ModelError):  # noqa: N818 - names the event
+    """The command was told to end while the model was asked.
+
+    It goes the way of an error, so that what the request took is kept as of any other; whoever runs
+    the loop raises ``signal`` in its place at last.
+
+    Attributes:
+        signal: What ended the command: Ctrl-C, or SIGTERM.
+    """
+
+    def __init__(self, signal: KeyboardInterrupt, *, is_bill_open: bool = False) -> None:
+        super().__init__(
+            f"the command was ended ({str(signal) or 'Ctrl-C'}) while the language model was asked",
+            is_bill_open=is_bill_open,
+        )
+        self.signal = signal
 
 
 class KeyRefused(ModelError):  # noqa: N818 - names the event

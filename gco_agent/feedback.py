@@ -11,9 +11,10 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from gco_agent.games import GameSpec, Hints
 from gco_agent.jail.text import escape, escape_lines
 from gco_agent.optimizers.base import Attempt
-from gco_agent.records import Evaluation
+from gco_agent.records import EpisodeResult, Evaluation, Outcome
 from gco_agent.stages import find_stage
 from gco_agent.statistics import confidence_interval, paired_gain
 from gco_agent.traces.records import ExecutionTrace
@@ -51,20 +52,47 @@ class Results:
     """What feedback is composed of.
 
     Attributes:
-        game: Name in snake case.
+        spec: What was played.
         source: The policy's text.
         evaluation: What it scored, on seeds that the optimizer may see.
         seeds: What these are called: "feedback 0:8".
         before: What the policy that it replaced scored on the same seeds, if there was one.
         attempts: What the run tried so far, oldest first.
+        hints: How much is told of the game: with "none", neither words nor names of it.
+        limit: Steps after which the episodes were cut.
+        longest: Steps after which the rules cut a whole episode.
+        uncut: Some of those that were cut, played to their end by the rules; None if none was.
     """
 
-    game: str
+    spec: GameSpec
     source: str
     evaluation: Evaluation
     seeds: str
     before: Evaluation | None = None
     attempts: Sequence[Attempt] = ()
+    hints: Hints = "interface"
+    limit: int = 0
+    longest: int = 0
+    uncut: Evaluation | None = None
+
+    @property
+    def cut(self) -> tuple[EpisodeResult, ...]:
+        """The episodes that ended at the step limit."""
+        return tuple(e for e in self.evaluation.episodes if e.outcome is Outcome.HORIZON)
+
+    @property
+    def whole_return(self) -> float | None:
+        """Mean return of whole episodes, as far as it is known; None if an episode failed.
+
+        Those that were cut count with the mean of the ones among them that were played on.
+        """
+        evaluation, uncut = self.evaluation, self.uncut
+        if uncut is None or not uncut.is_valid or not evaluation.is_valid:
+            return evaluation.mean_return
+        cut = self.cut
+        ended = sum(evaluation.returns) - sum(e.episode_return for e in cut)
+        n = len(evaluation.episodes)
+        return (ended + len(cut) * statistics.fmean(uncut.returns)) / n
 
 
 def compose_feedback(
@@ -72,13 +100,16 @@ def compose_feedback(
 ) -> Feedback:
     """Compose all that there is to say of ``results`` within ``max_tokens`` estimated tokens.
 
-    Stage and numbers are always there, however small the budget; what was tried is cut to a quarter
-    of it, oldest first; the trace gets what is left.
+    Stage and numbers are always there, however small the budget. The stage is that of whole
+    episodes, as far as they are known, since its bounds are returns of such. What was tried is cut
+    to a quarter of the budget, oldest first; the trace gets what is left.
     """
-    stage = find_stage(results.game, results.evaluation.mean_return)
+    stage = find_stage(results.spec, results.whole_return, results.hints)
+    if results.hints == "none":
+        trace = trace.without_names()
     parts = [
         f"### Stage: {stage.name}\n\n{stage.advice}",
-        f"### Results\n\n{_describe_results(results.evaluation, results.seeds)}",
+        f"### Results\n\n{_describe_results(results)}",
     ]
     if results.before is not None:
         parts.append(_describe_change(results.before, results.evaluation))
@@ -90,9 +121,10 @@ def compose_feedback(
     return Feedback(stage.name, text + rendered.text, trace)
 
 
-def _describe_results(evaluation: Evaluation, seeds: str) -> str:
+def _describe_results(results: Results) -> str:
+    evaluation, cut = results.evaluation, results.cut
     n = len(evaluation.episodes)
-    over = f"{n} episode{'s' if n != 1 else ''} (seeds {seeds})"
+    over = f"{n} episode{'s' if n != 1 else ''} (seeds {results.seeds})"
     if not evaluation.is_valid:
         return _describe_failures(evaluation, over)
     told = f"Mean return {_points(evaluation.mean_return)} over {over}"
@@ -102,11 +134,49 @@ def _describe_results(evaluation: Evaluation, seeds: str) -> str:
     lengths = [episode.n_steps for episode in evaluation.episodes]
     shown = ", ".join(f"{value:g}" for value in evaluation.returns[:_MOST_RETURNS])
     more = f" and {n - _MOST_RETURNS} more" if n > _MOST_RETURNS else ""
-    n_cut = sum(episode.outcome.value == "horizon" for episode in evaluation.episodes)
-    cut = f"; {n_cut} of them cut at the step limit" if n_cut else ""
-    return (
+    limit = f" of {results.limit:,} steps" if results.limit else ""
+    ends = f"; {len(cut)} of them cut at the step limit{limit}" if cut else ""
+    text = (
         f"{told}. Returns in the order of the seeds: {shown}{more}. Episodes take "
-        f"{statistics.fmean(lengths):.0f} steps on average{cut}."
+        f"{statistics.fmean(lengths):.0f} steps on average{ends}."
+    )
+    if results.uncut is not None:
+        text += f"\n\n{_describe_uncut(results, results.uncut)}"
+    elif cut and results.spec.categories:
+        text += " The stage is a band of whole games; of games that were cut, take it with care."
+    return text
+
+
+def _describe_uncut(results: Results, uncut: Evaluation) -> str:
+    """What the cut hides: how far some of the episodes get that it ended."""
+    n, n_cut = len(results.evaluation.episodes), len(results.cut)
+    were = {episode.seed: episode.episode_return for episode in results.cut}
+    told = "; ".join(
+        f"seed {e.seed} returns {e.episode_return:g} in {e.n_steps:,} steps ({were[e.seed]:g} when "
+        "cut)"
+        for e in uncut.episodes
+        if e.outcome.is_scored
+    )
+    text = (
+        f"The limit is that of the race, to save time: {n_cut} of {n} episodes were not over "
+        f"after {results.limit:,} steps, and whole ones may take {results.longest:,}. So these "
+        "returns, and the gains of earlier iterations, understate a policy that wins slowly. "
+        + (f"Played to their end: {told}. " if told else "")
+    )
+    if uncut.is_valid:
+        text += (
+            f"Whole episodes return about {_points(results.whole_return)}, and the stage is chosen "
+            "by that. "
+        )
+    for failure in uncut.failures[:1]:
+        why = quote(failure.detail.rpartition("\n")[2], _MOST_WHY)
+        text += (
+            f"But seed {failure.seed} failed after the limit, in step {failure.n_steps:,} "
+            f"({failure.outcome.value}): {why}. "
+        )
+    return (
+        f"{text}The race counts what is won within {results.limit:,} steps: winning sooner counts "
+        "as much as winning more."
     )
 
 

@@ -8,6 +8,8 @@ from gco_agent.policy import PolicySource, docstring_of, format_policy, replace_
 from gco_agent.records import Evaluation, PlayProtocol
 
 _OURS = re.compile(r"[ \t]*(?:Environment|Mean return|Measured|Run):.*")
+_LIKE_A_SCORE = re.compile(r"\s*mean return\s*:\s*[-+.\d].*", re.IGNORECASE)
+"""What passes for a measurement in whatever paragraph it stands."""
 
 
 def describe_score(evaluation: Evaluation, seeds: str) -> str:
@@ -57,5 +59,9 @@ def with_measured_header(
 
 def _author_words(docstring: str) -> str:
     """``docstring`` without the facts that were written here, or by whoever imitates them."""
-    kept = [line for line in docstring.splitlines() if not _OURS.fullmatch(line)]
+    kept = [
+        line
+        for line in docstring.splitlines()
+        if not (_OURS.fullmatch(line) or _LIKE_A_SCORE.fullmatch(line))
+    ]
     return re.sub(r"\n(?:[ \t]*\n)+", "\n\n", "\n".join(kept)).strip()

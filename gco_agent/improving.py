@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gco_agent.header import with_measured_header
-from gco_agent.judge import Judge, Race
+from gco_agent.judge import Judge, Race, Terms
 from gco_agent.optimizers.purse import Purse
 from gco_agent.optimizers.simplifier import Simplified, simplify_policy
 from gco_agent.optimizers.trials import Trials, seeds_of
@@ -121,7 +121,7 @@ def _race(
     return judge.race(
         child,
         parent,
-        aim=aim,
+        Terms(aim),
         watch=lambda r: progress(Racing(r.gain, len(r.child.episodes), pairs)),
     )
 

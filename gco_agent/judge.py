@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from gco_agent.errors import PolicyError
-from gco_agent.jail.limits import JailLevel
+from gco_agent.jail.limits import JailLevel, read_level, weakest_jail
 from gco_agent.policy import PolicySource, replace_docstring
 from gco_agent.records import EpisodeResult, Evaluation, Outcome, PlayProtocol
 from gco_agent.rollout import Rollout, play_episodes
@@ -27,6 +27,7 @@ from gco_agent.statistics import (
     Verdict,
     judge_no_worse,
     judge_race,
+    judge_survivor,
     loss_margin,
     paired_gain,
 )
@@ -35,9 +36,26 @@ from gco_agent.workers import WorkerPool
 if TYPE_CHECKING:
     from gco_agent.traces.records import ExecutionTrace
 
-_MOST_LANES = 4
+_GROUP = 2
+"""Selection seeds that are played side by side, whatever the number of workers: seeds 0 and 1 of
+the stream, 2 and 3, and so on."""
 Watcher = Callable[[int, int], None]
 """Called with the episodes played so far and the number asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """An earlier policy that a child must be no worse than.
+
+    Attributes:
+        source: The policy.
+        evaluation: On the seeds of the race.
+        gain: Child minus this.
+    """
+
+    source: PolicySource
+    evaluation: Evaluation
+    gain: Gain
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +70,9 @@ class Race:
         cut_short: The deadline ended it before it was decided.
         margin: Where the child only had to be no worse: the loss, in points an episode, that it
             was tested against.
+        asked: The p value that would have won at the last look; 0 where none would.
+        shared: Where the parent failed: the gain on the seeds that it finished, if any.
+        anchor: Where the child had to be no worse than an earlier policy: that, which decided.
     """
 
     child: Evaluation
@@ -60,6 +81,26 @@ class Race:
     verdict: Verdict
     cut_short: bool = False
     margin: float | None = None
+    asked: float = 0.0
+    shared: Gain | None = None
+    anchor: Anchor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a child has to show in a race.
+
+    Attributes:
+        aim: That it is better than its parent, or no worse.
+        n_rivals: Candidates of the same parent of which the best is to be taken; the chance to take
+            one that should not be is shared among them.
+        anchor: What it must be no worse than, where that is not the parent: the last policy that
+            had to be better. A row of simpler ones would else lose the margin again and again.
+    """
+
+    aim: Aim = Aim.BETTER
+    n_rivals: int = 1
+    anchor: PolicySource | None = None
 
 
 @dataclass
@@ -71,9 +112,11 @@ class Judge:
         protocol: The rules.
         require: The jail must be at least this good, or nothing is played.
         n_steps: Steps played so far, by this judge.
-        jail: The weakest level of jail that was played in; empty before the first episode.
+        jail: The weakest level of jail that any episode it told of was played in, those that it
+            took over included; empty before the first.
         traces: What was recorded of policies, by their text and the seeds, played once like the
             episodes.
+        uncut: What policies scored where their episodes were not cut for a race, likewise.
     """
 
     pool: WorkerPool
@@ -84,130 +127,199 @@ class Judge:
     traces: dict[tuple[str, tuple[int, ...]], tuple[ExecutionTrace, Evaluation]] = field(
         default_factory=dict
     )
+    uncut: dict[tuple[str, tuple[int, ...]], Evaluation] = field(default_factory=dict)
     _known: dict[tuple[str, int], EpisodeResult] = field(default_factory=dict)
 
     def evaluate(
         self, source: PolicySource, seeds: Sequence[int], watch: Watcher | None = None
     ) -> Evaluation:
-        """Play ``source`` on ``seeds``, each episode in a jail of its own."""
-        return self._evaluate(source, seeds, lanes=1, watch=watch)
+        """Play ``source`` on ``seeds``; the same seeds give the same episodes with any workers.
+
+        An episode has a jail of its own, but on selection seeds, which are played in pairs, alike
+        in a race and wherever else they are asked for.
+        """
+        self._play([(source, seeds)], watch)
+        return self._told(source, seeds)
 
     def race(
         self,
         child: PolicySource,
         parent: PolicySource,
+        terms: Terms | None = None,
         *,
-        aim: Aim = Aim.BETTER,
         deadline: float | None = None,
         watch: Callable[[Race], None] | None = None,
-        n_rivals: int = 1,
     ) -> Race:
         """Play child and parent on the same selection seeds until the verdict is clear.
 
         Args:
             child: The candidate.
             parent: What it has to beat.
-            aim: Or to be no worse than.
+            terms: Or to be no worse than.
             deadline: `time.perf_counter` value after which no further look is begun; a race that
                 is not decided then is lost.
             watch: Called after every look.
-            n_rivals: Candidates of the same parent of which the best is to be taken; the chance
-                to take one that is no better is shared among them.
         """
+        terms = terms or Terms()
         race = None
-        for look in aim.looks:
+        for look in terms.aim.looks:
             if race is not None and deadline is not None and time.perf_counter() >= deadline:
-                lost = Verdict.NOT_BETTER if aim is Aim.BETTER else Verdict.MAYBE_WORSE
+                lost = Verdict.NOT_BETTER if terms.aim is Aim.BETTER else Verdict.MAYBE_WORSE
                 return replace(race, verdict=lost, cut_short=True)
-            race = self._look(child, parent, aim, look, n_rivals)
+            race = self._look(child, parent, terms, look)
             if watch is not None and race.gain is not None:
                 watch(race)
             if race.verdict is not Verdict.UNDECIDED:
                 break
-        assert race is not None, aim
+        assert race is not None, terms
         return race
 
-    def _look(
-        self, child: PolicySource, parent: PolicySource, aim: Aim, n_pairs: int, n_rivals: int
-    ) -> Race:
+    def _look(self, child: PolicySource, parent: PolicySource, terms: Terms, n_pairs: int) -> Race:
         """What the first ``n_pairs`` selection seeds say."""
-        seeds = Stream.SELECTION.seeds(0, n_pairs)
-        mine = self._evaluate(child, seeds, lanes=_MOST_LANES)
-        theirs = self._evaluate(parent, seeds, lanes=_MOST_LANES)
-        if not (mine.is_valid and theirs.is_valid):
-            is_better = mine.is_valid and not theirs.is_valid
-            verdict = Verdict.BETTER if is_better else Verdict.NOT_BETTER
-            return Race(mine, theirs, None, verdict)
+        seeds, aim = Stream.SELECTION.seeds(0, n_pairs), terms.aim
+        anchor = terms.anchor if aim is Aim.NO_WORSE else None
+        self._play([(one, seeds) for one in (child, parent, anchor) if one is not None])
+        mine, theirs = self._told(child, seeds), self._told(parent, seeds)
+        race = Race(mine, theirs, None, Verdict.NOT_BETTER)
+        if not mine.is_valid:
+            return race
+        alpha = ALPHA / terms.n_rivals
+        race = replace(race, asked=aim.asked(n_pairs, alpha))
+        if not theirs.is_valid:
+            return _race_survivor(race)
         gain = paired_gain(mine.returns, theirs.returns)
+        race = replace(race, gain=gain)
         if aim is Aim.BETTER:
-            return Race(mine, theirs, gain, judge_race(gain, alpha=ALPHA / n_rivals))
-        margin = loss_margin(theirs.returns[: aim.looks[0]])
-        return Race(mine, theirs, gain, judge_no_worse(gain, margin), margin=margin)
+            return replace(race, verdict=judge_race(gain, alpha))
+        base = self._told(anchor, seeds) if anchor is not None else theirs
+        if anchor is not None and base.is_valid:
+            gain = paired_gain(mine.returns, base.returns)
+            race = replace(race, anchor=Anchor(anchor, base, gain))
+        else:
+            base = theirs
+        margin = loss_margin(base.returns[: aim.looks[0]])
+        return replace(race, verdict=judge_no_worse(gain, margin, alpha), margin=margin)
 
-    def known(self, source: PolicySource) -> Evaluation:
-        """The selection episodes of ``source`` played so far, in the order of the seeds."""
+    def known(self, source: PolicySource, seeds: Sequence[int] | None = None) -> Evaluation:
+        """The episodes of ``source`` played so far, in the order of ``seeds``.
+
+        Args:
+            source: The policy.
+            seeds: By default those of a race.
+        """
         key = behaviour(source)
-        seeds = Stream.SELECTION.seeds(0, LOOKS[-1])
-        found = (self._known.get((key, seed)) for seed in seeds)
+        wanted = Stream.SELECTION.seeds(0, LOOKS[-1]) if seeds is None else seeds
+        found = (self._known.get((key, seed)) for seed in wanted)
         return Evaluation(tuple(e for e in found if e is not None), self.protocol.stamp)
 
-    def _evaluate(
-        self,
-        source: PolicySource,
-        seeds: Sequence[int],
-        *,
-        lanes: int,
-        watch: Watcher | None = None,
-    ) -> Evaluation:
-        key = behaviour(source)
-        missing = [seed for seed in dict.fromkeys(seeds) if (key, seed) not in self._known]
-        size = max(1, min(lanes, -(-len(missing) // self.pool.n_workers)))
-        tasks = [
-            Rollout(source.text, tuple(missing[i : i + size]), self.protocol, self.require)
-            for i in range(0, len(missing), size)
-        ]
-        done = len(seeds) - len(missing)
-        for played in self.pool.imap(play_episodes, tasks):
-            self._note_jail(played.jail)
+    def _play(
+        self, wanted: Iterable[tuple[PolicySource, Sequence[int]]], watch: Watcher | None = None
+    ) -> None:
+        """Play whatever of ``wanted`` is not remembered, all at once."""
+        keys, tasks, asked, n_asked = [], [], set(), 0
+        for source, seeds in wanted:
+            key = behaviour(source)
+            missing = [s for s in dict.fromkeys(seeds) if (key, s) not in self._known]
+            asked |= {(key, seed) for seed in missing}
+            n_asked += len(seeds)
+            groups = [g for g in dict.fromkeys(map(_group_of, missing)) if (key, g) not in keys]
+            keys += [(key, group) for group in groups]
+            tasks += [Rollout(source.text, g, self.protocol, self.require) for g in groups]
+        done = n_asked - len(asked)
+        for (key, _), played in zip(keys, self.pool.imap(play_episodes, tasks), strict=True):
             for episode in played.episodes:
                 self._known[key, episode.seed] = episode
                 self.n_steps += episode.n_steps
-            done += len(played.episodes)
+                done += (key, episode.seed) in asked
             if watch is not None:
-                watch(done, len(seeds))
+                watch(done, n_asked)
+
+    def _told(self, source: PolicySource, seeds: Sequence[int]) -> Evaluation:
+        """What was played, in the order of ``seeds``."""
+        key = behaviour(source)
         episodes = tuple(self._known[key, seed] for seed in seeds)
+        self.note_jail(weakest_jail(episodes))
         return Evaluation(episodes, self.protocol.stamp)
 
     def remember(self, records: Mapping[str, Any]) -> None:
-        """Take over episodes from `episodes_to_json`; those of another protocol are passed by."""
+        """Take over episodes from `episodes_to_json`.
+
+        Those of another protocol are passed by, and so are those of a weaker jail than is required
+        now: they are played again where they are needed. Records of versions that played other
+        seeds side by side are taken over, too: what they tell is another episode only for a policy
+        that goes by the addresses of objects.
+        """
         if records.get("protocol") != self.protocol.stamp:
             return
         for key, episodes in parse_episodes(records).items():
-            self._known.update({(key, episode.seed): episode for episode in episodes})
+            self._take_over(key, episodes)
+
+    def take_over(self, source: PolicySource, evaluation: Evaluation) -> None:
+        """As `remember`, of what was played elsewhere by the same rules."""
+        self._take_over(behaviour(source), evaluation.episodes)
+
+    def _take_over(self, key: str, episodes: Iterable[EpisodeResult]) -> None:
+        good = [e for e in episodes if read_level(e.jail) >= self.require]
+        self._known.update({(key, episode.seed): episode for episode in good})
 
     def episodes_to_json(
         self, evaluations: Iterable[tuple[PolicySource, Evaluation]]
     ) -> dict[str, Any]:
         """Evaluations as JSON data, to be kept with an iteration."""
+        told = [(behaviour(source), evaluation.episodes) for source, evaluation in evaluations]
         return {
             "schema": 1,
             "protocol": self.protocol.stamp,
-            "jail": self.jail,
-            "python": "{}.{}".format(*sys.version_info),
-            "machine": platform.machine(),
-            "policies": {
-                behaviour(source): [_episode_json(episode) for episode in evaluation.episodes]
-                for source, evaluation in evaluations
-            },
+            **conditions(episode for _, episodes in told for episode in episodes),
+            "jails": {key: weakest_jail(episodes) for key, episodes in told},
+            "policies": {key: [_episode_json(one) for one in episodes] for key, episodes in told},
         }
 
-    def _note_jail(self, level: str) -> None:
+    def note_jail(self, level: str) -> None:
+        """Keep the weakest level in mind."""
         if level:
-            self.jail = min(self.jail or level, level, key=JailLevel.parse)
+            self.jail = min(self.jail or level, level, key=read_level)
+
+
+def conditions(episodes: Iterable[EpisodeResult]) -> dict[str, str]:
+    """What episodes were played in that is no rule of play: weakest jail, Python, machine."""
+    return {
+        "jail": weakest_jail(episodes),
+        "python": "{}.{}".format(*sys.version_info),
+        "machine": platform.machine(),
+    }
+
+
+def _group_of(seed: int) -> tuple[int, ...]:
+    """The seeds that ``seed`` is played with, itself among them; it follows from the seed alone."""
+    place = seed - Stream.SELECTION.value
+    if not 0 <= place < Stream.REPORT.value - Stream.SELECTION.value:
+        return (seed,)
+    first = seed - place % _GROUP
+    return tuple(range(first, first + _GROUP))
+
+
+def _race_survivor(race: Race) -> Race:
+    """The verdict on a child that finished what its parent did not."""
+    pairs = [
+        (mine.episode_return, theirs.episode_return)
+        for mine, theirs in zip(race.child.episodes, race.parent.episodes, strict=True)
+        if theirs.outcome.is_scored
+    ]
+    shared, margin = None, 0.0
+    if pairs:
+        child, parent = zip(*pairs, strict=True)
+        shared, margin = paired_gain(child, parent), loss_margin(parent)
+    verdict = judge_survivor(shared, margin, len(race.child.episodes), race.asked)
+    return replace(race, verdict=verdict, shared=shared)
 
 
 def parse_episodes(records: Mapping[str, Any]) -> dict[str, tuple[EpisodeResult, ...]]:
-    """The episodes that `Judge.episodes_to_json` wrote, by `behaviour` of their policy."""
+    """The episodes that `Judge.episodes_to_json` wrote, by `behaviour` of their policy.
+
+    Records without a level for each policy have one for all.
+    """
+    levels, level = records.get("jails", {}), records.get("jail") or ""
     return {
         key: tuple(
             EpisodeResult(
@@ -217,6 +329,7 @@ def parse_episodes(records: Mapping[str, Any]) -> dict[str, tuple[EpisodeResult,
                 Outcome(e["outcome"]),
                 str(e.get("detail", "")),
                 str(e["digest"]),
+                jail=str(levels.get(key, level)),
             )
             for e in episodes
         )

@@ -16,6 +16,18 @@ Row = tuple[int, int, int, int, int, int, int | None, Colour | None, int | str |
 """One object as sent: the fields of `ObjectBox`, in order."""
 
 
+class Still(list[Row]):
+    """Rows that are never changed, of things that stay as they are for some steps.
+
+    Attributes:
+        packed: For who sends them, to be made once and not for each step.
+    """
+
+    __slots__ = ("packed",)
+
+    packed: bytes
+
+
 class ObjectBox(NamedTuple):
     """One object on the screen; immutable.
 

@@ -33,12 +33,16 @@ from gco_agent.optimizers.base import (
     Optimizer,
     Proposal,
     Request,
+    Unusable,
 )
 from gco_agent.policy import PolicySource, check_policy
 from gco_agent.store.run import Run
 from gco_agent.tries import Try, try_from_json, try_to_json
 
 JOURNAL = "tries.json"
+REPEATED = "repeated"
+"""The kind of a try that has the text of an earlier one of its iteration."""
+_AGAIN = "this is the text of an earlier candidate of this iteration again; no more were asked for"
 _log = logging.getLogger(__name__)
 
 
@@ -79,14 +83,20 @@ class Desk:
     def ask(self, n_candidates: int) -> None:
         """Ask for so many candidates; every answer is among `tries` afterwards.
 
+        An optimizer that answers with the text of an earlier candidate has no more to say, and is
+        not asked further; one that would propose the same again is asked once.
+
         Raises:
             BudgetSpent: The first request would have passed a limit.
             ModelError: There was no answer to the first request, and nothing was paid for.
         """
+        if getattr(self.optimizer, "one_candidate", False):
+            n_candidates = 1
         for _ in range(n_candidates):
-            if self.stopped_by is None:
-                made = [each.proposal for each in self.tries if each.proposal and not each.error]
-                self._ask(siblings=made)
+            made = [each.proposal for each in self.tries if each.proposal and not each.error]
+            self._ask(siblings=made)
+            if self.stopped_by is not None or self.tries[-1].kind == REPEATED:
+                return
 
     def ask_again(self, failed: Try, error: str) -> Try | None:
         """Ask once more, now that a try has failed; None if nobody answers.
@@ -119,6 +129,8 @@ class Desk:
         try:
             proposal = _without_keys(self.optimizer.propose(request))
             check_policy(proposal.source)
+            if any(proposal.source == sibling.source for sibling in request.siblings):
+                raise Unusable(_AGAIN, kind=REPEATED)
         except (ProposalError, ContractViolation) as error:
             self._add(proposal, error, is_repair=request.repair is not None)
         except (BudgetSpent, ModelError) as stop:

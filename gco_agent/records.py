@@ -48,6 +48,8 @@ class EpisodeResult:
         digest: Hash of the actions played, so that two machines can compare.
         actions: The actions themselves, from `action_record.pack_actions`; empty where the episode
             was read back from a record. No part of what an episode came to.
+        jail: Level of the jail that it was played in; empty where that is not known, as of a policy
+            that did not load. No part of what an episode came to either.
     """
 
     seed: int
@@ -57,6 +59,7 @@ class EpisodeResult:
     detail: str = ""
     digest: str = ""
     actions: str = field(default="", compare=False, repr=False)
+    jail: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,10 @@ class Evaluation:
         return sum(e.n_steps for e in self.episodes)
 
 
+OBJECTS = ("completed", "ocatari", "paper")
+"""What may be observed of an Atari game."""
+
+
 @dataclass(frozen=True, slots=True)
 class PlayProtocol:
     """The rules of play that a score depends on; scores of different rules are not compared.
@@ -122,7 +129,8 @@ class PlayProtocol:
             5.2, arXiv:1709.06009).
         max_steps: Steps after which an episode is cut (truncated).
         actions: "minimal", those that the game uses, or "all", the console's 18.
-        objects: "completed", or "ocatari" for OCAtari's own and no more.
+        objects: "completed"; "ocatari" for OCAtari's own and no more; "paper" for those of them
+            that the paper's authors show to a policy.
         one_life: The loss of a life ends an episode.
         fires: FIRE is pressed for the policy at the start and after the loss of a life.
         restarts: Above 0: so many games in a row, told apart by the seed modulo this number, where
@@ -175,13 +183,17 @@ class Variation(PlayProtocol):
         noop_frames: An episode begins with up to so many frames of doing nothing (Mnih et al. 2015,
             doi:10.1038/nature14236); how many depends on the seed.
         noise_px: Standard deviation of what is added to the place of every object, in pixels.
-        dropout: Probability that an object is not seen in a step.
+        noise_share: The same for the numbers of an observation that is none of objects, as a share
+            of each number.
+        dropout: Probability that an object is not seen in a step; where there are no objects, that
+            the observation before is seen again.
     """
 
     mode: int = 0
     difficulty: int = 0
     noop_frames: int = 0
     noise_px: float = 0.0
+    noise_share: float = 0.0
     dropout: float = 0.0
 
     @property

@@ -13,7 +13,7 @@ from gco_agent.optimizers.base import Attempt, Request
 from gco_agent.policy import PolicySource
 from gco_agent.progress import Progress, silent
 from gco_agent.rollout import Rollout
-from gco_agent.seeds import Stream
+from gco_agent.seeds import FEEDBACK_EPISODES, Stream
 from gco_agent.store.history import RunView, Step
 from gco_agent.traces.course import Replay, follow
 from gco_agent.traces.records import ExecutionTrace, Window
@@ -34,7 +34,7 @@ def compose_request(
     attempts = read_attempts(run, history)
     return Request(
         parent=parent,
-        evaluation=judge.known(parent),
+        evaluation=judge.known(parent, Stream.FEEDBACK.seeds(0, FEEDBACK_EPISODES)),
         iteration=run.last_iteration + 1,
         config=config,
         attempts=attempts,

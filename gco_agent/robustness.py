@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gco_agent.envs.atari import switches_of
+from gco_agent.envs.opening import is_atari
 from gco_agent.jail import JailLevel
 from gco_agent.judge import Judge, Watcher
 from gco_agent.policy import PolicySource
@@ -23,7 +24,9 @@ from gco_agent.workers import WorkerPool
 _FRAME_SKIPS = (3, 5)
 _NOOP_FRAMES = 30
 _NOISE_PX = (1.0, 2.0)
+_NOISE_SHARES = (0.01, 0.05)
 _DROPOUTS = (0.05, 0.2)
+_STICKY = 0.25
 _MOST_SWITCHES = 3
 """Of modes, and of difficulties, beyond the first."""
 
@@ -62,11 +65,13 @@ def conditions(rules: PlayProtocol) -> list[Condition]:
 
     An episode is cut after the same number of frames under each of them.
     """
+    if not is_atari(rules.env_id):
+        return _plain_conditions(rules)
     modes, difficulties = switches_of(rules.env_id)
     found = [Condition(f"as scored (sticky {rules.sticky:g})", rules)]
     found += [
         Condition(f"sticky {sticky:g}", replace(rules, sticky=sticky))
-        for sticky in (0.0, 0.25)
+        for sticky in (0.0, _STICKY)
         if sticky != rules.sticky
     ]
     found.append(
@@ -88,6 +93,22 @@ def conditions(rules: PlayProtocol) -> list[Condition]:
     for dropout in _DROPOUTS:
         found.append(Condition(f"objects missed {dropout:.0%}", _vary(rules, dropout=dropout)))
     return found
+
+
+def _plain_conditions(rules: PlayProtocol) -> list[Condition]:
+    """Of an environment without a console: its actions stick, its numbers are off or late."""
+    return [
+        Condition(f"as scored (sticky {rules.sticky:g})", rules),
+        Condition(f"sticky {_STICKY:g}", replace(rules, sticky=_STICKY)),
+        *(
+            Condition(f"numbers off by {share:.0%} (sd)", _vary(rules, noise_share=share))
+            for share in _NOISE_SHARES
+        ),
+        *(
+            Condition(f"the observation before, in {dropout:.0%}", _vary(rules, dropout=dropout))
+            for dropout in _DROPOUTS
+        ),
+    ]
 
 
 def measure(

@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gco_agent.action_record import digest_actions, pack_actions
+from gco_agent.action_record import digest_actions, pack_actions, unpack_actions
 from gco_agent.envs.opening import Environment, open_environment
 from gco_agent.envs.plain import Action, PlainEnvironment
 from gco_agent.jail.host import Jail, JailLevel, JailLimits, PolicyFailure
 from gco_agent.records import EpisodeResult, Outcome, PlayProtocol
 
+_HUGE = 1e100
+"""No return is as large; squares of such would be infinite, and nothing can be said of them."""
 _one_at_a_time = threading.Lock()
 """Environments are kept by the process, not by the thread; another pool may have threads."""
 
@@ -40,10 +42,9 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True)
 class RolledOut:
-    """What became of a `Rollout`: its episodes in the order of the seeds, and the jail's level."""
+    """What became of a `Rollout`: its episodes in the order of the seeds."""
 
     episodes: tuple[EpisodeResult, ...]
-    jail: str
 
 
 @dataclass(slots=True)
@@ -67,16 +68,24 @@ class Lane:
             self.seen, self.lives = self.env.reset_rows(self.seed)
 
     def step(self, action: Action) -> tuple[bool, bool]:
-        """Play a step and keep the account; whether that was the end, and whether a cut."""
+        """Play a step and keep the account; whether that was the end, and whether a cut.
+
+        Unless it was, `look` comes next.
+        """
         if isinstance(self.env, PlainEnvironment):
             self.seen, reward, terminated, truncated = self.env.step(action)
         else:
             assert isinstance(action, int), action
-            self.seen, self.lives, reward, terminated, truncated = self.env.step_rows(action)
+            reward, terminated, truncated = self.env.advance(action)
         self.total += reward
         self.n_steps += 1
-        self.actions += _as_bytes(action)
+        self.actions += action_bytes(action)
         return terminated, truncated
+
+    def look(self) -> None:
+        """See what the step led to."""
+        if not isinstance(self.env, PlainEnvironment):
+            self.seen, self.lives = self.env.observe()
 
     def result(self, outcome: Outcome, detail: str = "") -> EpisodeResult:
         """What the episode came to, if it ends here."""
@@ -94,23 +103,40 @@ class Lane:
 def play_episodes(task: Rollout) -> RolledOut:
     """Play an episode on every seed; what a policy does wrong is an outcome, never an exception.
 
-    The result depends on the task alone, and that of a seed on nothing of the other seeds: where
-    one lane takes the whole process down, the others are played again, each in a jail of its own.
+    The result depends on the task alone: the same seeds side by side, in the same order, give the
+    same episodes. That of a seed depends on the others for no policy that goes by what it sees; one
+    that goes by the addresses of objects may act otherwise beside another lane, which shares its
+    process. So whoever needs the same episode again asks for the same seeds, as the judge does.
+    Where one lane takes the whole process down, the others are played again, each in a jail of its
+    own. There they must do again what they had done: else a policy could end the process whenever
+    its episodes go badly, and play them in another way.
 
     Raises:
         JailError: The jail cannot be built, or not as good as required.
     """
     with _one_at_a_time:
-        results, level = _play_lanes(task)
+        results, begun = _play_lanes(task)
         for number, seed in enumerate(task.seeds):
             if number not in results:
-                alone, level = _play_lanes(replace(task, seeds=(seed,)))
-                results[number] = alone[0]
-    return RolledOut(tuple(results[number] for number in range(len(task.seeds))), level)
+                alone, _ = _play_lanes(replace(task, seeds=(seed,)))
+                results[number] = _held_to(begun[number], alone[0])
+    return RolledOut(tuple(results[number] for number in range(len(task.seeds))))
 
 
-def _play_lanes(task: Rollout) -> tuple[dict[int, EpisodeResult], str]:
-    """Results by lane, and the jail's level; lanes lost with another one are missing."""
+def _held_to(begun: bytes, alone: EpisodeResult) -> EpisodeResult:
+    """An episode that was played again, unless it did not begin with the actions of before."""
+    if not alone.outcome.is_scored or unpack_actions(alone.actions).startswith(begun):
+        return alone
+    return replace(
+        alone,
+        outcome=Outcome.DIED,
+        detail="the policy's process ended in the middle of the episode, and when that was played "
+        "again, in a jail of its own, the policy acted otherwise from the beginning",
+    )
+
+
+def _play_lanes(task: Rollout) -> tuple[dict[int, EpisodeResult], dict[int, bytes]]:
+    """Results by lane, each with the jail's level; what lanes lost with another one had done."""
     lanes = [begin_lane(task.protocol, number, seed) for number, seed in enumerate(task.seeds)]
     jail = _make_jail(task, lanes[0].env, len(lanes))
     results: dict[int, EpisodeResult] = {}
@@ -127,7 +153,8 @@ def _play_lanes(task: Rollout) -> tuple[dict[int, EpisodeResult], str]:
                 results[lane.number] = lane.result(failure.outcome, failure.detail)
     finally:
         jail.close()
-    return results, level
+    begun = {n: bytes(lane.actions) for n, lane in enumerate(lanes) if n not in results}
+    return {number: replace(result, jail=level) for number, result in results.items()}, begun
 
 
 def begin_lane(protocol: PlayProtocol, number: int, seed: int) -> Lane:
@@ -154,7 +181,7 @@ def _make_jail(task: Rollout, env: Environment, n_lanes: int) -> Jail:
     )
 
 
-def _as_bytes(action: Action) -> bytes:
+def action_bytes(action: Action) -> bytes:
     """An action as the digest of an episode takes it in."""
     if isinstance(action, int):
         return action.to_bytes(1 if action < 256 else 4, "little")  # noqa: PLR2004 - a byte
@@ -192,6 +219,7 @@ def step_lanes(jail: Jail, playing: Sequence[Lane], max_steps: int) -> dict[int,
         PolicyFailure: The jail is lost, and every lane with it.
     """
     ended: dict[int, EpisodeResult] = {}
+    going: list[Lane] = []
     for lane, answer in zip(playing, _ask(jail, playing), strict=True):
         if isinstance(answer, PolicyFailure):
             ended[lane.number] = lane.result(answer.outcome, answer.detail)
@@ -199,11 +227,20 @@ def step_lanes(jail: Jail, playing: Sequence[Lane], max_steps: int) -> dict[int,
         if isinstance(lane.env, PlainEnvironment) and (why := lane.env.complaint(answer)):
             ended[lane.number] = lane.result(Outcome.BAD_ACTION, why)
             continue
+        before = lane.total
         terminated, truncated = lane.step(answer)
-        if terminated:
+        if not abs(lane.total) < _HUGE:  # also if it is no number
+            why = f"the reward of this action takes the return from {before:g} to {lane.total:g}"
+            lane.total = before
+            ended[lane.number] = lane.result(Outcome.BAD_ACTION, why)
+        elif terminated:
             ended[lane.number] = lane.result(Outcome.GAME_OVER)
         elif truncated or lane.n_steps >= max_steps:
             ended[lane.number] = lane.result(Outcome.HORIZON)
+        else:
+            going.append(lane)
+    for lane in going:  # after all emulators: see `ObjectObservation.advance`
+        lane.look()
     return ended
 
 

@@ -2,7 +2,10 @@
 
 * feedback: what an optimizer may see and play on as it likes.
 * selection: what the judge decides on whether a candidate is better than its parent.
-* report: for numbers that are shown. Sealed: drawn by `eval`, `run` at its end, and `publish`.
+* report: for numbers and plays that are shown. Sealed: no optimizer and no race draws them; what
+  does is `run` at its end, `eval`, `card`, `enjoy`, `export` and `publish`, and whatever a person
+  gives them to by ``--seeds``. Feedback that was traced on report seeds is for people: an optimizer
+  that is told of it has seen them.
 
 A seed is what is given to ``env.reset(seed=...)``, so anybody can play the same episodes.
 """
@@ -19,6 +22,9 @@ HIGHEST_SEED = 2**32 - 1
 """The largest ``seed`` of a run, as numpy's generators have it."""
 _HIGHEST = 2**31
 _STREAM_LENGTH = 100_000_000
+FEEDBACK_EPISODES = 8
+"""Feedback seeds that results are told of, the same in every iteration, so that one can be compared
+with the next."""
 
 
 class Stream(enum.Enum):

@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gco_agent.games import GAMES
+from gco_agent.games import GAMES, GameSpec, Hints
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,15 +261,43 @@ STAGES: Mapping[str, tuple[Stage, ...]] = {
 """Game to its bands, lowest first; the last has no end."""
 
 
-def stages_of(game: str) -> tuple[Stage, ...]:
-    """The bands of a game, by its name in snake case; general ones where it has none of its own."""
-    known = STAGES.get(game)
-    if known is not None:
-        return known
-    spec = GAMES.get(game)
-    if spec is None:
-        return general_stages(None, None)
+def stages_of(spec: GameSpec, hints: Hints = "interface") -> tuple[Stage, ...]:
+    """The bands of an environment: its own, or general ones.
+
+    Args:
+        spec: The environment.
+        hints: With "none", general ones, whose words speak of no game.
+    """
+    own = GAMES.get(spec.name)
+    if hints != "none" and own is not None and own.env_id == spec.env_id:
+        return STAGES[spec.name]
+    if spec.solved_return is not None:
+        return _solvable_stages(spec.solved_return, is_told=hints != "none")
     return general_stages(spec.random_return, spec.human_return)
+
+
+def _solvable_stages(solved: float, *, is_told: bool) -> tuple[Stage, ...]:
+    """Bands for an environment of which only is known from which return it counts as solved.
+
+    Args:
+        solved: That return.
+        is_told: Say which it is.
+    """
+    goal = f"It counts as solved at a mean return of {solved:g}. " if is_told else ""
+    return (
+        Stage(
+            "unsolved",
+            solved,
+            f"{goal}Compare how the best episode "
+            "ends with how the worst does: what was different in the steps before, and which "
+            "action would have kept it from going that way?",
+        ),
+        Stage(
+            "solved",
+            _END,
+            "It counts as solved. Look at the worst episode, and change one thing at a time.",
+        ),
+    )
 
 
 def general_stages(random_return: float | None, human_return: float | None) -> tuple[Stage, ...]:
@@ -310,14 +338,15 @@ def general_stages(random_return: float | None, human_return: float | None) -> t
     )
 
 
-def find_stage(game: str, mean_return: float | None) -> Stage:
+def find_stage(spec: GameSpec, mean_return: float | None, hints: Hints = "interface") -> Stage:
     """The band that a result is in.
 
     Args:
-        game: Its name in snake case.
+        spec: What was played.
         mean_return: Points an episode; None or NaN if an episode could not be scored.
+        hints: As of `stages_of`.
     """
     if mean_return is None or math.isnan(mean_return):
         return FAILED
-    bands = stages_of(game)
+    bands = stages_of(spec, hints)
     return next((stage for stage in bands if mean_return < stage.below), bands[-1])

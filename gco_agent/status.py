@@ -35,6 +35,8 @@ class Limits:
     iterations: int | None = None
     seconds: float | None = None
     frames: int | None = None
+    tokens: int | None = None
+    usd: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class Status:
         reserve_s: Of the time, what is kept for the end.
         limits: What it may use.
         event: What it does; None between iterations.
+        tokens: That the run has sent to language models and received, with what is under way.
+        usd: Their price; None where that is not known.
     """
 
     pid: int
@@ -57,6 +61,8 @@ class Status:
     reserve_s: float
     limits: Limits
     event: Playing | Racing | Searching | None
+    tokens: int = 0
+    usd: float | None = 0.0
 
     @property
     def is_alive(self) -> bool:

@@ -13,13 +13,15 @@ After Kuang et al. 2025 (arXiv:2508.19506), with the judge's race in place of th
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from gco_agent import accounts
 from gco_agent.accounts import Judged
+from gco_agent.anchoring import terms_of
 from gco_agent.budget import Budget
 from gco_agent.config import RunConfig
-from gco_agent.errors import BudgetSpent
-from gco_agent.judge import Judge
+from gco_agent.errors import BudgetSpent, RequestAbandoned
+from gco_agent.judge import Judge, Terms
 from gco_agent.measuring import full_lengths
 from gco_agent.optimizers.base import Optimizer
 from gco_agent.optimizers.relay import whose_turn
@@ -43,6 +45,7 @@ def train(
     Raises:
         ModelError: A language model cannot be reached, or takes no requests; what was paid for is
             committed.
+        KeyboardInterrupt: The command is to end; of a request under way, the same holds.
     """
     accounts.recall_episodes(run, judge)
     while True:
@@ -53,6 +56,8 @@ def train(
             advance(run, optimizer, judge, config, budget, progress)
         except BudgetSpent as spent:
             return spent
+        except RequestAbandoned as abandoned:
+            raise abandoned.signal from None
         budget.note_iteration()
 
 
@@ -79,13 +84,14 @@ def advance(
     )
     desk = Desk(run, judge, proposer, request, spending)
     desk.ask(config.candidates)
-    judged = [_judge(each, request.parent, judge, budget, progress, len(desk.tries))
-              for each in desk.tries]  # fmt: skip
+    terms = terms_of(run, desk.tries)
+    judged = [_judge(each, request.parent, judge, budget, progress, terms) for each in desk.tries]
     if desk.may_repair and not any(each.is_scored for each in judged):
         failed = judged[-1]
         second = desk.ask_again(failed.tried, failed.error)
         if second is not None:
-            judged.append(_judge(second, request.parent, judge, budget, progress))
+            terms = terms_of(run, [second])
+            judged.append(_judge(second, request.parent, judge, budget, progress, terms))
     book.n_steps = sum(each.n_steps for each in desk.tries) - desk.n_judged
     committed = book.conclude(progress, run, request.parent, judged)
     desk.forget()
@@ -96,24 +102,24 @@ def advance(
 
 def _judge(
     tried: Try, parent: PolicySource, judge: Judge, budget: Budget, progress: Progress,
-    n_rivals: int = 1,
+    terms: Terms,
 ) -> Judged:  # fmt: skip
     """Race a candidate against its parent; a try without one is not raced."""
     proposal = tried.proposal
     if proposal is None or tried.error:
         return Judged(tried, None)
-    pairs = proposal.aim.looks[-1]
+    terms = replace(terms, aim=proposal.aim)
+    pairs = terms.aim.looks[-1]
     progress(Racing(None, 0, pairs))
     begun, n_before = time.perf_counter(), judge.n_steps
     race = judge.race(
         proposal.source,
         parent,
-        aim=proposal.aim,
+        terms,
         deadline=budget.deadline,
         watch=lambda r: progress(
             Racing(r.gain, len(r.child.episodes), pairs, judge.n_steps - n_before)
         ),
-        n_rivals=n_rivals,
     )
     budget.note_play(judge.n_steps - n_before, time.perf_counter() - begun)
     return Judged(tried, race)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from gco_agent.accounts import ACTIONS, EPISODES
 from gco_agent.action_record import digest_actions, first_different_step, unpack_actions
 from gco_agent.errors import StoreError, UsageError
 from gco_agent.jail.limits import JailLevel
-from gco_agent.judge import Judge, behaviour, parse_episodes
+from gco_agent.judge import Judge, behaviour, conditions, parse_episodes
 from gco_agent.policy import PolicySource
 from gco_agent.records import EpisodeResult, Evaluation, PlayProtocol
 from gco_agent.seeds import parse_seed_range
@@ -35,6 +35,9 @@ _INDEX_BYTES = 4
 """An action that is an index takes no more than these in a record; one of numbers takes more."""
 _NUMBERS = ("return_mean", "return_se", "episodes", "gain", "gain_se", "pairs", "digest")
 """What is compared of the facts of a message."""
+_NEEDED = ("protocol", "seeds", "digest")
+"""What a claim cannot be played again without."""
+_MOST_EPISODES = 100_000
 
 
 class Answer(enum.Enum):
@@ -137,6 +140,10 @@ class Verifier:
             UsageError: The claim's seeds cannot be read.
             JailError: The jail is not as good as required.
         """
+        missing = [name for name in _NEEDED if getattr(claim.facts, name) is None]
+        if missing:
+            lacking = (Difference(name, None, "needed") for name in missing)
+            return Verified(claim, Answer.INCOMPARABLE, tuple(lacking))
         stamp = claim.facts.protocol or ""
         protocol = min(rules, key=lambda one: len(differing_parts(stamp, one.stamp)))
         parts = differing_parts(stamp, protocol.stamp)
@@ -144,6 +151,9 @@ class Verifier:
             return Verified(claim, Answer.INCOMPARABLE, tuple(parts))
         judge = self._judges.setdefault(stamp, Judge(self._pool, protocol, self._require))
         seeds = parse_seed_range(claim.facts.seeds or "")
+        if len(seeds) != claim.facts.episodes or len(seeds) > _MOST_EPISODES:
+            stated = Difference("episodes", claim.facts.episodes, len(seeds))
+            return Verified(claim, Answer.DIFFERS, (stated,))
         played = judge.evaluate(claim.source, seeds, watch)
         over = judge.evaluate(claim.parent, seeds) if claim.parent and played.is_valid else None
         here = _facts_of(claim.facts, played, over)
@@ -160,7 +170,7 @@ class Verifier:
             tuple(differences),
             first,
             played,
-            _made_in(judge.episodes_to_json(())),
+            _made_in(conditions((*played.episodes, *(over.episodes if over else ())))),
         )
 
 
@@ -244,7 +254,7 @@ def _facts_of(claimed: Facts, played: Evaluation, over: Evaluation | None) -> Fa
         digest=played.digest,
     )
     if over is None or not over.is_valid:
-        return facts
+        return replace(facts, gain=None, gain_se=None, pairs=None)
     gain = paired_gain(played.returns, over.returns)
     return replace(facts, gain=gain.mean, gain_se=gain.standard_error, pairs=gain.n_pairs)
 
@@ -252,11 +262,19 @@ def _facts_of(claimed: Facts, played: Evaluation, over: Evaluation | None) -> Fa
 def _claims_of(view: RunView, step: Step) -> Iterator[Claim]:
     for each in (*step.candidates, step):
         facts = each.facts
-        if facts is None or facts.digest is None or facts.seeds is None:
+        if facts is None or all(getattr(facts, name) is None for name in _NUMBERS):
             continue
-        if each is step and not facts.verdict.is_kept:
+        if each is step and any(_says_the_same(facts, other.facts) for other in step.candidates):
             continue  # the numbers are those of the candidate beside it
         yield _claim(view, each, facts)
+
+
+def _says_the_same(line: Facts, candidate: Facts | None) -> bool:
+    """Whether an iteration that was turned down tells the numbers of that candidate."""
+    names = (*_NUMBERS, *_NEEDED)
+    return not line.verdict.is_kept and all(
+        getattr(line, name) == getattr(candidate, name, None) for name in names
+    )
 
 
 def _claim(view: RunView, step: Step, facts: Facts) -> Claim:
@@ -310,7 +328,7 @@ def _garbled(step: Step, name: str, why: object) -> StoreError:
     )
 
 
-def _made_in(record: dict[str, Any]) -> dict[str, str]:
+def _made_in(record: Mapping[str, Any]) -> dict[str, str]:
     names = ("jail", "python", "machine")
     return {name: str(record[name]) for name in names if record.get(name)}
 

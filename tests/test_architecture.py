@@ -17,7 +17,7 @@ import gco_agent
 ROOT = Path(gco_agent.__file__).parent
 
 LEVELS: tuple[tuple[str, ...], ...] = (
-    ("action_record", "calls", "errors", "observation", "records"),
+    ("action_record", "calls", "errors", "observation", "records", "unseen"),
     (
         *("budget", "clusters", "complexity", "config", "games", "header", "llm", "policy"),
         *("progress", "seeds", "stages", "statistics", "status", "workers"),
@@ -41,7 +41,7 @@ DOORS = {
     "imageio_ffmpeg": ("video.encoding",),
     "jinja2": ("report.page",),
     "markupsafe": ("report.page",),
-    "matplotlib": ("robustness", "report.static"),
+    "matplotlib": ("robustness", "report.static", "video.code"),
     "PIL": ("video", "cli.enjoying"),
     "plotly": ("report.figures",),
     "pygame": ("video.window",),

@@ -10,6 +10,7 @@ from typing import Self
 from gco_agent.budget import Budget
 from gco_agent.cli.display import Display
 from gco_agent.progress import Committed, Event, Playing, Racing, Searching
+from gco_agent.records import Usage
 from gco_agent.status import Limits, Status, remove_status, write_status
 
 _PAUSE_S = 0.5
@@ -51,6 +52,7 @@ class Broadcast:
         if not self._works:
             return
         budget = self._budget
+        spent = budget.spending.spent if budget.spending else Usage()
         self._written = time.perf_counter()
         self._works = write_status(
             self._path,
@@ -59,7 +61,9 @@ class Broadcast:
                 budget.started,
                 self._first,
                 budget.reserve_s,
-                Limits(budget.iterations, budget.seconds, budget.frames),
+                Limits(budget.iterations, budget.seconds, budget.frames, budget.tokens, budget.usd),
                 event,
+                spent.total_tokens,
+                spent.usd,
             ),
         )

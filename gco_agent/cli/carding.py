@@ -11,9 +11,11 @@ from gco_agent.cli.options import (
     AtLeast,
     Given,
     all_of,
+    env_option,
     examples,
     jail_option,
     json_option,
+    max_steps_option,
     workers_option,
 )
 from gco_agent.cli.place import Place, open_workers
@@ -50,14 +52,7 @@ _EPISODES = 10
     metavar="FILE",
     help="Also draw the card (.svg, .png or .pdf).",
 )
-@click.option(
-    "--max-steps",
-    type=AtLeast(1),
-    metavar="N",
-    help="Steps after which an episode is cut.  [default: 27000, or as the run]",
-)
-@click.option("--env", "env_id", metavar="ID", help="Environment, if the docstring names none.")
-@all_of(workers_option, jail_option, json_option)
+@all_of(max_steps_option, env_option, workers_option, jail_option, json_option)
 @click.pass_obj
 def card(
     place: Place, /, target: str | None, episodes: int, picture: Path | None, **given: Given
@@ -67,9 +62,11 @@ def card(
     TARGET is a file, a run, a git revision, the number of an iteration or REV:PATH, as for eval.
     The conditions: sticky actions 0 and 0.25, starts after up to 30 frames of doing nothing, frame
     skip 3 and 5, ALE's other difficulties and modes, objects displaced by 1 and 2 pixels
-    (velocities with them), objects missed in 5 % and 20 % of the steps. Every condition is played
-    on the same seeds; the change is against the first line, paired by seed, ± standard error. A
-    condition under which the policy fails has no score.
+    (velocities with them), objects missed in 5 % and 20 % of the steps. Of an environment that is
+    no Atari game: sticky actions 0.25, every number of an observation off by 1 % and 5 %, the
+    observation before instead of the present one in 5 % and 20 % of the steps. Every condition is
+    played on the same seeds; the change is against the first line, paired by seed, ± standard
+    error. A condition under which the policy fails has no score.
 
     \b
     JSON: policy, episodes, seeds, conditions: [name, mean_return, standard_error,

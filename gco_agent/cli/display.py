@@ -87,7 +87,7 @@ def open_display(budget: Budget | None, *, following: int, parting: str | None =
         return LiveDisplay(budget, following, parting)
     from gco_agent.cli.plain import PlainDisplay
 
-    return PlainDisplay(following)
+    return PlainDisplay(following, budget)
 
 
 def phase_of(event: Searching | Racing | Playing) -> Phase:
@@ -145,10 +145,21 @@ class Ledger:
         if self._frames or most:
             of = f" of {short_count(most)}" if most else ""
             told.append(f"{short_count(self._frames)}{of} frames")
-        if self._tokens:
-            told.append(f"{short_count(self._tokens)} tokens")
-        if self._usd:
-            told.append(f"${self._usd:.2f}")
+        return told + self._spent()
+
+    def _spent(self) -> list[str]:
+        """Tokens and dollars: of the run where its account is open, else of this command."""
+        budget, tokens, usd = self.budget, self._tokens, self._usd
+        if budget is not None and budget.spending is not None:
+            spent = budget.spending.spent
+            tokens, usd = spent.total_tokens, spent.usd or 0.0
+        most, most_usd = (budget.tokens, budget.usd) if budget else (None, None)
+        told = []
+        if tokens or most:
+            of = f" of {short_count(most)}" if most else ""
+            told.append(f"{short_count(tokens)}{of} tokens")
+        if usd or most_usd:
+            told.append(f"${usd:.2f}" + (f" of ${most_usd:.2f}" if most_usd else ""))
         return told
 
     def to_go(self, now: float) -> str:
@@ -172,7 +183,7 @@ class Ledger:
         left = budget.started + budget.seconds - now
         is_kept = budget.reserve_s and is_iteration
         kept = f" ({clock(budget.reserve_s)} kept for the report)" if is_kept else ""
-        return f"{clock(left)} left{kept}"
+        return f"{clock(left)} of {clock(budget.seconds)} left{kept}"
 
 
 def short_count(n: int) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from gco_agent.cli.options import examples
+from gco_agent.cli.options import examples, json_option
 from gco_agent.cli.place import Place
 from gco_agent.errors import GcoError
 
@@ -17,83 +17,144 @@ _PACKAGES = (
     "gco-agent", "gymnasium", "ale-py", "ocatari", "numpy", "scipy", "cma", "black", "radon",
     "gitpython", "click", "rich", "anthropic", "trace-opt", "distributed",
 )  # fmt: skip
+Found = dict[str, Any]
 
 
-@click.command(short_help="Say what this machine offers.", epilog=examples("gco-agent doctor"))
-@click.pass_obj
-def doctor(place: Place, /) -> None:
+@click.command(
+    short_help="Say what this machine offers.",
+    epilog=examples("gco-agent doctor", "gco-agent doctor --json"),
+)
+@json_option
+@click.pass_context
+def doctor(context: click.Context, /, *, as_json: bool) -> None:
     """Say what this machine offers: Python, git, cores, the jail's level, the emulator's version.
 
     The exit code is 2 if something is missing without which nothing can be played.
-    """
+
+    \b
+    JSON: is_well, python, executable, platform, cores, git: {version,
+    repository, has_identity, problem}, packages: {name: version or null},
+    jail: {level, layers: {name: state}, probes: {name: result}, problem},
+    emulator: {protocol, problem}.
+    """  # noqa: D301 - click wants the character
     import platform
     import sys
 
+    from gco_agent.cli.results import print_json
     from gco_agent.workers import usable_cores
 
-    _say("python", f"{platform.python_version()} ({sys.executable})")
-    _say("platform", platform.platform())
-    _say("cores", str(usable_cores()))
-    is_well = _check_git(place)
-    _say_versions()
-    is_well = _check_jail() and is_well
-    is_well = _check_emulator() and is_well
+    place: Place = context.obj
+    found: Found = {
+        "python": platform.python_version(),
+        "executable": sys.executable,
+        "platform": platform.platform(),
+        "cores": usable_cores(),
+        "git": _look_at_git(place),
+        "packages": _versions(),
+    }
+    found["jail"], report = _look_at_jail()
+    found["emulator"] = _look_at_emulator()
+    is_well = bool(
+        found["git"]["version"] and report is not None and not found["emulator"]["problem"]
+    )
+    if as_json:
+        print_json({"is_well": is_well, **found})
+    else:
+        _print(found, report)
     if not is_well:
         raise click.exceptions.Exit(2)
 
 
-def _say(what: str, text: str) -> None:
-    click.echo(f"{what:<10} {text}")
-
-
-def _check_git(place: Place) -> bool:
+def _look_at_git(place: Place) -> Found:
     """Git itself, the repository here, and who commits; only git itself must be there."""
     from gco_agent.store.git import GitRepo
 
+    found: Found = {"version": None, "repository": None, "has_identity": False, "problem": None}
     try:
         anywhere = GitRepo(place.directory, place.directory, None)  # asked for nothing but this:
-        _say("git", anywhere.attempt("version").text.removeprefix("git version "))
-    except GcoError as error:
-        _say("git", f"MISSING: {error}")
-        return False
-    try:
+        found["version"] = anywhere.attempt("version").text.removeprefix("git version ")
         repo = place.repository()
-        _say("repository", str(repo.place))
+        found["repository"] = str(repo.place)
         repo.require_identity()
-        _say("identity", "known to git")
+        found["has_identity"] = True
     except GcoError as error:
-        for line in str(error).splitlines():
-            _say("", line)
-    return True
+        found["problem"] = str(error)
+    return found
 
 
-def _say_versions() -> None:
+def _versions() -> Found:
     from importlib import metadata
 
-    found = []
+    found: Found = {}
     for name in _PACKAGES:
         try:
-            found.append(f"{name} {metadata.version(name)}")
+            found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            found.append(f"{name} not installed")
-    _say("packages", ", ".join(found))
+            found[name] = None
+    return found
 
 
-def _check_jail() -> bool:
+def _look_at_jail() -> tuple[Found, JailReport | None]:
     """The level of the jail, layer by layer; what is off says why."""
     from gco_agent.jail.host import probe_level
 
     try:
         report = probe_level()
     except GcoError as error:
-        _say("jail", f"FAILS: {error}")
-        return False
-    _say("jail", report.line.removeprefix("jail: "))
-    _say_missing(report)
-    return True
+        return {"level": None, "layers": {}, "probes": {}, "problem": str(error)}, None
+    told = {
+        "level": report.level.word,
+        "layers": dict(report.layers),
+        "probes": dict(report.probes),
+        "problem": None,
+    }
+    return told, report
 
 
-def _say_missing(report: JailReport) -> None:
+def _look_at_emulator() -> Found:
+    """Whether the emulator starts, with the ROM of one game."""
+    try:
+        from gco_agent.envs.atari import default_protocol, open_environment
+
+        protocol = default_protocol("pong")
+        open_environment(protocol).close()
+    except (ImportError, OSError, GcoError) as error:
+        return {"protocol": None, "problem": str(error)}
+    return {"protocol": protocol.stamp, "problem": None}
+
+
+def _print(found: Found, report: JailReport | None) -> None:
+    _say("python", f"{found['python']} ({found['executable']})")
+    _say("platform", found["platform"])
+    _say("cores", str(found["cores"]))
+    _print_git(found["git"])
+    packages = found["packages"].items()
+    _say(
+        "packages", ", ".join(f"{name} {version or 'not installed'}" for name, version in packages)
+    )
+    if report is None:
+        _say("jail", f"FAILS: {found['jail']['problem']}")
+    else:
+        _say("jail", report.line.removeprefix("jail: "))
+        _print_missing(report)
+    problem = found["emulator"]["problem"]
+    _say("emulator", f"FAILS: {problem}" if problem else f"works: {found['emulator']['protocol']}")
+
+
+def _print_git(git: Found) -> None:
+    if git["version"] is None:
+        _say("git", f"MISSING: {git['problem']}")
+        return
+    _say("git", git["version"])
+    if git["repository"]:
+        _say("repository", git["repository"])
+    if git["has_identity"]:
+        _say("identity", "known to git")
+    for line in (git["problem"] or "").splitlines():
+        _say("", line)
+
+
+def _print_missing(report: JailReport) -> None:
     for name, state in report.layers:
         if not state.startswith("on"):
             _say("", f"{name}: {state}")
@@ -102,15 +163,5 @@ def _say_missing(report: JailReport) -> None:
             _say("", f"a policy can still do this: {name}")
 
 
-def _check_emulator() -> bool:
-    """Whether the emulator starts, with the ROM of one game."""
-    try:
-        from gco_agent.envs.atari import default_protocol, open_environment
-
-        protocol = default_protocol("pong")
-        open_environment(protocol).close()
-    except (ImportError, OSError, GcoError) as error:
-        _say("emulator", f"FAILS: {error}")
-        return False
-    _say("emulator", f"works: {protocol.stamp}")
-    return True
+def _say(what: str, text: str) -> None:
+    click.echo(f"{what:<10} {text}")

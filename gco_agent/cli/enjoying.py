@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from gco_agent.cli.options import AtLeast, Given, all_of, examples, jail_option, json_option
+from gco_agent.cli.options import (
+    Given,
+    all_of,
+    env_option,
+    examples,
+    jail_option,
+    json_option,
+    max_steps_option,
+)
 from gco_agent.cli.place import Place
 from gco_agent.cli.targets import Target, find_target, protocol_of, require_contract
 from gco_agent.cli.words import count, one_line, tell
@@ -21,11 +29,13 @@ if TYPE_CHECKING:
 
     from gco_agent.jail.limits import JailLevel
     from gco_agent.records import EpisodeResult, PlayProtocol
+    from gco_agent.video.code import SidePanel
     from gco_agent.video.drawing import Overlay
     from gco_agent.video.film import Moment
 
 _FRAMES_A_SECOND = 60
 _MOST_SEEDS = 100
+_SCALE = 3
 _LAST_PICTURE_S = 1.0
 """How long the end of an episode stays."""
 
@@ -40,6 +50,7 @@ class _Show:
         seeds: The episodes, one after the other.
         require: The jail must be at least this good.
         overlay: What is drawn over the screen.
+        has_code: Show the text of each policy beside it.
         every: Of how many steps one is shown.
         results: Filled while it is seen: target, and what its episode came to.
     """
@@ -49,13 +60,20 @@ class _Show:
     seeds: range
     require: JailLevel
     overlay: Overlay
+    has_code: bool
     every: int
     results: list[tuple[Target, EpisodeResult]]
 
     @property
     def frames_per_second(self) -> float:
-        """Steps a second, as the console plays them."""
-        return _FRAMES_A_SECOND / self.protocols[0].frame_skip
+        """Steps a second, as the console plays them; where there is none, half as many frames."""
+        skip = self.protocols[0].frame_skip
+        return _FRAMES_A_SECOND / (skip if skip > 1 else 2)
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether what the policies call has to be known."""
+        return self.has_code or self.overlay.places
 
     @property
     def title(self) -> str:
@@ -69,6 +87,7 @@ class _Show:
         "gco-agent enjoy                                     the policy of the run here",
         "gco-agent enjoy policies/pong.py --video pong.mp4 --objects --velocities",
         "gco-agent enjoy 12 --beside 0 --video before-after.gif --speed 4 --max-steps 400",
+        "gco-agent enjoy policies/breakout.py --code --components --video code.mp4 --scale 2",
         "gco-agent enjoy main:policies/pong.py --seeds 0:3",
     ),
 )
@@ -91,15 +110,23 @@ class _Show:
 @click.option("--objects", is_flag=True, help="Draw boxes round the objects that the policy sees.")
 @click.option("--velocities", is_flag=True, help="Draw where objects will be in four steps.")
 @click.option(
+    "--code",
+    is_flag=True,
+    help="Show the policy's text beside the picture, with the lines that ran.",
+)
+@click.option(
+    "--components",
+    is_flag=True,
+    help="Tell what each component returned, and draw the places that they name where they are.",
+)
+@click.option(
     "--status/--no-status", default=True, help="Tell action, step and return.  [default: --status]"
 )
 @click.option(
     "--scale",
     type=click.IntRange(1, 8),
-    default=3,
-    show_default=True,
     metavar="N",
-    help="Size of a pixel of the screen.",
+    help="Size of a pixel of the screen.  [default: 3, or 1 where it is no Atari game]",
 )
 @click.option(
     "--speed",
@@ -109,14 +136,7 @@ class _Show:
     metavar="N",
     help="Show every N-th step only.",
 )
-@click.option(
-    "--max-steps",
-    type=AtLeast(1),
-    metavar="N",
-    help="Steps after which an episode is cut.  [default: 27000, or as the run]",
-)
-@click.option("--env", "env_id", metavar="ID", help="Environment, if the docstring names none.")
-@all_of(jail_option, json_option)
+@all_of(max_steps_option, env_option, jail_option, json_option)
 @click.pass_context
 def enjoy(
     context: click.Context,
@@ -132,6 +152,11 @@ def enjoy(
     What is seen is the very episode that eval scores on that seed; the policy plays in the jail.
     In the window, space pauses, the right arrow goes one step on, q leaves. A policy that fails in
     an episode is shown up to there, and the exit code is 2.
+
+    With --components a number counts as a place on the screen where its name says on which axis
+    (crossing_x, target_y), or where it is called a target, a prediction or the like and the player
+    moves along one axis only; it is a line over the screen and a mark level with the player. Of a
+    component that returns an object, that object is framed.
 
     \b
     JSON: video (null for a window), pictures, episodes: [policy, seed, return,
@@ -173,6 +198,7 @@ def _prepare(place: Place, names: list[str | None], given: dict[str, Any]) -> _S
     Raises:
         GcoError: There is no such policy, or the policies play different games.
     """
+    from gco_agent.envs.opening import is_atari, spec_of
     from gco_agent.jail.limits import JailLevel
     from gco_agent.seeds import parse_seed_range
     from gco_agent.video.drawing import Overlay
@@ -187,14 +213,25 @@ def _prepare(place: Place, names: list[str | None], given: dict[str, Any]) -> _S
     if len({(rules.env_id, rules.frame_skip) for rules in protocols}) > 1:
         games = " and ".join(rules.env_id for rules in protocols)
         raise UsageError(f"{games} cannot be seen side by side: they are not played alike")
+    spec = spec_of(protocols[0])
     overlay = Overlay(
         objects=given["objects"],
         velocities=given["velocities"],
         status=given["status"],
-        scale=given["scale"],
+        places=given["components"],
+        scale=given["scale"] or (_SCALE if is_atari(spec.env_id) else 1),
+        axis=_axis_of(spec.effects.values()),
     )
     require = JailLevel.parse(given["jail"])
-    return _Show(targets, protocols, seeds, require, overlay, given["speed"], [])
+    return _Show(targets, protocols, seeds, require, overlay, given["code"], given["speed"], [])
+
+
+def _axis_of(effects: Iterable[tuple[int, int]]) -> str:
+    """The one axis along which actions move the player, or ""."""
+    moves = list(effects)
+    along = {"x": any(dx for dx, _ in moves), "y": any(dy for _, dy in moves)}
+    found = [axis for axis, is_moved in along.items() if is_moved]
+    return found[0] if len(found) == 1 else ""
 
 
 def _path(place: Place, video: Path | None, shown: _Show) -> Path | None:
@@ -209,9 +246,9 @@ def _path(place: Place, video: Path | None, shown: _Show) -> Path | None:
     if video is None and has_screen():
         return None
     if video is None:
-        from gco_agent.games import find_game
+        from gco_agent.envs.opening import spec_of
 
-        video = Path(f"{find_game(shown.protocols[0].env_id).name}.mp4")
+        video = Path(f"{spec_of(shown.protocols[0]).name}.mp4")
         tell(f"There is no screen here, so {video} is written.")
     path = place.directory / video
     require_format(path)
@@ -220,29 +257,61 @@ def _path(place: Place, video: Path | None, shown: _Show) -> Path | None:
 
 def _pictures(shown: _Show) -> Iterator[Image]:
     """All pictures, seed after seed; where one of two policies ends first, its end stays."""
-    from gco_agent.video.drawing import beside, draw
+    from gco_agent.video.drawing import beside
     from gco_agent.video.film import film
 
     linger = max(1, round(_LAST_PICTURE_S * shown.frames_per_second))
+    views = [_View(target, shown) for target in shown.targets]
     for seed in shown.seeds:
         films = [
-            film(target.source.text, rules, seed, require=shown.require)
+            film(
+                target.source.text,
+                rules,
+                seed,
+                require=shown.require,
+                is_recorded=shown.is_recorded,
+            )
             for target, rules in zip(shown.targets, shown.protocols, strict=True)
         ]
-        titles = [target.name if len(films) > 1 else "" for target in shown.targets]
         last: Image | None = None
         for number, moments in enumerate(_together(films)):
             is_end = all(moment.result is not None for moment in moments)
             if number % shown.every and not is_end:
                 continue
-            drawn = [draw(m, shown.overlay, t) for m, t in zip(moments, titles, strict=True)]
-            last = beside(drawn)
+            last = beside([view.draw(m) for view, m in zip(views, moments, strict=True)])
             yield last
             if is_end:
                 ends = [moment.result for moment in moments if moment.result is not None]
                 shown.results.extend(zip(shown.targets, ends, strict=True))
         if last is not None:
             yield from itertools.repeat(last, linger)
+
+
+class _View:
+    """How one policy is drawn: its screen, and beside it what it is and does, if that is wanted."""
+
+    def __init__(self, target: Target, shown: _Show) -> None:
+        from gco_agent.video.predicted import component_names
+
+        self._text, self._shown = target.source.text, shown
+        self._title = target.name if len(shown.targets) > 1 else ""
+        self._overlay = replace(shown.overlay, components=tuple(component_names(self._text)))
+        self._panel: SidePanel | None = None
+
+    def draw(self, moment: Moment) -> Image:
+        """The picture of a moment."""
+        from gco_agent.video.code import SidePanel
+        from gco_agent.video.drawing import beside, draw
+
+        picture = draw(moment, self._overlay, self._title)
+        if not self._shown.is_recorded:
+            return picture
+        if self._panel is None:
+            has_values = self._shown.overlay.places
+            self._panel = SidePanel(
+                self._text, picture.height, has_code=self._shown.has_code, has_values=has_values
+            )
+        return beside([picture, self._panel.draw(moment)])
 
 
 def _together(films: Sequence[Iterator[Moment]]) -> Iterator[list[Moment]]:

@@ -11,16 +11,18 @@ from gco_agent.cli.options import (
     AtLeast,
     Given,
     all_of,
+    env_option,
     examples,
     executor_option,
     jail_option,
     json_option,
     max_steps_option,
+    objects_option,
     protocol_option,
     workers_option,
 )
 from gco_agent.cli.place import Place, make_judge, open_workers
-from gco_agent.cli.targets import Target, find_target, protocol_of, require_contract
+from gco_agent.cli.targets import Target, find_target, observed_as, protocol_of, require_contract
 from gco_agent.cli.words import count, duration
 from gco_agent.errors import UsageError
 
@@ -54,14 +56,7 @@ _MOST_FAILURES = 3
 @click.option(
     "--seeds", "seed_text", metavar="A:B", help="Play the plain seeds A to B - 1 instead."
 )
-@click.option(
-    "--env",
-    "env_id",
-    metavar="ID",
-    help="Environment of a policy whose docstring names none, such as gco/Pong-v5; module:id or "
-    "FILE.py for code of your own, which is loaded.",
-)
-@all_of(protocol_option, max_steps_option)
+@all_of(env_option, protocol_option, objects_option, max_steps_option)
 @all_of(workers_option, executor_option, jail_option, json_option)
 @click.pass_context
 def evaluate(context: click.Context, /, target: str | None, **given: Given) -> None:
@@ -83,6 +78,7 @@ def evaluate(context: click.Context, /, target: str | None, **given: Given) -> N
     wanted = find_target(place, target)
     require_contract(wanted)
     protocol = protocol_of(place, wanted, given["env_id"], given["max_steps"], given["protocol"])
+    protocol = observed_as(protocol, given["objects"])
     begun = time.perf_counter()
     played, jail = play(wanted.source, seeds, protocol, given, f"{wanted.name} on {label}")
     data = _as_json(wanted, played, label, jail, time.perf_counter() - begun)

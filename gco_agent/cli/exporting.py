@@ -11,9 +11,11 @@ from gco_agent.cli.options import (
     AtLeast,
     Given,
     all_of,
+    env_option,
     examples,
     jail_option,
     json_option,
+    max_steps_option,
     run_option,
     workers_option,
 )
@@ -89,11 +91,7 @@ def tensorboard(place: Place, /, run_name: str | None, output: Path, *, as_json:
     metavar="DIR",
     help="Folder of data sets.  [default: Minari's own, ~/.minari/datasets]",
 )
-@click.option(
-    "--max-steps", type=AtLeast(1), metavar="N", help="Steps after which an episode is cut."
-)
-@click.option("--env", "env_id", metavar="ID", help="Environment, if the docstring names none.")
-@all_of(jail_option, json_option)
+@all_of(max_steps_option, env_option, jail_option, json_option)
 @click.pass_obj
 def minari(
     place: Place,
@@ -107,17 +105,18 @@ def minari(
     """Play a policy and keep its episodes as a Minari data set.
 
     TARGET is as for eval. Observations are the console's 128 bytes of RAM, actions indices into the
-    minimal action set. JSON: path, id, episodes, steps, mean_return.
+    minimal action set; of other environments both are as the environment has them. JSON:
+    path, id, episodes, steps, mean_return.
     """
+    from gco_agent.envs.opening import spec_of
     from gco_agent.export.trajectories import record, require_id, write_dataset
-    from gco_agent.games import find_game
     from gco_agent.jail.limits import JailLevel
     from gco_agent.seeds import Stream
 
     wanted = find_target(place, target)
     require_contract(wanted)
     rules = protocol_of(place, wanted, given["env_id"], given["max_steps"])
-    dataset = name or f"{find_game(rules.env_id).name}/gco-agent-v0"
+    dataset = name or f"{spec_of(rules).name}/gco-agent-v0"
     require_id(dataset)
     folder = Path.home() / ".minari" / "datasets" if output is None else place.directory / output
     require = JailLevel.parse(given["jail"])
@@ -151,11 +150,7 @@ def minari(
     metavar="FILE",
     help="The file; it must not be there.  [default: print it]",
 )
-@click.option(
-    "--max-steps", type=AtLeast(1), metavar="N", help="Steps after which an episode is cut."
-)
-@click.option("--env", "env_id", metavar="ID", help="Environment, if the docstring names none.")
-@all_of(workers_option, jail_option)
+@all_of(max_steps_option, env_option, workers_option, jail_option)
 @click.pass_obj
 def model_card(
     place: Place, /, target: str | None, episodes: int, output: Path | None, **given: Given
@@ -166,8 +161,8 @@ def model_card(
     policy, where it is from if it is from a run, its limits, and its text.
     """
     from gco_agent.cli.evaluating import play
+    from gco_agent.envs.opening import spec_of
     from gco_agent.export.model_card import Subject, compose
-    from gco_agent.games import find_game
     from gco_agent.seeds import Stream
 
     path = None if output is None else place.directory / output
@@ -179,7 +174,7 @@ def model_card(
     label = Stream.REPORT.label(0, episodes)
     seeds = Stream.REPORT.seeds(0, episodes)
     played, _ = play(wanted.source, seeds, rules, given, f"{wanted.name} on {label}")
-    spec = find_game(rules.env_id)
+    spec = spec_of(rules)
     run = _run_of(place, wanted)
     text = compose(Subject(wanted.name, wanted.source, spec, played, label, run))
     if path is None:

@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gco_agent.cli.options import AtLeast, examples, json_option
+from gco_agent.cli.options import HINTS, AtLeast, examples, json_option
 from gco_agent.cli.place import Place
 from gco_agent.cli.reading import print_table
 from gco_agent.cli.words import count, tell
 
 if TYPE_CHECKING:
     from gco_agent.games import GameSpec
-
-_HINTS = ("none", "interface", "paper")  # as gco_agent.games.HINTS, which is not imported for this
 
 
 @click.command(
@@ -30,7 +28,7 @@ _HINTS = ("none", "interface", "paper")  # as gco_agent.games.HINTS, which is no
 @click.argument("name", required=False)
 @click.option(
     "--hints",
-    type=click.Choice(_HINTS),
+    type=click.Choice(HINTS),
     default="interface",
     show_default=True,
     help="How much to tell of NAME: types alone, what things mean, or the paper's advice too.",
@@ -81,13 +79,15 @@ def _policy(spec: GameSpec, which: str) -> str:
 
 
 def _describe(spec: GameSpec, hints: Any) -> None:  # noqa: ANN401 - one of HINTS
+    from gco_agent.envs.opening import complete_spec
     from gco_agent.games import describe_interface
 
-    click.echo(describe_interface(spec, hints))
+    click.echo(describe_interface(complete_spec(spec), hints))
     if spec.scores:
         click.echo("\nMean returns that others report:")
     for score in spec.scores:
-        click.echo(f"- {score.label}: {score.value:g} ({score.source})")
+        how = f"; {score.played}" if score.played else ""
+        click.echo(f"- {score.label}: {score.value:g} ({score.source}{how})")
 
 
 def _status(spec: GameSpec) -> str:
@@ -101,7 +101,10 @@ def _status(spec: GameSpec) -> str:
 def _as_json(spec: GameSpec, status: str) -> dict[str, Any]:
     keys = ("name", "title", "env_id", "goal", "random_return", "human_return")
     data: dict[str, Any] = {key: getattr(spec, key) for key in keys}
-    scores = [{"label": s.label, "value": s.value, "source": s.source} for s in spec.scores]
+    scores = [
+        {"label": s.label, "value": s.value, "source": s.source, "played": s.played}
+        for s in spec.scores
+    ]
     return {
         **data,
         "status": status,

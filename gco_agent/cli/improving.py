@@ -17,6 +17,7 @@ from gco_agent.cli.options import (
     Duration,
     Given,
     all_of,
+    env_option,
     examples,
     jail_option,
     json_option,
@@ -63,13 +64,7 @@ _shared_options = all_of(
         metavar="FILE",
         help="Write here instead of over the file.",
     ),
-    click.option(
-        "--env",
-        "env_id",
-        metavar="ID",
-        help="Environment of a policy whose docstring names none, such as gco/Pong-v5; module:id "
-        "or FILE.py for code of your own, which is loaded.",
-    ),
+    env_option,
     click.option(
         "--max-steps",
         type=AtLeast(1),
@@ -329,7 +324,7 @@ def _gain_json(race: Race | None) -> dict[str, Any]:
 
 
 def _print_tuned(data: dict[str, Any], found: TunedFile) -> None:
-    from gco_agent.accounts import describe_race
+    from gco_agent.sentences import describe_race
 
     names = ", ".join(found.tuned.constants)
     played = f"{count(data['generations'], 'generation')}, {data['steps']:,} steps"
@@ -375,7 +370,7 @@ def _simplified_json(name: str, written: Path | None, found: SimplifiedFile) -> 
 
 
 def _print_simplified(data: dict[str, Any], found: SimplifiedFile) -> None:
-    from gco_agent.accounts import describe_race
+    from gco_agent.sentences import describe_race
 
     for removed in data["removed"]:
         note = "" if removed["exact"] else "  (judged by its returns)"

@@ -38,6 +38,7 @@ _REFRESH_HZ = 5
 _COLUMNS = ((4, "right"), (11, "left"), (16, "right"), (16, "right"), (11, "right"), (0, "left"))
 _HEADINGS = ("it", "verdict", "return now", "gain", "time", "what")
 _BAR_COLUMNS = 24
+_BETWEEN = "  ·  "
 
 
 class LiveDisplay:
@@ -89,7 +90,7 @@ class LiveDisplay:
         self._pace.note(phase, time.perf_counter())
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """What is under way, in up to four lines."""
+        """What is under way, in a few lines."""
         phase = self._phase
         where = f"iteration {self._following}  {phase.name}" if self._is_iteration else phase.name
         elapsed = clock(time.perf_counter() - self._since)
@@ -113,16 +114,21 @@ class LiveDisplay:
         if self._last is not None:
             told = f"{standing_in_words(self._last)}  ·  last: {verdict_in_words(self._last)}"
             lines.append(_cut(f"  {told}"))
-        lines.append(_cut("  " + self._outlook(), style="dim"))
+        lines += [_cut(line, style="dim") for line in self._outlook(options.max_width)]
         yield Group(*lines)
 
-    def _outlook(self) -> str:
-        """What is used and left of the budget, by kind, and how to stop."""
+    def _outlook(self, width: int) -> list[str]:
+        """What is used and left of the budget, by kind, and how to stop; in lines that fit."""
         ledger = self._ledger
         now = time.perf_counter()
         left = ledger.time(now, is_iteration=self._is_iteration)
-        parts = [*ledger.used(), ledger.to_go(now), left, self._parting]
-        return "  ·  ".join(part for part in parts if part)
+        lines: list[str] = []
+        for part in (*ledger.used(), ledger.to_go(now), left, self._parting):
+            if part and lines and len(lines[-1]) + len(_BETWEEN) + len(part) <= width:
+                lines[-1] += _BETWEEN + part
+            elif part:
+                lines.append(f"  {part}")
+        return lines
 
     def _begin(self, phase: Phase, *, is_iteration: bool) -> None:
         self._phase, self._is_iteration = phase, is_iteration

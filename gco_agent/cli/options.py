@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import click
 
 from gco_agent.seeds import HIGHEST_SEED
+
+if TYPE_CHECKING:
+    from gco_agent.games import Hints
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Given: TypeAlias = Any
@@ -19,6 +22,8 @@ _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\
 _HIGHEST = 10**12
 _LONGEST_S = 366 * 24 * 3600
 _PROTOCOLS = ("default", "reference", "machado")  # as envs.atari.PROTOCOLS, not imported for this
+HINTS = ("none", "interface", "paper")  # as games.HINTS, which is not imported for this
+_OBJECTS = ("completed", "ocatari", "paper")  # as records.OBJECTS
 _JAIL_LEVELS = ("none", "basic", "medium", "strong")  # as JailLevel, which is not imported for this
 
 
@@ -100,6 +105,21 @@ jail_option = click.option(
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as JSON on stdout, and only that."
 )
+
+
+def hints_option(default: str | None) -> Callable[[Function], Function]:
+    """How much a prompt tells of the game; with no default, as the run has it."""
+    return click.option(
+        "--hints",
+        type=click.Choice(HINTS),
+        default=default,
+        show_default=default is not None,
+        help="How much a language model is told of the game: the types alone; what fields and "
+        "actions mean; or the paper's advice and coordinates too."
+        + ("" if default else "  [default: as the run, else interface]"),
+    )
+
+
 protocol_option = click.option(
     "--protocol",
     type=click.Choice(_PROTOCOLS),
@@ -111,6 +131,19 @@ max_steps_option = click.option(
     metavar="N",
     help="Steps after which an episode is cut; where Gymnasium cuts earlier, that holds.  "
     "[default: as the protocol]",
+)
+env_option = click.option(
+    "--env",
+    "env_id",
+    metavar="ID",
+    help="Environment of a policy whose docstring names none, such as gco/Pong-v5.",
+)
+objects_option = click.option(
+    "--objects",
+    type=click.Choice(_OBJECTS),
+    help="What is observed of an Atari game. completed: OCAtari's objects and what they lack. "
+    "ocatari: those alone. paper: those of them that the paper's authors show to a policy.  "
+    "[default: as the run or the protocol]",
 )
 run_option = click.option(
     "--run",
@@ -154,12 +187,14 @@ class StartOptions:
     executor: str | None
     jail: str
     candidates: int = 1
+    hints: Hints = "interface"
     horizon: int = 0
     trace_tokens: int = 6_000
     tune_seconds: float | None = None
     model: str | None = None
     effort: str | None = None
     max_tokens: int | None = None
+    objects: str | None = None
 
     @property
     def model_options(self) -> dict[str, Given]:
@@ -192,8 +227,9 @@ start_options = all_of(
         show_default=True,
         metavar="N",
         help="Candidates that each iteration asks for and races; the best of those that win is "
-        "taken.",
+        "taken. search, tune and simplify have one.",
     ),
+    hints_option("interface"),
     click.option(
         "--seed",
         type=AtLeast(0, HIGHEST_SEED),
@@ -240,6 +276,7 @@ start_options = all_of(
         "sticky actions 0.25, all 18 actions, five minutes.",
     ),
     tune_option,
+    objects_option,
     max_steps_option,
     workers_option,
     executor_option,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import Self
 
-from gco_agent.cli.display import following_after, phase_of, what_in_words
+from gco_agent.budget import Budget
+from gco_agent.cli.display import Ledger, following_after, phase_of, what_in_words
 from gco_agent.cli.words import duration, gain_in_words, number_with_error, tell
 from gco_agent.progress import Committed, Event, Playing
 
@@ -14,10 +16,12 @@ class PlainDisplay:
 
     Args:
         following: Number of the next iteration.
+        budget: To tell what is used and left of it; None where nothing is saved in between.
     """
 
-    def __init__(self, following: int) -> None:
+    def __init__(self, following: int, budget: Budget | None = None) -> None:
         self._following, self._phase = following, ""
+        self._ledger = Ledger(budget, following)
 
     def __enter__(self) -> Self:
         return self
@@ -29,7 +33,8 @@ class PlainDisplay:
         """Show an event, if it is a finished iteration or begins a phase."""
         if isinstance(event, Committed):
             self._following, self._phase = following_after(event), ""
-            tell(_line(event))
+            self._ledger.note(event)
+            tell(_line(event) + self._account())
             return
         name = phase_of(event).name
         if name != self._phase:
@@ -37,6 +42,14 @@ class PlainDisplay:
             is_iteration = self._following > 0 and not isinstance(event, Playing)
             where = f"iteration {self._following}: " if is_iteration else ""
             tell(f"{where}{name}")
+
+    def _account(self) -> str:
+        """What is used and left of the budget, by kind."""
+        ledger = self._ledger
+        if ledger.budget is None:
+            return ""
+        parts = [*ledger.used(), ledger.time(time.perf_counter(), is_iteration=False)]
+        return f" [{', '.join(parts)}]"
 
 
 def _line(event: Committed) -> str:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gco_agent.cli.models import USUAL_MODEL, model_options, model_price, with_model
-from gco_agent.cli.options import AtLeast, Given, all_of, examples, json_option
+from gco_agent.cli.options import AtLeast, Given, all_of, examples, hints_option, json_option
+from gco_agent.cli.place import Place
 
 if TYPE_CHECKING:
     from gco_agent.config import RunConfig
@@ -29,6 +30,7 @@ _BYTES_A_TOKEN = 8
 )
 @click.argument("game")
 @all_of(
+    hints_option("interface"),
     click.option(
         "-n",
         "iterations",
@@ -49,12 +51,13 @@ _BYTES_A_TOKEN = 8
     model_options,
     json_option,
 )
-def estimate(game: str, iterations: int, candidates: int, **given: Given) -> None:
+@click.pass_obj
+def estimate(place: Place, /, game: str, iterations: int, candidates: int, **given: Given) -> None:
     """Say what a run of GAME with the optimizer reflect is going to cost, before it is begun.
 
-    Asks nobody and needs no key. The prompt is composed as for the first iteration, with the game
-    played to describe its interface, and with a trace of full length; later prompts also show what
-    was tried. How long a model thinks nobody knows beforehand: the limit that holds is --usd.
+    GAME is as for run. Asks nobody and needs no key. The prompt is composed as for the first
+    iteration, with a trace of full length; later prompts also show what was tried. How long a
+    model thinks nobody knows beforehand: the limit that holds is --usd.
 
     \b
     JSON: model, price (null if it is not known), as_of, prompt: [lasting_tokens,
@@ -64,11 +67,16 @@ def estimate(game: str, iterations: int, candidates: int, **given: Given) -> Non
     from dataclasses import replace
 
     from gco_agent.config import RunConfig
-    from gco_agent.envs.atari import default_protocol
-    from gco_agent.games import find_game
+    from gco_agent.envs.opening import make_protocol
 
-    name = find_game(game).name
-    config = RunConfig(name, default_protocol(name), optimizer="reflect", candidates=candidates)
+    spec = place.find_spec(game)
+    config = RunConfig(
+        spec.name,
+        make_protocol("default", spec.env_id),
+        optimizer="reflect",
+        candidates=candidates,
+        hints=given["hints"],
+    )
     config = with_model(config, given)
     config = replace(config, model=config.model or USUAL_MODEL)
     plan, price = _plan(config, iterations), model_price(config.model)
@@ -83,8 +91,8 @@ def estimate(game: str, iterations: int, candidates: int, **given: Given) -> Non
 
 def _plan(config: RunConfig, iterations: int) -> Plan:
     """The prompt of the first iteration, measured without playing for its feedback."""
+    from gco_agent.envs.opening import initial_policy
     from gco_agent.feedback import Feedback
-    from gco_agent.games import find_game
     from gco_agent.llm import ModelRequest
     from gco_agent.llm.estimating import Plan
     from gco_agent.optimizers.base import Request
@@ -96,7 +104,7 @@ def _plan(config: RunConfig, iterations: int) -> Plan:
     from gco_agent.traces.tokens import estimate_tokens
 
     request = Request(
-        PolicySource(format_policy(find_game(config.game).initial_policy())),
+        PolicySource(format_policy(initial_policy(config.protocol))),
         Evaluation((), config.protocol.stamp),
         1,
         config,

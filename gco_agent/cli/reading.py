@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gco_agent.cli.options import examples, json_option, run_option
 from gco_agent.cli.place import Place, find_run
-from gco_agent.cli.words import duration, number_with_error, sparkline
+from gco_agent.cli.words import duration, number_with_error, one_line, sparkline
 from gco_agent.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from gco_agent.report.earned import Earned
     from gco_agent.store.history import RunView, Step
 
 _WIDE = 200
 _FORMULA = ("=", "+", "-", "@", "\t")
 _HEADINGS = ("it", "verdict", "return", "gain", "LOC", "CC", "steps", "time")
+_OPTIMIZER_HEADINGS = (
+    *("iterations", "candidates", "accepted", "gain of the accepted", "steps", "time"),
+    *("tokens", "$"),
+)
 
 
 @click.command(
@@ -42,16 +49,20 @@ def log(place: Place, /, run_name: str | None, *, as_json: bool, as_csv: bool) -
 
     Returns are of the iteration's own candidate, ± standard error; the gain is over the policy it
     was raced against, on the same seeds. LOC are lines of code, CC the cyclomatic complexity. The
-    bars above show how the return of the policy in force went.
+    bars above show how the return of the policy in force went. Where more than one optimizer took
+    part, a second table says what each tried, gained and used.
 
     \b
     JSON: run, commit, policy_commit, iterations: [iteration, verdict, commit,
     in_force, mean_return, standard_error, confidence_interval (95 %), episodes,
     seeds, protocol, gain, gain_se, pairs, loc, cyclomatic, nested_if, steps,
-    frames, seconds, optimizer, tokens_in, tokens_out, usd, summary].
+    frames, seconds, optimizer, tokens_in, tokens_out, usd, summary],
+    optimizers: [optimizer, iterations, candidates, accepted, gain (sum of the
+    accepted, in points an episode), tokens, usd, steps, seconds].
     CSV: the columns of these, but for the interval.
     """  # noqa: D301 - click wants the character
     from gco_agent.cli.results import print_json
+    from gco_agent.report.earned import earned_by_optimizer
 
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other")
@@ -67,10 +78,14 @@ def log(place: Place, /, run_name: str | None, *, as_json: bool, as_csv: bool) -
                 "commit": view.tip,
                 "policy_commit": view.standing.commit,
                 "iterations": _steps_json(view),
+                "optimizers": [asdict(row) for row in earned_by_optimizer(view.history())],
             }
         )
         return
-    print_table(_log_table(view), heading=_heading(view))
+    rows = earned_by_optimizer(view.history())
+    print_table(_log_table(view, has_several=len(rows) > 1), heading=_heading(view))
+    if len(rows) > 1:
+        print_table(_optimizer_table(rows), heading="\nby optimizer")
 
 
 def print_table(table: Table, heading: str = "") -> None:
@@ -113,7 +128,32 @@ def _print_csv(view: RunView) -> None:
     writer.writerows(rows)
 
 
-def _log_table(view: RunView) -> Table:
+def _optimizer_table(rows: Sequence[Earned]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    headings = ("optimizer", *_OPTIMIZER_HEADINGS)
+    is_paid = any(row.tokens or row.usd for row in rows)
+    for heading in headings if is_paid else headings[:-2]:
+        table.add_column(heading, justify="left" if heading == "optimizer" else "right")
+    for row in rows:
+        paid = (f"{row.tokens:,}", f"{row.usd:.4f}") if is_paid else ()
+        cells = (
+            one_line(row.optimizer),
+            f"{row.iterations:,}",
+            f"{row.candidates:,}",
+            f"{row.accepted:,}",
+            number_with_error(row.gain, None, "+") if row.accepted else "",
+            f"{row.steps:,}",
+            duration(row.seconds),
+            *paid,
+        )
+        table.add_row(*(Text(cell) for cell in cells))
+    return table
+
+
+def _log_table(view: RunView, *, has_several: bool) -> Table:
     from rich.table import Table
     from rich.text import Text
 
@@ -126,11 +166,14 @@ def _log_table(view: RunView) -> Table:
     for heading in (*_HEADINGS, "tokens", "$") if is_paid else _HEADINGS:
         side = "left" if heading == "verdict" else "right"
         table.add_column(heading, justify=side, no_wrap=True)  # type: ignore[arg-type]
+    if has_several:
+        table.add_column("by", no_wrap=True)
     table.add_column("summary", no_wrap=True, overflow="ellipsis")
     standing = view.standing.commit
     for step in view.history():
         in_force = step.commit == standing
-        cells = ("*" if in_force else "", *_cells(step, is_paid=is_paid), summary_of(step))
+        by = [one_line((step.facts and step.facts.optimizer) or "")] if has_several else []
+        cells = ("*" if in_force else "", *_cells(step, is_paid=is_paid), *by, summary_of(step))
         style = VERDICT_STYLES.get(step.verdict.value if step.verdict else "", "")
         table.add_row(*(Text(cell) for cell in cells), style=style)
     return table

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gco_agent.cli.options import Given, examples, jail_option, json_option
-from gco_agent.cli.place import Place, require_trusted, rules_here
+from gco_agent.cli.place import Place, open_workers, require_trusted, rules_here
 from gco_agent.cli.words import count, tell
 from gco_agent.errors import UsageError
 
 if TYPE_CHECKING:
+    from gco_agent.report.failing import Failure
     from gco_agent.report.page import Content
     from gco_agent.report.summary import RunReport
     from gco_agent.store.entries import RunRef
@@ -64,6 +65,13 @@ _HEAD_BYTES = 2_000
     metavar="N",
     help="Play the last N accepted steps again, and add a video of where each did better.",
 )
+@click.option(
+    "--trace/--no-trace",
+    "is_traced",
+    default=True,
+    help="Play the last failure and the worst episode of the policy in force again, and add what "
+    "happened in them step by step.  [default: --trace]",
+)
 @jail_option
 @click.option("--force", is_flag=True, help="Overwrite a file that is no report.")
 @json_option
@@ -81,18 +89,19 @@ def report(
 
     It has the learning curve against iterations, time, frames and dollars, the returns seed by
     seed, the complexity of the policy, the lineage with the difference and the reason of every
-    step, the policy, the protocol, and the commands that do it again.
+    step, what each optimizer earned, the traces of the last failure and of the worst episode, the
+    policy, the protocol, and the commands that do it again.
 
     \b
     JSON: path, bytes, runs: [run, commit, iterations], shortened (trials whose
-    differences were left out to keep the file small), clips (how many).
+    differences were left out to keep the file small), clips, traces (how many).
     """  # noqa: D301 - click wants the character
     runs = place.runs()
     refs = _refs(runs, names, compared)
     path = place.directory / (output or Path(f"{refs[0].stem}.html"))
     picture = None if curve is None else place.directory / curve
     _require_room(path, picture, given)
-    content = _gather([runs.view(ref) for ref in refs], given["n_clips"], given["jail"])
+    content = _gather([runs.view(ref) for ref in refs], given)
     size = _write(path, content)
     if picture is not None:
         from gco_agent.report.static import draw_curve
@@ -111,6 +120,7 @@ def report(
                 ],
                 "shortened": content.n_cut,
                 "clips": sum(map(len, content.clips)),
+                "traces": sum(map(len, content.failures)),
             }
         )
         return
@@ -176,12 +186,11 @@ def _require_room(path: Path, picture: Path | None, given: dict[str, Any]) -> No
         from gco_agent.video.encoding import require_format
 
         require_format(path.with_suffix(".mp4"))
-    if not given["force"]:
-        _require_ours(path)
+    _require_ours(path, is_forced=given["force"])
 
 
-def _gather(views: list[RunView], n_clips: int, jail: str) -> Content:
-    """Read runs whole, and film what got better in them."""
+def _gather(views: list[RunView], given: dict[str, Any]) -> Content:
+    """Read runs whole, film what got better in them, and trace what went wrong."""
     from importlib.metadata import version
 
     from gco_agent.report.pack import pack
@@ -189,7 +198,7 @@ def _gather(views: list[RunView], n_clips: int, jail: str) -> Content:
     from gco_agent.report.story import read_details
     from gco_agent.report.summary import read_report
 
-    reports, chunks, clips, n_cut = [], [], [], 0
+    reports, chunks, clips, failures, n_cut = [], [], [], [], 0
     for view in views:
         found = read_report(view)
         tell(f"{found.branch}: {count(found.n_iterations, 'iteration')}")
@@ -197,24 +206,41 @@ def _gather(views: list[RunView], n_clips: int, jail: str) -> Content:
         packed, cut = pack(found.trials, details, _MOST_BYTES // len(views))
         reports.append(found)
         chunks.append(packed)
-        clips.append(_clips(view, found, n_clips, jail))
+        clips.append(_clips(view, found, given["n_clips"], given["jail"]))
+        failures.append(_failures(view, found, given["jail"]) if given["is_traced"] else [])
         n_cut += cut
-    return Content(reports, chunks, clips, n_cut, version("gco-agent"))
+    return Content(reports, chunks, clips, n_cut, version("gco-agent"), failures)
 
 
-def _require_ours(path: Path) -> None:
-    """Refuse to overwrite what is no report.
+def _failures(view: RunView, report: RunReport, jail: str) -> list[Failure]:
+    """Traces of what went wrong; without them the report is still one, and says so here."""
+    from gco_agent.jail.limits import JailLevel
+    from gco_agent.report.failing import trace_failures
+
+    try:
+        rules = rules_here(report.config.selection_protocol)
+    except UsageError as error:
+        tell(f"{report.branch}: nothing can be played again here, so no trace: {error}")
+        return []
+    with open_workers(1) as pool:
+        return trace_failures(view, report.trials, rules, pool, JailLevel.parse(jail))
+
+
+def _require_ours(path: Path, *, is_forced: bool) -> None:
+    """Refuse to overwrite what is no report, unless that is wanted.
 
     Raises:
-        UsageError: It is not.
+        UsageError: It is not, or there is no folder for it.
     """
-    from gco_agent.report.page import MARK
+    from gco_agent.report.page import is_report
 
-    if not path.exists():
+    if not path.parent.is_dir():
+        raise UsageError(f"there is no folder {path.parent}")
+    if is_forced or not path.exists():
         return
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
-    if MARK.encode() not in head:
+    if not is_report(head):
         raise UsageError(f"{path} is there and is no report; name another file, or use --force")
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gco_agent.cli.words import count, duration, number_with_error
+from gco_agent.errors import StoreError
 
 if TYPE_CHECKING:
     from gco_agent.store.entries import Facts
@@ -20,12 +22,22 @@ def print_json(data: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
 
 
 def interval_of(view: RunView, step: Step) -> tuple[float, float] | None:
-    """The 95 % interval of the mean return that a step states, from the episodes it keeps."""
-    return interval_in(view.evidence(step, "evaluation.json"), step)
+    """The 95 % interval of the mean return that a step states; None if its episodes are lost.
+
+    What was just done is to be told all the same.
+    """
+    try:
+        return interval_in(view.evidence(step, "evaluation.json"), step)
+    except StoreError:
+        return None
 
 
 def interval_in(text: str | None, step: Step) -> tuple[float, float] | None:
-    """The 95 % interval of the mean return that a step states, from the text of its episodes."""
+    """The 95 % interval of the mean return that a step states, from the text of its episodes.
+
+    Raises:
+        StoreError: That text is of another schema, or garbled.
+    """
     from gco_agent.statistics import confidence_interval
     from gco_agent.store.reading import readable
 
@@ -34,9 +46,10 @@ def interval_in(text: str | None, step: Step) -> tuple[float, float] | None:
     with readable(f"evaluation.json of commit {step.commit[:9]}"):
         # the first is the candidate
         played: list[Any] = next(iter(json.loads(text)["policies"].values()), [])
-        if len(played) != step.facts.episodes:
-            return None
-        return confidence_interval([float(episode["return"]) for episode in played])
+        returns = [float(episode["return"]) for episode in played]
+        if not all(map(math.isfinite, returns)):
+            raise ValueError("a return is no number")
+    return confidence_interval(returns) if len(returns) == step.facts.episodes else None
 
 
 def score_json(facts: Facts | None, interval: tuple[float, float] | None) -> dict[str, Any]:

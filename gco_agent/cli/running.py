@@ -275,7 +275,9 @@ def _run_all(
     from gco_agent.envs.opening import make_protocol
     from gco_agent.measuring import start_run
 
-    protocol = make_protocol(options.protocol, start.spec.env_id, options.max_steps)
+    protocol = make_protocol(
+        options.protocol, start.spec.env_id, options.max_steps, options.objects
+    )
     config = RunConfig(
         start.spec.name,
         protocol,
@@ -284,6 +286,7 @@ def _run_all(
         slice_steps=options.slice_steps or default_slice(protocol),
         candidates=options.candidates,
         horizon=options.horizon,
+        hints=options.hints,
         trace_tokens=options.trace_tokens,
     )
     config = with_model(config, options.model_options)

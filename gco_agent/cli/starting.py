@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from gco_agent.store.git import GitRepo
     from gco_agent.store.runs import Runs
 
-_SEES_OBJECTS = ("reflect", "optoprime", "exchange")
-"""Optimizers that are told of an episode as a trace of its objects."""
-
 
 @dataclass(frozen=True, slots=True)
 class Start:
@@ -55,7 +52,7 @@ def prepare(place: Place, options: StartOptions) -> Start:
     from gco_agent.store.trust import trust_module
 
     spec = place.find_spec(options.game)
-    _require_objects(spec, options.optimizer)
+    _require_use_of_horizon(options)
     entropy = secrets.token_hex(2)
     name = options.name or new_run_id(today=date.today(), entropy=entropy)  # noqa: DTZ011 - theirs
     ref = RunRef(spec.name, name)
@@ -73,14 +70,12 @@ def prepare(place: Place, options: StartOptions) -> Start:
     return Start(Runs(repo), ref, spec, switch, back, folder, status)
 
 
-def _require_objects(spec: GameSpec, optimizer: str) -> None:
+def _require_use_of_horizon(options: StartOptions) -> None:
     from gco_agent.errors import UsageError
 
-    asked = [name for name in map(str.strip, optimizer.split(",")) if name in _SEES_OBJECTS]
-    if asked and not spec.env_id.startswith("gco/"):
+    if options.horizon and "optoprime" not in map(str.strip, options.optimizer.split(",")):
         raise UsageError(
-            f"the optimizer {asked[0]} works from traces of objects, which {spec.title} has none "
-            "of: use --optimizer search, or an Atari game"
+            f"--horizon is for the optimizer optoprime, and {options.optimizer} has no use for it"
         )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,14 +17,22 @@ if TYPE_CHECKING:
     from gco_agent.store.history import RunView
     from gco_agent.store.runs import Runs
 
+_NUMBER = re.compile(r"\d{1,6}")  # git never shortens an id below seven digits
+_REVISION_OF = re.compile(r"([^~^@]+)([~^@].*)")
+"""A name, and what git puts behind one to mean an earlier commit."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A policy to play: what it is called, its text, and the rules it was made for, if known."""
+    """A policy to play: what it is called, its text, the rules it was made for, if known.
+
+    ``folder`` is where it was asked for: whose repository says what may be imported.
+    """
 
     name: str
     source: PolicySource
     protocol: PlayProtocol | None = None
+    folder: Path = Path()
 
 
 def require_contract(target: Target) -> None:
@@ -57,13 +67,14 @@ def find_target(place: Place, target: str | None) -> Target:
     if path.is_dir():
         raise UsageError(f"{target} is a folder; name a policy file in it")
     if path.exists():
-        return Target(target, PolicySource.from_file(path))
+        return Target(target, PolicySource.from_file(path), folder=place.directory)
     try:
         runs = place.runs()
     except StoreError:
         raise UsageError(f"there is no file {target}, and no git repository here") from None
     if ":" in target:
-        return Target(target, read_policy(target, place.directory))
+        source = read_policy(target, place.directory)
+        return Target(target, source, folder=place.directory)
     if Path(target).suffix == ".py":
         raise UsageError(f"there is no file {target} in {place.directory.resolve()}")
     return _of_run(*_find_revision(runs, target))
@@ -74,7 +85,18 @@ def _find_revision(runs: Runs, rev: str) -> tuple[RunView, str | None]:
     try:
         return runs.view(runs.find(rev)), None
     except NotARun:
+        base = _REVISION_OF.match(rev)
+        if base is not None:  # "gco/pong/first~3" is of a run that need not be checked out
+            with contextlib.suppress(NotARun):
+                ref = runs.find(base[1])
+                return runs.view(ref), ref.branch + base[2]
+    try:
         return runs.view(runs.current()), rev
+    except NotARun:
+        raise NotARun(
+            f"{rev} is no file here and no run, and no run is checked out that it could be a "
+            "revision of. REV:PATH names a file of any commit, as in main:policies/pong.py"
+        ) from None
 
 
 def _of_run(view: RunView, rev: str | None) -> Target:
@@ -92,6 +114,12 @@ def _commit_of(view: RunView, rev: str) -> str:
         return view.step(rev).commit
     except NotARun:
         return rev  # a commit of another branch may have a policy for the same game
+    except StoreError:
+        if not _NUMBER.fullmatch(rev):
+            raise
+        raise UsageError(
+            f"{view.ref.branch} has iterations 0 to {view.last_iteration}, not {rev}"
+        ) from None
 
 
 def protocol_of(
@@ -135,3 +163,19 @@ def protocol_of(
     if not is_atari(rules.env_id):  # where Gymnasium cuts earlier, that holds
         max_steps = make_protocol("default", rules.env_id, max_steps).max_steps
     return replace(rules, max_steps=max_steps)
+
+
+def observed_as(rules: PlayProtocol, objects: str | None) -> PlayProtocol:
+    """The same rules with another observation; None for the same.
+
+    Raises:
+        UsageError: What is played has no such observation.
+    """
+    from gco_agent.envs.atari import with_objects
+    from gco_agent.envs.opening import is_atari, spec_of
+
+    if objects is None:
+        return rules
+    if not is_atari(rules.env_id):
+        raise UsageError(f"--objects is for Atari games; {spec_of(rules).title} has no objects")
+    return with_objects(rules, objects)

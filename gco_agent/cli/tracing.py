@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,19 +11,22 @@ from gco_agent.cli.options import (
     AtLeast,
     Given,
     all_of,
+    env_option,
     examples,
+    hints_option,
     jail_option,
     json_option,
     workers_option,
 )
-from gco_agent.cli.place import Place, find_run, make_judge, open_workers
+from gco_agent.cli.place import Place, find_run, make_judge, open_workers, read_config
 from gco_agent.cli.targets import find_target, protocol_of
 from gco_agent.errors import ContractViolation, NotARun, StoreError, UsageError
 
 if TYPE_CHECKING:
     from gco_agent.feedback import Feedback
-    from gco_agent.optimizers.base import Attempt
+    from gco_agent.games import Hints
     from gco_agent.records import Evaluation
+    from gco_agent.store.history import RunView
 
 _EPISODES = 8
 _MOST_EPISODES = 1000
@@ -63,13 +65,7 @@ _MAX_STEPS = 4_500
     metavar="N",
     help="Steps after which an episode is cut.",
 )
-@click.option(
-    "--env",
-    "env_id",
-    metavar="ID",
-    help="Environment of a policy whose docstring names none, such as gco/Pong-v5.",
-)
-@all_of(workers_option, jail_option, json_option)
+@all_of(hints_option(None), env_option, workers_option, jail_option, json_option)
 @click.pass_obj
 def trace(place: Place, /, target: str | None, **given: Given) -> None:
     """Show what a language model is told of a policy's results.
@@ -82,14 +78,15 @@ def trace(place: Place, /, target: str | None, **given: Given) -> None:
     \b
     JSON: policy, policy_sha256, stage, text, tokens, mean_return (null if an
     episode failed), standard_error, confidence_interval (95 %), returns, seeds,
-    protocol, jail, notes, ranges, windows: [title, is_good, seed, event,
-    n_steps, episode_return, failure, steps: [step, lives, objects, calls: [name,
-    depth, inputs, output, lines, error], action, action_name, reward]].
+    protocol, jail, notes, ranges, extents, names, windows: [title, is_good, seed,
+    event, n_steps, episode_return, failure, steps: [step, lives, objects, values,
+    calls: [name, depth, inputs, output, lines, error], action, action_name,
+    reward]].
     """  # noqa: D301 - click wants the character
     from gco_agent.briefing import gather
     from gco_agent.feedback import compose_feedback
-    from gco_agent.games import find_game
     from gco_agent.policy import check_policy
+    from gco_agent.requesting import read_attempts
 
     seeds = _seeds(given["seed_text"])
     wanted = find_target(place, target)
@@ -99,12 +96,14 @@ def trace(place: Place, /, target: str | None, **given: Given) -> None:
         raise ContractViolation(
             f"{wanted.name} breaks the contract of a policy file:\n{error}", line=error.line
         ) from None
-    protocol = protocol_of(place, wanted, given["env_id"], None)
-    protocol = replace(protocol, max_steps=min(protocol.max_steps, given["max_steps"]))
+    rules = protocol_of(place, wanted, given["env_id"], None)
+    limited = replace(rules, max_steps=min(rules.max_steps, given["max_steps"]))
+    view = _view(place, target)
     with open_workers(given["workers"]) as pool:
-        judge = make_judge(pool, protocol, given["jail"])
-        game = find_game(protocol.env_id).name
-        results, found = gather(judge, wanted.source, _attempts(place, target), game, seeds)
+        judge = make_judge(pool, limited, given["jail"])
+        attempts = read_attempts(view, view.history()) if view else ()
+        results, found = gather(judge, wanted.source, attempts, rules, seeds)
+        results = replace(results, hints=given["hints"] or _hints(view))
         feedback = compose_feedback(results, found, given["tokens"])
         if not given["as_json"]:
             click.echo(feedback.text, nl=False)
@@ -132,18 +131,20 @@ def _seeds(text: str | None) -> range:
     return seeds
 
 
-def _attempts(place: Place, target: str | None) -> Sequence[Attempt]:
-    """What the run tried before, where the target is a run and no file or single revision."""
-    from gco_agent.requesting import read_attempts
-
+def _view(place: Place, target: str | None) -> RunView | None:
+    """The run, where the target is one and no file or single revision."""
     if target is not None and (place.directory / target).exists():
-        return ()
+        return None
     try:
         runs = place.runs()
-        view = runs.view(find_run(runs, target))
-        return read_attempts(view, view.history())
+        return runs.view(find_run(runs, target))
     except (NotARun, StoreError):
-        return ()
+        return None
+
+
+def _hints(view: RunView | None) -> Hints:
+    """How much the prompts of the run tell of its game."""
+    return read_config(view).hints if view is not None else "interface"
 
 
 def _as_json(feedback: Feedback, evaluation: Evaluation) -> dict[str, Any]:

@@ -45,10 +45,11 @@ if TYPE_CHECKING:
 def verify(context: click.Context, /, target: str | None, *, is_all: bool, **given: Given) -> None:
     """Play again what commits claim, and answer to the digit.
 
-    TARGET is a run, a git revision or the number of an iteration. A claim holds if every number of
-    the message and every episode of its evidence come out as they stand there; it differs, and
-    then the first seed and step are named; or it cannot be compared, because a part of the
-    protocol is another one here. Unless all hold, the exit code is 2.
+    TARGET is a run, a git revision or the number of an iteration; what a file scores, `gco-agent
+    eval` says. A claim holds if every number of the message and every episode of its evidence come
+    out as they stand there; it differs, and then the first seed and step are named; or it cannot be
+    compared, because a part of the protocol is another one here, or because it lacks what it could
+    be played again by. Unless all hold, the exit code is 2.
 
     \b
     JSON: run, holds, differs, incomparable (how many), seconds, claims:
@@ -64,6 +65,7 @@ def verify(context: click.Context, /, target: str | None, *, is_all: bool, **giv
     from gco_agent.verification import Answer, Verifier, read_claims
 
     place: Place = context.obj
+    _refuse_file(place, target)
     view, rev = _find(place.runs(), target, is_all=is_all)
     claims = read_claims(view, None if is_all else rev or view.standing.commit)
     rules = _rules(view)
@@ -82,6 +84,20 @@ def verify(context: click.Context, /, target: str | None, *, is_all: bool, **giv
         _print_sum(data, found)
     if any(one.answer is not Answer.HOLDS for one in found):
         context.exit(2)
+
+
+def _refuse_file(place: Place, target: str | None) -> None:
+    """A file says what it scores in words for people; what a claim takes, only a commit has.
+
+    Raises:
+        UsageError: ``target`` is one.
+    """
+    if target is not None and (place.directory / target).is_file():
+        raise UsageError(
+            f"{target} is a file, and claims are made by commits, with seeds and actions: "
+            f"`gco-agent eval {target}` plays it on the first report seeds, to be compared with "
+            "what its docstring says; `gco-agent verify RUN` plays what its run claims"
+        )
 
 
 def _find(runs: Runs, target: str | None, *, is_all: bool) -> tuple[RunView, str | None]:

@@ -66,7 +66,7 @@ def watch(place: Place, /, run_name: str | None, last: int, *, keep: bool) -> No
         follower.catch_up(last)
         while status is not None or keep:
             if status is not None and budget is not None:
-                budget.reserve_s = status.reserve_s
+                _take_over(status, budget)
             if status is not None and status.event is not None:
                 display(status.event)
             time.sleep(_POLL_S)
@@ -113,9 +113,10 @@ def _events(view: RunView) -> list[Committed]:
 
 
 def _event(step: Step, facts: Facts, standing: Facts) -> Committed:
-    from gco_agent.accounts import describe_verdict, sum_known
+    from gco_agent.accounts import sum_known
     from gco_agent.progress import Committed
     from gco_agent.report.story import summary_of
+    from gco_agent.sentences import describe_verdict
     from gco_agent.statistics import Gain
 
     gain = None
@@ -144,7 +145,26 @@ def _budget(status: Status | None) -> Budget | None:
     if status is None:
         return None
     limits = status.limits
-    return Budget(limits.iterations, limits.seconds, limits.frames, started=status.started)
+    budget = Budget(
+        limits.iterations,
+        limits.seconds,
+        limits.frames,
+        limits.usd,
+        limits.tokens,
+        started=status.started,
+    )
+    _take_over(status, budget)
+    return budget
+
+
+def _take_over(status: Status, budget: Budget) -> None:
+    """What the process at work keeps for the end, and what the run has spent by now."""
+    from gco_agent.llm import Spending
+    from gco_agent.records import Usage
+
+    budget.reserve_s = status.reserve_s
+    spent = Usage(input_tokens=status.tokens, usd=status.usd)
+    budget.spending = Spending(budget.usd, budget.tokens, spent=spent)
 
 
 def _open_display(status: Status | None, budget: Budget | None) -> Display:

@@ -14,7 +14,7 @@ from ale_py import roms
 from gymnasium.envs.registration import EnvSpec
 
 from gco_agent.envs.disturbed import DisturbedObservation
-from gco_agent.envs.extraction import source_digest
+from gco_agent.envs.fingerprint import observation_digest, require_versions
 from gco_agent.envs.objects import ObjectObservation, Rules, make_object_env
 from gco_agent.errors import GcoError, UsageError
 from gco_agent.games import GameSpec, find_game
@@ -52,13 +52,15 @@ def default_protocol(game: str, max_steps: int = 27_000) -> PlayProtocol:
         versions=(
             ("ale-py", metadata.version("ale-py")),
             ("ocatari", metadata.version("ocatari")),
-            ("extraction", source_digest(spec.name.replace("_", ""))),
+            ("extraction", observation_digest(spec.name.replace("_", ""))),
             ("rom", rom.hexdigest()[:12]),
         ),
     )
 
 
-def make_protocol(name: str, game: str, max_steps: int | None = None) -> PlayProtocol:
+def make_protocol(
+    name: str, game: str, max_steps: int | None = None, objects: str | None = None
+) -> PlayProtocol:
     """The rules called ``name``: one of `PROTOCOLS`.
 
     ``reference`` is how the authors of the paper play: no sticky actions, their caps and their
@@ -70,6 +72,7 @@ def make_protocol(name: str, game: str, max_steps: int | None = None) -> PlayPro
         name: The protocol.
         game: As `gco_agent.games.find_game` takes it.
         max_steps: Steps after which an episode is cut, if not those of the protocol.
+        objects: What is observed, as of `PlayProtocol`, if not as the protocol has it.
 
     Raises:
         UsageError: There is no such protocol, or the paper does not have this game.
@@ -84,7 +87,20 @@ def make_protocol(name: str, game: str, max_steps: int | None = None) -> PlayPro
         rules = replace(rules, name="machado", max_steps=_FIVE_MINUTES, actions="all")
     elif name != "default":
         raise UsageError(f"no protocol is called {name!r}; there are: {', '.join(PROTOCOLS)}")
-    return rules if max_steps is None else replace(rules, max_steps=max_steps)
+    rules = rules if max_steps is None else replace(rules, max_steps=max_steps)
+    return rules if objects is None else with_objects(rules, objects)
+
+
+def with_objects(rules: PlayProtocol, objects: str) -> PlayProtocol:
+    """The same rules with another observation: one of `OBJECTS`.
+
+    Raises:
+        UsageError: The paper does not have this game.
+    """
+    spec = find_game(rules.env_id)
+    if objects == "paper" and spec.reference is None:
+        raise UsageError(f"the paper does not have {spec.title}: choose other --objects")
+    return replace(rules, objects=objects)
 
 
 def _as_the_authors(rules: PlayProtocol, spec: GameSpec) -> PlayProtocol:
@@ -111,16 +127,7 @@ def open_environment(protocol: PlayProtocol) -> ObjectObservation:
         GcoError: What is installed here is not what the protocol names: a worker on another
             machine would otherwise put its numbers under a stamp that is not theirs.
     """
-    here = dict(default_protocol(protocol.env_id).versions)
-    for name, version in protocol.versions:
-        if here.get(name) != version:
-            raise GcoError(
-                f"the rules of play ask for {name} {version}, and here is {here.get(name)}: "
-                "install the same versions wherever episodes are played"
-            )
-    switches: dict[str, Any] = {}
-    if isinstance(protocol, Variation):
-        switches = {"mode": protocol.mode, "difficulty": protocol.difficulty}
+    require_versions(protocol, default_protocol(protocol.env_id).versions)
     env = make_object_env(
         find_game(protocol.env_id).name,
         rules=Rules(
@@ -128,16 +135,29 @@ def open_environment(protocol: PlayProtocol) -> ObjectObservation:
             protocol.fires,
             protocol.restarts,
             protocol.objects == "completed",
+            _unseen(protocol),
         ),
         frameskip=protocol.frame_skip,
         repeat_action_probability=protocol.sticky,
         max_num_frames_per_episode=max(_FRAMES_CAP, protocol.max_steps * protocol.frame_skip),
         full_action_space=protocol.actions == "all",
-        **switches,
+        **_switches(protocol),
     )
     if isinstance(protocol, Variation) and protocol.is_disturbed:
         return DisturbedObservation(env, protocol)
     return env
+
+
+def _unseen(protocol: PlayProtocol) -> tuple[str, ...]:
+    theirs = find_game(protocol.env_id).reference
+    return theirs.unseen if theirs and protocol.objects == "paper" else ()
+
+
+def _switches(protocol: PlayProtocol) -> dict[str, Any]:
+    """The console's switches, where they are not as the game comes."""
+    if isinstance(protocol, Variation):
+        return {"mode": protocol.mode, "difficulty": protocol.difficulty}
+    return {}
 
 
 def initial_policy(protocol: PlayProtocol) -> str:
@@ -160,10 +180,12 @@ def emulator_spec(protocol: PlayProtocol) -> EnvSpec:
     """
     name = find_game(protocol.env_id).env_id.removeprefix("gco/")
     found = gymnasium.spec(f"ALE/{name}")
-    settings = {
+    settings: dict[str, Any] = {
         "obs_type": "ram",
         "frameskip": protocol.frame_skip,
         "repeat_action_probability": protocol.sticky,
+        "full_action_space": protocol.actions == "all",
+        **_switches(protocol),
     }
     return dataclasses.replace(found, kwargs={**found.kwargs, **settings})
 

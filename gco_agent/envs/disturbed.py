@@ -1,4 +1,4 @@
-"""Objects as a poorer eye would see them: displaced, missing, or after a start that was slept over.
+"""Observations as a poorer eye has them: displaced, missing, or after a start that was slept over.
 
 What happens depends on the seed of the episode alone, so that an episode can be played again.
 """
@@ -8,9 +8,12 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import numpy as np
+
 from gco_agent.envs.objects import ObjectObservation
+from gco_agent.envs.plain import Action, PlainEnvironment
 from gco_agent.observation import Row
-from gco_agent.records import Variation
+from gco_agent.records import PlayProtocol, Variation
 
 _NOOP = 0
 _SALT = "disturbed"
@@ -40,13 +43,14 @@ class DisturbedObservation(ObjectObservation):
         if self._variation.noop_frames:
             most = max(1, self._variation.noop_frames // self._variation.frame_skip)
             for _ in range(self._chance.randint(1, most)):
-                rows, lives, _, _, _ = super().step_rows(_NOOP)
+                self.advance(_NOOP)
+                rows, lives = super().observe()
         return self._disturbed(rows), lives
 
-    def step_rows(self, action: int) -> tuple[dict[str, list[Row]], int, float, bool, bool]:
+    def observe(self) -> tuple[dict[str, list[Row]], int]:
         """As of any object environment."""
-        rows, lives, reward, terminated, truncated = super().step_rows(action)
-        return self._disturbed(rows), lives, reward, terminated, truncated
+        rows, lives = super().observe()
+        return self._disturbed(rows), lives
 
     def _disturbed(self, rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
         if not (self._variation.noise_px or self._variation.dropout):
@@ -70,6 +74,46 @@ class DisturbedObservation(ObjectObservation):
         if not noise:
             return 0, 0
         return round(self._chance.gauss(0, noise)), round(self._chance.gauss(0, noise))
+
+
+class DisturbedPlain(PlainEnvironment):
+    """Any Gymnasium environment with sticky actions, or with observations that are disturbed.
+
+    Args:
+        rules: Of play; `Variation` disturbs.
+    """
+
+    def __init__(self, rules: PlayProtocol) -> None:
+        super().__init__(rules.env_id)
+        self._sticky = rules.sticky
+        self._noise = rules.noise_share if isinstance(rules, Variation) else 0.0
+        self._dropout = rules.dropout if isinstance(rules, Variation) else 0.0
+        self._chance = random.Random()  # noqa: S311 - seeded, to be the same again
+        self._last: Action | None = None
+        self._seen: object = None
+
+    def reset(self, seed: int) -> object:
+        """As of any environment; what disturbs it is decided by the seed, too."""
+        self._chance.seed(f"{_SALT} {seed}")
+        self._last = None
+        self._seen = self._noisy(super().reset(seed))
+        return self._seen
+
+    def step(self, action: Action) -> tuple[object, float, bool, bool]:
+        """As of any environment, with the action before where that one sticks."""
+        if self._last is not None and self._chance.random() < self._sticky:
+            action = self._last
+        self._last = action
+        obs, reward, terminated, truncated = super().step(action)
+        if self._chance.random() >= self._dropout:
+            self._seen = self._noisy(obs)
+        return self._seen, reward, terminated, truncated
+
+    def _noisy(self, obs: object) -> object:
+        if not self._noise or not isinstance(obs, np.ndarray):
+            return obs
+        factors = [1 + self._chance.gauss(0, self._noise) for _ in range(obs.size)]
+        return (obs * np.reshape(factors, obs.shape)).astype(obs.dtype)
 
 
 def _displaced(row: Row, now: tuple[int, int], before: tuple[int, int]) -> Row:

@@ -7,6 +7,7 @@ here a car is where the picture shows it, to a few pixels. Evidence: tests/ale/t
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Sequence
 
 from gco_agent.envs.extraction import ObjectExtractor, RamState, SavedObjects
@@ -27,11 +28,17 @@ _TOPS = (155, 134, 113, 97, 85, 75, 68, 63)
 """Top edge of a car at each of the seven distances, the nearest first, and beyond the last."""
 _SIZES = ((14, 11), (12, 8), (7, 6), (5, 4), (3, 3), (3, 2), (2, 1))
 """Width and height of a car at each distance."""
+_CAR_TOPS = tuple(
+    tuple(round(near + (far - near) * progress / 16) for progress in range(32))
+    for near, far in itertools.pairwise(_TOPS)
+)
+"""Top edge at each distance, by how far the distances have come."""
 _HORIZON, _HALF_AT_HORIZON, _STRAIGHT_BELOW = 60, 3.5, 150
 _MIDDLE = 87.5
 _LANE = 0.54
 """How far the middle of an outer lane is from the middle of the road, in halves of its width."""
 _ROAD_ROWS = (60, 80, 100, 120, 140)
+_ROAD_WIDTHS = tuple(round(2 * (_HALF_AT_HORIZON + (y - _HORIZON) / 2)) for y in _ROAD_ROWS)
 _ONE_STEP_PX = 22
 _GREY: Colour = (192, 192, 192)
 _MOST_JUMP = 40
@@ -43,6 +50,7 @@ class EnduroExtractor(ObjectExtractor):
     def __init__(self, *, hud: bool = False) -> None:
         super().__init__("enduro", hud=hud)
         self._road: tuple[int, ...] = ()
+        self._known_roads: dict[tuple[int, int], tuple[int, ...]] = {}
         self._cars: tuple[_Car, ...] = ()
         self._player: tuple[int, int] | None = None
 
@@ -58,7 +66,7 @@ class EnduroExtractor(ObjectExtractor):
 
     def step(self, ram: RamState) -> Rows:
         """The objects after one more step."""
-        cells = ram.tolist()
+        cells = ram.tobytes()
         rows = {
             "Player": [self._player_row(cells)],
             "Road": self._road_rows(cells),
@@ -88,27 +96,39 @@ class EnduroExtractor(ObjectExtractor):
         return (x, y, 16, 11, x - before[0], y - before[1], None, _GREY, None)
 
     def _road_rows(self, cells: Sequence[int]) -> list[Row]:
-        edges = tuple(round(_middle(cells, y) - _half(y)) for y in _ROAD_ROWS)
+        key = cells[_CURVE], cells[_DRIFT]
+        edges = self._known_roads.get(key)
+        if edges is None:  # at most 65,536, and far fewer in play
+            edges = tuple(round(_middle(cells, y) - _half(y)) for y in _ROAD_ROWS)
+            self._known_roads[key] = edges
         before = self._road or edges
         self._road = edges
+        if before is edges:
+            return [
+                (x, y, w, 1, 0, 0, None, None, None)
+                for x, y, w in zip(edges, _ROAD_ROWS, _ROAD_WIDTHS, strict=True)
+            ]
         return [
-            (x, y, round(2 * _half(y)), 1, _believable(x - was), 0, None, None, None)
-            for x, was, y in zip(edges, before, _ROAD_ROWS, strict=True)
+            (x, y, w, 1, _believable(x - was), 0, None, None, None)
+            for x, was, y, w in zip(edges, before, _ROAD_ROWS, _ROAD_WIDTHS, strict=True)
         ]
 
     def _car_rows(self, cells: Sequence[int]) -> list[Row]:
         cars: list[_Car] = []
         rows: list[Row] = []
+        if not any(cells[_CARS : _CARS + len(_SIZES)]):
+            self._cars = ()
+            return rows
+        progress = cells[_PROGRESS] >> 3
         for distance, (w, h) in enumerate(_SIZES):
             cell = cells[_CARS + distance]
             if not cell:
                 continue
             lane = (1 if cell & 1 else -1) if cell & 16 else 0
-            near, far = _TOPS[distance], _TOPS[distance + 1]
-            y = round(near + (far - near) * (cells[_PROGRESS] >> 3) / 16)
+            y = _CAR_TOPS[distance][progress]
             at = y + h / 2
             x = round(_middle(cells, at) + lane * _LANE * _half(at) - w / 2)
-            dx, dy = self._car_move(lane, x, y)
+            dx, dy = self._car_move(lane, x, y) if self._cars else (0, 0)
             cars.append((lane, x, y))
             rows.append((x, y, w, h, dx, dy, None, _GREY, None))
         self._cars = tuple(cars)

@@ -16,7 +16,7 @@ import importlib.util
 import itertools
 import sys
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -115,11 +115,6 @@ class ObjectExtractor:
             if thing.__class__.__name__ in _ABSENT or not thing._visible:  # noqa: SLF001
                 continue
             thing._prev_xy = thing._xy  # noqa: SLF001
-
-    @property
-    def objects(self) -> Sequence[Any]:
-        """OCAtari's own objects as they stand; they change with the next step."""
-        return self._objects
 
     def _rows(self) -> dict[str, list[Row]]:
         """Category to rows; runs for every object of every step, hence past OCAtari's properties.

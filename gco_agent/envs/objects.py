@@ -48,12 +48,14 @@ class Rules:
         restarts: Above 0, an episode on seed s begins after (s modulo this) + 1 further resets:
             one of so many games in a row.
         is_completed: Objects and fields that OCAtari lacks are observed too.
+        unseen: Categories that are left out of observations.
     """
 
     one_life: bool = False
     fires: bool = False
     restarts: int = 0
     is_completed: bool = True
+    unseen: tuple[str, ...] = ()
 
 
 _USUAL_RULES = Rules()
@@ -94,10 +96,13 @@ class ObjectObservation(gymnasium.Wrapper[Observation, int, Any, Any], RecordCon
         self._base = base
         self._ale = base.ale
         self._game: str = base._game  # noqa: SLF001 - ale_py keeps the ROM's name there
-        self._extractor = make_extractor(self._game, hud=hud, is_completed=rules.is_completed)
+        self._extractor = make_extractor(
+            self._game, hud=hud, is_completed=rules.is_completed, unseen=rules.unseen
+        )
         self._rules = rules
         self._has_rules = rules.one_life or rules.fires
         self._lives = 0
+        self._ram = np.zeros(128, np.uint8)
         self._repeat: float = self._ale.getFloat("repeat_action_probability")
         skip = base._frameskip  # noqa: SLF001 - a pair where it is drawn anew for each step
         is_plain = isinstance(skip, int) and base.render_mode != "human"
@@ -164,6 +169,15 @@ class ObjectObservation(gymnasium.Wrapper[Observation, int, Any, Any], RecordCon
 
     def step_rows(self, action: int) -> tuple[dict[str, list[Row]], int, float, bool, bool]:
         """As `step`, past all wrappers below: rows, lives left, reward, terminated, truncated."""
+        ended = self.advance(action)
+        return *self.observe(), *ended
+
+    def advance(self, action: int) -> tuple[float, bool, bool]:
+        """The emulator's part of `step_rows`: reward, terminated, truncated.
+
+        Once for each `observe`; who plays several games side by side is faster if all of them
+        advance before all are observed: the emulator and Python push each other out of the caches.
+        """
         if self._has_rules or not self._frames:
             _, reward, terminated, truncated, _ = self._play(self._base.step, action)
         else:  # what that does, without an observation and a dictionary that nobody looks at
@@ -175,8 +189,12 @@ class ObjectObservation(gymnasium.Wrapper[Observation, int, Any, Any], RecordCon
                 reward += act(button)
             terminated = self._ale.game_over(with_truncation=False)
             truncated = self._ale.game_truncated()
-        rows = self._extractor.step(self._ale.getRAM())
-        return rows, self._ale.lives(), reward, terminated, truncated
+        return reward, terminated, truncated
+
+    def observe(self) -> tuple[dict[str, list[Row]], int]:
+        """The rest of `step_rows`: rows and lives left."""
+        self._ale.getRAM(self._ram)
+        return self._extractor.step(self._ram), self._ale.lives()
 
     def _play(self, step: Callable[[int], tuple[Any, ...]], action: int) -> tuple[Any, ...]:
         """A step by the rules; what ``step`` gives."""

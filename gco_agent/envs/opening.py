@@ -6,20 +6,25 @@ import difflib
 import importlib
 import re
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
 import gymnasium
+from gymnasium.envs.registration import EnvSpec
 
 from gco_agent.envs import atari
+from gco_agent.envs.disturbed import DisturbedPlain
+from gco_agent.envs.fingerprint import module_digest, require_versions
 from gco_agent.envs.objects import ObjectObservation
 from gco_agent.envs.plain import PlainEnvironment, register_for
 from gco_agent.errors import UsageError
-from gco_agent.games import Field, GameSpec, find_game, imports_code
+from gco_agent.games import SOLVED, Control, Field, GameSpec, Score, find_game, imports_code
 from gco_agent.games.documented import DOCUMENTED
 from gco_agent.games.starting import random_policy
 from gco_agent.policy import PolicySource, environment_of
-from gco_agent.records import PlayProtocol
+from gco_agent.records import PlayProtocol, Variation
 
 Environment = ObjectObservation | PlainEnvironment
 
@@ -45,8 +50,8 @@ def named_environment(source: PolicySource) -> str | None:
     if name is not None and imports_code(name):
         raise UsageError(
             f"the policy's docstring says `Environment: {name}`, which is code, and a policy is "
-            "not believed about what to load. If you know that code and trust it, name it "
-            f"yourself: --env {name} (in Python: game={name!r})"
+            "not believed about what to load and run outside the jail. If you know that code and "
+            f"trust it, name it yourself: --env {name} (in Python: game={name!r})"
         )
     return name
 
@@ -110,8 +115,6 @@ def _of_module(name: str) -> GameSpec:
 
 
 def _with_module(spec: GameSpec, module_name: str) -> GameSpec:
-    from dataclasses import replace
-
     env_id = spec.env_id if ":" in spec.env_id else f"{module_name}:{spec.env_id}"
     return replace(spec, env_id=env_id, module=module_name)
 
@@ -154,6 +157,8 @@ def _describe(env_id: str) -> GameSpec:
     fields, seen = documented.fields if documented else (), ""
     if len(fields) != env.n_numbers:
         fields, seen = _unnamed(env)
+    controls = _controls(env, documented.controls if documented else ())
+    solved = env.reward_threshold
     env.close()
     return GameSpec(
         name="_".join(_WORD.findall(base)).lower() or base.lower(),
@@ -161,10 +166,39 @@ def _describe(env_id: str) -> GameSpec:
         env_id=env_id,
         goal=documented.goal if documented else "Make the sum of rewards large.",
         actions=words,
+        controls=controls,
         fields=fields,
         seen=seen,
+        scores=() if solved is None else (Score(SOLVED, solved, "Gymnasium's reward_threshold"),),
         module=env_id.partition(":")[0] if ":" in env_id else "",
     )
+
+
+def complete_spec(spec: GameSpec) -> GameSpec:
+    """The specification with what its environment says of itself where it is silent.
+
+    Raises:
+        UsageError: The environment cannot be made.
+    """
+    is_complete = (spec.actions or spec.controls) and (spec.fields or spec.seen)
+    if is_atari(spec.env_id) or is_complete:
+        return spec
+    env = PlainEnvironment(spec.env_id)
+    try:
+        fields, seen = (spec.fields, spec.seen) if spec.fields or spec.seen else _unnamed(env)
+        actions = spec.actions or {str(number): "" for number in range(env.n_actions)}
+        controls = spec.controls or _controls(env, ())
+    finally:
+        env.close()
+    return replace(spec, fields=fields, seen=seen, actions=actions, controls=controls)
+
+
+def _controls(env: PlainEnvironment, meanings: Sequence[str]) -> tuple[Control, ...]:
+    """The numbers of an action, with their bounds; none where an action is an integer."""
+    low, high = env.bounds
+    if len(meanings) != len(low):
+        meanings = [""] * len(low)
+    return tuple(Control(a, b, word) for a, b, word in zip(low, high, meanings, strict=True))
 
 
 def _unnamed(env: PlainEnvironment) -> tuple[tuple[Field, ...], str]:
@@ -180,7 +214,9 @@ def spec_of(protocol: PlayProtocol) -> GameSpec:
     return find_spec(protocol.env_id)
 
 
-def make_protocol(name: str, game: str, max_steps: int | None = None) -> PlayProtocol:
+def make_protocol(
+    name: str, game: str, max_steps: int | None = None, objects: str | None = None
+) -> PlayProtocol:
     """The rules called ``name`` for anything that `find_spec` finds.
 
     Args:
@@ -188,27 +224,43 @@ def make_protocol(name: str, game: str, max_steps: int | None = None) -> PlayPro
         game: As `find_spec` takes it.
         max_steps: Steps after which an episode is cut, if not those of the protocol; where
             Gymnasium cuts earlier, that holds.
+        objects: Of an Atari game, what is observed, if not as the protocol has it.
 
     Raises:
         UsageError: There is no such protocol, or it is not for this environment.
     """
     spec = find_spec(game)
     if is_atari(spec.env_id):
-        return atari.make_protocol(name, spec.env_id, max_steps)
+        return atari.make_protocol(name, spec.env_id, max_steps, objects)
+    if objects is not None:
+        raise UsageError(f"--objects is for Atari games; {spec.title} has no objects")
     if name != "default":
         raise UsageError(f"the protocol {name} is for Atari games; {spec.title} has default only")
     env = PlainEnvironment(spec.env_id)
     limit = min(max_steps or _LONGEST, env.max_steps or _LONGEST)
     env.close()
-    packages = ["gymnasium", *_library(spec.env_id)]
     return PlayProtocol(
         "default",
         spec.env_id,
         frame_skip=1,
         sticky=0.0,
         max_steps=limit,
-        versions=tuple((package, metadata.version(package)) for package in packages),
+        versions=_versions(spec.env_id),
     )
+
+
+def _versions(env_id: str) -> tuple[tuple[str, str], ...]:
+    """What decides the numbers of an environment that is no Atari game."""
+    packages = ["gymnasium", *_library(env_id)]
+    versions = [(package, metadata.version(package)) for package in packages]
+    if ":" in env_id:
+        entry = gymnasium.spec(env_id.rpartition(":")[2]).entry_point
+        home = (
+            entry.partition(":")[0] if isinstance(entry, str) else getattr(entry, "__module__", "")
+        )
+        digest = module_digest([env_id.partition(":")[0], home or ""])
+        versions += [("module", digest)] if digest else []
+    return tuple(versions)
 
 
 def _library(env_id: str) -> list[str]:
@@ -225,12 +277,24 @@ def open_environment(protocol: PlayProtocol) -> Environment:
 
     Raises:
         UsageError: It is not known, or cannot be made.
+        GcoError: What is installed here is not what the rules name.
     """
     if is_atari(protocol.env_id):
         return atari.open_environment(protocol)
     if ":" in protocol.env_id:
         _of_module(protocol.env_id)
+    require_versions(protocol, _versions(protocol.env_id))
+    if protocol.sticky or isinstance(protocol, Variation):
+        return DisturbedPlain(protocol)
     return PlainEnvironment(protocol.env_id)
+
+
+def environment_spec(protocol: PlayProtocol) -> EnvSpec:
+    """What Gymnasium makes the environment of ``protocol`` from, without gco-agent."""
+    if is_atari(protocol.env_id):
+        return atari.emulator_spec(protocol)
+    spec_of(protocol)  # makes an id of somebody's own module known
+    return gymnasium.spec(protocol.env_id.rpartition(":")[2])
 
 
 def initial_policy(protocol: PlayProtocol) -> str:

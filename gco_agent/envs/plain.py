@@ -13,6 +13,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+import numpy.typing as npt
 from gymnasium import spaces
 from gymnasium.error import DependencyNotInstalled
 from gymnasium.error import Error as GymnasiumError
@@ -25,6 +26,7 @@ EXTRAS = {"box2d": ("box2d", "swig"), "mujoco": ("mujoco",), "minigrid": ("minig
 """Extra of this package to words that tell it is missing."""
 _REGISTERING = {"minigrid": ("MiniGrid", "BabyAI")}
 """Module whose import makes ids known to Gymnasium to how these begin."""
+_PICTURES = "rgb_array"
 _MOST_NUMBERS = 4_096
 
 
@@ -33,18 +35,20 @@ class PlainEnvironment:
 
     Args:
         env_id: A Gymnasium id, or ``module:id``.
+        is_seen: Whether `picture` is wanted.
 
     Attributes:
         n_actions: Size of the action space; 0 where actions are numbers.
         n_floats: Numbers in an action; 0 where it is an integer.
         max_steps: Steps after which Gymnasium cuts an episode; None if it never does.
+        reward_threshold: Mean return from which it counts as solved; None if nobody says.
 
     Raises:
         UsageError: It is not known, cannot be made, or has other spaces than a policy can use.
     """
 
-    def __init__(self, env_id: str) -> None:
-        self._env, self._env_id = _make(env_id), env_id
+    def __init__(self, env_id: str, *, is_seen: bool = False) -> None:
+        self._env, self._env_id = _make(env_id, _PICTURES if is_seen else None), env_id
         space = self._env.action_space
         self.n_actions = self.n_floats = 0
         self._first = 0
@@ -58,8 +62,9 @@ class PlainEnvironment:
                 "a list of numbers (a Box of one dimension)"
             )
         self._space = space
-        limit = self._env.spec.max_episode_steps if self._env.spec else None
-        self.max_steps: int | None = limit
+        known = self._env.spec
+        self.max_steps: int | None = known.max_episode_steps if known else None
+        self.reward_threshold: float | None = known.reward_threshold if known else None
 
     @property
     def n_numbers(self) -> int:
@@ -112,15 +117,32 @@ class PlainEnvironment:
             )
         return ""
 
+    def picture(self) -> npt.NDArray[np.uint8]:
+        """What it shows now, in colour; only if it was made to be seen.
+
+        Raises:
+            UsageError: It draws no pictures.
+        """
+        shown: Any = self._env.render()
+        dimensions = 3
+        if not isinstance(shown, np.ndarray) or shown.ndim != dimensions:
+            raise UsageError(f"{self._env_id} draws no pictures, so it cannot be seen")
+        return shown.astype(np.uint8)
+
     def close(self) -> None:
         """Let go of it."""
         self._env.close()
 
 
-def _make(env_id: str) -> gymnasium.Env[Any, Any]:
+def _make(env_id: str, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
     register_for(env_id)
+    options: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
     try:
-        return gymnasium.make(env_id, disable_env_checker=True)
+        return gymnasium.make(env_id, disable_env_checker=True, **options)
+    except TypeError as error:
+        if render_mode is None:
+            raise
+        raise UsageError(f"{env_id} draws no pictures, so it cannot be seen: {error}") from error
     except DependencyNotInstalled as error:
         raise UsageError(_what_is_missing(env_id, str(error))) from error
     except (GymnasiumError, ImportError) as error:

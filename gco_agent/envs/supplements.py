@@ -8,9 +8,11 @@ Evidence for every byte that is read here: tests/ale/test_supplements.py.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
 from gco_agent.envs.extraction import ObjectExtractor, RamState, SavedObjects
+from gco_agent.envs.readers import READERS
 from gco_agent.observation import Colour, Row
 
 Rows = dict[str, list[Row]]
@@ -128,15 +130,49 @@ class CompletedExtractor(ObjectExtractor):
         self._supplement.memory = copy.deepcopy(kept["supplement"])
 
 
-def make_extractor(game: str, *, hud: bool = False, is_completed: bool = True) -> ObjectExtractor:
+class PartialExtractor(ObjectExtractor):
+    """OCAtari's objects without some categories of them."""
+
+    def __init__(self, module: str, unseen: Sequence[str], *, hud: bool = False) -> None:
+        super().__init__(module, hud=hud, raw=True)
+        self._unseen = unseen
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """As `ObjectExtractor.categories`."""
+        return tuple(name for name in super().categories if name not in self._unseen)
+
+    def reset(self, ram: RamState) -> Rows:
+        """As `ObjectExtractor.reset`."""
+        return self._seen(super().reset(ram))
+
+    def step(self, ram: RamState) -> Rows:
+        """As `ObjectExtractor.step`."""
+        return self._seen(super().step(ram))
+
+    def _seen(self, rows: Rows) -> Rows:
+        for name in self._unseen:
+            rows.pop(name, None)
+        return rows
+
+
+def make_extractor(
+    game: str, *, hud: bool = False, is_completed: bool = True, unseen: tuple[str, ...] = ()
+) -> ObjectExtractor:
     """What reads the objects of ``game`` (the ROM in snake case).
 
     Args:
         game: Name of the ROM.
         hud: As `ObjectExtractor`.
         is_completed: Not only what OCAtari gives, nor its velocities where they are wrong.
+        unseen: Of what OCAtari gives, the categories to leave out; nothing is completed then.
     """
     module = game.replace("_", "")
+    if unseen:
+        return PartialExtractor(module, unseen, hud=hud)
+    reader = READERS.get(module)
+    if reader is not None and not hud:
+        return reader(raw=not is_completed)
     if not is_completed:
         return ObjectExtractor(module, hud=hud, raw=True)
     if module == "enduro":

@@ -10,14 +10,14 @@ from gco_agent.complexity import measure
 from gco_agent.games import GameSpec
 from gco_agent.policy import PolicySource
 from gco_agent.records import Evaluation
-from gco_agent.report.summary import SOURCE, RunReport, score_in_words
+from gco_agent.report.summary import RunReport, score_in_words
 from gco_agent.statistics import confidence_interval
 from gco_agent.store.entries import format_points
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+!|~&-])")
 _WHAT_IT_IS = (
-    "The policy is one Python file that reads the objects on the screen and answers with an "
-    "action. It has no weights: what it does can be read below.\n"
+    "The policy is one Python file that reads {what} and answers with an action. What it does can "
+    "be read below.\n"
 )
 _FENCE = re.compile(r"`{3,}")
 
@@ -49,7 +49,11 @@ def compose(subject: Subject) -> str:
         _front_matter(subject),
         f"# {subject.spec.title}: a policy of gco-agent\n",
         f"{escape(subject.spec.goal)}\n",
-        _WHAT_IT_IS,
+        _WHAT_IT_IS.format(
+            what="the objects on the screen"
+            if _sees_objects(subject)
+            else "what the environment shows"
+        ),
         _score(subject),
         _use(subject),
         _origin(subject.run) if subject.run else "",
@@ -57,6 +61,10 @@ def compose(subject: Subject) -> str:
         "## The policy\n\n" + fenced(subject.source.text, "python"),
     ]
     return "\n".join(part for part in parts if part)
+
+
+def _sees_objects(subject: Subject) -> bool:
+    return subject.spec.env_id.startswith("gco/")
 
 
 def escape(text: str) -> str:
@@ -82,7 +90,11 @@ def _front_matter(subject: Subject) -> str:
     }
     data: dict[str, object] = {
         "library_name": "gco-agent",
-        "tags": ["reinforcement-learning", "programmatic-policy", "atari", subject.spec.env_id],
+        "tags": [
+            *("reinforcement-learning", "programmatic-policy"),
+            *(["atari"] if _sees_objects(subject) else []),
+            subject.spec.env_id,
+        ],
         "model-index": [{"name": subject.name, "results": [result]}],
     }
     lines = [f"{key}: {json.dumps(value)}" for key, value in data.items()]
@@ -98,18 +110,26 @@ def _score(subject: Subject) -> str:
         return f"## Score\n\n{told}\n"
     interval = confidence_interval(played.returns)
     between = "" if interval is None else f" (95 % interval {interval[0]:.4g} to {interval[1]:.4g})"
-    spec = subject.spec
-    known = (("random play", spec.random_return), ("human", spec.human_return))
-    rows = [
-        ("this policy", f"{format_points(played.mean_return)}{between}"),
-        *((name, f"{value:g}") for name, value in known if value is not None),
-    ]
     return (
-        "## Score\n\n| | mean return |\n|---|---|\n"
-        + "".join(f"| {name} | {value} |\n" for name, value in rows)
-        + f"\n{len(played.episodes)} episodes, seeds {subject.seeds}, which no search of gco-agent "
+        f"## Score\n\nMean return {format_points(played.mean_return)}{between}: "
+        f"{len(played.episodes)} episodes, seeds {subject.seeds}, which no search of gco-agent "
         f"sees. Protocol: `{played.protocol}`. Actions: `{played.digest}`.\n"
-        f"Random and human: {SOURCE}; of another protocol, for scale.\n"
+        + _others(subject.spec)
+    )
+
+
+def _others(spec: GameSpec) -> str:
+    """What others score, each with how and where; nothing where nobody says."""
+    if not spec.scores:
+        return ""
+    rows = "".join(
+        f"| {escape(score.label)} | {score.value:g} | {escape(score.played)} "
+        f"| {escape(score.source)} |\n"
+        for score in spec.scores
+    )
+    return (
+        "\nFor scale, of other protocols:\n\n| who | mean return | how it was played | source |\n"
+        f"|---|---|---|---|\n{rows}"
     )
 
 
@@ -157,5 +177,6 @@ def _limits(subject: Subject) -> str:
         "wrong or missing, so is it."
     )
     scope = "The score is of one protocol. `gco-agent card` says what is left of it under others."
-    told = [f"- {line}" for line in (shape, eyes, scope)]
+    lines = (shape, eyes, scope) if _sees_objects(subject) else (shape, scope)
+    told = [f"- {line}" for line in lines]
     return "## Limits\n\n" + "\n".join(told) + "\n"

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from gco_agent.envs.atari import emulator_spec
+from gco_agent.envs.opening import environment_spec
 from gco_agent.errors import UsageError
 from gco_agent.jail import JailLevel
 from gco_agent.records import EpisodeResult, Outcome, PlayProtocol
-from gco_agent.video.film import film
+from gco_agent.video.film import Moment, film
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,14 +37,16 @@ class Trajectory:
 
     Attributes:
         result: What the judge says of it.
-        observations: RAM before each action and after the last, uint8 of shape (n_steps + 1, 128).
-        actions: Indices into the minimal action set, int64 of shape (n_steps,).
+        observations: Before each action and after the last: of an Atari game its RAM, uint8 of
+            shape (n_steps + 1, 128), else what the environment gives.
+        actions: Indices into the action set of the rules, int64 of shape (n_steps,); or rows of
+            numbers.
         rewards: float64 of shape (n_steps,).
     """
 
     result: EpisodeResult
-    observations: npt.NDArray[np.uint8]
-    actions: npt.NDArray[np.int64]
+    observations: npt.NDArray[Any]
+    actions: npt.NDArray[Any]
     rewards: npt.NDArray[np.float64]
 
 
@@ -57,10 +59,27 @@ def record(
     assert result is not None, seed
     return Trajectory(
         result,
-        np.stack([moment.ram for moment in moments]),
-        np.array([moment.action_index for moment in moments[:-1]], np.int64),
+        np.stack([_observed(moment) for moment in moments]),
+        _actions(moments[:-1]),
         np.diff([moment.total for moment in moments]),
     )
+
+
+def _observed(moment: Moment) -> npt.NDArray[Any]:
+    """What a learner sees at a moment.
+
+    Raises:
+        UsageError: It is no array.
+    """
+    seen = moment.seen if moment.ram is None else moment.ram
+    if not isinstance(seen, np.ndarray):
+        raise UsageError("observations that are no arrays cannot be kept as a data set")
+    return seen
+
+
+def _actions(moments: Sequence[Moment]) -> npt.NDArray[Any]:
+    is_index = all(isinstance(moment.played, int) for moment in moments)
+    return np.array([moment.played for moment in moments], np.int64 if is_index else np.float32)
 
 
 def require_id(name: str) -> None:
@@ -105,7 +124,7 @@ def write_dataset(
     except ImportError:
         raise UsageError("a Minari data set needs: pip install 'gco-agent[export]'") from None
     buffers = [_buffer(EpisodeBuffer, number, t) for number, t in enumerate(trajectories)]
-    spec = emulator_spec(protocol)
+    spec = environment_spec(protocol)
     with _kept_in(folder):
         minari.create_dataset_from_buffers(
             name,
@@ -126,7 +145,7 @@ def write_dataset(
     return folder / name
 
 
-_NO_PACKAGES = ("extraction", "rom")
+_NO_PACKAGES = ("extraction", "module", "rom")
 """What a protocol names the version of and nobody can install: hashes."""
 
 

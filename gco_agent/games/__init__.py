@@ -23,12 +23,23 @@ from gco_agent.games import (
 )
 from gco_agent.games.describe import HINTS, Hints, describe_interface
 from gco_agent.games.generated import described_by_play, measured
-from gco_agent.games.spec import Category, Field, GameSpec, Presence, Reference, Score
+from gco_agent.games.spec import (
+    SOLVED,
+    Category,
+    Control,
+    Field,
+    GameSpec,
+    Presence,
+    Reference,
+    Score,
+)
 
 __all__ = [
     "GAMES",
     "HINTS",
+    "SOLVED",
     "Category",
+    "Control",
     "Field",
     "GameSpec",
     "Hints",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gco_agent.games.spec import KUANG, MNIH, Category, GameSpec, Presence, Reference, Score
+from gco_agent.games.spec import KUANG, MNIH, PPO, Category, GameSpec, Presence, Reference, Score
 
 _DIAGONAL = "moves both ways"
 
@@ -77,6 +77,8 @@ SPEC = GameSpec(
         Score("human", 8503.3, MNIH),
         Score("LLM code, multi-step", 3466.7, f"{KUANG}; first lives only"),
         Score("LLM code, one-step", 310.0, f"{KUANG}; first lives only"),
+        Score("PPO", 4903.44, PPO),
+        Score("PPO, sticky", 3850.27, PPO),
     ),
     facts={"top_lane": 26, "lane_height": 16, "bottom_lane": 138},
     hints=(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gco_agent.games.spec import KUANG, MNIH, Category, GameSpec, Presence, Reference, Score
+from gco_agent.games.spec import KUANG, MNIH, PPO, Category, GameSpec, Presence, Reference, Score
 
 SPEC = GameSpec(
     name="breakout",
@@ -54,6 +54,8 @@ SPEC = GameSpec(
         Score("human", 30.5, MNIH),
         Score("LLM code, multi-step", 123.0, KUANG),
         Score("LLM code, one-step", 70.6, KUANG),
+        Score("PPO", 465.9, PPO),
+        Score("PPO, sticky", 198.37, PPO),
     ),
     facts={"left_wall": 8, "right_wall": 152, "paddle_y": 189, "top_row": 57, "row_height": 6},
     hints=(

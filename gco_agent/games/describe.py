@@ -1,17 +1,19 @@
 """What a language model is told of a game, in one of three layers.
 
 ``none`` is the types alone, so that what a model finds out by itself can be measured;
-``interface`` adds what categories, fields and actions mean; ``paper`` adds what the authors of
-the paper tell their model besides: coordinates and advice.
+``interface`` adds what categories, fields and actions mean, and the rules of play; ``paper`` adds
+what the authors of the paper tell their model besides: coordinates and advice.
 """
 
 from __future__ import annotations
 
+import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
-from gco_agent.games.spec import Category, GameSpec
+from gco_agent.games.spec import Category, Control, GameSpec
+from gco_agent.records import PlayProtocol
 
 Hints = Literal["none", "interface", "paper"]
 HINTS: tuple[Hints, ...] = get_args(Hints)
@@ -21,18 +23,24 @@ _OBJECTS_TYPE = (
     "act(self, obs) is called once a step and returns an int, the index of an action. obs maps a "
     "category (str) to a sequence of objects; a category with nothing in it gives an empty "
     "sequence, never a KeyError. An object has the fields x, y, w, h, dx, dy (int), cx, cy "
-    "(float), value (int or None), rgb (three ints or None), orientation (str or None). obs.lives "
-    "is an int."
+    "(float), value (int or None), rgb (three ints or None), orientation (int, str or None), to be "
+    "read as in {example}; it cannot be changed. obs.lives is an int."
 )
 _OBJECTS_MEANING = (
     "x and y are the left and the top edge in pixels, from the top left corner of a screen of "
-    "160 x 210, so y grows downwards; w and h are width and height; cx and cy the centre; dx and "
-    "dy by how many pixels it moved since the step before, 0 when it has just appeared."
+    "160 x 210, so x grows to the right and y grows DOWNWARDS; w and h are width and height; cx "
+    "and cy the centre, x + w / 2 and y + h / 2; dx and dy by how many pixels it moved since the "
+    "step before (dy < 0 is upwards), 0 when it has just appeared."
 )
 
 
 def describe_interface(
-    spec: GameSpec, hints: Hints = "interface", *, action_names: Sequence[str] | None = None
+    spec: GameSpec,
+    hints: Hints = "interface",
+    *,
+    action_names: Sequence[str] | None = None,
+    moved: Mapping[str, str] | None = None,
+    rules: PlayProtocol | None = None,
 ) -> str:
     """The game as a text for a prompt; plain English, wrapped to 100 columns.
 
@@ -41,22 +49,32 @@ def describe_interface(
         hints: How much is told.
         action_names: Of the environment, in the order of their indices, where they are others
             than those of ``spec.actions``.
+        moved: Action word to what it was seen to do, for actions that ``spec`` does not explain.
+        rules: Those of play, to be told too.
     """
-    names = tuple(spec.actions) if action_names is None else action_names
-    parts = [_observation(spec, told=hints != "none"), _actions(spec, names, hints)]
+    names = tuple(spec.actions) if action_names is None else tuple(action_names)
+    parts = [_observation(spec, told=hints != "none"), _controls(spec.controls, hints)]
+    if names:
+        parts.append(_actions(names, {**(moved or {}), **_meanings(spec)}, hints))
     if hints != "none":
-        parts.insert(0, f"{spec.title}. {spec.goal}")
+        parts.insert(0, _fill(f"{spec.title}. {spec.goal}"))
+        parts.append(_timing(rules) if rules is not None else "")
     if hints == "paper" and spec.hints:
         parts.append(_bullets("Hints:", [hint.format(**spec.facts) for hint in spec.hints]))
     return "\n\n".join(part for part in parts if part)
+
+
+def _meanings(spec: GameSpec) -> dict[str, str]:
+    return {word: meaning for word, meaning in spec.actions.items() if meaning}
 
 
 def _observation(spec: GameSpec, *, told: bool) -> str:
     if spec.fields:
         return _vector(spec, told=told)
     if spec.seen:
-        return _fill(f"act(self, obs) is called once a step; obs is {spec.seen}.")
-    parts = [_fill(_OBJECTS_TYPE)]
+        return _fill(f"{_called(spec)}; obs is {spec.seen}.")
+    example = spec.categories[0].name if spec.categories else spec.player
+    parts = [_fill(_OBJECTS_TYPE.format(example=f'obs["{example}"][0].x'))]
     if not told:
         names = ", ".join(category.name for category in spec.categories)
         return "\n".join([*parts, _fill(f"Categories: {names}.")])
@@ -65,6 +83,11 @@ def _observation(spec: GameSpec, *, told: bool) -> str:
     parts.append(_fill(_OBJECTS_MEANING))
     parts.append(_bullets("Categories:", [_category(category) for category in spec.categories]))
     return "\n".join(parts)
+
+
+def _called(spec: GameSpec) -> str:
+    text = "act(self, obs) is called once a step"
+    return text if spec.controls else f"{text} and returns an int, the index of an action"
 
 
 def _category(category: Category) -> str:
@@ -81,7 +104,7 @@ def _category(category: Category) -> str:
 
 def _vector(spec: GameSpec, *, told: bool) -> str:
     n = len(spec.fields)
-    text = f"act(self, obs) is called once a step; obs is a numpy array of {n} float numbers."
+    text = f"{_called(spec)}; obs is a numpy array of {n} float numbers."
     if not told:
         return _fill(text)
     lines = [
@@ -96,16 +119,50 @@ def _bare(number: int, name: str) -> str:
     return own if name == own else f"{own}: {name}"
 
 
-def _actions(spec: GameSpec, names: Sequence[str], hints: Hints) -> str:
-    if not names:
+def _controls(controls: Sequence[Control], hints: Hints) -> str:
+    """What an action is that is made of numbers."""
+    if not controls:
         return ""
-    if hints == "none":
+    n = len(controls)
+    text = f"act returns a list of {n} float number{'s' if n > 1 else ''}, each within its bounds:"
+    lines = [
+        f"number {i}: {_bounds(control)}"
+        + (f", {control.meaning}" if control.meaning and hints != "none" else "")
+        for i, control in enumerate(controls)
+    ]
+    return _bullets(text, lines)
+
+
+def _bounds(control: Control) -> str:
+    if math.isfinite(control.low) and math.isfinite(control.high):
+        return f"{control.low:g} to {control.high:g}"
+    low = f" from {control.low:g}" if math.isfinite(control.low) else ""
+    high = f" up to {control.high:g}" if math.isfinite(control.high) else ""
+    return f"any{low}{high}"
+
+
+def _actions(names: Sequence[str], meanings: Mapping[str, str], hints: Hints) -> str:
+    has_words = any(name in meanings or name != str(n) for n, name in enumerate(names))
+    if hints == "none" or not has_words:
         return f"Actions: 0 to {len(names) - 1}."
     lines = [
-        f"{index} {name}" + (f": {spec.actions[name]}" if spec.actions.get(name) else "")
+        f"{index} {name}" + (f": {meanings[name]}" if name in meanings else "")
         for index, name in enumerate(names)
     ]
     return _bullets("Actions:", lines)
+
+
+def _timing(rules: PlayProtocol) -> str:
+    text = ""
+    if rules.frame_skip > 1:
+        text = f"A step is {rules.frame_skip} frames of the game. "
+    if rules.sticky:
+        text += (
+            f"With probability {rules.sticky:g} a frame repeats the action before instead of the "
+            "new one, so no sequence of moves plays out exactly as planned: decide from what obs "
+            "shows now."
+        )
+    return _fill(text.strip())
 
 
 def _fill(text: str) -> str:

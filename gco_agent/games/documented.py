@@ -16,11 +16,13 @@ class Documented:
         goal: What earns reward, in one sentence.
         fields: Of the observation, in order; empty where nobody names them.
         actions: Word to meaning, in the order of the indices; empty where actions are numbers.
+        controls: What the numbers of an action are, where it is made of numbers.
     """
 
     goal: str
     fields: tuple[Field, ...] = ()
     actions: Mapping[str, str] = field(default_factory=dict)
+    controls: tuple[str, ...] = ()
 
 
 def _fields(text: str) -> tuple[Field, ...]:
@@ -73,6 +75,7 @@ DOCUMENTED: Mapping[str, Documented] = {
     "MountainCarContinuous": Documented(
         "Reach position 0.45 up the right hill with a weak engine: +100 there, force costs.",
         _CAR,
+        controls=("force, positive to the right",),
     ),
     "Acrobot": Documented(
         "Swing the tip of a two-link pendulum above the bar by torque at the joint: -1 a step.",
@@ -97,6 +100,7 @@ DOCUMENTED: Mapping[str, Documented] = {
             spin: angular speed, -8 to 8
             """
         ),
+        controls=("torque",),
     ),
     "LunarLander": Documented(
         _LAND,
@@ -108,7 +112,9 @@ DOCUMENTED: Mapping[str, Documented] = {
             "RIGHT": "fires the right engine",
         },
     ),
-    "LunarLanderContinuous": Documented(_LAND, _LANDER),
+    "LunarLanderContinuous": Documented(
+        _LAND, _LANDER, controls=("main engine, off below 0", "side engines")
+    ),
     "HalfCheetah": Documented(
         "Run forward: the reward is speed less the cost of control.",
         _fields(
@@ -131,6 +137,10 @@ DOCUMENTED: Mapping[str, Documented] = {
             front_shin_spin: angular speed
             front_foot_spin: angular speed
             """
+        ),
+        controls=(
+            *("torque on back thigh", "torque on back shin", "torque on back foot"),
+            *("torque on front thigh", "torque on front shin", "torque on front foot"),
         ),
     ),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gco_agent.games.spec import KUANG, MNIH, Category, GameSpec, Presence, Reference, Score
+from gco_agent.games.spec import KUANG, MNIH, PPO, Category, GameSpec, Presence, Reference, Score
 
 SPEC = GameSpec(
     name="enduro",
@@ -78,6 +78,8 @@ SPEC = GameSpec(
         Score("human", 860.5, MNIH),
         Score("LLM code, multi-step", 71.8, KUANG),
         Score("LLM code, one-step", 104.0, KUANG),
+        Score("PPO", 1178.37, PPO),
+        Score("PPO, sticky", 1047.62, PPO),
     ),
     facts={"danger_dx": 18, "danger_dy": 25},
     hints=(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gco_agent.games.spec import KUANG, MNIH, Category, GameSpec, Presence, Reference, Score
+from gco_agent.games.spec import KUANG, MNIH, PPO, Category, GameSpec, Presence, Reference, Score
 
 SPEC = GameSpec(
     name="freeway",
@@ -46,14 +46,24 @@ SPEC = GameSpec(
         Score("human", 29.6, MNIH),
         Score("LLM code, multi-step", 27.2, KUANG),
         Score("LLM code, one-step", 27.93, KUANG),
+        Score("PPO", 32.77, PPO),
+        Score("PPO, sticky", 21.75, PPO),
     ),
-    facts={"top_lane": 27, "bottom_lane": 171, "lane_height": 16, "chicken_x": 44, "start_y": 187},
+    facts={
+        "top_lane": 27,
+        "bottom_lane": 171,
+        "lane_height": 16,
+        "chicken_x": 44,
+        "start_y": 187,
+        "chicken_width": 6,
+        "car_width": 8,
+    },
     hints=(
         "You start at y = {start_y}, stay at x = {chicken_x}, and have crossed near y = 0.",
         (
             "The ten lanes are {lane_height} pixels apart, from y = {top_lane} at the top to "
             "y = {bottom_lane}; cars of the five upper lanes drive left, those of the five lower "
-            "ones right."
+            "ones right. You are {chicken_width} pixels wide, a car is {car_width}."
         ),
         (
             "Look at the car of the lane that you are about to enter: go when it will have passed "

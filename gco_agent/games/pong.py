@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gco_agent.games.spec import KUANG, MNIH, Category, GameSpec, Presence, Reference, Score
+from gco_agent.games.spec import KUANG, MNIH, PPO, Category, GameSpec, Presence, Reference, Score
 
 SPEC = GameSpec(
     name="pong",
@@ -50,6 +50,8 @@ SPEC = GameSpec(
         Score("human", 14.6, MNIH),
         Score("LLM code, multi-step", 12.0, f"{KUANG}; 8.0 with its unfinished trial counted"),
         Score("LLM code, one-step", 5.8, KUANG),
+        Score("PPO", 20.62, PPO),
+        Score("PPO, sticky", 15.23, PPO),
     ),
     facts={"top_wall": 30, "bottom_wall": 191, "paddle_x": 140, "enemy_x": 16},
     hints=(

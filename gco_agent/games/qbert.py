@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gco_agent.games.spec import KUANG, MNIH, Category, GameSpec, Presence, Reference, Score
+from gco_agent.games.spec import KUANG, MNIH, PPO, Category, GameSpec, Presence, Reference, Score
 
 SPEC = GameSpec(
     name="qbert",
@@ -95,6 +95,8 @@ SPEC = GameSpec(
         Score("human", 13455.0, MNIH),
         Score("LLM code, multi-step", 505.0, f"{KUANG}; first life only"),
         Score("LLM code, one-step", 560.0, f"{KUANG}; first life only"),
+        Score("PPO", 17318.5, PPO),
+        Score("PPO, sticky", 15130.0, PPO),
     ),
     facts={},
     hints=(
@@ -107,5 +109,5 @@ SPEC = GameSpec(
             "RIGHT and DOWN, unless a disk is there."
         ),
     ),
-    reference=Reference(4_000, 1, one_life=True),
+    reference=Reference(4_000, 1, one_life=True, unseen=("Cube",)),
 )

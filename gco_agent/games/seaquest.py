@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gco_agent.games.spec import KUANG, MNIH, Category, GameSpec, Presence, Reference, Score
+from gco_agent.games.spec import KUANG, MNIH, PPO, Category, GameSpec, Presence, Reference, Score
 
 _WAYS = {
     "UP": (0, -1),
@@ -126,6 +126,8 @@ SPEC = GameSpec(
         Score("human", 42054.7, MNIH),
         Score("LLM code, multi-step", 92.0, f"{KUANG}; first life only"),
         Score("LLM code, one-step", 128.0, f"{KUANG}; first life only"),
+        Score("PPO", 1203.3, PPO),
+        Score("PPO, sticky", 2055.5, PPO),
     ),
     facts={"surface_y": 46},
     hints=(
@@ -138,5 +140,7 @@ SPEC = GameSpec(
             "and shoot. Divers are picked up by touching."
         ),
     ),
-    reference=Reference(4_000, 1, one_life=True),
+    reference=Reference(
+        4_000, 1, one_life=True, unseen=("OxygenBar", "CollectedDiver", "PlayerMissile")
+    ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gco_agent.games.spec import KUANG, MNIH, Category, GameSpec, Presence, Reference, Score
+from gco_agent.games.spec import KUANG, MNIH, PPO, Category, GameSpec, Presence, Reference, Score
 
 SPEC = GameSpec(
     name="space_invaders",
@@ -37,12 +37,13 @@ SPEC = GameSpec(
         ),
         Category(
             "Alien",
-            "an alien; they move to and fro together, and down at the edges",
+            "an alien; they move to and fro together, and down at the edges; in the first step of "
+            "a new wave they are told to be at the top left corner",
             "until it is shot",
             Presence.ALWAYS,
             most=36,
             x=(0, 160),
-            y=(31, 195),
+            y=(0, 195),
         ),
         Category(
             "Bullet",
@@ -72,6 +73,8 @@ SPEC = GameSpec(
         Score("human", 1668.7, MNIH),
         Score("LLM code, multi-step", 929.0, f"{KUANG}; best of noisy single episodes"),
         Score("LLM code, one-step", 570.0, f"{KUANG}; the starting policy, not improved"),
+        Score("PPO", 1164.26, PPO),
+        Score("PPO, sticky", 887.09, PPO),
     ),
     facts={},
     hints=(

@@ -18,8 +18,25 @@ from gco_agent.games.starting import random_policy
 Range = tuple[int, int]
 """Least and largest value, both included."""
 
+SOLVED = "solved"
+"""Label of the mean return from which an environment counts as solved."""
 MNIH = "Mnih et al. 2015, doi:10.1038/nature14236, extended data table 2"
 KUANG = "Kuang et al. 2026, arXiv:2603.23994, published result table, protocol reference"
+PPO = "Open RL Benchmark, github.com/openrlbenchmark/openrlbenchmark, static/machado_10M.md"
+"""CleanRL's PPO with EnvPool after 10 million steps, with and without sticky actions."""
+
+_AUTHORS = (
+    "mean over trials of the best evaluation so far, no sticky actions, the authors' own limits of "
+    "steps and lives"
+)
+_PLAYED = {
+    "random": "an action drawn every sixth frame, no sticky actions, five minutes at most",
+    "human": "a games tester after two hours of practice, no sticky actions, five minutes at most",
+    "LLM code, multi-step": _AUTHORS,
+    "LLM code, one-step": _AUTHORS,
+    "PPO": "episodes of its training, frame skip 4, no sticky actions",
+    "PPO, sticky": "episodes of its training, frame skip 4, sticky actions 0.25",
+}
 
 
 class Presence(enum.Enum):
@@ -76,6 +93,21 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
+class Control:
+    """One number of an action that is made of numbers.
+
+    Attributes:
+        low: Least value that is allowed; infinite where there is no bound.
+        high: Largest value that is allowed.
+        meaning: What it does; "" where nobody says.
+    """
+
+    low: float
+    high: float
+    meaning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
     """A mean return that somebody reports.
 
@@ -89,6 +121,11 @@ class Score:
     value: float
     source: str
 
+    @property
+    def played(self) -> str:
+        """The rules it was played by, in a few words; "" where nobody says."""
+        return _PLAYED.get(self.label, "")
+
 
 @dataclass(frozen=True, slots=True)
 class Reference:
@@ -100,6 +137,7 @@ class Reference:
         one_life: The loss of a life ends the episode.
         fires: FIRE is pressed for the policy at the start and after the loss of a life.
         starting_return: What their published starting policy scores; None where it is random.
+        unseen: Categories that OCAtari gives them and their observations leave out.
     """
 
     max_steps: int
@@ -107,6 +145,7 @@ class Reference:
     one_life: bool = False
     fires: bool = False
     starting_return: float | None = None
+    unseen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +158,7 @@ class GameSpec:
         env_id: Gymnasium id.
         goal: What earns reward, in one sentence.
         actions: Action word of the emulator to what it does, in the order of the indices.
+        controls: The numbers of an action, where an action is made of numbers.
         categories: Of an observation made of objects.
         fields: Of an observation that is a vector, in order.
         player: Category of what the actions move.
@@ -145,6 +185,7 @@ class GameSpec:
     env_id: str
     goal: str
     actions: Mapping[str, str] = field(default_factory=dict)
+    controls: tuple[Control, ...] = ()
     categories: tuple[Category, ...] = ()
     fields: tuple[Field, ...] = ()
     player: str = "Player"
@@ -179,6 +220,11 @@ class GameSpec:
     def human_return(self) -> float | None:
         """Mean return of a professional games tester, if anybody reports it."""
         return self._score("human")
+
+    @property
+    def solved_return(self) -> float | None:
+        """Mean return from which it counts as solved, if anybody says."""
+        return self._score(SOLVED)
 
     def _score(self, label: str) -> float | None:
         return next((score.value for score in self.scores if score.label == label), None)

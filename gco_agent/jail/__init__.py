@@ -9,21 +9,25 @@ What the seal stops, each line with hostile policies of that name in tests/jail/
 
 * files        none can be opened, read, listed, changed, made, removed or asked about
 * network      no socket of any family, no name looked up
-* processes    no process, no thread, no program started; nobody else's processor time is told
+* processes    no process, no thread, no program started; neither whether there is another process
+               nor its processor time is told
 * signals      none to anybody else; the one that asks for a traceback cannot be caught
 * memory       that of other processes is out of reach; its own has a limit
-* kernel       bpf, io_uring, keys, namespaces and the like end the process
+* kernel       bpf, io_uring, keys, namespaces and the like end the process; memory cannot be merged
+               with that of others, or be sent out
 * code         no memory becomes executable that was not so before
 * privileges   none can be had, and no limit lifted
 * environment  no variable, key or command line of the judge's is there to be read
-* descriptors  two pipes and two small files of its own; none can be made, copied or closed
-* loops        in Python and in C; sleeping is no excuse: a traceback, then the end
+* descriptors  two pipes and two small files of its own; none can be made, copied, mapped or closed
+* loops        in Python and in C; sleeping is no excuse: a traceback, then the end. Steps that are
+               slow, but not too slow, have a limit together
 * output       what is printed is kept up to a limit and cannot reach the protocol
 * recursion    ends in an exception or in the end of that process alone
 * replies      only integers in range get through; forged, early, slow or endless ones end the
                process, or harm its own actions alone
 * recording    what is recorded of calls is data of a strict form with limits, and escaped
-* text         of errors and prints is escaped and cut, and a traceback is made by the judge
+* text         of errors and prints is escaped and cut, with all that nobody sees, and a traceback
+               is made by the judge
 * observation  a policy may keep and change what it is given; nobody else sees that
 * emulator     no emulator, no environment library, nothing of ours can be imported
 * leftovers    no shared memory, queue, lock or file stays behind
@@ -31,6 +35,9 @@ What the seal stops, each line with hostile policies of that name in tests/jail/
 What it does not stop:
 
 * a fault of the kernel in the two dozen system calls that are allowed, or of the processor
+* a look at itself: where Python is installed on this machine and which process it is stand in its
+  own memory, and code that calls the kernel itself gets the real clock and real chance
+* a policy that mutes its own traceback: it is ended all the same
 * side channels: how long a step takes, what the caches do
 * lanes of one jail that want to talk: they share an interpreter. Play with one lane, and a fresh
   jail for each episode, where a score must be beyond doubt

@@ -14,6 +14,8 @@ CLOSED = "its pipe is closed"
 _REST_SECONDS = 5.0
 """For all of a reply that has begun: an honest worker has written it, or writes as fast as it is
 read. Each part with a limit of its own would let 255 slow parts hold the judge up for minutes."""
+REST_OF_LIFE_SECONDS = 30.0
+"""For all of them together: else every step could be answered five seconds late."""
 
 
 class Late(Exception):  # noqa: N818 - control flow inside the jail package
@@ -42,6 +44,7 @@ class Channel:
         self._readable = select.poll()
         self._readable.register(self._replies, select.POLLIN)
         self._sequence = 0
+        self._rest_left = REST_OF_LIFE_SECONDS
 
     def close_worker_ends(self) -> None:
         """Close what belongs to the worker, once it has them."""
@@ -102,17 +105,21 @@ class Channel:
         form = wire.reply(count)
         size = form.size
         data = self._read(size)
-        deadline = time.monotonic() + _REST_SECONDS
-        if len(data) != size:
+        began = time.monotonic()
+        deadline = began + min(_REST_SECONDS, self._rest_left)
+        is_whole = len(data) == size
+        if not is_whole:
             data += self._read_rest(size - len(data), deadline) if data else b""
             if len(data) != size:
                 raise Gone(CLOSED)
         got_kind, n_records, got_count, sequence, *values = form.unpack(data)
         if (got_kind, got_count, sequence) != (kind, count, self._sequence):
             raise Gone("it answered what was not asked")
-        if not n_records:
+        if is_whole and not n_records:
             return values, []
-        return values, [self._read_record(deadline, most_bytes) for _ in range(n_records)]
+        records = [self._read_record(deadline, most_bytes) for _ in range(n_records)]
+        self._rest_left -= time.monotonic() - began
+        return values, records
 
     def _read_record(self, deadline: float, most_bytes: int) -> Record:
         kind, lane, size = wire.RECORD.unpack(self._read_rest(wire.RECORD.size, deadline))

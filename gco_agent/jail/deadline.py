@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+QUICK_SECONDS = 0.05
+"""A step that takes no longer is not looked at."""
 PATIENCE = 60.0
 """A worker that never gets the processor is given up after this many times the limit."""
 _LOOKS_PER_LIMIT = 4
@@ -45,6 +47,36 @@ def wait_fairly(pid: int, limit_s: float, is_readable: Callable[[float], bool]) 
         if asleep >= _SLEEPING_LOOKS:
             return False
     return False
+
+
+class SlowSteps:
+    """What the steps of a worker that are not quick may take together, in its whole life.
+
+    Each is within its own limit, and so a policy could take days for an episode, working or asleep.
+    Where the system tells no processor time, the clock on the wall counts.
+
+    Args:
+        seconds: The allowance.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._left = seconds
+        self._began = 0.0
+        self._used: float | None = None
+
+    def begin(self, pid: int) -> None:
+        """A step has turned out not to be quick."""
+        self._began = time.monotonic()
+        self._used = None if _is_asleep(pid) else _cpu_seconds(pid)
+
+    def end(self, pid: int) -> bool:
+        """It is over; whether there is anything left."""
+        used = _cpu_seconds(pid) if self._used is not None else None
+        if used is None or self._used is None:
+            self._left -= time.monotonic() - self._began
+        else:
+            self._left -= used - self._used
+        return self._left > 0
 
 
 def _cpu_seconds(pid: int) -> float | None:

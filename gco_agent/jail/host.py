@@ -6,7 +6,7 @@ import marshal
 import math
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -21,7 +21,7 @@ from gco_agent.jail.limits import (
     PolicyFailure,
 )
 from gco_agent.jail.process import WorkerProcess
-from gco_agent.observation import Row
+from gco_agent.jail.rows import check_plain
 from gco_agent.records import Outcome
 
 if TYPE_CHECKING:
@@ -37,9 +37,7 @@ __all__ = [
     "probe_level",
 ]
 
-LaneObservation = tuple[int, int, Mapping[str, Sequence[Row]]]
-"""Lane, lives, and category to rows: what one lane sees in one step."""
-
+_SLOW_STEPS = "act, in its slow steps together,"
 _OUTCOMES = {wire.RAISED: Outcome.POLICY_RAISED, wire.BAD_ACTION: Outcome.BAD_ACTION}
 
 
@@ -47,7 +45,9 @@ class Jail:
     """One worker process with one policy in it, playing ``n_lanes`` episodes side by side.
 
     The lanes have a copy of the policy's module each, and chance and clocks of their own, so that
-    a lane does what it would do alone. Not thread-safe.
+    a lane does what it would do alone; but for a policy that goes by the addresses of objects,
+    which depend on what the lanes beside it make. The same lanes, stepped in the same order, give
+    the same actions in any process. Not thread-safe.
 
     Args:
         source: The policy's text. It is never parsed or run in this process.
@@ -77,7 +77,8 @@ class Jail:
         self._n_floats = n_floats
         self._limits = limits or JailLimits()
         self._require = require
-        self._step_ms = self._limits.step_seconds * 1000
+        self._quick_ms = min(self._limits.step_seconds, deadline.QUICK_SECONDS) * 1000
+        self._slow_steps = deadline.SlowSteps(self._limits.slow_seconds)
         self._worker: WorkerProcess | PortableProcess | None = None
         self._ready: set[int] = set()
         self._unchecked: set[int] = set()
@@ -133,7 +134,7 @@ class Jail:
         self._ready.add(lane)
         self._unchecked.add(lane)
 
-    def act(self, observations: Sequence[LaneObservation]) -> list[int | PolicyFailure]:
+    def act(self, observations: Sequence[wire.LaneObservation]) -> list[int | PolicyFailure]:
         """Ask the policy for the next action of some lanes, in one message.
 
         Args:
@@ -149,11 +150,7 @@ class Jail:
         if self._unchecked or len(observations) > self._n_lanes:
             self._check([lane for lane, _, _ in observations])
             self._check_rows(observations)
-        try:
-            payload = marshal.dumps(observations)  # type: ignore[arg-type]
-        except ValueError:
-            payload = marshal.dumps([(lane, n, _plain(rows)) for lane, n, rows in observations])
-        return self._exchange(wire.ACT, payload, observations)
+        return self._exchange(wire.ACT, wire.pack_objects(observations), observations)
 
     def act_plain(self, observations: Sequence[tuple[int, object]]) -> list[Any]:
         """As `act`, for environments whose observation is not made of objects.
@@ -270,8 +267,8 @@ class Jail:
         n_integers = 2 * count * self._n_floats or count
         try:
             channel.send(kind, count, payload, self._limits.step_seconds)
-            if not channel.is_readable(self._step_ms):
-                self._wait_longer(self._limits.step_seconds)
+            if not channel.is_readable(self._quick_ms) and not self._wait_for_slow_step():
+                raise self._timed_out(self._limits.slow_seconds, _SLOW_STEPS)
             values, records = channel.receive(wire.ACTIONS, n_integers)
         except Gone as gone:
             raise self._died(str(gone)) from None
@@ -291,10 +288,10 @@ class Jail:
             if lane not in self._ready:
                 raise ValueError(f"lane {lane} acts before its reset")
 
-    def _check_rows(self, observations: Sequence[LaneObservation]) -> None:
+    def _check_rows(self, observations: Sequence[wire.LaneObservation]) -> None:
         for lane, _, rows in observations:
             if lane in self._unchecked:
-                _check_plain(rows)
+                check_plain(rows)
                 self._unchecked.discard(lane)
 
     def _with_failures(
@@ -345,6 +342,18 @@ class Jail:
         if not deadline.wait_fairly(worker.pid, seconds, worker.channel.is_readable):
             raise Late
 
+    def _wait_for_slow_step(self) -> bool:
+        """Wait for a reply that is not there yet; false if there were too many of these.
+
+        Raises:
+            Late: This one took too long.
+        """
+        worker, seconds = self._live(), self._limits.step_seconds
+        self._slow_steps.begin(worker.pid)
+        if not worker.channel.is_readable(seconds * 1000 - self._quick_ms):
+            self._wait_longer(seconds)
+        return self._slow_steps.end(worker.pid)
+
     def _timed_out(self, seconds: float, what: str) -> PolicyFailure:
         frames = text.parse_hang(self._live().dump_frames())
         self.close()
@@ -372,26 +381,3 @@ def probe_level() -> JailReport:
     """What a jail on this machine is worth: make one, ask it, close it."""
     with Jail("def act(obs):\n    return 0\n", n_actions=1) as jail:
         return jail.report
-
-
-def _plain(rows: Mapping[str, Sequence[Row]]) -> dict[str, list[tuple[object, ...]]]:
-    return {str(category): [tuple(row) for row in members] for category, members in rows.items()}
-
-
-def _check_plain(rows: Mapping[str, Sequence[Row]]) -> None:
-    """Numpy's numbers would arrive as bytes.
-
-    Raises:
-        TypeError: A value is neither None, a plain number, text nor a tuple.
-    """
-    for category, members in rows.items():
-        for row in members:
-            for value in row:
-                if type(value) not in _PLAIN:
-                    raise TypeError(
-                        f"{category} has the value {value!r} of type {type(value).__name__}; "
-                        "rows are made of plain Python numbers"
-                    )
-
-
-_PLAIN = frozenset({int, float, str, tuple, type(None)})

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # workers import this module, and of our own only what they need
-    from gco_agent.records import Outcome
+    from gco_agent.records import EpisodeResult, Outcome
 
 
 class JailLevel(enum.IntEnum):
@@ -40,6 +41,24 @@ class JailLevel(enum.IntEnum):
         raise ValueError(f"no jail level {word!r}; there are {', '.join(v.word for v in cls)}")
 
 
+def read_level(word: str) -> JailLevel:
+    """The level that a record names; nothing is proved by one that names none that is known."""
+    try:
+        return JailLevel.parse(word)
+    except ValueError:
+        return JailLevel.NONE
+
+
+def weakest_jail(episodes: Iterable[EpisodeResult]) -> str:
+    """Word of the weakest level that any of these was played in; empty if none was played.
+
+    An episode that is scored and does not tell its level counts as played in none; a policy that
+    did not load has no level and proves nothing.
+    """
+    told = [e for e in episodes if e.jail or e.outcome.is_scored]
+    return min(read_level(e.jail) for e in told).word if told else ""
+
+
 class Layer(enum.IntFlag):
     """One layer of the seal each; a jail is sealed with all that the system offers."""
 
@@ -67,6 +86,8 @@ class JailLimits:
     Attributes:
         step_seconds: Processor time of one call of ``act`` for all lanes; on a busy machine the
             clock on the wall may show more.
+        slow_seconds: Processor time, in the whole life of the worker, of those calls that take more
+            than a twentieth of a second.
         start_seconds: Processor time to load the policy, and to construct it at each reset.
         memory_bytes: Memory beyond that of the interpreter, for all lanes together.
         output_bytes: What is kept of the policy's prints; the rest is dropped.
@@ -78,6 +99,7 @@ class JailLimits:
     """
 
     step_seconds: float = 1.0
+    slow_seconds: float = 60.0
     start_seconds: float = 10.0
     memory_bytes: int = 512 * 1024 * 1024
     output_bytes: int = 64 * 1024

@@ -10,6 +10,7 @@ connection that begins with a secret that it gave to nobody else.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import select
 import socket
@@ -21,11 +22,13 @@ from pathlib import Path
 
 from gco_agent.errors import JailError
 from gco_agent.jail import launcher, text, wire
-from gco_agent.jail.channel import Channel
+from gco_agent.jail.channel import REST_OF_LIFE_SECONDS, Channel
 from gco_agent.jail.process import read_report
 
 _START_SECONDS = 60.0
 _LOOK_SECONDS = 0.1
+_SECRET_SECONDS = 2.0
+"""The worker sends the secret as soon as it is connected; on the loopback, that is at once."""
 
 
 class SocketChannel(Channel):
@@ -36,6 +39,7 @@ class SocketChannel(Channel):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.setblocking(False)  # noqa: FBT003 - the standard library's
         self._sequence = 0
+        self._rest_left = REST_OF_LIFE_SECONDS
 
     def close(self) -> None:
         """Close the connection."""
@@ -127,8 +131,11 @@ class PortableProcess:
                 connection, _ = server.accept()
             except TimeoutError:
                 continue
-            connection.settimeout(_START_SECONDS)
-            if secrets.compare_digest(connection.recv(len(secret), socket.MSG_WAITALL), secret):
+            connection.settimeout(_SECRET_SECONDS)
+            said = b""
+            with contextlib.suppress(OSError):  # a stranger who is silent, or gone
+                said = connection.recv(len(secret), socket.MSG_WAITALL)
+            if secrets.compare_digest(said, secret):
                 return connection
             connection.close()
         raise JailError(f"the jail's worker did not start: {self.faults() or 'it said nothing'}")

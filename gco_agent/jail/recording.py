@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from gco_agent.calls import ComponentCall, Plain, Shown
 from gco_agent.jail import text, wire
 from gco_agent.jail.channel import Gone, Late
-from gco_agent.jail.host import Jail, LaneObservation
+from gco_agent.jail.host import Jail
 from gco_agent.jail.limits import PolicyFailure
 
 PATIENCE = 20
@@ -53,7 +53,9 @@ class RecordingJail(Jail):
     Such a step takes many times as long as one that is only played; its actions are the same.
     """
 
-    def act_recorded(self, observation: LaneObservation) -> tuple[int | PolicyFailure, Recording]:
+    def act_recorded(
+        self, observation: wire.LaneObservation
+    ) -> tuple[int | PolicyFailure, Recording]:
         """As `act`, for one lane; and the calls that were made, up to where it failed, if it did.
 
         Raises:
@@ -64,25 +66,34 @@ class RecordingJail(Jail):
         self._check([lane])
         self._check_rows([observation])
         plain = {str(name): [tuple(row) for row in members] for name, members in rows.items()}
-        return self._record(lane, marshal.dumps([(lane, lives, plain)]))
+        return self._record(wire.WATCH, lane, marshal.dumps([(lane, lives, plain)]))
 
-    def _record(self, lane: int, payload: bytes) -> tuple[int | PolicyFailure, Recording]:
+    def act_plain_recorded(self, lane: int, value: object) -> tuple[Any, Recording]:
+        """As `act_recorded`, for what `act_plain` takes."""
+        self._check([lane])
+        payload = marshal.dumps([(lane, *wire.pack_plain(value))])
+        return self._record(wire.WATCH_PLAIN, lane, payload)
+
+    def _record(self, kind: int, lane: int, payload: bytes) -> tuple[Any, Recording]:
         channel = self._live().channel
         seconds = PATIENCE * self._limits.step_seconds
         try:
-            channel.send(wire.WATCH, 1, payload, seconds)
+            channel.send(kind, 1, payload, seconds)
             if not channel.is_readable(seconds * 1000):
                 self._wait_longer(seconds)
-            values, records = channel.receive(wire.ACTIONS, 1, wire.MAX_CALLS_BYTES)
+            values, records = channel.receive(
+                wire.ACTIONS, 2 * self._n_floats or 1, wire.MAX_CALLS_BYTES
+            )
         except Gone as gone:
             raise self._died(str(gone)) from None
         except Late:
             raise self._timed_out(seconds, "act, recorded,") from None
         failures = [record for record in records if record.kind != wire.CALLS]
-        [answer] = self._with_failures([lane], values, failures)
+        answers_of = self._with_floats if self._n_floats else self._with_failures
+        [answer] = answers_of([lane], values, failures)
         try:
             [report] = (record for record in records if record.kind == wire.CALLS)
-            return answer, parse_calls(report.text, len(self._source.splitlines()))
+            return answer, parse_calls(report.text, len(text.lines_of(self._source)))
         except ValueError:
             raise self._died("it reported calls that make no sense") from None
 

@@ -22,10 +22,17 @@ _SIGUSR1 = 10
 _CRASHES = (6, 11, 7, 8, 4)
 """SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL: the signals that a process may send itself."""
 
+_FUTEX_OPERATIONS = (0, 1, 9, 10)
+"""Wait and wake, and the same with a bit set: a lock within one process. Those that hand a lock to
+a thread by its number would tell which processes there are."""
+_FUTEX_FLAGS = 0x180
+"""Private to the process; by the clock on the wall."""
+_ADVICE = (4, 8, 14, 15)
+"""Memory is not needed, or better had in large pages or in small ones. Merging equal pages of
+several processes, and sending pages out, would tell what others have in memory."""
+
 _ALLOWED = {
-    "futex": (202, 98),
     "munmap": (11, 215),
-    "madvise": (28, 233),
     "brk": (12, 214),
     "mremap": (25, 216),
     "rt_sigprocmask": (14, 135),
@@ -43,6 +50,8 @@ _ALLOWED = {
 }
 _CONDITIONAL = {
     "readv": (19, 65),
+    "futex": (202, 98),
+    "madvise": (28, 233),
     "clock_gettime": (228, 113),
     "clock_getres": (229, 114),
     "write": (1, 64),
@@ -99,9 +108,12 @@ _OF_THE_SEAL = {
 }
 
 _LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_AND = 0x54
 _ALLOW, _KILL, _ERROR = 0x7FFF0000, 0x80000000, 0x00050000
 _NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENTS_AT = 0, 4, 16
 _PROT_EXEC = 4
+_MAP_ANONYMOUS = 0x20
+_ALL_BITS = 0xFFFFFFFF
 _SIGN_BIT = 0x80000000
 
 Instruction = tuple[int, int, int, int]
@@ -148,14 +160,17 @@ def _conditions(pid: int) -> dict[str, list[Instruction]]:
     refuse = _return(_ERROR | errno.EPERM)
     # A clock below zero is the processor time of another process: who runs, and for how long.
     own_clocks = [*_argument(0), (_JUMP_ANY_BIT, 0, 1, _SIGN_BIT), *refuse, *_return(_ALLOW)]
-    no_new_code = [*_argument(2), (_JUMP_ANY_BIT, 0, 1, _PROT_EXEC), *refuse, *_return(_ALLOW)]
+    no_new_code = [*_argument(2), (_JUMP_ANY_BIT, 0, 1, _PROT_EXEC), *refuse]
+    no_file = [*_argument(3), (_JUMP_ANY_BIT, 1, 0, _MAP_ANONYMOUS), *refuse]
     return {
         "readv": _only(0, (wire.COMMAND_FD,)),
         "write": _only(0, outputs),
         "clock_gettime": own_clocks,
         "clock_getres": own_clocks,
-        "mmap": no_new_code,
-        "mprotect": no_new_code,
+        "mmap": [*no_new_code, *no_file, *_return(_ALLOW)],
+        "mprotect": [*no_new_code, *_return(_ALLOW)],
+        "futex": _only(1, _FUTEX_OPERATIONS, _ALL_BITS & ~_FUTEX_FLAGS),
+        "madvise": _only(2, _ADVICE),
         # Not to stop itself, which looks like a machine that is busy.
         "tgkill": [*_argument(0), *_unless_equal(pid, refuse), *_only(2, _CRASHES)],
         # The signal that asks for a traceback stays what it is.
@@ -165,9 +180,11 @@ def _conditions(pid: int) -> dict[str, list[Instruction]]:
     }
 
 
-def _only(argument: int, values: tuple[int, ...]) -> list[Instruction]:
-    """Allow if the argument is one of ``values``, refuse otherwise."""
+def _only(argument: int, values: tuple[int, ...], mask: int = _ALL_BITS) -> list[Instruction]:
+    """Allow if the bits of the argument that are in ``mask`` are one of ``values``, else refuse."""
     program = _argument(argument)
+    if mask != _ALL_BITS:
+        program.append((_AND, 0, 0, mask))
     for value in values:
         program += _if_equal(value, _return(_ALLOW))
     return program + _return(_ERROR | errno.EPERM)

@@ -7,8 +7,11 @@ the source that the judge itself holds. So a policy decides at most what one lin
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Iterator
 
 from gco_agent.jail.wire import POLICY_FILE
+from gco_agent.unseen import UNSEEN
 
 MAX_SUMMARY = 400
 MAX_NAME = 60
@@ -16,6 +19,10 @@ MAX_SOURCE_LINE = 120
 MAX_FRAMES = 8
 _FIRST_FRAMES = 2
 _MAX_DIGITS = 7
+_MOST_MARKS = 2
+"""Of marks on one letter; a heap of them covers the lines above and below."""
+_MARKS = frozenset({"Mn", "Me"})
+_LINE_ENDS = re.compile("\r\n|\r|\n")
 
 Frame = tuple[int, str]
 """Line of the policy, from 1, and the function it is in."""
@@ -26,7 +33,7 @@ _HANG_FRAME = re.compile(rf'  File "{re.escape(POLICY_FILE)}", line (\d+) in (.+
 def escape(text: str, limit: int) -> str:
     """``text`` on one line, without control, bidi or invisible characters, cut to ``limit``."""
     cut = text[:limit]
-    shown = "".join(c if c.isprintable() else _escaped(c) for c in cut)
+    shown = cut if cut.isascii() and cut.isprintable() else "".join(_visible(cut))
     if len(shown) > limit or len(text) > limit:
         return shown[:limit] + " [cut]"
     return shown
@@ -36,6 +43,11 @@ def escape_lines(text: str, limit: int) -> str:
     """As `escape`, but line ends stay."""
     lines = text[:limit].split("\n")
     return "\n".join(escape(line, limit) for line in lines)[:limit]
+
+
+def lines_of(source: str) -> list[str]:
+    """The lines of a policy as Python counts them: a form feed, for one, does not end any."""
+    return _LINE_ENDS.split(source)
 
 
 def parse_failure(text: str) -> tuple[str, list[Frame]]:
@@ -58,7 +70,7 @@ def parse_hang(dump: str) -> list[Frame]:
 def format_failure(summary: str, frames: list[Frame], source: str) -> str:
     """A traceback as Python would print it, of at most `MAX_FRAMES` frames."""
     summary = escape(summary, MAX_SUMMARY)
-    lines = source.splitlines()
+    lines = lines_of(source)
     known = [(number, name) for number, name in frames if 1 <= number <= len(lines)]
     if not known:
         return summary
@@ -78,6 +90,15 @@ def _format_frame(number: int, name: str, lines: list[str]) -> list[str]:
         f'  File "{POLICY_FILE}", line {number}, in {escape(name, MAX_NAME)}',
         "    " + escape(lines[number - 1].strip(), MAX_SOURCE_LINE),
     ]
+
+
+def _visible(text: str) -> Iterator[str]:
+    """Its characters, or what stands for those that act on what is around them, or are unseen."""
+    n_marks = 0
+    for c in text:
+        n_marks = n_marks + 1 if unicodedata.category(c) in _MARKS else 0
+        is_shown = c.isprintable() and not UNSEEN.match(c) and n_marks <= _MOST_MARKS
+        yield c if is_shown else _escaped(c)
 
 
 def _escaped(character: str) -> str:

@@ -11,15 +11,19 @@ Both sides import this module; standard library only.
 
 from __future__ import annotations
 
+import marshal
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
+
+from gco_agent.observation import Row, Still
 
 COMMAND = struct.Struct("<BxHII")
 """Kind, number of lanes (or the lane), sequence number, bytes of payload."""
-LOAD, RESET, ACT, ACT_PLAIN, WATCH = 1, 2, 3, 4, 5
-"""ACT carries (lane, lives, rows) of each lane, ACT_PLAIN (lane, form, value): `pack_plain`.
-WATCH is an ACT for one lane, and the reply says which calls were made."""
+LOAD, RESET, ACT, ACT_PLAIN, WATCH, WATCH_PLAIN = 1, 2, 3, 4, 5, 6
+"""ACT carries (lane, lives, rows) of each lane: `pack_objects`; ACT_PLAIN (lane, form, value):
+`pack_plain`.
+WATCH and WATCH_PLAIN are the same for one lane, and the reply says which calls were made."""
 
 REPLY = struct.Struct("<BBHI")
 """Kind, number of records, number of integers, sequence number."""
@@ -56,6 +60,12 @@ zero: minus an errno."""
 READY = b"zygote"
 
 _DOUBLE = struct.Struct("<d")
+_N_KNOWN = 64
+_FORM = 2
+"""Of marshal: without its table of what occurs twice, which costs more than it saves."""
+
+LaneObservation = tuple[int, int, Mapping[str, Sequence[Row]]]
+"""Lane, lives, and category to rows: what one lane sees in one step."""
 
 
 _replies: dict[int, struct.Struct] = {}
@@ -113,6 +123,53 @@ def integers_to_floats(integers: Sequence[int]) -> tuple[float, ...]:
     """Inverse of `floats_to_integers`."""
     data = struct.pack(f"<{len(integers)}i", *integers)
     return struct.unpack(f"<{len(data) // 8}d", data)
+
+
+def pack_objects(observations: Iterable[LaneObservation]) -> bytes:
+    """The payload of an ACT; `Unpacker` helps with the inverse."""
+    packed = [(lane, lives, _pack_still(rows)) for lane, lives, rows in observations]
+    try:
+        return marshal.dumps(packed, _FORM)
+    except ValueError:  # rows that are no plain tuples, in no plain list
+        plain = [(lane, lives, _plain(rows)) for lane, lives, rows in observations]
+        return marshal.dumps(plain, _FORM)
+
+
+def _pack_still(rows: Mapping[str, Sequence[Row]]) -> Mapping[str, object]:
+    """Rows with those that are `Still` as bytes, which are marshal data again, made once."""
+    packed: dict[str, object] | None = None
+    for category, members in rows.items():
+        if type(members) is Still:
+            packed = {**rows} if packed is None else packed
+            try:
+                packed[category] = members.packed
+            except AttributeError:
+                packed[category] = members.packed = marshal.dumps([*members], _FORM)
+    return rows if packed is None else packed
+
+
+def _plain(rows: Mapping[str, Sequence[Row]]) -> dict[str, list[tuple[object, ...]]]:
+    return {str(category): [tuple(row) for row in members] for category, members in rows.items()}
+
+
+class Unpacker:
+    """Remembers what it has unpacked lately, of what stands still."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, list[Row]] = {}
+
+    def unpack(self, rows: dict[str, Any]) -> None:
+        """Put rows where there are bytes."""
+        for category, members in rows.items():
+            if members.__class__ is bytes:
+                rows[category] = self._known.get(members) or self._load(members)
+
+    def _load(self, members: bytes) -> list[Row]:
+        if len(self._known) >= _N_KNOWN:
+            self._known.clear()
+        rows: list[Row] = marshal.loads(members)  # noqa: S302 - from the judge
+        self._known[members] = rows
+        return rows
 
 
 def pack_plain(value: object) -> tuple[tuple[str, tuple[int, ...]] | None, object]:

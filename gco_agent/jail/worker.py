@@ -17,7 +17,7 @@ from collections.abc import Callable
 from types import CodeType, ModuleType
 from typing import Any, NoReturn, Protocol
 
-from gco_agent.jail import pins, seal, wire
+from gco_agent.jail import heap, pins, seal, wire
 from gco_agent.jail.limits import Layer
 from gco_agent.jail.recorder import Watched
 from gco_agent.observation import build_observation
@@ -128,6 +128,7 @@ class Worker:
         self._spare: Seat | None = None
         self._code = compile("", wire.POLICY_FILE, "exec")
         self._integers = _numpy_integers()
+        self._unpacker = wire.Unpacker()
 
     def serve(self) -> NoReturn:
         """Read a command, do it, reply; the end of the line is the end of the process."""
@@ -145,15 +146,22 @@ class Worker:
             self._read(view[:end], got, end)
             payload = view[command.size : end]
             if kind == wire.ACT:
-                self._act(sequence, payload, build_observation, [])
+                self._act(sequence, payload, self._build, [])
             elif kind == wire.ACT_PLAIN:
                 self._act(sequence, payload, _parse_plain, [])
             elif kind == wire.RESET:
                 send(self._line, wire.DONE, sequence, [], self._reset(count))
             elif kind == wire.WATCH:
-                self._record(sequence, payload)
+                self._record(sequence, payload, self._build)
+            elif kind == wire.WATCH_PLAIN:
+                self._record(sequence, payload, _parse_plain)
             else:
                 send(self._line, wire.DONE, sequence, [], self._load(bytes(payload)))
+
+    def _build(self, rows: dict[str, Any], lives: int) -> object:
+        """An observation; a category that comes as bytes is one that stood still."""
+        self._unpacker.unpack(rows)
+        return build_observation(rows, lives)
 
     def _read(self, view: memoryview, got: int, wanted: int) -> int:
         """Read until ``wanted`` bytes are there, or more; the end of the line ends the process."""
@@ -184,14 +192,14 @@ class Worker:
         self._seats[lane] = seat
         return []
 
-    def _record(self, sequence: int, payload: memoryview) -> None:
+    def _record(self, sequence: int, payload: memoryview, build: Build) -> None:
         """As `_act`, for one lane, with the calls that its policy makes."""
         [(lane, _, _)] = marshal.loads(payload)  # noqa: S302 - from the judge
         seat = self._seats[lane]
         records: list[RawRecord] = []
         policy, seat.policy = seat.policy, Watched(seat.policy, records, self._integers)
         try:
-            self._act(sequence, payload, build_observation, records)
+            self._act(sequence, payload, build, records)
         finally:
             seat.policy = policy
 
@@ -273,6 +281,7 @@ def live(order: wire.Order, line: Line, parent: int) -> NoReturn:
     """The whole life of a worker: seal, report, serve."""
     pinned = Layer.PINS in Layer(order.layers)
     if pinned:
+        heap.settle()
         pins.install()
     served = Worker(line, order, pinned=pinned)
     redirect_output(order.output_bytes)

@@ -33,7 +33,7 @@ class Zygote:
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._pid = os.getpid()
-        self._workers: set[int] = set()
+        self._workers: list[int] = []  # a set would now and then move, which `heap` cannot undo
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
         if hasattr(os, "pidfd_open"):
@@ -54,6 +54,8 @@ class Zygote:
             order = wire.parse_order(data)
             answer = self._reap(order.pid) if order.kind == wire.REAP else self._fork(order, fds)
             self._control.sendall(wire.ANSWER.pack(order.number, answer))
+            del data, fds, order
+            gc.collect()  # or what is kept for use again would grow from order to order
 
     def kill_workers(self) -> None:
         """Leave no worker behind."""
@@ -78,11 +80,12 @@ class Zygote:
         for fd in fds:
             os.close(fd)
         if pid > 0:
-            self._workers.add(pid)
+            self._workers.append(pid)
         return pid
 
     def _reap(self, pid: int) -> int:
-        self._workers.discard(pid)
+        if pid in self._workers:
+            self._workers.remove(pid)
         try:
             return os.waitpid(pid, 0)[1]
         except OSError as error:
@@ -92,7 +95,7 @@ class Zygote:
 def main(numpy_parent: str, port: str = "", order: str = "") -> NoReturn:
     """Get ready, then serve; with a port and an order, be a single worker without a zygote."""
     _make_packages()
-    from gco_agent.jail import preload, seal, wire, worker  # noqa: F401 - loaded before any fork
+    from gco_agent.jail import heap, preload, seal, wire, worker  # noqa: F401 - before any fork
 
     if port:
         from gco_agent.jail import portable_worker
@@ -106,7 +109,7 @@ def main(numpy_parent: str, port: str = "", order: str = "") -> NoReturn:
     zygote = Zygote(control)
     preload.preload(numpy_parent)
     seal.prepare()
-    gc.collect()
+    heap.settle()  # most holes are of the imports; what is left to each worker costs a millisecond
     gc.freeze()
     control.sendall(wire.READY)
     try:

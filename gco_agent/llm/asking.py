@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from gco_agent.errors import BudgetSpent, ModelError, ModelTimedOut
+from gco_agent.errors import BudgetSpent, ModelError, ModelTimedOut, RequestAbandoned
 from gco_agent.llm.base import Completion, LanguageModel, ModelRequest
 from gco_agent.llm.exchange import Exchange
 from gco_agent.llm.secrets import scrub
@@ -112,7 +112,8 @@ def ask(
         BudgetSpent: The next try could cost more than is left, and was not sent.
         UsageError: Dollars are capped, and the price of the model is not known.
         ModelError: There is no answer, after all tries; `ReplyRefused` or `ReplyTruncated` where
-            one came that is of no use. What was used is on the account all the same.
+            one came that is of no use, `RequestAbandoned` where Ctrl-C ended it. What was used is
+            on the account all the same.
     """
     patience = patience or Patience()
     give_up = patience.clock() + request.seconds
@@ -138,7 +139,11 @@ def ask(
             exchange.file(completion)
             return completion
         _log.warning("%s; asking again in %.2g s", failed.what, wait_s)
-        patience.sleep(wait_s)
+        try:
+            patience.sleep(wait_s)
+        except KeyboardInterrupt as stop:
+            exchange.file(None, failed)
+            raise RequestAbandoned(stop) from stop
 
 
 def _out_of_time(error: ModelError, request: ModelRequest, tries: int) -> ModelTimedOut:

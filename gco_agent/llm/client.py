@@ -13,7 +13,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from gco_agent.errors import KeyRefused, ModelError, ReplyRefused, ReplyTruncated
+from gco_agent.errors import (
+    KeyRefused,
+    ModelError,
+    ReplyRefused,
+    ReplyTruncated,
+    RequestAbandoned,
+)
 from gco_agent.llm import failures
 from gco_agent.llm.base import Completion, ModelRequest, ToolSpec
 from gco_agent.llm.prices import Price
@@ -78,6 +84,9 @@ class AnthropicModel:
                 if clock.is_over:
                     failure = failures.of_time(error, self.base_url, request.seconds)
                 raise self._billed(failure, message) from error
+            except KeyboardInterrupt as stop:
+                abandoned = RequestAbandoned(stop, is_bill_open=True)
+                raise self._billed(abandoned, message) from stop
         return self._completion(request, message)
 
     def _read(self, request: ModelRequest, message: StreamedMessage, clock: WallClock) -> None:
@@ -149,17 +158,19 @@ class AnthropicModel:
             raise self._billed(_not_whole(self.name, reason, request), message)
         tool_input = None if request.tool is None else message.tool_input(request.tool.name)
         text = message.text or ("" if tool_input is not None else message.everything)
-        return Completion(text, tool_input, self._priced(message), message.model, reason)
+        return Completion(text, tool_input, self._priced(message.usage), message.model, reason)
 
     def _billed(self, error: ModelError, message: StreamedMessage) -> ModelError:
         """The same error with what the answer, as far as it came, has used."""
-        error.usage = self._priced(message)
+        usage = message.usage
+        if isinstance(error, RequestAbandoned):  # nobody waits for the server to count
+            usage = replace(usage, output_tokens=max(usage.output_tokens, message.guessed_tokens))
+        error.usage = self._priced(usage)
         error.text = message.everything
         error.is_bill_open &= message.stop_reason is None
         return error
 
-    def _priced(self, message: StreamedMessage) -> Usage:
-        usage = message.usage
+    def _priced(self, usage: Usage) -> Usage:
         return replace(usage, usd=None) if self.price is None else self.price.priced(usage)
 
 

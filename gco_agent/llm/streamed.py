@@ -7,6 +7,8 @@ from typing import Any, NoReturn
 
 from gco_agent.records import Usage
 
+_CHARACTERS_A_TOKEN = 3
+"""Fewer than most tokens of words and code have, so that the guess is rather too high."""
 _LONGEST = 8_000_000
 """Characters after which a reply is not read any further."""
 
@@ -55,6 +57,11 @@ class StreamedMessage:
             counts.get("output_tokens", 0),
             counts.get("thinking_tokens", 0),
         )
+
+    @property
+    def guessed_tokens(self) -> int:
+        """Tokens of what has come of the reply, where the server did not get to count them."""
+        return -(-self._length // _CHARACTERS_A_TOKEN)
 
     def tool_input(self, name: str) -> dict[str, Any] | None:
         """Input of the first call of the tool ``name``; None if it is no JSON object."""

@@ -67,7 +67,8 @@ class Request:
 
     Attributes:
         parent: The run's policy.
-        evaluation: What is known of it, on seeds that the optimizer may see.
+        evaluation: Its episodes on feedback seeds, as far as they were played; those of races are
+            told as gains in `attempts`, and in no other way.
         iteration: Number of the iteration under way, from 1.
         config: The run's configuration.
         attempts: The iterations before, oldest first.
@@ -150,6 +151,8 @@ class Optimizer(Protocol):
 
     Where an optimizer has an attribute ``repairs`` that is true, a candidate that could not be
     scored, or a reply that held none, is answered with one more request, which has `repair` set.
+    One with an attribute ``one_candidate`` that is true is asked once an iteration, however many
+    candidates the run is to have: it makes no use of `Request.siblings`, and would repeat itself.
     `gco_agent.testing.optimizers` checks that an optimizer keeps to all this.
     """
 

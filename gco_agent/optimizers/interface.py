@@ -1,6 +1,8 @@
-"""What a policy of a game sees and may do, in words for whoever is to write one.
+"""What a policy of a run sees and may do, in words: its specification, and what play showed.
 
-Names and numbers are measured: the game is played at random, and what each action moved is said.
+What `gco_agent.games` says of an action has been tried in the emulator. Where it says nothing, as
+of games that nobody described by hand, the game is played at random and what each action moved is
+told.
 """
 
 from __future__ import annotations
@@ -9,44 +11,69 @@ import functools
 from collections.abc import Sequence
 
 from gco_agent.config import RunConfig
+from gco_agent.envs.opening import complete_spec, is_atari, spec_of
+from gco_agent.games import GameSpec, describe_interface
 from gco_agent.records import PlayProtocol
 
 _PROBES, _PROBE_STEPS = 2, 800
 _FIRST_SEED = 600_000
 
-_FIELDS = """\
-`obs` maps the name of a category to a sequence of its objects: `obs["{example}"][0].x`. A category
-with nothing on the screen gives an empty sequence, never a KeyError. `obs.lives` is the number of
-lives left (0 where the game has none). The screen is 160 pixels wide and 210 high. Objects cannot
-be changed; each has
-
-- `x`, `y`: left and top edge in pixels; x grows to the right, y grows DOWNWARDS from the top;
-- `w`, `h`: width and height in pixels; `cx`, `cy`: the centre, `x + w / 2` and `y + h / 2`;
-- `dx`, `dy`: pixels moved right and down since the last step (so dy < 0 is upwards);
-- `value`: the number that the object shows, or None; `rgb`: its colour, or None; `orientation`:
-  the way it faces, or None.
-"""
-
 _WAYS = {
-    (0, 0): "no clear effect on the position",
-    (0, -1): "moves it UP (y gets smaller)",
-    (0, 1): "moves it DOWN (y grows)",
-    (-1, 0): "moves it LEFT (x gets smaller)",
-    (1, 0): "moves it RIGHT (x grows)",
-    (-1, -1): "moves it UP and LEFT",
-    (1, -1): "moves it UP and RIGHT",
-    (-1, 1): "moves it DOWN and LEFT",
-    (1, 1): "moves it DOWN and RIGHT",
+    (0, -1): "moves {player} up (y gets smaller)",
+    (0, 1): "moves {player} down (y grows)",
+    (-1, 0): "moves {player} left (x gets smaller)",
+    (1, 0): "moves {player} right (x grows)",
+    (-1, -1): "moves {player} up and left",
+    (1, -1): "moves {player} up and right",
+    (-1, 1): "moves {player} down and left",
+    (1, 1): "moves {player} down and right",
 }
+_NOTHING_SEEN = "no clear effect on the position of {player}"
 
 
-def describe_interface(config: RunConfig) -> str:
-    """What ``act`` gets and what it may return in the game of a run; depends on its rules alone."""
-    return _describe(config.protocol)
+def spec_of_run(config: RunConfig) -> GameSpec:
+    """The specification of what a run plays, with the bounds of actions that are numbers.
+
+    Raises:
+        UsageError: It is not known here.
+    """
+    return _complete(config.protocol)
+
+
+def describe_run(config: RunConfig) -> str:
+    """What ``act`` gets and what it may return in a run; depends on its configuration alone.
+
+    Raises:
+        UsageError: What it plays is not known here.
+    """
+    rules, spec = config.protocol, spec_of_run(config)
+    if not is_atari(rules.env_id):
+        return describe_interface(spec, config.hints, rules=rules)
+    names = _action_names(rules)
+    is_explained = config.hints == "none" or all(spec.actions.get(name) for name in names)
+    moved = {} if is_explained else dict(_measured(rules))
+    return describe_interface(spec, config.hints, action_names=names, moved=moved, rules=rules)
 
 
 @functools.lru_cache(maxsize=8)
-def _describe(protocol: PlayProtocol) -> str:
+def _complete(protocol: PlayProtocol) -> GameSpec:
+    return complete_spec(spec_of(protocol))
+
+
+@functools.lru_cache(maxsize=8)
+def _action_names(protocol: PlayProtocol) -> Sequence[str]:
+    from gco_agent.envs.atari import open_environment
+
+    env = open_environment(protocol)
+    try:
+        return tuple(env.action_names)
+    finally:
+        env.close()
+
+
+@functools.lru_cache(maxsize=8)
+def _measured(protocol: PlayProtocol) -> Sequence[tuple[str, str]]:
+    """Action word to what it was seen to do in random play."""
     from gco_agent.optimizers.search.play import Probe, all_moves, probe
     from gco_agent.optimizers.search.world import World, identify
     from gco_agent.seeds import Stream
@@ -56,47 +83,10 @@ def _describe(protocol: PlayProtocol) -> str:
     world: World = identify(
         found[0].action_names, all_moves(found), [part.sightings for part in found]
     )
-    example = world.player or next(iter(world.ranges), "Player")
-    categories = [f"- `{name}`: up to {most} at once" for name, most in sorted(world.most.items())]
-    seen = f"Categories seen in {_PROBES * _PROBE_STEPS:,} steps of random play; others may come"
-    return "\n".join(
-        [
-            "### What `act` gets",
-            "",
-            _FIELDS.format(example=example),
-            f"{seen} later in the game:",
-            "",
-            *categories,
-            "",
-            "### What `act` returns",
-            "",
-            _timing(protocol.frame_skip, protocol.sticky),
-            "",
-            *_action_rows(found[0].action_names, world.player, world.signs),
-        ]
+    if not world.player:
+        return ()
+    words = [_WAYS.get(sign, _NOTHING_SEEN).format(player=world.player) for sign in world.signs]
+    return tuple(
+        (name, f"{word} in random play" + ("; presses the button" if "FIRE" in name else ""))
+        for name, word in zip(world.action_names, words, strict=True)
     )
-
-
-def _timing(frame_skip: int, sticky: float) -> str:
-    text = (
-        f"An index of the table, as an int. `act` is called once a step, and a step is "
-        f"{frame_skip} frames of the game."
-    )
-    if sticky:
-        text += (
-            f" With probability {sticky:g} a frame repeats the action before instead of the new "
-            "one, so no sequence of moves plays out exactly as planned: decide from what `obs` "
-            "shows now."
-        )
-    return text
-
-
-def _action_rows(names: Sequence[str], player: str, signs: Sequence[tuple[int, int]]) -> list[str]:
-    what = f"effect on `{player}`, measured" if player else "effect"
-    rows = [f"| index | the emulator's name | {what} |", "|---|---|---|"]
-    for index, (name, sign) in enumerate(zip(names, signs, strict=True)):
-        effect = _WAYS[sign]
-        if "FIRE" in name:
-            effect += "; presses the button"
-        rows.append(f"| {index} | {name} | {effect} |")
-    return rows

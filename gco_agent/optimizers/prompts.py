@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gco_agent.errors import ContractViolation
-from gco_agent.games import GameSpec, find_game
+from gco_agent.games import GameSpec
 from gco_agent.optimizers.base import Attempt, Request
-from gco_agent.optimizers.interface import describe_interface
+from gco_agent.optimizers.interface import describe_run, spec_of_run
 from gco_agent.policy import ALLOWED_IMPORTS, FORBIDDEN_NAMES, PolicySource, replace_docstring
 
 SYSTEM = """\
-You improve a program that plays a video game by rewriting its source code. You see the game's \
+You improve a program that plays a game by rewriting its source code. You see the game's \
 interface, the present program, how it scored, and a trace of the moments that decided its \
 episodes. Your next version is played against the present one on the same random seeds, and takes \
 its place only if it scores significantly more points per episode. Work out from the trace what \
@@ -29,17 +29,19 @@ _CONTRACT = """\
 ## The policy file
 
 A policy is one Python file (3.11) that stands alone. It defines `class Policy` with a method
-`act(self, obs)` that returns the index of an action; its other methods are its components.
+`act(self, obs)` that returns {action}; its other methods are its components.
 
 - One `Policy()` is made, without arguments, for each episode; keep what you must remember of
   earlier steps on `self` (define `__init__(self)` for that). Nothing survives the episode.
 - It may import only: {imports}.
 - It may not use: {names}. There are no files, no clock and no network; it runs in a sealed
   process. A step that takes long, an exception or a value that is no action ends the episode as a
-  failure, and a policy that fails even once is turned down. Guard against objects that are not
-  there: the sequence of a category may be empty at any step.
+  failure, and a policy that fails even once is turned down.{guard}
 - It stays readable: named constants, small methods, a docstring that says what each does.
 """
+
+_GUARD = """ Guard against objects that are not
+  there: the sequence of a category may be empty at any step."""
 
 _ANSWER = """\
 ## How to answer
@@ -79,6 +81,8 @@ class Prompt:
 
 def _scores(spec: GameSpec) -> str:
     """What random play and people score, as far as anybody knows."""
+    if spec.solved_return is not None:
+        return f"It counts as solved at {spec.solved_return:g} points an episode."
     if spec.random_return is None or spec.human_return is None:
         return ""
     return (
@@ -97,12 +101,13 @@ def compose_prompt(request: Request, answer: str = _ANSWER) -> Prompt:
         answer: How the answer is to be given, as a section in Markdown; the default asks for text
             that `gco_agent.optimizers.replies.parse_reply` reads.
     """
-    spec = find_game(request.config.game)
+    spec = spec_of_run(request.config)
+    scores = _scores(spec) if request.config.hints != "none" else ""
     cached = "\n\n".join(
         [
-            f"# {spec.title}\n\n{spec.goal} {_scores(spec)}".rstrip(),
-            compose_contract(),
-            f"## The interface of {spec.title}\n\n{describe_interface(request.config)}",
+            f"# {spec.title}\n\n{scores}".rstrip(),
+            compose_contract(spec),
+            f"## The interface of {spec.title}\n\n{describe_run(request.config)}",
             answer.rstrip(),
         ]
     )
@@ -118,10 +123,13 @@ def compose_prompt(request: Request, answer: str = _ANSWER) -> Prompt:
     return Prompt(SYSTEM, cached, "\n\n".join(part for part in parts if part))
 
 
-def compose_contract() -> str:
+def compose_contract(spec: GameSpec) -> str:
     """What a policy file may be, in words; the rules are those that `check_policy` has."""
     return _CONTRACT.format(
-        imports=", ".join(sorted(ALLOWED_IMPORTS)), names=", ".join(FORBIDDEN_NAMES)
+        action="a list of numbers, the action" if spec.controls else "the index of an action",
+        imports=", ".join(sorted(ALLOWED_IMPORTS)),
+        names=", ".join(FORBIDDEN_NAMES),
+        guard=_GUARD if spec.categories else "",
     ).rstrip()
 
 

@@ -7,23 +7,18 @@ text, which does as well.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gco_agent.errors import BudgetSpent, ModelTimedOut, ReplyRefused, ReplyTruncated, UsageError
-from gco_agent.llm import Completion, LanguageModel, ModelRequest, Patience, Spending, ToolSpec, ask
+from gco_agent.errors import ReplyRefused, ReplyTruncated, UsageError
+from gco_agent.llm import Completion, LanguageModel, ModelRequest, Patience, ToolSpec
 from gco_agent.optimizers.base import Proposal, Request, Tools, Unusable
 from gco_agent.optimizers.prompts import Prompt, compose_prompt
 from gco_agent.optimizers.replies import MAX_CHARACTERS, Reply, make_reply, parse_reply
+from gco_agent.optimizers.timely import ask_in_time
 from gco_agent.policy import PolicySource
 from gco_agent.progress import Searching
-
-LONGEST_S = 900.0
-"""Wall time of a request, with its tries: a long answer streams for minutes."""
-SHORTEST_S = 5.0
-"""With less time than this left nothing is asked."""
 
 TOOL = ToolSpec(
     "hand_in_policy",
@@ -111,24 +106,10 @@ class ReflectOptimizer:
         return Proposal(reply.source, reply.summary, reply.reason, usage=completion.usage)
 
     def _ask(self, prompt: Prompt, request: Request) -> Completion:
-        """What the model answers in the time that is left."""
-        left_s = request.deadline - time.perf_counter()
-        if left_s < SHORTEST_S:
-            raise BudgetSpent("the time that a language model needs to answer")
         asked = ModelRequest(
-            prompt.system,
-            prompt.cached,
-            prompt.user,
-            TOOL,
-            request.config.max_tokens,
-            min(left_s, LONGEST_S),
+            prompt.system, prompt.cached, prompt.user, TOOL, request.config.max_tokens
         )
-        try:
-            return ask(self.model, asked, request.budget or Spending(), self.patience)
-        except ModelTimedOut as error:
-            if left_s < LONGEST_S:
-                raise BudgetSpent("the time; the language model had not answered") from error
-            raise
+        return ask_in_time(self.model, asked, request, self.patience)
 
 
 def make(tools: Tools) -> ReflectOptimizer:

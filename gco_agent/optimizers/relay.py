@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
@@ -39,7 +40,8 @@ class Relay:
         """The member that proposes after ``attempts``."""
         names = [member.name for member in self.members]
         turn, idle = 0, 0
-        for attempt in attempts:
+        for _, of_one in itertools.groupby(attempts, key=lambda attempt: attempt.iteration):
+            attempt = list(of_one)[-1]  # candidates of one iteration; all were turned down, or one
             if attempt.optimizer not in names:
                 continue  # the start, a report, a rollback, or another optimizer in between
             turn = names.index(attempt.optimizer)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gco_agent.errors import ContractViolation, EditRejected, PolicyError
+from gco_agent.errors import ContractViolation, EditRejected, PolicyError, PolicyTooLarge
 from gco_agent.optimizers.base import Unusable
 from gco_agent.optimizers.forms import Block, fenced_blocks, json_objects, unescaped
 from gco_agent.policy import (
@@ -32,6 +32,7 @@ from gco_agent.policy import (
 KINDS: Mapping[str, str] = {
     "empty": "nothing came back",
     "too long": "more text than a policy and its reasons can need",
+    "too large": "a policy of more bytes than a policy file may have",
     "declined": "the reply says that nothing is to be changed",
     "no code": "words, and no code that could be a policy or a part of one",
     "cut off": "the reply ends in the middle of the code",
@@ -144,6 +145,8 @@ def _finished(source: PolicySource, parent: PolicySource) -> PolicySource:
             source = replace_docstring(source, docstring_of(parent) or "")
         source = PolicySource(format_policy(source.text))
         check_policy(source)
+    except PolicyTooLarge as error:
+        raise _too_large(error) from None
     except PolicyError as error:
         raise Unusable(f"The policy breaks the contract: {error}", kind="contract") from None
     if is_same_code(source, parent):
@@ -269,6 +272,8 @@ def _read_code(text: str, parent: PolicySource) -> tuple[PolicySource, str]:
         text = unescaped(text)
     try:
         source = complete_policy(parent, text)
+    except PolicyTooLarge as error:
+        raise _too_large(error) from None
     except ContractViolation as error:
         raise Unusable(f"The code is not Python: {error}", kind="not Python") from None
     except EditRejected as error:
@@ -279,11 +284,20 @@ def _read_code(text: str, parent: PolicySource) -> tuple[PolicySource, str]:
 def _patched(source: PolicySource, text: str) -> PolicySource:
     try:
         return apply_diff(source, text)
+    except PolicyTooLarge as error:
+        raise _too_large(error) from None
     except (EditRejected, ContractViolation) as error:
         raise Unusable(
             f"The diff does not fit the policy: {error}\nGive the whole file instead.",
             kind="does not fit",
         ) from None
+
+
+def _too_large(error: PolicyTooLarge) -> Unusable:
+    return Unusable(
+        f"The policy is too large: {error}. Compute what is repeated in it instead of listing it.",
+        kind="too large",
+    )
 
 
 def _stands_alone(text: str) -> bool:

@@ -16,13 +16,7 @@ from gco_agent.errors import ProposalError
 from gco_agent.optimizers.trials import Recording, Trials
 from gco_agent.policy import PolicySource, format_policy
 from gco_agent.policy.removals import Kind, Removal, Size, removals, size_of, without
-from gco_agent.statistics import (
-    Gain,
-    Verdict,
-    judge_no_worse,
-    loss_margin,
-    paired_gain,
-)
+from gco_agent.statistics import ALPHA, Gain, loss_margin, no_worse_p_value, paired_gain
 
 _LOOK_STEPS = 300
 """Steps after which most removals that matter have shown it."""
@@ -261,7 +255,7 @@ class _Simplifier:
         if len(self.removed) == n_exact:
             return None, 0.0
         gain = self._gain_of_all()
-        if gain is not None and judge_no_worse(gain, margin, (gain.n_pairs,)) is Verdict.NO_WORSE:
+        if gain is not None and no_worse_p_value(gain, margin) <= ALPHA:
             return gain, margin
         self.source = exact
         del self.removed[n_exact:]

@@ -14,6 +14,7 @@ class SimplifyOptimizer:
     """Proposes the run's policy in less text; the race asks whether it is no worse."""
 
     name = "simplify"
+    one_candidate = True
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools

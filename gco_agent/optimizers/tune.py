@@ -282,6 +282,7 @@ class TuneOptimizer:
     """
 
     name = "tune"
+    one_candidate = True
 
     def __init__(self, tools: Tools, seconds: float | None = None) -> None:
         self._tools, self._seconds = tools, seconds

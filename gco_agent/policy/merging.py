@@ -23,7 +23,7 @@ from gco_agent.policy.contract import (
 )
 from gco_agent.policy.docstrings import replace_docstring
 from gco_agent.policy.layout import Layout, Span
-from gco_agent.policy.source import PolicySource, parse
+from gco_agent.policy.source import PolicySource, check_characters, parse
 
 _Definition: TypeAlias = FunctionNode | ast.ClassDef
 _Preamble: TypeAlias = ast.Import | ast.ImportFrom | ast.Assign | ast.AnnAssign
@@ -59,6 +59,7 @@ def complete_policy(parent: PolicySource, text: str) -> PolicySource:
 def is_python(text: str) -> bool:
     """Whether ``text`` could be a policy or a part of one, as far as syntax goes."""
     try:
+        check_characters(text)  # at first: a reply may be many times as long as a policy
         parse(PolicySource(_flat(text)).text)
     except ContractViolation:
         return False

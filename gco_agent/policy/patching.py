@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from gco_agent.errors import EditRejected
 from gco_agent.policy.source import PolicySource
 
-_HUNK = re.compile(r"^@@(?: -(\d+)(?:,\d+)? \+\d+(?:,\d+)? @@)?.*$")
+_HUNK = re.compile(r"^@@(?: -(\d+)(?:,(\d+))? \+\d+(?:,\d+)? @@)?.*$")
 _FILE = re.compile(r"^(?:--- |\+\+\+ |diff |index |new file|old mode|new mode)")
 _SHOWN = 3
 
@@ -73,13 +73,16 @@ def parse_hunks(text: str) -> list[Hunk]:
     row: int | None = None
     old: list[str] | None = None
     new: list[str] = []
+    has_rows = True
 
     def close() -> None:
         nonlocal old, new
         if old is not None and old != new:
             while old and new and old[-1] == new[-1] == "":
                 old, new = old[:-1], new[:-1]  # empty rows below a diff are hardly part of it
-            found.append(Hunk(len(found) + 1, row, tuple(old), tuple(new)))
+            # of an insertion a diff gives the row before it, of all else the first row
+            at = row - 1 if row and has_rows and not old else row
+            found.append(Hunk(len(found) + 1, at, tuple(old), tuple(new)))
         old, new = None, []
 
     for line in text.replace("\r\n", "\n").split("\n"):
@@ -88,6 +91,7 @@ def parse_hunks(text: str) -> list[Hunk]:
             close()
             if head:
                 row, old = int(head[1]) if head[1] else None, []
+                has_rows = head[2] != "0"
         elif old is not None and not line.startswith("\\"):
             sign, rest = (line[:1], line[1:]) if line[:1] in ("+", "-", " ") else ("", line)
             if sign != "+":

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from gco_agent.errors import ContractViolation, PolicyError
+from gco_agent.errors import ContractViolation, PolicyError, PolicyTooLarge
 
 MAX_BYTES = 256 * 1024
 """Largest policy, in bytes of UTF-8."""
@@ -94,7 +94,7 @@ class PolicySource:
         except OSError as exc:
             raise PolicyError(f"cannot read the policy {path}: {exc.strerror}") from exc
         if len(data) == MAX_BYTES + 4:
-            raise ContractViolation(f"{path}: the file has more than {MAX_BYTES:,} bytes")
+            raise PolicyTooLarge(f"{path}: the file has more than {MAX_BYTES:,} bytes")
         return cls.from_bytes(data, str(path))
 
 
@@ -118,9 +118,7 @@ def check_characters(text: str) -> None:
             raise ContractViolation(f"line {line}: {message}", line=line)
     n_bytes = len(text.encode())
     if n_bytes > MAX_BYTES:
-        raise ContractViolation(
-            f"the policy has {n_bytes:,} bytes; at most {MAX_BYTES:,} are allowed"
-        )
+        raise PolicyTooLarge(f"the policy has {n_bytes:,} bytes; at most {MAX_BYTES:,} are allowed")
 
 
 def _refuse_foreign_cookie(text: str) -> None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from gco_agent.report.curves import AXES, half_interval, lanes, thinned
 from gco_agent.report.story import Trial
-from gco_agent.report.summary import RunReport
-from gco_agent.store.entries import Verdict
+from gco_agent.report.summary import Reference, RunReport
+from gco_agent.store.entries import Verdict, format_points
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -21,6 +21,8 @@ MOST_DRAWN = 1_500
 """Marks of one kind that are drawn; of more, as many are picked evenly."""
 _MOST_MARKED = 200
 """Points of a line that get a mark each."""
+_SIDES = ("top left", "top", "top right")
+"""Where the name of a line for scale stands: the next higher one's beside it, not over it."""
 _DASHES = ("solid", "dash", "dot")
 _MARKS = {
     Verdict.ACCEPTED.value: ("circle", 9),
@@ -51,16 +53,17 @@ def learning_curve(reports: Sequence[RunReport]) -> Figure:
     import plotly.graph_objects as go
 
     figure, places = go.Figure(), _Places()
-    for number, report in enumerate(reports):
-        _add_policy_in_force(figure, places, report, number)
+    for number in range(len(reports)):
+        _add_policy_in_force(figure, places, reports, number)
         for verdict in (Verdict.ACCEPTED, Verdict.REJECTED, Verdict.REPORTED):
-            _add_marks(figure, places, report, number, verdict.value)
-    for reference in reports[0].references if reports else ():
+            _add_marks(figure, places, reports, number, verdict.value)
+    drawn = [r for r in (reports[0].references if reports else ()) if r.is_drawn]
+    for number, reference in enumerate(sorted(drawn, key=lambda r: r.value)):
         figure.add_hline(
             reference.value,
             line={"dash": "dot", "width": 1},
-            annotation={"text": f"{reference.name} {reference.value:g}", "font": {"size": 11}},
-            annotation_position="top left",
+            annotation={"text": _label(reference), "font": {"size": 11}, "borderpad": 1},
+            annotation_position=_SIDES[number % len(_SIDES)],
         )
     return _finished(figure, places, "mean return, points an episode")
 
@@ -76,6 +79,8 @@ def complexity(reports: Sequence[RunReport]) -> Figure:
         mode = "lines" if len(told) > _MOST_MARKED else "lines+markers"
         for measure, (field, name) in enumerate(measures):
             values = [(i, v) for i, facts in told if (v := getattr(facts, field)) is not None]
+            if values:  # it stays so to the end of the run
+                values.append((len(report.trials) - 1, values[-1][1]))
             figure.add_scatter(
                 y=[value for _, value in values],
                 name=_named(name, reports, report),
@@ -100,7 +105,9 @@ def returns_by_seed(reports: Sequence[RunReport]) -> Figure:
             figure.add_box(
                 y=[played.episode_return for played in sample.played],
                 text=[f"seed {played.seed}" for played in sample.played],
-                name=_named(sample.name, reports, report),
+                name=_named(sample.name, reports, report)
+                .replace(", ", "<br>")
+                .replace(": ", "<br>"),
                 boxpoints="all",
                 jitter=0.5,
                 pointpos=0,
@@ -148,6 +155,11 @@ def lineage(report: RunReport) -> Figure:
     }
 
 
+def _label(reference: Reference) -> str:
+    """What stands at the line; the table below has the name in full."""
+    return f"{reference.short_name} {format_points(reference.value)}"
+
+
 class _Places:
     """For each trace, where its points are along every axis."""
 
@@ -163,9 +175,10 @@ class _Places:
 
 
 def _add_policy_in_force(
-    figure: go.Figure, places: _Places, report: RunReport, number: int
+    figure: go.Figure, places: _Places, reports: Sequence[RunReport], number: int
 ) -> None:
     """The line of what the run had, with its interval; reports are of another protocol."""
+    report = reports[number]
     indices = [
         i
         for i, trial in enumerate(report.trials)
@@ -195,7 +208,7 @@ def _add_policy_in_force(
         y=means,
         mode="lines",
         line={"width": 2, "shape": "hv"},
-        name=f"{name}: policy in force, 95 % interval",
+        name=_named("policy in force, 95 % interval", reports, report),
         legendgroup=name,
         meta=role,
         hovertemplate="%{y:.2f}<extra>policy in force</extra>",
@@ -205,8 +218,9 @@ def _add_policy_in_force(
 
 
 def _add_marks(
-    figure: go.Figure, places: _Places, report: RunReport, number: int, verdict: str
+    figure: go.Figure, places: _Places, reports: Sequence[RunReport], number: int, verdict: str
 ) -> None:
+    report = reports[number]
     indices = [
         i
         for i, trial in enumerate(report.trials)
@@ -217,24 +231,26 @@ def _add_marks(
     shown = thinned(indices, MOST_DRAWN)
     symbol, size = _MARKS[verdict]
     some = f" ({len(shown):,} of {len(indices):,} drawn)" if len(shown) < len(indices) else ""
+    is_muted = verdict == Verdict.REJECTED.value  # looks the same in every run
     word = "report seeds" if verdict == Verdict.REPORTED.value else verdict
     figure.add_scatter(
         y=[_mean(report.trials[i]) for i in shown],
         error_y=_error_bars(report, shown, verdict),
         customdata=[[number, i] for i in shown],
         mode="markers",
-        name=f"{word}{some}",
+        name=f"{word}{some}" if is_muted else _named(f"{word}{some}", reports, report),
+        showlegend=not (is_muted and number and not some),
         legendgroup=report.branch,
         marker={"symbol": symbol, "size": size, "line": {"width": 1.5}},
-        meta={"role": f"run{number}" if verdict != Verdict.REJECTED.value else "muted"},
+        meta={"role": "muted" if is_muted else f"run{number}"},
         hovertemplate="%{y:.2f}<extra>" + word + "</extra>",
     )
     places.add(report, shown)
 
 
 def _error_bars(report: RunReport, shown: Sequence[int], verdict: str) -> dict[str, Any] | None:
-    if verdict == Verdict.REJECTED.value:
-        return None
+    if verdict == Verdict.REJECTED.value or len(shown) > _MOST_MARKED:
+        return None  # of so many, the band tells it
     halves = [half_interval(report.trials[i].facts) or 0.0 for i in shown]
     return {"type": "data", "array": halves, "thickness": 1, "width": 3}
 
@@ -255,7 +271,9 @@ def _iterations(trials: Sequence[Trial]) -> list[float]:
 
 
 def _named(name: str, reports: Sequence[RunReport], report: RunReport) -> str:
-    return f"{report.branch}: {name}" if len(reports) > 1 else name
+    """The name of a trace; with that of the run where there are several, all of one game."""
+    run_id = report.branch.rpartition("/")[2]
+    return f"{run_id}: {name}" if len(reports) > 1 else name
 
 
 def _finished(figure: go.Figure, places: _Places, y_title: str) -> Figure:
@@ -265,7 +283,14 @@ def _finished(figure: go.Figure, places: _Places, y_title: str) -> Figure:
     figure.update_layout(
         template="none",
         margin={"l": 56, "r": 16, "t": 24, "b": 48},
-        legend={"orientation": "h", "y": -0.3, "yanchor": "top", "x": 0},
+        legend={
+            "orientation": "h",
+            "traceorder": "normal",
+            "x": 0,
+            "y": 0,
+            "yref": "container",
+            "yanchor": "bottom",
+        },
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         hovermode="closest",

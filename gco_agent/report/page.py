@@ -13,12 +13,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gco_agent.report import figures
 from gco_agent.report.curves import AXES
+from gco_agent.report.earned import Earned
 from gco_agent.report.summary import RunReport, score_in_words
-from gco_agent.store.entries import Verdict
+from gco_agent.store.entries import Verdict, format_points
+
+if TYPE_CHECKING:
+    from gco_agent.report.failing import Failure
 
 MARK = "gco-agent report"
 """Stands in the head of every report, so that one may be told from another file."""
@@ -34,6 +38,7 @@ class Content:
         clips: Of each run, by the index of a trial: a caption and an mp4 file in base64.
         n_cut: Trials whose details were left out, so that the page stays small.
         version: Of gco-agent.
+        failures: Of each run, traces of what went wrong; none where none were made.
     """
 
     reports: Sequence[RunReport]
@@ -41,6 +46,13 @@ class Content:
     clips: Sequence[Mapping[int, tuple[str, str]]]
     n_cut: int
     version: str
+    failures: Sequence[Sequence[Failure]] = ()
+
+
+def is_report(head: bytes) -> bool:
+    """Whether a file that begins so is a report; one that only speaks of them is none."""
+    generator = f'<meta name="generator" content="{MARK} '
+    return head.startswith(b"<!doctype html>") and generator.encode() in head
 
 
 def render(content: Content) -> str:
@@ -61,7 +73,12 @@ def render(content: Content) -> str:
         styles=Markup(_template("page.css")),  # noqa: S704 - ours
         scripts=[Markup(text) for text in scripts],  # noqa: S704 - ours and plotly's
         data=Markup(_as_script_data(_data(content))),  # noqa: S704 - escaped for a script element
-        runs=[_run(report) for report in content.reports],
+        runs=[
+            _run(report, failures)
+            for report, failures in zip(
+                content.reports, content.failures or [()] * len(content.reports), strict=True
+            )
+        ],
         references=content.reports[0].references,
         axes=_axes(content.reports),
         n_cut=content.n_cut,
@@ -85,7 +102,7 @@ def _axes(reports: Sequence[RunReport]) -> list[dict[str, Any]]:
     ]
 
 
-def _run(report: RunReport) -> dict[str, Any]:
+def _run(report: RunReport, failures: Sequence[Failure]) -> dict[str, Any]:
     """A run in words."""
     first = report.trials[0].facts
     verdicts = (Verdict.ACCEPTED, Verdict.REJECTED, Verdict.FAILED)
@@ -111,12 +128,33 @@ def _run(report: RunReport) -> dict[str, Any]:
         "commands": commands,
         "policy": report.policy,
         "path": report.path,
+        "failures": failures,
+        "earned": [_earned(row) for row in report.earned],
     }
+
+
+def _earned(row: Earned) -> tuple[str, ...]:
+    """A row of the table by optimizer."""
+    gain = f"{format_points(row.gain, '+')}" if row.accepted else "–"
+    return (
+        row.optimizer,
+        f"{row.iterations:,}",
+        f"{row.candidates:,}",
+        f"{row.accepted:,}",
+        gain,
+        f"{row.steps:,}",
+        f"{row.seconds / 60:,.1f} min",
+        f"{row.tokens:,}" if row.tokens else "–",
+        f"${row.usd:.4f}" if row.usd else "–",
+    )
 
 
 def _used(report: RunReport) -> str:
     used = report.positions[-1]
-    told = f"{used['hours']:.2f} hours, {used['frames']:.2f} million frames"
+    hours, tokens = used["hours"], sum(row.tokens for row in report.earned)
+    time = f"{hours:.1f} hours" if hours >= 1 else f"{hours * 60:.1f} minutes"
+    told = f"{time}, {used['frames']:.2f} million frames"
+    told += f", {tokens:,} tokens" if tokens else ""
     return told + (f", ${used['usd']:.2f}" if used["usd"] else "")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -67,10 +68,12 @@ def parse_played(text: str | None, where: str) -> tuple[Played, ...]:
 
 
 def _played(episode: Mapping[str, Any], others: Mapping[int, float]) -> Played:
-    seed = int(episode["seed"])
+    seed, gained = int(episode["seed"]), float(episode["return"])
+    if not math.isfinite(gained) or not math.isfinite(others.get(seed, 0.0)):
+        raise ValueError("no return of any episode")
     return Played(
         seed,
-        float(episode["return"]),
+        gained,
         int(episode["steps"]),
         str(episode["outcome"]),
         str(episode.get("detail", "")),

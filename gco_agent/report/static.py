@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ from gco_agent.errors import UsageError
 from gco_agent.report.curves import half_interval
 from gco_agent.report.story import Trial
 from gco_agent.report.summary import RunReport
-from gco_agent.store.entries import Verdict
+from gco_agent.store.entries import Verdict, format_points
 
 FORMATS = (".svg", ".png", ".pdf")
 _COLOURS = ("#0b5fcc", "#b3541e", "#1a7f5a", "#8250bf", "#a8325e", "#5b6b1f")
+_SIDES = ((0.005, "left"), (0.5, "center"), (0.995, "right"))
+"""Where the name of a line for scale stands: the next higher one's beside it, not over it."""
 _DOTS_PER_INCH = 150
 
 
@@ -56,11 +59,13 @@ def draw_curve(reports: Sequence[RunReport], path: Path) -> None:
     axes = figure.add_subplot()
     for colour, report in zip(_COLOURS, reports, strict=False):
         _draw_run(axes, report, colour)
-    for reference in reports[0].references:
+    drawn = sorted((r for r in reports[0].references if r.is_drawn), key=lambda r: r.value)
+    for reference, (x, side) in zip(drawn, itertools.cycle(_SIDES), strict=False):
         axes.axhline(reference.value, color="0.6", linestyle=":", linewidth=1, zorder=0)
         axes.annotate(
-            f"{reference.name} {reference.value:g}", (0.005, reference.value), fontsize=8,
-            xycoords=axes.get_yaxis_transform(), va="bottom", color="0.4",
+            f"{reference.short_name} {format_points(reference.value)}", (x, reference.value),
+            fontsize=8, xycoords=axes.get_yaxis_transform(), va="bottom", ha=side, color="0.4",
+            bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.5},
         )  # fmt: skip
     axes.set_title(reports[0].title, loc="left", fontsize=11, parse_math=False)
     axes.set_xlabel("iteration")

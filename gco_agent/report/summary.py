@@ -7,23 +7,45 @@ from dataclasses import dataclass
 
 from gco_agent.config import FILE, RunConfig, parse_config
 from gco_agent.errors import UsageError
-from gco_agent.games import find_game
+from gco_agent.records import PlayProtocol
 from gco_agent.report.curves import Position, half_interval, positions
+from gco_agent.report.earned import Earned, earned_by_optimizer
 from gco_agent.report.played import Played
 from gco_agent.report.story import Trial, read_details, read_trials
 from gco_agent.store.entries import Facts, Verdict, format_points
 from gco_agent.store.history import RunView
 
-SOURCE = "Mnih et al. 2015, doi:10.1038/nature14236, extended data table 2"
+_WORDS = {
+    "random": "random play",
+    "LLM code, multi-step": "Kuang et al., multi-step",
+    "LLM code, one-step": "Kuang et al., one-step",
+    "PPO, sticky": "PPO, sticky actions",
+}
+_PAPER = "LLM code"
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A score that is drawn for scale."""
+    """A score that somebody reports, for scale.
+
+    Attributes:
+        name: Whose.
+        value: Mean return.
+        source: Where it is reported.
+        played: By which rules, in a few words.
+        is_drawn: Whether it is a line of the learning curve, too.
+    """
 
     name: str
     value: float
     source: str
+    played: str = ""
+    is_drawn: bool = True
+
+    @property
+    def short_name(self) -> str:
+        """For a label in a drawing."""
+        return self.name.partition(",")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +68,7 @@ class RunReport:
         trials: Oldest first.
         positions: Of the trials, along the axes.
         references: Scores for scale.
+        earned: What each optimizer tried, gained and used.
         samples: Returns seed by seed: of the initial policy, the one in force, the report.
         policy: Text of the policy in force.
         path: Of the policy file.
@@ -58,6 +81,7 @@ class RunReport:
     trials: list[Trial]
     positions: list[Position]
     references: tuple[Reference, ...]
+    earned: list[Earned]
     samples: tuple[Sample, ...]
     policy: str
     path: str
@@ -93,10 +117,23 @@ class RunReport:
     @property
     def command(self) -> str:
         """What starts a run like this one again."""
-        config = self.config
+        config, rules = self.config, self.config.protocol
+        game = config.game if rules.env_id.startswith("gco/") else rules.env_id
+        others = [
+            f" --{word} {value}"
+            for word, value, usual in (
+                ("protocol", rules.name, "default"),
+                ("candidates", config.candidates, 1),
+                ("horizon", config.horizon, 0),
+                ("trace-tokens", config.trace_tokens, 6_000),
+                ("model", config.model, ""),
+                ("effort", config.effort, ""),
+            )
+            if value != usual
+        ]
         return (
-            f"gco-agent run {config.game} --optimizer {config.optimizer} --seed {config.seed} "
-            f"--slice-steps {config.slice_steps} --max-steps {config.protocol.max_steps} "
+            f"gco-agent run {game} --optimizer {config.optimizer} --seed {config.seed} "
+            f"--slice-steps {config.slice_steps} --max-steps {rules.max_steps}{''.join(others)} "
             f"--iterations {max(1, self.n_tried)} --time 24h"
         )
 
@@ -119,7 +156,7 @@ def read_report(view: RunView) -> RunReport:
         raise UsageError(f"{view.ref.branch} has no {FILE}, so nobody knows how it is played")
     config = parse_config(text)
     trials = read_trials(view)
-    title, references = _references(config.game)
+    title, references = _references(config.protocol)
     return RunReport(
         view.ref.branch,
         title,
@@ -128,6 +165,7 @@ def read_report(view: RunView) -> RunReport:
         trials,
         positions(trials),
         references,
+        earned_by_optimizer(view.history()),
         _samples(view, trials),
         view.policy(),
         view.policy_path,
@@ -147,15 +185,32 @@ def score_in_words(facts: Facts | None) -> str:
     return told + (f" ({facts.episodes} episodes, {facts.seeds})" if facts.episodes else "")
 
 
-def _references(game: str) -> tuple[str, tuple[Reference, ...]]:
-    """The title of a game, and what random play and people score in it."""
+def _references(protocol: PlayProtocol) -> tuple[str, tuple[Reference, ...]]:
+    """The title of what is played, and what others score in it.
+
+    Of the scores of one kind only one is drawn: the better of the paper's two, and of PPO the one
+    with sticky actions if the run has such.
+    """
+    from gco_agent.envs.opening import spec_of
+
     try:
-        spec = find_game(game)
-    except UsageError:
-        return game, ()
-    named = (("random play", spec.random_return), ("human", spec.human_return))
-    known = [(name, value) for name, value in named if value is not None]
-    return spec.title, tuple(Reference(name, value, SOURCE) for name, value in known)
+        spec = spec_of(protocol)
+    except UsageError:  # its package is not installed here
+        return protocol.env_id, ()
+    paper = [score for score in spec.scores if score.label.startswith(_PAPER)]
+    best = max(paper, key=lambda score: score.value, default=None)
+    hidden = {score.label for score in paper if score is not best}
+    hidden.add("PPO" if protocol.sticky else "PPO, sticky")
+    return spec.title, tuple(
+        Reference(
+            _WORDS.get(score.label, score.label),
+            score.value,
+            score.source,
+            score.played,
+            score.label not in hidden,
+        )
+        for score in spec.scores
+    )
 
 
 def _samples(view: RunView, trials: Sequence[Trial]) -> tuple[Sample, ...]:

@@ -111,5 +111,5 @@ def no_repository(path: Path, result: GitResult) -> StoreError:
         return StoreError(result.errors.strip())
     return StoreError(
         f"not a git repository: {path}, nor any folder above it. "
-        "Run `git init` there, or add --create-repo."
+        "Run `git init` there, or let `gco-agent run GAME --create-repo` make one."
     )

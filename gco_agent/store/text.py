@@ -11,6 +11,8 @@ import re
 import textwrap
 import unicodedata
 
+from gco_agent.unseen import UNSEEN
+
 WIDTH = 72
 """Columns of a subject and of a wrapped body line, as git's own documentation advises."""
 
@@ -27,13 +29,17 @@ _INVISIBLE = frozenset({"Cc", "Cf", "Cs"})
 _JOINERS = frozenset("\u200c\u200d")  # letters of Persian, and of composed emoji
 _BULLET = re.compile(r" *(?:(?:[-*+•]|\d{1,3}[.)]) )?")
 _LIKE_OUR_TRAILER = re.compile(r"gco-[a-z-]*\s*:", re.IGNORECASE)
+_LIKE_A_PATCH = re.compile(r"---(?:\s|$)")
+"""For git, whatever follows is no part of the message any more: no trailers, for one."""
 
 
 def clean_text(text: str) -> str:
-    r"""Drop what could act on a terminal; line ends become ``\n`` and tabs spaces."""
-    text = _ESCAPE_SEQUENCES.sub("", _LINE_ENDS.sub("\n", text)).expandtabs(4)
+    r"""Drop what acts on a terminal or is not seen; line ends become ``\n`` and tabs spaces."""
+    text = _ESCAPE_SEQUENCES.sub("", UNSEEN.sub("", _LINE_ENDS.sub("\n", text)))
     return "".join(
-        c for c in text if c == "\n" or c in _JOINERS or unicodedata.category(c) not in _INVISIBLE
+        c
+        for c in text.expandtabs(4)
+        if c == "\n" or c in _JOINERS or unicodedata.category(c) not in _INVISIBLE
     )
 
 
@@ -78,8 +84,8 @@ def wrap_body(text: str) -> str:
 
 
 def _defuse(line: str) -> str:
-    """Bound the length of a line, and keep it from reading like a trailer of ours."""
-    if _LIKE_OUR_TRAILER.match(line):
+    """Bound the length of a line, and keep it from reading like what means something to git."""
+    if _LIKE_OUR_TRAILER.match(line) or _LIKE_A_PATCH.match(line):
         line = "    " + line
     return line if len(line) <= _MAX_LINE else line[: _MAX_LINE - 1] + "…"
 

@@ -22,7 +22,6 @@ from typing import TypeAlias
 
 from gco_agent.config import RunConfig
 from gco_agent.errors import BudgetSpent, ContractViolation, ProposalError
-from gco_agent.games import find_game
 from gco_agent.judge import Judge
 from gco_agent.llm import Spending
 from gco_agent.optimizers.base import Attempt, Optimizer, Proposal, Request, Tools, Unusable
@@ -128,23 +127,25 @@ def check_deadline(make: Factory, tools: Tools, request: Request) -> None:
 
 def example_config(game: str = "pong", max_steps: int = 150) -> RunConfig:
     """A run of short episodes, with little search in an iteration."""
-    from gco_agent.envs.atari import default_protocol
+    from gco_agent.envs.opening import make_protocol, spec_of
 
-    return RunConfig(game, default_protocol(game, max_steps), slice_steps=2_000)
+    rules = make_protocol("default", game, max_steps)
+    return RunConfig(spec_of(rules).name, rules, slice_steps=2_000)
 
 
 def example_request(pool: WorkerPool, config: RunConfig, policy: str | None = None) -> Request:
     """The request of the first iteration of a run, its parent measured by real play."""
     from gco_agent.briefing import compose_for
+    from gco_agent.envs.opening import initial_policy
 
     judge = Judge(pool, config.selection_protocol)
-    text = policy or find_game(config.game).initial_policy()
+    text = policy or initial_policy(config.protocol)
     parent = PolicySource(format_policy(text))
-    judge.evaluate(parent, Stream.SELECTION.seeds(0, 2))
+    seeds = Stream.FEEDBACK.seeds(0, 2)
     attempts = [Attempt(0, "initial", "Start", None, None, "", parent.text)]
     return Request(
         parent=parent,
-        evaluation=judge.known(parent),
+        evaluation=judge.evaluate(parent, seeds),
         iteration=1,
         config=config,
         attempts=attempts,

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from gco_agent.jail.limits import JailLevel
 from gco_agent.records import Evaluation, PlayProtocol
 from gco_agent.rollout import Rollout
-from gco_agent.traces.course import Course, Replay, follow, merge_ranges
+from gco_agent.traces.course import Course, Replay, follow, merge_extents, merge_ranges
+from gco_agent.traces.playing import field_names
 from gco_agent.traces.records import ExecutionTrace, Window
 from gco_agent.traces.windows import Moment, choose_moments, describe_all, span_of
 from gco_agent.workers import WorkerPool
@@ -28,13 +29,11 @@ class Captured:
         trace: Their decisive moments.
         evaluation: What they scored.
         n_steps: Steps played, replays included.
-        jail: Level of the jail.
     """
 
     trace: ExecutionTrace
     evaluation: Evaluation
     n_steps: int
-    jail: str
 
 
 def capture(
@@ -73,10 +72,11 @@ def capture(
             tuple(_window(m, courses[m.seed], replays[m.seed]) for m in moments),
             tuple(notes),
             merge_ranges(list(courses.values())),
+            merge_extents(list(courses.values())),
+            field_names(protocol),
         ),
         Evaluation(tuple(courses[seed].result for seed in seeds), protocol.stamp),
         sum(course.result.n_steps for course in played),
-        next((course.jail for course in played if course.jail), ""),
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from gco_agent.calls import Plain, Shown
 from gco_agent.observation import ObjectBox
 from gco_agent.traces.arrivals import Arrivals
+from gco_agent.traces.numbers import Column, number_columns
 from gco_agent.traces.records import TracedStep, Window
 
 ENTRY = "act"
@@ -25,14 +26,6 @@ _BIG = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    """One column of the table of a window."""
-
-    heading: str
-    cells: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Table:
     """A window as columns, and what is the same in all of its rows.
 
@@ -45,18 +38,27 @@ class Table:
     columns: tuple[Column, ...]
 
 
-def make_table(window: Window, arrivals: Arrivals | None) -> Table:
-    """The table of the steps of a window."""
+def make_table(
+    window: Window, arrivals: Arrivals | None, names: Mapping[str, str] | None = None
+) -> Table:
+    """The table of the steps of a window.
+
+    Args:
+        window: Which one.
+        arrivals: Where things really landed, if anything does.
+        names: What the numbers of an observation are called, by the words for them.
+    """
     steps = window.steps
-    constant: list[str] = []
     columns = [Column("step", tuple(str(step.step) for step in steps))]
+    numbers, constant = number_columns(steps, names or {})
+    columns += numbers
     categories = _categories(steps)
     for category in categories:
         column, phrase = _describe_category(steps, category, categories[0])
         constant += [phrase] if phrase else []
         columns += [column] if column else []
     parts = _component_columns(steps)
-    actions = tuple(str(step.action) for step in steps)
+    actions = tuple("" if step.action is None else _brief(step.action) for step in steps)
     for column in parts:
         if column.cells == actions:
             constant.append(f"{column.heading} returns the action")
@@ -68,9 +70,14 @@ def make_table(window: Window, arrivals: Arrivals | None) -> Table:
         cells = tuple(_centre(arrivals, window.seed, step.step) for step in steps)
         if set(cells) != {MISSING}:
             columns.append(Column(arrival_heading(arrivals), cells))
-    columns.append(Column("action", tuple(step.action_name or "FAILED" for step in steps)))
-    columns += _outcome_columns(steps)
-    return Table(tuple(constant), tuple(columns[:_MOST_COLUMNS]))
+    outcome = [Column("action", tuple(step.action_name or "FAILED" for step in steps))]
+    rewards, phrase = _rewards(steps)
+    outcome += rewards
+    if len({step.lives for step in steps}) > 1:
+        outcome.append(Column("lives", tuple(str(step.lives) for step in steps)))
+    constant += [phrase] if phrase else []
+    most = _MOST_COLUMNS + len(numbers) - len(outcome)
+    return Table(tuple(constant), (*columns[:most], *outcome))
 
 
 def arrival_heading(arrivals: Arrivals) -> str:
@@ -109,14 +116,15 @@ def _show(value: Plain) -> str:
     if isinstance(value, bool) or value is None:
         return str(value)
     if isinstance(value, float):
-        return f"{value:.1f}" if abs(value) < _BIG else f"{value:g}"
+        form = ".3g" if 0 < abs(value) < 1 else ".1f" if abs(value) < _BIG else "g"
+        return format(value, form)
     if isinstance(value, str):
         return plain_name(repr(value))
     if isinstance(value, tuple):
         return "[" + ", ".join(_show(part) for part in value) + "]"
     if isinstance(value, dict):
         if set(value) == {"x", "y", "w", "h", "dx", "dy"}:
-            return "{x},{y} {w}x{h} dx {dx} dy {dy}".format(**value)
+            return plain_name("{x},{y} {w}x{h} dx {dx} dy {dy}".format(**value))
         return "{" + ", ".join(f"{plain_name(k)}: {_show(v)}" for k, v in value.items()) + "}"
     return str(value)
 
@@ -290,11 +298,11 @@ def _centre(arrivals: Arrivals, seed: int, step: int) -> str:
     return MISSING if centre is None else f"{centre:.1f}"
 
 
-def _outcome_columns(steps: Sequence[TracedStep]) -> list[Column]:
-    columns = []
-    if any(step.reward for step in steps):
-        rewards = tuple(f"{step.reward:+g}" if step.reward else "" for step in steps)
-        columns.append(Column("reward", rewards))
-    if len({step.lives for step in steps}) > 1:
-        columns.append(Column("lives", tuple(str(step.lives) for step in steps)))
-    return columns
+def _rewards(steps: Sequence[TracedStep]) -> tuple[list[Column], str]:
+    """A column of the rewards, or a phrase where every step brings the same."""
+    if not any(step.reward for step in steps):
+        return [], ""
+    told = tuple(f"{step.reward:+.4g}" if step.reward else "" for step in steps)
+    if len(set(told)) == 1 and len(told) > 1:
+        return [], f"every step brings {told[0]}"
+    return [Column("reward", told)], ""

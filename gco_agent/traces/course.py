@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gco_agent.envs.atari import open_environment
-from gco_agent.envs.objects import ObjectObservation
+from gco_agent.action_record import digest_actions
+from gco_agent.envs.plain import Action
 from gco_agent.jail.limits import PolicyFailure
-from gco_agent.jail.recording import Recording, RecordingJail
-from gco_agent.observation import Row, build_observation
-from gco_agent.records import EpisodeResult, Outcome, PlayProtocol
-from gco_agent.rollout import Rollout
+from gco_agent.jail.recording import Recording
+from gco_agent.observation import Row
+from gco_agent.records import EpisodeResult, Outcome
+from gco_agent.rollout import Rollout, action_bytes
+from gco_agent.traces.playing import Game, Seen
 from gco_agent.traces.records import TracedStep
 
+Extent = tuple[float, float]
+"""Least and largest value."""
 Ranges = dict[str, tuple[int, int, int, int]]
 """Category to smallest and largest x, then y, of its objects' top left corners."""
 
@@ -42,10 +43,10 @@ class Course:
             and wherever the number became another. Games count a lost life up to thirty steps
             late: until then what was hit is gone, or everything stands still.
         ranges: How far things got.
-        actions: Index of the action of each step.
-        jail: Level of the jail.
+        actions: The action of each step, as the digest of an episode takes it in.
         recorded: The steps that were recorded, if any were.
         n_left_out: Calls made in them that were not recorded.
+        extents: How far the numbers went of an observation that is not made of objects.
     """
 
     result: EpisodeResult
@@ -53,9 +54,9 @@ class Course:
     lives: tuple[tuple[int, int, int], ...]
     ranges: Mapping[str, tuple[int, int, int, int]]
     actions: bytes = b""
-    jail: str = ""
     recorded: tuple[TracedStep, ...] = ()
     n_left_out: int = 0
+    extents: Mapping[str, Extent] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +97,19 @@ class _Notes:
     in_play: int = 0
     recorded: list[TracedStep] = field(default_factory=list)
     n_left_out: int = 0
+    extents: dict[str, Extent] = field(default_factory=dict)
+    n_steps: int = 0
 
-    @property
-    def n_steps(self) -> int:
-        return len(self.actions)
+    def played(self, action: Action) -> None:
+        self.actions += action_bytes(action)
+        self.n_steps += 1
 
-    def see(self, rows: Mapping[str, Sequence[Row]], lives: int) -> None:
-        step = self.n_steps
+    def see(self, seen: Seen) -> None:
+        step, rows, lives = self.n_steps, seen.objects, seen.lives
+        for name, value in seen.values.items():
+            if isinstance(value, int | float):
+                low, high = self.extents.get(name, (value, value))
+                self.extents[name] = (min(low, value), max(high, value))
         if not self.lives or self.lives[-1][1] != lives:
             self.lives.append((step, lives, self.in_play))
         is_moving = False
@@ -128,16 +135,16 @@ class _Notes:
             self.in_play = step
 
     def course(self, outcome: Outcome, detail: str, jail: str) -> Course:
-        digest = hashlib.sha256(self.actions).hexdigest()[:16]
+        digest = digest_actions(self.actions)
         return Course(
-            EpisodeResult(self.seed, self.total, self.n_steps, outcome, detail, digest),
+            EpisodeResult(self.seed, self.total, self.n_steps, outcome, detail, digest, jail=jail),
             tuple(self.rewards),
             tuple(self.lives),
             self.ranges,
             bytes(self.actions),
-            jail,
             tuple(self.recorded),
             self.n_left_out,
+            self.extents,
         )
 
 
@@ -151,50 +158,37 @@ def follow(replay: Replay) -> Course:
     """
     task = replay.task
     [seed] = task.seeds
-    env = _environment(task.protocol)
+    game = Game(task)
     notes, jail_level = _Notes(seed), ""
-    jail = RecordingJail(
-        task.source, n_actions=len(env.action_names), limits=task.limits, require=task.require
-    )
     try:
-        jail.start()
-        jail_level = jail.level.word
-        jail.reset(0)
+        game.jail.start()
+        jail_level = game.jail.level.word
+        game.jail.reset(0)
         wanted = frozenset(step for first, end in replay.spans for step in range(first, end))
-        outcome, detail = _play(jail, env, notes, wanted, replay.n_steps)
+        outcome, detail = _play(game, notes, wanted, replay.n_steps)
     except PolicyFailure as failure:
         outcome, detail = failure.outcome, failure.detail
     finally:
-        jail.close()
+        game.jail.close()
     return notes.course(outcome, detail, jail_level)
 
 
-def _play(
-    jail: RecordingJail,
-    env: ObjectObservation,
-    notes: _Notes,
-    wanted: frozenset[int],
-    max_steps: int,
-) -> tuple[Outcome, str]:
+def _play(game: Game, notes: _Notes, wanted: frozenset[int], max_steps: int) -> tuple[Outcome, str]:
     """Play to the end of the episode, or to where the policy fails in a way that can be told."""
-    rows, lives = env.reset_rows(notes.seed)
+    game.begin(notes.seed)
     while True:
-        notes.see(rows, lives)
-        recording = None
-        if notes.n_steps in wanted:
-            answer, recording = jail.act_recorded((0, lives, rows))
-        else:
-            [answer] = jail.act([(0, lives, rows)])
+        seen = game.seen
+        notes.see(seen)
+        answer, recording = game.ask(recorded=notes.n_steps in wanted)
         if isinstance(answer, PolicyFailure):
-            _keep(notes, recording, (rows, lives), None, "", 0.0)
+            _keep(notes, recording, seen, None, 0.0)
             return answer.outcome, answer.detail
-        seen = rows, lives
-        rows, lives, reward, terminated, truncated = env.step_rows(answer)
-        _keep(notes, recording, seen, answer, env.action_names[answer], reward)
+        reward, terminated, truncated = game.step(answer)
+        _keep(notes, recording, seen, (answer, game.name_of(answer)), reward)
         if reward:
             notes.rewards.append((notes.n_steps, reward))
-            notes.total += reward
-        notes.actions.append(answer)
+        notes.total += reward
+        notes.played(answer)
         if terminated:
             return Outcome.GAME_OVER, ""
         if truncated or notes.n_steps >= max_steps:
@@ -204,18 +198,17 @@ def _play(
 def _keep(
     notes: _Notes,
     recording: Recording | None,
-    seen: tuple[Mapping[str, Sequence[Row]], int],
-    action: int | None,
-    action_name: str,
+    seen: Seen,
+    action: tuple[Action, str] | None,
     reward: float,
 ) -> None:
     if recording is None:
         return
-    rows, lives = seen
-    objects = {name: tuple(boxes) for name, boxes in build_observation(rows, lives).items()}
+    played, name = action or (None, "")
     notes.n_left_out += recording.n_left_out
+    calls, step = recording.calls, notes.n_steps
     notes.recorded.append(
-        TracedStep(notes.n_steps, objects, lives, recording.calls, action, action_name, reward)
+        TracedStep(step, seen.boxes(), seen.lives, calls, played, name, reward, seen.values)
     )
 
 
@@ -239,6 +232,11 @@ def merge_ranges(courses: Sequence[Course]) -> Ranges:
     return merged
 
 
-@functools.lru_cache(maxsize=4)
-def _environment(protocol: PlayProtocol) -> ObjectObservation:
-    return open_environment(protocol)
+def merge_extents(courses: Sequence[Course]) -> dict[str, Extent]:
+    """Least and largest value of the numbers of an observation in any of several episodes."""
+    merged: dict[str, Extent] = {}
+    for course in courses:
+        for name, (low, high) in course.extents.items():
+            a, b = merged.get(name, (low, high))
+            merged[name] = (min(a, low), max(b, high))
+    return merged

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gco_agent.calls import ComponentCall, Plain
@@ -20,18 +20,21 @@ class TracedStep:
         objects: Category to the objects that the policy saw.
         lives: Lives left when it looked; 0 where the game has none.
         calls: Calls of components in the order in which they began.
-        action: Index of the action that was played; None if the policy failed.
-        action_name: Its name: "LEFT"; "" if the policy failed.
+        action: Index of the action that was played, or its numbers; None if the policy failed.
+        action_name: Its name: "LEFT"; its numbers as text; "" if the policy failed.
         reward: Points that the step brought.
+        values: What the policy saw where that is not made of objects, by the words to write for
+            it: "obs[2]".
     """
 
     step: int
     objects: Mapping[str, tuple[ObjectBox, ...]]
     lives: int
     calls: tuple[ComponentCall, ...]
-    action: int | None
+    action: int | tuple[float, ...] | None
     action_name: str
     reward: float
+    values: Mapping[str, Plain] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +71,28 @@ class ExecutionTrace:
         notes: What a reader must know of how they were made, a sentence each; of what is missing.
         ranges: Category to how far its objects got in all episodes that were looked at: the
             smallest and largest ``x``, then ``y``, in pixels, of their top left corners.
+        extents: The same of the numbers of an observation without objects, by the words for them.
+        names: Words for such a number to what it is called: "obs[2]" to "angle".
     """
 
     windows: tuple[Window, ...] = ()
     notes: tuple[str, ...] = ()
     ranges: Mapping[str, tuple[int, int, int, int]] = field(default_factory=dict)
+    extents: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def without_names(self) -> ExecutionTrace:
+        """The same for a reader who is told nothing but types: numbers for actions and fields."""
+        windows = tuple(
+            replace(window, steps=tuple(map(_nameless, window.steps))) for window in self.windows
+        )
+        return replace(self, windows=windows, names={})
+
+
+def _nameless(step: TracedStep) -> TracedStep:
+    if not isinstance(step.action, int):
+        return step
+    return replace(step, action_name=str(step.action))
 
 
 def trace_json(trace: ExecutionTrace) -> dict[str, Any]:
@@ -80,6 +100,8 @@ def trace_json(trace: ExecutionTrace) -> dict[str, Any]:
     return {
         "notes": list(trace.notes),
         "ranges": {name: list(extent) for name, extent in trace.ranges.items()},
+        "extents": {name: list(extent) for name, extent in trace.extents.items()},
+        "names": dict(trace.names),
         "windows": [_window_json(window) for window in trace.windows],
     }
 
@@ -105,6 +127,7 @@ def _step_json(step: TracedStep) -> dict[str, Any]:
             category: [{n: v for n, v in box._asdict().items() if v is not None} for box in boxes]
             for category, boxes in step.objects.items()
         },
+        "values": {name: _plain_json(value) for name, value in step.values.items()},
         "calls": [
             {
                 "name": call.name,

@@ -7,11 +7,11 @@ then the last windows. What was left out is said.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gco_agent.calls import ComponentCall
-from gco_agent.jail.text import escape, escape_lines
+from gco_agent.jail.text import escape, escape_lines, lines_of
 from gco_agent.traces.arrivals import Arrivals, find_arrivals
 from gco_agent.traces.columns import (
     ENTRY,
@@ -22,6 +22,7 @@ from gco_agent.traces.columns import (
     predictions,
     show,
 )
+from gco_agent.traces.numbers import describe_extents
 from gco_agent.traces.records import ExecutionTrace, TracedStep, Window
 from gco_agent.traces.tokens import estimate_tokens
 
@@ -35,9 +36,12 @@ _MOST_LINES = 24
 _MOST_LINE = 100
 _MOST_CALLS = 12
 _MOST_FAILURE = 1500
-_LEGEND = (
+_POSITIONS = (
     "Positions are x,y of the top left corner, in pixels from the top left of the screen; an "
-    "object's dx and dy are the differences between rows. A row is what the policy saw in a step, "
+    "object's dx and dy are the differences between rows. "
+)
+_LEGEND = (
+    "A row is what the policy saw in a step, "
     "what its components then returned, the action, and the reward that the action brought. "
     '"-" means nothing, a quotation mark alone the same as above.'
 )
@@ -69,7 +73,7 @@ def render_trace(
         source: The policy's text, to quote the lines that ran.
         max_tokens: The budget.
     """
-    lines = source.splitlines()
+    lines = lines_of(source)
     arrivals = find_arrivals(trace.windows)
     n_windows = len(trace.windows)
     for shown in range(n_windows, 0, -1):
@@ -93,9 +97,13 @@ def _compose(
     lines: Sequence[str],
 ) -> Rendered:
     left_out = tuple(_left_out(trace, windows))
-    parts = [*trace.notes, _ranges(trace), _LEGEND if windows else "", _landing_words(arrivals)]
+    parts = [*trace.notes, _ranges(trace), describe_extents(trace)]
+    if windows:
+        has_places = any(step.objects for window in windows for step in window.steps)
+        parts.append(_POSITIONS + _LEGEND if has_places else _LEGEND)
+    parts.append(_landing_words(arrivals))
     for number, window in enumerate(windows, start=1):
-        parts.append(_render_window(number, window, arrivals, lines))
+        parts.append(_render_window(number, window, arrivals, (lines, trace.names)))
     if left_out:
         parts.append("Left out: " + " ".join(left_out))
     text = "\n\n".join(part for part in parts if part) + "\n"
@@ -136,8 +144,13 @@ def _landing_words(arrivals: Arrivals | None) -> str:
 
 
 def _render_window(
-    number: int, window: Window, arrivals: Arrivals | None, lines: Sequence[str]
+    number: int,
+    window: Window,
+    arrivals: Arrivals | None,
+    quoted: tuple[Sequence[str], Mapping[str, str]],
 ) -> str:
+    """A window, with the lines of the policy, and the names of numbers, to quote."""
+    lines, names = quoted
     kind = {True: "good", False: "bad", None: "neither good nor bad"}[window.is_good]
     heading = (
         f"### Moment {number} ({kind}): {_title(window)}\n\n"
@@ -147,7 +160,7 @@ def _render_window(
     if not window.steps:
         failure = escape_lines(window.failure, _MOST_FAILURE)
         return heading + (f"\n\n{_block(failure)}" if failure else " No step was recorded.")
-    table = make_table(window, arrivals)
+    table = make_table(window, arrivals, names)
     rows = ["|".join(cells) for cells in zip(*(c.cells for c in table.columns), strict=True)]
     parts = [heading]
     if table.constant:

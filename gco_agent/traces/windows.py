@@ -1,8 +1,13 @@
-"""Which moments decided some episodes: in any game, from rewards, lives and ends alone. Pure."""
+"""Which moments decided some episodes: in any game, from rewards, lives and ends alone. Pure.
+
+Where nearly every step brings a reward, a single one decides nothing: then episodes are compared by
+how they end, and by the stretches that brought least and most.
+"""
 
 from __future__ import annotations
 
 import itertools
+import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +20,10 @@ STALL_STEPS = 300
 """Steps in a row without a reward or a life lost that are looked at, where they are also at least a
 quarter of the episode."""
 _STALL_SHARE = 4
+_DENSE = 0.5
+"""Rewards are dense if more than this share of the steps brings one;"""
+_UNUSUAL = 10.0
+"""one among them is told if it is so many times as large as most."""
 _MOST_FAILURES = 2
 _MOST_WINDOWS = 5
 
@@ -44,10 +53,13 @@ def choose_moments(courses: Sequence[Course]) -> tuple[Moment, ...]:
     Failures of the policy come first; then the first loss of the worst episode and the largest
     gain of the best, side by side; then the longest stall, the last loss of the best episode, and
     from the middle of the middle one another loss; and where there is little of that, the end of
-    an episode.
+    an episode. Where rewards are dense: the end, the stretch that brought least and the largest
+    single loss of the worst, beside the end, the best stretch and the largest gain of the best.
     """
     ranked = sorted(courses, key=lambda c: c.result.episode_return)
     chosen: list[Moment] = _failures(ranked)[:_MOST_FAILURES]
+    if any(map(_is_dense, courses)):
+        return _apart([*chosen, *_compared(ranked)])[:_MOST_WINDOWS]
     losses = [list(_losses(course)) for course in ranked]
     gains = [moment for c in reversed(ranked) if (moment := _largest_gain(c)) is not None]
     stalls = sorted(
@@ -91,6 +103,66 @@ def describe_all(courses: Sequence[Course]) -> str:
     n = len(courses)
     episodes = f"In {n} episode{'s' if n != 1 else ''} there were "
     return episodes + (", ".join(parts) if parts else "no rewards and no losses") + "."
+
+
+def _is_dense(course: Course) -> bool:
+    return len(course.rewards) > _DENSE * max(1, course.result.n_steps)
+
+
+def _compared(ranked: Sequence[Course]) -> Iterator[Moment]:
+    """What tells the worst of some episodes with dense rewards from the best."""
+    worst, best = ranked[0], ranked[-1]
+    if worst.result.episode_return == best.result.episode_return:
+        yield from (*_unusual(worst), _end(worst), *_stretches(worst))
+        return
+    lost, won = list(_unusual(worst)), list(_unusual(best))
+    yield from [moment for moment in lost if moment.is_good is False][:1]
+    yield _end(worst, "the worst episode", is_good=False)
+    yield from [moment for moment in won if moment.is_good][:1]
+    yield _end(best, "the best episode", is_good=True)
+    yield from [moment for moment in _stretches(worst) if moment.is_good is False]
+    yield from [moment for moment in _stretches(best) if moment.is_good]
+    yield _end(ranked[len(ranked) // 2], "the middle episode")
+
+
+def _unusual(course: Course) -> Iterator[Moment]:
+    """The rewards that stand out from those of all other steps, the largest first."""
+    if not course.rewards:
+        return
+    usual = statistics.median(abs(reward) for _, reward in course.rewards)
+    for step, reward in sorted(course.rewards, key=lambda pair: -abs(pair[1])):
+        if abs(reward) > _UNUSUAL * usual:
+            title = f"a reward of {reward:+.3g}"
+            yield Moment(course.result.seed, step, title, is_good=reward > 0, size=abs(reward))
+
+
+def _stretches(course: Course) -> Iterator[Moment]:
+    """The stretches of the length of a window that brought least and most, if they differ."""
+    result = course.result
+    rewards = dict(course.rewards)
+    total = sum(rewards.get(step, 0.0) for step in range(min(BEFORE, result.n_steps)))
+    sums = {BEFORE: total}
+    for end in range(BEFORE + 1, result.n_steps + 1):
+        total += rewards.get(end - 1, 0.0) - rewards.get(end - 1 - BEFORE, 0.0)
+        sums[end] = total
+    least, most = min(sums, key=lambda end: sums[end]), max(sums, key=lambda end: sums[end])
+    if sums[most] - sums[least] <= 1e-6 * max(1.0, abs(sums[most])):
+        return
+    for end, word, is_good in ((least, "least", False), (most, "most", True)):
+        title = f"the {BEFORE} steps that brought {word}, {sums[end]:+.4g} together"
+        yield Moment(result.seed, end - 1, title, is_good=is_good)
+
+
+def _apart(moments: Sequence[Moment]) -> tuple[Moment, ...]:
+    """The moments without those whose window shows what an earlier one's does."""
+    kept: list[Moment] = []
+    for moment in moments:
+        if not any(
+            moment.seed == other.seed and abs(moment.event - other.event) < BEFORE // 2
+            for other in kept
+        ):
+            kept.append(moment)
+    return tuple(kept)
 
 
 def _failures(courses: Sequence[Course]) -> list[Moment]:
@@ -149,8 +221,10 @@ def _length(stretch: tuple[int, int]) -> int:
     return stretch[1] - stretch[0]
 
 
-def _end(course: Course) -> Moment:
+def _end(course: Course, whose: str = "", *, is_good: bool | None = None) -> Moment:
     result = course.result
     is_over = result.outcome is Outcome.GAME_OVER
     title = "the game is over" if is_over else "the episode is cut at its step limit"
-    return Moment(result.seed, max(0, result.n_steps - 1), title, is_good=None)
+    if whose:
+        title = f"the end of {whose}: {title}"
+    return Moment(result.seed, max(0, result.n_steps - 1), title, is_good=is_good)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-from gco_agent.envs.atari import open_environment
+from gco_agent.calls import ComponentCall
 from gco_agent.envs.extraction import RamState
-from gco_agent.envs.objects import Screen
-from gco_agent.jail import Jail, JailLevel, JailLimits, PolicyFailure
+from gco_agent.envs.objects import ObjectObservation, Screen
+from gco_agent.envs.opening import is_atari, open_environment, spec_of
+from gco_agent.envs.plain import Action, PlainEnvironment
+from gco_agent.jail import JailLevel, JailLimits, PolicyFailure
+from gco_agent.jail.recording import RecordingJail
 from gco_agent.observation import Row
 from gco_agent.records import EpisodeResult, Outcome, PlayProtocol
+from gco_agent.rollout import Lane
+from gco_agent.video.window import prepare_for_no_screen
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,25 +26,29 @@ class Moment:
     Attributes:
         seed: Of the episode.
         step: Steps played before.
-        frame: The screen, 210 x 160 pixels.
-        ram: The console's 128 bytes.
-        rows: The objects that the policy sees on it.
+        frame: The picture: of an Atari game the screen, 210 x 160 pixels.
+        rows: The objects that the policy sees on it; none where it sees no objects.
         lives: Lives left.
         total: Sum of rewards so far.
+        ram: The console's 128 bytes; None where there is no console.
+        seen: What the policy sees, where it sees no objects.
         action: Name of the action that the policy chooses now; "" at the end.
-        action_index: Its index into the minimal action set; -1 at the end.
+        played: That action; None at the end.
+        calls: What the policy called to choose it, if the film was recorded.
         result: What the episode came to, at its end.
     """
 
     seed: int
     step: int
     frame: Screen
-    ram: RamState
     rows: Mapping[str, Sequence[Row]]
     lives: int
     total: float
+    ram: RamState | None = None
+    seen: object = None
     action: str = ""
-    action_index: int = -1
+    played: Action | None = None
+    calls: tuple[ComponentCall, ...] = ()
     result: EpisodeResult | None = None
 
 
@@ -50,10 +59,12 @@ def film(
     *,
     require: JailLevel = JailLevel.NONE,
     limits: JailLimits | None = None,
+    is_recorded: bool = False,
 ) -> Generator[Moment, None, None]:
     """Play an episode and yield each moment of it; the last has the result.
 
-    The result equals what `gco_agent.rollout.play_episodes` gives, digest of the actions included.
+    The result equals what `gco_agent.rollout.play_episodes` gives, digest of the actions included,
+    whether the film is recorded or not.
 
     Args:
         source: The policy's text. It never runs in this process.
@@ -61,41 +72,101 @@ def film(
         seed: For the environment.
         require: The jail must be at least this good.
         limits: What the policy may use.
+        is_recorded: Note what the policy calls in every step, which takes it many times as long.
 
     Raises:
         JailError: The jail cannot be built, or not as good as required.
+        UsageError: The environment draws no pictures.
     """
-    env = open_environment(protocol)
-    names = env.action_names
-    rows, lives = env.reset_rows(seed)
-    total, actions = 0.0, bytearray()
-    frame = env.screen
-
-    def at_end(outcome: Outcome, detail: str = "") -> Moment:
-        digest = hashlib.sha256(actions).hexdigest()[:16]
-        result = EpisodeResult(seed, total, len(actions), outcome, detail, digest)
-        return Moment(seed, len(actions), frame, env.ram, rows, lives, total, result=result)
-
-    jail = Jail(source, n_actions=len(names), limits=limits, require=require)
+    env = _open(protocol)
+    names = _names(env, protocol)
+    lane = Lane(0, seed, env)
+    lane.begin()
+    jail = _make_jail(source, env, limits or JailLimits(), require)
+    calls: tuple[ComponentCall, ...] = ()
     try:
         jail.start()
         jail.reset(0)
         while True:
-            (answer,) = jail.act([(0, lives, rows)])
+            answer, calls = _ask(jail, lane, is_recorded=is_recorded)
             if isinstance(answer, PolicyFailure):
                 raise answer
-            yield Moment(
-                seed, len(actions), frame, env.ram, rows, lives, total, names[answer], answer
-            )
-            rows, lives, reward, terminated, truncated = env.step_rows(answer)
-            total += reward
-            actions.append(answer)
-            frame = env.screen
-            if terminated or truncated or len(actions) >= protocol.max_steps:
-                yield at_end(Outcome.GAME_OVER if terminated else Outcome.HORIZON)
+            named = _name_of(answer, names)
+            yield replace(_moment(lane), action=named, played=answer, calls=calls)
+            calls = ()
+            terminated, truncated = lane.step(answer)
+            if terminated or truncated or lane.n_steps >= protocol.max_steps:
+                ended = Outcome.GAME_OVER if terminated else Outcome.HORIZON
+                yield replace(_moment(lane), result=lane.result(ended))
                 return
     except PolicyFailure as failure:
-        yield at_end(failure.outcome, failure.detail)
+        result = lane.result(failure.outcome, failure.detail)
+        yield replace(_moment(lane), calls=calls, result=result)
     finally:
         jail.close()
         env.close()
+
+
+def _open(protocol: PlayProtocol) -> ObjectObservation | PlainEnvironment:
+    """The environment, such that it can be seen."""
+    if is_atari(protocol.env_id):
+        return open_environment(protocol)
+    spec_of(protocol)  # makes an id of somebody's own module known
+    prepare_for_no_screen()
+    return PlainEnvironment(protocol.env_id, is_seen=True)
+
+
+def _names(env: ObjectObservation | PlainEnvironment, protocol: PlayProtocol) -> Sequence[str]:
+    if isinstance(env, ObjectObservation):
+        return env.action_names
+    return list(spec_of(protocol).actions)
+
+
+def _name_of(action: Action, names: Sequence[str]) -> str:
+    if isinstance(action, tuple):
+        return " ".join(f"{number:+.2f}" for number in action)
+    return names[action] if action < len(names) else str(action)
+
+
+def _make_jail(
+    source: str,
+    env: ObjectObservation | PlainEnvironment,
+    limits: JailLimits,
+    require: JailLevel,
+) -> RecordingJail:
+    if isinstance(env, PlainEnvironment):
+        limits = replace(limits, with_numpy=True)
+        return RecordingJail(
+            source, n_actions=env.n_actions, n_floats=env.n_floats, limits=limits, require=require
+        )
+    return RecordingJail(source, n_actions=len(env.action_names), limits=limits, require=require)
+
+
+def _ask(
+    jail: RecordingJail, lane: Lane, *, is_recorded: bool
+) -> tuple[Any, tuple[ComponentCall, ...]]:
+    """The policy's action, or its failure; and the calls, if they are recorded."""
+    env = lane.env
+    calls: tuple[ComponentCall, ...] = ()
+    if not isinstance(env, PlainEnvironment):
+        if is_recorded:
+            answer, recording = jail.act_recorded((0, lane.lives, lane.seen))
+            return answer, recording.calls
+        return jail.act([(0, lane.lives, lane.seen)])[0], ()
+    if is_recorded:
+        answer, recording = jail.act_plain_recorded(0, lane.seen)
+        calls = recording.calls
+    else:
+        [answer] = jail.act_plain([(0, lane.seen)])
+    if not isinstance(answer, PolicyFailure) and (why := env.complaint(answer)):
+        answer = PolicyFailure(Outcome.BAD_ACTION, why)
+    return answer, calls
+
+
+def _moment(lane: Lane) -> Moment:
+    env = lane.env
+    if isinstance(env, PlainEnvironment):
+        return Moment(lane.seed, lane.n_steps, env.picture(), {}, 0, lane.total, seen=lane.seen)
+    return Moment(
+        lane.seed, lane.n_steps, env.screen, lane.seen, lane.lives, lane.total, ram=env.ram
+    )

@@ -23,6 +23,12 @@ def has_screen() -> bool:
     return any(os.environ.get(name) for name in _SCREENS)
 
 
+def prepare_for_no_screen() -> None:
+    """Where there is none, have what draws with pygame look for none: it would complain aloud."""
+    if not has_screen():
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+
+
 def show(pictures: Iterable[Image.Image], title: str, frames_per_second: float) -> bool:
     """Show pictures in a window: space pauses, the right arrow goes one on, q or Escape leaves.
 

@@ -19,7 +19,7 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.wrappers import RecordEpisodeStatistics, TimeLimit
 
 import gco_agent.envs
-from gco_agent.envs import objects
+from gco_agent.envs import fingerprint, objects
 from gco_agent.envs.atari import default_protocol, open_environment
 from gco_agent.envs.held import held_action, n_priming_frames
 from gco_agent.envs.objects import ObjectObservation, make_object_env
@@ -349,3 +349,30 @@ def test_the_objects_of_a_game_have_a_digest_of_their_own() -> None:
     digests = {dict(default_protocol(game).versions)["extraction"] for game in ("pong", "breakout")}
     assert len(digests) == 2
     assert all(len(digest) == 12 for digest in digests)
+
+
+@pytest.mark.parametrize("name", ["enduro.py", "supplements.py", "shortcuts.py", "objects.py"])
+def test_our_own_code_is_among_what_the_rules_name(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another step in it is another stamp; another word about it is not."""
+
+    def digest_with(line: str) -> str:
+        real = Path.read_text
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                Path,
+                "read_text",
+                lambda path, encoding=None: (
+                    real(path, encoding) + (line if path.name == name else "")
+                ),
+            )
+            fingerprint.observation_digest.cache_clear()
+            return dict(default_protocol("enduro").versions)["extraction"]
+
+    try:
+        before = digest_with("")
+        assert digest_with('\n# said\n"""of it"""\n') == before
+        assert digest_with("\nX = 1\n") != before
+    finally:
+        fingerprint.observation_digest.cache_clear()

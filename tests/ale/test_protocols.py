@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 
+import gymnasium
 import pytest
 
 from gco_agent.config import RunConfig, format_config, parse_config
+from gco_agent.envs import opening
 from gco_agent.envs.atari import (
     PROTOCOLS,
     default_protocol,
+    emulator_spec,
     initial_policy,
     make_protocol,
     open_environment,
@@ -17,7 +21,7 @@ from gco_agent.envs.atari import (
 from gco_agent.errors import UsageError
 from gco_agent.games import GAMES
 from gco_agent.policy import PolicySource, check_policy, format_policy
-from gco_agent.records import Outcome
+from gco_agent.records import Outcome, Variation
 from gco_agent.rollout import Rollout, play_episodes
 
 REPRODUCED = [spec for spec in GAMES.values() if spec.reference.starting_return is not None]  # type: ignore[union-attr]
@@ -80,6 +84,20 @@ def test_an_unknown_protocol_is_refused() -> None:
         make_protocol("v4", "pong")
 
 
+def test_the_emulator_alone_has_the_actions_and_switches_of_the_rules() -> None:
+    for rules, n_actions in (
+        (make_protocol("default", "pong"), 6),
+        (make_protocol("machado", "pong"), 18),
+    ):
+        env = gymnasium.make(emulator_spec(rules))
+        assert env.action_space.n == n_actions  # type: ignore[attr-defined]
+        env.close()
+    values = {f.name: getattr(rules, f.name) for f in dataclasses.fields(rules)}
+    harder = Variation(**{**values, "mode": 1, "difficulty": 1})
+    kwargs = emulator_spec(harder).kwargs
+    assert (kwargs["mode"], kwargs["difficulty"]) == (1, 1)
+
+
 def test_one_life_ends_the_episode_and_fire_is_pressed_for_the_policy() -> None:
     env = open_environment(make_protocol("reference", "seaquest"))
     _, lives = env.reset_rows(1)
@@ -119,3 +137,42 @@ def test_a_moment_goes_on_exactly_under_rules_of_our_own() -> None:
     after = [env.step_rows(0) for _ in range(80)]
     env.restore(moment)
     assert [env.step_rows(0) for _ in range(80)] == after
+
+
+@pytest.mark.parametrize(
+    ("game", "unseen"),
+    [
+        ("seaquest", {"OxygenBar", "CollectedDiver", "PlayerMissile"}),
+        ("qbert", {"Cube"}),
+        ("enduro", set()),
+    ],
+)
+def test_the_paper_s_observation_lacks_what_theirs_lack(game: str, unseen: set[str]) -> None:
+    """Source: the published code of Kuang et al. 2026, which categories it passes on."""
+    theirs = make_protocol("default", game, objects="paper")
+    assert theirs.stamp == make_protocol("default", game).stamp.replace(
+        " ale-py=", " objects=paper ale-py="
+    )
+    assert parse_config(format_config(RunConfig(game, theirs))).protocol == theirs
+    plain = open_environment(make_protocol("default", game, objects="ocatari"))
+    env = open_environment(theirs)
+    assert set(plain.categories) - set(env.categories) == unseen
+    seen, there = set(env.reset_rows(3)[0]), set(plain.reset_rows(3)[0])
+    for step in range(300):
+        action = step // 8 % len(env.action_names)
+        rows, more = env.step_rows(action)[0], plain.step_rows(action)[0]
+        assert rows == {name: boxes for name, boxes in more.items() if name not in unseen}
+        seen, there = seen | set(rows), there | set(more)
+    assert "Player" in seen
+    assert there - seen == there & unseen
+    moment = env.save()
+    ahead = [env.step_rows(2)[0] for _ in range(20)]
+    env.restore(moment)
+    assert [env.step_rows(2)[0] for _ in range(20)] == ahead
+
+
+def test_other_objects_are_refused_where_nobody_has_them() -> None:
+    with pytest.raises(UsageError, match="the paper does not have Boxing"):
+        make_protocol("default", "boxing", objects="paper")
+    with pytest.raises(UsageError, match="CartPole has no objects"):
+        opening.make_protocol("default", "CartPole-v1", objects="ocatari")

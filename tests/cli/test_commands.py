@@ -7,9 +7,11 @@ import re
 
 import pytest
 
+from gco_agent.errors import JailError
 from gco_agent.policy import load_policy
 from tests.cli.conftest import SHORT
 from tests.cli.scripted import RAISES
+from tests.report.samples import make_run
 from tests.store.samples import commit_file, git
 
 BRANCH = "gco/pong/first"
@@ -79,6 +81,22 @@ def test_log_as_json(cli, played):
     assert data["iterations"][1]["summary"] == "follow the [bold]ball[/bold]"
     assert data["iterations"][3]["mean_return"] is None
     assert [entry["in_force"] for entry in data["iterations"]] == [False] * 4 + [True]
+
+
+def test_log_by_optimizer_where_there_are_several(cli, played):
+    (row,) = json.loads(cli(played, "log", "--json").stdout)["optimizers"]
+    assert (row["optimizer"], row["iterations"], row["candidates"]) == ("scripted", 3, 3)
+    assert row["accepted"] == 1
+    assert row["gain"] > 0
+    assert row["steps"] > 1000
+    assert "by optimizer" not in cli(played, "log").stdout
+    make_run(played, 20)
+    text = cli(played, "log", "--run", "sample").stdout
+    _, _, table = text.partition("\nby optimizer\n")
+    head, *rows = table.splitlines()
+    assert head.split()[:4] == ["optimizer", "iterations", "candidates", "accepted"]
+    assert [row.split()[:3] for row in rows] == [["search", "17", "17"], ["tune", "3", "3"]]
+    assert re.search(r"^ *\*? +5 .* tune +try", text, re.MULTILINE)
 
 
 def test_log_shows_what_a_person_committed(cli, played):
@@ -186,6 +204,28 @@ def test_games(cli, tmp_path):
     assert "space_invaders" in cli(tmp_path, "games").stdout
     names = [game["name"] for game in json.loads(cli(tmp_path, "games", "--json").stdout)]
     assert names[0] == "pong"
+
+
+def test_doctor_for_programs(cli, tmp_path, project, monkeypatch):
+    told = json.loads(cli(project, "doctor", "--json").stdout)
+    assert told["is_well"]
+    assert (told["git"]["repository"], told["git"]["has_identity"]) == (str(project), True)
+    assert told["jail"]["level"] in ("basic", "medium", "strong")
+    assert told["jail"]["probes"]["open"]
+    assert told["emulator"]["protocol"].startswith("default gco/Pong-v5")
+    assert told["packages"]["ale-py"]
+    outside = json.loads(cli(tmp_path, "doctor", "--json").stdout)
+    assert outside["is_well"]
+    assert "not a git repository" in outside["git"]["problem"]
+
+    def fails():
+        raise JailError("no process")
+
+    monkeypatch.setattr("gco_agent.jail.host.probe_level", fails)
+    without = cli(project, "doctor", "--json")
+    assert without.exit_code == 2
+    assert json.loads(without.stdout)["jail"]["problem"] == "no process"
+    assert "FAILS: no process" in cli(project, "doctor").stdout
 
 
 def test_doctor(cli, tmp_path, project):

@@ -22,7 +22,9 @@ from gco_agent.cli.display import (
 from gco_agent.cli.live import LiveDisplay
 from gco_agent.cli.plain import PlainDisplay
 from gco_agent.cli.words import clock, count, duration, gain_in_words, number_with_error, tell
+from gco_agent.llm import Spending
 from gco_agent.progress import Committed, Playing, Racing, Searching
+from gco_agent.records import Usage
 from gco_agent.statistics import Gain
 
 GAIN = Gain(3.25, 0.5, 8, 0.001)
@@ -95,7 +97,7 @@ def test_live(monkeypatch):
     assert "75%  34,512 steps" in text
     assert "best so far: [bold]x[/bold]" in text
     assert "8 of at most 16 pairs, gain +3.25 ± 0.50" in text
-    assert "left (0:21 kept for the report)" in text
+    assert re.search(r"\d:\d\d of 5:00 left \(0:21 kept for the report\)", text)
     assert "policy now: -17.2 ± 0.5  ·  last: iteration 1 accepted: a gain of +3.25" in text
     assert "123.5k frames" in text or "123k frames" in text
     assert "$0.50" in text
@@ -104,6 +106,21 @@ def test_live(monkeypatch):
     assert "\x07" not in terminal.getvalue()
     assert "\u202e" not in terminal.getvalue()
     assert "\x1b[?25h" in terminal.getvalue()  # the cursor is back
+
+
+def test_live_on_a_narrow_terminal_cuts_nothing_of_the_budget(monkeypatch):
+    terminal = become_terminal(monkeypatch)
+    monkeypatch.setenv("COLUMNS", "60")
+    budget = Budget(iterations=9, seconds=300, frames=10**7, usd=5.0, tokens=90_000)
+    budget.spending = Spending(5.0, 90_000, spent=Usage(12_000, output_tokens=345, usd=1.25))
+    with LiveDisplay(budget, 1) as display:
+        display(EVENTS[6])
+        display._live.refresh()
+    text = shown(terminal.getvalue())
+    for part in ("1 of 9 iterations", "123k of 10.0M frames", "12.3k of 90.0k tokens",
+                 "$1.25 of $5.00", "of 5:00 left", "Ctrl-C stops"):  # fmt: skip
+        assert part in text, part
+    assert max(map(len, text.splitlines())) <= 60
 
 
 def test_live_where_nothing_is_saved(monkeypatch):
@@ -183,7 +200,7 @@ def test_the_ledger_counts_the_iterations_of_this_command_only():
     used = ["2 of 10 iterations", "500k of 2.0M frames", "3,000 tokens", "$0.50"]
     assert ledger.used() == used
     assert ledger.to_go(0.0) == ""  # the time will be up before
-    assert ledger.time(40.0, is_iteration=True) == "1:00 left"
+    assert ledger.time(40.0, is_iteration=True) == "1:00 of 1:40 left"
     ledger.note(Committed(6, "reported", 1.0, 0.1, None, "x", 99.0, "", frames=600_000))
     assert ledger.used()[0] == used[0]
     in_no_hurry = Ledger(Budget(iterations=10, started=0.0), 1)
@@ -192,6 +209,25 @@ def test_the_ledger_counts_the_iterations_of_this_command_only():
     assert in_no_hurry.to_go(0.0) == "about 3 min 0 s to go"
     assert Ledger(None, 0).used() == []
     assert Ledger(None, 0).time(1.0, is_iteration=False) == ""
+
+
+def test_the_ledger_takes_the_account_of_the_run_where_it_is_open():
+    budget = Budget(tokens=50_000, usd=2.0)
+    ledger = Ledger(budget, 3)
+    assert ledger.used() == ["0 of 50.0k tokens", "$0.00 of $2.00"]
+    budget.spending = Spending(2.0, 50_000, spent=Usage(10_000, output_tokens=500, usd=0.75))
+    ledger.note(Committed(3, "rejected", 1.0, 0.1, None, "x", 20.0, "", usd=0.25, tokens=1500))
+    assert ledger.used() == ["10.5k of 50.0k tokens", "$0.75 of $2.00"]
+
+
+def test_plain_lines_tell_the_budget(monkeypatch):
+    stderr = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stderr)
+    budget = Budget(iterations=4, seconds=3600, usd=1.0)
+    with PlainDisplay(1, budget) as display:
+        display(EVENTS[6])
+    told = r"dlo \[1 of 4 iterations, 123k frames, \$0\.50 of \$1\.00, \d+:\d\d of 1:00:00 left\]$"
+    assert re.search(told, stderr.getvalue().rstrip())
 
 
 def test_the_live_display_costs_little(monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 
@@ -42,6 +43,40 @@ def test_enjoy_two_side_by_side_with_all_that_can_be_drawn(cli, played):
         assert animation.width == 2 * 320 + 8
 
 
+def test_enjoy_shows_the_code_that_runs_and_what_components_return(cli, played):
+    plain = json.loads(cli(played, "enjoy", "1", "--video", "x.gif", *SHORT, "--json").stdout)
+    options = ("--code", "--components", "--scale", "2", "--speed", "8", *SHORT, "--json")
+    for name, extra in (("one.gif", ()), ("two.gif", ("--beside", "0"))):
+        result = cli(played, "enjoy", "1", "--video", name, *options, *extra)
+        assert result.exit_code == 0, result.output
+        data = json.loads(result.stdout)
+        assert data["episodes"][0] == plain["episodes"][0]  # recorded, it plays the same
+    with Image.open(played / "one.gif") as one, Image.open(played / "two.gif") as two:
+        assert one.width > 320 + 500
+        assert two.width > 2 * one.width
+
+
+def test_enjoy_card_and_exports_of_another_environment(cli, played):
+    pytest.importorskip("minari")
+    pytest.importorskip("pygame")
+    text = "class Policy:\n    def act(self, obs):\n        return int(obs[2] + obs[3] > 0)\n"
+    (played / "pole.py").write_text(f'"""Pole.\n\nEnvironment: CartPole-v1\n"""\n\n\n{text}')
+    shown = cli(played, "enjoy", "pole.py", "--video", "p.gif", "--code", "--speed", "9", *SHORT)
+    assert shown.exit_code == 0, shown.output
+    assert "return 24, 24 steps, horizon" in shown.stdout
+    kept = cli(played, "export", "minari", "pole.py", "--episodes", "1", *SHORT, "-o", "sets",
+               "--json")  # fmt: skip
+    assert kept.exit_code == 0, kept.output
+    assert json.loads(kept.stdout)["id"] == "cart_pole/gco-agent-v0"
+    told = cli(played, "export", "model-card", "pole.py", "--episodes", "2", *SHORT)
+    assert told.exit_code == 0, told.output
+    assert "# CartPole: a policy of gco-agent" in told.stdout
+    assert "atari" not in told.stdout
+    assert "OCAtari" not in told.stdout
+    card = cli(played, "card", "pole.py", "--episodes", "2", "--workers", "1", *SHORT)
+    assert card.exit_code == 0, card.output
+
+
 def test_enjoy_without_a_screen_writes_a_video(cli, played, monkeypatch):
     pytest.importorskip("imageio_ffmpeg")
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
@@ -75,6 +110,8 @@ def test_enjoy_of_a_policy_that_fails_is_exit_code_2(cli, played):
         (("--seeds", "0:1000", "--video", "x.gif"), "1000 episodes are too many to look at"),
         (("--beside", "other.py", "--video", "x.gif"), "cannot be seen side by side"),
         (("nosuch.py", "--video", "x.gif"), "there is no file nosuch.py"),
+        (("99", "--video", "x.gif"), "gco/pong/first has iterations 0 to 4, not 99"),
+        (("nosuch", "--video", "x.gif"), "unknown revision 'nosuch'"),
     ],
 )
 def test_what_cannot_be_seen(cli, played, arguments, message):
@@ -127,9 +164,27 @@ def test_report_of_a_played_run(cli, played):
                   "iterations": 4}],
         "shortened": 0,
         "clips": 0,
+        "traces": 2,
     }  # fmt: skip
     assert cli(played, "report").exit_code == 0  # overwrites its own
     assert cli(played, "report", "first", "--compare", "gco/pong/first").exit_code == 0
+
+
+def test_report_has_the_trace_of_the_last_failure_and_of_the_worst_episode(cli, played):
+    result = cli(played, "report", "-o", "x.html")
+    assert result.exit_code == 0, result.output
+    text = html.unescape((played / "x.html").read_text("utf-8"))
+    titles = re.findall(r"<summary>((?:Iteration|Worst)[^<]*)</summary>", text)
+    assert re.fullmatch(r"Iteration 3 failed: policy-raised, seed \d+, step [\d,]+", titles[0])
+    assert re.fullmatch(
+        r"Worst episode of iteration 1, accepted: return -?\d+, seed \d+", titles[1]
+    )
+    assert "AttributeError" in text
+    assert re.search(r"^step +Player y +.*action", text, re.MULTILINE)
+    assert "this is another episode" not in text
+    plain = cli(played, "report", "-o", "y.html", "--no-trace", "--json")
+    assert json.loads(plain.stdout)["traces"] == 0
+    assert "What went wrong last" not in (played / "y.html").read_text("utf-8")
 
 
 def test_report_with_the_curve_as_a_picture(cli, played):
@@ -166,7 +221,8 @@ def test_report_with_a_commit_by_hand(cli, played):
     [
         (("nosuch",), "there is no run 'nosuch'"),
         (("-o", "README.md"), "is there and is no report; name another file, or use --force"),
-        (("-o", "nowhere/x.html"), "cannot write"),
+        (("-o", "notes.md"), "is there and is no report; name another file, or use --force"),
+        (("-o", "nowhere/x.html"), "there is no folder"),
         (("--curve", "x.jpg"), "x.jpg ends in none of .svg, .png, .pdf"),
         (("--curve", "nowhere/x.svg"), "there is no folder"),
         (("first", "other"), "returns of different games cannot be compared (breakout, pong)"),
@@ -174,9 +230,12 @@ def test_report_with_a_commit_by_hand(cli, played):
 )
 def test_what_cannot_be_reported(cli, played, arguments, message):
     git(played, "branch", "gco/breakout/other", "gco/pong/first")
+    notes = played / "notes.md"
+    notes.write_text("How to make a gco-agent report of a run\n")
     result = cli(played, "report", *arguments)
     assert result.exit_code == 2
     assert message in result.stderr
+    assert notes.read_text().startswith("How to")
 
 
 def test_a_run_that_was_killed_early_can_be_reported(cli, played):
@@ -186,6 +245,14 @@ def test_a_run_that_was_killed_early_can_be_reported(cli, played):
     result = cli(played, "report", "gco/pong/early", "-o", "x.html")
     assert result.exit_code == 0, result.output
     assert cli(played, "show", "--run", "early").exit_code == 0
+
+
+def test_a_revision_where_no_run_is_checked_out(cli, played):
+    git(played, "switch", "--quiet", "main")
+    result = cli(played, "enjoy", "nosuch")
+    assert result.exit_code == 2
+    assert "nosuch is no file here and no run, and no run is checked out" in result.stderr
+    assert "main:policies/pong.py" in result.stderr
 
 
 def test_there_is_no_run_here(cli, project):

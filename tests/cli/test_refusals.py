@@ -278,3 +278,30 @@ def test_an_optimizer_that_needs_objects_is_not_asked_about_numbers(project, cli
     message = refused(cli(project, "init", "CartPole-v1", "--optimizer", optimizer))
     assert "works from traces of objects, which CartPole has none of" in message
     assert not git(project, "branch", "--list", "gco/*")
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        "no JSON",
+        "[]",
+        '{"schema": 1, "policies": []}',
+        '{"schema": 1, "policies": {"x": [{"seed": 1, "return": 1e999, "steps": 5}]}}',
+    ],
+)
+def test_evidence_that_was_edited_ends_no_command_in_a_traceback(cli, played, evidence):
+    """It may be the branch of a stranger."""
+    for path in played.glob("iterations/*/evaluation.json"):
+        path.write_text(evidence)
+    git(played, "commit", "--quiet", "--amend", "--no-edit", "--all")
+    for command in ("log --json", "show 4", "report", "verify --workers 1", "step --workers 1"):
+        result = cli(played, *command.split())
+        assert result.exit_code in (0, 2), f"{command}: {result.output}"
+        assert "Traceback" not in result.output
+
+
+def test_a_horizon_is_refused_where_nobody_looks_at_it(cli, project):
+    said = cli(project, "run", "pong", "--optimizer", "reflect,search", "--horizon", "400")
+    assert said.exit_code == 2
+    assert "--horizon is for the optimizer optoprime, and reflect,search has no use" in said.stderr
+    assert git(project, "branch", "--list", "gco/*") == ""

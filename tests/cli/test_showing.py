@@ -12,6 +12,8 @@ import time
 
 import pytest
 
+from gco_agent.cli import watching
+from gco_agent.cli.display import Ledger
 from gco_agent.cli.words import sparkline
 from gco_agent.progress import Searching
 from gco_agent.status import Limits, Status, status_path, write_status
@@ -156,6 +158,22 @@ def test_sparklines():
     assert list(sparkline(list(range(1000)))) == sorted(sparkline(list(range(1000))))
 
 
+def test_evidence_that_was_half_written_is_named(cli, played):
+    path = "iterations/0004/evaluation.json"
+    whole = git(played, "show", f"HEAD:{path}")
+    (played / path).write_text(whole[: len(whole) // 2])
+    git(played, "commit", "--quiet", "--all", "--amend", "--no-edit")
+    commit = git(played, "rev-parse", "--short=9", "HEAD")
+    for command in (("log", "--json"), ("log", "--csv"), ("show",), ("report", "--no-trace")):
+        result = cli(played, *command)
+        assert result.exit_code == 2, result.output
+        assert f"evaluation.json of commit {commit} cannot be read: was it edited?" in result.stderr
+    for command in (("log",), ("watch",)):
+        assert cli(played, *command).exit_code == 0
+    result = cli(played, "step", "--workers", "1")
+    assert result.exit_code == 0, result.output  # what is missing is played again
+
+
 # -- watch --------------------------------------------------------------------------------------
 
 
@@ -195,6 +213,14 @@ def test_watch_shows_what_is_under_way(cli, played):
     write_status(path, Status(os.getpid(), time.perf_counter(), 5, 0.0, limits, event))
     threading.Timer(1.0, path.unlink).start()
     assert "iteration 5: dream" in cli(played, "watch", "--last", "0").stderr
+
+
+def test_watch_has_the_limits_and_the_account_of_the_process_at_work():
+    limits = Limits(3, None, 10**6, 50_000, 2.0)
+    budget = watching._budget(Status(1, 0.0, 5, 0.0, limits, None, 10_500, 0.75))
+    assert Ledger(budget, 5).used() == [
+        *("0 of 3 iterations", "0 of 1.0M frames", "10.5k of 50.0k tokens", "$0.75 of $2.00"),
+    ]
 
 
 def test_a_status_file_that_cannot_be_written_stops_nothing(cli, project):

@@ -7,6 +7,7 @@ import json
 from gco_agent.store.text import clean_text
 from tests.cli.conftest import SHORT
 from tests.cli.scripted import FOLLOW, RAISES
+from tests.store.samples import git
 
 FEW = (*SHORT, "--seeds", "1:3")
 
@@ -31,13 +32,14 @@ def test_as_json(cli, tmp_path):
     data = json.loads(result.stdout)
     assert set(data) == {
         "policy", "policy_sha256", "stage", "text", "tokens", "mean_return", "standard_error",
-        "confidence_interval", "returns", "seeds", "protocol", "jail", "notes", "ranges", "windows",
+        "confidence_interval", "returns", "seeds", "protocol", "jail", "notes", "ranges", "extents",
+        "names", "windows",
     }  # fmt: skip
     assert data["seeds"] == "1:3"
     assert len(data["returns"]) == 2
     step = data["windows"][0]["steps"][0]
     assert set(step) == {
-        "step", "lives", "objects", "calls", "action", "action_name", "reward"
+        "step", "lives", "objects", "values", "calls", "action", "action_name", "reward"
     }  # fmt: skip
     assert step["calls"][0]["name"] == "act"
     assert "max_steps=300" in data["protocol"]
@@ -55,6 +57,17 @@ def test_a_run_with_what_it_tried(cli, played):
     older = cli(played, "trace", "0", *FEW)
     assert older.exit_code == 0
     assert "turned down" not in older.stdout
+    git(played, "switch", "-q", "main")
+    by_name = cli(played, "trace", "gco/pong/first~4", *FEW)
+    assert by_name.stdout == older.stdout
+    assert "is no run" in cli(played, "trace", "nosuch~4", *FEW).stderr
+
+
+def test_hints_of_the_run_or_as_asked_for(cli, played):
+    assert "|RIGHT" in cli(played, "trace", *FEW).stdout
+    untold = cli(played, "trace", "--hints", "none", *FEW).stdout
+    assert "|RIGHT" not in untold
+    assert "ball" not in untold.partition("### Results")[0].lower()
 
 
 def test_a_policy_that_fails_is_what_one_wants_to_see(cli, tmp_path):

@@ -46,6 +46,42 @@ def test_a_forged_commit_differs(cli: Cli, played: Path) -> None:
     assert "0 of 1 claim of gco/pong/first hold, 1 differ" in told.output
 
 
+@pytest.mark.parametrize("word", ["Digest", "Seeds"])
+def test_a_number_without_what_it_can_be_checked_by_does_not_hold(
+    cli: Cli, played: Path, word: str
+) -> None:
+    """It was passed over once, so that any number could stand there."""
+    message = git(played, "log", "-1", "--format=%B")
+    forged = re.sub(rf"Gco-{word}: .*\n", "", message)
+    forged = re.sub(r"Gco-Return-Mean: .*", "Gco-Return-Mean: 20.5", forged)
+    git(played, "commit", "--quiet", "--amend", "-m", forged)
+    told = cli(played, "verify", "--all", *ONE)
+    assert told.exit_code == 2
+    assert re.search(r"iteration 4 +reported .* cannot be compared", told.output)
+    assert f"{word.lower()}: nothing claimed, needed here" in told.output
+
+
+def test_a_rejected_iteration_cannot_tell_other_numbers_than_its_candidate(
+    cli: Cli, played: Path
+) -> None:
+    message = git(played, "log", "-1", "--format=%B")
+    forged = message.replace("Gco-Outcome: reported", "Gco-Outcome: rejected")
+    forged = re.sub(r"Gco-Return-Mean: .*", "Gco-Return-Mean: 20.5", forged)
+    git(played, "commit", "--quiet", "--amend", "-m", forged)
+    told = cli(played, "verify", "--all", *ONE)
+    assert told.exit_code == 2
+    assert "return mean: 20.5 claimed" in told.output
+
+
+def test_more_episodes_than_were_counted_are_not_played(cli: Cli, played: Path) -> None:
+    message = git(played, "log", "-1", "--format=%B")
+    forged = re.sub(r"Gco-Seeds: .*", "Gco-Seeds: report 0:90000000", message)
+    git(played, "commit", "--quiet", "--amend", "-m", forged)
+    told = cli(played, "verify", *ONE)
+    assert told.exit_code == 2
+    assert "90000000 here" in told.output
+
+
 def test_an_edited_policy_differs_at_a_seed_and_a_step(cli: Cli, played: Path) -> None:
     file = played / "policies/pong.py"
     file.write_text(file.read_text().replace("< 3", "< 9"))
@@ -96,6 +132,13 @@ def test_what_is_meant(cli: Cli, played: Path, project: Path) -> None:
     assert numbered.exit_code == 2
     nothing = cli(project, "verify", *ONE)
     assert (nothing.exit_code, "no run" in nothing.output) == (2, True)
+
+
+def test_a_file_is_evaluated_and_not_verified(cli: Cli, played: Path) -> None:
+    refused = cli(played, "verify", "policies/pong.py")
+    assert refused.exit_code == 2
+    assert "`gco-agent eval policies/pong.py`" in refused.output
+    assert "Traceback" not in refused.output
 
 
 def test_executors_and_workers_exclude_each_other(cli: Cli, played: Path) -> None:

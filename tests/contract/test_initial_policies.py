@@ -188,6 +188,8 @@ def test_ten_lines_round_gymnasium_play_a_policy(tmp_path: Path, where: str) -> 
         "gco_agent.envs.extraction",
         "gco_agent.envs.held",
         "gco_agent.envs.objects",
+        "gco_agent.envs.readers",
+        *sorted(f"gco_agent.envs.readers.{name}" for name in ("base", *GAMES) if name != "enduro"),
         "gco_agent.envs.shortcuts",
         "gco_agent.envs.spaces",
         "gco_agent.envs.supplements",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -11,13 +11,20 @@ from gco_agent import accounts
 from gco_agent.budget import Budget
 from gco_agent.config import RunConfig
 from gco_agent.errors import KeyRefused, ModelError, ProposalError, StoreError
-from gco_agent.judge import Judge
+from gco_agent.judge import Judge, Race
 from gco_agent.llm import ModelRequest, Price, ScriptedModel, Usage, ask, parse_exchanges
-from gco_agent.optimizers.base import Optimizer, Proposal, Request, Unusable
+from gco_agent.optimizers.base import Optimizer, Proposal, Request, Tools, Unusable
+from gco_agent.optimizers.registry import make_optimizer
 from gco_agent.optimizers.relay import PLATEAU, Relay, whose_turn
 from gco_agent.optimizers.replies import parse_reply
+from gco_agent.optimizers.vectors.optimizer import VectorSearch
 from gco_agent.policy import PolicySource
 from gco_agent.proposing import JOURNAL
+from gco_agent.records import EpisodeResult, Evaluation, Outcome
+from gco_agent.replay import record_run
+from gco_agent.seeds import Stream
+from gco_agent.statistics import Gain
+from gco_agent.statistics import Verdict as RaceVerdict
 from gco_agent.store.entries import Verdict
 from gco_agent.store.run import Run
 from gco_agent.store.runs import Runs
@@ -131,6 +138,101 @@ def test_several_candidates_are_raced_and_the_best_is_taken(started: Runs, judge
     assert following.requests[0].recall("notes.txt") == "1 "
     attempts = following.requests[0].attempts
     assert [a.iteration for a in attempts] == [0, 1]
+
+
+def test_of_several_candidates_that_win_one_is_taken_and_the_others_are_kept_beside(
+    started: Runs, judge: Judge
+) -> None:
+    winners = [FOLLOW.replace(".cy <", f".cy + {lead} <") for lead in (1, 2, 3)]
+    optimizer = Scripted(*winners)
+    advance(started, judge, optimizer, candidates=3)
+    view = started.view(REF)
+    step = view.history()[-1]
+    assert step.verdict is Verdict.ACCEPTED
+    assert [c.verdict for c in step.candidates] == [Verdict.REJECTED, Verdict.REJECTED]
+    words = [" ".join(candidate.body.split()) for candidate in step.candidates]
+    assert any("It won its race, as did a better candidate" in text for text in words)
+    assert "a better candidate" not in step.body
+    recording = record_run(view)
+    assert len(recording.iterations[0].tries) == 3
+
+
+def racing(monkeypatch: pytest.MonkeyPatch, told: Mapping[str, tuple[float, float, bool]]) -> None:
+    """Races that go as they are told to: words of the policy to gain, its error, and who wins."""
+
+    def race(judge: Judge, child: PolicySource, parent: PolicySource, *_: object, **__: object):
+        seeds = Stream.SELECTION.seeds(0, 16)
+        mine, theirs = (
+            Evaluation(tuple(EpisodeResult(s, r, 9, Outcome.GAME_OVER) for s in seeds), RULES.stamp)
+            for r in (1.0, 0.0)
+        )
+        gain, error, is_won = next(v for words, v in told.items() if words in child.text)
+        verdict = RaceVerdict.BETTER if is_won else RaceVerdict.NOT_BETTER
+        return Race(mine, theirs, Gain(gain, error, 16, 0.01), verdict, asked=0.03)
+
+    monkeypatch.setattr(Judge, "race", race)
+
+
+def test_the_best_of_several_winners_is_taken_whatever_the_losers_say(
+    started: Runs, judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loser has the highest mean; of the winners the one whose gain is surely higher is taken."""
+    told = {"hide": (73.0, 60.0, False), "stand": (12.0, 6.0, True), "follow": (10.0, 0.2, True)}
+    racing(monkeypatch, told)
+    advance(started, judge, Scripted(HIDE, STILL, FOLLOW), candidates=3)
+    view = started.view(REF)
+    step = view.history()[-1]
+    assert step.verdict is Verdict.ACCEPTED
+    assert "follow the ball" in view.policy()
+    assert [c.verdict for c in step.candidates] == [Verdict.REJECTED, Verdict.REJECTED]
+    assert "It won its race, as did a better candidate: edit 3." in step.candidates[1].body
+    assert "It won its race" not in step.candidates[0].body
+    assert "Iteration 1 candidate, return" in step.candidates[1].subject
+
+
+def test_two_winners_of_a_killed_command_are_not_asked_for_again(
+    started: Runs, judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    racing(monkeypatch, {"hide": (5.0, 1.0, True), "follow": (4.0, 0.1, True)})
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(accounts.Book, "conclude", killed)
+        with pytest.raises(KeyboardInterrupt):
+            advance(started, judge, Asking(block(HIDE), block(FOLLOW)), candidates=2)
+    advance(started, judge, Asking(), candidates=2)
+    step = started.view(REF).history()[-1]
+    assert (step.verdict, len(step.candidates)) == (Verdict.ACCEPTED, 1)
+    assert "follow the ball" in started.view(REF).policy()
+
+
+def test_who_repeats_a_candidate_is_asked_no_further(started: Runs, judge: Judge) -> None:
+    optimizer = Scripted(HIDE, HIDE, FOLLOW)
+    advance(started, judge, optimizer, candidates=3)
+    assert len(optimizer.requests) == 2
+    step = started.view(REF).history()[-1]
+    assert [c.verdict for c in step.candidates] == [Verdict.REJECTED, Verdict.FAILED]
+    assert "the text of an earlier candidate of this iteration again" in step.candidates[1].body
+    # only one of them had a chance
+    assert "none is accepted" in step.candidates[0].body or "0.01 is" in step.candidates[0].body
+
+
+class Alone(Scripted):
+    """Has one candidate an iteration."""
+
+    one_candidate = True
+
+
+def test_who_has_one_candidate_is_asked_once(started: Runs, judge: Judge) -> None:
+    optimizer = Alone(FOLLOW)
+    advance(started, judge, optimizer, candidates=3)
+    assert len(optimizer.requests) == 1
+    tools = Tools(judge.pool)
+    for name in ("search", "tune", "simplify"):
+        assert make_optimizer(name, tools).one_candidate  # type: ignore[attr-defined]
+    assert VectorSearch(judge.pool).one_candidate
 
 
 def test_an_iteration_whose_candidates_all_lose_tells_of_each(started: Runs, judge: Judge) -> None:
@@ -298,7 +400,7 @@ def test_a_try_is_read_as_it_was_written(started: Runs, judge: Judge) -> None:
     assert try_from_json(try_to_json(good, with_files=False), good.files) == good
 
 
-def names(turns: Sequence[str]) -> list[str]:
+def names(turns: Sequence[str], n_candidates: int = 1) -> list[str]:
     """Whose turn it is after each of ``turns``: "a+" is an accepted candidate of a."""
     from gco_agent.optimizers.base import Attempt
 
@@ -315,7 +417,8 @@ def names(turns: Sequence[str]) -> list[str]:
     found = [whose_turn(relay, attempts).name]
     for number, turn in enumerate(turns):
         verdict = "accepted" if turn.endswith("+") else "rejected"
-        attempts.append(Attempt(number, verdict, "", None, turn.rstrip("+")))
+        attempt = Attempt(number, verdict, "", None, turn.rstrip("+"))
+        attempts += [attempt] * (n_candidates if verdict == "rejected" else 1)
         found.append(whose_turn(relay, attempts).name)
     return found
 
@@ -324,3 +427,5 @@ def test_the_next_takes_over_on_a_plateau() -> None:
     assert PLATEAU == 3
     assert names(["a", "a", "a", "b", "b+", "b", "b", "b"]) == [*"aaabbbbba"]
     assert names(["a", "a", "a+", "a", "a", "x", "a"]) == [*"aaaaaaab"]
+    # iterations count, however many candidates they had
+    assert names(["a", "a", "a", "b", "b+", "b", "b", "b"], 3) == [*"aaabbbbba"]

@@ -6,21 +6,21 @@ from dataclasses import replace
 
 import pytest
 
-from gco_agent.briefing import EPISODES, compose_for, trace_policy
+from gco_agent.briefing import compose_for, trace_policy
 from gco_agent.config import RunConfig
 from gco_agent.jail.limits import JailLevel, JailLimits
 from gco_agent.judge import Judge
 from gco_agent.optimizers.base import Attempt
 from gco_agent.records import Outcome
 from gco_agent.rollout import Rollout, play_episodes
-from gco_agent.seeds import Stream
+from gco_agent.seeds import FEEDBACK_EPISODES, Stream
 from gco_agent.traces.capture import capture
 from gco_agent.traces.course import Replay, follow
 from gco_agent.workers import WorkerPool
 from tests.engine.policies import FOLLOW, RULES, STILL, failing, source
 
 CONFIG = RunConfig("pong", RULES, trace_tokens=2_500)
-SEEDS = tuple(Stream.FEEDBACK.seeds(0, EPISODES))
+SEEDS = tuple(Stream.FEEDBACK.seeds(0, FEEDBACK_EPISODES))
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_results_are_of_feedback_seeds_and_remembered(judge: Judge):
     assert "select_action" in feedback.text
     assert "Since the policy before" not in feedback.text
     played = judge.n_steps
-    assert played > EPISODES * RULES.max_steps
+    assert played > FEEDBACK_EPISODES * RULES.max_steps
     assert judge.evaluate(source(FOLLOW), SEEDS).is_valid
     assert judge.n_steps == played
     assert JailLevel.parse(judge.jail) > JailLevel.NONE
@@ -129,3 +129,34 @@ def test_a_jail_that_is_too_weak_is_refused():
     limits = JailLimits(layers=JailLimits().layers & 0)
     with pytest.raises(JailError):
         follow(Replay(Rollout(STILL, (1,), RULES, JailLevel.STRONG, limits)))
+
+
+def test_what_the_limit_of_the_race_cuts_is_played_on_once():
+    config = RunConfig("pong", replace(RULES, max_steps=700), selection_steps=150)
+    judge = Judge(WorkerPool(0), config.selection_protocol)
+    text = compose_for(judge, source(FOLLOW), [], config).text
+    assert "8 of them cut at the step limit of 150 steps." in text
+    assert "8 of 8 episodes were not over after 150 steps, and whole ones may take 700" in text
+    [whole] = judge.uncut.values()
+    assert [episode.seed for episode in whole.episodes] == list(SEEDS[:2])
+    assert all(episode.n_steps > 150 for episode in whole.episodes)
+    for episode in whole.episodes:
+        assert f"seed {episode.seed} returns {episode.episode_return:g} in " in text
+    played = judge.n_steps
+    assert compose_for(judge, source(FOLLOW), [], config).text == text
+    assert judge.n_steps == played
+
+
+def test_the_limit_of_the_rules_themselves_hides_nothing(judge: Judge):
+    text = compose_for(judge, source(FOLLOW), [], CONFIG).text
+    assert "8 of them cut at the step limit of 150 steps." in text
+    assert "understate" not in text
+    assert judge.uncut == {}
+
+
+def test_hints_reach_the_feedback(judge: Judge):
+    told = compose_for(judge, source(FOLLOW), [], CONFIG).text
+    untold = compose_for(judge, source(FOLLOW), [], replace(CONFIG, hints="none")).text
+    assert "|RIGHT" in told
+    assert "|RIGHT" not in untold
+    assert "ball" not in untold.partition("### Results")[0].lower()

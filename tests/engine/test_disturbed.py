@@ -7,10 +7,13 @@ import statistics
 from dataclasses import fields, replace
 from typing import Any
 
+import numpy as np
 import pytest
 
+from gco_agent.envs import opening
 from gco_agent.envs.atari import default_protocol, open_environment, switches_of
 from gco_agent.envs.disturbed import DisturbedObservation
+from gco_agent.envs.plain import PlainEnvironment
 from gco_agent.observation import Row
 from gco_agent.records import PlayProtocol, Variation
 
@@ -53,6 +56,15 @@ def test_disturbances_depend_on_the_seed_alone(changed):
     assert play(rules) == play(rules)
     assert play(rules) != play(RULES)
     assert play(rules, seed=6) != play(rules)
+
+
+def test_what_the_judge_sees_is_what_a_step_gives():
+    rules = vary(noise_px=2.0, dropout=0.3)
+    one, two = open_environment(rules), open_environment(rules)
+    assert one.reset_rows(5) == two.reset_rows(5)
+    for step in range(60):
+        ended = one.advance(2 + step // 20 % 2)
+        assert (*one.observe(), *ended) == two.step_rows(2 + step // 20 % 2)
 
 
 def test_noise_moves_what_is_seen_and_not_what_is_played():
@@ -106,3 +118,52 @@ def test_modes_and_difficulties_change_the_game():
 
 def test_replacing_a_field_keeps_the_kind():
     assert replace(vary(mode=1), max_steps=3).mode == 1
+
+
+# -- any Gymnasium environment ------------------------------------------------------------------
+
+
+def swing(rules: PlayProtocol, seed: int = 5, n: int = 30) -> list[list[float]]:
+    """Observations under actions that are the same whatever is seen."""
+    env = opening.open_environment(rules)
+    assert isinstance(env, PlainEnvironment)
+    seen = [np.asarray(env.reset(seed)).tolist()]
+    for step in range(n):
+        obs, _, _, _ = env.step(step // 2 % 2 * 2)
+        seen.append(np.asarray(obs).tolist())
+    env.close()
+    return seen
+
+
+def vary_plain(**changed) -> Variation:
+    rules = opening.make_protocol("default", "MountainCar-v0")
+    own = {part.name: getattr(rules, part.name) for part in fields(PlayProtocol)}
+    return Variation(**{**own, **changed})
+
+
+def test_a_variation_of_nothing_changes_no_environment():
+    rules = opening.make_protocol("default", "MountainCar-v0")
+    assert vary_plain().stamp == rules.stamp
+    assert swing(vary_plain()) == swing(rules)
+
+
+@pytest.mark.parametrize("changed", [{"sticky": 0.5}, {"noise_share": 0.1}, {"dropout": 0.3}])
+def test_disturbances_of_any_environment_depend_on_the_seed_alone(changed):
+    plain, one, again = swing(vary_plain()), *(swing(vary_plain(**changed)) for _ in range(2))
+    assert one == again
+    assert one != plain
+    assert swing(vary_plain(**changed), seed=6) != one
+
+
+def test_numbers_are_off_by_a_share_and_an_observation_may_be_late():
+    plain = swing(vary_plain())
+    noisy = swing(vary_plain(noise_share=0.1))
+    ratios = [
+        b / a for p, q in zip(plain, noisy, strict=True) for a, b in zip(p, q, strict=True) if a
+    ]
+    assert statistics.fmean(ratios) == pytest.approx(1, abs=0.05)
+    assert 0.05 < statistics.pstdev(ratios) < 0.2
+    late = swing(vary_plain(dropout=0.3))
+    n_late = sum(a == b for a, b in itertools.pairwise(late))
+    assert 2 < n_late < 20
+    assert all(obs in plain for obs in late)

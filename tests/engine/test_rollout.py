@@ -8,11 +8,13 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import gymnasium
+import numpy
 import pytest
 
 from gco_agent.errors import JailError
 from gco_agent.jail.limits import JailLevel, JailLimits, Layer
-from gco_agent.records import EpisodeResult, Outcome
+from gco_agent.records import EpisodeResult, Outcome, PlayProtocol
 from gco_agent.rollout import Rollout, play_episodes
 from tests.engine.policies import FOLLOW, HEAD, RULES, STILL, failing
 
@@ -99,6 +101,50 @@ def test_a_lane_that_fails_does_not_disturb_the_others(body: str, outcome: Outco
     assert play(text, SEEDS) == alone
 
 
+def test_no_second_beginning_for_who_ends_the_process_when_it_goes_badly() -> None:
+    """In company it sees how an episode goes, ends the process, and alone it plays another way."""
+    text = (
+        "import os\nimport sys\n\n"
+        "seats = sys.modules.setdefault('seats', type(sys)('seats'))\n\n\n" + HEAD +
+        "        if self.n == 1:\n            seats.n = getattr(seats, 'n', 0) + 1\n"
+        "        if seats.n > 1 and self.n == 30:\n            os._exit(0)\n"
+        "        return 2 if seats.n > 1 else 3\n"
+    )  # fmt: skip
+    assert {episode.outcome for episode in play(text, (1,))} == {Outcome.HORIZON}
+    told = play(text, SEEDS)
+    assert {episode.outcome for episode in told} == {Outcome.DIED}
+    assert all("acted otherwise from the beginning" in episode.detail for episode in told)
+
+
+class Unbounded(gymnasium.Env[object, object]):
+    """Whose reward is the square of the action, which may be anything."""
+
+    observation_space = gymnasium.spaces.Box(-1.0, 1.0, (1,))
+    action_space = gymnasium.spaces.Box(-numpy.inf, numpy.inf, (1,), numpy.float64)
+
+    def reset(
+        self, *, seed: object = None, options: object = None
+    ) -> tuple[object, dict[str, object]]:
+        return numpy.zeros(1, numpy.float32), {}
+
+    def step(self, action: object) -> tuple[object, float, bool, bool, dict[str, object]]:
+        value = float(action[0])  # type: ignore[index]
+        return numpy.zeros(1, numpy.float32), value * value, False, False, {}
+
+
+@pytest.mark.parametrize("action", ["1e200", "1e60"])
+def test_a_return_without_end_is_no_score(action: str) -> None:
+    gymnasium.register("Unbounded-v0", entry_point=Unbounded)  # type: ignore[arg-type]
+    try:
+        rules = PlayProtocol("default", "Unbounded-v0", frame_skip=1, sticky=0.0, max_steps=3)
+        text = HEAD + f"        return [{action} if self.n == 2 else 2.0]\n"
+        (episode,) = play_episodes(Rollout(text, (1,), rules)).episodes
+    finally:
+        del gymnasium.registry["Unbounded-v0"]
+    assert (episode.outcome, episode.episode_return) == (Outcome.BAD_ACTION, 4.0)
+    assert "takes the return from 4 to" in episode.detail
+
+
 def test_a_jail_that_is_too_weak_is_no_outcome() -> None:
     task = Rollout(STILL, (1,), RULES, JailLevel.STRONG, JailLimits(layers=Layer.RLIMITS))
     with pytest.raises(JailError, match="jail level strong is required"):
@@ -107,4 +153,4 @@ def test_a_jail_that_is_too_weak_is_no_outcome() -> None:
 
 def test_the_level_of_the_jail_is_told() -> None:
     played = play_episodes(Rollout(STILL, (1,), replace(RULES, max_steps=5)))
-    assert JailLevel.parse(played.jail) > JailLevel.NONE
+    assert all(JailLevel.parse(e.jail) > JailLevel.NONE for e in played.episodes)

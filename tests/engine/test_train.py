@@ -15,14 +15,15 @@ from gco_agent import accounts
 from gco_agent.budget import Budget
 from gco_agent.config import RunConfig, parse_config
 from gco_agent.errors import BudgetSpent, ProposalError, UsageError
-from gco_agent.judge import Judge, Race
+from gco_agent.judge import Anchor, Judge, Race
 from gco_agent.measuring import report, start_run
 from gco_agent.optimizers.base import Proposal, Request, Tools
 from gco_agent.optimizers.registry import make_optimizer
 from gco_agent.policy import PolicySource, docstring_of
 from gco_agent.progress import Committed, Event, Playing, Racing
 from gco_agent.records import EpisodeResult, Evaluation, Outcome
-from gco_agent.statistics import Gain
+from gco_agent.sentences import describe_race
+from gco_agent.statistics import LOOKS, Gain
 from gco_agent.statistics import Verdict as RaceVerdict
 from gco_agent.store.entries import Facts, RunRef, Verdict
 from gco_agent.store.git import GitRepo
@@ -134,7 +135,7 @@ def test_a_run_from_end_to_end(
     assert [(a.iteration, a.verdict) for a in last.attempts] == [
         *((0, "initial"), (1, "accepted"), (2, "rejected"), (3, "failed"), (4, "failed"))
     ]
-    assert last.evaluation == judge.known(PolicySource(FOLLOW))
+    assert last.evaluation.episodes == ()  # nobody asked for feedback; races are not shown
     assert last.iteration == 5
 
 
@@ -144,7 +145,7 @@ def check_numbers(facts: list[Facts], judge: Judge, evaluation: Evaluation) -> N
     assert accepted.return_mean is not None
     assert accepted.gain is not None
     assert accepted.gain > 0
-    assert accepted.pairs == 4
+    assert accepted.pairs == LOOKS[1]
     assert rejected.gain is not None
     assert rejected.gain < 0
     assert (failed.gain, failed.return_mean) == (None, None)
@@ -216,7 +217,7 @@ def test_a_resumed_run_plays_nothing_again(started: Runs, judge: Judge) -> None:
         assert run.last_iteration == 3
     assert fresh.n_steps == 0
     (request,) = optimizer.requests
-    assert len(request.evaluation.episodes) == 4
+    assert len(fresh.known(request.parent).episodes) >= 8
     assert request.recall("notes.txt") == "1 2 " or request.recall("notes.txt") == "1 "
     assert request.recall("nothing.txt") is None
 
@@ -267,22 +268,37 @@ def evaluation_of(*returns: float, outcome: Outcome = Outcome.GAME_OVER) -> Eval
 
 def test_races_in_sentences() -> None:
     lost, gain = RaceVerdict.NOT_BETTER, Gain(2.5, 0.5, 2, 0.0625)
-    race = Race(evaluation_of(3, 4), evaluation_of(1, 1), gain, lost, cut_short=True)
-    assert accounts.describe_race(race) == (
+    race = Race(evaluation_of(3, 4), evaluation_of(1, 1), gain, lost, cut_short=True, asked=0.01)
+    assert describe_race(race) == (
         "On 2 selection seeds the candidate's mean return is 3.50, its parent's 1.00: a gain of "
-        "+2.50 ± 0.50 a pair (one-sided p = 0.062; 0.1 over all looks is asked for). The time "
-        "was up before the race was decided."
+        "+2.50 ± 0.50 a pair (one-sided p = 0.062; at most 0.01 is asked for after 2 pairs). "
+        "The time was up before the race was decided."
     )
     race = Race(evaluation_of(3), evaluation_of(1), Gain(2, None, 1, 0.5), lost)
-    assert accounts.describe_race(race) == (
+    assert describe_race(race) == (
         "On 1 selection seeds the candidate's mean return is 3.00, its parent's 1.00: a gain of "
-        "+2.00 a pair (one-sided p = 0.5; 0.1 over all looks is asked for)."
+        "+2.00 a pair (one-sided p = 0.5; after 1 pairs none is accepted)."
     )
     broken = evaluation_of(1, outcome=Outcome.DIED)
     race = Race(evaluation_of(3), broken, None, RaceVerdict.BETTER)
-    assert accounts.describe_race(race) == (
+    assert describe_race(race) == (
         "The parent failed in an episode (seed 5, step 7, died):\n\n    Boom\n    at line 3"
+        "\n\nThe candidate finished all 1, its parent 0."
     )
+    shared = replace(race, shared=Gain(-2.0, 0.5, 3, 0.9))
+    assert describe_race(shared).endswith(
+        "The candidate finished all 1, its parent 0: on these the candidate's gain is -2.00 ± 0.50 "
+        "a pair."
+    )
+    anchor = Anchor(PolicySource(STILL), evaluation_of(1, 1), Gain(-1.0, 0.0, 2, 1.0))
+    no_worse = Race(evaluation_of(3, 4), evaluation_of(1, 1), gain, lost, margin=2.0, asked=0.05)
+    assert "(one-sided p = 0.035 for a loss of 2.00 or more; at most 0.05" in describe_race(
+        replace(no_worse, gain=Gain(2.5, 0.5, 2, 0.0625))
+    )
+    assert (
+        "(-1.00 ± 0.00 over the last policy that had to be better, one-sided p = 0.25 for a loss "
+        "of 2.00 or more; at most 0.05 is asked for after 2 pairs)"
+    ) in describe_race(replace(no_worse, anchor=anchor))
 
 
 def test_optimizers_are_found_by_name(judge: Judge) -> None:

@@ -136,6 +136,12 @@ def test_a_number_that_was_edited_differs(
     assert found.first is None
 
 
+def test_a_gain_over_nobody_differs(accepted: Claim, verifier: Verifier) -> None:
+    found = verifier.verify(replace(accepted, parent=None), BOTH)
+    assert found.answer is Answer.DIFFERS
+    assert found.differences[0] == Difference("gain", accepted.facts.gain, None)
+
+
 def test_another_policy_differs_at_a_seed_and_a_step(accepted: Claim, verifier: Verifier) -> None:
     source = PolicySource(_at_step_33(accepted.source.text))
     found = verifier.verify(replace(accepted, source=source), BOTH)

@@ -39,6 +39,17 @@ def test_the_game_of_the_page_is_as_specified(corridor: GameSpec) -> None:
     assert find_spec("corridor:Corridor-v0").goal.startswith("Reach the door")
 
 
+def test_the_game_of_the_readme_is_as_specified(tmp_path: Path) -> None:
+    readme = PAGE.parents[1] / "README.md"
+    code = re.search(r"```python\n# steep_hill\.py\n(.*?)```", readme.read_text("utf-8"), re.S)
+    assert code is not None
+    (tmp_path / "steep_hill.py").write_text(code[1])
+    before = list(sys.path)
+    spec = find_spec(str(tmp_path / "steep_hill.py"))
+    assert check_game(spec, 200) == []
+    sys.path[:] = before
+
+
 def test_a_wrong_word_is_found_by_name(corridor: GameSpec) -> None:
     one = corridor.fields[:1]
     wrong = {

@@ -22,7 +22,7 @@ from gco_agent.envs.opening import (
     spec_of,
 )
 from gco_agent.envs.plain import PlainEnvironment
-from gco_agent.errors import UsageError
+from gco_agent.errors import GcoError, UsageError
 from gco_agent.games import GAMES, describe_interface
 from gco_agent.games.documented import DOCUMENTED
 from gco_agent.policy import PolicySource, check_policy, environment_of, format_policy
@@ -135,9 +135,9 @@ def test_the_engines_of_the_lander_do_as_told() -> None:
 
 
 def test_what_is_no_vector_is_told_as_its_space() -> None:
-    assert "obs is of the Gymnasium space Discrete(16)" in describe_interface(
-        find_spec("FrozenLake-v1")
-    )
+    told = " ".join(describe_interface(find_spec("FrozenLake-v1")).split())
+    assert "obs is of the Gymnasium space Discrete(16)" in told
+    assert told.endswith("Actions: 0 to 3.")
     pytest.importorskip("minigrid")
     grid = find_spec("MiniGrid-Empty-5x5-v0")
     assert grid.fields == ()
@@ -237,6 +237,21 @@ def test_a_module_of_the_users_own_is_imported(corridor) -> None:
     assert (episode.detail, episode.n_steps) == ("", 15)
     with pytest.raises(UsageError, match="registers no environment Other-v0"):
         find_spec("hall_module:Other-v0")
+
+
+def test_a_changed_module_is_another_stamp_and_is_not_played_under_the_old_one(
+    corridor, tmp_path: Path
+) -> None:
+    env_id = corridor("Shaft", "Discrete(3)", "int(action)")
+    rules = make_protocol("default", env_id)
+    assert dict(rules.versions).keys() == {"gymnasium", "module"}
+    assert make_protocol("default", env_id) == rules
+    (tmp_path / "shaft_module.py").write_text(
+        (tmp_path / "shaft_module.py").read_text().replace("-3, 3", "-4, 4")
+    )
+    assert make_protocol("default", env_id).stamp != rules.stamp
+    with pytest.raises(GcoError, match="ask for module "):
+        open_environment(rules)
 
 
 def test_numbers_outside_their_range_are_a_bad_action(corridor) -> None:

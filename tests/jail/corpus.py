@@ -21,6 +21,7 @@ from pathlib import Path
 
 from gco_agent.jail.host import Jail, JailLevel, JailLimits, Layer, PolicyFailure
 from gco_agent.records import Outcome
+from gco_agent.unseen import UNSEEN
 
 OWN = Path(__file__).parent / "hostile"
 PORT = 48765
@@ -206,6 +207,8 @@ def run_file(path: Path, place: Place, layers: Layer) -> Verdict:
         harm.append("read a secret")
     if any(ord(c) < 32 and c != "\n" for c in shown):
         harm.append("wrote control characters")
+    if UNSEEN.search(shown):
+        harm.append("wrote what nobody sees")
     if place.snapshot() != before:
         harm.append("changed the canary folder")
     if _SHARED_MEMORY.exists():

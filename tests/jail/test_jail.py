@@ -7,14 +7,17 @@ import os
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pytest
 
 from gco_agent.errors import JailError
-from gco_agent.jail import launcher
+from gco_agent.jail import launcher, wire
 from gco_agent.jail.host import Jail, JailLevel, JailLimits, Layer, PolicyFailure, probe_level
 from gco_agent.jail.limits import JailReport
+from gco_agent.jail.recording import RecordingJail
+from gco_agent.observation import Still
 from gco_agent.records import Outcome
 from tests.jail.policies import BALL, COUNTING, ROWS, STILL, answer, policy
 
@@ -92,6 +95,43 @@ def test_observation_is_new_at_every_step():
     with Jail(source, n_actions=2) as jail:
         jail.reset(0)
         assert [jail.act([(0, 0, {"Ball": [BALL]})])[0] for _ in range(3)] == [1, 1, 1]
+
+
+def test_rows_that_stand_still_are_seen_like_any_others():
+    source = policy(
+        "blocks = obs['Block']\n"
+        "old = self.__dict__.setdefault('old', [])\n"
+        "assert type(blocks) is list and [tuple(block) for block in blocks] == ROWS\n"
+        "assert not any(block is other for block in blocks for other in old)\n"
+        "assert list(obs) == ['Block', 'Ball'] and blocks[1].rgb == (1, 2, 3)\n"
+        "self.old, answer = list(blocks), len(blocks)\n"
+        "blocks.clear()\n"
+        "return answer",
+        "ROWS = [(8, y, 8, 6, 0, 0, None, (1, 2, 3), None) for y in (57, 63)]",
+    )
+    blocks = Still((8, y, 8, 6, 0, 0, None, (1, 2, 3), None) for y in (57, 63))
+    with RecordingJail(source, n_actions=3, n_lanes=2) as jail:
+        for lane in range(2):
+            jail.reset(lane)
+        rows = {"Block": blocks, "Ball": [BALL]}
+        assert jail.act([(0, 0, rows), (1, 0, rows)]) == [2, 2]
+        packed = blocks.packed
+        assert jail.act([(0, 0, rows)]) == [2]
+        assert blocks.packed is packed, "made once"
+        assert jail.act([(0, 0, {"Block": [*blocks], "Ball": [BALL]})]) == [2]
+        assert jail.act_recorded((0, 0, rows))[0] == 2
+    assert rows == {"Block": blocks, "Ball": [BALL]}, "not changed by being sent"
+
+
+def test_a_worker_does_not_remember_all_that_ever_stood_still():
+    unpacker = wire.Unpacker()
+    for x in range(500):
+        still = Still([(x, 0, 8, 6, 0, 0, None, None, None)])
+        wire.pack_objects([(0, 3, {"Block": still})])
+        rows: dict[str, Any] = {"Block": still.packed}
+        unpacker.unpack(rows)
+        assert rows == {"Block": [*still]}
+        assert len(unpacker._known) <= 64
 
 
 @pytest.mark.parametrize(

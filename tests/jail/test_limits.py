@@ -70,6 +70,42 @@ def test_sleeping_is_no_excuse():
     assert time.perf_counter() - began < 5
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "sum(range(4 * 10**6))\nreturn 0",
+        "_thread.allocate_lock().acquire(1, 0.2); LOCK.acquire(1, 0.2); return 0",
+    ],
+)
+def test_slow_steps_have_a_limit_together(body: str):
+    """Each of them is within the limit of a step; working or asleep, they end."""
+    source = policy(body, "import _thread\nLOCK = _thread.allocate_lock()\nLOCK.acquire()")
+    limits = JailLimits(step_seconds=5, slow_seconds=0.5)
+    failure = failure_of(source, limits)
+    assert failure.outcome is Outcome.TIMED_OUT
+    assert failure.detail == ("TimeoutError: act, in its slow steps together, used more than 0.5 s")
+
+
+def test_quick_steps_do_not_count(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(deadline.SlowSteps, "begin", lambda *_: pytest.fail("it was quick"))
+    with Jail(STILL, n_actions=2, limits=JailLimits(slow_seconds=0.001)) as jail:
+        jail.reset(0)
+        assert [jail.act([(0, 0, {})]) for _ in range(20)] == [[0]] * 20
+
+
+def test_busy_machine_is_not_charged_to_slow_steps(monkeypatch: pytest.MonkeyPatch):
+    used = iter([1.0, 1.1, 1.1, 1.5, 1.5, 2.2])
+    monkeypatch.setattr(deadline, "_cpu_seconds", lambda pid: next(used))
+    monkeypatch.setattr(deadline, "_is_asleep", lambda pid: False)
+    monkeypatch.setattr(time, "monotonic", iter(range(0, 9000, 100)).__next__)
+    slow = deadline.SlowSteps(1.0)
+    ended = []
+    for _ in range(3):
+        slow.begin(1)
+        ended.append(slow.end(1))
+    assert ended == [True, True, False]
+
+
 def test_sleep_itself_costs_nothing():
     with Jail(policy("time.sleep(3600)\nreturn 0", "import time"), n_actions=2) as jail:
         jail.reset(0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import sys
-import threading
 import time
 
 import numpy
@@ -72,21 +71,26 @@ def test_loops_and_ends(body: str, outcome: Outcome):
         assert time.perf_counter() - began < 5
 
 
-def test_strangers_are_turned_away(monkeypatch: pytest.MonkeyPatch):
-    """Somebody else connects first, and says nothing that helps."""
+@pytest.mark.parametrize("said", [bytes(32), bytes(3), b""])
+def test_strangers_are_turned_away(monkeypatch: pytest.MonkeyPatch, said: bytes):
+    """Somebody else connects first, and says nothing that helps, or nothing for a minute."""
     create_server = socket.create_server
+    strangers: list[socket.socket] = []
 
     def with_stranger(address: tuple[str, int]) -> socket.socket:
         server = create_server(address)
         stranger = socket.create_connection(server.getsockname())
-        stranger.sendall(bytes(32))
-        threading.Timer(5, stranger.close).start()
+        stranger.sendall(said)
+        strangers.append(stranger)
         return server
 
     monkeypatch.setattr(socket, "create_server", with_stranger)
+    began = time.perf_counter()
     with Jail(STILL, n_actions=1, limits=LIMITS) as jail:
         jail.reset(0)
         assert jail.act([(0, 0, {})]) == [0]
+    assert time.perf_counter() - began < 20
+    strangers.pop().close()
 
 
 def test_worker_that_does_not_start(monkeypatch: pytest.MonkeyPatch):

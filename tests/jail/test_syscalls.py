@@ -31,6 +31,8 @@ def verdict(machine: str, number: int, *arguments: int, architecture: int | None
         at += 1
         if operation == 0x20:
             accumulator = struct.unpack_from("<I", data, operand)[0]
+        elif operation == 0x54:
+            accumulator &= operand
         elif operation == 0x06:
             return int(operand)
         else:
@@ -54,8 +56,9 @@ def verdict(machine: str, number: int, *arguments: int, architecture: int | None
         ("write", (2,), ALLOW),
         ("write", (wire.COMMAND_FD,), EPERM),
         ("write", (77,), EPERM),
-        ("mmap", (0, 4096, 3), ALLOW),
-        ("mmap", (0, 4096, 5), EPERM),
+        ("mmap", (0, 4096, 3, 0x22), ALLOW),
+        ("mmap", (0, 4096, 5, 0x22), EPERM),
+        ("mmap", (0, 4096, 3, 0x01, 1), EPERM),
         ("mprotect", (0, 4096, 1), ALLOW),
         ("mprotect", (0, 4096, 7), EPERM),
         ("tgkill", (PID, PID, SIGABRT), ALLOW),
@@ -65,7 +68,17 @@ def verdict(machine: str, number: int, *arguments: int, architecture: int | None
         ("rt_sigaction", (SIGUSR1,), EPERM),
         ("clone3", (), ENOSYS),
         ("clone", (), EPERM),
-        ("futex", (), ALLOW),
+        ("futex", (0, 0), ALLOW),
+        ("futex", (0, 0x81), ALLOW),
+        ("futex", (0, 0x189), ALLOW),
+        ("futex", (0, 0x86), EPERM),
+        ("futex", (0, 0x88), EPERM),
+        ("futex", (0, 0x8D), EPERM),
+        ("futex", (0, 12), EPERM),
+        ("madvise", (0, 4096, 4), ALLOW),
+        ("madvise", (0, 4096, 14), ALLOW),
+        ("madvise", (0, 4096, 12), EPERM),
+        ("madvise", (0, 4096, 21), EPERM),
         ("clock_gettime", (), ALLOW),
         ("exit_group", (), ALLOW),
         ("openat", (), EPERM),

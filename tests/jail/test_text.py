@@ -21,6 +21,10 @@ SOURCE = "def act(obs):\n    return find(obs)\n\ndef find(obs):\n    return obs.
         ("zero\u200bwidth\U000e0041tag", "zero\\u200bwidth\\U000e0041tag"),
         ("del\x7f nbsp\xa0", "del\\x7f nbsp\\xa0"),
         ("lone \udc80", "lone \\udc80"),
+        ("hidden\U000e0159\ufe0f", "hidden\\U000e0159\\ufe0f"),
+        ("fill\u3164\u115f\u2800er", "fill\\u3164\\u115f\\u2800er"),
+        ("é e\u0301\u0323", "é e\u0301\u0323"),
+        ("heap" + "\u0301" * 4, "heap\u0301\u0301\\u0301\\u0301"),
     ],
 )
 def test_escape(raw: str, shown: str):
@@ -53,6 +57,12 @@ def test_traceback_is_made_of_the_judges_own_source():
         "    return obs.ball\n"
         "AttributeError: no ball"
     )
+
+
+def test_lines_are_counted_as_python_counts_them():
+    source = 'X = "a\x0cb\x1cc\u2028d"\r\nY = 0\n'
+    shown = text.format_failure("KeyError", [(2, "act")], source)
+    assert "line 2, in act\n    Y = 0\n" in shown
 
 
 def test_frames_that_cannot_be_are_dropped():

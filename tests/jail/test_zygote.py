@@ -68,7 +68,7 @@ def test_workers_are_reaped_and_the_last_ones_killed():
     )
     assert os.waitstatus_to_exitcode(status) == 5
     assert error < 0
-    zygote._workers.update({sleeper, pid})
+    zygote._workers.extend({sleeper, pid})
     zygote.kill_workers()
     assert os.waitpid(sleeper, 0)[1] == signal.SIGKILL
 

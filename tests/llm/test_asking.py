@@ -15,6 +15,7 @@ from gco_agent.errors import (
     ModelTimedOut,
     RateLimited,
     ReplyTruncated,
+    RequestAbandoned,
     StreamCut,
     UsageError,
 )
@@ -212,3 +213,32 @@ def test_scripted_models_answer_in_order_and_count() -> None:
     with pytest.raises(ModelError, match="'script' has no answer after 2"):
         model.complete(REQUEST)
     assert ScriptedModel(["x"], price=None).complete(REQUEST).usage.tokens_in > 0
+
+
+def test_what_a_request_took_before_ctrl_c_is_on_the_account() -> None:
+    told = PRICE.priced(Usage(200, output_tokens=9))
+    stop = RequestAbandoned(KeyboardInterrupt("SIGINT"), is_bill_open=True)
+    stop.usage, stop.text = told, "class Pol"
+    model, spending = ScriptedModel([stop], price=PRICE), Spending()
+    with pytest.raises(RequestAbandoned, match=r"was ended \(SIGINT\) while"):
+        ask(model, REQUEST, spending, patient(Clock()))
+    worst = worst_case(model, REQUEST)
+    assert spending.spent == told
+    assert (told + spending.at_risk).usd == pytest.approx(worst.usd)
+    (exchange,) = spending.take_exchanges()
+    assert (exchange.usage, exchange.partial, exchange.tries) == (told, "class Pol", 1)
+
+
+def test_ctrl_c_between_two_tries_loses_nothing_either() -> None:
+    told = PRICE.priced(Usage(200, output_tokens=1))
+
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    patience = Patience(sleep=interrupted, clock=lambda: 0.0, chance=lambda: 0.0)
+    model = ScriptedModel([StreamCut("cut", usage=told), ANSWER], price=PRICE)
+    spending = Spending()
+    with pytest.raises(RequestAbandoned, match=r"ended \(Ctrl-C\) while"):
+        ask(model, REQUEST, spending, patience)
+    (exchange,) = spending.take_exchanges()
+    assert (exchange.usage, exchange.error, exchange.tries) == (told, "cut", 1)

@@ -68,6 +68,7 @@ CASES = {
         tool(FOLLOW.replace("def act(self, obs)", "def act(self, obs, reward)")), "contract"
     ),
     "two megabytes": Case(tool(FOLLOW + "# x\n" * 500_000), "too long"),
+    "a third of a megabyte": Case(tool(FOLLOW + "# x\n" * 75_000), "too large"),
     "two megabytes of prose": Case(message("word " * 400_000), "too long"),
     "code in three fences": Case(
         message(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
 from gco_agent.config import RunConfig
-from gco_agent.errors import BudgetSpent, ModelError, UsageError
+from gco_agent.errors import BudgetSpent, ModelError, ModelTimedOut, UsageError
 from gco_agent.feedback import Feedback
 from gco_agent.jail.limits import JailLevel
 from gco_agent.judge import Judge
@@ -114,7 +115,7 @@ def test_the_prompt_has_graph_feedback_and_memory(request_: Request) -> None:
     assert "### Stage: outplayed" in text
     assert "rows" not in text.partition("#Feedback")[2]
     assert "rejected, -1.50 points an episode: wait" in text
-    assert "moves it UP" in text
+    assert "2 RIGHT: moves the paddle up" in text
     assert " object at 0x" not in text
 
 
@@ -232,3 +233,10 @@ def test_what_is_missing_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) ->
         with pytest.raises(UsageError, match=r"not installed: pip install 'gco-agent\[trace\]'"):
             make(Tools(WorkerPool(0)))
     load_library.cache_clear()
+
+
+def test_a_reply_that_comes_too_late_ends_the_run(request_: Request) -> None:
+    soon = replace(request_, deadline=time.perf_counter() + 60.0)
+    _, error = propose(soon, ModelTimedOut("no whole answer"))
+    assert isinstance(error, BudgetSpent)
+    assert "the time: " in str(error)

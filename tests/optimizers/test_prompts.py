@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import re
+from dataclasses import replace
 
 import pytest
 
 from gco_agent.config import RunConfig
-from gco_agent.envs.atari import default_protocol
+from gco_agent.envs.opening import make_protocol
+from gco_agent.games import GAMES, Hints
 from gco_agent.optimizers.base import Attempt
-from gco_agent.optimizers.interface import describe_interface
+from gco_agent.optimizers.interface import spec_of_run
 from gco_agent.optimizers.prompts import compose_contract, compose_prompt, fenced
 from gco_agent.optimizers.replies import parse_reply
 from gco_agent.policy import ALLOWED_IMPORTS, FORBIDDEN_NAMES, PolicySource
 from tests.optimizers.corpus import PARENT
-from tests.optimizers.requests import bare_request
+from tests.optimizers.requests import CONFIG, bare_request
 
 FIRST = PARENT.text.replace("(2, 3)", "(2, 4)")
 WORSE = PARENT.text.replace("(2, 3)", "(3, 3)")
@@ -86,7 +87,7 @@ def test_a_policy_cannot_close_its_fence() -> None:
 
 
 def test_the_contract_names_what_is_checked() -> None:
-    text = compose_contract()
+    text = compose_contract(GAMES["pong"])
     for word in (*ALLOWED_IMPORTS, *FORBIDDEN_NAMES):
         assert word in text
 
@@ -98,24 +99,38 @@ def test_an_answer_in_the_form_asked_for_is_read() -> None:
     assert (reply.summary, reply.form) == ("go down", "whole file")
 
 
-@pytest.mark.parametrize(
-    ("game", "rows"),
-    [
-        ("pong", {"RIGHT": "moves it UP", "LEFT": "moves it DOWN", "NOOP": "no clear effect"}),
-        ("breakout", {"RIGHT": "moves it RIGHT", "LEFT": "moves it LEFT", "FIRE": "the button"}),
-    ],
-)
-def test_the_interface_says_what_the_emulator_does(game: str, rows: dict[str, str]) -> None:
-    text = describe_interface(RunConfig(game, default_protocol(game)))
-    for name, effect in rows.items():
-        (row,) = re.findall(rf"^\| \d+ \| {name} \|(.*)\|$", text, re.M)
-        assert effect in row
-    assert "`Player`" in text
-    assert "With probability 0.25" in text
+def test_the_contract_of_an_environment_without_objects_speaks_of_none() -> None:
+    pole = spec_of_run(RunConfig("pendulum", make_protocol("default", "Pendulum-v1")))
+    text = compose_contract(pole)
+    assert "category" not in text
+    assert "returns a list of numbers, the action" in text
+    assert "the sequence of a category may be empty" in compose_contract(GAMES["pong"])
 
 
-def test_without_sticky_actions_nothing_is_said_of_them() -> None:
-    from dataclasses import replace
+LEVELS: tuple[tuple[Hints, bool, bool], ...] = (
+    ("none", False, False), ("interface", True, False), ("paper", True, True)
+)  # fmt: skip
 
-    config = RunConfig("pong", replace(default_protocol("pong"), sticky=0.0))
-    assert "probability" not in describe_interface(config)
+
+@pytest.mark.parametrize(("hints", "has_meanings", "has_advice"), LEVELS)
+def test_a_prompt_tells_as_much_as_it_is_to(
+    hints: Hints, *, has_meanings: bool, has_advice: bool
+) -> None:
+    config = replace(CONFIG, hints=hints)
+    text = compose_prompt(bare_request(config=config)).cached
+    assert ("- 2 RIGHT: moves the paddle up" in text) == has_meanings
+    assert ("Random play scores -20.7 points" in text) == has_meanings
+    assert ("With probability 0.25 a frame repeats" in text) == has_meanings
+    assert ("The ball bounces off the walls" in text) == has_advice
+    assert "Categories: " in text.replace("\n", " ")
+
+
+def test_no_prompt_tells_where_the_wall_of_breakout_is_unless_it_is_asked_to() -> None:
+    rules = make_protocol("default", "breakout")
+    for hints, is_told in (("none", False), ("interface", False), ("paper", True)):
+        config = RunConfig("breakout", rules, hints=hints)  # type: ignore[arg-type]
+        parent = PolicySource(GAMES["breakout"].initial_policy())
+        prompt = compose_prompt(bare_request(config=config, parent=parent))
+        text = prompt.markdown.lower()
+        assert ("wall" in text) == is_told
+        assert ("152" in text) == is_told

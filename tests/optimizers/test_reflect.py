@@ -23,8 +23,9 @@ from gco_agent.feedback import Feedback
 from gco_agent.llm import Completion, Patience, ScriptedModel, Spending, Usage
 from gco_agent.optimizers import prompts
 from gco_agent.optimizers.base import Attempt, Request, Tools, Unusable
-from gco_agent.optimizers.reflect import LONGEST_S, TOOL, ReflectOptimizer, make
+from gco_agent.optimizers.reflect import TOOL, ReflectOptimizer, make
 from gco_agent.optimizers.replies import KINDS
+from gco_agent.optimizers.timely import LONGEST_S
 from gco_agent.policy import PolicySource, format_policy
 from gco_agent.progress import Event, Searching
 from gco_agent.records import Evaluation
@@ -40,7 +41,7 @@ USED = Usage(1_000, output_tokens=200, usd=0.01)
 @pytest.fixture(autouse=True)
 def _no_probing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The interface is measured elsewhere."""
-    monkeypatch.setattr(prompts, "describe_interface", lambda _: "(the interface)")
+    monkeypatch.setattr(prompts, "describe_run", lambda _: "(the interface)")
 
 
 def request(**changes: Any) -> Request:
@@ -188,7 +189,7 @@ def test_without_time_nothing_is_asked_and_the_time_that_is_left_is_kept() -> No
 def test_a_reply_that_comes_too_late_ends_the_run_and_one_that_never_comes_is_an_error() -> None:
     late = ModelTimedOut("no whole answer")
     once = Patience(tries=1)
-    with pytest.raises(BudgetSpent, match="had not answered"):
+    with pytest.raises(BudgetSpent, match="the time: no whole answer"):
         ReflectOptimizer(ScriptedModel([late]), once).propose(
             request(deadline=time.perf_counter() + 60.0)
         )

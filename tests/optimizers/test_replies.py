@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import json
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +19,7 @@ from tests.engine.policies import RULES
 from tests.optimizers.corpus import CORPUS, FAILS_IN_PLAY, GOOD, HEAD, PARENT, suggest
 
 BETTER = PARENT.text.replace("random.choice((2, 3))", "2")
+LONG = "# more\n" * 40_000
 """The parent, edited in one place."""
 
 
@@ -138,6 +141,9 @@ def test_a_class_that_leaves_out_the_top_of_the_file_gets_it_back() -> None:
     ("text", "kind"),
     [
         ("x" * (MAX_CHARACTERS + 1), "too long"),
+        (f"Here.\n\n```python\n{BETTER}{LONG}```\n", "too large"),
+        (BETTER + LONG, "too large"),
+        (json.dumps({"policy": BETTER + LONG}), "too large"),
         (f"```python\n{BETTER}", "cut off"),
         (f"```python\n{PARENT.text}```", "no change"),
         (PARENT.text.replace('"""The action', '"""The best action'), "usable"),
@@ -177,3 +183,10 @@ def test_a_file_in_a_fence_comes_out_as_it_went_in(words: str, value: int) -> No
     source = PolicySource(PARENT.text.replace("random.choice((2, 3))", f"{value} + 0"))
     reply = parse_reply(f"{words}\n```python\n{source.text}```\n{words}", PARENT)
     assert reply.source == source
+
+
+def test_a_reply_that_is_longer_than_any_policy_is_refused_without_reading_it_over_and_over():
+    before = time.process_time()
+    with pytest.raises(Unusable):
+        parse_reply("def act(obs):\n" * 60_000, PARENT)
+    assert time.process_time() - before < 20

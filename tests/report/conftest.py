@@ -79,6 +79,11 @@ class Browser:
         """Wait until a trial is shown whole."""
         self.wait(f"return document.getElementById('trial').dataset.shown === '{index}'")
 
+    def reveal(self, plot: str) -> None:
+        """Scroll to a drawing, which is made then, and wait for it."""
+        self(f"document.getElementById('{plot}').scrollIntoView({{block: 'center'}})")
+        self.wait(f"return document.querySelectorAll('#{plot} .trace').length > 0")
+
     def text(self, selector: str) -> str:
         return str(self("return document.querySelector(arguments[0]).textContent", selector))
 

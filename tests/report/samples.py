@@ -108,7 +108,8 @@ def make_run(root: Path, n: int, ref: RunRef = REF, *, seed: int = 0, usd: bool 
         verdict = Verdict.FAILED if luck > 0.9 else verdict
         child = mean + (abs(chance.gauss(0, 40.0 / (n + 20))) if luck < 0.2 else -chance.random())
         facts = Facts(
-            ref.branch, i, verdict, optimizer="search", gain=child - mean, gain_se=0.4, pairs=8,
+            ref.branch, i, verdict, gain=child - mean, gain_se=0.4, pairs=8,
+            optimizer="tune" if i % 6 == 5 else "search",
             return_mean=child, return_se=0.5, episodes=8, frames=frames, seconds=30.5,
             loc=9 + i % 40, cyclomatic=5 + i % 9, nested_if=1 + i % 3, seeds="selection 0:8",
             protocol=RULES.stamp, tokens_in=2000 if usd else None, usd=0.02 if usd else None,

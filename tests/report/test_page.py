@@ -8,6 +8,7 @@ import html
 import itertools
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from PIL import Image
 
 from gco_agent.report import figures
 from gco_agent.report.curves import positions
+from gco_agent.report.failing import Failure
 from gco_agent.report.pack import pack
 from gco_agent.report.page import MARK, Content, render
 from gco_agent.report.story import read_details, read_trials
@@ -24,14 +26,24 @@ from tests.report.conftest import SECOND, Browser
 from tests.report.samples import HOSTILE, REF, policy
 
 
-def write_page(views, path: Path, clips: dict[int, tuple[str, str]] | None = None) -> Path:
+def write_page(
+    views,
+    path: Path,
+    clips: dict[int, tuple[str, str]] | None = None,
+    failures: Sequence[Failure] = (),
+) -> Path:
     reports = [read_report(view) for view in views]
     packed = [
         pack(report.trials, read_details(view, report.trials), 10**7)[0]
         for view, report in zip(views, reports, strict=True)
     ]
     path.write_text(
-        render(Content(reports, packed, [clips or {} for _ in reports], 0, "1.2.3")),
+        render(
+            Content(
+                *(reports, packed, [clips or {} for _ in reports], 0, "1.2.3"),
+                failures=[failures for _ in reports],
+            )
+        ),
         "utf-8",
         newline="\n",
     )
@@ -40,7 +52,8 @@ def write_page(views, path: Path, clips: dict[int, tuple[str, str]] | None = Non
 
 @pytest.fixture(scope="module")
 def page(view, tmp_path_factory) -> Path:
-    return write_page([view], tmp_path_factory.mktemp("page") / "one.html")
+    failures = [Failure(f"Iteration 7 failed: {HOSTILE}", f"step  Ball\n7     {HOSTILE}\n")]
+    return write_page([view], tmp_path_factory.mktemp("page") / "one.html", failures=failures)
 
 
 @pytest.fixture(scope="module")
@@ -83,12 +96,13 @@ def test_figures_have_every_trial_and_the_references(view):
     report = read_report(view)
     curve = figures.learning_curve([report])
     names = [trace.get("name", "") for trace in curve["figure"]["data"]]
-    assert [n for n in names if n] == [f"{REF.branch}: policy in force, 95 % interval", "accepted",
-                                       "rejected"]  # fmt: skip
+    assert [n for n in names if n] == ["policy in force, 95 % interval", "accepted", "rejected"]
     marks = sum(len(t["customdata"]) for t in curve["figure"]["data"] if t.get("customdata"))
     assert marks == sum(t.verdict in ("accepted", "rejected") for t in report.trials)
     notes = [note["text"] for note in curve["figure"]["layout"]["annotations"]]
-    assert notes == ["random play -20.7", "human 14.6"]
+    assert notes == ["random play -20.7", "Kuang et al. 12.0", "human 14.6", "PPO 15.2"]
+    sides = [note["xanchor"] for note in curve["figure"]["layout"]["annotations"]]
+    assert all(a != b for a, b in itertools.pairwise(sides))
     assert len(curve["places"]) == len(curve["figure"]["data"])
     lineage = figures.lineage(report)
     assert len(lineage["x"]) == len(lineage["symbols"]) == 21
@@ -112,8 +126,8 @@ def test_the_page_opens_from_its_file(browser: Browser, page, width):
     root = "document.documentElement"
     assert browser(f"return {root}.scrollWidth - {root}.clientWidth") == 0
     for plot in ("curve", "seeds", "complexity", "lineage"):
-        drawn = browser(f"return document.querySelectorAll('#{plot} .trace').length")
-        assert drawn >= 1, plot
+        browser.reveal(plot)
+    assert browser.complaints() == []
 
 
 def test_hostile_text_is_shown_and_does_nothing(browser: Browser, page):
@@ -126,6 +140,35 @@ def test_hostile_text_is_shown_and_does_nothing(browser: Browser, page):
     assert browser("return document.images.length") == 0
     assert browser("return document.scripts.length") == 3
     assert browser.complaints() == []
+
+
+def test_what_others_score_is_told_with_how_it_was_played_and_where_that_stands(
+    browser: Browser, page, view
+):
+    browser.open(page)
+    shown = browser.texts("#references tbody tr")
+    references = read_report(view).references
+    assert len(shown) == len(references) == 6
+    for text, reference in zip(shown, references, strict=True):
+        assert all(part in text for part in (reference.name, reference.played, reference.source))
+
+
+def test_what_each_optimizer_earned_is_a_table(browser: Browser, page, compared):
+    browser.open(page)
+    rows = "return [...document.querySelectorAll('#earned tbody tr')].map(r =>"
+    cells = browser(f"{rows} [...r.cells].map(c => c.textContent))")
+    assert [row[:3] for row in cells] == [["search", "17", "17"], ["tune", "3", "3"]]
+    assert cells[1][-2:] == ["6,000", "$0.0600"]
+    browser.open(compared)
+    assert browser.texts("#earned tbody td:first-child") == [REF.branch] * 2 + [SECOND.branch] * 2
+
+
+def test_what_went_wrong_is_shown_as_text(browser: Browser, page):
+    browser.open(page)
+    failures = "section[aria-labelledby='failures-heading']"
+    assert browser.text(f"{failures} summary") == f"Iteration 7 failed: {HOSTILE}"
+    assert browser.text(f"{failures} pre") == f"step  Ball\n7     {HOSTILE}\n"
+    assert browser("return document.querySelectorAll(arguments[0]).length", f"{failures} img") == 0
 
 
 def test_each_step_is_shown_as_a_difference(browser: Browser, page, view):
@@ -160,12 +203,12 @@ def test_the_lineage_is_walked_by_keys_and_by_mouse(browser: Browser, page):
 
     browser.open(page)
     standing = int(browser("return document.getElementById('trial').dataset.shown"))
+    browser.reveal("lineage")
     lineage = browser.driver.find_element(By.ID, "lineage")
     lineage.send_keys(Keys.ARROW_LEFT)
     browser.shown(standing - 1)
     lineage.send_keys(Keys.ARROW_RIGHT)
     browser.shown(standing)
-    browser("document.getElementById('lineage').scrollIntoView({block: 'center'})")
     mark = browser.driver.find_elements(By.CSS_SELECTOR, "#lineage .points path")[4]
     ActionChains(browser.driver).move_to_element(mark).pause(0.2).click().perform()
     browser.shown(4)
@@ -223,6 +266,14 @@ def test_the_curve_is_drawn_against_what_one_chooses(browser: Browser, page):
         browser.wait(f"{title}.includes('{words}')")
 
 
+def test_what_is_printed_is_drawn_whole(browser: Browser, page):
+    browser.open(page, 400)
+    assert browser("return document.querySelectorAll('#lineage .trace').length") == 0
+    browser("window.dispatchEvent(new Event('beforeprint'))")
+    for plot in ("seeds", "complexity", "lineage"):
+        browser.wait(f"return document.querySelectorAll('#{plot} .trace').length > 0")
+
+
 def test_light_and_dark(browser: Browser, page):
     paper = "return getComputedStyle(document.body).backgroundColor"
     ink = "return getComputedStyle(document.querySelector('#curve .xtitle')).fill"
@@ -258,5 +309,7 @@ def test_two_runs_on_one_page(browser: Browser, compared):
     browser.choose("run", "1")
     browser.wait("return document.querySelectorAll('#trials tbody tr').length === 13")
     legend = browser.text("#curve .legend")
-    assert REF.branch in legend
-    assert SECOND.branch in legend
+    for run_id in (REF.run_id, SECOND.run_id):
+        assert f"{run_id}: policy in force" in legend
+        assert f"{run_id}: accepted" in legend
+    assert legend.count("rejected") == 1

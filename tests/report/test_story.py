@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 from gco_agent.errors import StoreError
 from gco_agent.report.curves import AXES, half_interval, lanes, positions, thinned
 from gco_agent.report.diffs import ADDED, REMOVED, SAME, count_changes, difference
+from gco_agent.report.earned import Earned, earned_by_optimizer
+from gco_agent.report.failing import laid_out
 from gco_agent.report.pack import CHUNK, pack, unpack
 from gco_agent.report.played import Played, parse_played
 from gco_agent.report.story import (
@@ -24,6 +27,7 @@ from gco_agent.report.story import (
 from gco_agent.report.summary import read_report, score_in_words
 from gco_agent.statistics import confidence_interval
 from gco_agent.store.entries import Facts, Verdict
+from gco_agent.store.history import Step
 from tests.report.samples import HOSTILE, REF, evaluation, policy
 
 LINES = st.lists(st.sampled_from(["a", "b", "", " c", "-d", "+e", "@f", HOSTILE]), max_size=12)
@@ -87,12 +91,63 @@ def test_a_report_counts_and_names(view, runs):
     assert report.n_iterations == report.n_tried == 20
     counts = [report.count(v) for v in (Verdict.ACCEPTED, Verdict.REJECTED, Verdict.FAILED)]
     assert sum(counts) == 20
-    assert [reference.name for reference in report.references] == ["random play", "human"]
+    assert all(r.source and r.played for r in report.references)
+    drawn = [reference.name for reference in report.references if reference.is_drawn]
+    assert drawn == ["random play", "human", "Kuang et al., multi-step", "PPO, sticky actions"]
+    hidden = {reference.name for reference in report.references if not reference.is_drawn}
+    assert hidden == {"Kuang et al., one-step", "PPO"}
     assert report.command.startswith("gco-agent run pong --optimizer search --seed 0 ")
     assert "--iterations 20 " in report.command
     assert report.facts_now is not None
     assert report.reported is None
     assert report.samples[0].name == "iteration 0, initial"
+
+
+def test_what_each_optimizer_earned_adds_up_to_the_run(view):
+    report = read_report(view)
+    assert [row.optimizer for row in report.earned] == ["search", "tune"]
+    search, tune = report.earned
+    assert (search.iterations, tune.iterations) == (17, 3)
+    assert search.accepted + tune.accepted == report.count(Verdict.ACCEPTED)
+    assert search.candidates + tune.candidates == 20
+    assert tune.tokens == 3 * 2000
+    assert tune.usd == pytest.approx(0.06)
+    assert tune.seconds == pytest.approx(3 * 30.5)
+    accepted = [t for t in report.trials if t.verdict == "accepted"]
+    gains = sum(t.facts.gain for t in accepted if t.facts and t.facts.gain)
+    assert search.gain + tune.gain == pytest.approx(gains)
+
+
+def test_an_iteration_with_no_candidate_is_one_all_the_same():
+    def step(verdict: Verdict, optimizer: str | None, *candidates: Step, **more) -> Step:
+        facts = Facts("gco/pong/x", 1, verdict, optimizer=optimizer, **more)
+        when = datetime(2026, 1, 1, tzinfo=UTC)
+        return Step("c" * 40, (), when, "x", "", facts, candidates)
+
+    steps = [
+        step(Verdict.INITIAL, None, loc=9),
+        step(Verdict.FAILED, "reflect", step(Verdict.FAILED, "reflect"), tokens_in=10),
+        step(
+            Verdict.ACCEPTED, "reflect", step(Verdict.REJECTED, "reflect", loc=3),
+            loc=4, gain=1.5, tokens_in=5, tokens_out=2, usd=0.5,
+        ),
+        step(Verdict.ROLLED_BACK, None, loc=9),
+        step(Verdict.REPORTED, None, loc=9),
+    ]  # fmt: skip
+    (row,) = earned_by_optimizer(steps)
+    assert row == Earned("reflect", 2, 2, 1, 1.5, 17, 0.5)
+
+
+def test_traces_are_laid_out_for_people():
+    text = (
+        "word " * 40 + "\n\n```\nstep|Ball x,y|action\n7|10,3|LEFT\n12|100,30|NOOP\n```\n"
+        "- a|b\n```\n  12 x = a | b\n```\n"
+    )
+    lines = laid_out(text).splitlines()
+    assert max(map(len, lines)) <= 120
+    at = lines.index("step  Ball x,y  action")
+    assert lines[at + 1 : at + 3] == ["7     10,3      LEFT", "12    100,30    NOOP"]
+    assert lines[-2:] == ["- a|b", "  12 x = a | b"]
 
 
 def test_axes_grow_and_count_an_iteration_once(view):

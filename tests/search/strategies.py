@@ -44,12 +44,26 @@ FROZEN = World(
     {"Player": (1.0, 1.0, 2.0, 2.0)},
     {"Player": 1},
 )
-WORLDS = (PONG, MAZE, FROZEN)
+GAUGED = World(
+    ("NOOP", "FIRE", "UP", "RIGHT", "LEFT", "DOWN"),
+    "Player",
+    0,
+    ("x", "y"),
+    ((0, 0), (0, 0), (0, -1), (1, 0), (-1, 0), (0, 1)),
+    {
+        "Air": (49.0, 49.0, 170.0, 170.0),
+        "Cube": (20.0, 140.0, 30.0, 180.0),
+        "Player": (10.0, 150.0, 46.0, 141.0),
+    },
+    {"Air": 1, "Cube": 21, "Player": 1},
+    {"Air": (0, 64), "Cube": (0, 2), "Speed": (0, 12)},
+)
+WORLDS = (PONG, MAZE, FROZEN, GAUGED)
 
 
 def names_in(world: World) -> Names:
     """What an environment would call things that looks like ``world``."""
-    return Names(world.action_names, tuple(world.ranges))
+    return Names(world.action_names, tuple({**world.ranges, **world.values}))
 
 
 def programs(world: World, seed: int, n: int) -> list[Program]:

@@ -15,11 +15,14 @@ from gco_agent.observation import ObjectBox, Observation
 from gco_agent.optimizers.search.genome import (
     Aim,
     Constant,
+    Count,
     GoTo,
     Intercept,
     Pick,
     Program,
+    Reading,
     Rule,
+    Track,
     constants,
     niche,
     to_json,
@@ -30,8 +33,9 @@ from gco_agent.optimizers.search.memory import read_program, read_world
 from gco_agent.optimizers.search.prune import without
 from gco_agent.optimizers.search.render import render, snake
 from gco_agent.optimizers.search.words import headline
+from gco_agent.optimizers.search.world import World
 from gco_agent.policy import PolicySource, check_policy, environment_of, format_policy, load_policy
-from tests.search.strategies import FROZEN, PONG, WORLDS, names_in, programs
+from tests.search.strategies import FROZEN, GAUGED, PONG, WORLDS, names_in, programs
 
 seeds = st.integers(0, 10**6)
 worlds = st.sampled_from(WORLDS)
@@ -244,3 +248,56 @@ def test_categories_become_variable_names():
 def test_programs_stay_readable():
     sizes = [measure(render(p, PONG, "Pong", "x")).cyclomatic for p in programs(PONG, 5, 40)]
     assert max(sizes) < 80
+
+
+def test_what_gauges_show_decides() -> None:
+    low = Rule(
+        "y", Pick("Air", "nearest"), (Reading("Air", True, Constant(12, 4)),), GoTo(Constant(40, 9))
+    )
+    many = Rule(
+        "y", Pick("Air", "nearest"), (Count("Cube", False, Constant(3, 1)),), GoTo(Constant(90, 9))
+    )
+    least = Rule("y", Pick("Cube", "least"), (), Track(None, None))
+    most = Rule("x", Pick("Cube", "most"), (), Track(None, None))
+
+    def written(*rules: Rule) -> str:
+        program = Program(rules, (), (), Constant(2, 3), Constant(0, 0.4))
+        return render(program, GAUGED, "A Game", "x")
+
+    text = written(low, many, least)
+    policy = load_policy(PolicySource(text))
+
+    def steered(air: int, values: list[int]) -> str:
+        cubes = [ObjectBox(60 * n, 150, 10, 10, value=v) for n, v in enumerate(values)]
+        objects = {
+            "Player": [ObjectBox(60, 100, 10, 10)],
+            "Air": [ObjectBox(49, 170, air, 5, value=air)],
+            "Cube": cubes,
+        }
+        action: int = policy.act(Observation(objects))
+        return GAUGED.action_names[action]
+
+    assert steered(11, []) == "UP"
+    assert steered(60, [1]) == "DOWN"
+    assert steered(60, [1, 1, 1]) == "UP", "three cubes: to y = 90"
+    two = [ObjectBox(0, 9, 2, 2, value=1), ObjectBox(50, 9, 2, 2, value=2)]
+    seen = Observation({"Player": [ObjectBox(9, 9, 2, 2)], "Cube": two})
+    assert GAUGED.action_names[load_policy(PolicySource(written(most))).act(seen)] == "RIGHT"
+    assert "AIR_LITTLE = 12" in text
+    assert "is there with little Air" in text
+    assert "is there with many Cube" in text
+    assert "Go to the least valued Cube." in text
+
+
+def test_gauges_are_asked_where_there_are_any() -> None:
+    def texts(world: World) -> str:
+        return "".join(
+            render(program, world, "A Game", "x")
+            for seed in range(40)
+            for program in programs(world, seed, 4)
+        )
+
+    gauged, bare = texts(GAUGED), texts(dataclasses.replace(GAUGED, values={}))
+    for asked in ("value_of(", "least(", "_MANY", "Speed"):
+        assert asked in gauged
+        assert asked not in bare

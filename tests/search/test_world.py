@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gco_agent.games import find_game
+from gco_agent.observation import Row
 from gco_agent.optimizers.search.memory import read_world
 from gco_agent.optimizers.search.play import Probe, Stretch, play, probe
 from gco_agent.optimizers.search.world import Sightings, World, identify
@@ -122,3 +123,24 @@ def test_going_on_is_the_same_as_not_having_stopped(game):
 def test_seeds_make_a_difference():
     totals = {play(Stretch(rules("pong"), CHASER, START + i, 200)).actions for i in range(4)}
     assert len(totals) > 1
+
+
+def valued(value: int | None, width: int = 5) -> Row:
+    return (10, 20, width, 5, 0, 0, value, None, None)
+
+
+def test_what_things_show_is_noted_where_it_changes() -> None:
+    sightings = [Sightings(), Sightings()]
+    sightings[0].note({"Air": [valued(64)], "Cube": [valued(0), valued(2)], "Ball": [valued(None)]})
+    sightings[0].note({"Clock": [valued(7)], "Speed": [valued(3, width=0)]})
+    sightings[1].note({"Air": [valued(12)], "Clock": [valued(7)], "Speed": [valued(9, width=0)]})
+    world = PONG.after(sightings)
+    assert world.values == {"Air": (12, 64), "Cube": (0, 2), "Speed": (3, 9)}
+    assert "Speed" not in world.categories, "it has no place on the screen"
+    assert world == PONG.after(sightings[::-1])
+    assert read_world(json.loads(json.dumps(world.to_json())), names_in(world)) == world
+    assert world.after([]) == world
+    without = {name: part for name, part in world.to_json().items() if name != "values"}
+    assert read_world(without, names_in(world)).values == {}, (
+        "a run that was begun before values were noted"
+    )

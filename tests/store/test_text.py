@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import unicodedata
 
 import pytest
@@ -105,6 +106,20 @@ def test_blank_lines_are_single_and_only_inside():
 )
 def test_no_line_of_a_body_reads_like_a_trailer(forged):
     assert not any(line.lower().startswith("gco-") for line in wrap_body(forged).split("\n"))
+
+
+@pytest.mark.parametrize("line", ["---", "--- a/policies/pong.py"])
+def test_no_line_of_a_body_ends_the_message_for_git(line):
+    told = subprocess.run(
+        ["git", "interpret-trailers", "--parse"],
+        input=f"Subject\n\n{wrap_body(line)}\n\nGco-Run: x\n",
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert told.stdout == "Gco-Run: x\n"
+
+
+def test_what_is_not_seen_is_dropped():
+    assert clean_text("a\U000e0159\ufe0f\u3164b") == "ab"
 
 
 @given(NASTY)

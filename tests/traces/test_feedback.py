@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gco_agent.feedback import Results, compose_feedback
+from gco_agent.games import GAMES
 from gco_agent.optimizers.base import Attempt
 from gco_agent.records import EpisodeResult, Evaluation, Outcome
 from gco_agent.traces.records import ExecutionTrace
@@ -35,8 +37,22 @@ def text_of(results: Results, max_tokens: int = 6000) -> str:
     return compose_feedback(results, TRACE, max_tokens).text
 
 
+def cut_at_100(*returns: float, ended: float | None = None) -> Evaluation:
+    """Episodes of which all were cut but the last, if that is given."""
+    cut = evaluation(*returns, outcome=Outcome.HORIZON).episodes
+    rest = () if ended is None else (EpisodeResult(len(cut), ended, 80, Outcome.GAME_OVER),)
+    return Evaluation((*cut, *rest), "rules")
+
+
+def played_on(*episodes: tuple[float, int]) -> Evaluation:
+    return Evaluation(
+        tuple(EpisodeResult(i, r, n, Outcome.GAME_OVER) for i, (r, n) in enumerate(episodes)),
+        "whole rules",
+    )
+
+
 def test_stage_numbers_and_trace():
-    results = Results("pong", "", evaluation(-3, -5, 1, -7), "feedback 0:4")
+    results = Results(GAMES["pong"], "", evaluation(-3, -5, 1, -7), "feedback 0:4")
     feedback = compose_feedback(results, TRACE)
     assert feedback.stage == "losing"
     assert feedback.trace is TRACE
@@ -52,10 +68,74 @@ def test_stage_numbers_and_trace():
 
 
 def test_one_episode_and_many():
-    one = text_of(Results("pong", "", evaluation(4), "0:1"))
+    one = text_of(Results(GAMES["pong"], "", evaluation(4), "0:1"))
     assert "Mean return 4.00 over 1 episode (seeds 0:1). Returns" in one
-    many = text_of(Results("pong", "", evaluation(*range(20), outcome=Outcome.HORIZON), "0:20"))
+    many = text_of(
+        Results(GAMES["pong"], "", evaluation(*range(20), outcome=Outcome.HORIZON), "0:20")
+    )
     assert "14, 15 and 4 more. Episodes take 100 steps on average; 20 of them cut" in many
+    assert "of games that were cut, take it with care" in many
+    assert "with care" not in one
+
+
+def test_what_the_limit_of_the_race_hides_is_told_and_the_stage_is_that_of_whole_episodes():
+    results = Results(
+        GAMES["pong"], "", cut_at_100(9, 7, 8, ended=-21), "feedback 0:4",
+        limit=100, longest=27_000, uncut=played_on((20, 6_120), (18, 7_000)),
+    )  # fmt: skip
+    assert (
+        results.whole_return == (3 * 19 - 21) / 4
+    )  # those cut count with the mean of those played
+    feedback = compose_feedback(results, TRACE)
+    assert feedback.stage == "winning"
+    text = feedback.text
+    assert "Mean return 0.75 over 4 episodes" in text
+    assert "3 of them cut at the step limit of 100 steps." in text
+    assert "3 of 4 episodes were not over after 100 steps, and whole ones may take 27,000" in text
+    assert "understate a policy that wins slowly" in text
+    assert "seed 0 returns 20 in 6,120 steps (9 when cut); seed 1 returns 18 in 7,000 steps" in text
+    assert "Whole episodes return about 9.00, and the stage is chosen by that." in text
+    assert "The race counts what is won within 100 steps" in text
+
+
+def test_a_slow_winner_is_not_taken_for_a_weak_player():
+    cut = cut_at_100(9, 10, 9, 10)
+    at_the_limit = Results(GAMES["pong"], "", cut, "0:4", limit=100, longest=27_000)
+    assert compose_feedback(at_the_limit, TRACE).stage == "winning"
+    whole = replace(at_the_limit, uncut=played_on((20, 6_000), (20, 6_000)))
+    assert compose_feedback(whole, TRACE).stage == "nearly perfect"
+
+
+def test_a_failure_after_the_limit_is_told_and_gives_no_score():
+    uncut = Evaluation(
+        (
+            EpisodeResult(0, 12.0, 5_000, Outcome.POLICY_RAISED, "Traceback\nKeyError: 'Ball'"),
+            EpisodeResult(1, 20.0, 6_000, Outcome.GAME_OVER),
+        ),
+        "whole rules",
+    )
+    results = Results(
+        GAMES["pong"], "", cut_at_100(9, 7), "0:2", limit=100, longest=27_000, uncut=uncut
+    )
+    text = text_of(results)
+    assert results.whole_return == 8.0
+    assert (
+        "But seed 0 failed after the limit, in step 5,000 (policy-raised): \"KeyError: 'Ball'\"."
+    ) in text
+    assert "seed 1 returns 20 in 6,000 steps" in text
+    assert "Whole episodes return" not in text
+
+
+def test_with_no_hints_neither_the_stage_nor_the_trace_names_anything_of_the_game():
+    names = replace(TRACE, names={"obs[0]": "angle"})
+    results = Results(GAMES["pong"], "", evaluation(-3, -5), "0:2", hints="none")
+    feedback = compose_feedback(results, names)
+    assert feedback.stage == "learning"
+    assert "ball" not in feedback.text.partition("### Results")[0].lower()
+    assert "|LEFT" in text_of(replace(results, hints="interface"))
+    assert "|LEFT" not in feedback.text
+    assert feedback.trace.names == {}
+    assert {step.action_name for step in feedback.trace.windows[0].steps} == {"1"}
 
 
 def test_a_failure_has_no_score_but_its_traceback():
@@ -68,7 +148,7 @@ def test_a_failure_has_no_score_but_its_traceback():
         ),
         "rules",
     )
-    feedback = compose_feedback(Results("pong", "", broken, "0:4"), TRACE)
+    feedback = compose_feedback(Results(GAMES["pong"], "", broken, "0:4"), TRACE)
     assert feedback.stage == "fails"
     assert "No score: the policy failed in 3 of 4 episodes (seeds 0:4)." in feedback.text
     assert (
@@ -82,16 +162,20 @@ def test_a_failure_has_no_score_but_its_traceback():
 
 def test_what_changed_is_told_seed_by_seed():
     now, then = evaluation(5, 1, 2, 9), evaluation(3, 4, 2, 1)
-    text = text_of(Results("pong", "", now, "0:4", then))
+    text = text_of(Results(GAMES["pong"], "", now, "0:4", then))
     assert (
         "### Since the policy before it\n\nIts mean return on these seeds was 2.50: a gain of "
         "+1.75 ± 2.32 an episode. Better on 2: 3 (+8), 0 (+2); worse on 1: 1 (-3); the same on 1."
     ) in text
-    same = text_of(Results("pong", "", now, "0:4", now))
+    same = text_of(Results(GAMES["pong"], "", now, "0:4", now))
     assert "Better on none; worse on none; the same on 4." in same
     failed = evaluation(1, 1, 1, 1, outcome=Outcome.DIED)
-    assert "That one failed in an episode" in text_of(Results("pong", "", now, "0:4", failed))
-    assert "This one failed in an episode" in text_of(Results("pong", "", failed, "0:4", now))
+    assert "That one failed in an episode" in text_of(
+        Results(GAMES["pong"], "", now, "0:4", failed)
+    )
+    assert "This one failed in an episode" in text_of(
+        Results(GAMES["pong"], "", failed, "0:4", now)
+    )
 
 
 def test_what_was_tried_and_why_it_was_turned_down():
@@ -102,7 +186,7 @@ def test_what_was_tried_and_why_it_was_turned_down():
         attempt(3, "accepted"),
         attempt(4),
     ]
-    text = text_of(Results("pong", "", evaluation(1, 2), "0:2", attempts=attempts))
+    text = text_of(Results(GAMES["pong"], "", evaluation(1, 2), "0:2", attempts=attempts))
     told = (
         text.partition("turned down\n\n")[2].partition("### Execution")[0].strip().split("\n")[2:]
     )
@@ -117,7 +201,7 @@ def test_what_was_tried_and_why_it_was_turned_down():
 
 def test_old_attempts_are_left_out_and_counted():
     attempts = [attempt(i, reason="x" * 500) for i in range(100)]
-    text = text_of(Results("pong", "", evaluation(1, 2), "0:2", attempts=attempts))
+    text = text_of(Results(GAMES["pong"], "", evaluation(1, 2), "0:2", attempts=attempts))
     assert "Iteration 99" in text
     assert "Iteration 0," not in text
     n_left = int(re.search(r"- and (\d+) earlier ones, left out\.", text)[1])  # type: ignore[index]
@@ -131,7 +215,9 @@ def test_old_attempts_are_left_out_and_counted():
     st.lists(st.builds(attempt, st.integers(1, 99), reason=st.text(max_size=400)), max_size=20),
 )
 def test_the_budget_is_kept(budget: int, returns: list[float], attempts: list[Attempt]):
-    results = Results("pong", "", evaluation(*returns), "0:9", evaluation(*returns), attempts)
+    results = Results(
+        GAMES["pong"], "", evaluation(*returns), "0:9", evaluation(*returns), attempts
+    )
     text = text_of(results, budget)
     assert estimate_tokens(text) <= max(budget, SMALL)
     assert "### Stage" in text
@@ -142,7 +228,7 @@ def test_the_budget_is_kept(budget: int, returns: list[float], attempts: list[At
 def test_no_text_of_others_begins_a_line_or_ends_a_block(summary: str, detail: str):
     hostile = Attempt(1, "rejected", summary, -1.0, None, detail)
     broken = evaluation(1, 2, outcome=Outcome.POLICY_RAISED, detail=detail)
-    text = text_of(Results("pong", "", broken, "0:2", attempts=[hostile]))
+    text = text_of(Results(GAMES["pong"], "", broken, "0:2", attempts=[hostile]))
     assert all(c.isprintable() or c == "\n" for c in text)
     outside = "".join(re.split(r"^```.*$", text, flags=re.MULTILINE)[::2])
     assert [line for line in outside.split("\n") if line.startswith("#")] == [

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from gco_agent.games import GAMES, HINTS, Field, GameSpec, describe_interface
+from gco_agent.games import GAMES, HINTS, Control, Field, GameSpec, describe_interface
 
 each_game = pytest.mark.parametrize("spec", GAMES.values(), ids=list(GAMES))
 
@@ -55,6 +57,28 @@ def test_a_vector_is_told_number_by_number() -> None:
         "pole", "Pole", "Pole-v1", "Balance.", fields=(Field("x", "metres"), Field("speed"))
     )
     text = describe_interface(spec)
-    assert "obs is a numpy array of 2 float numbers" in text
+    assert "obs is a numpy array of 2 float numbers" in " ".join(text.split())
     assert "- obs[0], x: metres\n- obs[1]: speed" in text
     assert "metres" not in describe_interface(spec, "none")
+
+
+def test_an_action_of_numbers_is_told_with_its_bounds() -> None:
+    controls = (Control(-2.0, 2.0, "torque"), Control(0.0, math.inf), Control(-math.inf, 1.0))
+    spec = GameSpec("arm", "Arm", "Arm-v1", "Reach.", fields=(Field("x"),), controls=controls)
+    text = describe_interface(spec)
+    assert "returns an int" not in text
+    assert (
+        "act returns a list of 3 float numbers, each within its bounds:\n"
+        "- number 0: -2 to 2, torque\n- number 1: any from 0\n- number 2: any up to 1"
+    ) in text
+    assert "- number 0: -2 to 2\n" in describe_interface(spec, "none")
+
+
+def test_what_was_measured_stands_in_only_where_nothing_is_said() -> None:
+    moved = {"RIGHT": "moves sideways", "UP": "moves it up in random play"}
+    names = ("NOOP", "UP", "RIGHT")
+    text = describe_interface(GAMES["pong"], action_names=names, moved=moved)
+    assert "- 1 UP: moves it up in random play\n- 2 RIGHT: moves the paddle up" in text
+    assert "random play" not in describe_interface(
+        GAMES["pong"], "none", action_names=names, moved=moved
+    )

@@ -35,6 +35,12 @@ def test_a_diff_of_two_texts_makes_the_second_of_the_first(
         assert apply_diff(PolicySource(before), diff).text == after
 
 
+def test_what_is_put_before_an_empty_row_stays_before_it() -> None:
+    assert patched("@@ -1 +1,2 @@\n+a\n \n", "\n") == "a\n\n"
+    assert patched("@@ -2 +2,2 @@\n+a\n \n", "x\n\ny\n") == "x\na\n\ny\n"
+    assert patched("@@ -2,0 +3 @@\n+a\n", "x\n\ny\n") == "x\n\na\ny\n"
+
+
 def patched(diff: str, text: str = ROWS) -> str:
     return apply_diff(PolicySource(text), diff).text
 

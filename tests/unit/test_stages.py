@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gco_agent.games import GAMES
+from gco_agent.games import GAMES, SOLVED, GameSpec, Hints, Score, find_game
 from gco_agent.stages import FAILED, STAGES, find_stage, general_stages, stages_of
 
-games = st.sampled_from([*GAMES, "no_such_game"])
+SOLVABLE = GameSpec("pole", "Pole", "Pole-v1", "Balance.", scores=(Score(SOLVED, 475.0, "us"),))
+UNKNOWN = GameSpec("chess", "Chess", "Chess-v0", "Win.")
+SPECS = [*GAMES.values(), find_game("boxing"), SOLVABLE, UNKNOWN]
+games = st.sampled_from(SPECS)
+told = st.sampled_from(["none", "interface", "paper"])
 returns = st.floats(allow_nan=False)
 FIRST_CLASS = (
     "pong", "breakout", "space_invaders", "freeway", "asterix", "enduro", "qbert", "seaquest"
@@ -19,14 +24,14 @@ FIRST_CLASS = (
 
 
 @settings(deadline=None)
-@given(games, returns)
-def test_every_return_is_in_a_band_of_its_game(game: str, value: float):
-    assert find_stage(game, value) in stages_of(game)
+@given(games, returns, told)
+def test_every_return_is_in_a_band_of_its_game(game: GameSpec, value: float, hints: Hints):
+    assert find_stage(game, value, hints) in stages_of(game, hints)
 
 
 @settings(deadline=None)
 @given(games, returns, returns)
-def test_a_higher_return_is_never_in_an_earlier_band(game: str, a: float, b: float):
+def test_a_higher_return_is_never_in_an_earlier_band(game: GameSpec, a: float, b: float):
     bands = stages_of(game)
     lower, higher = sorted((a, b))
     assert bands.index(find_stage(game, lower)) <= bands.index(find_stage(game, higher))
@@ -61,18 +66,37 @@ def test_bands_are_distinct_and_say_something(game: str):
         ("pong", 19.0, "nearly perfect"), ("breakout", 0.0, "misses"),
         ("breakout", 864.0, "nearly done"), ("freeway", 21.0, "quick"),
         ("seaquest", math.inf, "good"), ("pong", None, "fails"), ("pong", math.nan, "fails"),
-        ("chess", 3.0, "unknown"),
+        ("boxing", -100.0, "random-like"),
     ],
 )  # fmt: skip
 def test_examples(game: str, value: float | None, name: str):
-    assert find_stage(game, value).name == name
+    assert find_stage(find_game(game), value).name == name
+
+
+def test_other_environments_have_bands_too():
+    assert find_stage(UNKNOWN, 3.0).name == "unknown"
+    assert [find_stage(SOLVABLE, value).name for value in (-9.0, 474.9, 475.0, math.inf)] == [
+        "unsolved", "unsolved", "solved", "solved"
+    ]  # fmt: skip
+    assert "475" in find_stage(SOLVABLE, 0.0).advice
+    named_alike = replace(SOLVABLE, name="pong")
+    assert find_stage(named_alike, 500.0).name == "solved"
+
+
+@pytest.mark.parametrize("game", FIRST_CLASS)
+def test_with_no_hints_the_words_are_of_no_game(game: str):
+    general = stages_of(GAMES[game], "none")
+    assert general == general_stages(GAMES[game].random_return, GAMES[game].human_return)
+    for word in ("ball", "paddle", "brick", "alien", "chicken", "car ", "lane", "diver", "disk"):
+        assert not any(word in stage.advice.lower() for stage in general)
 
 
 def test_random_play_is_in_the_first_bands_and_people_are_not():
     for game in FIRST_CLASS:
-        bands, spec = stages_of(game), GAMES[game]
-        chance = bands.index(find_stage(game, spec.random_return))
-        person = bands.index(find_stage(game, spec.human_return))
+        spec = GAMES[game]
+        bands = stages_of(spec)
+        chance = bands.index(find_stage(spec, spec.random_return))
+        person = bands.index(find_stage(spec, spec.human_return))
         assert chance <= 1
         assert person >= 2
     assert FAILED not in [stage for bands in STAGES.values() for stage in bands]

@@ -33,14 +33,28 @@ EVENTS = st.one_of(
     st.builds(Racing, st.none() | GAINS, COUNT, COUNT),
     st.builds(Searching, st.text(), st.none() | FINITE, COUNT, st.text()),
 )
-LIMITS = st.builds(Limits, st.none() | COUNT, st.none() | FINITE, st.none() | COUNT)
-STATUSES = st.builds(Status, COUNT, FINITE, COUNT, FINITE, LIMITS, EVENTS)
+LIMITS = st.builds(
+    Limits,
+    *(st.none() | COUNT, st.none() | FINITE, st.none() | COUNT),
+    *(st.none() | COUNT, st.none() | FINITE),
+)
+STATUSES = st.builds(
+    Status, COUNT, FINITE, COUNT, FINITE, LIMITS, EVENTS, COUNT, st.none() | FINITE
+)
 NOW = Status(os.getpid(), 1.0, 3, 0.0, Limits(iterations=5), Playing("report seeds", 1, 30))
 
 
 @given(STATUSES)
 def test_what_is_written_is_read(status):
     assert parse_status(format_status(status)) == status
+
+
+def test_what_an_earlier_version_wrote_is_read():
+    text = (
+        '{"schema": 1, "pid": 7, "started": 1.5, "first": 3, "reserve_s": 0.0, "limits": '
+        '{"iterations": 5, "seconds": null, "frames": null}, "event": null}'
+    )
+    assert parse_status(text) == Status(7, 1.5, 3, 0.0, Limits(iterations=5), None)
 
 
 @given(st.text())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import random
 import statistics
 import time
 from collections.abc import Mapping
@@ -17,10 +18,13 @@ from gco_agent.envs.opening import make_protocol
 from gco_agent.errors import ProposalError, StoreError
 from gco_agent.optimizers.base import Proposal, Request
 from gco_agent.optimizers.search.optimizer import SearchOptimizer
-from gco_agent.optimizers.vectors.optimizer import STATE_FILE, _State
+from gco_agent.optimizers.vectors import optimizer
+from gco_agent.optimizers.vectors.arms import Rated, State, choose, prune, thin
+from gco_agent.optimizers.vectors.optimizer import STATE_FILE
 from gco_agent.optimizers.vectors.play import Episodes, play
 from gco_agent.optimizers.vectors.program import VectorProgram
-from gco_agent.optimizers.vectors.tuning import Arm, tune
+from gco_agent.optimizers.vectors.table import Table
+from gco_agent.optimizers.vectors.tuning import Arm, agreement, tune
 from gco_agent.policy import PolicySource, check_policy
 from gco_agent.progress import Event, Searching
 from gco_agent.records import Evaluation
@@ -69,7 +73,7 @@ def test_slices_repeat_to_the_letter_and_go_on_from_what_was_left() -> None:
     assert second.source == proposed("CartPole-v1", 2, first.files).source
     assert second.source != first.source
     check_policy(second.source)
-    state = _State.from_json(json.loads(second.files[STATE_FILE]))
+    state = State.from_json(json.loads(second.files[STATE_FILE]))
     assert set(state.proposed.values()) == {1, 2}
     assert all(isinstance(event, Searching) for event in events)
     assert first.n_steps > 1_000
@@ -98,9 +102,10 @@ def test_a_program_is_not_proposed_twice() -> None:
     first = proposed("CartPole-v1", n_steps=100)
     state = json.loads(first.files[STATE_FILE])
     second = proposed("CartPole-v1", 2, first.files, n_steps=100)
+    assert second.source != first.source
     state["proposed"][second.source.digest] = 1
-    with pytest.raises(ProposalError, match="proposed before"):
-        proposed("CartPole-v1", 2, {STATE_FILE: json.dumps(state)}, n_steps=100)
+    third = proposed("CartPole-v1", 2, {STATE_FILE: json.dumps(state)}, n_steps=100)
+    assert third.source not in (first.source, second.source)
 
 
 @pytest.mark.parametrize(
@@ -115,6 +120,8 @@ def test_a_program_is_not_proposed_twice() -> None:
         {"arms": [{"mean": [0.0]}]},
         {"arms": [{"shape": [[1.0]]}]},
         {"arms": [{"width": 0.0}]},
+        {"best": {"family": "linear", "weights": [1.0]}},
+        {"best": {"family": "linear", "weights": ["0); import os; ("] * 10}},
         {"arms": [{"width": float("inf")}]},
     ],
     ids=str,
@@ -134,10 +141,18 @@ def test_no_seed_of_a_run_leads_out_of_the_feedback_stream() -> None:
     assert set(seeds) <= set(Stream.FEEDBACK.seeds(0, 100_000_000))
 
 
-def bowl(programs) -> list[float]:
-    """Best at (3, -1), and stretched."""
+def test_a_slice_that_comes_to_nothing_new_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = proposed("CartPole-v1", n_steps=100)
+    monkeypatch.setattr(optimizer, "format_policy", lambda _text: first.source.text)
+    with pytest.raises(ProposalError, match="proposed before"):
+        proposed("CartPole-v1", 2, first.files, n_steps=100)
+
+
+def bowl(programs, n_seeds: int) -> list[tuple[float, ...]]:
+    """Best at (3, -1), and stretched; the same in every episode."""
     return [
-        -((p.weights[0] - 3) ** 2) - 50 * (p.weights[0] + p.weights[1] - 2) ** 2 for p in programs
+        (-((p.weights[0] - 3) ** 2) - 50 * (p.weights[0] + p.weights[1] - 2) ** 2,) * n_seeds
+        for p in programs
     ]
 
 
@@ -148,7 +163,7 @@ def test_tuning_in_slices_goes_on_where_it_stopped() -> None:
         best = tune(arm, bowl, functools.partial(next, answers), 1 + number)
         arm = Arm.from_json(json.loads(json.dumps(arm.to_json())))
     assert arm.program.weights == pytest.approx((3, -1), abs=0.1)
-    assert bowl([best])[0] > -0.1
+    assert bowl([best], 1)[0][0] > -0.1
     assert arm.generations == 6 * 9
     assert len(arm.shape) == 2
     assert Arm.from_json(Arm("linear", [1.0]).to_json()) == Arm("linear", [1.0])
@@ -156,6 +171,112 @@ def test_tuning_in_slices_goes_on_where_it_stopped() -> None:
 
 def test_many_weights_keep_no_shape() -> None:
     arm = Arm("linear", [0.0] * 160)
-    tune(arm, lambda ps: [-sum(w * w for w in p.weights) for p in ps], lambda: False, 1)
+    tune(arm, lambda ps, n: [(-sum(w * w for w in p.weights),) * n for p in ps], lambda: False, 1)
     assert arm.shape == []
     assert arm.program == replace(VectorProgram("linear", ()), weights=tuple(arm.mean))
+
+
+def test_halves_that_agree_tell_more_than_halves_that_do_not() -> None:
+    assert agreement([(1, 1), (2, 2), (3, 9)]) == pytest.approx(1)
+    assert agreement([(1, 9), (2, 5), (3, 1)]) == pytest.approx(-1)
+    assert agreement([(500, 500), (500, 500)]) == 1, "nothing to tell apart"
+    assert agreement([(7,), (8,)]) == pytest.approx(1), "one episode is both halves"
+    assert 0 < agreement([(1, 1), (1, 2), (2, 2)]) < 1, "equal ones share a rank"
+
+
+def test_where_chance_hides_the_differences_more_episodes_are_played() -> None:
+    rng = random.Random(0)
+
+    def drowned(programs, n_seeds):
+        return [tuple(rng.gauss(0, 1) for _ in range(n_seeds)) for _ in programs]
+
+    quiet, loud = Arm("linear", [0.0, 0.0], n_seeds=20), Arm("linear", [0.0, 0.0], n_seeds=20)
+    for number in range(40):
+        tune(quiet, bowl, lambda: False, 1 + number)
+        tune(loud, drowned, lambda: False, 1 + number)
+    assert quiet.n_seeds == 2
+    assert loud.n_seeds == 64
+    assert not Arm("linear", [0.0]).is_spent
+    assert Arm("linear", [0.0], width=1e-4).is_spent
+    assert Arm("linear", [0.0], blind=20).is_spent
+
+
+def test_arms_that_are_behind_end_and_in_time_all_but_the_best() -> None:
+    def rated(arm: int, *returns: float) -> Rated:
+        return Rated(VectorProgram("linear", (float(arm),)), arm, returns)
+
+    def left(slices: int, *ranking: Rated, spent: int = -1) -> list[float]:
+        arms = [Arm("linear", [float(i)]) for i in range(3)]
+        if spent >= 0:
+            arms[spent].width = 1e-4
+        state = State((1.0,), True, arms, slices=slices)
+        thin(state, ranking)
+        return [arm.mean[0] for arm in state.arms]
+
+    ranking = (
+        rated(1, 5, 6, 7, 9),
+        rated(-1, 5, 5, 7, 8),
+        rated(0, 1, 2, 3, 5),
+        rated(2, 9, 1, 9, 6),
+    )
+    assert left(1, *ranking) == [1, 2], "0 is behind on every seed, 2 perhaps by chance"
+    assert left(2, *ranking) == [1]
+    assert left(2, *ranking, spent=1) == [2]
+    assert left(1, rated(-1, 9, 9, 9), rated(0, 1, 1, 2), rated(1, 1, 2, 1)) == []
+
+
+def table(n_steps: int) -> Table:
+    rules = make_protocol("default", "CartPole-v1")
+    task = optimizer.task_of(rules, State((1.0, 1.0, 0.1, 1.0), True))
+    return Table(
+        WorkerPool(0), rules, task, range(1_000, 9_000), n_steps, time.perf_counter() + 600
+    )
+
+
+HOLDS = VectorProgram("linear", (0.0, 0.1, 1.0, 1.0, 0.0))
+FALLS = VectorProgram("linear", (0.0, 0.0, -1.0, 0.0, 0.0))
+
+
+def test_what_cannot_be_weighed_is_refused() -> None:
+    rules = make_protocol("default", "CartPole-v1")
+    with pytest.raises(ProposalError, match="have no numbers"):
+        optimizer.task_of(rules, State((), True))
+    with pytest.raises(ProposalError, match="27,648 numbers, a picture perhaps"):
+        optimizer.task_of(rules, State((1.0,) * 27_648, True))
+
+
+def test_a_clock_that_will_cut_the_slice_is_foreseen() -> None:
+    here = table(10**6)
+    here.used, here.begun = 2_000, time.perf_counter() - 10
+    here.deadline = here.begun + 30
+    assert here.done == pytest.approx(2_000 / 6_000, rel=0.01), "6,000 steps at this pace"
+    assert not here.is_within(0.3)
+    assert here.is_within(0.4)
+    here.used = 900_000
+    assert here.done == 0.9, "at this pace the steps are used up first"
+
+
+def test_all_of_a_batch_play_the_same_new_seeds() -> None:
+    here = table(100_000)
+    first = here.rate([HOLDS, FALLS, FALLS], 6)
+    assert [len(row) for row in first] == [6, 6, 6]
+    assert first[1] == first[2]
+    assert here.next_seed == 6
+    second = here.rate([FALLS], 6)
+    assert second != [first[1]]
+    assert here.used == sum(map(sum, [*first, *second])), "a step of CartPole is a point"
+    assert [len(row) for row in table(2_000).rate_within([HOLDS], 9)] == [9], "nothing is known"
+    here.n_steps = 5_000
+    assert len(here.rate_within([HOLDS], 30)[0]) < 30
+
+
+def test_the_best_candidate_comes_first_and_is_played_more() -> None:
+    ranking = choose(table(10**6), [(0, FALLS), (1, HOLDS), (1, FALLS)])
+    assert [rated.program for rated in ranking] == [HOLDS, FALLS]
+    assert ranking[1].arm == 0
+    assert ranking[0].mean > 4 * ranking[1].mean
+
+
+def test_weights_that_do_nothing_are_dropped() -> None:
+    cluttered = replace(HOLDS, weights=(0.001, 0.1, 1.0, 1.0, -0.002))
+    assert prune(table(10**6), cluttered).weights[0] == 0

@@ -156,6 +156,7 @@ def plain_observation(step: TracedStep) -> dict[str, Any]:
     seen: dict[str, Any] = {
         category: [_box(box) for box in boxes] for category, boxes in step.objects.items()
     }
+    seen |= {words: _value(value) for words, value in step.values.items()}
     return {**seen, "lives": step.lives} if step.lives else seen
 
 

@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 import warnings
 from types import SimpleNamespace
 from typing import Any
 
 from gco_agent.errors import BudgetSpent, GcoError, ReplyRefused, ReplyTruncated
-from gco_agent.games import find_game
-from gco_agent.llm import Completion, LanguageModel, ModelRequest, Patience, Spending, ToolSpec, ask
+from gco_agent.llm import Completion, LanguageModel, ModelRequest, Patience, ToolSpec
 from gco_agent.optimizers.base import Proposal, Request, Unusable
-from gco_agent.optimizers.interface import describe_interface
+from gco_agent.optimizers.interface import describe_run, spec_of_run
 from gco_agent.optimizers.optoprime.graph import PolicyGraph, open_graph
 from gco_agent.optimizers.optoprime.library import load_library
 from gco_agent.optimizers.prompts import compose_contract
 from gco_agent.optimizers.replies import Reply, parse_reply, read_fields
+from gco_agent.optimizers.timely import ask_in_time
 from gco_agent.policy import components
 
 MEMORY = 5
 """Attempts that OptoPrime is told of, as in the paper."""
-LONGEST_S = 900.0
-SHORTEST_S = 5.0
 
 _TRACE_MARK = "### Execution trace"
 _OBJECTIVE = """\
-Each (code) variable is a component of the policy of a video game: a method of `class Policy`. \
-{goal} Change the code so that the episodes bring more points. You need not change every one. \
+Each (code) variable is a component of the policy of a game: a method of `class Policy`. \
+Change the code so that the episodes bring more points. You need not change every one. \
 Keep names and parameters. You may put imports, constants and helper functions above the function \
 that uses them; they become part of the module.
 
@@ -142,13 +139,10 @@ class _Answers:
 
     def _ask(self, system: str, user: str) -> Completion:
         request = self._request
-        left_s = min(request.deadline - time.perf_counter(), LONGEST_S)
-        if left_s < SHORTEST_S:
-            raise BudgetSpent("the time that a language model needs to answer")
         names = [node.py_name for node in self._graph.parameters.values()]
-        asked = ModelRequest(system, "", user, _tool(names), request.config.max_tokens, left_s)
+        asked = ModelRequest(system, "", user, _tool(names), request.config.max_tokens)
         try:
-            answer = ask(self._model, asked, request.budget or Spending(), self._patience)
+            answer = ask_in_time(self._model, asked, request, self._patience)
         except (ReplyTruncated, ReplyRefused) as error:
             kind = "cut off" if isinstance(error, ReplyTruncated) else "declined"
             self.usage = error.usage
@@ -197,9 +191,8 @@ def _tool(names: list[str]) -> ToolSpec:
 
 def _objective(request: Request) -> str:
     return _OBJECTIVE.format(
-        goal=find_game(request.config.game).goal,
-        contract=compose_contract(),
-        interface=describe_interface(request.config),
+        contract=compose_contract(spec_of_run(request.config)),
+        interface=describe_run(request.config),
     )
 
 

@@ -14,8 +14,9 @@ from typing import Any, Literal, TypeVar
 
 Axis = Literal["x", "y"]
 Choice = Literal[
-    "nearest", "nearest_in_x", "nearest_in_y", "highest", "lowest", "leftmost", "rightmost"
-]
+    "nearest", "nearest_in_x", "nearest_in_y", "highest", "lowest", "leftmost", "rightmost",
+    "least", "most",
+]  # fmt: skip
 CHOICES: tuple[Choice, ...] = (
     "nearest",
     "nearest_in_x",
@@ -25,6 +26,7 @@ CHOICES: tuple[Choice, ...] = (
     "leftmost",
     "rightmost",
 )
+"""By where an object is; the other two are by the number that it shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,29 @@ class FewerThan:
     count: Constant
 
 
-Guard = Approaching | Distance | Side | Place | Heading | ContactSoon | WillHit | FewerThan
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The number that the first of a category shows is below a limit (or above it)."""
+
+    category: str
+    below: bool
+    limit: Constant
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """There are fewer than so many of a category, whatever the rule is about (or not fewer)."""
+
+    category: str
+    fewer: bool
+    count: Constant
+
+
+Relation = Approaching | Distance | Side | Place | Heading | ContactSoon | WillHit | FewerThan
+"""Conditions on what a rule is about."""
+State = Reading | Count
+"""Conditions on the rest of the screen."""
+Guard = Relation | State
 
 
 @dataclass(frozen=True, slots=True)

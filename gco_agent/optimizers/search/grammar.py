@@ -9,6 +9,7 @@ import dataclasses
 import random
 from collections.abc import Callable, Sequence
 
+from gco_agent.optimizers.search import readings
 from gco_agent.optimizers.search.genome import (
     CHOICES,
     Aim,
@@ -108,7 +109,9 @@ class Grammar:
         return Constant(self._rng.uniform(low, high), 20)
 
     def guard(self) -> Guard:
-        """A condition on an object."""
+        """A condition on an object; now and then on what a gauge shows."""
+        if self._world.values and self._chance(readings.SHARE):
+            return readings.guard(self._world, self._rng)
         rng, axis = self._rng, self.any_axis()
         flag = self._chance(0.5)
         makers: list[Callable[[], Guard]] = [
@@ -189,6 +192,8 @@ class Grammar:
 
     def rule(self) -> Rule:
         """A rule, an archetype or drawn part by part."""
+        if self._world.values and self._chance(readings.SHARE):
+            return readings.rule(self._world, self._rng, self.axis())
         if self._rng.random() < _ARCHETYPES:
             return self.archetype()
         axis = self.axis()

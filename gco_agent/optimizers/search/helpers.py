@@ -47,6 +47,22 @@ _EXTREME = '''
         """The {name} of things; None if there is none."""
         return {pick}(things, key=lambda o: o.c{axis}, default=None)
 '''
+_BY_VALUE = '''
+    @staticmethod
+    def {choice}(things, me):
+        """The one of things that shows the {choice}, of several the nearest to me; None if none."""
+        return min(
+            things,
+            key=lambda o: ({sign}(o.value or 0), abs(o.cx - me.cx) + abs(o.cy - me.cy)),
+            default=None,
+        )
+'''
+_FIRST_VALUE = '''
+    @staticmethod
+    def value_of(things):
+        """The number that the first of things shows; 0 if there is none."""
+        return things[0].value or 0 if things else 0
+'''
 _CROSSING = '''
     def crossing_{axis}(self, thing, me, low, high):
         """Centre of thing in {axis} once it is level with me, bouncing between low and high."""
@@ -124,6 +140,9 @@ HELPERS: dict[str, Helper] = {
     "lowest": Helper(_EXTREME.format(name="lowest", pick="max", axis="y")),
     "leftmost": Helper(_EXTREME.format(name="leftmost", pick="min", axis="x")),
     "rightmost": Helper(_EXTREME.format(name="rightmost", pick="max", axis="x")),
+    "least": Helper(_BY_VALUE.format(choice="least", sign="")),
+    "most": Helper(_BY_VALUE.format(choice="most", sign="-")),
+    "value_of": Helper(_FIRST_VALUE),
     "first_to_reach": Helper(_FIRST, ("steps_to_contact",)),
     "steps_to_contact": Helper(_CONTACT),
     "away_from": Helper(_AWAY),

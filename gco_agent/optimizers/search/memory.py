@@ -69,6 +69,7 @@ def read_world(data: Mapping[str, Any], names: Names) -> World:
         tuple((x, y) for x, y in signs),
         {_category(c, names): _range(r) for c, r in data["ranges"].items()},
         {_category(c, names): whole(n, "most") for c, n in data["most"].items()},
+        {_category(c, names): _extremes(pair) for c, pair in data.get("values", {}).items()},
     )
 
 
@@ -158,3 +159,8 @@ def _category(data: object, names: Names) -> str:
 def _range(data: Sequence[object]) -> Range:
     left, right, top, bottom = (finite(number, "range") for number in data)
     return left, right, top, bottom
+
+
+def _extremes(pair: Sequence[object]) -> tuple[int, int]:
+    low, high = (int(finite(number, "value")) for number in pair)
+    return low, high

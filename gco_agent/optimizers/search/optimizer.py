@@ -63,6 +63,7 @@ class SearchOptimizer:
     """Typed program search: screen, evolve, tune; raced over seeds, deterministic per seed."""
 
     name = "search"
+    one_candidate = True
 
     def __init__(self, pool: WorkerPool) -> None:
         self._pool = pool

@@ -16,6 +16,7 @@ from gco_agent.optimizers.search.genome import (
     Approaching,
     Constant,
     ContactSoon,
+    Count,
     Distance,
     FewerThan,
     GoTo,
@@ -28,8 +29,10 @@ from gco_agent.optimizers.search.genome import (
     Press,
     Program,
     Pulse,
+    Relation,
     Rule,
     Side,
+    State,
     Stay,
     Subject,
     Sweep,
@@ -42,7 +45,7 @@ from gco_agent.optimizers.search.genome import (
 )
 from gco_agent.optimizers.search.helpers import helper_methods
 from gco_agent.optimizers.search.words import headline, rule_words, subject_words
-from gco_agent.optimizers.search.world import World
+from gco_agent.optimizers.search.world import SCREEN, World
 
 _EDGES = {"x": ("LEFT", "RIGHT"), "y": ("TOP", "BOTTOM")}
 
@@ -114,7 +117,7 @@ class _Writer:
 
     def _edges(self, category: str, axis: str) -> str:
         """Names of the least and largest place where a category was seen on an axis."""
-        left, right, top, bottom = self.world.ranges[category]
+        left, right, top, bottom = self.world.ranges.get(category, SCREEN)
         low, high = (left, right) if axis == "x" else (top, bottom)
         first, last = _EDGES[axis]
         stem = snake(category).upper()
@@ -244,7 +247,12 @@ class _Writer:
         expression = self._subject(subject, me)
         bind = [] if bound.get(name) == expression else [f"        {name} = {expression}"]
         bound[name] = expression
-        tests = [f"{name} is not None", *(self._guard(g, name, subject, me) for g in guards)]
+        tests = [f"{name} is not None"]
+        for guard in guards:
+            if isinstance(guard, State):
+                tests.append(self._state(guard))
+            else:
+                tests.append(self._guard(guard, name, subject, me))
         return name, bind, " and ".join(dict.fromkeys(tests))
 
     def _subject(self, subject: Subject, me: str) -> str:
@@ -262,7 +270,8 @@ class _Writer:
 
     def _pick(self, pick: Pick, me: str) -> str:
         self.helpers.add(pick.choice)
-        me_too = f", {me}" if pick.choice.startswith("nearest") else ""
+        needs_me = pick.choice.startswith("nearest") or pick.choice in ("least", "most")
+        me_too = f", {me}" if needs_me else ""
         return f'self.{pick.choice}(obs["{pick.category}"]{me_too})'
 
     def _target(
@@ -311,7 +320,7 @@ class _Writer:
         limit = self._name("AIM_LIMIT", aim.limit, "pixels off centre at most")
         return f" + self.aim_{axis}({name}, at, {gain}, {limit})"
 
-    def _guard(self, guard: Guard, name: str, subject: Subject, me: str) -> str:
+    def _guard(self, guard: Relation, name: str, subject: Subject, me: str) -> str:
         stem = snake(subject.category).upper()
         match guard:
             case Approaching(axis, away):
@@ -348,6 +357,18 @@ class _Writer:
                     point = f"0, 0, {wide}"
                 soon = self._name(f"{stem}_SOON", steps, "steps")
                 return f"self.steps_to_contact({name}, {me}, {point}) < {soon}"
+
+    def _state(self, guard: State) -> str:
+        """A condition that is not about the rule's subject."""
+        stem = snake(guard.category).upper()
+        if isinstance(guard, Count):
+            stem += "_FEW" if guard.fewer else "_MANY"
+            bound = self._name(stem, guard.count, "how many", whole=True)
+            return f'len(obs["{guard.category}"]) {"<" if guard.fewer else ">="} {bound}'
+        self.helpers.add("value_of")
+        stem += "_LITTLE" if guard.below else "_MUCH"
+        bound = self._name(stem, guard.limit, "as it shows")
+        return f'self.value_of(obs["{guard.category}"]) {"<" if guard.below else ">"} {bound}'
 
 
 def _sentence(words: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gco_agent.optimizers.search.genome import (
     Approaching,
     ContactSoon,
+    Count,
     Distance,
     FewerThan,
     Flee,
@@ -15,6 +16,7 @@ from gco_agent.optimizers.search.genome import (
     Pick,
     Place,
     Program,
+    Reading,
     Rule,
     Side,
     Stay,
@@ -35,6 +37,8 @@ _CHOICE_WORDS = {
     "lowest": "lowest",
     "leftmost": "leftmost",
     "rightmost": "rightmost",
+    "least": "least valued",
+    "most": "most valued",
 }
 
 
@@ -97,7 +101,7 @@ def _target_words(target: Target, name: str, axis: str) -> str:
     return "stay" if isinstance(target, Stay) else "sweep to and fro"
 
 
-def _guard_words(guard: Guard) -> str:  # noqa: C901, PLR0911 - a line a kind
+def _guard_words(guard: Guard) -> str:  # noqa: C901, PLR0911, PLR0912 - a line a kind
     match guard:
         case Approaching(axis, away):
             return f"{'leaves' if away else 'comes'} in {axis}"
@@ -121,3 +125,7 @@ def _guard_words(guard: Guard) -> str:  # noqa: C901, PLR0911 - a line a kind
             return "will cross close by"
         case FewerThan():
             return "is one of few"
+        case Reading(category, below, _):
+            return f"is there with {'little' if below else 'much'} {category}"
+        case Count(category, fewer, _):
+            return f"is there with {'few' if fewer else 'many'} {category}"

@@ -15,6 +15,8 @@ from gco_agent.observation import Row
 
 Range = tuple[float, float, float, float]
 """Where centres were seen: least x, largest x, least y, largest y, in pixels."""
+SCREEN: Range = (0.0, 160.0, 0.0, 210.0)
+"""Where things are taken to go that have no place on the screen."""
 Displacements = dict[tuple[str, int], dict[int, list[tuple[int, int]]]]
 """(category, index) to action to what it moved by, in pixels a step."""
 
@@ -38,6 +40,8 @@ class World:
         signs: For each action the way it moves the player on x and y: -1, 0 or 1.
         ranges: Category to where its centres were seen.
         most: Category to the largest number of it that was seen at once.
+        values: Category to the least and the largest number that one of it was seen to show, where
+            that is not always the same.
     """
 
     action_names: tuple[str, ...]
@@ -47,6 +51,7 @@ class World:
     signs: tuple[tuple[int, int], ...]
     ranges: Mapping[str, Range]
     most: Mapping[str, int]
+    values: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -71,13 +76,14 @@ class World:
 
     def after(self, sightings: Iterable[Sightings]) -> World:
         """The same world after more was seen of it; the order of the sightings does not matter."""
-        merged = Sightings(dict(self.ranges), dict(self.most))
+        merged = Sightings(dict(self.ranges), dict(self.most), dict(self.values))
         for part in sightings:
             merged.merge(part)
         return dataclasses.replace(
             self,
             ranges=dict(sorted(merged.ranges.items())),
             most=dict(sorted(merged.most.items())),
+            values={c: pair for c, pair in sorted(merged.values.items()) if pair[0] < pair[1]},
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -90,20 +96,24 @@ class World:
             "signs": [list(sign) for sign in self.signs],
             "ranges": {category: list(r) for category, r in sorted(self.ranges.items())},
             "most": dict(sorted(self.most.items())),
+            "values": {category: list(pair) for category, pair in sorted(self.values.items())},
         }
 
 
 @dataclass(slots=True)
 class Sightings:
-    """Where the objects of each category were seen, and how many at once."""
+    """Where the objects of each category were seen, how many at once, and what they showed."""
 
     ranges: dict[str, Range] = field(default_factory=dict)
     most: dict[str, int] = field(default_factory=dict)
+    values: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def note(self, rows: Mapping[str, Sequence[Row]]) -> None:
         """Take in what ``rows`` show."""
         ranges, most = self.ranges, self.most
         for category, members in rows.items():
+            if members and members[0][6] is not None:
+                self._note_values(category, members)
             if members and not members[0][2]:
                 continue  # a gauge without a place on the screen
             if len(members) > most.get(category, 0):
@@ -116,12 +126,20 @@ class Sightings:
                 elif x < known[0] or x > known[1] or y < known[2] or y > known[3]:
                     ranges[category] = _around(known, (x, x, y, y))
 
+    def _note_values(self, category: str, members: Sequence[Row]) -> None:
+        shown = [row[6] for row in members if row[6] is not None]
+        low, high = self.values.get(category, (shown[0], shown[0]))
+        self.values[category] = min(low, *shown), max(high, *shown)
+
     def merge(self, other: Sightings) -> None:
         """Take in what was noted elsewhere."""
         for category, seen in other.ranges.items():
             self.ranges[category] = _around(self.ranges.get(category, seen), seen)
         for category, count in other.most.items():
             self.most[category] = max(count, self.most.get(category, 0))
+        for category, (low, high) in other.values.items():
+            first, last = self.values.get(category, (low, high))
+            self.values[category] = min(low, first), max(high, last)
 
 
 def _around(a: Range, b: Range) -> Range:

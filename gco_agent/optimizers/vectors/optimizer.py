@@ -5,26 +5,24 @@ from __future__ import annotations
 import functools
 import json
 import random
-import statistics
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
 
 from gco_agent.envs.opening import spec_of
 from gco_agent.errors import ProposalError
 from gco_agent.games import GameSpec
 from gco_agent.optimizers.base import Proposal, Request
-from gco_agent.optimizers.vectors.play import Episodes, Probe, environment, play, probe
-from gco_agent.optimizers.vectors.program import (
-    Task,
-    VectorProgram,
-    finite_number,
-    headline,
-    render,
-    size,
+from gco_agent.optimizers.vectors.arms import (
+    State,
+    choose,
+    prune,
+    require_sizes,
+    screen,
+    thin,
+    tune_all,
 )
-from gco_agent.optimizers.vectors.tuning import Arm, tune
+from gco_agent.optimizers.vectors.play import Probe, environment, probe
+from gco_agent.optimizers.vectors.program import Task, VectorProgram, headline, render
+from gco_agent.optimizers.vectors.table import Table
 from gco_agent.policy import PolicySource, format_policy
 from gco_agent.progress import Searching
 from gco_agent.records import PlayProtocol
@@ -33,149 +31,104 @@ from gco_agent.store.reading import readable
 from gco_agent.workers import WorkerPool
 
 STATE_FILE = "search.json"
-_SCHEMA = 2
-_PROBE_STEPS = 2_000
 _SLICE_SEEDS = 100_000
-_SCREENED = 24
-"""Random programs in a batch."""
-_STARTS = 3
-"""Arms to begin with, over all families."""
-_SCREENING_SEEDS, _FINAL_SEEDS = 2, 30
-"""Episodes that a random program and a finalist is rated on."""
-_SEEDS = (4, 5, 6, 8)
-"""Episodes for each program of a generation in the first slice, the second, and so on: the nearer
-to the top, the smaller the differences."""
-_SCREENING_SHARE, _TUNING_SHARE = 0.15, 0.85
-_SAME = 0.01
-"""A program with fewer weights may be worse by this share of what the full one scores."""
-
-
-@dataclass
-class _State:
-    """What the search remembers between slices; ``proposed`` has digests of texts."""
-
-    scale: tuple[float, ...]
-    is_vector: bool
-    arms: list[Arm]
-    proposed: dict[str, int] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "schema": _SCHEMA,
-            "scale": list(self.scale),
-            "is_vector": self.is_vector,
-            "arms": [arm.to_json() for arm in self.arms],
-            "proposed": self.proposed,
-        }
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> _State:
-        if data.get("schema") not in (1, _SCHEMA):
-            raise ValueError(f"search state of schema {data.get('schema')!r}; this reads {_SCHEMA}")
-        scale = tuple(finite_number(width) for width in data["scale"])
-        if min(scale, default=1.0) <= 0:
-            raise ValueError("a scale is not above 0")
-        proposed = data["proposed"] if data["schema"] == _SCHEMA else {}  # texts, in the first one
-        return cls(
-            scale,
-            bool(data["is_vector"]),
-            [Arm.from_json(arm) for arm in data["arms"]],
-            {str(known): int(iteration) for known, iteration in proposed.items()},
-        )
-
-
-@dataclass
-class _Table:
-    """Where programs are rated, and what has been spent on it.
-
-    Attributes:
-        seeds: Feedback seeds of this slice; from the first again when all were played.
-        next_seed: Index of the first that was not played yet.
-    """
-
-    pool: WorkerPool
-    protocol: PlayProtocol
-    task: Task
-    seeds: range
-    n_steps: int
-    deadline: float
-    next_seed: int = 0
-    used: int = 0
-
-    def rate(self, programs: Sequence[VectorProgram], n_seeds: int) -> list[float]:
-        """Mean returns, all on the same new seeds."""
-        drawn = range(self.next_seed, self.next_seed + n_seeds)
-        seeds = tuple(self.seeds[i % len(self.seeds)] for i in drawn)
-        self.next_seed += n_seeds
-        tasks = [Episodes(self.protocol, render(self.task, p), seeds) for p in programs]
-        results = self.pool.map(play, tasks)
-        self.used += sum(played.n_steps for played in results)
-        return [statistics.fmean(played.returns) for played in results]
-
-    def is_within(self, share: float) -> bool:
-        """Whether less than ``share`` of the slice is used up."""
-        return self.used < share * self.n_steps and time.perf_counter() < self.deadline
+_PROBE_STEPS = 2_000
+_MOST_NUMBERS = 4_096
 
 
 class VectorSearch:
-    """Linear policies tuned by CMA-ES; deterministic per seed unless a clock cuts a slice."""
+    """Sums of numbers, tuned by CMA-ES; deterministic per seed unless a clock cuts a slice."""
 
     name = "search"
+    one_candidate = True
 
     def __init__(self, pool: WorkerPool) -> None:
         self._pool = pool
 
     def propose(self, request: Request) -> Proposal:
-        """Play one slice and propose the program it ends with.
+        """Play one slice and propose the best program of it that was not proposed before.
 
         Raises:
-            ProposalError: It was proposed before, or observations have no numbers in them.
+            ProposalError: All of them were, or observations have no numbers in them.
         """
         config = request.config
-        remembered = request.recall(STATE_FILE)
-        table, state = self._begin(request, remembered)
-        rng_seed = seed_of_chance(1_000 * config.seed + request.iteration)
-        if remembered is None:
-            _screen(table, state, random.Random(config.seed))  # noqa: S311 - no secret
-        arm, best = _tune(table, state, request, rng_seed)
-        chosen = _prune(table, _final(table, [arm.program, best]))
-        text = format_policy(render(table.task, chosen))
-        known = PolicySource(text).digest
-        if known in state.proposed:
+        table, state = self._begin(request)
+        rng = random.Random(f"{config.seed}/{request.iteration}")  # noqa: S311 - no secret
+        screen(table, state, rng)
+        rng_seed = seed_of_chance(1_000 * config.seed + 20 * request.iteration)
+        candidates = tune_all(table, state, rng_seed)
+        if state.best is not None:
+            candidates.append((-1, state.best))
+        ranking = choose(table, candidates)
+        thin(state, ranking)
+        state.best = prune(table, ranking[0].program)
+        texts = {
+            format_policy(render(table.task, program)): program
+            for program in (state.best, *(rated.program for rated in ranking))
+        }
+        sources = {PolicySource(text): program for text, program in texts.items()}
+        fresh = [source for source in sources if source.digest not in state.proposed]
+        if not fresh:
             raise ProposalError("the search came to a program that was proposed before")
-        state.proposed[known] = request.iteration
+        source, chosen = fresh[0], sources[fresh[0]]
+        state.proposed[source.digest] = request.iteration
+        words = ", ".join(
+            f"{arm.family} sums ({arm.generations} generations, mean return of the last "
+            f"{arm.score:.4g}, {arm.n_seeds} episodes for each program)"
+            for arm in state.arms
+        )
         reason = (
-            f"CMA-ES on {arm.family} sums of {len(table.task.names)} numbers, "
-            f"{arm.generations} generations so far, mean return of the last {arm.score:.4g}. "
+            f"CMA-ES on {len(table.task.names)} numbers: {words or 'all that was begun is done'}. "
             f"{table.used:,} steps played on feedback seeds."
         )
         files = {STATE_FILE: json.dumps(state.to_json()) + "\n"}
         summary = headline(table.task, chosen)
-        return Proposal(PolicySource(text), summary, reason, files, table.used)
+        return Proposal(source, summary, reason, files, table.used)
 
-    def _begin(self, request: Request, remembered: str | None) -> tuple[_Table, _State]:
+    def _begin(self, request: Request) -> tuple[Table, State]:
         config = request.config
-        seeds = Stream.FEEDBACK.cycle(_SLICE_SEEDS * request.iteration, _SLICE_SEEDS)
+        remembered = request.recall(STATE_FILE)
         if remembered is None:
             (seed,) = Stream.FEEDBACK.cycle(500_000 + config.seed, 1)
             (seen,) = self._pool.map(probe, [Probe(config.protocol, seed, _PROBE_STEPS)])
-            state = _State(seen.scale, seen.is_vector, [])
+            state = State(seen.scale, seen.is_vector)
         else:
             with readable(STATE_FILE):
-                state = _State.from_json(json.loads(remembered))
-        task = _task(config.protocol, state)
+                state = State.from_json(json.loads(remembered))
+        task = task_of(config.protocol, state)
         with readable(STATE_FILE):
-            _require_sizes(task, state)
-        deadline = min(time.perf_counter() + config.slice_seconds, request.deadline)
-        table = _Table(self._pool, config.protocol, task, seeds, config.slice_steps, deadline)
+            require_sizes(task, state)
+        table = Table(
+            self._pool,
+            config.protocol,
+            task,
+            Stream.FEEDBACK.cycle(_SLICE_SEEDS * request.iteration, _SLICE_SEEDS),
+            config.slice_steps,
+            min(time.perf_counter() + config.slice_seconds, request.deadline),
+        )
+        table.on_batch = functools.partial(_tell, request, table)
         return table, state
 
 
-def _task(protocol: PlayProtocol, state: _State) -> Task:
+def _tell(request: Request, table: Table, leader: VectorProgram) -> None:
+    request.progress(Searching("tune", table.done, table.used, headline(table.task, leader)))
+
+
+def task_of(protocol: PlayProtocol, state: State) -> Task:
+    """What programs have to know of the environment.
+
+    Raises:
+        ProposalError: Its observations have no numbers in them, or too many to weigh.
+    """
     spec: GameSpec = spec_of(protocol)
     env = environment(protocol)
     if not state.scale:
         raise ProposalError(f"observations of {spec.title} have no numbers in them")
+    if len(state.scale) > _MOST_NUMBERS:
+        raise ProposalError(
+            f"an observation of {spec.title} is {len(state.scale):,} numbers, a picture perhaps; "
+            f"the search weighs {_MOST_NUMBERS:,} at most"
+        )
     low, high = env.bounds
     names = tuple(f.name for f in spec.fields) or tuple(f"n{i}" for i in range(len(state.scale)))
     if len(names) != len(state.scale):
@@ -193,85 +146,3 @@ def _task(protocol: PlayProtocol, state: _State) -> Task:
         tuple(float(f"{min(1e3, x):.7g}") for x in high),
         state.scale,
     )
-
-
-def _require_sizes(task: Task, state: _State) -> None:
-    """Refuse arms of another task; raises ValueError."""
-    for arm in state.arms:
-        n = size(task, arm.family)
-        sizes = [len(arm.mean), *(len(row) for row in arm.shape)]
-        if set(sizes) != {n} or len(arm.shape) not in (0, n):
-            raise ValueError(f"an arm has {sizes} numbers, and {n} are needed")
-
-
-def _screen(table: _Table, state: _State, rng: random.Random) -> None:
-    """Start every arm at one of the best of many random programs: most of them end soon."""
-    families = table.task.families()
-    n_starts = max(1, _STARTS // len(families))
-    for number, family in enumerate(families):
-        n = size(table.task, family)
-        found: list[tuple[float, VectorProgram]] = []
-        while not found or table.is_within(_SCREENING_SHARE * (number + 1) / len(families)):
-            batch = [
-                VectorProgram(family, tuple(round(rng.gauss(0, 1), 4) for _ in range(n)))
-                for _ in range(_SCREENED)
-            ]
-            scores = table.rate(batch, _SCREENING_SEEDS)
-            found += zip(scores, batch, strict=True)
-        found.sort(key=lambda pair: -pair[0])
-        likely = [program for _, program in found[: 4 * n_starts]]
-        scores = table.rate(likely, 4 * _SCREENING_SEEDS)
-        order = sorted(range(len(likely)), key=lambda i: -scores[i])[:n_starts]
-        state.arms += [Arm(family, list(likely[i].weights), score=scores[i]) for i in order]
-
-
-def _tune(
-    table: _Table, state: _State, request: Request, rng_seed: int
-) -> tuple[Arm, VectorProgram]:
-    """Tune the arms that are still in the running; the best, and its best program.
-
-    All of them in the first slice, one less in each that follows.
-    """
-    n_left = max(1, len(state.arms) + 1 - request.iteration)
-    arms = sorted(state.arms, key=lambda arm: -arm.score)[:n_left]
-    best: dict[int, VectorProgram] = {}
-    n_seeds = _SEEDS[min(request.iteration, len(_SEEDS)) - 1]
-
-    def rate(programs: Sequence[VectorProgram]) -> list[float]:
-        scores = table.rate(programs, n_seeds)
-        done = min(1.0, table.used / table.n_steps)
-        words = headline(table.task, programs[scores.index(max(scores))])
-        request.progress(Searching("tune", done, table.used, words))
-        return scores
-
-    begun = table.used / table.n_steps
-    for number, arm in enumerate(arms):
-        share = begun + (_TUNING_SHARE - begun) * (number + 1) / len(arms)
-        best[number] = tune(
-            arm, rate, functools.partial(table.is_within, share), rng_seed + 500 * number
-        )
-    number = max(best, key=lambda i: arms[i].score)
-    return arms[number], best[number]
-
-
-def _final(table: _Table, programs: Sequence[VectorProgram]) -> VectorProgram:
-    """The better of some programs, on more seeds than a generation plays."""
-    scores = table.rate(programs, _FINAL_SEEDS)
-    return programs[scores.index(max(scores))]
-
-
-def _prune(table: _Table, program: VectorProgram) -> VectorProgram:
-    """The same program without the weights that do nothing for it: half of them, then halves."""
-    order = sorted(range(len(program.weights)), key=lambda i: abs(program.weights[i]))
-    kept, n_dropped, step = program, 0, len(order) // 2
-    first = table.next_seed
-    while step and table.is_within(1.0):
-        table.next_seed = first  # the same episodes for all, and the whole one as the measure
-        dropped = set(order[: n_dropped + step])
-        weights = tuple(0.0 if i in dropped else w for i, w in enumerate(program.weights))
-        smaller = replace(program, weights=weights)
-        whole, part = table.rate([program, smaller], _FINAL_SEEDS)
-        if part >= whole - _SAME * abs(whole):
-            kept, n_dropped = smaller, n_dropped + step
-        step //= 2
-    return kept

@@ -2,6 +2,9 @@
 
 Between slices the strategy is plain numbers: where it is, how wide it searches, and the shape of
 its search. Within a slice the library sees coordinates in which that shape is round.
+
+How many episodes a program plays follows from how well two halves of them agree on the order of a
+generation: few while programs differ much, many where chance hides the differences.
 """
 
 from __future__ import annotations
@@ -18,14 +21,25 @@ import numpy.typing as npt
 from gco_agent.optimizers.vectors.program import FAMILIES, Family, VectorProgram, finite_number
 
 _FIRST_WIDTH = 0.5
-_SIZE = 1.0
-"""Programs in a generation, in multiples of what the library takes."""
 _MOST_SHAPED = 150
 """Weights up to which their dependence on each other is learned."""
 _DIGITS = 6
+_FEWEST_SEEDS, _MOST_SEEDS = 2, 64
+_MORE, _LESS = 1.25, 0.8
+_DOUBTFUL, _PLAIN = 0.12, 0.35
+"""Rank correlation of the halves below which more episodes are played, above which fewer. Low: the
+strategy averages over programs and generations, so that few episodes of many programs tell more
+than many of few."""
+_NEW = 0.2
+"""Weight of the last generation's correlation in the running mean of it."""
+_BLIND = 20
+"""Generations in a row in which as much as can be played tells too little."""
+_NARROW = 0.005
 
-Rate = Callable[[Sequence[VectorProgram]], list[float]]
-"""Mean returns of a generation's programs, all on the same new seeds."""
+Returns = Sequence[Sequence[float]]
+"""Of each program, on the same seeds."""
+Rate = Callable[[Sequence[VectorProgram], int], Returns]
+"""Plays a generation on so many new seeds, or on as many as it can."""
 
 
 @dataclass
@@ -39,6 +53,9 @@ class Arm:
         shape: Square root of its covariance, by rows; empty for round.
         score: Mean return of the last generation.
         generations: How many there have been.
+        n_seeds: Episodes for each program of the next one.
+        told: Running mean of how well the halves agreed.
+        blind: Generations in a row that told too little.
     """
 
     family: Family
@@ -47,11 +64,20 @@ class Arm:
     shape: list[list[float]] = field(default_factory=list)
     score: float = float("-inf")
     generations: int = 0
+    n_seeds: int = _FEWEST_SEEDS
+    told: float = _PLAIN
+    blind: int = 0
 
     @property
     def program(self) -> VectorProgram:
         """The program in the middle."""
         return VectorProgram(self.family, tuple(self.mean))
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether going on with it would find nothing more."""
+        widest = float(np.linalg.norm(np.array(self.shape), 2)) if self.shape else 1.0
+        return self.blind >= _BLIND or self.width * widest < _NARROW
 
     def to_json(self) -> dict[str, Any]:
         """As JSON data."""
@@ -62,6 +88,9 @@ class Arm:
             "shape": self.shape,
             "score": self.score if self.generations else None,
             "generations": self.generations,
+            "n_seeds": self.n_seeds,
+            "told": self.told,
+            "blind": self.blind,
         }
 
     @classmethod
@@ -81,6 +110,9 @@ class Arm:
             [[finite_number(part) for part in row] for row in data["shape"]],
             float("-inf") if score is None else finite_number(score),
             int(data["generations"]),
+            int(data["n_seeds"]),
+            float(data["told"]),
+            int(data["blind"]),
         )
         if arm.width <= 0:
             raise ValueError(f"the width {arm.width!r} is not above 0")
@@ -104,7 +136,6 @@ def tune(arm: Arm, rate: Rate, go_on: Callable[[], bool], rng_seed: int) -> Vect
     n = len(arm.mean)
     centre, shape = np.array(arm.mean), np.array(arm.shape) if arm.shape else None
     options: dict[str, Any] = {"verbose": -9, "seed": rng_seed, "CMA_diagonal": n > _MOST_SHAPED}
-    options["popsize"] = int(_SIZE * (4 + int(3 * np.log(n))))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # cma warns of one dimension, which works
         strategy: Any = cma.CMAEvolutionStrategy(np.zeros(n), arm.width, options)
@@ -119,16 +150,50 @@ def tune(arm: Arm, rate: Rate, go_on: Callable[[], bool], rng_seed: int) -> Vect
         is_first = False
         points = strategy.ask()
         programs = [VectorProgram(arm.family, tuple(at(point))) for point in points]
-        scores = rate(programs)
+        returns = rate(programs, arm.n_seeds)
+        scores = [statistics.fmean(row) for row in returns]
         strategy.tell(points, [-score for score in scores])
         best = programs[max(range(len(scores)), key=scores.__getitem__)]
         arm.score = statistics.fmean(scores)
         arm.generations += 1
+        _learn_noise(arm, returns)
     arm.mean = at(strategy.mean)
     arm.width = float(f"{strategy.sigma:.{_DIGITS}g}")
     if n <= _MOST_SHAPED:
         arm.shape = _root(np.asarray(strategy.C), shape)
     return best
+
+
+def _learn_noise(arm: Arm, returns: Returns) -> None:
+    """Set how many episodes the next generation plays, by how much the last ones' told."""
+    n = len(returns[0])
+    arm.told = round((1 - _NEW) * arm.told + _NEW * agreement(returns), 4)
+    is_doubtful, is_most = arm.told < _DOUBTFUL, n < arm.n_seeds or n >= _MOST_SEEDS
+    arm.blind = arm.blind + 1 if is_doubtful and is_most else 0
+    if is_doubtful:
+        arm.n_seeds = min(_MOST_SEEDS, max(arm.n_seeds, round(n * _MORE + 0.5)))
+    elif arm.told > _PLAIN:
+        arm.n_seeds = max(_FEWEST_SEEDS, round(n * _LESS))
+
+
+def agreement(returns: Returns) -> float:
+    """Rank correlation of the programs by every other episode and by the rest.
+
+    1 where a half has all of them equal: more episodes would not tell them apart.
+    """
+    first = np.array([statistics.fmean(row[::2]) for row in returns])
+    second = np.array([statistics.fmean(row[1::2] or row) for row in returns])
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
+        return 1.0
+    return float(np.corrcoef(_ranks(first), _ranks(second))[0, 1])
+
+
+def _ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The rank of each value; equal values have the mean of theirs."""
+    order = np.sort(values)
+    below, up_to = np.searchsorted(order, values), np.searchsorted(order, values, "right")
+    ranks: npt.NDArray[np.float64] = (below + up_to) / 2
+    return ranks
 
 
 def _root(covariance: npt.NDArray[np.float64], before: Any) -> list[list[float]]:  # noqa: ANN401

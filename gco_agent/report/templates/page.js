@@ -53,7 +53,7 @@
     layout.modebar = { bgcolor: "rgba(0,0,0,0)", color: muted, activecolor: ink };
     layout.hoverlabel = { bgcolor: colour("raised"), bordercolor: line, font: { color: ink } };
     for (const shape of layout.shapes || []) shape.line.color = muted;
-    for (const note of layout.annotations || []) note.font.color = muted;
+    for (const note of layout.annotations || []) { note.font.color = muted; note.bgcolor = colour("paper"); }
     return layout;
   };
   const CONFIG = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
@@ -97,8 +97,17 @@
     return Plotly.react(byId("lineage"), traces, layout, { ...CONFIG, displayModeBar: false });
   };
   const currentAxis = () => document.querySelector('input[name="axis"]:checked').value;
-  const drawAll = () => Promise.all([drawCurve("curve", currentAxis()), drawCurve("complexity", currentAxis()),
-    drawCurve("seeds", "iteration"), drawLineage()]);
+  // A drawing is made when it is about to be seen: the first must not wait for the others.
+  const drawings = { curve: () => drawCurve("curve", currentAxis()), seeds: () => drawCurve("seeds", "iteration"),
+    complexity: () => drawCurve("complexity", currentAxis()), lineage: drawLineage };
+  const drawn = new Set();
+  const draw = (id) => (drawn.has(id) ? drawings[id]() : Promise.resolve());
+  const drawAll = () => Promise.all([...drawn].map(draw));
+  const reveal = (id) => {
+    if (drawn.has(id)) return Promise.resolve();
+    drawn.add(id);
+    return draw(id).then(() => onClick[id] && byId(id).on("plotly_click", onClick[id]));
+  };
 
   // -- one trial ------------------------------------------------------------------------------
   const unpack = async (run, chunk) => {
@@ -183,7 +192,7 @@
     showFacts(trial);
     showClip(data.runs[run].clips[chosen]);
     markRow();
-    drawLineage();
+    draw("lineage");
     const details = (await unpack(run, Math.floor(chosen / CHUNK)))[chosen % CHUNK];
     if (chosen !== state.trial || run !== state.run) return;
     byId("trial-reason").textContent = details.reason;
@@ -240,6 +249,16 @@
     return choose(standing < 0 ? trials.length - 1 : standing);
   };
 
+  const onClick = {
+    lineage: ({ points: [point] }) => { if (point.curveNumber === 1) choose(point.customdata); },
+    curve: ({ points: [point] }) => {
+      if (!point.customdata) return;
+      const [run, trial] = point.customdata;
+      if (run !== state.run) { if (byId("run")) byId("run").value = String(run); Object.assign(state, { run, first: 0 }); drawTable(); }
+      choose(trial);
+    },
+  };
+
   // -- what people do -------------------------------------------------------------------------
   const setTheme = (theme) => {
     root.dataset.theme = theme;
@@ -249,7 +268,7 @@
     byId("theme").addEventListener("click", () => { setTheme(root.dataset.theme === "dark" ? "light" : "dark"); drawAll(); });
     systemIsDark.addEventListener("change", (e) => { setTheme(e.matches ? "dark" : "light"); drawAll(); });
     for (const radio of document.querySelectorAll('input[name="axis"]'))
-      radio.addEventListener("change", () => { drawCurve("curve", radio.value); drawCurve("complexity", radio.value); });
+      radio.addEventListener("change", () => { draw("curve"); draw("complexity"); });
     byId("previous").addEventListener("click", () => choose(state.trial - 1));
     byId("next").addEventListener("click", () => choose(state.trial + 1));
     byId("next-accepted").addEventListener("click", () => {
@@ -267,21 +286,17 @@
       event.preventDefault();
       choose(state.trial + by);
     });
-    byId("lineage").on("plotly_click", ({ points: [point] }) => {
-      if (point.curveNumber === 1) choose(point.customdata);
-    });
-    byId("curve").on("plotly_click", ({ points: [point] }) => {
-      if (!point.customdata) return;
-      const [run, trial] = point.customdata;
-      if (run !== state.run) { if (byId("run")) byId("run").value = String(run); Object.assign(state, { run, first: 0 }); drawTable(); }
-      choose(trial);
-    });
     byId("filter").addEventListener("change", (event) => { state.filter = event.target.value; turnTo(0); });
     byId("page-back").addEventListener("click", () => turnTo(state.first - PAGE));
     byId("page-on").addEventListener("click", () => turnTo(state.first + PAGE));
     if (byId("run")) byId("run").addEventListener("change", (event) => chooseRun(Number(event.target.value)));
+    const watcher = new IntersectionObserver((entries) => {
+      for (const { isIntersecting, target } of entries) if (isIntersecting) { watcher.unobserve(target); reveal(target.id); }
+    }, { rootMargin: "600px 0px" });
+    for (const id of Object.keys(drawings)) watcher.observe(byId(id));
+    window.addEventListener("beforeprint", () => Object.keys(drawings).forEach(reveal));
   };
 
   setTheme(systemIsDark.matches ? "dark" : "light");
-  drawAll().then(() => { wire(); return chooseRun(0); }).then(() => { root.dataset.ready = "true"; });
+  reveal("curve").then(() => { wire(); return chooseRun(0); }).then(() => { root.dataset.ready = "true"; });
 })();
