@@ -112,7 +112,7 @@ def play_episodes(task: Rollout) -> RolledOut:
 def _play_lanes(task: Rollout) -> tuple[dict[int, EpisodeResult], str]:
     """Results by lane, and the jail's level; lanes lost with another one are missing."""
     lanes = [begin_lane(task.protocol, number, seed) for number, seed in enumerate(task.seeds)]
-    jail = _make_jail(task, lanes[0].env, len(lanes))
+    jail = make_jail(task, lanes[0].env, len(lanes))
     results: dict[int, EpisodeResult] = {}
     level = ""
     try:
@@ -137,7 +137,8 @@ def begin_lane(protocol: PlayProtocol, number: int, seed: int) -> Lane:
     return lane
 
 
-def _make_jail(task: Rollout, env: Environment, n_lanes: int) -> Jail:
+def make_jail(task: Rollout, env: Environment, n_lanes: int) -> Jail:
+    """The jail that ``task`` asks for, for policies of ``env``; not started yet."""
     limits, n_floats = task.limits, 0
     if isinstance(env, PlainEnvironment):
         n_actions, n_floats = env.n_actions, env.n_floats
