@@ -21,7 +21,7 @@ from gco_agent.rollout import Rollout, play_episodes
 from gco_agent.seeds import Stream
 from gco_agent.statistics import (
     ALPHA,
-    LOOKS,
+    CHEAP_LOOKS,
     Aim,
     Gain,
     Verdict,
@@ -92,6 +92,11 @@ class Judge:
         """Play ``source`` on ``seeds``, each episode in a jail of its own."""
         return self._evaluate(source, seeds, lanes=1, watch=watch)
 
+    def looks(self, aim: Aim) -> tuple[int, ...]:
+        """Pairs after which a race is looked at; more of them where no emulator is played."""
+        is_cheap = self.protocol.frame_skip == 1
+        return CHEAP_LOOKS if is_cheap and aim is Aim.BETTER else aim.looks
+
     def race(
         self,
         child: PolicySource,
@@ -115,7 +120,7 @@ class Judge:
                 to take one that is no better is shared among them.
         """
         race = None
-        for look in aim.looks:
+        for look in self.looks(aim):
             if race is not None and deadline is not None and time.perf_counter() >= deadline:
                 lost = Verdict.NOT_BETTER if aim is Aim.BETTER else Verdict.MAYBE_WORSE
                 return replace(race, verdict=lost, cut_short=True)
@@ -140,14 +145,15 @@ class Judge:
             return Race(mine, theirs, None, verdict)
         gain = paired_gain(mine.returns, theirs.returns)
         if aim is Aim.BETTER:
-            return Race(mine, theirs, gain, judge_race(gain, alpha=ALPHA / n_rivals))
+            verdict = judge_race(gain, self.looks(aim), ALPHA / n_rivals)
+            return Race(mine, theirs, gain, verdict)
         margin = loss_margin(theirs.returns[: aim.looks[0]])
         return Race(mine, theirs, gain, judge_no_worse(gain, margin), margin=margin)
 
     def known(self, source: PolicySource) -> Evaluation:
         """The selection episodes of ``source`` played so far, in the order of the seeds."""
         key = behaviour(source)
-        seeds = Stream.SELECTION.seeds(0, LOOKS[-1])
+        seeds = Stream.SELECTION.seeds(0, self.looks(Aim.BETTER)[-1])
         found = (self._known.get((key, seed)) for seed in seeds)
         return Evaluation(tuple(e for e in found if e is not None), self.protocol.stamp)
 

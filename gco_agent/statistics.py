@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 LOOKS: tuple[int, ...] = (4, 8, 12, 16)
 """Pairs after which a race is looked at."""
+CHEAP_LOOKS: tuple[int, ...] = (8, 16, 32, 64)
+"""The same where a step costs little: enough for gains that are small beside the spread."""
 NO_WORSE_LOOKS: tuple[int, ...] = (8, 16, 32)
 """The same for a race that is to show that nothing was lost, which takes more pairs."""
 ALPHA = 0.10

@@ -102,7 +102,7 @@ def _judge(
     proposal = tried.proposal
     if proposal is None or tried.error:
         return Judged(tried, None)
-    pairs = proposal.aim.looks[-1]
+    pairs = judge.looks(proposal.aim)[-1]
     progress(Racing(None, 0, pairs))
     begun, n_before = time.perf_counter(), judge.n_steps
     race = judge.race(
