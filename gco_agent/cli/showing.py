@@ -81,8 +81,6 @@ def _trials(view: RunView, rev: str | None) -> list[Trial]:
         return [trial for trial in trials if trial.line_commit == trials[-1].line_commit]
     if _NUMBER.fullmatch(rev) and (found := find_trials(trials, int(rev))):
         return found
-    if _NUMBER.fullmatch(rev):
-        raise UsageError(f"{view.ref.branch} has iterations 0 to {view.last_iteration}, not {rev}")
     commit = view.step(rev).commit
     exact = [trial for trial in trials if trial.commit == commit]
     return exact or [trial for trial in trials if trial.line_commit == commit]
