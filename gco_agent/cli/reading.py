@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gco_agent.cli.options import examples, json_option, run_option
-from gco_agent.cli.place import Place, find_run
+from gco_agent.cli.place import Place, find_shown
 from gco_agent.cli.words import duration, number_with_error, one_line, sparkline
 from gco_agent.errors import UsageError
 
@@ -72,7 +72,7 @@ def log(place: Place, /, run_name: str | None, *, as_json: bool, as_csv: bool) -
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other")
     runs = place.runs()
-    view = runs.view(find_run(runs, run_name))
+    view = runs.view(find_shown(runs, run_name))
     if as_csv:
         _print_csv(view)
         return
@@ -144,7 +144,7 @@ def _optimizer_table(rows: Sequence[Earned], width: int = _WIDE) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    headings = ("optimizer", *_OPTIMIZER_HEADINGS)
+    headings: tuple[str, ...] = ("optimizer", *_OPTIMIZER_HEADINGS)
     if not any(row.tokens or row.usd for row in rows):
         headings = headings[:-2]
     cells = [

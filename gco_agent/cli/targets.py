@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from gco_agent.store.history import RunView
     from gco_agent.store.runs import Runs
 
+_SHORTEST_ID = 7
+"""Git never shortens the id of a commit below so many digits: fewer are an iteration's number."""
 _REVISION_OF = re.compile(r"([^~^@]+)([~^@].*)")
 """A name, and what git puts behind one to mean an earlier commit."""
 
@@ -105,7 +107,10 @@ def _of_run(view: RunView, rev: str | None) -> Target:
     from gco_agent.policy import PolicySource
 
     commit = view.tip if rev is None else _commit_of(view, rev)
-    name = f"{view.ref.branch if rev is None else rev}:{view.policy_path}"
+    if rev is not None and rev.isdigit() and len(rev) < _SHORTEST_ID:
+        name = f"iteration {rev} of {view.ref.branch}"
+    else:
+        name = f"{view.ref.branch if rev is None else rev}:{view.policy_path}"
     source = PolicySource.from_bytes(view.policy(commit).encode(), name)
     return Target(name, source, read_config(view).protocol)
 

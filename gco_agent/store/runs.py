@@ -141,14 +141,15 @@ class Runs:
                 f"the branch {name} is no run of gco-agent. {self._what_there_is()}"
             ) from None
 
-    def of_game(self, name: str) -> list[RunRef]:
+    def of_game(self, name: str) -> tuple[RunRef, ...]:
         """The runs of a game, the one that advanced last first.
 
         Args:
             name: The game as people type it: "pong", "cart_pole", "CartPole-v1", "Pong".
         """
-        wanted = _squash(name)
-        return [ref for ref in self.list() if wanted and _squash(ref.game) == wanted]
+        if "/" in name and not _VERSION.search(name):
+            return ()  # it names a branch
+        return tuple(ref for ref in self.list() if is_same_game(name, ref.game))
 
     def find(self, text: str) -> RunRef:
         """Find a run by its branch, by ``<game>/<run>``, or by a run id or game that no other has.
@@ -159,7 +160,7 @@ class Runs:
         runs = self.list()
         name = text.removeprefix(REFS_HEADS).removeprefix(f"{BRANCH_NAMESPACE}/")
         found = [ref for ref in runs if name in (f"{ref.game}/{ref.run_id}", ref.run_id)]
-        found = found or self.of_game(name)
+        found = found or [*self.of_game(name)]
         if len(found) == 1:
             return found[0]
         if found:
@@ -290,6 +291,14 @@ class Runs:
             f"There is {named}{more}: name one, as in `gco-agent log --run {runs[0].branch}`, "
             "or start another with `gco-agent run GAME`."
         )
+
+
+def is_same_game(one: str, other: str) -> bool:
+    """Whether two names mean the same game, as "pong" and "ALE/Pong-v5" do.
+
+    Versions and letter case count for nothing, nor what stands before a colon or a slash.
+    """
+    return bool(_squash(one)) and _squash(one) == _squash(other)
 
 
 def _squash(name: str) -> str:

@@ -263,8 +263,9 @@ def test_a_game_is_found_by_the_id_of_its_environment(runs):
     ref = RunRef("cart_pole", "first")
     runs.create(ref, initial(ref), switch=False)
     for name in ("cart_pole", "CartPole-v1", "cartpole", "my_module:CartPole-v0"):
-        assert runs.of_game(name) == [ref], name
-    assert runs.of_game("pole") == runs.of_game("") == []
+        assert runs.of_game(name) == (ref,), name
+    for name in ("pole", "", "gco/freeway/cart_pole"):
+        assert runs.of_game(name) == (), name
 
 
 def test_a_clone_says_how_to_bring_a_run_over_and_has_its_candidates(project, started, tmp_path):
