@@ -314,16 +314,14 @@ def _run_all(
 
 def _report(opened: Run, work: _Work, config: RunConfig, budget: Budget) -> None:
     """Measure the run's policy, on fewer report seeds if the time does not suffice."""
-    from gco_agent.measuring import full_lengths, report
-    from gco_agent.policy import PolicySource
+    from gco_agent.measuring import report
 
-    if not budget.report_episodes:
+    wanted = budget.report_episodes
+    if not wanted:
         return
-    known = work.judge.known(PolicySource(opened.policy()))
-    n = budget.affordable_report(full_lengths(known, config))
-    if n < budget.report_episodes:
+    n = len(report(opened, work.judge, config, budget, work.progress).episodes)
+    if n < wanted:
         tell(
-            f"Time is left for {n} of {budget.report_episodes} report episodes; "
-            f"`gco-agent eval {opened.ref.branch}` plays the rest."
+            f"The time is up: {n} of {wanted} report episodes were played.\n"
+            f"For all of them: gco-agent eval {opened.ref.branch} --episodes {wanted}"
         )
-    report(opened, work.judge, config, n, work.progress)

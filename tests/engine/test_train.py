@@ -107,7 +107,7 @@ def test_a_run_from_end_to_end(
     )
     with started.open(REF) as run:
         spent = train(run, optimizer, judge, CONFIG, Budget(iterations=5), events.append)
-        evaluation = report(run, judge, CONFIG, 3, events.append)
+        evaluation = report(run, judge, CONFIG, Budget(report_episodes=3), events.append)
     assert spent.limit == "5 iterations"
 
     view = started.view(REF)
