@@ -290,7 +290,8 @@ def _iterate(place: Place, target: str | None, optimizer: str, given: dict[str, 
             config, optimizer=optimizer, slice_steps=n_steps, slice_seconds=seconds, seed=seed
         )
 
-    go_on(place, {**given, "run_name": target}, Budget(iterations=1), change)
+    given = {**given, "run_name": target, "again": f"gco-agent {optimizer} {{run}}"}
+    go_on(place, given, Budget(iterations=1), change)
 
 
 # What is printed

@@ -181,6 +181,8 @@ def step(
     if iterations is None and seconds is None and frames is None:
         iterations = 1
     name = given["optimizer"]
+    if name:
+        given["again"] = f"gco-agent step --optimizer {name} --run {{run}}"
     go_on(
         place,
         given,
@@ -205,7 +207,8 @@ def go_on(
     """
     runs = place.runs()
     ref = find_run(runs, given["run_name"])
-    with told_what_is_saved(runs, ref), runs.open(ref) as opened:
+    again = f"Go on with: {given.get('again') or 'gco-agent step --run {run}'}"
+    with told_what_is_saved(runs, ref, again), runs.open(ref) as opened:
         config = change(read_config(opened))
         require_same_versions(config)
         facts = opened.standing.facts
