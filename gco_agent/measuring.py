@@ -7,7 +7,8 @@ import time
 from gco_agent import accounts
 from gco_agent.budget import Budget
 from gco_agent.config import FILE, RunConfig, format_config
-from gco_agent.envs.opening import initial_policy
+from gco_agent.envs.opening import initial_policy, spec_of
+from gco_agent.errors import BudgetSpent
 from gco_agent.header import with_measured_header
 from gco_agent.judge import Judge
 from gco_agent.policy import PolicySource, format_policy
@@ -20,6 +21,8 @@ from gco_agent.store.run import Run
 from gco_agent.store.runs import Runs
 
 _INITIAL_EPISODES = LOOKS[1]
+_MAY_BE_EQUAL = ("simplify", "exchange")
+"""Optimizers that are asked all the same: one takes text away, and one is a person's wish."""
 _LONGER = 3
 """How many times as long an episode that a race cuts goes on, where it is not cut: two good Pong
 players rally for 13,000 steps, and a race cuts at 4,500."""
@@ -98,6 +101,20 @@ def _evaluate(
     return judge.evaluate(
         source, seeds, lambda done, _: progress(Playing(what, done, wanted, judge.n_steps - before))
     )
+
+
+def require_room(known: Evaluation, config: RunConfig) -> None:
+    """See that the run's policy can earn more than it does, as far as anybody knows.
+
+    Raises:
+        BudgetSpent: All its episodes earn the most there is, and what is proposed has to be better.
+    """
+    if any(name in config.optimizer for name in _MAY_BE_EQUAL):
+        return
+    most = spec_of(config.protocol).most_in(config.protocol.max_steps)
+    returns = known.returns if known.is_valid else ()
+    if most is not None and len(returns) >= LOOKS[0] and min(returns) >= most:
+        raise BudgetSpent(f"{most:g} points an episode, which is the most that can be earned")
 
 
 def full_lengths(known: Evaluation, config: RunConfig) -> list[int]:

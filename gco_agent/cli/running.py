@@ -44,6 +44,7 @@ from gco_agent.cli.words import duration, number_with_error, one_line, tell
 if TYPE_CHECKING:
     from gco_agent.budget import Budget
     from gco_agent.config import RunConfig
+    from gco_agent.games import GameSpec
     from gco_agent.judge import Judge
     from gco_agent.optimizers.base import Optimizer
     from gco_agent.progress import Progress
@@ -270,19 +271,14 @@ def _advance(opened: Run, work: _Work, config: RunConfig, budget: Budget) -> str
     return train(opened, work.optimizer, work.judge, config, budget, work.progress).limit
 
 
-def _run_all(
-    start: Start, options: StartOptions, budget: Budget, *, only_begin: bool = False
-) -> str:
-    """Begin a run, advance it and report it; what stopped it."""
+def config_of(spec: GameSpec, options: StartOptions) -> RunConfig:
+    """What a run of a game is started with, by the options of the command."""
     from gco_agent.config import RunConfig, default_slice
     from gco_agent.envs.opening import make_protocol
-    from gco_agent.measuring import start_run
 
-    protocol = make_protocol(
-        options.protocol, start.spec.env_id, options.max_steps, options.objects
-    )
+    protocol = make_protocol(options.protocol, spec.env_id, options.max_steps, options.objects)
     config = RunConfig(
-        start.spec.name,
+        spec.name,
         protocol,
         optimizer=options.optimizer,
         seed=options.seed,
@@ -292,7 +288,16 @@ def _run_all(
         hints=options.hints,
         trace_tokens=options.trace_tokens,
     )
-    config = with_model(config, options.model_options)
+    return with_model(config, options.model_options)
+
+
+def _run_all(
+    start: Start, options: StartOptions, budget: Budget, *, only_begin: bool = False
+) -> str:
+    """Begin a run, advance it and report it; what stopped it."""
+    from gco_agent.measuring import start_run
+
+    config = config_of(start.spec, options)
     given = {
         "workers": options.workers,
         "executor": options.executor,

@@ -170,6 +170,7 @@ def _describe(env_id: str) -> GameSpec:
         seen=seen,
         scores=() if solved is None else (Score(SOLVED, solved, "Gymnasium's reward_threshold"),),
         module=env_id.partition(":")[0] if ":" in env_id else "",
+        most_a_step=documented.most_a_step if documented else None,
     )
 
 

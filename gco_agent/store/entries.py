@@ -255,7 +255,7 @@ def format_plain_message(subject: str, body: str, trailers: list[str]) -> str:
     """Compose a commit message from a subject, a body and trailer lines that are clean already."""
     whole = shorten(clean_line(subject), LONGEST_SUBJECT) or "(no subject)"
     line = shorten(whole)
-    if line != whole and not whole.startswith(_OPENS_CODE):
+    if line != whole and _OPENS_CODE not in whole:
         body = f"{whole}\n\n{body}"
     return "\n\n".join(part for part in (line, wrap_body(body), "\n".join(trailers)) if part) + "\n"
 
@@ -286,7 +286,7 @@ def _whole_subject(subject: str, body: str) -> tuple[str, str]:
     first, _, rest = body.partition("\n\n")
     whole = clean_line(first)
     is_cut = subject != whole and shorten(whole) == subject
-    if is_cut and not subject.startswith(_OPENS_CODE):
+    if is_cut and _OPENS_CODE not in whole:
         return whole, wrap_body(rest)
     return subject, body
 
