@@ -13,6 +13,7 @@ from gco_agent.jail.limits import weakest_jail
 from gco_agent.judge import Judge
 from gco_agent.optimizers.base import Attempt
 from gco_agent.policy import PolicySource
+from gco_agent.progress import Playing, Progress, silent
 from gco_agent.records import Evaluation, PlayProtocol
 from gco_agent.seeds import FEEDBACK_EPISODES, Stream, format_seeds
 from gco_agent.traces.capture import capture
@@ -20,12 +21,14 @@ from gco_agent.traces.records import ExecutionTrace
 
 _MOST_UNCUT = 2
 """Of the episodes that the race's limit cuts, so many are played to their end."""
+_WHOLE = "playing whole games"
 _KEPT = ("accepted", "initial", "rolled-back")
 
 
 def compose_for(
-    judge: Judge, parent: PolicySource, attempts: Sequence[Attempt], config: RunConfig
-) -> Feedback:
+    judge: Judge, parent: PolicySource, attempts: Sequence[Attempt], config: RunConfig,
+    progress: Progress = silent,
+) -> Feedback:  # fmt: skip
     """Play ``parent`` on feedback seeds, replay what decided these episodes, and compose it all.
 
     The policy that it replaced is played on the same seeds, unless the judge remembers that, and
@@ -36,7 +39,7 @@ def compose_for(
         JailError: The jail cannot be built, or not as good as required.
     """
     seeds = Stream.FEEDBACK.seeds(0, FEEDBACK_EPISODES)
-    results, trace = gather(judge, parent, attempts, config.protocol, seeds)
+    results, trace = gather(judge, parent, attempts, config.protocol, seeds, progress)
     results = replace(results, hints=config.hints)
     return compose_feedback(results, trace, config.trace_tokens)
 
@@ -47,6 +50,7 @@ def gather(
     attempts: Sequence[Attempt],
     rules: PlayProtocol,
     seeds: range,
+    progress: Progress = silent,
 ) -> tuple[Results, ExecutionTrace]:
     """What feedback on ``source`` is composed of; plays, and raises, as `compose_for`.
 
@@ -56,8 +60,9 @@ def gather(
         attempts: What was tried before it, oldest first.
         rules: Those of whole episodes.
         seeds: What to play.
+        progress: Told how far that is.
     """
-    trace, evaluation = trace_policy(judge, source, seeds)
+    trace, evaluation = trace_policy(judge, source, seeds, progress)
     results = Results(
         spec_of(rules),
         source.text,
@@ -68,11 +73,11 @@ def gather(
         limit=judge.protocol.max_steps,
         longest=rules.max_steps,
     )
-    return replace(results, uncut=_uncut(judge, source, results, rules)), trace
+    return replace(results, uncut=_uncut(judge, source, results, rules, progress)), trace
 
 
 def _uncut(
-    judge: Judge, source: PolicySource, results: Results, rules: PlayProtocol
+    judge: Judge, source: PolicySource, results: Results, rules: PlayProtocol, progress: Progress
 ) -> Evaluation | None:
     """The first episodes that the judge's limit cut, played to their end; played once."""
     seeds = tuple(episode.seed for episode in results.cut[:_MOST_UNCUT])
@@ -81,13 +86,16 @@ def _uncut(
     key = (source.text, seeds)
     if key not in judge.uncut:
         whole = Judge(judge.pool, rules, judge.require)
-        judge.uncut[key] = whole.evaluate(source, seeds)
+        progress(Playing(_WHOLE, 0, len(seeds)))
+        judge.uncut[key] = whole.evaluate(
+            source, seeds, lambda done, n: progress(Playing(_WHOLE, done, n, whole.n_steps))
+        )
         judge.n_steps += whole.n_steps
     return judge.uncut[key]
 
 
 def trace_policy(
-    judge: Judge, source: PolicySource, seeds: Sequence[int]
+    judge: Judge, source: PolicySource, seeds: Sequence[int], progress: Progress = silent
 ) -> tuple[ExecutionTrace, Evaluation]:
     """The decisive moments of ``source`` on ``seeds``, and what it scored there; played once.
 
@@ -96,7 +104,7 @@ def trace_policy(
     """
     key = (source.text, tuple(seeds))
     if key not in judge.traces:
-        got = capture(judge.pool, source.text, seeds, judge.protocol, judge.require)
+        got = capture(judge.pool, source.text, seeds, judge.protocol, judge.require, progress)
         judge.n_steps += got.n_steps
         judge.note_jail(weakest_jail(got.evaluation.episodes))
         judge.take_over(source, got.evaluation)

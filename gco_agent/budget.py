@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gco_agent.llm import Spending
 
 _MIN_SLICE_S = 5.0
-"""With less time than this left no iteration is begun."""
+"""With less time than this left no iteration is begun, but for the first."""
 _SETTLING_S = 2.0
 """For what is not play: the last commits, and workers that wait for the longest episode."""
 _MARGIN = 1.3
@@ -26,6 +26,12 @@ _USUAL_PAIRS = LOOKS[1]
 """Most races are decided after these; one that is not, with no time left, is lost."""
 _FEWEST = 2
 """Episodes below which a report has no standard error."""
+_MOST_KEPT = 1 / 3
+"""Of the time, what is kept for the report at most: how long its episodes take is a guess, and on
+a busy machine a bad one. A report that needs more than there is ends by the clock."""
+_SURE = 0.5
+"""Of the episodes that seem to fit into the time that is left, the part that is begun at once,
+where not all fit: the pace may change."""
 
 
 @dataclass
@@ -55,8 +61,9 @@ class Budget:
     reserve_s: float = 0.0
     race_s: float = 0.0
     spending: Spending | None = None
-    _steps_per_second: float | None = None
+    _played: tuple[float, float] = (0.0, 0.0)
     _done: int = 0
+    _begun: float = float("-inf")
 
     @property
     def deadline(self) -> float:
@@ -67,44 +74,69 @@ class Budget:
 
     @property
     def answer_by(self) -> float:
-        """`time.perf_counter` value by which an optimizer must have proposed."""
-        return self.deadline - self.race_s
+        """`time.perf_counter` value by which an optimizer must have proposed.
+
+        However little time there is, the first iteration has some of it.
+        """
+        usual = self.deadline - self.race_s
+        return usual if self._done else max(usual, self._begun + _MIN_SLICE_S)
 
     def note_play(self, n_steps: int, seconds: float) -> None:
-        """Learn the pace of the judge, all workers together, from what it played last."""
+        """Learn the pace of the judge, all workers together; the last play counts most."""
         if n_steps >= _ENOUGH_STEPS and seconds > 0:
-            self._steps_per_second = n_steps / seconds
+            self._played = (self._played[0] / 2 + n_steps, self._played[1] / 2 + seconds)
 
     def reserve(self, lengths: Sequence[int], report_lengths: Sequence[int]) -> None:
         """Keep time for a race and for the report, as the policy plays now.
 
-        Called before every iteration, since a better policy may play longer episodes.
+        Called before every iteration, since a better policy may play longer episodes. The first
+        iteration is not given up for the report.
 
         Args:
             lengths: Steps of the episodes that are known of the policy.
             report_lengths: Steps that they would have in the report.
         """
         self.race_s = _USUAL_PAIRS * self._episode_s(lengths)
-        if self.report_episodes:
-            episode_s = self._episode_s(report_lengths)
-            self.reserve_s = _SETTLING_S + _MARGIN * self.report_episodes * episode_s
+        if not self.report_episodes or self.seconds is None:
+            return
+        episode_s = self._episode_s(report_lengths)
+        wanted = _SETTLING_S + _MARGIN * self.report_episodes * episode_s
+        self.reserve_s = min(wanted, _MOST_KEPT * self.seconds)
+        if not self._done:
+            spare = self.started + self.seconds - time.perf_counter() - self.race_s - _MIN_SLICE_S
+            self.reserve_s = max(0.0, min(self.reserve_s, spare))
 
-    def affordable_report(self, lengths: Sequence[int]) -> int:
-        """How many episodes of the report can be played in the time that is left; at least two."""
-        episode_s = self._episode_s(lengths)
-        if self.seconds is None or not episode_s:
-            return self.report_episodes
+    def report_block(self, n_played: int, seconds: float, n_workers: int) -> int:
+        """How many episodes of the report to play next; 0 when it is over.
+
+        The first block tells the pace. From then on all that is left is played at once where it
+        surely fits, or some of what fits, or nothing when the time is up.
+
+        Args:
+            n_played: Episodes of the report that were played already.
+            seconds: Wall time that they took.
+            n_workers: Who play at a time.
+        """
+        wanted = self.report_episodes - n_played
+        if self.seconds is None or wanted <= 0:
+            return max(0, wanted)
+        at_once = max(_FEWEST, n_workers)
+        if not n_played:
+            return min(wanted, at_once)
         left = self.started + self.seconds - _SETTLING_S / 2 - time.perf_counter()
-        return min(self.report_episodes, max(_FEWEST, int(left / episode_s)))
+        episode_s = seconds / n_played
+        if wanted * episode_s * _MARGIN <= left:
+            return wanted
+        n_fit = int(left / episode_s) if episode_s else wanted
+        return min(wanted, max(at_once, int(_SURE * n_fit))) if n_fit >= at_once else 0
 
     def _episode_s(self, lengths: Sequence[int]) -> float:
         """Wall time of one episode among many; 0 while the pace is not known."""
-        if self._steps_per_second is None or not lengths:
-            return 0.0
-        return statistics.fmean(lengths) / self._steps_per_second
+        n_steps, seconds = self._played
+        return statistics.fmean(lengths) * seconds / n_steps if n_steps and lengths else 0.0
 
     def require(self, frames_used: int) -> None:
-        """Allow one more iteration.
+        """Allow one more iteration; the first, whatever the time.
 
         Raises:
             BudgetSpent: A limit is reached.
@@ -113,7 +145,9 @@ class Budget:
             raise BudgetSpent(f"{self.iterations} iteration{'s' * (self.iterations != 1)}")
         if self.frames is not None and frames_used >= self.frames:
             raise BudgetSpent(f"{self.frames:,} frames")
-        if time.perf_counter() + _MIN_SLICE_S > self.answer_by:
+        if not self._done:
+            self._begun = time.perf_counter()
+        elif time.perf_counter() + _MIN_SLICE_S > self.answer_by:
             raise BudgetSpent(f"{self.seconds:.0f} s")
 
     @property

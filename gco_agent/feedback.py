@@ -26,7 +26,7 @@ _MOST_RETURNS = 16
 _MOST_SEEDS = 6
 _MOST_FAILURES = 2
 _MOST_FAILURE = 1200
-_MOST_SUMMARY = 120
+_MOST_SUMMARY = 240
 _MOST_WHY = 300
 _SHARE_OF_TRIED = 4
 """What was tried takes at most one part in so many of the budget."""

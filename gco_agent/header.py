@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from gco_agent.errors import PolicyError
 from gco_agent.policy import PolicySource, docstring_of, format_policy, replace_docstring
 from gco_agent.records import Evaluation, PlayProtocol
 
@@ -91,6 +92,19 @@ def with_measured_header(
         "",
     ]
     return PolicySource(format_policy(replace_docstring(source, "\n".join(lines)).text))
+
+
+def is_same_but_for_score(one: str, other: str) -> bool:
+    """Whether two texts of a policy differ at most in the facts of their docstrings."""
+    return one == other or _without_score(one) == _without_score(other)
+
+
+def _without_score(text: str) -> str:
+    source = PolicySource(text)
+    try:
+        return replace_docstring(source, _author_words(docstring_of(source) or "")).text
+    except PolicyError:  # a commit that a person made by hand may hold anything
+        return text
 
 
 def _author_words(docstring: str) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 
 from gco_agent import accounts
+from gco_agent.budget import Budget
 from gco_agent.config import FILE, RunConfig, format_config
-from gco_agent.envs.opening import initial_policy
-from gco_agent.errors import PolicyError
+from gco_agent.envs.opening import initial_policy, spec_of
+from gco_agent.errors import BudgetSpent, PolicyError
 from gco_agent.header import with_measured_header
 from gco_agent.judge import Judge
 from gco_agent.policy import PolicySource, format_policy
@@ -20,6 +21,8 @@ from gco_agent.store.run import Run
 from gco_agent.store.runs import Runs
 
 _INITIAL_EPISODES = LOOKS[1]
+_MAY_BE_EQUAL = ("simplify", "exchange")
+"""Optimizers that are asked all the same: one takes text away, and one is a person's wish."""
 _LONGER = 3
 """How many times as long an episode that a race cuts goes on, where it is not cut: two good Pong
 players rally for 13,000 steps, and a race cuts at 4,500."""
@@ -63,10 +66,13 @@ def start_run(  # noqa: PLR0913 - the last is seldom given
     return commit
 
 
-def report(run: Run, judge: Judge, config: RunConfig, n: int, progress: Progress) -> Evaluation:
-    """Measure the run's policy on the first ``n`` report seeds and commit that to its docstring.
+def report(
+    run: Run, judge: Judge, config: RunConfig, budget: Budget, progress: Progress
+) -> Evaluation:
+    """Measure the run's policy on the first report seeds and commit that to its docstring.
 
-    Selection never sees these seeds, so this number is not flattered by having been chosen.
+    Selection never sees these seeds, so this number is not flattered by having been chosen. They
+    are played in blocks, as many as ``budget`` has time for, two episodes at least.
     """
     source = PolicySource(run.policy())
     judge = Judge(judge.pool, config.protocol, judge.require)
@@ -77,7 +83,11 @@ def report(run: Run, judge: Judge, config: RunConfig, n: int, progress: Progress
         time.perf_counter(),
         frames_before=accounts.frames_used(run),
     )
-    evaluation = _evaluate(judge, source, Stream.REPORT.seeds(0, n), "report seeds", progress)
+    n, evaluation, begun = 0, Evaluation((), config.protocol.stamp), time.perf_counter()
+    while more := budget.report_block(n, time.perf_counter() - begun, judge.pool.n_workers):
+        n += more
+        seeds, of = Stream.REPORT.seeds(0, n), budget.report_episodes
+        evaluation = _evaluate(judge, source, seeds, "report seeds", progress, of=of)
     label = Stream.REPORT.label(0, n)
     made_in = run.standing.iteration
     origin = f"{run.ref.branch}, iteration {made_in}"
@@ -90,14 +100,30 @@ def report(run: Run, judge: Judge, config: RunConfig, n: int, progress: Progress
 
 
 def _evaluate(
-    judge: Judge, source: PolicySource, seeds: range, what: str, progress: Progress
-) -> Evaluation:
-    """Play ``source`` on ``seeds`` and tell how far it is."""
-    before = judge.n_steps
-    progress(Playing(what, 0, len(seeds)))
+    judge: Judge, source: PolicySource, seeds: range, what: str, progress: Progress,
+    *, of: int | None = None,
+) -> Evaluation:  # fmt: skip
+    """Play ``source`` on ``seeds``, of which there may be more, and tell how far it is."""
+    before, wanted = judge.n_steps, of or len(seeds)
+    n_known = len(judge.known(source, seeds).episodes)
+    progress(Playing(what, n_known, wanted))
     return judge.evaluate(
-        source, seeds, lambda done, n: progress(Playing(what, done, n, judge.n_steps - before))
+        source, seeds, lambda done, _: progress(Playing(what, done, wanted, judge.n_steps - before))
     )
+
+
+def require_room(known: Evaluation, config: RunConfig) -> None:
+    """See that the run's policy can earn more than it does, as far as anybody knows.
+
+    Raises:
+        BudgetSpent: All its episodes earn the most there is, and what is proposed has to be better.
+    """
+    if any(name in config.optimizer for name in _MAY_BE_EQUAL):
+        return
+    most = spec_of(config.protocol).most_in(config.protocol.max_steps)
+    returns = known.returns if known.is_valid else ()
+    if most is not None and len(returns) >= LOOKS[0] and min(returns) >= most:
+        raise BudgetSpent(f"{most:g} points an episode, which is the most that can be earned")
 
 
 def full_lengths(known: Evaluation, config: RunConfig) -> list[int]:

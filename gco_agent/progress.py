@@ -17,12 +17,14 @@ class Searching:
         done: Share of its allowance that is used, from 0 to 1, or None if that is not known.
         n_steps: Steps it has played in this iteration.
         best: The best it has, in its own words, or "".
+        detail: How far it is, where steps do not tell: for whom it waits, or "".
     """
 
     activity: str
     done: float | None
     n_steps: int
     best: str
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

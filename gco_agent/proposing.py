@@ -122,7 +122,11 @@ class Desk:
             self.tries.append(self._found[len(self.tries)])
             return
         request = dataclasses.replace(
-            self.request, feedback=self._remembered_feedback, budget=self.spending, **changes
+            self.request,
+            feedback=self._remembered_feedback,
+            budget=self.spending,
+            number=len(self.tries) + 1,
+            **changes,
         )
         proposal: Proposal | None = None
         self._begun_at = self.judge.n_steps

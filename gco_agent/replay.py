@@ -280,7 +280,7 @@ def play_back(
         compared.append(Replayed(0, recording.initial_outcome, _outcome(run, first), first.commit))
         for each in recording.iterations:
             if each.episodes:
-                report(run, judge, config, each.episodes, progress)
+                report(run, judge, config, Budget(report_episodes=each.episodes), progress)
             else:
                 n = max(1, sum(not one.is_repair for one in each.tries))
                 asked = replace(config, candidates=n)

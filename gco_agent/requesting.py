@@ -41,7 +41,8 @@ def compose_request(
         recall=_recaller(run, history),
         deadline=budget.answer_by,
         progress=progress,
-        feedback=lambda: _compose_feedback(judge, parent, attempts, config),
+        feedback=lambda: _compose_feedback(judge, parent, attempts, config, progress),
+        tip=run.tip,
     )
 
 
@@ -91,12 +92,13 @@ def _recaller(run: RunView, history: Sequence[Step]) -> Callable[[str], str | No
 
 
 def _compose_feedback(
-    judge: Judge, parent: PolicySource, attempts: Sequence[Attempt], config: RunConfig
-) -> Feedback:
+    judge: Judge, parent: PolicySource, attempts: Sequence[Attempt], config: RunConfig,
+    progress: Progress,
+) -> Feedback:  # fmt: skip
     from gco_agent.briefing import compose_for
 
-    feedback = compose_for(judge, parent, attempts, config)
-    if not config.horizon:
+    feedback = compose_for(judge, parent, attempts, config, progress)
+    if not config.horizon or "optoprime" not in config.optimizer:
         return feedback
     return replace(feedback, trace=_first_steps(judge, parent, config.horizon))
 

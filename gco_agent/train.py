@@ -22,7 +22,7 @@ from gco_agent.budget import Budget
 from gco_agent.config import RunConfig
 from gco_agent.errors import BudgetSpent, RequestAbandoned
 from gco_agent.judge import Judge, Terms
-from gco_agent.measuring import full_lengths
+from gco_agent.measuring import full_lengths, require_room
 from gco_agent.optimizers.base import Optimizer
 from gco_agent.optimizers.relay import whose_turn
 from gco_agent.policy import PolicySource
@@ -52,6 +52,7 @@ def train(
         known = judge.known(PolicySource(run.policy()))
         budget.reserve([e.n_steps for e in known.episodes], full_lengths(known, config))
         try:
+            require_room(known, config)
             budget.require(accounts.frames_used(run))
             advance(run, optimizer, judge, config, budget, progress)
         except BudgetSpent as spent:

@@ -38,21 +38,28 @@ def conclude(
 
 
 @contextlib.contextmanager
-def told_what_is_saved(runs: Runs, ref: RunRef) -> Iterator[None]:
-    """When a signal or a language model ends the command, say what is saved and how to go on."""
+def told_what_is_saved(runs: Runs, ref: RunRef, again: str | None = None) -> Iterator[None]:
+    """When a signal or a language model ends the command, say what is saved and how to go on.
+
+    Args:
+        runs: Of the repository.
+        ref: The run.
+        again: How to go on, if not with a plain step; "{run}" in it is the run's branch.
+    """
+    on = (again or "Go on with: gco-agent step --run {run}").format(run=ref.branch)
     try:
         yield
     except Interrupted as stop:
         with contextlib.suppress(GcoError):
             runs.open(ref).close()  # brings files along that a commit in the making left behind
-        tell(_what_is_saved(runs, ref, stop.signal.name))
+        tell(_what_is_saved(runs, ref, stop.signal.name, on))
         raise
     except ModelError:
-        tell(_what_is_saved(runs, ref, "no answer from the language model"))
+        tell(_what_is_saved(runs, ref, "no answer from the language model", on))
         raise
 
 
-def _what_is_saved(runs: Runs, ref: RunRef, why: str) -> str:
+def _what_is_saved(runs: Runs, ref: RunRef, why: str, on: str) -> str:
     try:
         view = runs.view(ref)
         facts = view.standing.facts
@@ -61,7 +68,4 @@ def _what_is_saved(runs: Runs, ref: RunRef, why: str) -> str:
     done = view.last_iteration
     saved = f"the initial policy and {count(done, 'iteration')}" if done else "the initial policy"
     score = number_with_error(facts.return_mean, facts.return_se) if facts else "not measured"
-    return (
-        f"Stopped ({why}). Saved on {ref.branch}: {saved}. Mean return now: {score}.\n"
-        f"Go on with: gco-agent step --run {ref.branch}"
-    )
+    return f"Stopped ({why}). Saved on {ref.branch}: {saved}. Mean return now: {score}.\n{on}"

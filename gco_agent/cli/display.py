@@ -105,7 +105,7 @@ def phase_of(event: Searching | Racing | Playing) -> Phase:
             detail = f"{event.n_pairs} of at most {event.at_most} pairs, gain {gain}"
             return Phase("race", event.n_pairs / event.at_most, detail, n_steps=event.n_steps)
         case Searching():
-            detail = count(event.n_steps, "step") if event.n_steps else ""
+            detail = count(event.n_steps, "step") if event.n_steps else one_line(event.detail)
             best = one_line(event.best)
             return Phase(one_line(event.activity), event.done, detail, best, n_steps=event.n_steps)
 

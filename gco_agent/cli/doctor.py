@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,8 +16,18 @@ if TYPE_CHECKING:
 
 _PACKAGES = (
     "gco-agent", "gymnasium", "ale-py", "ocatari", "numpy", "scipy", "cma", "black", "radon",
-    "gitpython", "click", "rich", "anthropic", "trace-opt", "distributed",
+    "gitpython", "click", "rich", "anthropic", "trace-opt",
 )  # fmt: skip
+_EXTRAS = {
+    "trace": ("trace-opt",),
+    "video": ("imageio-ffmpeg", "pygame-ce"),
+    "export": ("minari", "h5py", "tensorboardX"),
+    "dask": ("distributed",),
+    "box2d": ("box2d",),
+    "mujoco": ("mujoco",),
+    "minigrid": ("minigrid",),
+}
+"""Extra of this package to what it brings."""
 Found = dict[str, Any]
 
 
@@ -27,13 +38,14 @@ Found = dict[str, Any]
 @json_option
 @click.pass_context
 def doctor(context: click.Context, /, *, as_json: bool) -> None:
-    """Say what this machine offers: Python, git, cores, the jail's level, the emulator's version.
+    """Say what this machine offers: Python, git, cores, extras, the jail's level, the emulator.
 
     The exit code is 2 if something is missing without which nothing can be played.
 
     \b
     JSON: is_well, python, executable, platform, cores, git: {version,
     repository, has_identity, problem}, packages: {name: version or null},
+    extras: {extra: {name: version or null}}, has_screen,
     jail: {level, layers: {name: state}, probes: {name: result}, problem},
     emulator: {protocol, problem}.
     """  # noqa: D301 - click wants the character
@@ -41,6 +53,7 @@ def doctor(context: click.Context, /, *, as_json: bool) -> None:
     import sys
 
     from gco_agent.cli.results import print_json
+    from gco_agent.video.window import has_screen
     from gco_agent.workers import usable_cores
 
     place: Place = context.obj
@@ -50,7 +63,9 @@ def doctor(context: click.Context, /, *, as_json: bool) -> None:
         "platform": platform.platform(),
         "cores": usable_cores(),
         "git": _look_at_git(place),
-        "packages": _versions(),
+        "packages": _versions(_PACKAGES),
+        "extras": {extra: _versions(names) for extra, names in _EXTRAS.items()},
+        "has_screen": has_screen(),
     }
     found["jail"], report = _look_at_jail()
     found["emulator"] = _look_at_emulator()
@@ -82,11 +97,11 @@ def _look_at_git(place: Place) -> Found:
     return found
 
 
-def _versions() -> Found:
+def _versions(names: Sequence[str]) -> Found:
     from importlib import metadata
 
     found: Found = {}
-    for name in _PACKAGES:
+    for name in names:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -132,6 +147,11 @@ def _print(found: Found, report: JailReport | None) -> None:
     _say(
         "packages", ", ".join(f"{name} {version or 'not installed'}" for name, version in packages)
     )
+    there = [name for name, parts in found["extras"].items() if all(parts.values())]
+    missing = [name for name in found["extras"] if name not in there]
+    lacking = f"; not there: {', '.join(missing)}" if missing else ""
+    _say("extras", (", ".join(there) or "none") + lacking)
+    _say("screen", "there is one" if found["has_screen"] else "none: enjoy writes a video")
     if report is None:
         _say("jail", f"FAILS: {found['jail']['problem']}")
     else:

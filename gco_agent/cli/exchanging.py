@@ -63,6 +63,7 @@ def prompt(place: Place, /, output: str | None, run_name: str | None, **given: G
     """
     from gco_agent.accounts import recall_episodes
     from gco_agent.budget import Budget
+    from gco_agent.cli.display import open_display
     from gco_agent.optimizers.exchange import compose_letter, letter_for
     from gco_agent.requesting import compose_request
 
@@ -70,10 +71,13 @@ def prompt(place: Place, /, output: str | None, run_name: str | None, **given: G
     view = runs.view(find_run(runs, run_name))
     config = read_config(view)
     require_same_versions(config)
-    with open_workers(given["workers"]) as pool:
+    with (
+        open_display(None, following=0) as display,
+        open_workers(given["workers"]) as pool,
+    ):
         judge = make_judge(pool, config.selection_protocol, given["jail"])
         recall_episodes(view, judge)
-        request = compose_request(view, judge, config, Budget())
+        request = compose_request(view, judge, config, Budget(), display)
         letter = letter_for(exchange_folder(place, view.ref), request)
         text = compose_letter(letter, request)
     if output == _STDIO:
@@ -81,7 +85,9 @@ def prompt(place: Place, /, output: str | None, run_name: str | None, **given: G
         return
     if output is not None:
         _write(place.directory / output, text)
-    letter.write_prompt(text)  # where `apply` finds it, to be kept with the iteration
+    # where `apply` finds it, to be kept with the iteration
+    if aside := letter.write_prompt(text):
+        tell(f"An answer to another prompt was there; it is now {aside}")
     click.echo(output or str(letter.prompt))
     tell(
         "Give this file to any chat, coding agent or person. Then:\n"
@@ -105,11 +111,11 @@ def prompt(place: Place, /, output: str | None, run_name: str | None, **given: G
 def apply_(place: Place, /, reply: str | None, **given: Given) -> None:
     """Take an answer to `gco-agent prompt`, race it against the present policy, and commit.
 
-    ANSWER is a file, - for standard input, or nothing for the file that the prompt asks to be
-    written. It may hold a whole policy file, the functions that changed, or a diff; bare, or in
-    fenced blocks with words around them, of which the summary and the reason become the message of
-    the commit. An answer that holds no usable policy is refused with the reason, and the run stays
-    as it is.
+    ANSWER is a file, - for standard input, or nothing for the file that the newest prompt, be it
+    for a correction, asks to be written. It may hold a whole policy file, the functions that
+    changed, or a diff; bare, or in fenced blocks with words around them, of which the summary and
+    the reason become the message of the commit. An answer that holds no usable policy is refused
+    with the reason, and the run stays as it is.
     """
     from dataclasses import replace
 
@@ -123,7 +129,7 @@ def apply_(place: Place, /, reply: str | None, **given: Given) -> None:
     parse_reply(text, PolicySource(view.policy()))  # an answer of no use is no iteration
     go_on(
         place,
-        {**given, "reply": text},
+        {**given, "reply": text, "again": "gco-agent apply ANSWER --run {run}"},
         Budget(iterations=1),
         lambda config: replace(config, optimizer="exchange", candidates=1),
     )
@@ -135,18 +141,22 @@ def _read_answer(place: Place, view: RunView, name: str | None) -> str:
     Raises:
         UsageError: There is none.
     """
-    from gco_agent.optimizers.exchange import Letter, read_reply
+    from gco_agent.optimizers.exchange import newest_letter, read_reply
 
     if name == _STDIO:
         return sys.stdin.buffer.read().decode("utf-8", "replace")
     if name is not None:
         return read_reply(place.directory / name)
-    folder = exchange_folder(place, view.ref)
-    letter = Letter(folder, f"{view.last_iteration + 1:04d}")
+    letter = newest_letter(exchange_folder(place, view.ref), view.last_iteration + 1)
     if not letter.reply.exists():
         raise UsageError(
             f"there is no answer in {letter.reply}: name the file that it is in, or write the "
             "prompt first with `gco-agent prompt`"
+        )
+    if not letter.is_written_for(view.tip):
+        raise UsageError(
+            f"the answer in {letter.reply} is to a prompt for another state of the run: write the "
+            "present one with `gco-agent prompt`, or name the file if you mean this answer"
         )
     return read_reply(letter.reply)
 

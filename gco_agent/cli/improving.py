@@ -68,10 +68,9 @@ _shared_options = all_of(
     click.option(
         "--max-steps",
         type=AtLeast(1),
-        default=_SELECTION_STEPS,
-        show_default=True,
         metavar="N",
-        help="Steps after which an episode of a file is cut (4 frames each).",
+        help="Steps after which an episode of a file is cut (4 frames each).  "
+        f"[default: {_SELECTION_STEPS:,}]",
     ),
 )
 _last_options = all_of(workers_option, jail_option, json_option)
@@ -226,7 +225,8 @@ def _at_work(
     from gco_agent.cli.display import open_display
     from gco_agent.cli.targets import Target, protocol_of
 
-    rules = protocol_of(place, Target(str(path), source), given["env_id"], given["max_steps"])
+    most = given["max_steps"] or _SELECTION_STEPS
+    rules = protocol_of(place, Target(str(path), source), given["env_id"], most)
     with open_display(None, following=0) as display, open_workers(given["workers"]) as pool:
         yield make_judge(pool, rules, given["jail"]), display
 
@@ -278,9 +278,10 @@ def _iterate(place: Place, target: str | None, optimizer: str, given: dict[str, 
     from gco_agent.optimizers.purse import Purse
     from gco_agent.workers import usable_cores
 
-    for name, option in (("output", "--output"), ("env_id", "--env"), ("exact", "--exact")):
+    for name in ("output", "env_id", "exact", "max_steps"):
         if given.get(name):
-            raise UsageError(f"{option} is for policy files; a run's commit has what comes out")
+            option = "--" + {"env_id": "env", "max_steps": "max-steps"}.get(name, name)
+            raise UsageError(f"{option} is for policy files; a run has its own rules and commits")
     seconds, n_workers = given["seconds"], given["workers"] or usable_cores()
     n_steps = Purse.for_time(seconds, n_workers, given["steps"]).n_steps
 
@@ -290,7 +291,8 @@ def _iterate(place: Place, target: str | None, optimizer: str, given: dict[str, 
             config, optimizer=optimizer, slice_steps=n_steps, slice_seconds=seconds, seed=seed
         )
 
-    go_on(place, {**given, "run_name": target}, Budget(iterations=1), change)
+    given = {**given, "run_name": target, "again": f"gco-agent {optimizer} {{run}}"}
+    go_on(place, given, Budget(iterations=1), change)
 
 
 # What is printed

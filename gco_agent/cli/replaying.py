@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from gco_agent.store.git import GitRepo
 
 _DEMO = "demo"
+_BEGIN_ANEW = (
+    "A replay does not go on where it was stopped: run it again, which makes another run.\n"
+    "To do away with this unfinished one: git branch -D {run}"
+)
 
 
 @click.command(
@@ -69,7 +73,8 @@ def replay(context: click.Context, /, recording: str, record: str | None, **give
     RECORDING is a file, a run of this repository, or the word demo for the run that comes with the
     package. What optimizers answered is taken from it, so nothing is asked, paid or waited for.
     All episodes are played again, and each iteration is compared with what it came to when it was
-    recorded; the exit code is 2 if anything differs. With the name of the recorded run, every file
+    recorded; the exit code is 2 if anything differs. An iteration takes some ten seconds, more on
+    a busy machine, and what is stopped begins anew. With the name of the recorded run, every file
     of every commit is the same to the byte; the messages differ in Gco-Seconds alone.
 
     \b
@@ -145,7 +150,7 @@ def _play(place: Place, found: Recording, given: dict[str, Any]) -> tuple[RunRef
     runs = Runs(repo)
     rules = replace(found.config, protocol=here).selection_protocol
     with (
-        told_what_is_saved(runs, ref),
+        told_what_is_saved(runs, ref, _BEGIN_ANEW),
         open_display(None, following=0) as display,
         open_workers(given["workers"]) as pool,
     ):

@@ -44,6 +44,7 @@ from gco_agent.cli.words import duration, number_with_error, one_line, tell
 if TYPE_CHECKING:
     from gco_agent.budget import Budget
     from gco_agent.config import RunConfig
+    from gco_agent.games import GameSpec
     from gco_agent.judge import Judge
     from gco_agent.optimizers.base import Optimizer
     from gco_agent.progress import Progress
@@ -184,6 +185,8 @@ def step(
     if iterations is None and seconds is None and frames is None:
         iterations = 1
     name = given["optimizer"]
+    if name:
+        given["again"] = f"gco-agent step --optimizer {name} --run {{run}}"
     go_on(
         place,
         given,
@@ -210,7 +213,8 @@ def go_on(
     ref = find_run(runs, given["run_name"])
     config = change(read_config(runs.view(ref)))
     require_optimizer(config.optimizer, budget.usd)
-    with told_what_is_saved(runs, ref), runs.open(ref) as opened:
+    again = f"Go on with: {given.get('again') or 'gco-agent step --run {run}'}"
+    with told_what_is_saved(runs, ref, again), runs.open(ref) as opened:
         require_same_versions(config)
         facts = opened.standing.facts
         score = number_with_error(facts.return_mean, facts.return_se) if facts else "not measured"
@@ -271,19 +275,14 @@ def _advance(opened: Run, work: _Work, config: RunConfig, budget: Budget) -> str
     return train(opened, work.optimizer, work.judge, config, budget, work.progress).limit
 
 
-def _run_all(
-    start: Start, options: StartOptions, budget: Budget, *, only_begin: bool = False
-) -> str:
-    """Begin a run, advance it and report it; what stopped it."""
+def config_of(spec: GameSpec, options: StartOptions) -> RunConfig:
+    """What a run of a game is started with, by the options of the command."""
     from gco_agent.config import RunConfig, default_slice
     from gco_agent.envs.opening import make_protocol
-    from gco_agent.measuring import start_run
 
-    protocol = make_protocol(
-        options.protocol, start.spec.env_id, options.max_steps, options.objects
-    )
+    protocol = make_protocol(options.protocol, spec.env_id, options.max_steps, options.objects)
     config = RunConfig(
-        start.spec.name,
+        spec.name,
         protocol,
         optimizer=options.optimizer,
         seed=options.seed,
@@ -293,7 +292,16 @@ def _run_all(
         hints=options.hints,
         trace_tokens=options.trace_tokens,
     )
-    config = with_model(config, options.model_options)
+    return with_model(config, options.model_options)
+
+
+def _run_all(
+    start: Start, options: StartOptions, budget: Budget, *, only_begin: bool = False
+) -> str:
+    """Begin a run, advance it and report it; what stopped it."""
+    from gco_agent.measuring import start_run
+
+    config = config_of(start.spec, options)
     given = {
         "workers": options.workers,
         "executor": options.executor,
@@ -319,16 +327,14 @@ def _run_all(
 
 def _report(opened: Run, work: _Work, config: RunConfig, budget: Budget) -> None:
     """Measure the run's policy, on fewer report seeds if the time does not suffice."""
-    from gco_agent.measuring import full_lengths, report
-    from gco_agent.policy import PolicySource
+    from gco_agent.measuring import report
 
-    if not budget.report_episodes:
+    wanted = budget.report_episodes
+    if not wanted:
         return
-    known = work.judge.known(PolicySource(opened.policy()))
-    n = budget.affordable_report(full_lengths(known, config))
-    if n < budget.report_episodes:
+    n = len(report(opened, work.judge, config, budget, work.progress).episodes)
+    if n < wanted:
         tell(
-            f"Time is left for {n} of {budget.report_episodes} report episodes; "
-            f"`gco-agent eval {opened.ref.branch}` plays the rest."
+            f"The time is up: {n} of {wanted} report episodes were played.\n"
+            f"For all of them: gco-agent eval {opened.ref.branch} --episodes {wanted}"
         )
-    report(opened, work.judge, config, n, work.progress)

@@ -84,6 +84,7 @@ def trace(place: Place, /, target: str | None, **given: Given) -> None:
     reward]].
     """  # noqa: D301 - click wants the character
     from gco_agent.briefing import gather
+    from gco_agent.cli.display import open_display
     from gco_agent.feedback import compose_feedback
     from gco_agent.policy import check_policy
     from gco_agent.requesting import read_attempts
@@ -99,20 +100,20 @@ def trace(place: Place, /, target: str | None, **given: Given) -> None:
     rules = protocol_of(place, wanted, given["env_id"], None)
     limited = replace(rules, max_steps=min(rules.max_steps, given["max_steps"]))
     view = _view(place, target)
-    with open_workers(given["workers"]) as pool:
+    with open_display(None, following=0) as display, open_workers(given["workers"]) as pool:
         judge = make_judge(pool, limited, given["jail"])
         attempts = read_attempts(view, view.history()) if view else ()
-        results, found = gather(judge, wanted.source, attempts, rules, seeds)
+        results, found = gather(judge, wanted.source, attempts, rules, seeds, display)
         results = replace(results, hints=given["hints"] or _hints(view))
         feedback = compose_feedback(results, found, given["tokens"])
-        if not given["as_json"]:
-            click.echo(feedback.text, nl=False)
-            return
-        from gco_agent.cli.results import print_json
+    if not given["as_json"]:
+        click.echo(feedback.text, nl=False)
+        return
+    from gco_agent.cli.results import print_json
 
-        data = {"policy": wanted.name, "policy_sha256": wanted.source.digest}
-        told = {"seeds": results.seeds, "jail": judge.jail}
-        print_json({**data, **_as_json(feedback, results.evaluation), **told})
+    data = {"policy": wanted.name, "policy_sha256": wanted.source.digest}
+    told = {"seeds": results.seeds, "jail": judge.jail}
+    print_json({**data, **_as_json(feedback, results.evaluation), **told})
 
 
 def _seeds(text: str | None) -> range:

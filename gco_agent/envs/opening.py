@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 import re
 import sys
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from gymnasium.envs.registration import EnvSpec
 from gco_agent.envs import atari
 from gco_agent.envs.disturbed import DisturbedPlain
 from gco_agent.envs.fingerprint import module_digest, require_versions
+from gco_agent.envs.mistakes import import_users, require_own_name
 from gco_agent.envs.objects import ObjectObservation
 from gco_agent.envs.plain import PlainEnvironment, register_for
 from gco_agent.errors import UsageError
@@ -82,11 +82,13 @@ def load_spec(path: Path) -> GameSpec:
     """The specification in a file of the user's; its folder becomes importable.
 
     Raises:
-        UsageError: There is no such file, or no ``SPEC`` in it.
+        UsageError: There is no such file, it has the name of another module, something in it
+            fails, or there is no ``SPEC`` in it.
     """
     if not path.is_file():
         raise UsageError(f"there is no file {path}")
     make_importable(path.parent)
+    require_own_name(path)
     return _of_module(path.stem)
 
 
@@ -100,10 +102,7 @@ def make_importable(folder: Path) -> None:
 def _of_module(name: str) -> GameSpec:
     """The ``SPEC`` of a module, or what ``module:id`` registers."""
     module_name, _, env_id = name.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except (ImportError, ValueError) as error:  # a ValueError if the name is empty
-        raise UsageError(f"the module {module_name} cannot be imported: {error}") from error
+    module = import_users(module_name)
     spec = getattr(module, "SPEC", None)
     if isinstance(spec, GameSpec) and env_id in ("", spec.env_id, spec.env_id.partition(":")[2]):
         return _with_module(spec, module_name)
@@ -171,6 +170,7 @@ def _describe(env_id: str) -> GameSpec:
         seen=seen,
         scores=() if solved is None else (Score(SOLVED, solved, "Gymnasium's reward_threshold"),),
         module=env_id.partition(":")[0] if ":" in env_id else "",
+        most_a_step=documented.most_a_step if documented else None,
     )
 
 

@@ -17,6 +17,7 @@ from gymnasium import spaces
 from gymnasium.error import DependencyNotInstalled
 from gymnasium.error import Error as GymnasiumError
 
+from gco_agent.envs.mistakes import tell_by_line, told_by_line
 from gco_agent.errors import UsageError
 
 Action = int | tuple[float, ...]
@@ -84,17 +85,25 @@ class PlainEnvironment:
 
     def reset(self, seed: int) -> object:
         """Start the episode that ``seed`` decides; the first observation."""
-        obs, _ = self._env.reset(seed=seed)
+        with told_by_line():
+            obs, _ = self._env.reset(seed=seed)
         return _plain(obs)
 
     def step(self, action: Action) -> tuple[object, float, bool, bool]:
-        """Play one step: observation, reward, terminated, truncated."""
+        """Play one step: observation, reward, terminated, truncated.
+
+        Raises:
+            UsageError: Code of the user's own fails.
+        """
         given: Any = action
         if isinstance(action, tuple):
             given = np.array(action, dtype=self._space.dtype)
         elif self._first:
             given = action + self._first
-        obs, reward, terminated, truncated, _ = self._env.step(given)
+        try:
+            obs, reward, terminated, truncated, _ = self._env.step(given)
+        except Exception as error:  # noqa: BLE001 - raised again; a context would cost each step
+            tell_by_line(error)
         return _plain(obs), float(reward), bool(terminated), bool(truncated)
 
     def complaint(self, action: Action) -> str:
@@ -131,7 +140,8 @@ def _make(env_id: str, render_mode: str | None = None) -> gymnasium.Env[Any, Any
     register_for(env_id)
     options: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
     try:
-        return gymnasium.make(env_id, disable_env_checker=True, **options)
+        with told_by_line():
+            return gymnasium.make(env_id, disable_env_checker=True, **options)
     except TypeError as error:
         if render_mode is None:
             raise

@@ -17,12 +17,14 @@ class Documented:
         fields: Of the observation, in order; empty where nobody names them.
         actions: Word to meaning, in the order of the indices; empty where actions are numbers.
         controls: What the numbers of an action are, where it is made of numbers.
+        most_a_step: The most that a step can earn; None where that does not bound an episode well.
     """
 
     goal: str
     fields: tuple[Field, ...] = ()
     actions: Mapping[str, str] = field(default_factory=dict)
     controls: tuple[str, ...] = ()
+    most_a_step: float | None = None
 
 
 def _fields(text: str) -> tuple[Field, ...]:
@@ -66,6 +68,7 @@ DOCUMENTED: Mapping[str, Documented] = {
             """
         ),
         {"LEFT": "pushes the cart left", "RIGHT": "pushes the cart right"},
+        most_a_step=1,
     ),
     "MountainCar": Documented(
         "Reach position 0.5 up the right hill with a weak engine: -1 a step until then.",

@@ -63,5 +63,6 @@ SPEC = GameSpec(
         ),
     ),
     reference=Reference(4_000, 10),
+    most=21,
     constants={"MOVES_UP": "RIGHT", "MOVES_DOWN": "LEFT"},
 )

@@ -178,6 +178,8 @@ class GameSpec:
         module: Module whose import makes ``env_id`` known to Gymnasium.
         seen: What an observation is, where it is neither objects nor a vector with names.
         start: Text of the initial policy where it is in no file of the package.
+        most: The most that an episode can earn, whatever is played; None where nobody knows.
+        most_a_step: The most that a step can earn, likewise.
     """
 
     name: str
@@ -205,6 +207,14 @@ class GameSpec:
     module: str = ""
     seen: str = ""
     start: str = ""
+    most: float | None = None
+    most_a_step: float | None = None
+
+    def most_in(self, n_steps: int) -> float | None:
+        """The most that an episode of at most ``n_steps`` can earn; None where nobody knows."""
+        if self.most is not None or self.most_a_step is None:
+            return self.most
+        return self.most_a_step * n_steps
 
     @property
     def policy_path(self) -> str:

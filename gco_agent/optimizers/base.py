@@ -82,6 +82,8 @@ class Request:
             first, in sentences for its author.
         tried: The policy text, or else the reply, of that first try.
         siblings: Proposals of this iteration made before this one, to differ from.
+        number: Which request of the iteration this is, from 1; those that came to nothing count.
+        tip: Last commit of the run, or "" where there is no run.
     """
 
     parent: PolicySource
@@ -97,6 +99,8 @@ class Request:
     repair: str | None = None
     tried: str | None = None
     siblings: Sequence[Proposal] = ()
+    number: int = 1
+    tip: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,14 @@ The folder of a run holds, per iteration, a prompt and the place of its reply:
     0007-repair-prompt.md   0007-repair-reply.md     if the first reply was of no use
     0007-2-prompt.md        0007-2-reply.md          where several candidates are asked for
 
-A reply that is there already is taken at once, so a command that was ended goes on where it was.
+A reply that is there already is taken at once, so a command that was ended goes on where it was;
+but one that was there before its prompt was written answers something else, and is put aside.
 The folder above it has a ``.gitignore`` of its own: git never sees any of this.
 """
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,6 +34,7 @@ from gco_agent.progress import Searching
 
 FOLDER = "gco-exchange"
 _POLL_S = 0.25
+_WAITING = "answer awaited in"
 _SETTLING_S = 0.75
 """A reply that has not changed for so long is taken to be whole."""
 
@@ -79,8 +82,11 @@ class Letter:
         text = _read(self.prompt)
         return text if text is not None and text.startswith(_head(request)) else None
 
-    def write_prompt(self, text: str) -> None:
+    def write_prompt(self, text: str) -> Path | None:
         """Write the prompt, and see that git passes the folder by.
+
+        Returns:
+            Where a reply to another prompt of that name went: ``0007-reply.old.md``.
 
         Raises:
             UsageError: The folder cannot be written.
@@ -90,9 +96,18 @@ class Letter:
             ignore = self.folder.parent / ".gitignore"
             if not ignore.exists():
                 ignore.write_text("*\n", "utf-8")
+            aside = None
+            if self.reply.exists() and _first_line(_read(self.prompt)) != _first_line(text):
+                aside = self.reply.replace(self.reply.with_suffix(".old.md"))
             self.prompt.write_text(text, "utf-8", "backslashreplace")
         except OSError as error:
             raise UsageError(f"cannot write {self.prompt}: {error.strerror}") from error
+        return aside
+
+    def is_written_for(self, tip: str) -> bool:
+        """Whether the prompt is of the run whose last commit is ``tip``, or there is none."""
+        text = _read(self.prompt)
+        return text is None or _after(tip) in _first_line(text)
 
 
 def letter_for(folder: Path, request: Request) -> Letter:
@@ -100,9 +115,16 @@ def letter_for(folder: Path, request: Request) -> Letter:
     stem = f"{request.iteration:04d}"
     if request.repair is not None:
         stem += "-repair"
-    elif request.siblings:
-        stem += f"-{len(request.siblings) + 1}"
+    elif request.number > 1:
+        stem += f"-{request.number}"
     return Letter(folder, stem)
+
+
+def newest_letter(folder: Path, iteration: int) -> Letter:
+    """Of an iteration, the files of the newest reply; of the first prompt where there is none."""
+    first = Letter(folder, f"{iteration:04d}")
+    letters = [first, Letter(folder, f"{first.stem}-repair")]
+    return max(letters, key=lambda letter: _stamp(letter.reply) or (0, 0))
 
 
 def compose_letter(letter: Letter, request: Request) -> str:
@@ -146,7 +168,8 @@ class ExchangeOptimizer:
             prompt, text = letter.read_prompt(request), self._reply
         else:
             prompt = compose_letter(letter, request)
-            letter.write_prompt(prompt)
+            if aside := letter.write_prompt(prompt):
+                self._tell(f"An answer to another prompt was there; it is now {aside}")
             text = self._wait(letter, request)
         files = {REPLY_FILE: text}
         if prompt is not None:
@@ -162,11 +185,13 @@ class ExchangeOptimizer:
         """The text of the reply, as soon as it is whole."""
         where = letter.reply
         if _stamp(where) is None:
+            why = (request.repair or "").strip().partition("\n")[0]
             self._tell(
-                f"The prompt is in {letter.prompt}\n"
+                (f"The answer was of no use: {why}\n" if why else "")
+                + f"The prompt is in {letter.prompt}\n"
                 f"Write the answer to  {where}\n"
-                "and this command goes on by itself. Ctrl-C loses nothing: an answer that is "
-                "there later is taken by the next `gco-agent step`."
+                "and this command goes on by itself. Ctrl-C loses nothing: an answer that is\n"
+                "there later is taken by the next `gco-agent step --optimizer exchange`."
             )
         before, since = None, time.perf_counter()
         while True:
@@ -177,7 +202,7 @@ class ExchangeOptimizer:
                 return read_reply(where)
             if stamp is None and now >= request.deadline:
                 raise BudgetSpent(f"the time; no answer was in {where}")
-            request.progress(Searching("waiting for an answer", None, 0, letter.reply_name))
+            request.progress(Searching(_WAITING, None, 0, "", letter.reply_name))
             time.sleep(_POLL_S)
 
 
@@ -195,12 +220,25 @@ def make(tools: Tools) -> ExchangeOptimizer:
 def _head(request: Request) -> str:
     """First line of a prompt: what it was written for."""
     parent = request.parent.digest[:12]
-    repair = ", repair" if request.repair is not None else ""
-    rival = f", candidate {len(request.siblings) + 1}" if request.siblings else ""
+    after = _after(request.tip)
+    repair = rival = ""
+    if request.repair is not None:
+        failed = f"{request.repair}\0{request.tried}"
+        repair = f", repair of {hashlib.sha256(failed.encode()).hexdigest()[:8]}"
+    elif request.number > 1:
+        rival = f", candidate {request.number}"
     return (
         f"<!-- gco-agent: {request.config.game}, iteration {request.iteration}, "
-        f"policy {parent}{repair}{rival} -->"
+        f"policy {parent}{after}{repair}{rival} -->"
     )
+
+
+def _after(tip: str) -> str:
+    return f" at {tip[:12]}" if tip else ""
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").partition("\n")[0]
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from gco_agent.errors import ContractViolation
 from gco_agent.games import GameSpec
+from gco_agent.header import is_same_but_for_score
 from gco_agent.optimizers.base import Attempt, Request
 from gco_agent.optimizers.interface import describe_run, spec_of_run
 from gco_agent.policy import ALLOWED_IMPORTS, FORBIDDEN_NAMES, PolicySource, replace_docstring
@@ -57,6 +58,7 @@ _MOST_EXAMPLES = 3
 _EXAMPLE_CHARACTERS = 4_000
 _TRIED_CHARACTERS = 12_000
 _FENCE = "`" * 3
+_KEPT = ("initial", "accepted", "rolled-back")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,17 +166,35 @@ def _examples(request: Request) -> str:
 
 
 def _last_accepted(request: Request) -> str:
-    """The step that made the present policy what it is."""
-    accepted = [a for a in request.attempts if a.verdict in ("accepted", "initial") and a.source]
-    if len(accepted) <= 1:
+    """The step that made the present policy what it is; "" where that is not known for sure."""
+    kept = [a for a in request.attempts if a.verdict in _KEPT]
+    number = _in_force(kept)
+    if not number:  # none, or the initial policy
         return ""
-    before, after = (PolicySource(a.source or "") for a in accepted[-2:])
-    gain = accepted[-1].gain
-    words = f" ({gain:+.2f} points an episode)" if gain is not None else ""
+    step, before, after = kept[number], kept[number - 1].source, kept[number].source
+    if before is None or after is None:
+        return ""
+    if not is_same_but_for_score(request.parent.text, after):  # a person changed it since
+        return ""
+    words = f" ({step.gain:+.2f} points an episode)" if step.gain is not None else ""
     return (
-        f"## The last change that helped{words}\n\n{accepted[-1].summary}\n\n"
-        f"{fenced(_difference(before, after), 'diff')}"
+        f"## The last change that helped{words}\n\n{step.summary}\n\n"
+        f"{fenced(_difference(PolicySource(before), PolicySource(after)), 'diff')}"
     )
+
+
+def _in_force(kept: Sequence[Attempt]) -> int | None:
+    """Which of those that gave the run its policy made the present one: no mere way back."""
+    if not kept or kept[-1].verdict != "rolled-back":
+        return len(kept) - 1 if kept else None
+    wanted = kept[-1].source
+    for number in range(len(kept) - 2, -1, -1):
+        text = kept[number].source
+        if kept[number].verdict == "rolled-back" or text is None or wanted is None:
+            continue
+        if is_same_but_for_score(text, wanted):
+            return number
+    return None
 
 
 def _since_accepted(attempts: Sequence[Attempt]) -> list[Attempt]:

@@ -19,7 +19,7 @@ from gco_agent.optimizers.base import Proposal, Request, Tools, Unusable
 from gco_agent.optimizers.evolution import Evolution
 from gco_agent.optimizers.trials import Trials, seeds_of, trials_of
 from gco_agent.policy import PolicySource, format_policy
-from gco_agent.policy.constants import TunableConstant, tunable_constants, with_constants
+from gco_agent.policy.constants import TunableConstant, sign_of, tunable_constants, with_constants
 from gco_agent.progress import Searching
 from gco_agent.records import EpisodeResult
 from gco_agent.seeds import seed_of_chance
@@ -122,8 +122,9 @@ def tune_policy(
     evolution = _begin(source, constants, rng_seed, memory)
     tuner.run(evolution, constants)
     chosen, gain = tuner.choose(evolution, constants)
-    before = dict(zip(constants, (c.value for c in constants), strict=True))
-    after = {c: c.fitted(v) for c, v in zip(constants, chosen, strict=True)}
+    signs = {c: sign_of(source, c) for c in constants}
+    before = {c: signs[c] * c.value for c in constants}
+    after = {c: signs[c] * c.fitted(v) for c, v in zip(constants, chosen, strict=True)}
     return Tuned(
         with_constants(source, constants, chosen),
         tuple(Move(c.name, before[c], after[c]) for c in constants if before[c] != after[c]),

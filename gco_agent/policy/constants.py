@@ -32,6 +32,8 @@ _ARITHMETIC = frozenset(
     ("min", "max", "abs", "sum", "pow", "float", "divmod", "hypot", "sqrt", "clip", "copysign")
 )
 _DEPTH = 3
+_ENDS_IN_MINUS = re.compile(r"(?:[=(,:\[{*/<>]|\breturn)\s*-\s*\Z")
+"""A minus after what ends no number: it is no subtraction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,12 @@ def tunable_constants(source: PolicySource) -> tuple[TunableConstant, ...]:
             line=min(constant.line, known.line) if known else constant.line,
         )
     return tuple(sorted(tied.values(), key=lambda c: (not c.is_named, c.places)))
+
+
+def sign_of(source: PolicySource, constant: TunableConstant) -> int:
+    """-1 for a number with a minus of its own before it, wherever it stands; else 1."""
+    before = [source.text[:start] for start, _ in constant.places]
+    return -1 if before and all(map(_ENDS_IN_MINUS.search, before)) else 1
 
 
 def with_constants(

@@ -125,12 +125,17 @@ class RunReport:
                 ("protocol", rules.name, "default"),
                 ("candidates", config.candidates, 1),
                 ("horizon", config.horizon, 0),
+                ("hints", config.hints, "interface"),
                 ("trace-tokens", config.trace_tokens, 6_000),
+                ("max-tokens", config.max_tokens, 32_000),
                 ("model", config.model, ""),
                 ("effort", config.effort, ""),
             )
             if value != usual
         ]
+        is_atari = rules.env_id.startswith("gco/")
+        if is_atari and (rules.objects != "completed" or rules.name != "default"):
+            others.append(f" --objects {rules.objects}")
         return (
             f"gco-agent run {game} --optimizer {config.optimizer} --seed {config.seed} "
             f"--slice-steps {config.slice_steps} --max-steps {rules.max_steps}{''.join(others)} "

@@ -21,6 +21,9 @@ from gco_agent.store.text import clean_line, shorten, wrap_body
 SCHEMA = 1
 """Version of the trailers. Raised only when an older reader would misread a newer message."""
 
+LONGEST_SUBJECT = 300
+"""Characters of a subject that are kept; of them the first line of a message has 72."""
+_OPENS_CODE = "```"
 BRANCH_NAMESPACE = "gco"
 _REFS_HEADS = "refs/heads/"
 _NAME = re.compile(r"(?!.*\.\.)[a-z0-9][a-z0-9._-]{0,99}(?<!\.)(?<!\.lock)")
@@ -221,7 +224,8 @@ class Entry:
     """What is to be committed.
 
     Attributes:
-        subject: First line of the message, for people; `headline` composes one.
+        subject: First line of the message, for people; `headline` composes one. Where it is too
+            long for a first line, that is cut, and the body begins with the whole.
         body: The optimizer's reason, or whatever else explains the commit.
         facts: What was measured.
         policy: Text of the policy; None leaves it as it is.
@@ -249,7 +253,10 @@ def format_message(subject: str, body: str, facts: Facts) -> str:
 
 def format_plain_message(subject: str, body: str, trailers: list[str]) -> str:
     """Compose a commit message from a subject, a body and trailer lines that are clean already."""
-    line = shorten(clean_line(subject)) or "(no subject)"
+    whole = shorten(clean_line(subject), LONGEST_SUBJECT) or "(no subject)"
+    line = shorten(whole)
+    if line != whole and _OPENS_CODE not in whole:
+        body = f"{whole}\n\n{body}"
     return "\n\n".join(part for part in (line, wrap_body(body), "\n".join(trailers)) if part) + "\n"
 
 
@@ -270,8 +277,18 @@ def parse_message(text: str) -> tuple[str, str, Facts | None]:
         if (match := _TRAILER_LINE.fullmatch(line))
     }
     if "schema" not in found:
-        return clean_line(subject), wrap_body(rest), None
-    return clean_line(subject), wrap_body(body), _parse_facts(found)
+        return *_whole_subject(clean_line(subject), wrap_body(rest)), None
+    return *_whole_subject(clean_line(subject), wrap_body(body)), _parse_facts(found)
+
+
+def _whole_subject(subject: str, body: str) -> tuple[str, str]:
+    """The subject as it was before it was cut, where the body begins with it, and the rest."""
+    first, _, rest = body.partition("\n\n")
+    whole = clean_line(first)
+    is_cut = subject != whole and shorten(whole) == subject
+    if is_cut and _OPENS_CODE not in whole:
+        return whole, wrap_body(rest)
+    return subject, body
 
 
 def headline(facts: Facts, what: str = "", *, side: bool = False) -> str:
@@ -295,7 +312,7 @@ def headline(facts: Facts, what: str = "", *, side: bool = False) -> str:
         lead += f", return {format_points(facts.return_mean)}"
         if facts.gain is not None:
             lead += f" ({format_points(facts.gain, '+')})"
-    return shorten(clean_line(f"{lead}: {what}" if what else lead))
+    return shorten(clean_line(f"{lead}: {what}" if what else lead), LONGEST_SUBJECT)
 
 
 def format_points(value: float, sign: str = "-") -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from gco_agent.errors import RunMoved, StoreError, UsageError
+from gco_agent.header import is_same_but_for_score
 from gco_agent.store.entries import Entry, Facts, RunRef, Verdict, format_message, headline
 from gco_agent.store.git import GitRepo
 from gco_agent.store.history import RunView, Step, evidence_folder, policy_path
@@ -129,13 +130,13 @@ class Run(RunView):
 
         Raises:
             NotARun: The revision is not of this run.
-            UsageError: The policy is already that one.
+            UsageError: The policy is already that one, but for what its docstring says it scores.
             StoreError: As `accept`.
         """
         step = self.step(rev)
         text = self.policy(step.commit)
-        if text == self.policy():
-            raise UsageError(f"nothing to roll back: the policy already is that of {rev}")
+        if is_same_but_for_score(text, self.policy()):
+            raise UsageError(f"nothing to roll back: the policy of {rev} is in force already")
         on_line = [s.commit for s in self.history()]
         source = step
         if step.commit in on_line:

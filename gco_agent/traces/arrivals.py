@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from gco_agent.calls import ComponentCall
 from gco_agent.observation import ObjectBox
 from gco_agent.traces.records import TracedStep, Window
 
@@ -21,6 +22,10 @@ _OTHER: Mapping[Axis, Axis] = {"x": "y", "y": "x"}
 _SIZE = {"x": "w", "y": "h"}
 _MOSTLY = 0.6
 """Share of the steps that a thing must be there in, alone of its kind."""
+_BIG = 1000
+"""Numbers beyond are no places on any screen."""
+_FAR = 2
+"""Sizes of the player: an offset or a direction seldom is more, and a place nearly always."""
 _CLOSE = 1.5
 """Steps of travel within which a thing that turns round has reached what it turned at."""
 
@@ -35,12 +40,16 @@ class Arrivals:
         axis: Along which the place of a landing is told; the player moves along it.
         centres: Seed and step to where the centre of the thing was, in pixels on that axis, the
             next time it reached the player; a step after which it did not is missing.
+        predictors: Components whose numbers can be places on that axis: most of them are where
+            the thing or the player was seen, and some are larger than directions and offsets
+            usually are.
     """
 
     category: str
     player: str
     axis: Axis
     centres: Mapping[tuple[int, int], float]
+    predictors: frozenset[str] = frozenset()
 
 
 def find_arrivals(windows: Sequence[Window]) -> Arrivals | None:
@@ -59,8 +68,46 @@ def find_arrivals(windows: Sequence[Window]) -> Arrivals | None:
             landings = _landings(window.steps, category, player, axis)
             centres.update({(window.seed, step): place for step, place in landings.items()})
         if centres:
-            return Arrivals(category, player, axis, centres)
+            seen = _extent(steps, (category, player), axis)
+            far = _FAR * max(getattr(box, _SIZE[axis]) for box in _boxes(steps, (player,)))
+            return Arrivals(category, player, axis, centres, _predictors(steps, seen, far))
     return None
+
+
+def number_of(call: ComponentCall) -> float | None:
+    """The output of a call, if it is one number."""
+    output = call.output
+    if isinstance(output, bool) or not isinstance(output, int | float):
+        return None
+    return float(output) if abs(output) < _BIG else None  # NaN is not, either
+
+
+def _extent(
+    steps: Sequence[TracedStep], categories: Sequence[str], axis: Axis
+) -> tuple[float, float]:
+    """From where to where things of some categories were seen on an axis."""
+    boxes = _boxes(steps, categories)
+    ends = [getattr(box, axis) + getattr(box, _SIZE[axis]) for box in boxes]
+    return min(getattr(box, axis) for box in boxes), max(ends)
+
+
+def _boxes(steps: Sequence[TracedStep], categories: Sequence[str]) -> list[ObjectBox]:
+    return [box for step in steps for name in categories for box in step.objects.get(name, ())]
+
+
+def _predictors(
+    steps: Sequence[TracedStep], seen: tuple[float, float], far: float
+) -> frozenset[str]:
+    numbers: dict[str, list[float]] = {}
+    for call in (call for step in steps for call in step.calls):
+        if (number := number_of(call)) is not None:
+            numbers.setdefault(call.name, []).append(number)
+    low, high = seen
+    return frozenset(
+        name
+        for name, told in numbers.items()
+        if 2 * sum(low <= n <= high for n in told) >= len(told) and max(told) >= far
+    )
 
 
 def _singles(steps: Sequence[TracedStep]) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gco_agent.jail.limits import JailLevel
+from gco_agent.progress import Playing, Progress, silent
 from gco_agent.records import Evaluation, PlayProtocol
 from gco_agent.rollout import Rollout
 from gco_agent.traces.course import Course, Replay, follow, merge_extents, merge_ranges
@@ -19,6 +20,8 @@ _UNSTEADY = (
     "The policy did not repeat its own actions in the replay of seed {seed}, so that window may "
     "show what did not happen in the episode that was scored."
 )
+
+_FIRST, _AGAIN = "playing feedback", "recording moments"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +45,9 @@ def capture(
     seeds: Sequence[int],
     protocol: PlayProtocol,
     require: JailLevel = JailLevel.NONE,
+    progress: Progress = silent,
 ) -> Captured:
-    """Play ``text`` on ``seeds`` and replay what decided these episodes.
+    """Play ``text`` on ``seeds``, replay what decided these episodes, and tell ``progress``.
 
     The result depends on the arguments alone, and not on the workers.
 
@@ -51,13 +55,14 @@ def capture(
         JailError: The jail cannot be built, or not as good as required.
     """
     tasks = {seed: Rollout(text, (seed,), protocol, require) for seed in dict.fromkeys(seeds)}
-    courses = dict(zip(tasks, pool.map(follow, [Replay(t) for t in tasks.values()]), strict=True))
+    played_once = _follow_all(pool, [Replay(t) for t in tasks.values()], _FIRST, progress)
+    courses = dict(zip(tasks, played_once, strict=True))
     moments = choose_moments(list(courses.values()))
     spans: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for moment in moments:
         spans[moment.seed].append(_span(moment, courses[moment.seed]))
     wanted = [Replay(tasks[seed], tuple(parts), to_the_end=False) for seed, parts in spans.items()]
-    replays = dict(zip(spans, pool.map(follow, wanted), strict=True))
+    replays = dict(zip(spans, _follow_all(pool, wanted, _AGAIN, progress), strict=True))
     notes = [describe_all(list(courses.values()))]
     notes += [
         _UNSTEADY.format(seed=seed)
@@ -78,6 +83,18 @@ def capture(
         Evaluation(tuple(courses[seed].result for seed in seeds), protocol.stamp),
         sum(course.result.n_steps for course in played),
     )
+
+
+def _follow_all(
+    pool: WorkerPool, wanted: Sequence[Replay], what: str, progress: Progress
+) -> list[Course]:
+    followed: list[Course] = []
+    progress(Playing(what, 0, len(wanted)))
+    for course in pool.imap(follow, wanted):
+        followed.append(course)
+        n_steps = sum(one.result.n_steps for one in followed)
+        progress(Playing(what, len(followed), len(wanted), n_steps))
+    return followed
 
 
 def _span(moment: Moment, course: Course) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gco_agent.calls import Plain, Shown
 from gco_agent.observation import ObjectBox
-from gco_agent.traces.arrivals import Arrivals
+from gco_agent.traces.arrivals import Arrivals, number_of
 from gco_agent.traces.numbers import Column, number_columns
 from gco_agent.traces.records import TracedStep, Window
 
@@ -86,17 +86,19 @@ def arrival_heading(arrivals: Arrivals) -> str:
 
 
 def predictions(window: Window, arrivals: Arrivals) -> Mapping[str, list[float]]:
-    """Component to its errors, output minus where the thing then really was, in pixels."""
+    """Component to its errors, output minus where the thing then really was, in pixels.
+
+    Of those alone whose outputs can be places.
+    """
     errors: dict[str, list[float]] = {}
     for step in window.steps:
         truth = arrivals.centres.get((window.seed, step.step))
         for call in step.calls:
-            output = call.output
-            is_number = isinstance(output, int | float) and not isinstance(output, bool)
-            if truth is not None and is_number and call.name != ENTRY:
-                assert isinstance(output, int | float), output
-                if output != step.action and abs(output) < _BIG:
-                    errors.setdefault(call.name, []).append(output - truth)
+            output = number_of(call)
+            if truth is None or output is None or call.name == ENTRY or output == step.action:
+                continue
+            if call.name in arrivals.predictors:
+                errors.setdefault(call.name, []).append(output - truth)
     return errors
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from importlib.metadata import metadata
 
 import pytest
 
 from gco_agent.errors import JailError
 from gco_agent.policy import load_policy
+from gco_agent.video.window import has_screen
 from tests.cli.conftest import SHORT
 from tests.cli.scripted import RAISES
 from tests.report.samples import make_run
@@ -214,6 +216,10 @@ def test_doctor_for_programs(cli, tmp_path, project, monkeypatch):
     assert told["jail"]["probes"]["open"]
     assert told["emulator"]["protocol"].startswith("default gco/Pong-v5")
     assert told["packages"]["ale-py"]
+    assert told["extras"]["dask"]["distributed"]
+    offered = {name.lower() for name in metadata("gco-agent").get_all("Provides-Extra", [])}
+    assert set(told["extras"]) == offered
+    assert told["has_screen"] is has_screen()
     outside = json.loads(cli(tmp_path, "doctor", "--json").stdout)
     assert outside["is_well"]
     assert "not a git repository" in outside["git"]["problem"]

@@ -36,6 +36,7 @@ def test_prompt_and_apply(played: Path, cli: Cli) -> None:
     prompt = played / FOLDER / "0005-prompt.md"
     assert asked.stdout.strip() == str(prompt)
     assert "gco-agent apply ANSWER --run gco/pong/first" in asked.stderr
+    assert "playing feedback" in asked.stderr
     text = prompt.read_text()
     assert "## The present policy" in text
     assert "keep the paddle level with the ball" in text
@@ -86,6 +87,9 @@ def test_a_step_waits_and_ctrl_c_loses_nothing(played: Path, start: Start) -> No
     _, errors = waiting.communicate(timeout=60)
     assert waiting.returncode == 130, errors
     assert "0005-reply.md" in errors
+    assert "gco-agent step --optimizer exchange --run gco/pong/first" in errors
+    assert "playing feedback" in errors
+    assert "recording moments" in errors
     assert tip(played) == before
     (played / FOLDER / "0005-reply.md").write_text(f"```python\n{IDLE}```\n")
     again = start(played, "step", "--optimizer", "exchange", *ONE)

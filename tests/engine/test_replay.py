@@ -39,7 +39,7 @@ def test_a_run_is_made_again_to_the_byte(
         rivals = replace(CONFIG, candidates=2)
         train(run, Mending(HIDE, "import os\n" + STILL), judge, rivals, Budget(iterations=1))
         train(run, Mending(wrong, wrong), judge, CONFIG, Budget(iterations=1))
-        report(run, judge, CONFIG, 2, lambda _: None)
+        report(run, judge, CONFIG, Budget(report_episodes=2), lambda _: None)
     recording = record_run(started.view(REF))
     assert [len(each.tries) for each in recording.iterations] == [2, 2, 2, 0]
     assert [each.episodes for each in recording.iterations] == [0, 0, 0, 2]

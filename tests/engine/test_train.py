@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -14,9 +15,10 @@ import pytest
 from gco_agent import accounts
 from gco_agent.budget import Budget
 from gco_agent.config import RunConfig, parse_config
+from gco_agent.envs.opening import make_protocol
 from gco_agent.errors import BudgetSpent, ProposalError, UsageError
 from gco_agent.judge import Anchor, Judge, Race
-from gco_agent.measuring import report, start_run
+from gco_agent.measuring import report, require_room, start_run
 from gco_agent.optimizers.base import Proposal, Request, Tools
 from gco_agent.optimizers.registry import make_optimizer
 from gco_agent.policy import PolicySource, docstring_of
@@ -107,7 +109,7 @@ def test_a_run_from_end_to_end(
     )
     with started.open(REF) as run:
         spent = train(run, optimizer, judge, CONFIG, Budget(iterations=5), events.append)
-        evaluation = report(run, judge, CONFIG, 3, events.append)
+        evaluation = report(run, judge, CONFIG, Budget(report_episodes=3), events.append)
     assert spent.limit == "5 iterations"
 
     view = started.view(REF)
@@ -312,3 +314,28 @@ def test_records_of_a_run_that_play_other_rules_are_passed_by(started: Runs, jud
     with started.open(REF) as run:
         accounts.recall_episodes(run, other)
         assert not other.known(PolicySource(run.policy())).episodes
+
+
+@pytest.mark.parametrize(
+    ("env_id", "optimizer", "returns", "stops"),
+    [
+        ("CartPole-v1", "search", [500.0] * 8, True),
+        ("CartPole-v1", "search", [500.0] * 7 + [499.0], False),
+        ("CartPole-v1", "search", [500.0] * 3, False),  # too few to say
+        ("CartPole-v1", "simplify", [500.0] * 8, False),
+        ("CartPole-v1", "exchange", [500.0] * 8, False),
+        ("gco/Pong-v5", "search", [21.0] * 8, True),
+        ("gco/Breakout-v5", "search", [864.0] * 8, False),  # nobody said what the most is
+    ],
+)
+def test_a_run_that_earns_the_most_there_is_stops(env_id, optimizer, returns, stops):
+    rules = make_protocol("default", env_id)
+    config = RunConfig("game", rules, optimizer=optimizer)
+    episodes = (EpisodeResult(n, r, 10, Outcome.GAME_OVER) for n, r in enumerate(returns))
+    known = Evaluation(tuple(episodes), rules.stamp)
+    with pytest.raises(BudgetSpent) if stops else contextlib.nullcontext() as caught:
+        require_room(known, config)
+    if stops:
+        assert caught.value.limit == (
+            f"{returns[0]:g} points an episode, which is the most that can be earned"
+        )

@@ -64,7 +64,7 @@ def view(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunView]:
             with runs.open(REF) as run:
                 train(run, optimizer, judge, config, Budget(iterations=4))
                 run.rollback("0")
-                report(run, judge, config, 2, silent)
+                report(run, judge, config, Budget(report_episodes=2), silent)
         yield runs.view(REF)
 
 

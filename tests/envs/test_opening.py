@@ -239,6 +239,51 @@ def test_a_module_of_the_users_own_is_imported(corridor) -> None:
         find_spec("hall_module:Other-v0")
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("x = (\n", r"broken1\.py, line 1: '\(' was never closed"),
+        ("\nprint(missing)\n", r"broken2\.py, line 2: NameError: name 'missing' is not defined"),
+        ("\n\nraise SystemExit(3)\n", r"broken3\.py, line 3: SystemExit: 3"),
+        ("import not_there_at_all\n", r"broken4\.py, line 1: ModuleNotFoundError: No module named"),
+        ("import json\njson.loads('{')\n", r"broken5\.py, line 2: JSONDecodeError: "),
+        ("SPEC = 3\n", r"broken6 has no SPEC = GameSpec"),
+    ],
+)
+def test_what_is_wrong_in_a_game_file_is_told_by_its_line(
+    text: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    path = tmp_path / f"{told[:7]}.py"  # a name of its own, since imports are remembered
+    path.write_text(text)
+    with pytest.raises(UsageError, match=told):
+        find_spec(str(path))
+
+
+@pytest.mark.parametrize("name", ["platform", "abc", "gco_agent"])
+def test_a_game_file_with_the_name_of_another_module_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / f"{name}.py").write_text("SPEC = None\n")
+    with pytest.raises(UsageError, match=f"the name {name} is taken by another Python module"):
+        find_spec(str(tmp_path / f"{name}.py"))
+    (tmp_path / "a.b.py").write_text("")
+    with pytest.raises(UsageError, match="rename the file"):
+        find_spec(str(tmp_path / "a.b.py"))
+
+
+def test_what_fails_in_play_is_told_by_its_line(corridor, tmp_path: Path) -> None:
+    env_id = corridor("Pit", "Discrete(3)", "int(action) / 0")
+    env = open_environment(make_protocol("default", env_id))
+    assert isinstance(env, PlainEnvironment)
+    env.reset(1)
+    lines = (tmp_path / "pit_module.py").read_text().splitlines()
+    number = next(n for n, line in enumerate(lines, start=1) if "/ 0" in line)
+    with pytest.raises(UsageError, match=rf"pit_module\.py, line {number}: ZeroDivisionError"):
+        env.step(0)
+
+
 def test_a_changed_module_is_another_stamp_and_is_not_played_under_the_old_one(
     corridor, tmp_path: Path
 ) -> None:

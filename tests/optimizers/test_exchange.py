@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from gco_agent.optimizers.exchange import (
     compose_letter,
     letter_for,
     make,
+    newest_letter,
     read_reply,
 )
 from gco_agent.optimizers.replies import MAX_CHARACTERS
@@ -75,7 +77,7 @@ def test_the_prompt_is_written_and_the_reply_awaited(folder: Path) -> None:
     assert str(reply) in told[0]
     assert "Ctrl-C loses nothing" in told[0]
     assert (
-        Searching("waiting for an answer", None, 0, "gco-exchange/pong-first/0007-reply.md") in seen
+        Searching("answer awaited in", None, 0, "", "gco-exchange/pong-first/0007-reply.md") in seen
     )
     assert (folder.parent / ".gitignore").read_text() == "*\n"
 
@@ -101,9 +103,50 @@ def test_a_reply_that_is_there_is_taken_and_nothing_is_played_twice(folder: Path
 def test_each_request_has_files_of_its_own(folder: Path) -> None:
     names = [
         letter_for(folder, bare_request(**changes)).reply.name
-        for changes in ({}, {"repair": "wrong"}, {"siblings": [sibling()]}, {"iteration": 12})
+        for changes in ({}, {"repair": "wrong"}, {"number": 2}, {"iteration": 12})
     ]
     assert names == [*("0007-reply.md", "0007-repair-reply.md", "0007-2-reply.md", "0012-reply.md")]
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ({"tip": "1" * 40}, {"tip": "2" * 40}),  # a run that was deleted, and begun again
+        ({"repair": "wrong"}, {"repair": "wrong in another way"}),
+        ({"parent": PolicySource(STILL)}, {}),
+    ],
+)
+def test_a_reply_to_another_prompt_is_not_taken(
+    before: dict[str, str], now: dict[str, str], folder: Path
+) -> None:
+    letter = letter_for(folder, bare_request(**before))
+    letter.write_prompt(compose_letter(letter, bare_request(**before)))
+    letter.reply.write_text(ANSWER)
+    told: list[str] = []
+    request = bare_request(**now, deadline=time.perf_counter() + 0.3)
+    with pytest.raises(BudgetSpent):
+        ExchangeOptimizer(folder, told.append).propose(request)
+    aside = letter.reply.with_suffix(".old.md")
+    assert aside.read_text() == ANSWER
+    assert str(aside) in told[0]
+    if "repair" in now:
+        assert "The answer was of no use: wrong in another way" in told[1]
+
+
+def test_the_newest_answer_is_found_and_its_prompt_looked_at(folder: Path) -> None:
+    letter = newest_letter(folder, 7)
+    assert letter.prompt.name == "0007-prompt.md"
+    assert letter.is_written_for("1" * 40)
+    letter.write_prompt(compose_letter(letter, bare_request(tip="1" * 40)))
+    assert letter.is_written_for("1" * 40)
+    assert not letter.is_written_for("2" * 40)
+    letter.reply.write_text(ANSWER)
+    repair = folder / "0007-repair-reply.md"
+    repair.write_text(ANSWER)
+    os.utime(letter.reply, (1, 1))
+    assert newest_letter(folder, 7).reply == repair
+    os.utime(repair, (0.5, 0.5))
+    assert newest_letter(folder, 7).reply == letter.reply
 
 
 def test_a_reply_of_no_use_is_kept_with_its_kind(folder: Path) -> None:
@@ -153,7 +196,7 @@ def test_odd_bytes_are_no_reason_to_lose_a_reply(tmp_path: Path) -> None:
 
 
 def test_the_prompt_tells_what_was_tried(folder: Path) -> None:
-    request = bare_request(repair="line 2: no", tried="def act(:", siblings=[sibling()])
+    request = bare_request(repair="line 2: no", tried="def act(:", number=2, siblings=[sibling()])
     letter = letter_for(folder, request)
     text = compose_letter(letter, request)
     assert FEEDBACK.text.strip() in text

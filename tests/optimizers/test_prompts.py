@@ -134,3 +134,38 @@ def test_no_prompt_tells_where_the_wall_of_breakout_is_unless_it_is_asked_to() -
         text = prompt.markdown.lower()
         assert ("wall" in text) == is_told
         assert ("152" in text) == is_told
+
+
+MIDDLE = PARENT.text.replace("(2, 3)", "(0, 3)")
+BACK = [
+    Attempt(0, "initial", "Start", None, None, "", FIRST),
+    Attempt(1, "accepted", "to the middle", 1.5, "reflect", "", MIDDLE),
+    Attempt(2, "accepted", "the better move", 2.5, "reflect", "", PARENT.text),
+]
+
+
+@pytest.mark.parametrize(
+    ("attempts", "parent", "helped"),
+    [
+        (BACK, PARENT.text, "the better move"),
+        # after a way back, what made the policy that is in force
+        ([*BACK, Attempt(3, "rolled-back", "to 1", None, None, "", MIDDLE)], MIDDLE, "to the mid"),
+        ([*BACK, Attempt(3, "rolled-back", "to 0", None, None, "", FIRST)], FIRST, None),
+        # a candidate that was turned down, and is in force all the same
+        ([*BACK, Attempt(3, "rolled-back", "to x", None, None, "", WORSE)], WORSE, None),
+        # a text that was not read
+        ([BACK[0], replace(BACK[1], source=None), BACK[2]], PARENT.text, None),
+        # a person's own commit since
+        (BACK, WORSE, None),
+        (BACK[:1], FIRST, None),
+        ([], FIRST, None),
+    ],
+)
+def test_the_last_change_that_helped_is_that_of_the_policy_in_force(
+    attempts: list[Attempt], parent: str, helped: str | None
+) -> None:
+    request = bare_request(attempts=attempts, parent=PolicySource(parent))
+    text = compose_prompt(request).user
+    assert ("## The last change that helped" in text) is (helped is not None)
+    if helped:
+        assert helped in text.partition("## The last change that helped")[2]

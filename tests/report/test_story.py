@@ -5,12 +5,18 @@ from __future__ import annotations
 import itertools
 import json
 import random
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gco_agent.cli.options import StartOptions
+from gco_agent.cli.running import config_of
+from gco_agent.cli.running import run as run_command
+from gco_agent.config import RunConfig
+from gco_agent.envs.opening import find_spec
 from gco_agent.errors import StoreError
 from gco_agent.report.curves import AXES, half_interval, lanes, positions, thinned
 from gco_agent.report.diffs import ADDED, REMOVED, SAME, count_changes, difference
@@ -277,3 +283,28 @@ def test_where_that_is_not_enough_the_others_lose_them_too(view):
 
 def test_the_second_run_is_another(runs):
     assert {ref.run_id for ref in runs.list()} == {REF.run_id, "second"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "pong",
+        "pong --protocol reference",
+        "pong --protocol reference --objects completed",
+        "pong --objects ocatari --seed 3 --max-steps 1000 --slice-steps 5000",
+        "pong --optimizer reflect,search --model m --effort high --max-tokens 9000 --candidates 2",
+        "pong --optimizer optoprime --horizon 40 --hints paper --trace-tokens 900",
+        "CartPole-v1 --hints none",
+    ],
+)
+def test_the_command_of_a_report_starts_the_same_run(view, options):
+    def config_by(command: str) -> RunConfig:
+        words = command.removeprefix("gco-agent run ").split()
+        given = run_command.make_context("run", words).params
+        names = {field.name for field in fields(StartOptions)}
+        chosen = StartOptions(**{name: given[name] for name in names})
+        return config_of(find_spec(chosen.game), chosen)
+
+    config = config_by(options)
+    report = replace(read_report(view), config=config)
+    assert config_by(report.command) == config

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from gco_agent.errors import StoreError, UsageError
 from gco_agent.store.entries import (
+    LONGEST_SUBJECT,
     SCHEMA,
     Facts,
     RunRef,
@@ -98,7 +99,9 @@ def test_new_run_ids_sort_by_day():
 def test_a_message_and_its_record_are_inverses(subject, body, facts):
     message = format_message(subject, body, facts)
     parsed_subject, parsed_body, parsed_facts = parse_message(message)
-    assert parsed_subject == (shorten(clean_line(subject)) or "(no subject)")
+    whole = shorten(clean_line(subject), LONGEST_SUBJECT) or "(no subject)"
+    assert parsed_subject == (shorten(whole) if "```" in whole else whole)
+    assert len(message.partition("\n")[0]) <= WIDTH
     assert parsed_body == wrap_body(body)
     assert parsed_facts == facts
     assert format_message(parsed_subject, parsed_body, facts) == message
@@ -216,7 +219,19 @@ def test_headline(verdict, changes, what, side, expected):
 
 
 @given(FACTS, NASTY, st.booleans())
-def test_a_headline_fits_a_line(facts, what, side):
+def test_a_headline_is_one_clean_line(facts, what, side):
     line = headline(facts, what, side=side)
-    assert len(line) <= WIDTH
+    assert len(line) <= LONGEST_SUBJECT
     assert clean_line(line) == line
+
+
+def test_a_subject_that_is_too_long_is_kept_whole_in_the_body():
+    what = "move AIM_LIMIT 2.34 to 1.89, FIRE_BELOW 40 to 52 and LEAD 3.1 to 2.2, add: keep away"
+    subject = headline(MEASURED, what)
+    assert subject.endswith(what)
+    message = format_message(subject, "It was late.", MEASURED)
+    first, _, rest = message.partition("\n\n")
+    assert len(first) <= WIDTH
+    assert first.endswith("…")
+    assert " ".join(rest.partition("\n\n")[0].split()) == subject
+    assert parse_message(message) == (subject, "It was late.", MEASURED)

@@ -244,7 +244,7 @@ def test_a_rollback_to_what_is_there_or_not_of_the_run_is_refused(project, start
     with started.open(REF) as run:
         run.accept(accepted(1))
         with pytest.raises(
-            UsageError, match="nothing to roll back: the policy already is that of 1"
+            UsageError, match="nothing to roll back: the policy of 1 is in force already"
         ):
             run.rollback("1")
         with pytest.raises(

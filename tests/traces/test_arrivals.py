@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from gco_agent.observation import ObjectBox
 from gco_agent.traces.arrivals import find_arrivals
+from gco_agent.traces.columns import predictions
 from gco_agent.traces.records import TracedStep
-from tests.traces.samples import PLAYER_Y, falling, step, window
+from tests.traces.samples import PLAYER_Y, call, falling, step, window
 
 
 def transposed(steps: list[TracedStep]) -> list[TracedStep]:
@@ -99,3 +100,29 @@ def test_any_course_is_borne(places, is_transposed):
     if found is not None:
         assert {number for _, number in found.centres} <= set(range(len(steps)))
         assert all(-200 < place < 400 for place in found.centres.values())
+
+
+@pytest.mark.parametrize(
+    ("outputs", "is_place"),
+    [
+        ([40 + 4 * i for i in range(10)], True),
+        ([67.0] * 10, True),
+        ([-30.0, -20.0, 70.0, 69.0, 68.0, 67.0, 66.0, 67.0, 67.0, 67.0], True),
+        ([-1, 0, 1, 1, 1, 0, -1, 1, 1, 1], False),  # a direction
+        ([-6.0] * 10, False),  # an offset
+        ([27 - 6 * i for i in range(10)], False),  # a distance to the player
+        ([True] * 10, False),
+        ([None] * 10, False),
+        ([float("nan")] * 10, False),
+        ([5_000.0] * 10, False),
+    ],
+)
+def test_only_what_can_be_a_place_is_compared_with_places(outputs, is_place):
+    steps = [
+        replace(s, calls=(call("aim", output),))
+        for s, output in zip(falling(), outputs, strict=True)
+    ]
+    found = find_arrivals([window(steps)])
+    assert found is not None
+    assert (found.predictors == {"aim"}) is is_place
+    assert bool(predictions(window(steps), found)) is is_place

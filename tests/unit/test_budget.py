@@ -30,6 +30,7 @@ def test_seconds_bind_with_what_is_reserved() -> None:
     now = time.perf_counter()
     Budget(seconds=1000, started=now).require(0)
     for spent in (Budget(seconds=1000, started=now - 998), Budget(seconds=1000, reserve_s=998)):
+        spent.note_iteration()
         with pytest.raises(BudgetSpent, match="1000 s"):
             spent.require(0)
     assert Budget(seconds=10, reserve_s=3, started=100).deadline == 107
@@ -43,7 +44,7 @@ def test_without_limits_nothing_binds() -> None:
 
 
 def test_time_is_kept_for_a_race_and_for_the_report() -> None:
-    budget = Budget(seconds=100, report_episodes=30, started=1000.0)
+    budget = Budget(seconds=100, report_episodes=30)
     budget.reserve([100, 300], [100, 300])
     assert budget.race_s == 0  # the pace is not known
     budget.note_play(500, 0.1)
@@ -57,11 +58,73 @@ def test_time_is_kept_for_a_race_and_for_the_report() -> None:
     assert budget.answer_by == pytest.approx(budget.deadline - budget.race_s)
 
 
-def test_a_report_is_as_long_as_time_allows() -> None:
+def test_the_first_iteration_is_begun_however_little_time_there_is() -> None:
     now = time.perf_counter()
-    assert Budget(report_episodes=30).affordable_report([100]) == 30
-    rich, poor = (Budget(seconds=s, report_episodes=30, started=now) for s in (1000, 5))
-    for budget in (rich, poor):
-        budget.note_play(2_000, 2.0)
-    assert rich.affordable_report([1_000]) == 30
-    assert 2 <= poor.affordable_report([1_000]) < 6
+    budget = Budget(seconds=20, report_episodes=30, started=now - 19)
+    budget.note_play(10_000, 10.0)
+    budget.reserve([4_500], [13_500])
+    budget.require(0)
+    assert budget.reserve_s == 0
+    assert budget.answer_by == pytest.approx(now + 5, abs=0.5)
+    budget.note_iteration()
+    with pytest.raises(BudgetSpent, match="20 s"):
+        budget.require(0)
+
+
+def test_the_report_gives_way_to_the_first_iteration_alone() -> None:
+    budget = Budget(seconds=60, report_episodes=30, started=time.perf_counter() - 40)
+    budget.note_play(10_000, 10.0)
+    budget.reserve([1_000], [1_000])
+    assert budget.reserve_s == pytest.approx(60 - 40 - 8 - 5, abs=0.5)
+    budget.note_iteration()
+    budget.reserve([1_000], [1_000])
+    assert budget.reserve_s == pytest.approx(20)
+
+
+def test_the_report_is_given_a_third_of_the_time_at_most() -> None:
+    budget = Budget(seconds=300, report_episodes=30)
+    budget.note_play(10_000, 10.0)
+    budget.reserve([4_500], [13_500])
+    assert budget.reserve_s == pytest.approx(100)
+
+
+def test_a_pace_is_learned_and_the_last_play_counts_most() -> None:
+    budget = Budget(seconds=1000)
+    budget.note_play(10_000, 40.0)  # workers that are being started
+    budget.note_play(10_000, 4.0)
+    budget.reserve([1_000], [1_000])
+    assert budget.race_s == pytest.approx(8 * 1_000 * 24 / 15_000)
+
+
+def blocks(seconds: float | None, pace_s: float, n_workers: int = 2) -> tuple[list[int], float]:
+    """The blocks of a report of which an episode takes ``pace_s``, and how long it was in all."""
+    played: list[int] = []
+    budget = Budget(seconds=seconds, report_episodes=30)
+    while True:
+        taken = sum(played) * pace_s
+        budget.started = time.perf_counter() - taken  # as if it had been played
+        more = budget.report_block(sum(played), taken, n_workers)
+        if not more:
+            return played, taken
+        played.append(more)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "pace_s", "expected"),
+    [
+        (None, 9.0, [30]),  # nothing binds
+        (100.0, 0.5, [2, 28]),  # a quiet machine
+        (100.0, 60.0, [2]),  # as few as have a standard error
+        (0.001, 60.0, [2]),
+    ],
+)
+def test_a_report_of_so_many_blocks(seconds, pace_s, expected) -> None:
+    assert blocks(seconds, pace_s)[0] == expected
+
+
+def test_a_report_that_takes_too_long_ends_by_the_clock() -> None:
+    played, taken = blocks(100.0, 5.0)
+    assert len(played) > 2
+    assert 15 <= sum(played) < 30
+    assert 80 <= taken <= 100
+    assert blocks(100.0, 5.0, n_workers=8)[0][0] == 8

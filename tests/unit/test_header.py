@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gco_agent.header import describe_score, with_measured_header
+from gco_agent.header import describe_score, is_same_but_for_score, with_measured_header
 from gco_agent.policy import PolicySource, check_policy, docstring_of, environment_of
 from gco_agent.records import EpisodeResult, Evaluation, Outcome, PlayProtocol
 
@@ -110,3 +110,14 @@ def test_rules_that_are_not_usual_are_told() -> None:
         origin="gco/pong/x, iteration 1",
     )
     assert "27000 steps at most, one_life=True, restarts=3\n" in told.text
+
+
+def test_a_policy_with_another_score_is_the_same() -> None:
+    plain = PolicySource('"""Follow the ball."""' + ACT)
+    first, later = measured(plain), measured(plain, iteration=9)
+    assert first.text != later.text
+    assert is_same_but_for_score(first.text, later.text)
+    assert not is_same_but_for_score(first.text, later.text.replace("return 0", "return 1"))
+    assert not is_same_but_for_score(first.text, later.text.replace("Follow", "Flee"))
+    assert is_same_but_for_score("no code (", "no code (")
+    assert not is_same_but_for_score("no code (", "nor this (")

@@ -9,7 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gco_agent.policy import PolicySource
-from gco_agent.policy.constants import TunableConstant, tunable_constants, with_constants
+from gco_agent.policy.constants import (
+    TunableConstant,
+    sign_of,
+    tunable_constants,
+    with_constants,
+)
 from gco_agent.policy.positions import Positions, Replacement, replaced
 
 TRACKER = '''"""Pong: be where the ball will be; 152 is no constant here."""
@@ -133,3 +138,26 @@ def test_no_move_is_no_change() -> None:
 
 def test_a_policy_without_numbers_has_none() -> None:
     assert tunable_constants(PolicySource("def act(obs):\n    return 3\n")) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "sign"),
+    [
+        ("OFFSET = -6.0", -1),
+        ("OFFSET: float = - 6.0", -1),
+        ("OFFSET = 6.0", 1),
+        ("OFFSET = +6.0", 1),
+    ],
+)
+def test_a_minus_of_its_own_is_a_sign(text: str, sign: int) -> None:
+    source = PolicySource(f"{text}\n\n\ndef act(obs):\n    return 1 if obs < OFFSET * 3 else 0\n")
+    found = {c.name: c for c in tunable_constants(source)}
+    assert sign_of(source, found["OFFSET"]) == sign
+
+
+def test_a_subtraction_is_no_sign_and_both_signs_are_none() -> None:
+    less = PolicySource("def act(obs):\n    return int(obs.x - 31 > obs.y * 3)\n")
+    both = PolicySource("UP = -31\nDOWN = 31\n\n\ndef act(obs):\n    return int(UP < obs < DOWN)\n")
+    for source in (less, both):
+        (constant,) = (c for c in tunable_constants(source) if c.value == 31)
+        assert sign_of(source, constant) == 1
