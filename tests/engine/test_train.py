@@ -336,6 +336,7 @@ def test_a_run_that_earns_the_most_there_is_stops(env_id, optimizer, returns, st
     with pytest.raises(BudgetSpent) if stops else contextlib.nullcontext() as caught:
         require_room(known, config)
     if stops:
+        assert caught is not None
         assert caught.value.limit == (
             f"{returns[0]:g} points an episode, which is the most that can be earned"
         )
