@@ -20,6 +20,7 @@ from gco_agent.workers import WorkerPool
 _WHOLE = 1_000_000
 """Tokens that no trace of one episode has."""
 _COLUMNS = 120
+_MOST_LOOKED_AT = 50
 _FENCE = "```"
 _SCORED = frozenset(outcome.value for outcome in Outcome if outcome.is_scored)
 _MEASURED_IN_RACES = (Verdict.ACCEPTED.value, Verdict.INITIAL.value, Verdict.ROLLED_BACK.value)
@@ -79,18 +80,20 @@ def trace_failures(
 
 
 def _last_failed(view: RunView, trials: Sequence[Trial]) -> Iterator[Episode | Failure]:
-    """The last trial that failed, as an episode if it was played at all."""
-    trial = next((t for t in reversed(trials) if t.verdict == Verdict.FAILED.value), None)
-    if trial is None:
-        return
-    (details,) = read_details(view, [trial])
-    lead = f"Iteration {trial.iteration} failed"
-    broken = next((p for p in details.played if p.outcome not in _SCORED), None)
-    if broken is None or details.after is None:
-        yield Failure(f"{lead} before it was played", trial.reason)
-        return
-    where = f"{lead}: {broken.outcome}, seed {broken.seed}, step {broken.n_steps:,}"
-    yield Episode(where, details.after, broken)
+    """The last trial that broke in an episode; or else the last that failed before it was played.
+
+    Only the last of very many are looked at.
+    """
+    failed = [t for t in reversed(trials) if t.verdict == Verdict.FAILED.value][:_MOST_LOOKED_AT]
+    for trial, details in zip(failed, read_details(view, failed), strict=True):
+        broken = next((p for p in details.played if p.outcome not in _SCORED), None)
+        if broken is not None and details.after is not None:
+            where = f"{broken.outcome}, seed {broken.seed}, step {broken.n_steps:,}"
+            yield Episode(f"Iteration {trial.iteration} failed: {where}", details.after, broken)
+            return
+    if failed:
+        first = failed[0]
+        yield Failure(f"Iteration {first.iteration} failed before it was played", first.reason)
 
 
 def _worst(view: RunView, trials: Sequence[Trial]) -> Iterator[Episode]:

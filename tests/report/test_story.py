@@ -21,7 +21,7 @@ from gco_agent.errors import StoreError
 from gco_agent.report.curves import AXES, half_interval, lanes, positions, thinned
 from gco_agent.report.diffs import ADDED, REMOVED, SAME, count_changes, difference
 from gco_agent.report.earned import Earned, earned_by_optimizer
-from gco_agent.report.failing import laid_out
+from gco_agent.report.failing import laid_out, trace_failures
 from gco_agent.report.pack import CHUNK, pack, unpack
 from gco_agent.report.played import Played, parse_played
 from gco_agent.report.story import (
@@ -34,7 +34,8 @@ from gco_agent.report.summary import read_report, score_in_words
 from gco_agent.statistics import confidence_interval
 from gco_agent.store.entries import Facts, Verdict
 from gco_agent.store.history import Step
-from tests.report.samples import HOSTILE, REF, evaluation, policy
+from gco_agent.workers import WorkerPool
+from tests.report.samples import HOSTILE, REF, RULES, evaluation, policy
 
 LINES = st.lists(st.sampled_from(["a", "b", "", " c", "-d", "+e", "@f", HOSTILE]), max_size=12)
 
@@ -142,6 +143,18 @@ def test_an_iteration_with_no_candidate_is_one_all_the_same():
     ]  # fmt: skip
     (row,) = earned_by_optimizer(steps)
     assert row == Earned("reflect", 2, 2, 1, 1.5, 17, 0.5)
+
+
+def test_the_last_failure_is_one_that_was_played_if_there_is_one(view):
+    trials = read_trials(view)
+    failed = [trial for trial in trials if trial.verdict == "failed"]
+    rules = replace(RULES, env_id="CartPole-v1")  # of which no trace is made, so nothing is played
+    with WorkerPool(0) as pool:
+        first, worst = trace_failures(view, trials, rules, pool)
+    assert first.title.startswith(f"Iteration {failed[-1].iteration} failed: policy-raised, seed ")
+    assert HOSTILE in first.text
+    standing = next(t for t in reversed(trials) if t.is_kept)
+    assert worst.title.startswith(f"Worst episode of iteration {standing.iteration}, accepted")
 
 
 def test_traces_are_laid_out_for_people():

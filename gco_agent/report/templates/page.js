@@ -91,7 +91,8 @@
     const layout = layoutOf(figure);
     const lowest = Math.min(...shown.map((i) => y[i]), -1);
     Object.assign(layout.yaxis, { range: [lowest - 0.6, 0.6], fixedrange: true });
-    layout.xaxis.range = [x[begin] - 0.7, x[end - 1] + 0.7];
+    const room = Math.max(0.7, (x[end - 1] - x[begin]) * 0.04);
+    layout.xaxis.range = [x[begin] - room, x[end - 1] + room];
     byId("stretch").textContent = end - begin < x.length
       ? `Trials ${begin + 1} to ${end} of ${x.length} are drawn, round the chosen one.` : "";
     return Plotly.react(byId("lineage"), traces, layout, { ...CONFIG, displayModeBar: false });
