@@ -356,4 +356,6 @@ def _print(shown: _Show, path: Path | None, n_pictures: int, *, as_json: bool) -
             click.echo(f"    {line}")
     if path is not None:
         seconds = n_pictures / shown.frames_per_second
-        click.echo(f"{path} ({seconds:.0f} s, {path.stat().st_size / 1e6:.1f} MB)")
+        size = path.stat().st_size
+        told = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"  # noqa: PLR2004
+        click.echo(f"{path} (plays for {seconds:.0f} s, {told})")

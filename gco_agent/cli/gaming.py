@@ -190,5 +190,5 @@ def check_game(context: click.Context, /, target: str, *, steps: int, as_json: b
     else:
         click.echo(f"{spec.title}: nothing wrong found in {count(steps, 'step')} of random play")
     if findings:
-        tell(f"{count(len(findings), 'thing')} in {spec.title} not as specified")
+        tell(f"{spec.title} differs from its SPEC: {count(len(findings), 'finding')}")
         context.exit(2)

@@ -23,7 +23,7 @@ from gco_agent.cli.options import (
     json_option,
     workers_option,
 )
-from gco_agent.cli.place import Place, make_judge, open_workers
+from gco_agent.cli.place import Place, make_judge, open_workers, runs_or_file
 from gco_agent.cli.results import print_json
 from gco_agent.cli.words import count, gain_in_words, one_line, tell
 from gco_agent.errors import ContractViolation, UsageError
@@ -188,6 +188,7 @@ def _file(place: Place, target: str | None) -> Path | None:
         UsageError: It is named like a file, and there is none.
     """
     if target is None:
+        runs_or_file(place)
         return None
     path = place.directory / target
     if path.is_dir():

@@ -103,6 +103,18 @@ class Place:
         return Runs(self.repository())
 
 
+def runs_or_file(place: Place) -> Runs:
+    """The runs of the repository, for a command that a policy file would do for as well.
+
+    Raises:
+        UsageError: There is no repository.
+    """
+    try:
+        return place.runs()
+    except StoreError as error:
+        raise UsageError(f"{error} Or name a policy file.") from None
+
+
 def find_run(runs: Runs, name: str | None) -> RunRef:
     """The run called ``name``, or the one that is checked out.
 

@@ -187,10 +187,15 @@ def _claim_there(repo: GitRepo, path: str, rules: PlayProtocol) -> Claim | None:
     return claim
 
 
-def _require_no_better(there: Claim | None, path: str, played: Evaluation, score: str) -> None:
-    if there is not None and played.mean_return is not None and there.mean > played.mean_return:
+def _require_no_better(there: Claim | None, ours: Claim | None, path: str) -> None:
+    """Compare as both are stated, so that rounding makes neither the better.
+
+    Raises:
+        UsageError: What is there states more.
+    """
+    if there is not None and ours is not None and there.mean > ours.mean:
         raise UsageError(
-            f"the {path} that is there states {there.score}, and this policy has {score}: "
+            f"the {path} that is there states {there.score}, and this policy has {ours.score}: "
             "--force publishes it all the same"
         )
 
@@ -200,7 +205,7 @@ def _measure_and_commit(
 ) -> tuple[str, str]:
     """Play, write the docstring, commit; the commit id and the score in words."""
     from gco_agent.cli.evaluating import play
-    from gco_agent.header import describe_score, with_measured_header
+    from gco_agent.header import claim_of, describe_score, with_measured_header
     from gco_agent.seeds import Stream
 
     n = given["n"]
@@ -214,9 +219,9 @@ def _measure_and_commit(
             f"{failure.detail}"
         )
     origin = f"{view.ref.branch}, iteration {_made_in(view)}"
-    text = with_measured_header(source, protocol, played, seeds=label, origin=origin).text
-    score = describe_score(played, label)
-    _require_no_better(given["there"], view.policy_path, played, score)
+    told = with_measured_header(source, protocol, played, seeds=label, origin=origin)
+    _require_no_better(given["there"], claim_of(told), view.policy_path)
+    score, text = describe_score(played, label), told.text
     commit = runs.publish_file(
         view.policy_path,
         text,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gco_agent.cli.place import Place, read_config, rules_here
+from gco_agent.cli.place import Place, read_config, rules_here, runs_or_file
 from gco_agent.errors import ContractViolation, NotARun, StoreError, UsageError
 
 if TYPE_CHECKING:
@@ -62,10 +62,7 @@ def find_target(place: Place, target: str | None) -> Target:
     from gco_agent.sources import read_policy
 
     if target is None:
-        try:
-            runs = place.runs()
-        except StoreError as error:
-            raise UsageError(f"{error} Or name a policy file.") from None
+        runs = runs_or_file(place)
         return _of_run(runs.view(runs.current()), None)
     path = place.directory / target
     if path.is_dir():

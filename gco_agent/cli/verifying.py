@@ -216,9 +216,10 @@ def _claim_json(found: Verified) -> dict[str, Any]:
 
 def _print_sum(data: dict[str, Any], found: list[Verified]) -> None:
     levels = {one.played_in["jail"] for one in found if one.played_in.get("jail")}
-    parts = [f"{data['holds']} of {count(len(found), 'claim')} of {data['run']} hold"]
+    holds = "holds" if data["holds"] == 1 else "hold"
+    parts = [f"of {count(len(found), 'claim')} of {data['run']}, {data['holds']} {holds}"]
     if data["differs"]:
-        parts.append(f"{data['differs']} differ")
+        parts.append(f"{data['differs']} {'differs' if data['differs'] == 1 else 'differ'}")
     if data["incomparable"]:
         parts.append(f"{data['incomparable']} cannot be compared")
     jails = f", jail {' and '.join(sorted(levels))}" if levels else ""

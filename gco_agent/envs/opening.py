@@ -20,7 +20,18 @@ from gco_agent.envs.mistakes import import_users, require_own_name
 from gco_agent.envs.objects import ObjectObservation
 from gco_agent.envs.plain import PlainEnvironment, register_for
 from gco_agent.errors import UsageError
-from gco_agent.games import SOLVED, Control, Field, GameSpec, Score, find_game, imports_code
+from gco_agent.games import (
+    SOLVED,
+    Control,
+    Field,
+    GameSpec,
+    Score,
+    find_game,
+    imports_code,
+    likeness,
+    nearest_game,
+    why_not_played,
+)
 from gco_agent.games.documented import DOCUMENTED
 from gco_agent.games.starting import random_policy
 from gco_agent.policy import PolicySource, environment_of
@@ -74,7 +85,7 @@ def find_spec(name: str) -> GameSpec:
         register_for(name)
         env_id = _registered(name)
         if env_id is None:
-            raise UsageError(f"{error}{_nearest_id(name)}") from None
+            raise UsageError(_with_nearest_id(name, str(error))) from None
         return _describe(env_id)
 
 
@@ -136,12 +147,21 @@ def _version(env_id: str) -> int:
     return int(digits) if digits.isdigit() else 0
 
 
-def _nearest_id(name: str) -> str:
+def _with_nearest_id(name: str, refusal: str) -> str:
+    """The refusal of a name that no game has, and the id of Gymnasium's that may be meant."""
+    if why_not_played(name):
+        return refusal
     known = {env_id.lower(): env_id for env_id in gymnasium.registry if "/" not in env_id}
     near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.7)
-    if near:
-        return f" Or Gymnasium's {known[near[0]]}?"
-    return " Any id of Gymnasium will do too, such as CartPole-v1."
+    if not near:
+        return f"{refusal} Any id of Gymnasium will do too, such as CartPole-v1."
+    env_id = known[near[0]]
+    if likeness(name, env_id) > likeness(name, nearest_game(name)):
+        return (
+            f"no game or environment is called {name!r}. Did you mean {env_id}? `gco-agent games` "
+            "lists the games of Atari; any id of Gymnasium will do too."
+        )
+    return refusal
 
 
 def _describe(env_id: str) -> GameSpec:

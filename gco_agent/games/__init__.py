@@ -51,7 +51,10 @@ __all__ = [
     "find_game",
     "generated_games",
     "imports_code",
+    "likeness",
     "measured",
+    "nearest_game",
+    "why_not_played",
 ]
 
 GAMES: Mapping[str, GameSpec] = {
@@ -70,6 +73,9 @@ GAMES: Mapping[str, GameSpec] = {
 """The first-class games by name."""
 
 
+_LIKE = 0.6
+
+
 def find_game(name: str) -> GameSpec:
     """The game that a person means by ``name``: "pong", "SpaceInvaders", "ALE/Pong-v5".
 
@@ -81,15 +87,30 @@ def find_game(name: str) -> GameSpec:
     for spec in games.values():
         if wanted in (_squash(spec.name), _squash(spec.title), _squash(spec.env_id)):
             return spec
-    for tried in measured().values():
-        if tried.why and wanted == _squash(tried.name):
-            raise UsageError(f"{tried.name} cannot be played with objects: {tried.why}")
-    near = difflib.get_close_matches(wanted, [_squash(known) for known in games], n=1, cutoff=0.5)
-    hint = next((f" Did you mean {known}?" for known in games if _squash(known) in near), "")
+    if why := why_not_played(name):
+        raise UsageError(f"{name} cannot be played with objects: {why.rstrip('.')}.")
+    near = nearest_game(name)
+    hint = f" Did you mean {near}?" if likeness(name, near) >= _LIKE else ""
     raise UsageError(
         f"no game called {name!r}.{hint} `gco-agent games` lists them: {', '.join(GAMES)} and "
         f"{len(games) - len(GAMES)} more."
     )
+
+
+def why_not_played(name: str) -> str:
+    """Why a game that was tried cannot be played with objects; empty for any other."""
+    tried = [each for each in measured().values() if _squash(each.name) == _squash(name)]
+    return tried[0].why if tried else ""
+
+
+def nearest_game(name: str) -> str:
+    """The game whose name is most like another name."""
+    return max(every_game(), key=lambda game: likeness(name, game))
+
+
+def likeness(one: str, other: str) -> float:
+    """How like two names of games or environments are, from 0 to 1 for the same."""
+    return difflib.SequenceMatcher(None, _squash(one), _squash(other)).ratio()
 
 
 def imports_code(name: str) -> bool:

@@ -60,7 +60,7 @@ def test_no_repository_is_made_for_somebody_whom_git_does_not_know(cli, tmp_path
     assert not (tmp_path / "fresh/.git").exists()
 
 
-@pytest.mark.parametrize("command", ["eval", "enjoy", "card", "trace"])
+@pytest.mark.parametrize("command", ["eval", "enjoy", "card", "trace", "tune", "simplify"])
 def test_without_a_repository_a_file_is_asked_for(cli, tmp_path, command):
     assert "Or name a policy file." in refused(cli(tmp_path, command))
 
@@ -119,12 +119,22 @@ def test_a_run_that_there_is_not(cli, played):
 
 
 @pytest.mark.parametrize(
-    ("game", "nearest"), [("pnog", "pong"), ("SpaceInvader", "space_invaders"), ("zork", "")]
+    ("game", "nearest"),
+    [("pnog", "pong"), ("SpaceInvader", "space_invaders"), ("zork", ""), ("time_pilot", "")],
 )
 def test_an_unknown_game(cli, project, game, nearest):
     message = refused(cli(project, "run", game))
-    assert f"no game called {game!r}" in message
+    assert message.count("Did you mean") == bool(nearest)
     assert (f"Did you mean {nearest}?" in message) == bool(nearest)
+    told = f"{game} cannot be played with objects: " if "_" in game else f"no game called {game!r}"
+    assert told in message
+    assert message.endswith(".\n")
+
+
+def test_an_environment_that_is_nearer_than_any_game(cli, project):
+    message = refused(cli(project, "run", "CartPole-v9"))
+    assert "called 'CartPole-v9'. Did you mean CartPole-v1? " in message
+    assert "carnival" not in message
 
 
 def test_a_name_that_is_taken_or_is_none(cli, played):

@@ -17,7 +17,7 @@ import pytest
 
 from gco_agent.cli import watching
 from gco_agent.cli.display import Ledger
-from gco_agent.cli.words import sparkline
+from gco_agent.cli.words import fit, sparkline
 from gco_agent.progress import Searching
 from gco_agent.status import Limits, Status, status_path, write_status
 from tests.cli.conftest import SHORT
@@ -40,6 +40,22 @@ def on_a_terminal(folder, surroundings, columns: int, *arguments: str) -> list[s
         while chunk := screen.read(4096):
             said += chunk
     return [line.rstrip() for line in said.decode().splitlines()]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_lines_break_between_words(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "30")
+    text = "  policy of gco/pong/20260131-1f0c, which is long\n\nshort"
+    assert fit(text, io.StringIO()) == text
+    assert fit(text, Terminal()) == (
+        "  policy of\n    gco/pong/20260131-1f0c,\n    which is long\n\nshort"
+    )
+    name = "gco/" + "x" * 40  # is not cut, so that it can be copied
+    assert fit(name, Terminal()) == name
 
 
 @pytest.mark.parametrize("columns", [60, 80, 100])
@@ -82,7 +98,7 @@ def test_show_an_accepted_iteration(cli, played):
     assert text.startswith(f"{BRANCH}, iteration 1: accepted\nfollow the [bold]ball[/bold]\n")
     assert "Because follow the [bold]ball[/bold]" in text
     assert re.search(r"gain \+\S+ ± \S+ over the policy it was raced against, \d+ pairs", text)
-    assert re.search(r"^  1100000000 +-?\d+ +-?\d+ +\+?-?\d+ +300  horizon$", text, re.MULTILINE)
+    assert re.search(r"^  1100000000 +-?\d+ +-?\d+ +\+?-?\d+ +300  cut here$", text, re.MULTILINE)
     assert '-"""Pong: the policy of a new run.' in text or re.search(r"^-\S*", text, re.MULTILINE)
     assert re.search(r"^\+ +gap = obs\[.Ball.\]\[0\]\.y", text, re.MULTILINE)
     assert text.rstrip().endswith("evidence: actions.json, evaluation.json, proposal.json")

@@ -43,7 +43,7 @@ def test_a_forged_commit_differs(cli: Cli, played: Path) -> None:
     assert told.exit_code == 2
     assert re.search(r"iteration 4 +reported .* differs", told.output)
     assert "return mean: 20.5 claimed, -" in told.output
-    assert "0 of 1 claim of gco/pong/first hold, 1 differ" in told.output
+    assert "of 1 claim of gco/pong/first, 0 hold, 1 differs" in told.output
 
 
 @pytest.mark.parametrize("word", ["Digest", "Seeds"])

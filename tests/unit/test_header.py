@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gco_agent.header import describe_score, is_same_but_for_score, with_measured_header
+from gco_agent.header import (
+    Claim,
+    claim_of,
+    describe_rules,
+    describe_score,
+    is_same_but_for_score,
+    with_measured_header,
+)
 from gco_agent.policy import PolicySource, check_policy, docstring_of, environment_of
 from gco_agent.records import EpisodeResult, Evaluation, Outcome, PlayProtocol
 
@@ -40,6 +47,19 @@ def test_the_header_says_what_where_and_how_well() -> None:
     assert docstring_of(told) == f"Follow the ball.\n\n{BLOCK}"
     assert environment_of(told) == "gco/Pong-v5"
     check_policy(told)
+
+
+def test_what_a_header_claims_is_read_back() -> None:
+    rules = f"gco/Pong-v5, {describe_rules(RULES)}"
+    claim = claim_of(measured(PolicySource(ACT)))
+    assert claim == Claim("2.50 ± 0.50 (2 episodes, report 0:2)", 2.5, rules)
+
+
+@pytest.mark.parametrize("line", ["", "Mean return: none: 2 episodes failed", "Mean return 3.5"])
+def test_a_docstring_that_claims_no_score(line: str) -> None:
+    told = f'"""Follow.\n\nEnvironment: gco/Pong-v5\n{line}\n"""'
+    assert claim_of(PolicySource(told + ACT)) is None
+    assert claim_of(PolicySource(ACT)) is None
 
 
 def test_a_policy_without_a_docstring_gets_one() -> None:
