@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import resource_tracker
 from multiprocessing.sharedctypes import Synchronized
 from types import TracebackType
 from typing import Self, TypeVar
@@ -147,7 +148,11 @@ def _beginning() -> Iterator[None]:
     before = os.environ.get(_SAFE_PATH)
     os.environ[_SAFE_PATH] = "1"
     has_masks = hasattr(signal, "pthread_sigmask")
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if has_masks else None
+    mask = None
+    if has_masks:
+        # as it starts, it takes SIGINT out of the mask again (bpo-33613): not in between, then
+        resource_tracker.ensure_running()
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
