@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from gco_agent.errors import PolicyError
 from gco_agent.policy import PolicySource, docstring_of, format_policy, replace_docstring
@@ -11,6 +12,45 @@ from gco_agent.records import Evaluation, PlayProtocol
 _OURS = re.compile(r"[ \t]*(?:Environment|Mean return|Measured|Run):.*")
 _LIKE_A_SCORE = re.compile(r"\s*mean return\s*:\s*[-+.\d].*", re.IGNORECASE)
 """What passes for a measurement in whatever paragraph it stands."""
+_STATED = re.compile(r"^[ \t]*(Environment|Mean return|Measured): (.+)$", re.MULTILINE)
+_SCORE = re.compile(r"-?\d+(?:\.\d+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a docstring states; whether it is true, `gco-agent eval` finds out.
+
+    Attributes:
+        score: As `describe_score` writes it.
+        mean: The mean return, in points.
+        rules: Environment and rules of play, as they stand there.
+    """
+
+    score: str
+    mean: float
+    rules: str
+
+
+def claim_of(source: PolicySource) -> Claim | None:
+    """What the docstring of a policy states of its score; None if it states none.
+
+    Raises:
+        ContractViolation: The text is not Python.
+    """
+    stated = dict(_STATED.findall(docstring_of(source) or ""))
+    mean = _SCORE.match(stated.get("Mean return", ""))
+    if mean is None:
+        return None
+    rules = f"{stated.get('Environment', '')}, {stated.get('Measured', '')}"
+    return Claim(stated["Mean return"], float(mean[0]), rules)
+
+
+def describe_rules(protocol: PlayProtocol) -> str:
+    """The rules as they stand in a docstring."""
+    return (
+        f"{protocol.name} protocol, frame skip {protocol.frame_skip}, sticky {protocol.sticky:g}, "
+        f"{protocol.max_steps} steps at most" + "".join(f", {rule}" for rule in protocol.unusual)
+    )
 
 
 def describe_score(evaluation: Evaluation, seeds: str) -> str:
@@ -42,16 +82,12 @@ def with_measured_header(
         origin: Run and iteration: "gco/pong/20261122-ab12, iteration 7".
     """
     words = _author_words(docstring_of(source) or "") or "A policy."
-    rules = (
-        f"{protocol.name} protocol, frame skip {protocol.frame_skip}, sticky {protocol.sticky:g}, "
-        f"{protocol.max_steps} steps at most" + "".join(f", {rule}" for rule in protocol.unusual)
-    )
     lines = [
         words,
         "",
         f"Environment: {protocol.env_id}",
         f"Mean return: {describe_score(evaluation, seeds)}",
-        f"Measured: {rules}",
+        f"Measured: {describe_rules(protocol)}",
         f"Run: {origin}",
         "",
     ]

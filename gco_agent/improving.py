@@ -116,7 +116,7 @@ def _teller(what: str, purse: Purse, progress: Progress) -> Callable[[str, float
 def _race(
     child: PolicySource, parent: PolicySource, judge: Judge, aim: Aim, progress: Progress
 ) -> Race:
-    pairs = aim.looks[-1]
+    pairs = judge.looks(aim)[-1]
     progress(Racing(None, 0, pairs))
     return judge.race(
         child,

@@ -21,7 +21,7 @@ from gco_agent.rollout import Rollout, play_episodes
 from gco_agent.seeds import Stream
 from gco_agent.statistics import (
     ALPHA,
-    LOOKS,
+    CHEAP_LOOKS,
     Aim,
     Gain,
     Verdict,
@@ -141,6 +141,11 @@ class Judge:
         self._play([(source, seeds)], watch)
         return self._told(source, seeds)
 
+    def looks(self, aim: Aim) -> tuple[int, ...]:
+        """Pairs after which a race is looked at; more of them where no emulator is played."""
+        is_cheap = self.protocol.frame_skip == 1
+        return CHEAP_LOOKS if is_cheap and aim is Aim.BETTER else aim.looks
+
     def race(
         self,
         child: PolicySource,
@@ -162,7 +167,7 @@ class Judge:
         """
         terms = terms or Terms()
         race = None
-        for look in terms.aim.looks:
+        for look in self.looks(terms.aim):
             if race is not None and deadline is not None and time.perf_counter() >= deadline:
                 lost = Verdict.NOT_BETTER if terms.aim is Aim.BETTER else Verdict.MAYBE_WORSE
                 return replace(race, verdict=lost, cut_short=True)
@@ -184,20 +189,21 @@ class Judge:
         if not mine.is_valid:
             return race
         alpha = ALPHA / terms.n_rivals
-        race = replace(race, asked=aim.asked(n_pairs, alpha))
+        looks = self.looks(aim)
+        race = replace(race, asked=aim.asked(n_pairs, alpha, looks))
         if not theirs.is_valid:
-            return _race_survivor(race)
+            return _race_survivor(race, looks)
         gain = paired_gain(mine.returns, theirs.returns)
         race = replace(race, gain=gain)
         if aim is Aim.BETTER:
-            return replace(race, verdict=judge_race(gain, alpha))
+            return replace(race, verdict=judge_race(gain, alpha, looks))
         base = self._told(anchor, seeds) if anchor is not None else theirs
         if anchor is not None and base.is_valid:
             gain = paired_gain(mine.returns, base.returns)
             race = replace(race, anchor=Anchor(anchor, base, gain))
         else:
             base = theirs
-        margin = loss_margin(base.returns[: aim.looks[0]])
+        margin = loss_margin(base.returns[: looks[0]])
         return replace(race, verdict=judge_no_worse(gain, margin, alpha), margin=margin)
 
     def known(self, source: PolicySource, seeds: Sequence[int] | None = None) -> Evaluation:
@@ -208,7 +214,7 @@ class Judge:
             seeds: By default those of a race.
         """
         key = behaviour(source)
-        wanted = Stream.SELECTION.seeds(0, LOOKS[-1]) if seeds is None else seeds
+        wanted = Stream.SELECTION.seeds(0, self.looks(Aim.BETTER)[-1]) if seeds is None else seeds
         found = (self._known.get((key, seed)) for seed in wanted)
         return Evaluation(tuple(e for e in found if e is not None), self.protocol.stamp)
 
@@ -299,7 +305,7 @@ def _group_of(seed: int) -> tuple[int, ...]:
     return tuple(range(first, first + _GROUP))
 
 
-def _race_survivor(race: Race) -> Race:
+def _race_survivor(race: Race, looks: Sequence[int]) -> Race:
     """The verdict on a child that finished what its parent did not."""
     pairs = [
         (mine.episode_return, theirs.episode_return)
@@ -310,7 +316,7 @@ def _race_survivor(race: Race) -> Race:
     if pairs:
         child, parent = zip(*pairs, strict=True)
         shared, margin = paired_gain(child, parent), loss_margin(parent)
-    verdict = judge_survivor(shared, margin, len(race.child.episodes), race.asked)
+    verdict = judge_survivor(shared, margin, len(race.child.episodes), race.asked, looks)
     return replace(race, verdict=verdict, shared=shared)
 
 

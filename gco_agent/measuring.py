@@ -8,7 +8,7 @@ from gco_agent import accounts
 from gco_agent.budget import Budget
 from gco_agent.config import FILE, RunConfig, format_config
 from gco_agent.envs.opening import initial_policy, spec_of
-from gco_agent.errors import BudgetSpent
+from gco_agent.errors import BudgetSpent, PolicyError
 from gco_agent.header import with_measured_header
 from gco_agent.judge import Judge
 from gco_agent.policy import PolicySource, format_policy
@@ -28,7 +28,7 @@ _LONGER = 3
 players rally for 13,000 steps, and a race cuts at 4,500."""
 
 
-def start_run(  # noqa: PLR0913 - the last is for replay alone
+def start_run(  # noqa: PLR0913 - the last is seldom given
     runs: Runs, ref: RunRef, config: RunConfig, judge: Judge, *, switch: bool, progress: Progress,
     initial: PolicySource | None = None,
 ) -> str:  # fmt: skip
@@ -42,12 +42,21 @@ def start_run(  # noqa: PLR0913 - the last is for replay alone
         switch: Check the run's branch out.
         progress: Told how things stand.
         initial: A policy to start from; by default that of the game.
+
+    Raises:
+        PolicyError: ``initial`` failed in an episode; nothing was made then.
     """
     book = accounts.Book(ref.branch, 0, judge, time.perf_counter(), frames_before=0)
     text = initial.text if initial else initial_policy(config.protocol)
     source = PolicySource(format_policy(text))
     seeds = Stream.SELECTION.seeds(0, _INITIAL_EPISODES)
     evaluation = _evaluate(judge, source, seeds, "initial policy", progress)
+    if initial and not evaluation.is_valid:
+        failure = evaluation.failures[0]
+        raise PolicyError(
+            f"the policy to begin with failed on seed {failure.seed}, step {failure.n_steps} "
+            f"({failure.outcome.value}), so no run was started:\n{failure.detail}"
+        )
     origin = f"{ref.branch}, iteration 0"
     label = Stream.SELECTION.label(0, _INITIAL_EPISODES)
     source = with_measured_header(source, judge.protocol, evaluation, seeds=label, origin=origin)

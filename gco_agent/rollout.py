@@ -138,7 +138,7 @@ def _held_to(begun: bytes, alone: EpisodeResult) -> EpisodeResult:
 def _play_lanes(task: Rollout) -> tuple[dict[int, EpisodeResult], dict[int, bytes]]:
     """Results by lane, each with the jail's level; what lanes lost with another one had done."""
     lanes = [begin_lane(task.protocol, number, seed) for number, seed in enumerate(task.seeds)]
-    jail = _make_jail(task, lanes[0].env, len(lanes))
+    jail = make_jail(task, lanes[0].env, len(lanes))
     results: dict[int, EpisodeResult] = {}
     level = ""
     try:
@@ -164,7 +164,8 @@ def begin_lane(protocol: PlayProtocol, number: int, seed: int) -> Lane:
     return lane
 
 
-def _make_jail(task: Rollout, env: Environment, n_lanes: int) -> Jail:
+def make_jail(task: Rollout, env: Environment, n_lanes: int) -> Jail:
+    """The jail that ``task`` asks for, for policies of ``env``; not started yet."""
     limits, n_floats = task.limits, 0
     if isinstance(env, PlainEnvironment):
         n_actions, n_floats = env.n_actions, env.n_floats

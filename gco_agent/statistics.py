@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 LOOKS: tuple[int, ...] = (4, 8, 12, 16)
 """Pairs after which a race is looked at; at the first it can only be given up."""
+CHEAP_LOOKS: tuple[int, ...] = (8, 16, 32, 64)
+"""The same where a step costs little: enough for gains that are small beside the spread."""
 NO_WORSE_LOOKS: tuple[int, ...] = (8, 16, 32)
 """The same for a race that is to show that nothing was lost, which takes more pairs."""
 ALPHA = 0.10
@@ -60,15 +62,18 @@ class Aim(enum.Enum):
         """Pairs after which such a race is looked at."""
         return LOOKS if self is Aim.BETTER else NO_WORSE_LOOKS
 
-    def asked(self, n_pairs: int, alpha: float = ALPHA) -> float:
-        """The p value that wins after ``n_pairs``, one of `looks`; 0 where none does.
+    def asked(
+        self, n_pairs: int, alpha: float = ALPHA, looks: Sequence[int] | None = None
+    ) -> float:
+        """The p value that wins after ``n_pairs``, one of ``looks``; 0 where none does.
 
         Args:
             n_pairs: Pairs played.
             alpha: Chance of a mistake that all looks share.
+            looks: Where the race is not looked at as usual.
         """
         if self is Aim.BETTER:
-            return alpha * _SHARES[LOOKS.index(n_pairs)]
+            return alpha * _SHARES[(looks or LOOKS).index(n_pairs)]
         return alpha / len(NO_WORSE_LOOKS)
 
 
@@ -142,17 +147,17 @@ def paired_gain(child: Sequence[float], parent: Sequence[float]) -> Gain:
     return Gain(mean, error, n, float(stdtr(n - 1, -mean / error)))
 
 
-def judge_race(gain: Gain, alpha: float = ALPHA) -> Verdict:
-    """What can be said after ``gain.n_pairs`` pairs, one of `LOOKS`.
+def judge_race(gain: Gain, alpha: float = ALPHA, looks: Sequence[int] = LOOKS) -> Verdict:
+    """What can be said after ``gain.n_pairs`` pairs, one of ``looks``.
 
     Better: significant at the share of ``alpha`` that this look has. Not better: worse with
     significance 0.2, or not ahead after half of the looks, or not better at the last.
     """
-    if gain.mean > 0 and gain.p_value <= Aim.BETTER.asked(gain.n_pairs, alpha):
+    if gain.mean > 0 and gain.p_value <= Aim.BETTER.asked(gain.n_pairs, alpha, looks):
         return Verdict.BETTER
-    if gain.n_pairs >= LOOKS[-1]:
+    if gain.n_pairs >= looks[-1]:
         return Verdict.NOT_BETTER
-    is_behind = gain.mean <= 0 and gain.n_pairs >= LOOKS[len(LOOKS) // 2 - 1]
+    is_behind = gain.mean <= 0 and gain.n_pairs >= looks[len(looks) // 2 - 1]
     if is_behind or gain.p_value >= 1 - _HOPELESS:
         return Verdict.NOT_BETTER
     return Verdict.UNDECIDED
@@ -199,7 +204,9 @@ def judge_no_worse(gain: Gain, margin: float, alpha: float = ALPHA) -> Verdict:
     return Verdict.UNDECIDED
 
 
-def judge_survivor(gain: Gain | None, margin: float, n_seeds: int, asked: float) -> Verdict:
+def judge_survivor(
+    gain: Gain | None, margin: float, n_seeds: int, asked: float, looks: Sequence[int] = LOOKS
+) -> Verdict:
     """What can be said of a child that finishes every episode, where its parent fails in some.
 
     To play to the end counts for the child and excuses no bad play: on the seeds that the parent
@@ -212,10 +219,11 @@ def judge_survivor(gain: Gain | None, margin: float, n_seeds: int, asked: float)
         margin: As `loss_margin` of the parent has it.
         n_seeds: Seeds that the child finished.
         asked: The p value that wins at this look; 0 where none does.
+        looks: Pairs after which the race is looked at.
     """
-    is_last = n_seeds >= LOOKS[-1]
+    is_last = n_seeds >= looks[-1]
     if gain is None:
-        return Verdict.BETTER if n_seeds >= LOOKS[1] else Verdict.UNDECIDED
+        return Verdict.BETTER if n_seeds >= looks[1] else Verdict.UNDECIDED
     if gain.mean < 0 and (gain.p_value >= 1 - _HOPELESS or (is_last and gain.mean < -margin)):
         return Verdict.NOT_BETTER
     if is_last or no_worse_p_value(gain, margin) <= asked:

@@ -110,7 +110,7 @@ def _judge(
     if proposal is None or tried.error:
         return Judged(tried, None)
     terms = replace(terms, aim=proposal.aim)
-    pairs = terms.aim.looks[-1]
+    pairs = judge.looks(terms.aim)[-1]
     progress(Racing(None, 0, pairs))
     begun, n_before = time.perf_counter(), judge.n_steps
     race = judge.race(

@@ -147,13 +147,11 @@ def _beginning() -> Iterator[None]:
     """
     before = os.environ.get(_SAFE_PATH)
     os.environ[_SAFE_PATH] = "1"
-    has_masks = hasattr(signal, "pthread_sigmask")
     mask = None
-    if has_masks:
-        # as it starts, it takes SIGINT out of the mask again (bpo-33613): not in between, then
-        resource_tracker.ensure_running()
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
+        if hasattr(signal, "pthread_sigmask"):
+            resource_tracker.ensure_running()  # which lets Ctrl-C in again when it is started later
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         yield
     finally:
         if before is None:

@@ -26,9 +26,18 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("feedback", "optimizers", "rollout", "traces"),
     ("judge",),
     (
-        *("accounts", "briefing", "checking", "export", "improving", "measuring", "proposing"),
-        *("replay", "report", "requesting", "robustness", "scoring", "sources", "testing"),
-        *("train", "tries", "verification", "video"),
+        *(
+            "accounts",
+            "anchoring",
+            "briefing",
+            "checking",
+            "export",
+            "improving",
+            "measuring",
+            "proposing",
+        ),
+        *("replay", "report", "requesting", "robustness", "scoring", "sentences", "sources"),
+        *("testing", "train", "tries", "verification", "video"),
     ),
     ("", "__main__", "cli"),
 )

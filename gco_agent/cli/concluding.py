@@ -34,7 +34,7 @@ def conclude(
     except GcoError:
         is_here = False
     tell("")
-    print_run(data, view, back=back, is_here=is_here)
+    print_run(data, view, back=back, home=runs.home(), is_here=is_here)
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ from gco_agent.cli.options import (
 )
 from gco_agent.cli.place import Place, make_judge, open_workers
 from gco_agent.cli.targets import Target, find_target, observed_as, protocol_of, require_contract
-from gco_agent.cli.words import count, duration
+from gco_agent.cli.words import count, duration, fit
 from gco_agent.errors import UsageError
 
 if TYPE_CHECKING:
@@ -166,12 +166,15 @@ def _print(data: dict[str, Any]) -> None:
     else:
         low, high = min(data["returns"]), max(data["returns"])
         click.echo(f"mean return {score_in_words(data)}")
-        click.echo(f"  {episodes}; returns from {low:g} to {high:g}")
-    click.echo(f"  policy {clean_text(data['policy'])}")
-    click.echo(f"  protocol {clean_text(data['protocol'])}")
+        spread = f"; returns from {low:g} to {high:g}" if low < high else ""
+        click.echo(f"  {episodes}{spread}")
+    click.echo(fit(f"  policy {clean_text(data['policy'])}"))
+    click.echo(fit(f"  protocol {clean_text(data['protocol'])}"))
     click.echo(
-        f"  jail {data['jail'] or 'not reached'}, {duration(data['seconds'])}, "
-        f"{data['steps_per_second']:,} steps/s, actions {data['digest']}"
+        fit(
+            f"  jail {data['jail'] or 'not reached'}, {duration(data['seconds'])}, "
+            f"{data['steps_per_second']:,} steps/s, digest of all actions {data['digest']}"
+        )
     )
 
 

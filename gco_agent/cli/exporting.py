@@ -19,7 +19,7 @@ from gco_agent.cli.options import (
     run_option,
     workers_option,
 )
-from gco_agent.cli.place import Place, find_run
+from gco_agent.cli.place import Place, find_shown
 from gco_agent.cli.targets import find_target, protocol_of, require_contract
 from gco_agent.cli.words import count
 from gco_agent.errors import GcoError, UsageError
@@ -66,7 +66,7 @@ def tensorboard(place: Place, /, run_name: str | None, output: Path, *, as_json:
     from gco_agent.report.summary import read_report
 
     runs = place.runs()
-    report = read_report(runs.view(find_run(runs, run_name)))
+    report = read_report(runs.view(find_shown(runs, run_name)))
     folder = place.directory / output
     n = write_scalars(report, folder)
     if as_json:

@@ -37,7 +37,9 @@ VERDICT_STYLES = {
 _REFRESH_HZ = 5
 _COLUMNS = ((4, "right"), (11, "left"), (16, "right"), (16, "right"), (11, "right"), (0, "left"))
 _HEADINGS = ("it", "verdict", "return now", "gain", "time", "what")
-_BAR_COLUMNS = 24
+_BAR_COLUMNS, _FEWEST_COLUMNS = 24, 6
+_ROW_COLUMNS = 6
+"""Of a row, what is neither words nor the bar: the spinner, and spaces between."""
 _BETWEEN = "  ·  "
 
 
@@ -94,20 +96,24 @@ class LiveDisplay:
         phase = self._phase
         where = f"iteration {self._following}  {phase.name}" if self._is_iteration else phase.name
         elapsed = clock(time.perf_counter() - self._since)
-        row = Table.grid(padding=(0, 1))
-        for _ in range(4):
-            row.add_column(no_wrap=True)
         share = f"{phase.done:4.0%}" if phase.done is not None else "    "
+        detail = "  ".join(part for part in (phase.detail, self._pace.words, elapsed) if part)
+        told = f"{share}  {detail}"
+        room = options.max_width - len(where) - len(told) - _ROW_COLUMNS
         bar = ProgressBar(
             total=1.0,
             completed=phase.done or 0.0,
-            width=_BAR_COLUMNS,
+            width=min(_BAR_COLUMNS, max(_FEWEST_COLUMNS, room)),
             pulse=phase.done is None,
             complete_style="cyan",
             finished_style="cyan",
         )
-        detail = "  ".join(part for part in (phase.detail, self._pace.words, elapsed) if part)
-        row.add_row(self._spinner, Text(where, style="bold"), bar, Text(f"{share}  {detail}"))
+        row = Table.grid(padding=(0, 1))
+        row.add_column(no_wrap=True)
+        row.add_column(no_wrap=True, min_width=min(len(where), options.max_width // 2))
+        row.add_column(no_wrap=True, min_width=_FEWEST_COLUMNS)
+        row.add_column(no_wrap=True)
+        row.add_row(self._spinner, Text(where, style="bold"), bar, Text(told))
         lines: list[RenderableType] = [Text(""), row]
         if phase.best:
             lines.append(_cut(f"  best so far: {phase.best}"))

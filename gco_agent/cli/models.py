@@ -119,6 +119,16 @@ def server_url(environ: Mapping[str, str]) -> str:
     return url
 
 
+def require_key() -> None:
+    """Find out before anything is done that a language model could not be asked.
+
+    Raises:
+        KeyRefused: There is no key, and the server needs one.
+        UsageError: The server's address is none.
+    """
+    find_key(os.environ, server_url(os.environ))
+
+
 def find_key(environ: Mapping[str, str], url: str) -> str:
     """The key for the server; one that means nothing where a server of one's own needs none.
 

@@ -149,7 +149,8 @@ run_option = click.option(
     "--run",
     "run_name",
     metavar="RUN",
-    help="The run, by branch or by name.  [default: the run that is checked out]",
+    help="The run, by branch or name, or by its game if there is no other run of it.  [default: "
+    "the run that is checked out]",
 )
 
 
@@ -195,6 +196,7 @@ class StartOptions:
     effort: str | None = None
     max_tokens: int | None = None
     objects: str | None = None
+    start: str | None = None
 
     @property
     def model_options(self) -> dict[str, Given]:
@@ -250,6 +252,12 @@ start_options = all_of(
     ),
     click.option(
         "--name", help="Name of the run; its branch is gco/GAME/NAME.  [default: date and 4 digits]"
+    ),
+    click.option(
+        "--start",
+        metavar="FILE|REV",
+        help="A policy of your own to begin with: a file, a run, a revision, or REV:PATH.  "
+        "[default: the initial policy of the game]",
     ),
     click.option(
         "--switch/--no-switch",

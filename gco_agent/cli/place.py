@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gco_agent.errors import StoreError, UsageError
+from gco_agent.errors import NotARun, StoreError, UsageError
 
 if TYPE_CHECKING:
     from gco_agent.config import RunConfig
@@ -110,6 +110,19 @@ def find_run(runs: Runs, name: str | None) -> RunRef:
         NotARun: There is none.
     """
     return runs.find(name) if name else runs.current()
+
+
+def find_shown(runs: Runs, name: str | None) -> RunRef:
+    """As `find_run`, for what only looks: where no run is checked out, the only one there is."""
+    if name:
+        return runs.find(name)
+    try:
+        return runs.current()
+    except NotARun:
+        there_are = runs.list()
+        if len(there_are) != 1:
+            raise
+        return there_are[0]
 
 
 def exchange_folder(place: Place, ref: RunRef) -> Path:

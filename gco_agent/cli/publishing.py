@@ -26,6 +26,7 @@ from gco_agent.cli.words import number_with_error
 from gco_agent.errors import NotARun, PolicyError, UsageError
 
 if TYPE_CHECKING:
+    from gco_agent.header import Claim
     from gco_agent.policy import PolicySource
     from gco_agent.records import Evaluation, PlayProtocol
     from gco_agent.store.entries import RunRef
@@ -75,14 +76,22 @@ def rollback(place: Place, /, rev: str, reason: str, run_name: str | None) -> No
     metavar="N",
     help="Episodes of the score that is published, on the first report seeds.",
 )
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Replace the policy that is there even if it states a better score, or none.",
+)
 @all_of(workers_option, jail_option)
 @click.pass_obj
-def publish(place: Place, /, run_name: str | None, episodes: int, **given: Given) -> None:
+def publish(
+    place: Place, /, run_name: str | None, episodes: int, *, force: bool, **given: Given
+) -> None:
     """Commit a run's policy to the branch that is checked out, as policies/GAME.py.
 
     RUN is a run, or a game for the run of it that advanced last; the default is the only run there
     is. The policy is played on report seeds first, and its docstring states what it scored, under
-    which rules and in which run. The branch must not be a run's own.
+    which rules and in which run. The branch must not be a run's own. Where it has such a file that
+    states a better score, or none, or one by other rules, that is kept unless --force is given.
     """
     from gco_agent.policy import PolicySource, check_policy
 
@@ -94,7 +103,9 @@ def publish(place: Place, /, run_name: str | None, episodes: int, **given: Given
     source = PolicySource(view.policy())
     check_policy(source)
     protocol = rules_here(read_config(view).protocol)
-    commit, score = _measure_and_commit(runs, view, source, protocol, {**given, "n": episodes})
+    there = None if force else _claim_there(repo, view.policy_path, protocol)
+    given = {**given, "n": episodes, "there": there}
+    commit, score = _measure_and_commit(runs, view, source, protocol, given)
     click.echo(f"{view.policy_path}: mean return {score}\n  from {ref.branch}, commit {commit[:9]}")
 
 
@@ -107,10 +118,9 @@ def _find_published(runs: Runs, name: str | None) -> RunRef:
     from gco_agent.games import every_game
 
     there_are = runs.list()
+    if name is not None and (of_game := runs.of_game(name)):
+        return of_game[0]  # that advanced last
     if name in every_game():
-        for ref in there_are:  # the one that advanced last first
-            if ref.game == name:
-                return ref
         raise NotARun(f"there is no run of {name}: start one with `gco-agent run {name}`")
     if name is not None:
         return runs.find(name)
@@ -131,16 +141,58 @@ def _require_publishable(repo: GitRepo, ref: RunRef) -> None:
     Raises:
         GcoError: The branch is a run's, or cannot be committed to.
     """
+    from gco_agent.store.runs import Runs
+
     branch = (repo.head_branch() or "").removeprefix("refs/heads/")
     if not branch:
         raise UsageError("HEAD is detached: `git switch` to the branch to publish on")
     if branch.startswith("gco/"):
+        home = Runs(repo).home()
+        switch = f"`git switch {home}`" if home else "`git switch` to it"
         raise UsageError(
             f"{branch} is the branch of a run, and a policy is published to one of yours: "
-            f"`git switch main`, then `gco-agent publish {ref.branch}`"
+            f"{switch}, then `gco-agent publish {ref.branch}`"
         )
     require_writable(repo)
     require_clean(repo)
+
+
+def _claim_there(repo: GitRepo, path: str, rules: PlayProtocol) -> Claim | None:
+    """What the file states that a policy would replace; None where there is no such file.
+
+    Raises:
+        UsageError: It states no score, or one by other rules.
+    """
+    from gco_agent.header import claim_of, describe_rules
+    from gco_agent.policy import PolicySource
+
+    head = repo.head()
+    content = repo.read_file(head.commit, path) if head.commit else None
+    if content is None:
+        return None
+    where = f"{path} on {(head.branch or '').removeprefix('refs/heads/')}"
+    try:
+        claim = claim_of(PolicySource.from_bytes(content, path))
+    except PolicyError:
+        claim = None
+    if claim is None:
+        raise UsageError(
+            f"{where} states no score, so it may be of your own making: --force replaces it"
+        )
+    if claim.rules != (ours := f"{rules.env_id}, {describe_rules(rules)}"):
+        raise UsageError(
+            f"{where} states {claim.score} by other rules ({claim.rules}) than those of the run "
+            f"({ours}), so nobody knows which is better: --force replaces it"
+        )
+    return claim
+
+
+def _require_no_better(there: Claim | None, path: str, played: Evaluation, score: str) -> None:
+    if there is not None and played.mean_return is not None and there.mean > played.mean_return:
+        raise UsageError(
+            f"the {path} that is there states {there.score}, and this policy has {score}: "
+            "--force publishes it all the same"
+        )
 
 
 def _measure_and_commit(
@@ -153,7 +205,7 @@ def _measure_and_commit(
 
     n = given["n"]
     label = Stream.REPORT.label(0, n)
-    played, _ = play(source, Stream.REPORT.seeds(0, n), protocol, given, f"report seeds of {label}")
+    played, _ = play(source, Stream.REPORT.seeds(0, n), protocol, given, f"policy on {label}")
     if not played.is_valid:
         failure = played.failures[0]
         raise PolicyError(
@@ -164,6 +216,7 @@ def _measure_and_commit(
     origin = f"{view.ref.branch}, iteration {_made_in(view)}"
     text = with_measured_header(source, protocol, played, seeds=label, origin=origin).text
     score = describe_score(played, label)
+    _require_no_better(given["there"], view.policy_path, played, score)
     commit = runs.publish_file(
         view.policy_path,
         text,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gco_agent.cli.options import examples, json_option, run_option
-from gco_agent.cli.place import Place, find_run
+from gco_agent.cli.place import Place, find_shown
 from gco_agent.cli.words import duration, number_with_error, one_line, sparkline
 from gco_agent.errors import UsageError
 
@@ -21,12 +21,16 @@ if TYPE_CHECKING:
     from gco_agent.store.history import RunView, Step
 
 _WIDE = 200
+_GAP = 2
+_LEAST_SUMMARY = 15
 _FORMULA = ("=", "+", "-", "@", "\t")
 _HEADINGS = ("it", "verdict", "return", "gain", "LOC", "CC", "steps", "time")
 _OPTIMIZER_HEADINGS = (
     *("iterations", "candidates", "accepted", "gain of the accepted", "steps", "time"),
     *("tokens", "$"),
 )
+_DROPPED = ("candidates", "CC", "LOC", "steps", "time", "tokens", "iterations", "$", "by")
+"""Columns that a narrow terminal goes without, the first of them first."""
 
 
 @click.command(
@@ -50,7 +54,8 @@ def log(place: Place, /, run_name: str | None, *, as_json: bool, as_csv: bool) -
     Returns are of the iteration's own candidate, ± standard error; the gain is over the policy it
     was raced against, on the same seeds. LOC are lines of code, CC the cyclomatic complexity. The
     bars above show how the return of the policy in force went. Where more than one optimizer took
-    part, a second table says what each tried, gained and used.
+    part, a second table says what each tried, gained and used. In a narrow terminal the summary is
+    cut, and CC, LOC, steps and time give way to the rest.
 
     \b
     JSON: run, commit, policy_commit, iterations: [iteration, verdict, commit,
@@ -67,7 +72,7 @@ def log(place: Place, /, run_name: str | None, *, as_json: bool, as_csv: bool) -
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other")
     runs = place.runs()
-    view = runs.view(find_run(runs, run_name))
+    view = runs.view(find_shown(runs, run_name))
     if as_csv:
         _print_csv(view)
         return
@@ -83,20 +88,27 @@ def log(place: Place, /, run_name: str | None, *, as_json: bool, as_csv: bool) -
         )
         return
     rows = earned_by_optimizer(view.history())
-    print_table(_log_table(view, has_several=len(rows) > 1), heading=_heading(view))
+    width = _width()
+    print_table(_log_table(view, has_several=len(rows) > 1, width=width), heading=_heading(view))
     if len(rows) > 1:
-        print_table(_optimizer_table(rows), heading="\nby optimizer")
+        print_table(_optimizer_table(rows, width), heading="\nby optimizer")
 
 
 def print_table(table: Table, heading: str = "") -> None:
     """Print a table on stdout; where that is no terminal, nothing is cut."""
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() else _WIDE
-    console = Console(highlight=False, markup=False, emoji=False, width=width)
+    console = Console(highlight=False, markup=False, emoji=False, width=_width())
     if heading:
         console.print(heading, style="bold", soft_wrap=True)
     console.print(table)
+
+
+def _width() -> int:
+    """Columns that a table may have."""
+    import shutil
+
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDE
 
 
 def _heading(view: RunView) -> str:
@@ -128,18 +140,15 @@ def _print_csv(view: RunView) -> None:
     writer.writerows(rows)
 
 
-def _optimizer_table(rows: Sequence[Earned]) -> Table:
+def _optimizer_table(rows: Sequence[Earned], width: int = _WIDE) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    headings = ("optimizer", *_OPTIMIZER_HEADINGS)
-    is_paid = any(row.tokens or row.usd for row in rows)
-    for heading in headings if is_paid else headings[:-2]:
-        table.add_column(heading, justify="left" if heading == "optimizer" else "right")
-    for row in rows:
-        paid = (f"{row.tokens:,}", f"{row.usd:.4f}") if is_paid else ()
-        cells = (
+    headings: tuple[str, ...] = ("optimizer", *_OPTIMIZER_HEADINGS)
+    if not any(row.tokens or row.usd for row in rows):
+        headings = headings[:-2]
+    cells = [
+        (
             one_line(row.optimizer),
             f"{row.iterations:,}",
             f"{row.candidates:,}",
@@ -147,36 +156,73 @@ def _optimizer_table(rows: Sequence[Earned]) -> Table:
             number_with_error(row.gain, None, "+") if row.accepted else "",
             f"{row.steps:,}",
             duration(row.seconds),
-            *paid,
+            f"{row.tokens:,}",
+            f"{row.usd:.4f}",
         )
-        table.add_row(*(Text(cell) for cell in cells))
+        for row in rows
+    ]
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+    shown = _that_fit(headings, cells, width)
+    for column in shown:
+        heading = headings[column]
+        table.add_column(heading, justify="left" if heading == "optimizer" else "right")
+    for row_cells in cells:
+        table.add_row(*(Text(row_cells[column]) for column in shown))
     return table
 
 
-def _log_table(view: RunView, *, has_several: bool) -> Table:
+def _log_table(view: RunView, *, has_several: bool, width: int = _WIDE) -> Table:
+    """The iterations; the summary gives way first, then the columns that matter least.
+
+    Args:
+        view: The run.
+        has_several: Whether more than one optimizer took part.
+        width: Columns of the terminal.
+    """
     from rich.table import Table
     from rich.text import Text
 
     from gco_agent.cli.live import VERDICT_STYLES
     from gco_agent.report.story import summary_of
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("", no_wrap=True)
-    is_paid = any(step.facts and step.facts.tokens_in for step in view.history())
-    for heading in (*_HEADINGS, "tokens", "$") if is_paid else _HEADINGS:
-        side = "left" if heading == "verdict" else "right"
-        table.add_column(heading, justify=side, no_wrap=True)  # type: ignore[arg-type]
-    if has_several:
-        table.add_column("by", no_wrap=True)
-    table.add_column("summary", no_wrap=True, overflow="ellipsis")
-    standing = view.standing.commit
-    for step in view.history():
-        in_force = step.commit == standing
+    history, standing = view.history(), view.standing.commit
+    is_paid = any(step.facts and step.facts.tokens_in for step in history)
+    headings = ("", *_HEADINGS, *(("tokens", "$") if is_paid else ()), *(("by",) * has_several))
+    rows = []
+    for step in history:
         by = [one_line((step.facts and step.facts.optimizer) or "")] if has_several else []
-        cells = ("*" if in_force else "", *_cells(step, is_paid=is_paid), *by, summary_of(step))
+        mark = "*" if step.commit == standing else ""
+        rows.append((mark, *_cells(step, is_paid=is_paid), *by))
+    shown = _that_fit(headings, rows, width - _LEAST_SUMMARY)
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+    left = width
+    for column in shown:
+        side = "left" if headings[column] in ("", "verdict", "by") else "right"
+        needed = _width_of(column, headings, rows)
+        left -= needed + _GAP
+        table.add_column(headings[column], justify=side, no_wrap=True, min_width=needed)  # type: ignore[arg-type]
+    table.add_column("summary", no_wrap=True, overflow="ellipsis", max_width=max(1, left))
+    for step, cells in zip(history, rows, strict=True):
         style = VERDICT_STYLES.get(step.verdict.value if step.verdict else "", "")
-        table.add_row(*(Text(cell) for cell in cells), style=style)
+        texts = (*(cells[column] for column in shown), summary_of(step))
+        table.add_row(*map(Text, texts), style=style)
     return table
+
+
+def _that_fit(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int]:
+    """The columns that are shown whole in ``width``: those of `_DROPPED` go, in that order."""
+    shown = list(range(len(headings)))
+    for heading in _DROPPED:
+        if sum(_width_of(column, headings, rows) + _GAP for column in shown) <= width:
+            break
+        shown = [column for column in shown if headings[column] != heading]
+    return shown
+
+
+def _width_of(column: int, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    from rich.cells import cell_len
+
+    return max(map(cell_len, (headings[column], *(row[column] for row in rows))))
 
 
 def _cells(step: Step, *, is_paid: bool) -> tuple[str, ...]:

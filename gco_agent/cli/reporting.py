@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gco_agent.cli.options import Given, examples, jail_option, json_option
-from gco_agent.cli.place import Place, open_workers, require_trusted, rules_here
+from gco_agent.cli.place import Place, find_shown, open_workers, require_trusted, rules_here
 from gco_agent.cli.words import count, tell
 from gco_agent.errors import UsageError
 
@@ -134,7 +134,7 @@ def _refs(runs: Runs, names: tuple[str, ...], compared: tuple[str, ...]) -> list
         UsageError: They are too many, or of different games.
         NotARun: One is not there.
     """
-    found = [runs.find(name) for name in names] or [runs.current()]
+    found = [runs.find(name) for name in names] or [find_shown(runs, None)]
     refs = list(dict.fromkeys([*found, *(runs.find(name) for name in compared)]))
     if len(refs) > _MOST_RUNS:
         raise UsageError(f"{len(refs)} runs do not fit on one page; at most {_MOST_RUNS}")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from gco_agent.cli.words import count, duration, number_with_error
-from gco_agent.errors import StoreError
+from gco_agent.cli.words import columns_of, count, duration, fit, number_with_error
+from gco_agent.errors import GcoError, StoreError
 
 if TYPE_CHECKING:
     from gco_agent.store.entries import Facts
@@ -94,59 +97,99 @@ def score_in_words(data: dict[str, Any]) -> str:
     return f"{score}, 95 % interval {low} to {high}"
 
 
-def print_run(data: dict[str, Any], view: RunView, *, back: str | None, is_here: bool) -> None:
+def print_run(
+    data: dict[str, Any], view: RunView, *, back: str | None, home: str | None, is_here: bool
+) -> None:
     """Say how a run stands, and what to type next.
 
     Args:
         data: From `run_json`.
         view: The run.
-        back: The branch that was checked out before, if this command left it.
+        back: The command that checks out what was before, if this one left it.
+        home: A branch that is no run's, if there is one.
         is_here: Whether the run is checked out.
     """
-    branch, path, game = data["run"], data["policy"], data["game"]
-    first = view.history()[0]
+    path, game = data["policy"], data["game"]
     place = "checked out" if is_here else "not checked out"
     lines = [
         f"{game}: mean return {score_in_words(data)}"
         + (f" ({count(data['episodes'], 'episode')}, {data['seeds']})" if data["episodes"] else ""),
         *_how_it_went(data, view),
-        f"  branch {branch} ({place}), commit {data['commit'][:9]}",
+        f"  branch {data['run']} ({place}), commit {data['commit'][:9]}",
         f"  policy {path}" + (f", {data['loc']} lines of code" if data["loc"] else ""),
     ]
-    click.echo("\n".join(lines) + "\n\n" + _what_next(data, first.commit, back, is_here=is_here))
+    hints = [*_to_look(data, view, is_here=is_here), *_to_leave(data, back, home, is_here=is_here)]
+    click.echo(fit("\n".join(lines)) + "\n\nNext:\n" + "\n".join(_in_lines(hints)))
 
 
 def _how_it_went(data: dict[str, Any], view: RunView) -> list[str]:
-    """A line on the iterations; none for a run that has just begun."""
+    """Two lines on the iterations; none for a run that has just begun."""
     verdicts = [step.verdict.value for step in view.history() if step.verdict]
     n_accepted = verdicts.count("accepted")
     n_tried = n_accepted + verdicts.count("rejected") + verdicts.count("failed")
-    first = view.history()[0].facts
-    if not data["stopped_by"] or first is None:
+    first, limit = view.history()[0].facts, data["stopped_by"]
+    if not limit or first is None:
         return []
     began = number_with_error(first.return_mean, None)
-    took = f"{duration(data['seconds'])}, {data['frames']:,} frames of the emulator"
+    used = f"{duration(data['seconds'])}, {data['frames']:,} frames of the emulator"
+    seconds = re.fullmatch(r"(\d+) s", limit)
+    if seconds:
+        limit = duration(int(seconds[1]))
+    is_asked_for = re.fullmatch(r"[\d,]+ iterations?", limit)  # so many, and no more: no limit
     return [
         f"  began at {began}; {n_accepted} of {count(n_tried, 'iteration')} accepted",
-        f"  stopped by its limit of {data['stopped_by']} ({took})",
+        f"  used {used}" if is_asked_for else f"  stopped by its limit of {limit}; used {used}",
     ]
 
 
-def _what_next(data: dict[str, Any], first: str, back: str | None, *, is_here: bool) -> str:
-    branch, path, game = data["run"], data["policy"], data["game"]
+def _to_look(data: dict[str, Any], view: RunView, *, is_here: bool) -> list[tuple[str, str]]:
+    """Commands that look at the run, or go on with it, and what each is for."""
+    branch, first = data["run"], view.history()[0]
     which = "" if is_here else f" --run {branch}"
-    subject = "" if is_here else f" {branch}"
-    is_code = ":" in (data["protocol"] or "").partition("=")[0]  # which a file is not believed
-    measured = path if is_here and not is_code else branch
-    hints = [
-        (f"git log --first-parent{subject}", "the story, one commit an iteration"),
-        (f"git diff {first[:9]} {data['commit'][:9]} -- {path}", "first policy against last"),
-        (f"gco-agent log{which}", "the iterations as a table"),
-        (f"gco-agent step -n 5{which}", "go on"),
-        (f"gco-agent eval {measured} --episodes 100", "measure the policy more exactly"),
-    ]
-    if is_here:
-        hints.append((back, "back to where you were") if back else ("git switch main", "leave"))
-    hints.append((f"gco-agent publish {game}", f"then, from there: commit the policy as {path}"))
+    base = f"{first.parents[0][:9]}.." if first.parents else ""
+    hints = [(f"git log --first-parent {base}{branch}", "the story, one commit an iteration")]
+    if data["iterations"]:
+        difference = f"git diff {first.commit[:9]} {data['commit'][:9]} -- :/{data['policy']}"
+        hints.append((difference, "first policy against last"))
+    hints.append((f"gco-agent log{which}", "the iterations as a table"))
+    if _is_by_exchange(view):
+        hints.append((f"gco-agent prompt{which}", "the prompt for a chat, an agent or a person"))
+    else:
+        hints.append((f"gco-agent step -n 5{which}", "go on"))
+    measured = "" if is_here else f" {branch}"
+    hints.append((f"gco-agent eval{measured} --episodes 100", "measure the policy more exactly"))
+    return hints
+
+
+def _to_leave(
+    data: dict[str, Any], back: str | None, home: str | None, *, is_here: bool
+) -> list[tuple[str, str]]:
+    """Commands that take the policy to a branch of the person's own, and what each is for."""
+    path, hints = data["policy"], []
+    if is_here and back:
+        hints.append((back, "back to where you were"))
+    if is_here and home and (not back or back.startswith("git switch gco/")):
+        hints.append((f"git switch {home}", "to a branch of your own"))
+    there = "from there" if hints else "from a branch of your own"
+    hints.append((f"gco-agent publish {data['game']}", f"{there}: commit the policy as {path}"))
+    return hints
+
+
+def _is_by_exchange(view: RunView) -> bool:
+    """Whether a person or a chat is the run's optimizer."""
+    from gco_agent.config import FILE, parse_config
+
+    try:
+        return "exchange" in parse_config(view.read(FILE) or "").optimizer.split(",")
+    except GcoError:
+        return False
+
+
+def _in_lines(hints: Sequence[tuple[str, str]]) -> list[str]:
+    """Commands with what they are for beside them, or below where the terminal is too narrow."""
     width = max(len(command) for command, _ in hints)
-    return "Next:\n" + "\n".join(f"  {command.ljust(width)}  {what}" for command, what in hints)
+    beside = [f"  {command.ljust(width)}  {what}" for command, what in hints]
+    columns = columns_of(sys.stdout)
+    if columns is None or max(map(len, beside)) <= columns:
+        return beside
+    return [line for command, what in hints for line in (f"  {command}", f"      {what}")]

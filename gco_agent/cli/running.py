@@ -38,7 +38,7 @@ from gco_agent.cli.place import (
     require_same_versions,
     status_file,
 )
-from gco_agent.cli.starting import Start, announce, prepare
+from gco_agent.cli.starting import Start, announce, prepare, require_optimizer
 from gco_agent.cli.words import duration, number_with_error, one_line, tell
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ _frames_option = click.option(
     "--frames",
     type=AtLeast(1),
     metavar="N",
-    help="Stop when the run has used this many emulator frames, earlier commands included.",
+    help="Begin no iteration once the run has used this many emulator frames, earlier commands "
+    "included; the initial policy and the report are counted, and played all the same.",
 )
 
 
@@ -64,6 +65,7 @@ _frames_option = click.option(
         "gco-agent run pong",
         "gco-agent run breakout --time 20m --seed 3",
         "gco-agent run freeway --iterations 5 --name first --no-switch",
+        "gco-agent run pong --start my.py            a policy of your own, contract checked",
         "gco-agent run pong --create-repo --json > result.json",
     ),
 )
@@ -103,15 +105,16 @@ def run(
     """Start a run of GAME, improve its policy until a budget is spent, and measure what came out.
 
     The run is a new branch gco/GAME/NAME, checked out unless --no-switch says otherwise. Its first
-    commit holds an initial policy; every iteration adds a commit. The last one states the score on
-    report seeds. Ctrl-C ends it at any time; every finished iteration is saved.
+    commit holds an initial policy, that of the game or, with --start, one of your own; every
+    iteration adds a commit. The last one states the score on report seeds. Ctrl-C ends it at any
+    time; every finished iteration is saved.
     """
     from gco_agent.budget import Budget
 
     n_report, as_json = given.pop("report_episodes"), given.pop("as_json")
     budget = Budget(iterations, seconds, frames, given.pop("usd"), report_episodes=n_report)
     options = StartOptions(**given)
-    start = prepare(place, options)
+    start = prepare(place, options, budget.usd)
     announce(start, options, f"{duration(seconds)}, " if not iterations else "")
     with told_what_is_saved(start.runs, start.ref):
         stopped_by = _run_all(start, options, budget)
@@ -209,9 +212,10 @@ def go_on(
     """
     runs = place.runs()
     ref = find_run(runs, given["run_name"])
+    config = change(read_config(runs.view(ref)))
+    require_optimizer(config.optimizer, budget.usd)
     again = f"Go on with: {given.get('again') or 'gco-agent step --run {run}'}"
     with told_what_is_saved(runs, ref, again), runs.open(ref) as opened:
-        config = change(read_config(opened))
         require_same_versions(config)
         facts = opened.standing.facts
         score = number_with_error(facts.return_mean, facts.return_se) if facts else "not measured"
@@ -310,8 +314,9 @@ def _run_all(
     with _at_work(config, given, budget, 0) as work:
         begun = time.perf_counter()
         start_run(
-            start.runs, start.ref, config, work.judge, switch=start.switch, progress=work.progress
-        )
+            start.runs, start.ref, config, work.judge, switch=start.switch, progress=work.progress,
+            initial=start.initial,
+        )  # fmt: skip
         if only_begin:
             return ""
         budget.note_play(work.judge.n_steps, time.perf_counter() - begun)

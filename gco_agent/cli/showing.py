@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gco_agent.cli.options import examples, json_option, run_option
-from gco_agent.cli.place import Place, find_run
-from gco_agent.cli.words import number_with_error, one_line
+from gco_agent.cli.place import Place, find_shown
+from gco_agent.cli.words import fit, number_with_error, one_line
 from gco_agent.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gco_agent.store.history import RunView
 
 _NUMBER = re.compile(r"\d{1,6}")  # git never shortens an id below seven digits
+_OUTCOMES = {"horizon": "cut here"}
 _DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan", " ": ""}
 
 
@@ -56,7 +57,7 @@ def show(
     from gco_agent.report.story import read_details
 
     runs = place.runs()
-    view = runs.view(find_run(runs, run_name))
+    view = runs.view(find_shown(runs, run_name))
     trials = _trials(view, rev)
     if name is not None:
         _print_file(view, trials, name)
@@ -81,8 +82,6 @@ def _trials(view: RunView, rev: str | None) -> list[Trial]:
         return [trial for trial in trials if trial.line_commit == trials[-1].line_commit]
     if _NUMBER.fullmatch(rev) and (found := find_trials(trials, int(rev))):
         return found
-    if _NUMBER.fullmatch(rev):
-        raise UsageError(f"{view.ref.branch} has iterations 0 to {view.last_iteration}, not {rev}")
     commit = view.step(rev).commit
     exact = [trial for trial in trials if trial.commit == commit]
     return exact or [trial for trial in trials if trial.line_commit == commit]
@@ -168,18 +167,18 @@ def _print(view: RunView, trial: Trial, details: Details) -> None:
     number = "a commit by hand" if trial.iteration is None else f"iteration {trial.iteration}"
     style = VERDICT_STYLES.get(trial.verdict, "")
     console.print(f"{view.ref.branch}, {number}: {trial.verdict}", style=f"bold {style}".strip())
-    console.print(one_line(trial.summary))
+    console.print(fit(one_line(trial.summary)))
     for line in _facts(trial):
-        console.print(f"  {line}")
+        console.print(fit(f"  {line}"))
     if trial.reason:
-        console.print(f"\n{clean_text(trial.reason)}")
+        console.print(fit(f"\n{clean_text(trial.reason)}"))
     for text in (*_seed_rows(details), "", *_diff_rows(details)):
         console.print(text)
     if details.feedback:
         console.print("\nwhat the optimizer was told", style="bold")
         console.print(clean_text(details.feedback))
     if files := evidence_files(view, trial):
-        console.print(f"\nevidence: {', '.join(files)}", style="dim")
+        console.print(fit(f"\nevidence: {', '.join(files)}"), style="dim")
 
 
 def _facts(trial: Trial) -> list[str]:
@@ -196,7 +195,7 @@ def _facts(trial: Trial) -> list[str]:
     if facts.loc is not None:
         lines.append(
             f"{facts.loc} lines of code, cyclomatic complexity {facts.cyclomatic}, "
-            f"if nested {facts.nested_if} deep"
+            f"ifs nested {facts.nested_if} deep"
         )
     if facts.tokens_in or facts.usd:
         price = "" if facts.usd is None else f", ${facts.usd:.4f}"
@@ -218,7 +217,7 @@ def _seed_rows(details: Details) -> list[str]:
         gain = "" if p.difference is None else f"{p.difference:+g}"
         rows.append(
             f"{p.seed:>12}  {p.episode_return:>9g}  {parent:>9}  {gain:>9}  {p.n_steps:>7,}  "
-            f"{one_line(p.outcome)}"
+            f"{_OUTCOMES.get(p.outcome) or one_line(p.outcome)}"
         )
         rows += [f"{'':>14}{line}" for line in clean_text(p.detail).splitlines()]
     return rows

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gco_agent.games import GameSpec
+    from gco_agent.policy import PolicySource
     from gco_agent.store.entries import RunRef
     from gco_agent.store.git import GitRepo
     from gco_agent.store.runs import Runs
@@ -27,7 +28,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A run that is about to begin."""
+    """A run that is about to begin.
+
+    Attributes:
+        runs: Of the repository.
+        ref: Its name.
+        spec: What it plays.
+        switch: Whether it is to be checked out.
+        back: The command that checks out again what is checked out now.
+        folder: Where prompts for people go.
+        status: Where is written what is under way.
+        initial: The policy to begin with, if not that of the game.
+        notes: What a person may not expect.
+    """
 
     runs: Runs
     ref: RunRef
@@ -36,10 +49,17 @@ class Start:
     back: str | None
     folder: Path
     status: Path
+    initial: PolicySource | None
+    notes: tuple[str, ...]
 
 
-def prepare(place: Place, options: StartOptions) -> Start:
+def prepare(place: Place, options: StartOptions, usd: float | None = None) -> Start:
     """Refuse now whatever would be refused after the first episodes.
+
+    Args:
+        place: Where.
+        options: Of the command.
+        usd: What a language model may cost, if that was said.
 
     Raises:
         GcoError: The run could not be started.
@@ -53,9 +73,11 @@ def prepare(place: Place, options: StartOptions) -> Start:
 
     spec = place.find_spec(options.game)
     _require_use_of_horizon(options)
+    require_optimizer(options.optimizer, usd)
     entropy = secrets.token_hex(2)
     name = options.name or new_run_id(today=date.today(), entropy=entropy)  # noqa: DTZ011 - theirs
     ref = RunRef(spec.name, name)
+    initial = _initial(place, options, spec)
     repo = place.repository(create=options.create_repo)
     require_writable(repo)
     switch = options.switch and repo.root is not None
@@ -67,7 +89,82 @@ def prepare(place: Place, options: StartOptions) -> Start:
     if ":" in spec.env_id:  # typed by a person, who will want to go on with the run
         module = spec.env_id.partition(":")[0]
         trust_module(repo, module, home_of(module))
-    return Start(Runs(repo), ref, spec, switch, back, folder, status)
+    runs = Runs(repo)
+    notes = (*_note_of_policy(runs, repo, ref, options.start), *_note_of_base(runs, repo))
+    return Start(runs, ref, spec, switch, back, folder, status, initial, notes)
+
+
+def require_optimizer(name: str, usd: float | None) -> None:
+    """Refuse an optimizer that there is not, one that lacks its key, and a limit that limits none.
+
+    Args:
+        name: One, or several: "reflect,search".
+        usd: What a language model may cost, if that was said.
+
+    Raises:
+        UsageError: There is none of that name, or none of them asks a language model.
+        KeyRefused: The key for a language model is missing.
+    """
+    from gco_agent.cli.models import require_key
+    from gco_agent.errors import UsageError
+    from gco_agent.optimizers.registry import known, may_ask_a_model, needs_a_model
+
+    names = known(name)
+    if any(map(needs_a_model, names)):
+        require_key()
+    if usd is not None and not any(map(may_ask_a_model, names)):
+        raise UsageError(
+            f"--usd limits what a language model costs, and {name} asks none: leave --usd out, or "
+            "choose --optimizer reflect or optoprime"
+        )
+
+
+def _initial(place: Place, options: StartOptions, spec: GameSpec) -> PolicySource | None:
+    """The policy that a person wants to begin with; None for that of the game.
+
+    Raises:
+        GcoError: There is none, it breaks the contract, or it is for something else.
+    """
+    from gco_agent.cli.targets import find_target, require_contract
+    from gco_agent.errors import UsageError
+    from gco_agent.policy import environment_of
+    from gco_agent.store.runs import is_same_game
+
+    if options.start is None:
+        return None
+    target = find_target(place, options.start)
+    require_contract(target)
+    named = environment_of(target.source)
+    if named is not None and not is_same_game(named, spec.env_id):
+        raise UsageError(
+            f"the docstring of {target.name} says `Environment: {named}`, and the run plays "
+            f"{spec.env_id}: begin with a policy for that, or run the other game"
+        )
+    return target.source
+
+
+def _note_of_policy(runs: Runs, repo: GitRepo, ref: RunRef, start: str | None) -> tuple[str, ...]:
+    """What the run begins with, where a person might think otherwise."""
+    from gco_agent.store.history import policy_path
+
+    if start is not None:
+        return (f"It begins with the policy {start}.",)
+    path, base = policy_path(ref.game), runs.base()
+    is_on_disk = repo.root is not None and (repo.root / path).is_file()
+    if not is_on_disk and not (base and repo.read_file(base, path)):
+        return ()
+    note = f"The {path} that is here is not used: it begins with the initial policy of the game"
+    return (f"{note} (`--start {path}` begins with that file).",)
+
+
+def _note_of_base(runs: Runs, repo: GitRepo) -> tuple[str, ...]:
+    """Where the run begins, if that is not what is checked out."""
+    head, base = repo.head(), runs.base()
+    if head.commit == base:
+        return ()
+    branch = (head.branch or "").removeprefix("refs/heads/")
+    where = f"at {base[:9]}, where {branch} began" if base else f"on nothing, as {branch} did"
+    return (f"It begins {where}, not on top of that run.",)
 
 
 def _require_use_of_horizon(options: StartOptions) -> None:
@@ -94,8 +191,7 @@ def _way_back(repo: GitRepo) -> str:
     head = repo.head()
     if head.branch is None:
         return f"git switch --detach {(head.commit or '')[:9]}"
-    name = head.branch.removeprefix("refs/heads/")
-    return f"git switch {name}" if head.commit else f"git switch --orphan {name}"
+    return f"git switch {head.branch.removeprefix('refs/heads/')}"
 
 
 def announce(start: Start, options: StartOptions, limit: str) -> None:
@@ -107,4 +203,5 @@ def announce(start: Start, options: StartOptions, limit: str) -> None:
         f"Branch {start.ref.branch}, optimizer {options.optimizer}, {limit}"
         + (options.executor or count(options.workers or usable_cores(), "worker"))
         + (f". Back to where you were: {start.back}" if start.back else "")
+        + "".join(f"\n{note}" for note in start.notes)
     )

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from gco_agent.store.history import RunView
     from gco_agent.store.runs import Runs
 
-_NUMBER = re.compile(r"\d{1,6}")  # git never shortens an id below seven digits
+_SHORTEST_ID = 7
+"""Git never shortens the id of a commit below so many digits: fewer are an iteration's number."""
 _REVISION_OF = re.compile(r"([^~^@]+)([~^@].*)")
 """A name, and what git puts behind one to mean an earlier commit."""
 
@@ -61,7 +62,10 @@ def find_target(place: Place, target: str | None) -> Target:
     from gco_agent.sources import read_policy
 
     if target is None:
-        runs = place.runs()
+        try:
+            runs = place.runs()
+        except StoreError as error:
+            raise UsageError(f"{error} Or name a policy file.") from None
         return _of_run(runs.view(runs.current()), None)
     path = place.directory / target
     if path.is_dir():
@@ -103,7 +107,10 @@ def _of_run(view: RunView, rev: str | None) -> Target:
     from gco_agent.policy import PolicySource
 
     commit = view.tip if rev is None else _commit_of(view, rev)
-    name = f"{view.ref.branch if rev is None else rev}:{view.policy_path}"
+    if rev is not None and rev.isdigit() and len(rev) < _SHORTEST_ID:
+        name = f"iteration {rev} of {view.ref.branch}"
+    else:
+        name = f"{view.ref.branch if rev is None else rev}:{view.policy_path}"
     source = PolicySource.from_bytes(view.policy(commit).encode(), name)
     return Target(name, source, read_config(view).protocol)
 
@@ -114,12 +121,6 @@ def _commit_of(view: RunView, rev: str) -> str:
         return view.step(rev).commit
     except NotARun:
         return rev  # a commit of another branch may have a policy for the same game
-    except StoreError:
-        if not _NUMBER.fullmatch(rev):
-            raise
-        raise UsageError(
-            f"{view.ref.branch} has iterations 0 to {view.last_iteration}, not {rev}"
-        ) from None
 
 
 def protocol_of(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gco_agent.cli.options import examples, run_option
-from gco_agent.cli.place import Place, find_run, status_file
+from gco_agent.cli.place import Place, find_shown, status_file
 from gco_agent.cli.words import count, tell
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def watch(place: Place, /, run_name: str | None, last: int, *, keep: bool) -> No
     from gco_agent.status import read_status
 
     repo, runs = place.repository(), place.runs()
-    ref = find_run(runs, run_name)
+    ref = find_shown(runs, run_name)
     path = status_file(repo, ref)
     status = read_status(path)
     tell(

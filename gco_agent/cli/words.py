@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import statistics
 import sys
+import textwrap
 from collections.abc import Sequence
+from typing import TextIO
 
 from gco_agent.statistics import Gain
 from gco_agent.store.entries import format_points
@@ -71,10 +74,41 @@ def one_line(text: str) -> str:
     return clean_line(text)
 
 
+def columns_of(stream: TextIO) -> int | None:
+    """Columns of the terminal that a stream is shown on; None where it is none."""
+    return shutil.get_terminal_size().columns if stream.isatty() else None
+
+
+def fit(text: str, stream: TextIO | None = None) -> str:
+    """Lines broken between words, where a terminal would break them anywhere.
+
+    Args:
+        text: Any number of lines; what a line goes on with is indented two columns more.
+        stream: What shows it; by default standard output. On none that is a terminal, lines stay.
+    """
+    columns = columns_of(stream or sys.stdout)
+    if columns is None:
+        return text
+    return "\n".join(piece for line in text.split("\n") for piece in _broken(line, columns))
+
+
+def _broken(line: str, columns: int) -> list[str]:
+    indent = " " * (len(line) - len(line.lstrip(" ")) + 2)
+    pieces = textwrap.wrap(
+        line,
+        columns,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+        replace_whitespace=False,
+    )
+    return pieces or [""]
+
+
 def tell(text: str) -> None:
     """Write lines to stderr; where something moves on the terminal, they go above it.
 
     `click.echo` would write past the redirection that makes this possible.
     """
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{fit(text, sys.stderr)}\n")
     sys.stderr.flush()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import math
 from typing import Any
 
 import gymnasium
@@ -94,7 +93,7 @@ class PlainEnvironment:
         """Play one step: observation, reward, terminated, truncated.
 
         Raises:
-            UsageError: The reward is no finite number, or code of the user's own fails.
+            UsageError: Code of the user's own fails.
         """
         given: Any = action
         if isinstance(action, tuple):
@@ -105,8 +104,6 @@ class PlainEnvironment:
             obs, reward, terminated, truncated, _ = self._env.step(given)
         except Exception as error:  # noqa: BLE001 - raised again; a context would cost each step
             tell_by_line(error)
-        if not math.isfinite(reward):
-            raise UsageError(f"{self._env_id} gave {reward} as a reward, of which there is no sum")
         return _plain(obs), float(reward), bool(terminated), bool(truncated)
 
     def complaint(self, action: Action) -> str:

@@ -37,8 +37,8 @@ SPEC = GameSpec(
         ),
         Category(
             "Alien",
-            "an alien; they move to and fro together, and down at the edges; in the first step of "
-            "a new wave they are told to be at the top left corner",
+            "an alien; they move to and fro together, and down at the edges; some are told to be "
+            "at (0, 0) for one step when an outer column is emptied, and all when a wave begins",
             "until it is shot",
             Presence.ALWAYS,
             most=36,

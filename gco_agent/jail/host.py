@@ -44,10 +44,8 @@ _OUTCOMES = {wire.RAISED: Outcome.POLICY_RAISED, wire.BAD_ACTION: Outcome.BAD_AC
 class Jail:
     """One worker process with one policy in it, playing ``n_lanes`` episodes side by side.
 
-    The lanes have a copy of the policy's module each, and chance and clocks of their own, so that
-    a lane does what it would do alone; but for a policy that goes by the addresses of objects,
-    which depend on what the lanes beside it make. The same lanes, stepped in the same order, give
-    the same actions in any process. Not thread-safe.
+    The lanes have a copy of the policy's module each, and chance and clocks of their own. Only one
+    that goes by the addresses of objects may do otherwise than it would alone. Not thread-safe.
 
     Args:
         source: The policy's text. It is never parsed or run in this process.

@@ -7,6 +7,7 @@ for.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -24,6 +25,7 @@ _BUILT_IN = {
     "simplify": f"{GROUP}.simplify:make",
 }
 """Name to the factory, as an entry point has it."""
+_ASKING = ("optoprime", "reflect")
 
 
 def make_optimizer(name: str, tools: Tools) -> Optimizer:
@@ -32,13 +34,39 @@ def make_optimizer(name: str, tools: Tools) -> Optimizer:
     Raises:
         UsageError: There is none of that name, or what it needs is not installed.
     """
-    names = [part.strip() for part in name.split(",")]
-    made = [_find(part)(tools) for part in names]
+    made = [_find(part)(tools) for part in _parts(name)]
     if len(made) == 1:
         return made[0]
     from gco_agent.optimizers.relay import Relay
 
     return Relay(made)
+
+
+def known(name: str) -> list[str]:
+    """The names in "reflect,search", each of an optimizer that there is; nothing is imported.
+
+    Raises:
+        UsageError: There is none of that name; says which may be meant.
+    """
+    names, there_are = _parts(name), optimizer_names()
+    for each in names:
+        if each not in there_are:
+            near = difflib.get_close_matches(each, there_are, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise UsageError(
+                f"no optimizer is called {each!r}.{hint} There is: {', '.join(there_are)}"
+            )
+    return names
+
+
+def needs_a_model(name: str) -> bool:
+    """Whether an optimizer of this package works with a language model; of others nobody knows."""
+    return name in _ASKING
+
+
+def may_ask_a_model(name: str) -> bool:
+    """Whether an optimizer may ask a language model, as those that others install may."""
+    return name in _ASKING or name not in _BUILT_IN
 
 
 def tuned_between(optimizer: Optimizer, tools: Tools, seconds: float) -> Optimizer:
@@ -71,10 +99,8 @@ def _find(name: str) -> Callable[[Tools], Optimizer]:
         module, _, attribute = _BUILT_IN[name].partition(":")
         built_in: Callable[[Tools], Optimizer] = getattr(import_module(module), attribute)
         return built_in
-    found = _installed().get(name)
-    if found is None:
-        there_are = ", ".join(optimizer_names())
-        raise UsageError(f"no optimizer is called {name!r}; there is: {there_are}")
+    known(name)
+    found = _installed()[name]
     try:
         factory: Callable[[Tools], Optimizer] = found.load()
     except (ImportError, AttributeError) as error:
@@ -83,6 +109,10 @@ def _find(name: str) -> Callable[[Tools], Optimizer]:
             f"the optimizer {name!r} of {package} cannot be loaded ({found.value}): {error}"
         ) from error
     return factory
+
+
+def _parts(name: str) -> list[str]:
+    return [part.strip() for part in name.split(",")]
 
 
 def _installed() -> dict[str, EntryPoint]:

@@ -11,16 +11,17 @@ import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from gco_agent.envs.atari import open_environment
-from gco_agent.envs.objects import ObjectObservation
+from gco_agent.envs.opening import Environment, open_environment
+from gco_agent.envs.plain import PlainEnvironment
 from gco_agent.jail.host import Jail, PolicyFailure
 from gco_agent.jail.limits import JailLevel, JailLimits
 from gco_agent.observation import Row
 from gco_agent.optimizers.base import Request, Tools
 from gco_agent.optimizers.purse import Purse
-from gco_agent.records import EpisodeResult, PlayProtocol
-from gco_agent.rollout import Rollout, play_episodes
+from gco_agent.records import EpisodeResult, Outcome, PlayProtocol
+from gco_agent.rollout import Lane, Rollout, action_bytes, make_jail, play_episodes
 from gco_agent.seeds import Stream
 from gco_agent.workers import WorkerPool
 
@@ -115,7 +116,7 @@ class Recording:
 
     Attributes:
         seed: Of the episode.
-        actions: One byte a step; empty where none are expected.
+        actions: As the digest of an episode takes them in; empty where none are expected.
         n_steps: Steps played.
         is_whole: The policy did not fail, and did nothing that was not expected.
         total: Sum of rewards.
@@ -162,54 +163,50 @@ def seeds_of(iteration: int) -> range:
 
 
 @functools.lru_cache(maxsize=4)
-def _environment(protocol: PlayProtocol) -> ObjectObservation:
+def _environment(protocol: PlayProtocol) -> Environment:
     return open_environment(protocol)
 
 
 def retrace(task: Retrace) -> Recording:
     """Play until the end, a failure, or the first action that is not the expected one."""
-    env = _environment(task.protocol)
-    rows, lives = env.reset_rows(task.wanted.seed)
-    jail = Jail(
-        task.source,
-        n_actions=len(env.action_names),
-        limits=task.limits,
-        require=task.require,
-    )
+    seed = task.wanted.seed
+    lane = Lane(0, seed, _environment(task.protocol))
+    lane.begin()
+    rollout = Rollout(task.source, (seed,), task.protocol, task.require, task.limits)
+    jail = make_jail(rollout, lane.env, 1)
     try:
         jail.start()
         jail.reset(0)
-        return _play(task, env, jail, rows, lives)
+        return _play(task, lane, jail)
     except PolicyFailure:
-        return Recording(task.wanted.seed, is_whole=False)
+        return Recording(seed, is_whole=False)
     finally:
         jail.close()
 
 
-def _play(
-    task: Retrace,
-    env: ObjectObservation,
-    jail: Jail,
-    rows: Mapping[str, Sequence[Row]],
-    lives: int,
-) -> Recording:
-    seed, expected = task.wanted.seed, task.wanted.actions
-    actions, total, is_over = bytearray(), 0.0, False
-    holes = _Holes(seed) if task.with_holes else None
-    while not is_over and len(actions) < task.protocol.max_steps:
-        if holes is not None:
-            rows = holes.hide(rows)
-        answer = jail.act([(0, lives, rows)])[0]
-        n_steps = len(actions)
-        if isinstance(answer, PolicyFailure):
-            return Recording(seed, bytes(actions), n_steps, is_whole=False)
-        if expected and bytes((answer,)) != expected[n_steps : n_steps + 1]:
-            return Recording(seed, bytes(actions), n_steps, is_whole=False)
-        actions.append(answer)
-        rows, lives, reward, terminated, truncated = env.step_rows(answer)
-        total += reward
-        is_over = terminated or truncated
-    return Recording(seed, bytes(actions), len(actions), total=total)
+def _play(task: Retrace, lane: Lane, jail: Jail) -> Recording:
+    expected, is_over = task.wanted.actions, False
+    holes = _Holes(lane.seed) if task.with_holes else None
+    while not is_over and lane.n_steps < task.protocol.max_steps:
+        answer = _answer(jail, lane, holes)
+        done = len(lane.actions)
+        is_failure = isinstance(answer, PolicyFailure)
+        new = b"" if is_failure else action_bytes(answer)
+        if is_failure or (expected and new != expected[done : done + len(new)]):
+            return Recording(lane.seed, bytes(lane.actions), lane.n_steps, is_whole=False)
+        is_over = any(lane.step(answer))
+    return Recording(lane.seed, bytes(lane.actions), lane.n_steps, total=lane.total)
+
+
+def _answer(jail: Jail, lane: Lane, holes: _Holes | None) -> Any:  # noqa: ANN401 - an action of any kind
+    """What the policy does; a failure if that is no action of the environment."""
+    if isinstance(lane.env, PlainEnvironment):
+        answer = jail.act_plain([(0, lane.seen)])[0]
+        if not isinstance(answer, PolicyFailure) and (why := lane.env.complaint(answer)):
+            return PolicyFailure(Outcome.BAD_ACTION, why)
+        return answer
+    rows = lane.seen if holes is None else holes.hide(lane.seen)
+    return jail.act([(0, lane.lives, rows)])[0]
 
 
 class _Holes:

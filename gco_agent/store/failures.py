@@ -8,7 +8,7 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-from gco_agent.errors import StoreError
+from gco_agent.errors import NoIdentity, StoreError
 
 _LOCK_EXISTS = re.compile(r"Unable to create '(.+\.lock)': File exists")
 _NOTHING_LOST = "Nothing of the run was lost: it is where the last commit left it."
@@ -102,6 +102,15 @@ def explain_os(error: OSError) -> StoreError:
     return StoreError(
         f"a temporary file could not be written{where}: {error.strerror}. {_NOTHING_LOST} "
         "Free space, or point TMPDIR to a folder that has some, and run the command again."
+    )
+
+
+def no_identity() -> NoIdentity:
+    """Say that git does not know who commits, and how to tell it."""
+    return NoIdentity(
+        "git does not know who commits. Tell it, then run the command again:\n"
+        '  git config --global user.name "Your Name"\n'
+        '  git config --global user.email "you@example.org"'
     )
 
 

@@ -11,13 +11,21 @@ import contextlib
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Self
 
-from gco_agent.errors import NoIdentity, RunMoved, StoreError
-from gco_agent.store.failures import GitResult, explain, explain_os, is_lock_held, no_repository
+from gco_agent.errors import RunMoved, StoreError
+from gco_agent.store.failures import (
+    GitResult,
+    explain,
+    explain_os,
+    is_lock_held,
+    no_identity,
+    no_repository,
+)
+from gco_agent.store.text import checked_path
 
 REFS_HEADS = "refs/heads/"
 
@@ -89,16 +97,21 @@ class GitRepo:
 
     @classmethod
     def create(cls, path: Path) -> Self:
-        """Make a repository at a path; one that is there already is opened.
+        """Make a repository, its branch main unless settings name another; or open what is there.
 
         Raises:
+            NoIdentity: Git does not know who commits; nothing was made then.
             StoreError: Git could not.
         """
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"cannot make the folder {path}: {error.strerror}") from error
-        made = _start(path, ["init", "--quiet"])
+        if not (path / ".git").exists():
+            _require_identity(lambda *asked: _start(path, asked))
+        is_set = not _start(path, ["config", "--get", "init.defaultBranch"]).status
+        branch = [] if is_set else ["-c", "init.defaultBranch=main"]
+        made = _start(path, [*branch, "init", "--quiet"])
         if made.status:
             raise explain("init", made, path)
         return cls.find(path)
@@ -292,7 +305,9 @@ class GitRepo:
         blobs = dict(zip(kept, stored.text.split(), strict=True))
         nothing = "0" * len(base or "")
         lines = [
-            f"100644 {blobs[path]}\t{_checked(path)}" if path in blobs else f"0 {nothing}\t{path}"
+            f"100644 {blobs[path]}\t{checked_path(path)}"
+            if path in blobs
+            else f"0 {nothing}\t{path}"
             for path in changes
         ]
         listing = "".join(f"{line}\0" for line in lines)
@@ -334,13 +349,13 @@ class GitRepo:
         Raises:
             NoIdentity: It does not; the message has the two commands that tell it.
         """
-        for who in ("GIT_COMMITTER_IDENT", "GIT_AUTHOR_IDENT"):
-            if self.attempt("var", who).status:
-                raise NoIdentity(
-                    "git does not know who commits. Tell it, then run the command again:\n"
-                    '  git config --global user.name "Your Name"\n'
-                    '  git config --global user.email "you@example.org"'
-                )
+        _require_identity(self.attempt)
+
+
+def _require_identity(ask: Callable[..., GitResult]) -> None:
+    for who in ("GIT_COMMITTER_IDENT", "GIT_AUTHOR_IDENT"):
+        if ask("var", who).status:
+            raise no_identity()
 
 
 def _start(
@@ -383,15 +398,3 @@ def _start(
 def _parse_commit(text: str) -> Commit:
     head, parents, tree, when, message = text.split("\n", 4)
     return Commit(head.removeprefix("commit "), tuple(parents.split()), tree, when, message)
-
-
-def _checked(path: str) -> str:
-    """Return a path that stays inside the tree.
-
-    Raises:
-        ValueError: It does not, or no file system takes it.
-    """
-    pure = PurePosixPath(path)
-    if str(pure) != path or pure.is_absolute() or {"..", ".git"} & set(pure.parts) or "\0" in path:
-        raise ValueError(f"{path!r} is no path of a file in a commit")
-    return path

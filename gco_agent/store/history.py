@@ -115,11 +115,18 @@ class RunView:
             StoreError: There is no such revision.
         """
         history = self.history()
-        if re.fullmatch(r"\d{1,6}", rev):  # git never shortens an id below seven digits
-            numbered = [s for s in history if s.iteration == int(rev)]
-            if numbered:
-                return numbered[-1]
-        commit = self.repo.resolve(rev)
+        is_number = bool(re.fullmatch(r"\d{1,6}", rev))  # git shortens no id below seven digits
+        numbered = [s for s in history if is_number and s.iteration == int(rev)]
+        if numbered:
+            return numbered[-1]
+        try:
+            commit = self.repo.resolve(rev)
+        except StoreError:
+            if not is_number:
+                raise
+            raise StoreError(
+                f"{self.ref.branch} has iterations 0 to {self.last_iteration}, not {rev}"
+            ) from None
         for step in history:
             for each in (step, *step.candidates):
                 if each.commit == commit:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -27,6 +28,11 @@ _ATTRIBUTES = {
     "* -text -filter -ident -working-tree-encoding\n"
 }
 _EVIDENCE = re.compile(r"iterations/\d{4,}/")
+_VERSION = re.compile(r"(?:-v\d+|\.py)$")
+_FIRST = (
+    "Begin\n\nAn empty commit of gco-agent's, so that there is a branch to come back to from the "
+    "branch of a run.\n"
+)
 
 
 class Runs:
@@ -37,9 +43,10 @@ class Runs:
         self._work_tree = WorkTree(repo, repo.root) if repo.root else None
 
     def create(self, ref: RunRef, entry: Entry, *, switch: bool) -> str:
-        """Start a run: its branch, with the initial policy on top of what HEAD has.
+        """Start a run: its branch, with the initial policy on top of `base`.
 
-        The evidence of another run that HEAD may be on is left out of the new run's tree.
+        Where HEAD has no commit yet, and the run is checked out, an empty one is made first.
+        Evidence of another run that the base may hold is left out of the new run's tree.
 
         Args:
             ref: Its name.
@@ -66,20 +73,44 @@ class Runs:
         work_tree = self._work_tree if switch else None
         if work_tree:
             self._require_clean(work_tree)
-        base = self._repo.head().commit
+        head, base = self._repo.head(), self.base()
+        is_unborn = bool(work_tree and head.branch and head.commit is None)
+        if is_unborn:
+            base = self._repo.write_commit([], None, {}, _FIRST)
         old = self._repo.list_files(base, "iterations/") if base else []
         old = [path for path in old if _EVIDENCE.match(path)]
         entry = replace(entry, top_files={**entry.top_files, **_ATTRIBUTES})
         new = write_entry(self._repo, [base] if base else [], entry, ref.game, remove=old)
         if work_tree:
-            work_tree.require_room(base, new)
+            work_tree.require_room(head.commit, new)
         try:
+            if is_unborn and head.branch and base:
+                self._repo.move_ref(head.branch, base, expected=None, reason=f"{REASON} begin")
             self._repo.move_ref(str(ref), new, expected=None, reason=f"{REASON} start")
         except RunMoved:
             raise _taken(ref) from None
         if work_tree:
             self._switch(work_tree, ref, new)
         return new
+
+    def base(self) -> str | None:
+        """The commit that a new run begins on; None where there is none.
+
+        What is checked out; where that is a run, what that run began on: no run is a part of
+        another's story.
+        """
+        head = self._repo.head()
+        with contextlib.suppress(StoreError, UsageError):
+            parents = RunView(self._repo, RunRef.parse(head.branch or "")).history()[0].parents
+            return parents[0] if parents else None
+        return head.commit
+
+    def home(self) -> str | None:
+        """A branch of the person's own to go to from a run: main where there is one, or master."""
+        names = [name.removeprefix(REFS_HEADS) for name in self._repo.refs(REFS_HEADS)]
+        own = [name for name in names if not name.startswith(f"{BRANCH_NAMESPACE}/")]
+        usual = [name for name in ("main", "master") if name in own]
+        return next(iter([*usual, *own]), None)
 
     def list(self) -> list[RunRef]:
         """List the runs, the one that advanced last first."""
@@ -100,19 +131,28 @@ class Runs:
         branch = self._repo.head_branch()
         if branch is None:
             raise NotARun(f"no branch is checked out (HEAD is detached). {self._what_there_is()}")
+        name = branch.removeprefix(REFS_HEADS)
+        if self._repo.ref(branch) is None:
+            raise NotARun(f"the branch {name} has no commit yet. {self._what_there_is()}")
         try:
-            ref = RunRef.parse(branch)
+            return RunRef.parse(branch)
         except UsageError:
-            name = branch.removeprefix(REFS_HEADS)
             raise NotARun(
                 f"the branch {name} is no run of gco-agent. {self._what_there_is()}"
             ) from None
-        if self._repo.ref(branch) is None:
-            raise NotARun(f"the branch {ref.branch} has no commit yet. {self._what_there_is()}")
-        return ref
+
+    def of_game(self, name: str) -> tuple[RunRef, ...]:
+        """The runs of a game, the one that advanced last first.
+
+        Args:
+            name: The game as people type it: "pong", "cart_pole", "CartPole-v1", "Pong".
+        """
+        if "/" in name and not _VERSION.search(name):
+            return ()  # it names a branch
+        return tuple(ref for ref in self.list() if is_same_game(name, ref.game))
 
     def find(self, text: str) -> RunRef:
-        """Find a run by its branch, by ``<game>/<run>``, or by its run id if only one has it.
+        """Find a run by its branch, by ``<game>/<run>``, or by a run id or game that no other has.
 
         Raises:
             NotARun: No run, or more than one, is named so.
@@ -120,6 +160,7 @@ class Runs:
         runs = self.list()
         name = text.removeprefix(REFS_HEADS).removeprefix(f"{BRANCH_NAMESPACE}/")
         found = [ref for ref in runs if name in (f"{ref.game}/{ref.run_id}", ref.run_id)]
+        found = found or [*self.of_game(name)]
         if len(found) == 1:
             return found[0]
         if found:
@@ -243,13 +284,27 @@ class Runs:
         """Say which runs there are and what to type next."""
         runs = self.list()
         if not runs:
-            return "Start one with `gco-agent init GAME`."
+            return "Start one with `gco-agent run GAME`."
         named = ", ".join(ref.branch for ref in runs[:_MOST_LISTED])
         more = f" and {len(runs) - _MOST_LISTED} more" if len(runs) > _MOST_LISTED else ""
         return (
-            f"There is {named}{more}: go on with `gco-agent step --run {runs[0].branch}`, "
-            "or start another with `gco-agent init GAME`."
+            f"There is {named}{more}: name one, as in `gco-agent log --run {runs[0].branch}`, "
+            "or start another with `gco-agent run GAME`."
         )
+
+
+def is_same_game(one: str, other: str) -> bool:
+    """Whether two names mean the same game, as "pong" and "ALE/Pong-v5" do.
+
+    Versions and letter case count for nothing, nor what stands before a colon or a slash.
+    """
+    return bool(_squash(one)) and _squash(one) == _squash(other)
+
+
+def _squash(name: str) -> str:
+    """The name of a game, or the id of an environment, without what people write differently."""
+    base = _VERSION.sub("", name.lower()).rpartition(":")[2].rpartition("/")[2]
+    return "".join(c for c in base if c.isalnum())
 
 
 def _taken(ref: RunRef) -> UsageError:

@@ -1,4 +1,4 @@
-"""Make text fit to be shown in a commit message.
+"""Make text fit for a commit: to be shown in its message, or to name a file in it.
 
 Subjects and bodies come from policies and language models, so nothing in them is trusted: no
 escape sequence, no control or direction character reaches a terminal through `git log`. Every
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import textwrap
 import unicodedata
+from pathlib import PurePosixPath
 
 from gco_agent.unseen import UNSEEN
 
@@ -105,3 +106,15 @@ def _wrap(line: str) -> list[str]:
         break_on_hyphens=False,
     )
     return pieces or [""]
+
+
+def checked_path(path: str) -> str:
+    """Return a path that stays inside the tree.
+
+    Raises:
+        ValueError: It does not, or no file system takes it.
+    """
+    pure = PurePosixPath(path)
+    if str(pure) != path or pure.is_absolute() or {"..", ".git"} & set(pure.parts) or "\0" in path:
+        raise ValueError(f"{path!r} is no path of a file in a commit")
+    return path

@@ -152,3 +152,20 @@ def test_ocatari_alone_gives_its_own_categories_and_no_more(game: str) -> None:
     assert {"Road", "Speed", "CarsToPass"}.isdisjoint(plain.categories)
     rows, _ = plain.reset_rows(1)
     assert all(row[6] is None for members in rows.values() for row in members)
+
+
+def test_aliens_are_in_the_corner_for_a_step_when_their_block_changes() -> None:
+    """What the specification says of them, and no more: never two steps in a row."""
+    env = make_object_env("space_invaders")
+    right, left = (env.action_names.index(name) for name in ("RIGHTFIRE", "LEFTFIRE"))
+    rows, _ = env.reset_rows(10)
+    corners, before, was_there, is_over = 0, 0, False, False
+    while not is_over:
+        aliens = rows.get("Alien", [])
+        is_there = any(row[:2] == (0, 0) for row in aliens)
+        assert not (is_there and was_there)
+        assert not is_there or len(aliens) != before
+        corners, before, was_there = corners + is_there, len(aliens), is_there
+        outermost = max((row[0] + row[4] for row in aliens), default=80)
+        rows, _, _, is_over, _ = env.step_rows(right if rows["Player"][0][0] < outermost else left)
+    assert corners

@@ -42,7 +42,7 @@ def _surrounded(surroundings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.delenv(name)
     for name, value in surroundings.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(registry, "make_optimizer", registry.make_optimizer)
+    monkeypatch.setattr(registry, "_BUILT_IN", dict(registry._BUILT_IN))
     scripted.install()
     logger = logging.getLogger("gco_agent")
     before = logger.handlers[:], logger.level

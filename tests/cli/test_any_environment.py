@@ -183,3 +183,22 @@ def test_an_estimate_of_any_environment(cli: Cli, tmp_path: Path) -> None:
         assert result.exit_code == 0, result.output
         told[hints] = json.loads(result.stdout)["prompt"]["lasting_tokens"]
     assert told["none"] < told["interface"]
+
+
+@pytest.mark.parametrize("command", ["tune", "simplify"])
+def test_constants_and_text_of_a_policy_without_objects(
+    cli: Cli, tmp_path: Path, command: str
+) -> None:
+    text = BALANCE.replace("class Policy", "WEIGHT = 0.1\nIDLE = 3\n\n\nclass Policy").replace(
+        "0.3 *", "WEIGHT *"
+    )
+    (tmp_path / "pole.py").write_text(text)
+    how = ("--steps", "4000", "--time", "60s", "--max-steps", "60", "--json", *COMMON)
+    result = cli(tmp_path, command, "pole.py", "--output", "new.py", *how)
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    if command == "simplify":
+        assert "IDLE" not in (tmp_path / "new.py").read_text()
+        assert told["same_actions"] > 0
+    else:
+        assert told["steps"] > 0

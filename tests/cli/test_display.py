@@ -123,6 +123,22 @@ def test_live_on_a_narrow_terminal_cuts_nothing_of_the_budget(monkeypatch):
     assert max(map(len, text.splitlines())) <= 60
 
 
+def test_live_on_a_narrow_terminal_the_bar_gives_way_to_the_words(monkeypatch):
+    terminal = become_terminal(monkeypatch)
+    monkeypatch.setenv("COLUMNS", "80")
+    with LiveDisplay(Budget(), 12) as display:
+        display(Searching("tune", 0.31, 310_395, ""))
+        display._live.refresh()
+        display(Racing(GAIN, 8, n_steps=9000))
+        display._live.refresh()
+    text = shown(terminal.getvalue())
+    assert "iteration 12  tune" in text
+    assert "31%  310,395 steps" in text
+    assert "iteration 12  race" in text
+    assert "50%  8 of at most 16 pairs, gain +3.25 ± 0.50" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
 def test_live_where_nothing_is_saved(monkeypatch):
     terminal = become_terminal(monkeypatch)
     with LiveDisplay(None, 0) as display:

@@ -259,7 +259,7 @@ def test_there_is_no_run_here(cli, project):
     for command in ("report", "show", "watch", "enjoy", "card"):
         result = cli(project, command)
         assert result.exit_code == 2, command
-        assert "Start one with `gco-agent init GAME`" in result.stderr
+        assert "Start one with `gco-agent run GAME`" in result.stderr
 
 
 def test_conditions_of_another_protocol():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import subprocess
 from pathlib import Path
@@ -13,7 +14,7 @@ from gco_agent.cli import main
 from gco_agent.errors import GcoError
 from tests.cli.conftest import SHORT
 from tests.cli.scripted import FOLLOW
-from tests.store.samples import git
+from tests.store.samples import commit_file, git
 
 INIT = ("init", "pong", "--name", "new", "--optimizer", "scripted", *SHORT)
 
@@ -45,7 +46,23 @@ def test_a_repository_is_made_on_request(cli, tmp_path):
     result = cli(tmp_path / "fresh", *INIT, "--create-repo")
     assert result.exit_code == 0, result.output
     assert git(tmp_path / "fresh", "branch", "--show-current") == "gco/pong/new"
-    assert "git switch --orphan main" in result.stdout
+    assert re.search(r"^  git switch main +back to where you were$", result.stdout, re.MULTILINE)
+    git(tmp_path / "fresh", "switch", "--quiet", "main")
+    assert git(tmp_path / "fresh", "ls-files") == ""
+
+
+def test_no_repository_is_made_for_somebody_whom_git_does_not_know(cli, tmp_path, monkeypatch):
+    (tmp_path / ".gitconfig").write_text("[user]\n\tuseConfigOnly = true\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("EMAIL", raising=False)
+    message = refused(cli(tmp_path / "fresh", *INIT, "--create-repo"))
+    assert "git does not know who commits" in message
+    assert not (tmp_path / "fresh/.git").exists()
+
+
+@pytest.mark.parametrize("command", ["eval", "enjoy", "card", "trace"])
+def test_without_a_repository_a_file_is_asked_for(cli, tmp_path, command):
+    assert "Or name a policy file." in refused(cli(tmp_path, command))
 
 
 @pytest.mark.parametrize("arguments", [INIT, ("run", "pong")])
@@ -70,7 +87,7 @@ def test_a_dirty_run(cli, played):
 
 def test_a_detached_head(cli, played):
     git(played, "switch", "--quiet", "--detach", "main")
-    for arguments in (("step",), ("log",), ("eval",)):
+    for arguments in (("step",), ("rollback", "0"), ("eval",)):
         message = refused(cli(played, *arguments))
         assert "HEAD is detached" in message
         assert "--run gco/pong/first" in message
@@ -79,10 +96,17 @@ def test_a_detached_head(cli, played):
 
 def test_a_branch_that_is_no_run(cli, played):
     git(played, "switch", "--quiet", "main")
-    for arguments in (("step",), ("log",), ("eval",)):
+    for arguments in (("step",), ("rollback", "0"), ("eval",)):
         message = refused(cli(played, *arguments))
         assert "the branch main is no run" in message
         assert "--run gco/pong/first" in message
+    for arguments in (("log",), ("show",), ("watch",)):  # there is only one run to look at
+        result = cli(played, *arguments)
+        assert result.exit_code == 0, result.output
+        assert "gco/pong/first" in result.output
+    git(played, "branch", "gco/pong/second", "gco/pong/first")
+    for arguments in (("log",), ("show",), ("watch",), ("report",)):
+        assert "name one, as in `gco-agent log --run gco/pong/" in refused(cli(played, *arguments))
     git(played, "switch", "--quiet", "-c", "gco/pong/mine")
     assert "is not a run of gco-agent" in refused(cli(played, "log"))
 
@@ -108,10 +132,30 @@ def test_a_name_that_is_taken_or_is_none(cli, played):
         cli(played, "init", "pong", "--name", "first")
     )
     assert "cannot name a run" in refused(cli(played, "init", "pong", "--name", "a b"))
-    assert (
-        "no optimizer is called 'magic'"
-        in cli(played, "init", "pong", "--optimizer", "magic").stderr
-    )
+
+
+@pytest.mark.parametrize("command", [("run", "pong"), ("init", "pong"), ("step",)])
+def test_an_optimizer_that_there_is_not_is_noticed_before_anything_is_announced(
+    cli, played, command
+):
+    message = refused(cli(played, *command, "--optimizer", "reflect,serch"))
+    assert message.startswith("Error: no optimizer is called 'serch'. Did you mean search? ")
+    assert "Did you mean" not in refused(cli(played, *command, "--optimizer", "magic"))
+
+
+@pytest.mark.parametrize("command", [("run", "pong"), ("init", "pong"), ("step",)])
+def test_a_missing_key_is_noticed_before_anything_is_announced(cli, played, command, monkeypatch):
+    for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    message = refused(cli(played, *command, "--optimizer", "search,reflect"))
+    assert message.startswith("Error: there is no key for a language model")
+    assert git(played, "branch", "--list", "gco/*") == "* gco/pong/first"
+
+
+@pytest.mark.parametrize("command", [("run", "pong"), ("step",)])
+def test_a_limit_in_dollars_is_refused_where_nothing_costs_any(cli, played, command):
+    message = refused(cli(played, *command, "--optimizer", "search,tune", "--usd", "5"))
+    assert "--usd limits what a language model costs, and search,tune asks none" in message
 
 
 @pytest.mark.parametrize(
@@ -194,6 +238,48 @@ def test_publish_asks_which_run(cli, played):
     assert "which run? There are gco/pong/" in refused(cli(played, "publish"))
 
 
+def test_publish_keeps_what_states_no_score_or_one_by_other_rules(cli, played):
+    git(played, "switch", "--quiet", "main")
+    commit_file(played, "policies/pong.py", FOLLOW, "A policy of mine")
+    message = refused(cli(played, "publish", "pong"))
+    assert "policies/pong.py on main states no score, so it may be of your own" in message
+    stated = "\n\nEnvironment: gco/Pong-v5\nMean return: 15.67 ± 0.68 (30 episodes, report 0:30)\n"
+    rules = "Measured: default protocol, frame skip 4, sticky 0.25, 27000 steps at most\n"
+    text = FOLLOW.replace("\n\nEnvironment: gco/Pong-v5\n", stated + rules)
+    commit_file(played, "policies/pong.py", text, "With a score")
+    message = refused(cli(played, "publish", "pong"))
+    assert "states 15.67 ± 0.68 (30 episodes, report 0:30) by other rules" in message
+    assert git(played, "log", "-1", "--format=%s") == "With a score"
+
+
+def test_publish_keeps_a_better_score_unless_it_is_forced(cli, played):
+    git(played, "switch", "--quiet", "main")
+    publish = ("publish", "Pong-v5", "--episodes", "2", "--workers", "2")
+    assert cli(played, *publish).exit_code == 0
+    text = (played / "policies/pong.py").read_text()
+    stated = re.sub(r"Mean return: \S+", "Mean return: 15.67", text)
+    commit_file(played, "policies/pong.py", stated, "A better score")
+    message = refused(cli(played, *publish))
+    assert "that is there states 15.67 ±" in message
+    assert "(2 episodes, report 0:2)" in message
+    assert "--force publishes it all the same" in message
+    assert git(played, "log", "-1", "--format=%s") == "A better score"
+    assert cli(played, *publish, "--force").exit_code == 0
+    assert (played / "policies/pong.py").read_text() == text
+
+
+def test_a_number_beyond_the_iterations(cli, played):
+    for command in ("eval", "rollback", "show", "enjoy"):
+        message = refused(cli(played, command, "99"))
+        assert "gco/pong/first has iterations 0 to 4, not 99" in message
+
+
+def test_a_branch_without_a_commit(cli, tmp_path):
+    git(tmp_path, "init", "--quiet", "empty")
+    message = refused(cli(tmp_path / "empty", "log"))
+    assert "the branch main has no commit yet. Start one with `gco-agent run GAME`" in message
+
+
 def test_nobody_commits(cli, project, monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("EMAIL", "")
@@ -271,13 +357,6 @@ def test_a_closed_pipe_ends_quietly(played):
 
 def test_the_group_is_the_entry_point():
     assert main.name == "main"
-
-
-@pytest.mark.parametrize("optimizer", ["reflect", "search,exchange", "optoprime"])
-def test_an_optimizer_that_needs_objects_is_not_asked_about_numbers(project, cli, optimizer):
-    message = refused(cli(project, "init", "CartPole-v1", "--optimizer", optimizer))
-    assert "works from traces of objects, which CartPole has none of" in message
-    assert not git(project, "branch", "--list", "gco/*")
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import os
 import re
+import subprocess
+import sys
 import threading
 import time
 
@@ -23,6 +26,46 @@ from tests.report.samples import make_run
 from tests.store.samples import commit_file, git
 
 BRANCH = "gco/pong/first"
+
+
+def on_a_terminal(folder, surroundings, columns: int, *arguments: str) -> list[str]:
+    """The lines that a command prints on a terminal of so many columns."""
+    controller, terminal = os.openpty()
+    command = [sys.executable, "-m", "gco_agent", "-C", str(folder), *arguments]
+    size = {"COLUMNS": str(columns), "LINES": "24", "TERM": "dumb", "NO_COLOR": "1"}
+    subprocess.run(command, stdout=terminal, env={**surroundings, **size}, check=True)
+    os.close(terminal)
+    said = b""
+    with contextlib.suppress(OSError), open(controller, "rb", buffering=0) as screen:  # noqa: PTH123
+        while chunk := screen.read(4096):
+            said += chunk
+    return [line.rstrip() for line in said.decode().splitlines()]
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100])
+def test_log_on_a_narrow_terminal_keeps_the_numbers_whole(played, surroundings, columns):
+    lines = on_a_terminal(played, surroundings, columns, "log")
+    assert max(map(len, lines)) <= columns
+    heads, rows = lines[2].split(), lines[3:]
+    assert heads[:4] == ["it", "verdict", "return", "gain"]
+    assert heads[-1] == "summary"
+    assert ("CC" in heads) == (columns == 100)
+    assert ("time" in heads) == (columns > 60)
+    assert [row.split()[0] for row in rows[:4]] == ["0", "1", "2", "3"]
+    assert rows[4].split()[:3] == ["*", "4", "reported"]
+    facts = rows[1].partition("follow")[0]
+    assert re.search(r"1 +accepted +-?[\d.]+ ± [\d.]+ +\+[\d.]+ ± [\d.]+ ", facts)
+    assert "…" not in facts
+
+
+def test_log_by_optimizer_on_a_narrow_terminal(project, surroundings):
+    make_run(project, 20)
+    lines = on_a_terminal(project, surroundings, 60, "log", "--run", "sample")
+    head, *rows = lines[lines.index("by optimizer") + 1 :]
+    assert max(map(len, lines)) <= 60
+    assert head.split()[0] == "optimizer"
+    assert "gain of the accepted" in head
+    assert "…" not in head + "".join(rows)
 
 
 def test_show_is_the_last_iteration_by_default(cli, played):

@@ -185,8 +185,9 @@ def test_the_best_of_several_winners_is_taken_whatever_the_losers_say(
     assert step.verdict is Verdict.ACCEPTED
     assert "follow the ball" in view.policy()
     assert [c.verdict for c in step.candidates] == [Verdict.REJECTED, Verdict.REJECTED]
-    assert "It won its race, as did a better candidate: edit 3." in step.candidates[1].body
-    assert "It won its race" not in step.candidates[0].body
+    loser, winner = (" ".join(candidate.body.split()) for candidate in step.candidates)
+    assert "It won its race, as did a better candidate: edit 3." in winner
+    assert "It won its race" not in loser
     assert "Iteration 1 candidate, return" in step.candidates[1].subject
 
 
@@ -214,9 +215,11 @@ def test_who_repeats_a_candidate_is_asked_no_further(started: Runs, judge: Judge
     assert len(optimizer.requests) == 2
     step = started.view(REF).history()[-1]
     assert [c.verdict for c in step.candidates] == [Verdict.REJECTED, Verdict.FAILED]
-    assert "the text of an earlier candidate of this iteration again" in step.candidates[1].body
+    told = " ".join(step.candidates[1].body.split())
+    assert "the text of an earlier candidate of this iteration again" in told
     # only one of them had a chance
-    assert "none is accepted" in step.candidates[0].body or "0.01 is" in step.candidates[0].body
+    told = " ".join(step.candidates[0].body.split())
+    assert "none is accepted" in told or "0.01 is asked" in told
 
 
 class Alone(Scripted):

@@ -77,6 +77,33 @@ def test_actions_do_not_depend_on_the_lanes_or_the_process(name: str):
     assert play(source, 8, order=-1) == [alone] * 8
 
 
+def test_addresses_do_not_depend_on_what_the_zygote_did_before():
+    """One by one, several at a time and after failures: the same objects in the same places."""
+    source = (
+        "class Thing:\n    def __init__(self, n):\n        self.n = n\n\n\n"
+        "class Policy:\n    def __init__(self):\n"
+        "        self.things = {Thing(n) for n in range(40)}\n\n"
+        "    def act(self, obs):\n        self.things.add(Thing(id(obs) // 16))\n"
+        "        return (next(iter(self.things)).n + id(obs) // 16) % 1000\n"
+    )
+
+    def acts() -> list[object]:
+        with Jail(source, n_actions=N_ACTIONS, n_lanes=2) as jail:
+            jail.reset(0)
+            jail.reset(1)
+            return [jail.act([(0, 3, ROWS), (1, 2, ROWS)]) for _ in range(40)]
+
+    first = acts()
+    for number in range(40):
+        with Jail(policy("return 1 // 0"), n_actions=2) as beside:
+            if number % 3 == 0:
+                beside.reset(0)
+                beside.act([(0, 3, ROWS)])
+            if number % 2:
+                assert acts() == first
+        assert acts() == first
+
+
 def test_lanes_may_stop_and_begin_again_at_any_time():
     source = policy("return random.randrange(1000)", "import random")
     [alone] = play(source, 1)

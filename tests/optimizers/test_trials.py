@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from gco_agent.envs.opening import make_protocol
 from gco_agent.jail.limits import JailLevel
 from gco_agent.judge import Judge
 from gco_agent.optimizers.purse import Purse
@@ -72,3 +73,23 @@ def test_an_endless_loop_is_a_failure_and_ends_soon(trials: Trials) -> None:
     assert played[0].outcome is Outcome.TIMED_OUT
     assert not trials.record(ENDLESS, SEEDS[:1], 100)[0].is_whole
     assert time.process_time() - begun < 10
+
+
+PLAIN = (("CartPole-v1", "return int(obs[2] > 0)"), ("Pendulum-v1", "return [float(obs[2] > 0)]"))
+
+
+@pytest.mark.parametrize(("env_id", "body"), PLAIN)
+def test_environments_without_objects_are_retraced_too(env_id: str, body: str) -> None:
+    text = f"def act(obs):\n    {body}\n"
+    same = f"def act(obs):\n    seen = obs\n    {body.replace('obs', 'seen')}\n"
+    other = text.replace("> 0", "< 0")
+    rules = make_protocol("default", env_id, 60)
+    trials = Trials(WorkerPool(0), rules, JailLevel.NONE, Purse(10**6, float("inf")))
+    recorded = trials.record(text, [1, 2], 60)
+    played = trials.play_apart(text, [1, 2], 60)
+    assert [r.total for r in recorded] == [e.episode_return for e in played]
+    assert [r.n_steps for r in recorded] == [e.n_steps for e in played]
+    assert trials.acts_the_same([same, other], recorded, 60) == [True, False]
+    assert trials.survives_holes(text, [1], 60)
+    wrong = text.replace("int(", "7 + int(").replace("[float(", "[9 + float(")
+    assert not trials.record(wrong, [1], 60)[0].is_whole

@@ -54,6 +54,22 @@ def test_a_repository_can_be_made(tmp_path):
     assert GitRepo.create(tmp_path / "new" / "project").root == repo.root
 
 
+def test_main_is_what_its_branch_is_called_if_nobody_says_otherwise(tmp_path):
+    settings = Path(os.environ["HOME"]) / ".gitconfig"
+    settings.write_text("[user]\n\tname = Test\n\temail = test@example.org\n")
+    assert GitRepo.create(tmp_path / "one").head_branch() == "refs/heads/main"
+    settings.write_text(settings.read_text() + "[init]\n\tdefaultBranch = trunk\n")
+    assert GitRepo.create(tmp_path / "two").head_branch() == "refs/heads/trunk"
+
+
+def test_none_is_made_for_somebody_whom_git_does_not_know(tmp_path):
+    settings = Path(os.environ["HOME"]) / ".gitconfig"
+    settings.write_text("[user]\n\tuseConfigOnly = true\n")
+    with pytest.raises(NoIdentity, match=r"git config --global user.name"):
+        GitRepo.create(tmp_path / "project")
+    assert list((tmp_path / "project").iterdir()) == []
+
+
 def test_where_none_can_be_made_it_says_so(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot make the folder"):
@@ -272,8 +288,8 @@ def test_a_damaged_repository_says_how_to_look(repo):
 
 
 def test_a_damaged_run_is_not_taken_for_a_missing_one(started):
-    tip = started.view(REF).tip
-    repo = started.repo
+    view = started.view(REF)
+    tip, repo = view.tip, view.repo
     stored = repo.git_dir / "objects" / tip[:2] / tip[2:]
     stored.chmod(0o644)
     stored.write_bytes(b"")  # as a power cut leaves it on some file systems

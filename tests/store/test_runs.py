@@ -63,11 +63,25 @@ def test_a_run_can_start_without_being_checked_out(project, runs):
 def test_a_run_can_start_in_a_repository_without_a_commit(empty, switch):
     runs = Runs(GitRepo.find(empty))
     runs.create(REF, initial(), switch=switch)
-    assert git(empty, "rev-list", "--count", REF.branch) == "1"
+    if switch:  # then there is something to go back to
+        assert git(empty, "rev-parse", "main") == git(empty, "rev-parse", f"{REF.branch}~1")
+        assert git(empty, "ls-tree", "main") == ""
+    else:
+        assert git(empty, "branch", "--list", "main") == ""
+    assert git(empty, "rev-list", "--count", REF.branch) == ("2" if switch else "1")
     with runs.open(REF) as run:
         run.accept(accepted(1))
     assert (empty / POLICY).exists() is switch
     assert git(empty, "status", "--porcelain") == ""
+    git(empty, "switch", "--quiet", *([] if switch else ["--orphan"]), "main")
+    assert not (empty / POLICY).exists()
+
+
+def test_a_repository_without_a_commit_stays_so_where_a_run_is_refused(empty):
+    (empty / "run.toml").write_text("mine")
+    with pytest.raises(DirtyWorkTree, match=r"would be overwritten: run\.toml"):
+        Runs(GitRepo.find(empty)).create(REF, initial(), switch=True)
+    assert git(empty, "for-each-ref") == ""
 
 
 def test_a_run_starts_from_a_detached_head(project, runs):
@@ -137,12 +151,46 @@ def test_a_switch_that_git_refuses_takes_the_run_back(project, runs, monkeypatch
     assert (project / POLICY).read_text() == "mine"
 
 
+def test_a_run_begins_where_the_run_that_is_checked_out_began(project, started):
+    with started.open(REF) as run:
+        run.accept(accepted(1))
+    other = RunRef("freeway", "second")
+    began = git(project, "rev-parse", "main")
+    assert started.base() == began
+    started.create(other, initial(other, "policy x\n"), switch=True)
+    assert git(project, "rev-parse", "HEAD~1") == began
+    files = [path.replace("pong", "freeway") for path in FILES]
+    assert git(project, "ls-files").split("\n") == files
+    assert git(project, "status", "--porcelain") == ""
+    assert not (project / POLICY).exists()
+    assert [step.iteration for step in started.view(other).history()] == [0]
+    third = RunRef("pong", "third")
+    started.create(third, initial(third), switch=False)
+    assert git(project, "rev-parse", f"{third.branch}~1") == began
+
+
+def test_a_run_begins_on_a_branch_that_is_only_named_like_one(project, runs):
+    git(project, "switch", "--quiet", "-c", "gco/pong/mine")
+    assert runs.base() == git(project, "rev-parse", "HEAD")
+
+
 def test_evidence_of_the_run_below_is_left_out(project, started):
     with started.open(REF) as run:
         run.accept(accepted(1))
+    git(project, "switch", "--quiet", "--detach")
     started.create(OTHER, initial(OTHER, "policy x\n"), switch=True)
     assert git(project, "ls-files").split("\n") == FILES
     assert [step.iteration for step in started.view(OTHER).history()] == [0]
+
+
+def test_a_branch_to_go_to_from_a_run(project, started):
+    assert started.home() == "main"
+    git(project, "branch", "-m", "main", "trunk")
+    assert started.home() == "trunk"
+    git(project, "branch", "master", "trunk")
+    assert started.home() == "master"
+    git(project, "branch", "--quiet", "-D", "trunk", "master")
+    assert started.home() is None
 
 
 def test_a_run_starts_with_its_own_initial_policy(runs):
@@ -173,12 +221,12 @@ def test_runs_are_listed_the_last_advanced_first(project, runs, monkeypatch):
 
 def test_what_is_checked_out_and_no_run_is_said(project, runs):
     with pytest.raises(
-        NotARun, match=r"branch main is no run of gco-agent. Start one with `gco-agent init GAME`"
+        NotARun, match=r"branch main is no run of gco-agent. Start one with `gco-agent run GAME`"
     ):
         runs.current()
     runs.create(REF, initial(), switch=False)
     with pytest.raises(
-        NotARun, match=f"There is {REF.branch}: go on with `gco-agent step --run {REF.branch}`"
+        NotARun, match=f"There is {REF.branch}: name one, as in `gco-agent log --run {REF.branch}`"
     ):
         runs.current()
     git(project, "checkout", "--quiet", "--detach")
@@ -192,7 +240,7 @@ def test_what_is_checked_out_and_no_run_is_said(project, runs):
 def test_at_most_five_runs_are_named(runs):
     for n in range(7):
         runs.create(RunRef("pong", f"{n}"), initial(RunRef("pong", f"{n}")), switch=False)
-    with pytest.raises(NotARun, match=r"There is gco/pong/6, .*gco/pong/2 and 2 more: go on"):
+    with pytest.raises(NotARun, match=r"There is gco/pong/6, .*gco/pong/2 and 2 more: name one"):
         runs.current()
 
 
@@ -202,10 +250,22 @@ def test_a_run_is_found_by_what_a_person_types(runs):
     assert runs.find("gco/pong/20260131-1f0c") == runs.find("pong/20260131-1f0c") == REF
     assert runs.find("refs/heads/gco/pong/20260131-1f0c") == REF
     assert runs.find("20260201-2222") == OTHER
+    assert runs.find("breakout") == runs.find("Breakout-v5") == RunRef("breakout", REF.run_id)
+    with pytest.raises(NotARun, match=r"'pong' names more than one run: gco/pong/.*, gco/pong/"):
+        runs.find("pong")
     with pytest.raises(NotARun, match=r"names more than one run: gco/.*, gco/"):
         runs.find("20260131-1f0c")
     with pytest.raises(NotARun, match=r"there is no run 'nothing' in .*There is gco/"):
         runs.find("nothing")
+
+
+def test_a_game_is_found_by_the_id_of_its_environment(runs):
+    ref = RunRef("cart_pole", "first")
+    runs.create(ref, initial(ref), switch=False)
+    for name in ("cart_pole", "CartPole-v1", "cartpole", "my_module:CartPole-v0"):
+        assert runs.of_game(name) == (ref,), name
+    for name in ("pole", "", "gco/freeway/cart_pole"):
+        assert runs.of_game(name) == (), name
 
 
 def test_a_clone_says_how_to_bring_a_run_over_and_has_its_candidates(project, started, tmp_path):

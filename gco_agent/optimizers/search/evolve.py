@@ -16,7 +16,7 @@ from typing import Any
 from gco_agent.optimizers.search.arena import TOP, Arena, Individual
 from gco_agent.optimizers.search.genome import Program, niche, to_json
 from gco_agent.optimizers.search.grammar import Grammar
-from gco_agent.optimizers.search.memory import Names, finite, read_program, read_world
+from gco_agent.optimizers.search.memory import Names, finite, read_program, read_world, whole
 from gco_agent.optimizers.search.render import render
 from gco_agent.optimizers.search.world import World
 
@@ -99,7 +99,8 @@ class SearchState:
             )
             for program, member in zip(programs, data["population"], strict=True)
         ]
-        state = cls(world, population, slices=int(data["slices"]), tunings=int(data["tunings"]))
+        played, tuned = (whole(data[name], name) for name in ("slices", "tunings"))
+        state = cls(world, population, slices=played, tunings=tuned)
         if schema == _SCHEMA:  # the first one had texts in the place of marks
             state.spread = {
                 str(mark): [finite(width, "spread") for width in widths]

@@ -64,11 +64,11 @@ def read_world(data: Mapping[str, Any], names: Names) -> World:
     return World(
         told,
         player,
-        _whole(data["player_index"], "player_index"),
+        whole(data["player_index"], "player_index"),
         axes,
         tuple((x, y) for x, y in signs),
         {_category(c, names): _range(r) for c, r in data["ranges"].items()},
-        {_category(c, names): _whole(n, "most") for c, n in data["most"].items()},
+        {_category(c, names): whole(n, "most") for c, n in data["most"].items()},
         {_category(c, names): _extremes(pair) for c, pair in data.get("values", {}).items()},
     )
 
@@ -132,7 +132,12 @@ def finite(data: object, name: str) -> float:
     return float(data)
 
 
-def _whole(data: object, name: str) -> int:
+def whole(data: object, name: str) -> int:
+    """``data`` as a count.
+
+    Raises:
+        ValueError: It is none.
+    """
     if type(data) is not int or not 0 <= data <= _LARGEST:
         raise ValueError(f"{name} is no count: {data!r}")
     return data

@@ -15,6 +15,7 @@ from typing import Any
 
 from gco_agent.envs.opening import open_environment
 from gco_agent.envs.plain import PlainEnvironment
+from gco_agent.errors import UsageError
 from gco_agent.records import PlayProtocol
 
 
@@ -63,6 +64,8 @@ def play(task: Episodes) -> Played:
             total += reward
             n += 1
             is_over = terminated or truncated
+        if not math.isfinite(total):
+            raise UsageError(f"{task.protocol.env_id} gave rewards whose sum is {total}: no score")
         returns.append(total)
         n_steps += n
     return Played(tuple(returns), n_steps)
