@@ -81,6 +81,14 @@ class Budget:
         usual = self.deadline - self.race_s
         return usual if self._done else max(usual, self._begun + _MIN_SLICE_S)
 
+    @property
+    def race_by(self) -> float:
+        """`time.perf_counter` value after which a race that is not decided is lost.
+
+        The first candidate is raced in the time of the report, too, if need be.
+        """
+        return self.deadline if self._done else self.deadline + self.reserve_s
+
     def note_play(self, n_steps: int, seconds: float) -> None:
         """Learn the pace of the judge, all workers together; the last play counts most."""
         if n_steps >= _ENOUGH_STEPS and seconds > 0:

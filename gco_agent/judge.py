@@ -161,14 +161,15 @@ class Judge:
             child: The candidate.
             parent: What it has to beat.
             terms: Or to be no worse than.
-            deadline: `time.perf_counter` value after which no further look is begun; a race that
-                is not decided then is lost.
+            deadline: `time.perf_counter` value after which no further look is begun, once there
+                was one that could be won; a race that is not decided then is lost.
             watch: Called after every look.
         """
         terms = terms or Terms()
         race = None
         for look in self.looks(terms.aim):
-            if race is not None and deadline is not None and time.perf_counter() >= deadline:
+            is_late = deadline is not None and time.perf_counter() >= deadline
+            if race is not None and race.asked and is_late:
                 lost = Verdict.NOT_BETTER if terms.aim is Aim.BETTER else Verdict.MAYBE_WORSE
                 return replace(race, verdict=lost, cut_short=True)
             race = self._look(child, parent, terms, look)

@@ -117,7 +117,7 @@ def _judge(
         proposal.source,
         parent,
         terms,
-        deadline=budget.deadline,
+        deadline=budget.race_by,
         watch=lambda r: progress(
             Racing(r.gain, len(r.child.episodes), pairs, judge.n_steps - n_before)
         ),

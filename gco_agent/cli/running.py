@@ -79,7 +79,8 @@ _frames_option = click.option(
         default="5m",
         show_default=True,
         metavar="TIME",
-        help="Wall time of the command, report included: 90, 90s, 5m, 1h30m.",
+        help="Wall time of the command, report included, for which a third is kept at most: 90, "
+        "90s, 5m, 1h30m. One iteration is made in any case.",
     ),
     click.option(
         "--iterations", type=AtLeast(1), metavar="N", help="Stop after this many iterations."
@@ -93,7 +94,7 @@ _frames_option = click.option(
         show_default=True,
         metavar="N",
         help="Episodes of the final score, on seeds that the search never sees; 0 for none. "
-        "Fewer are played if the time would not suffice.",
+        "They end by the clock, so fewer are played if the time does not suffice.",
     ),
     json_option,
 )

@@ -171,10 +171,18 @@ def test_the_deadline_cuts_a_race_that_is_not_decided(judge: Judge) -> None:
     given(judge, still, [2 * (number % 2) for number in range(LOOKS[-1])])
     cut = judge.race(follow, still, deadline=time.perf_counter() - 1)
     assert (cut.cut_short, cut.verdict) == (True, Verdict.NOT_BETTER)
-    assert len(cut.child.episodes) == FIRST
+    assert len(cut.child.episodes) == LOOKS[1]  # the first look that could be won
     whole = judge.race(follow, still)
     assert not whole.cut_short
-    assert len(whole.child.episodes) > FIRST
+    assert len(whole.child.episodes) > LOOKS[1]
+
+
+def test_a_race_that_could_be_won_by_then_is_not_cut_before(judge: Judge) -> None:
+    given(judge, follow, [500 + number % 3 for number in range(LOOKS[-1])])
+    given(judge, still, [13] * LOOKS[-1])
+    race = judge.race(follow, still, deadline=time.perf_counter() - 1)
+    assert race.verdict is Verdict.BETTER
+    assert len(race.child.episodes) == LOOKS[1]
 
 
 def test_evaluations_do_not_depend_on_the_number_of_workers() -> None:

@@ -229,7 +229,6 @@ def test_a_resumed_run_plays_nothing_again(started: Runs, judge: Judge) -> None:
     [
         (lambda: Budget(iterations=0), "0 iterations"),
         (lambda: Budget(frames=1), "1 frames"),
-        (lambda: Budget(seconds=1), "1 s"),
     ],
 )
 def test_budgets_bind_before_anything_is_proposed(
@@ -241,6 +240,15 @@ def test_budgets_bind_before_anything_is_proposed(
     assert isinstance(spent, BudgetSpent)
     assert spent.limit == limit
     assert optimizer.requests == []
+
+
+def test_however_little_time_there_is_one_iteration_is_made(started: Runs, judge: Judge) -> None:
+    with started.open(REF) as run:
+        spent = train(run, Scripted(FOLLOW, HIDE), judge, CONFIG, Budget(seconds=0.001))
+        assert run.last_iteration == 1
+        # its race is not cut before it could be won
+        assert [step.verdict for step in run.history()] == [Verdict.INITIAL, Verdict.ACCEPTED]
+    assert spent.limit
 
 
 def test_frames_bind_in_the_middle_of_a_run(started: Runs, judge: Judge) -> None:

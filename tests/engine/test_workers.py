@@ -191,3 +191,24 @@ def test_cores_and_counts(monkeypatch: pytest.MonkeyPatch) -> None:
         WorkerPool(-1)
     monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS
     assert usable_cores() == os.cpu_count()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+def test_ctrl_c_is_kept_from_the_first_process_as_from_the_others(tmp_path: Path) -> None:
+    """In a program that has started no other: what tracks resources is not running yet."""
+    script = tmp_path / "pool.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from gco_agent.workers import WorkerPool\n"
+        "if __name__ == '__main__':\n"
+        "    with WorkerPool(2) as pool:\n"
+        "        pool.start(2)\n"
+        "        for pid in pool._executor._processes:\n"
+        "            for line in Path(f'/proc/{pid}/status').read_text().splitlines():\n"
+        "                if line.startswith('SigBlk:'):\n"
+        "                    print(int(line.split()[1], 16) >> 1 & 1)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "1\n1\n"

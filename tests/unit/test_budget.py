@@ -76,7 +76,9 @@ def test_the_report_gives_way_to_the_first_iteration_alone() -> None:
     budget.note_play(10_000, 10.0)
     budget.reserve([1_000], [1_000])
     assert budget.reserve_s == pytest.approx(60 - 40 - 8 - 5, abs=0.5)
+    assert budget.race_by == pytest.approx(budget.started + 60)
     budget.note_iteration()
+    assert budget.race_by == budget.deadline
     budget.reserve([1_000], [1_000])
     assert budget.reserve_s == pytest.approx(20)
 
