@@ -15,8 +15,8 @@ from gco_agent.optimizers.vectors.tuning import Arm, tune
 
 _FEWEST_ARMS = 2
 """To begin with; one of each family if there are more families."""
-_ALL_FOR = 2
-"""Slices that every arm gets, unless chance cannot explain how much worse it is."""
+_TWINS_FOR, _ALL_FOR = 2, 3
+"""Slices after which one arm of a family is left, and one in all."""
 _SCREENED = 12
 """Random programs in a batch."""
 _SCREENING_SEEDS, _LIKELY_SEEDS = 2, 8
@@ -169,8 +169,11 @@ def choose(table: Table, candidates: Sequence[tuple[int, VectorProgram]]) -> lis
 
 
 def thin(state: State, ranking: Sequence[Rated]) -> None:
-    """End the arms that are spent, those clearly behind, and in time all but the best."""
-    best = ranking[0]
+    """End the arms that are spent, those clearly behind, and in time all but the best.
+
+    More weights take longer to tune: an arm is behind only what has as many, until all that have
+    fewer had their time.
+    """
     leaders: dict[int, Rated] = {}
     for rated in ranking:
         leaders.setdefault(rated.arm, rated)
@@ -178,8 +181,15 @@ def thin(state: State, ranking: Sequence[Rated]) -> None:
     kept = [
         number
         for number, rated in leaders.items()
-        if not state.arms[number].is_spent and not _is_behind(rated, best)
+        if not state.arms[number].is_spent
+        and not any(
+            len(other.program.weights) >= len(rated.program.weights) and _is_behind(rated, other)
+            for other in ranking
+        )
     ]
+    if state.slices >= _TWINS_FOR:
+        best_of = {state.arms[number].family: number for number in reversed(kept)}
+        kept = [number for number in kept if number in best_of.values()]
     if state.slices >= _ALL_FOR:
         kept = kept[:1]
     state.arms = [state.arms[number] for number in kept]
@@ -187,6 +197,8 @@ def thin(state: State, ranking: Sequence[Rated]) -> None:
 
 def _is_behind(rated: Rated, best: Rated) -> bool:
     """Whether chance does not explain how much worse it did on the seeds that both played."""
+    if rated is best:
+        return False
     gaps = [a - b for a, b in zip(best.returns, rated.returns, strict=False)]
     error = statistics.stdev(gaps) / math.sqrt(len(gaps))
     return statistics.fmean(gaps) > _CLEARLY * error
