@@ -24,8 +24,8 @@ _LOOK_SEEDS, _FINAL_SEEDS, _FINALISTS = 20, 50, 2
 """Episodes that every finalist is rated on; and the best few of them after that."""
 _PRUNING_SEEDS, _PRUNING_SHARE = 40, 0.02
 _SCREENING_SHARE, _TUNING_SHARE = 0.12, 0.88
-_SAME = 0.01
-"""A program with fewer weights may be worse by this share of what the full one scores."""
+_SAME = 0.5
+"""A program with fewer weights may be worse by so many standard errors of the full one's mean."""
 _CLEARLY = 2.0
 """Standard errors of a paired difference that chance does not explain."""
 _SCHEMA = 2
@@ -210,14 +210,15 @@ def prune(table: Table, program: VectorProgram) -> VectorProgram:
     kept, n_dropped, step = program, 0, len(order) // 2
     first = table.next_seed
     (whole_row,) = table.rate_within([program], _PRUNING_SEEDS, _PRUNING_SHARE)
-    whole, n_seeds = statistics.fmean(whole_row), len(whole_row)
+    n_seeds = len(whole_row)
+    enough = statistics.fmean(whole_row) - _SAME * statistics.stdev(whole_row) / math.sqrt(n_seeds)
     while step and table.is_within(1.0):
         table.next_seed = first  # the same episodes for all
         dropped = set(order[: n_dropped + step])
         weights = tuple(0.0 if i in dropped else w for i, w in enumerate(program.weights))
         smaller = replace(program, weights=weights)
         (row,) = table.rate([smaller], n_seeds)
-        if statistics.fmean(row) >= whole - _SAME * abs(whole):
+        if statistics.fmean(row) >= enough:
             kept, n_dropped = smaller, n_dropped + step
         step //= 2
     return kept
