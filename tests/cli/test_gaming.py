@@ -75,6 +75,46 @@ def test_a_published_score_comes_out_of_the_command_line(cli: Cli, tmp_path: Pat
     )
 
 
+BREATHLESS = '''"""Seaquest: stay, and fail at the sight of the gauge of air.
+
+Environment: gco/Seaquest-v5
+"""
+
+
+class Policy:
+    """One instance plays one episode."""
+
+    def act(self, obs):
+        """Return the index of the action to play."""
+        return 1 // (not obs["OxygenBar"])
+'''
+
+
+def test_what_is_observed_can_be_chosen(cli: Cli, project: Path) -> None:
+    (project / "breathless.py").write_text(BREATHLESS)
+    short = ("--max-steps", "40", "--episodes", "1", "--workers", "1")
+    failed = cli(project, "eval", "breathless.py", "--json", *short)
+    assert json.loads(failed.stdout)["failures"][0]["outcome"] == "policy-raised"
+    done = cli(project, "eval", "breathless.py", "--objects", "paper", "--json", *short)
+    assert done.exit_code == 0, done.output
+    assert " objects=paper " in json.loads(done.stdout)["protocol"]
+    begun = cli(
+        project, "init", "seaquest", "--objects", "ocatari", "--name", "o", "--no-switch",
+        "--max-steps", "40", "--workers", "1",
+    )  # fmt: skip
+    assert begun.exit_code == 0, begun.output
+    run = cli(project, "eval", "gco/seaquest/o", "--json", "--episodes", "1", "--workers", "1")
+    assert " objects=ocatari " in json.loads(run.stdout)["protocol"]
+    for words, why in (
+        (("run", "boxing", "--objects", "paper"), "the paper does not have Boxing"),
+        (("run", "CartPole-v1", "--objects", "ocatari"), "CartPole has no objects"),
+        (("eval", "breathless.py", "--objects", "ram"), "'ram' is not one of"),
+    ):
+        refused = cli(project, *words)
+        assert refused.exit_code == 2
+        assert why in refused.stderr
+
+
 def test_a_game_of_ones_own_is_checked_improved_and_evaluated(
     cli: Cli, project: Path, corridor: str
 ) -> None:

@@ -22,7 +22,7 @@ from gco_agent.optimizers.vectors import optimizer
 from gco_agent.optimizers.vectors.arms import Rated, State, choose, prune, thin
 from gco_agent.optimizers.vectors.optimizer import STATE_FILE
 from gco_agent.optimizers.vectors.play import Episodes, play
-from gco_agent.optimizers.vectors.program import VectorProgram
+from gco_agent.optimizers.vectors.program import Family, VectorProgram
 from gco_agent.optimizers.vectors.table import Table
 from gco_agent.optimizers.vectors.tuning import Arm, agreement, tune
 from gco_agent.policy import PolicySource, check_policy
@@ -202,27 +202,30 @@ def test_where_chance_hides_the_differences_more_episodes_are_played() -> None:
 
 
 def test_arms_that_are_behind_end_and_in_time_all_but_the_best() -> None:
-    def rated(arm: int, *returns: float) -> Rated:
-        return Rated(VectorProgram("linear", (float(arm),)), arm, returns)
+    def rated(arm: int, *returns: float, n_weights: int = 1) -> Rated:
+        return Rated(VectorProgram("linear", (float(arm),) * n_weights), arm, returns)
 
-    def left(slices: int, *ranking: Rated, spent: int = -1) -> list[float]:
-        arms = [Arm("linear", [float(i)]) for i in range(3)]
+    def left(slices: int, *ranking: Rated, spent: int = -1, rich: int = -1) -> list[float]:
+        families: list[Family] = ["products" if i == rich else "linear" for i in range(3)]
+        arms = [Arm(family, [float(i)]) for i, family in enumerate(families)]
         if spent >= 0:
             arms[spent].width = 1e-4
         state = State((1.0,), True, arms, slices=slices)
         thin(state, ranking)
         return [arm.mean[0] for arm in state.arms]
 
-    ranking = (
-        rated(1, 5, 6, 7, 9),
-        rated(-1, 5, 5, 7, 8),
-        rated(0, 1, 2, 3, 5),
-        rated(2, 9, 1, 9, 6),
-    )
+    first, best, last = rated(1, 5, 6, 7, 9), rated(-1, 5, 5, 7, 8), rated(2, 9, 1, 9, 6)
+    ranking = (first, best, rated(0, 1, 2, 3, 5), last)
     assert left(1, *ranking) == [1, 2], "0 is behind on every seed, 2 perhaps by chance"
-    assert left(2, *ranking) == [1]
+    assert left(2, *ranking) == [1], "2 is of the same family"
     assert left(2, *ranking, spent=1) == [2]
     assert left(1, rated(-1, 9, 9, 9), rated(0, 1, 1, 2), rated(1, 1, 2, 1)) == []
+    ranking = (first, best, rated(0, 1, 2, 3, 5, n_weights=2), last)
+    assert left(1, *ranking) == [1, 0, 2], "what has more weights takes longer"
+    assert left(2, *ranking, rich=0) == [1, 0]
+    assert left(3, *ranking, rich=0) == [1]
+    rich, poor = rated(0, 5, 6, 7, 9, n_weights=2), rated(1, 1, 2, 3, 5)
+    assert left(1, rich, poor) == [0], "behind what has more weights is behind"
 
 
 def table(n_steps: int) -> Table:

@@ -15,8 +15,8 @@ from gco_agent.optimizers.vectors.tuning import Arm, tune
 
 _FEWEST_ARMS = 2
 """To begin with; one of each family if there are more families."""
-_ALL_FOR = 2
-"""Slices that every arm gets, unless chance cannot explain how much worse it is."""
+_TWINS_FOR, _ALL_FOR = 2, 3
+"""Slices after which one arm of a family is left, and one in all."""
 _SCREENED = 12
 """Random programs in a batch."""
 _SCREENING_SEEDS, _LIKELY_SEEDS = 2, 8
@@ -24,8 +24,8 @@ _LOOK_SEEDS, _FINAL_SEEDS, _FINALISTS = 20, 50, 2
 """Episodes that every finalist is rated on; and the best few of them after that."""
 _PRUNING_SEEDS, _PRUNING_SHARE = 40, 0.02
 _SCREENING_SHARE, _TUNING_SHARE = 0.12, 0.88
-_SAME = 0.01
-"""A program with fewer weights may be worse by this share of what the full one scores."""
+_SAME = 0.5
+"""A program with fewer weights may be worse by so many standard errors of the full one's mean."""
 _CLEARLY = 2.0
 """Standard errors of a paired difference that chance does not explain."""
 _SCHEMA = 3
@@ -189,8 +189,11 @@ def choose(table: Table, candidates: Sequence[tuple[int, VectorProgram]]) -> lis
 
 
 def thin(state: State, ranking: Sequence[Rated]) -> None:
-    """End the arms that are spent, those clearly behind, and in time all but the best."""
-    best = ranking[0]
+    """End the arms that are spent, those clearly behind, and in time all but the best.
+
+    More weights take longer to tune: an arm is behind only what has as many, until all that have
+    fewer had their time.
+    """
     leaders: dict[int, Rated] = {}
     for rated in ranking:
         leaders.setdefault(rated.arm, rated)
@@ -198,8 +201,15 @@ def thin(state: State, ranking: Sequence[Rated]) -> None:
     kept = [
         number
         for number, rated in leaders.items()
-        if not state.arms[number].is_spent and not _is_behind(rated, best)
+        if not state.arms[number].is_spent
+        and not any(
+            len(other.program.weights) >= len(rated.program.weights) and _is_behind(rated, other)
+            for other in ranking
+        )
     ]
+    if state.slices >= _TWINS_FOR:
+        best_of = {state.arms[number].family: number for number in reversed(kept)}
+        kept = [number for number in kept if number in best_of.values()]
     if state.slices >= _ALL_FOR:
         kept = kept[:1]
     state.arms = [state.arms[number] for number in kept]
@@ -207,6 +217,8 @@ def thin(state: State, ranking: Sequence[Rated]) -> None:
 
 def _is_behind(rated: Rated, best: Rated) -> bool:
     """Whether chance does not explain how much worse it did on the seeds that both played."""
+    if rated is best:
+        return False
     gaps = [a - b for a, b in zip(best.returns, rated.returns, strict=False)]
     error = statistics.stdev(gaps) / math.sqrt(len(gaps))
     return statistics.fmean(gaps) > _CLEARLY * error
@@ -218,14 +230,15 @@ def prune(table: Table, program: VectorProgram) -> VectorProgram:
     kept, n_dropped, step = program, 0, len(order) // 2
     first = table.next_seed
     (whole_row,) = table.rate_within([program], _PRUNING_SEEDS, _PRUNING_SHARE)
-    whole, n_seeds = statistics.fmean(whole_row), len(whole_row)
+    n_seeds = len(whole_row)
+    enough = statistics.fmean(whole_row) - _SAME * statistics.stdev(whole_row) / math.sqrt(n_seeds)
     while step and table.is_within(1.0):
         table.next_seed = first  # the same episodes for all
         dropped = set(order[: n_dropped + step])
         weights = tuple(0.0 if i in dropped else w for i, w in enumerate(program.weights))
         smaller = replace(program, weights=weights)
         (row,) = table.rate([smaller], n_seeds)
-        if statistics.fmean(row) >= whole - _SAME * abs(whole):
+        if statistics.fmean(row) >= enough:
             kept, n_dropped = smaller, n_dropped + step
         step //= 2
     return kept
