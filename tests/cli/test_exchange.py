@@ -71,7 +71,7 @@ def test_prompt_and_apply(played: Path, cli: Cli) -> None:
     assert "narrower" in git(played, "show", f"{kept}:iterations/0005/reply.md")
 
 
-def wait_for(path: Path, seconds: float = 60) -> None:
+def wait_for(path: Path, seconds: float = 180) -> None:
     give_up = time.monotonic() + seconds
     while not path.exists():
         assert time.monotonic() < give_up, path
