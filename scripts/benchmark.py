@@ -3,7 +3,8 @@
 For every game the same episodes, action for action, are played by
 
 * raw       ale-py's emulator: `act` with frame skip 4 and `getRAM`, nothing else
-* judged    our judge: emulator, extraction, message, sealed jail, policy; 1 and 4 episodes at once
+* judged    our judge: emulator, extraction, message, sealed jail, policy; one episode at once as in
+            final scoring, two as in a race, and four
 * ocatari   OCAtari's own environment, and the same policy called in this process, no jail
 * traced    the same, the policy's two functions and the step decorated by Trace (trace-opt), as in
             the reference implementation of the method; left out where that is not installed
@@ -46,12 +47,14 @@ from gco_agent.rollout import Lane, begin_lane, step_lanes
 from gco_agent.workers import WorkerPool, usable_cores
 
 SLICE = 25
-N_LANES = 4
+LANES = (4, 2, 1)
+"""Episodes side by side."""
+RACE = "judged of 2"
 HORIZON = 400
 """Steps after which the traced loop begins a new graph, as the reference does."""
 FIRST_SEED = 5_000
 HAS_TRACE = importlib.util.find_spec("opto") is not None
-COLUMNS = ("judged of 4", "judged", "ocatari", *(["traced"] if HAS_TRACE else []))
+COLUMNS = ("judged of 4", RACE, "judged of 1", "ocatari", *(["traced"] if HAS_TRACE else []))
 GOALS = {"mean": 0.80, "least": 0.65, "workers": 1.8}
 
 _numbers = itertools.count()
@@ -153,7 +156,7 @@ class Judged(Variant):
                 if not result.outcome.is_scored:
                     raise SystemExit(f"the benchmark's policy failed: {result.detail}")
                 self._lanes = [lane for lane in self._lanes if lane.number != number]
-                self._begin(begin_lane(self.protocol, number, result.seed + N_LANES))
+                self._begin(begin_lane(self.protocol, number, result.seed + len(self.plans)))
             self.clock.start()
 
     def close(self) -> None:
@@ -308,19 +311,16 @@ def objects_of(env: Any) -> dict[str, list[Any]]:  # noqa: ANN401 - OCAtari has 
 
 def measure_game(game: str, n_rounds: int) -> dict[str, Any]:
     """Ratios to the emulator alone, and steps a second of CPU time."""
-    makers = [Judged(game, 1), Judged(game, N_LANES)]
-    for maker in makers:
+    makers = {n: Judged(game, n) for n in LANES}
+    for maker in makers.values():
         for _ in range(n_rounds + 2):
             maker.play(SLICE)
-    solo, quad = [maker.plans for maker in makers]
-    totals = [maker.total for maker in makers]
+    solo = makers[1].plans
     variants: dict[str, Variant] = {
-        "raw": Raw(game, solo),
-        "judged": Judged(game, 1),
+        **{f"raw of {n}": Raw(game, maker.plans) for n, maker in makers.items()},
+        **{f"judged of {n}": Judged(game, n) for n in LANES},
         "ocatari": Theirs(game, solo),
         **({"traced": Traced(game, solo)} if HAS_TRACE else {}),
-        "raw of 4": Raw(game, quad),
-        "judged of 4": Judged(game, N_LANES),
     }
     times: dict[str, list[float]] = {name: [] for name in variants}
     rng = random.Random(0)  # noqa: S311 - no secret
@@ -332,22 +332,28 @@ def measure_game(game: str, n_rounds: int) -> dict[str, Any]:
         for name in names:
             times[name].append(variants[name].play(SLICE))
     for name, variant in variants.items():
-        expected = totals[name.endswith("4")]
+        expected = makers[_lanes_of(name)].total
         variant.play(SLICE)
         if variant.total != expected:
             raise SystemExit(f"{game}: {name} earned {variant.total}, the plan {expected}")
-    level = variants["judged"].level
-    for closing in (*makers, *variants.values()):
+    level = variants["judged of 1"].level
+    for closing in (*makers.values(), *variants.values()):
         closing.close()
     ratios = {
         name: statistics.median(
-            a / b for a, b in zip(times["raw of 4" if "4" in name else "raw"], spent, strict=True)
+            a / b for a, b in zip(times[f"raw of {_lanes_of(name)}"], spent, strict=True)
         )
         for name, spent in times.items()
         if not name.startswith("raw")
     }
-    speed = SLICE / statistics.median(times["raw"])
+    speed = SLICE / statistics.median(times["raw of 1"])
     return {"game": game, "raw_steps_per_cpu_second": round(speed), "jail": level, **ratios}
+
+
+def _lanes_of(name: str) -> int:
+    """Episodes side by side of a variant."""
+    last = name.rpartition(" ")[2]
+    return int(last) if last.isdecimal() else 1
 
 
 def measure_workers(n_rounds: int) -> float:
@@ -384,11 +390,10 @@ def report(rows: list[dict[str, Any]], workers: float | None) -> dict[str, Any]:
         "geometric_mean": means,
         "two_workers": workers,
         "goals": {
-            "judged at least 0.80 of raw in the geometric mean": means["judged of 4"]
-            >= GOALS["mean"],
-            "no game under 0.65": min(row["judged of 4"] for row in rows) >= GOALS["least"],
+            "judged at least 0.80 of raw in the geometric mean": means[RACE] >= GOALS["mean"],
+            "no game under 0.65": min(row[RACE] for row in rows) >= GOALS["least"],
             "never slower than OCAtari's environment": all(
-                min(row["judged"], row["judged of 4"]) > row["ocatari"] for row in rows
+                min(row["judged of 1"], row[RACE]) > row["ocatari"] for row in rows
             ),
             "two workers at least 1.8 times one": workers is None or workers >= GOALS["workers"],
         },

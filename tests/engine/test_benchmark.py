@@ -23,7 +23,9 @@ def test_it_measures_every_way_to_play() -> None:
     [row] = data["games"]
     assert row["game"] == "pong"
     assert row["raw_steps_per_cpu_second"] > 100
-    names = {"judged", "judged of 4", "ocatari"} | ({"traced"} if find_spec("opto") else set())
+    names = {"judged of 1", "judged of 2", "judged of 4", "ocatari"} | (
+        {"traced"} if find_spec("opto") else set()
+    )
     assert all(0.02 < row[name] < 2 for name in names)
     assert set(data["geometric_mean"]) == names
     assert all(type(is_met) is bool for is_met in data["goals"].values())
