@@ -195,6 +195,7 @@ def _play(task: Retrace, lane: Lane, jail: Jail) -> Recording:
         if is_failure or (expected and new != expected[done : done + len(new)]):
             return Recording(lane.seed, bytes(lane.actions), lane.n_steps, is_whole=False)
         is_over = any(lane.step(answer))
+        lane.look()
     return Recording(lane.seed, bytes(lane.actions), lane.n_steps, total=lane.total)
 
 

@@ -95,6 +95,7 @@ def film(
             yield replace(_moment(lane), action=named, played=answer, calls=calls)
             calls = ()
             terminated, truncated = lane.step(answer)
+            lane.look()
             if terminated or truncated or lane.n_steps >= protocol.max_steps:
                 ended = Outcome.GAME_OVER if terminated else Outcome.HORIZON
                 yield replace(_moment(lane), result=lane.result(ended))

@@ -126,7 +126,9 @@ def test_a_run_of_somebody_elses_module_asks_for_trust(
     for asked in (["--trust-module", GAME, "verify"], ["verify"]):  # it is remembered
         process = start(clone, *asked, "--workers", "1")
         told = process.communicate()
-        assert (process.returncode, canary(tmp_path).exists()) == (0, True), told
+        assert canary(tmp_path).exists(), told
+        assert process.returncode == 2, told
+        assert "module: " in told[0], "its text is another than that which was played"
 
 
 @pytest.mark.usefixtures("_own_path")

@@ -35,8 +35,8 @@ def test_enjoy_two_side_by_side_with_all_that_can_be_drawn(cli, played):
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert [line.split(",")[0] for line in lines[:2]] == [
-        "1:policies/pong.py",
-        "0:policies/pong.py",
+        "iteration 1 of gco/pong/first",
+        "iteration 0 of gco/pong/first",
     ]
     assert re.search(r"x\.webp \(\d+ s, \d\.\d MB\)$", lines[2])
     with Image.open(played / "x.webp") as animation:
@@ -127,7 +127,7 @@ def test_card(cli, played):
     result = cli(played, "card", "1", *options, "--json")
     assert result.exit_code == 0, result.output
     data = json.loads(result.stdout)
-    assert (data["policy"], data["seeds"]) == ("1:policies/pong.py", "report 0:2")
+    assert (data["policy"], data["seeds"]) == ("iteration 1 of gco/pong/first", "report 0:2")
     names = [line["name"] for line in data["conditions"]]
     assert names[:4] == ["as scored (sticky 0.25)", "sticky 0", "no-op start, up to 30 frames",
                          "frame skip 3"]  # fmt: skip

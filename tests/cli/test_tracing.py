@@ -16,7 +16,8 @@ def test_a_file(cli, tmp_path):
     (tmp_path / "follow.py").write_text(FOLLOW)
     result = cli(tmp_path, "trace", "follow.py", "--tokens", "1500", *FEW)
     assert result.exit_code == 0
-    assert result.stderr == ""
+    told = result.stderr.splitlines()
+    assert told[:2] == ["playing feedback", "recording moments"]
     for heading in ("### Stage: ", "### Results", "### Execution trace", "### Moment 1 ("):
         assert f"\n{heading}" in f"\n{result.stdout}"
     assert "over 2 episodes (seeds 1:3)" in result.stdout
@@ -60,7 +61,7 @@ def test_a_run_with_what_it_tried(cli, played):
     git(played, "switch", "-q", "main")
     by_name = cli(played, "trace", "gco/pong/first~4", *FEW)
     assert by_name.stdout == older.stdout
-    assert "is no run" in cli(played, "trace", "nosuch~4", *FEW).stderr
+    assert "is no file here and no run" in cli(played, "trace", "nosuch~4", *FEW).stderr
 
 
 def test_hints_of_the_run_or_as_asked_for(cli, played):

@@ -25,6 +25,7 @@ from gco_agent.envs.plain import PlainEnvironment
 from gco_agent.errors import GcoError, UsageError
 from gco_agent.games import GAMES, describe_interface
 from gco_agent.games.documented import DOCUMENTED
+from gco_agent.optimizers.vectors.play import Episodes, play
 from gco_agent.policy import PolicySource, check_policy, environment_of, format_policy
 from gco_agent.records import Outcome
 from gco_agent.rollout import Rollout, play_episodes
@@ -315,12 +316,13 @@ def test_spaces_that_no_policy_can_use_are_refused(corridor) -> None:
         find_spec(env_id)
 
 
-def test_a_reward_that_is_no_number_ends_the_play(corridor) -> None:
-    env_id = corridor("Nowhere", "Discrete(2)", "float('nan')")
-    with pytest.raises(UsageError, match="Nowhere-v0 gave nan as a reward"):
-        play_episodes(
-            Rollout("def act(obs):\n    return 0\n", (1,), make_protocol("default", env_id))
-        )
+def test_a_reward_that_is_no_number_is_no_score(corridor) -> None:
+    rules = make_protocol("default", corridor("Nowhere", "Discrete(2)", "float('nan')"))
+    policy = "class Policy:\n    def act(self, obs):\n        return 0\n"
+    (episode,) = play_episodes(Rollout(policy, (1,), rules)).episodes
+    assert (episode.outcome, episode.episode_return) == (Outcome.BAD_ACTION, 0.0)
+    with pytest.raises(UsageError, match="Nowhere-v0 gave rewards whose sum is nan"):
+        play(Episodes(rules, policy, (1,)))
 
 
 def test_slices_of_cheap_steps_are_longer() -> None:

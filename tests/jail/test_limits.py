@@ -73,7 +73,7 @@ def test_sleeping_is_no_excuse():
 @pytest.mark.parametrize(
     "body",
     [
-        "sum(range(4 * 10**6))\nreturn 0",
+        "sum(range(2 * 10**7))\nreturn 0",
         "_thread.allocate_lock().acquire(1, 0.2); LOCK.acquire(1, 0.2); return 0",
     ],
 )

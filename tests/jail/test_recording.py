@@ -450,17 +450,20 @@ def test_recursion_is_the_policys_own_failure():
 )
 def test_hostile_policies_when_recorded(path):
     """Whatever they do, it is an answer or a failure, and nothing in it acts on a terminal."""
-    with RecordingJail(path.read_text(), n_actions=6, limits=JailLimits(step_seconds=0.05)) as jail:
+    told = []
+    jail = RecordingJail(path.read_text(), n_actions=6, limits=JailLimits(step_seconds=0.05))
+    try:
+        jail.start()
         jail.reset(0)
-        told = []
-        try:
-            for _ in range(3):
-                answer, recording = jail.act_recorded((0, 3, ROWS))
-                told.append(repr(recording))
-                if isinstance(answer, PolicyFailure):
-                    raise answer
-        except PolicyFailure as failure:
-            told.append(failure.detail)
+        for _ in range(3):
+            answer, recording = jail.act_recorded((0, 3, ROWS))
+            told.append(repr(recording))
+            if isinstance(answer, PolicyFailure):
+                raise answer
+    except PolicyFailure as failure:
+        told.append(failure.detail)
+    finally:
+        jail.close()
     assert all(c.isprintable() or c == "\n" for text in told for c in text)
     assert "PWNED" not in jail.output
 
