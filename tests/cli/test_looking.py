@@ -38,7 +38,7 @@ def test_enjoy_two_side_by_side_with_all_that_can_be_drawn(cli, played):
         "iteration 1 of gco/pong/first",
         "iteration 0 of gco/pong/first",
     ]
-    assert re.search(r"x\.webp \(\d+ s, \d\.\d MB\)$", lines[2])
+    assert re.search(r"x\.webp \(plays for \d+ s, [\d.]+ [kM]B\)$", lines[2])
     with Image.open(played / "x.webp") as animation:
         assert animation.width == 2 * 320 + 8
 
