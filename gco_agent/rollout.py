@@ -7,13 +7,18 @@ import struct
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gco_agent.action_record import digest_actions, pack_actions, unpack_actions
 from gco_agent.envs.opening import Environment, open_environment
 from gco_agent.envs.plain import Action, PlainEnvironment
 from gco_agent.jail.host import Jail, JailLevel, JailLimits, PolicyFailure
 from gco_agent.records import EpisodeResult, Outcome, PlayProtocol
+
+if TYPE_CHECKING:
+    from gco_agent.jail.recording import Recording, RecordingJail
+
+AnyJail = TypeVar("AnyJail", bound=Jail)
 
 _HUGE = 1e100
 """No return is as large; squares of such would be infinite, and nothing can be said of them."""
@@ -56,6 +61,7 @@ class Lane:
     env: Environment
     seen: Any = None
     lives: int = 0
+    reward: float = 0.0
     total: float = 0.0
     n_steps: int = 0
     actions: bytearray = field(default_factory=bytearray)
@@ -67,17 +73,38 @@ class Lane:
         else:
             self.seen, self.lives = self.env.reset_rows(self.seed)
 
-    def step(self, action: Action) -> tuple[bool, bool]:
-        """Play a step and keep the account; whether that was the end, and whether a cut.
+    def play(self, answer: Action | PolicyFailure, max_steps: int) -> EpisodeResult | None:
+        """Play what the policy answered; the result if the episode ends with it.
 
-        Unless it was, `look` comes next.
+        If it does not, `look` comes next: after all emulators where several lanes play, for which
+        `ObjectObservation.advance` has the reason.
+
+        Args:
+            answer: Of `ask`.
+            max_steps: Steps after which the episode is cut.
         """
+        if isinstance(answer, PolicyFailure):
+            return self.result(answer.outcome, answer.detail)
+        before = self.total
+        terminated, truncated = self._advance(answer)
+        if not abs(self.total) < _HUGE:  # also if it is no number
+            why = f"the reward of this action takes the return from {before:g} to {self.total:g}"
+            self.total = before
+            return self.result(Outcome.BAD_ACTION, why)
+        if terminated:
+            return self.result(Outcome.GAME_OVER)
+        if truncated or self.n_steps >= max_steps:
+            return self.result(Outcome.HORIZON)
+        return None
+
+    def _advance(self, action: Action) -> tuple[bool, bool]:
+        """Play a step and keep the account; whether that was the end, and whether a cut."""
         if isinstance(self.env, PlainEnvironment):
-            self.seen, reward, terminated, truncated = self.env.step(action)
+            self.seen, self.reward, terminated, truncated = self.env.step(action)
         else:
             assert isinstance(action, int), action
-            reward, terminated, truncated = self.env.advance(action)
-        self.total += reward
+            self.reward, terminated, truncated = self.env.advance(action)
+        self.total += self.reward
         self.n_steps += 1
         self.actions += action_bytes(action)
         return terminated, truncated
@@ -138,7 +165,7 @@ def _held_to(begun: bytes, alone: EpisodeResult) -> EpisodeResult:
 def _play_lanes(task: Rollout) -> tuple[dict[int, EpisodeResult], dict[int, bytes]]:
     """Results by lane, each with the jail's level; what lanes lost with another one had done."""
     lanes = [begin_lane(task.protocol, number, seed) for number, seed in enumerate(task.seeds)]
-    jail = make_jail(task, lanes[0].env, len(lanes))
+    jail = make_jail(Jail, task, lanes[0].env, len(lanes))
     results: dict[int, EpisodeResult] = {}
     level = ""
     try:
@@ -164,7 +191,7 @@ def begin_lane(protocol: PlayProtocol, number: int, seed: int) -> Lane:
     return lane
 
 
-def make_jail(task: Rollout, env: Environment, n_lanes: int) -> Jail:
+def make_jail(kind: type[AnyJail], task: Rollout, env: Environment, n_lanes: int = 1) -> AnyJail:
     """The jail that ``task`` asks for, for policies of ``env``; not started yet."""
     limits, n_floats = task.limits, 0
     if isinstance(env, PlainEnvironment):
@@ -172,7 +199,7 @@ def make_jail(task: Rollout, env: Environment, n_lanes: int) -> Jail:
         limits = replace(limits, with_numpy=True)
     else:
         n_actions = len(env.action_names)
-    return Jail(
+    return kind(
         task.source,
         n_actions=n_actions,
         n_floats=n_floats,
@@ -221,31 +248,41 @@ def step_lanes(jail: Jail, playing: Sequence[Lane], max_steps: int) -> dict[int,
     """
     ended: dict[int, EpisodeResult] = {}
     going: list[Lane] = []
-    for lane, answer in zip(playing, _ask(jail, playing), strict=True):
-        if isinstance(answer, PolicyFailure):
-            ended[lane.number] = lane.result(answer.outcome, answer.detail)
-            continue
-        if isinstance(lane.env, PlainEnvironment) and (why := lane.env.complaint(answer)):
-            ended[lane.number] = lane.result(Outcome.BAD_ACTION, why)
-            continue
-        before = lane.total
-        terminated, truncated = lane.step(answer)
-        if not abs(lane.total) < _HUGE:  # also if it is no number
-            why = f"the reward of this action takes the return from {before:g} to {lane.total:g}"
-            lane.total = before
-            ended[lane.number] = lane.result(Outcome.BAD_ACTION, why)
-        elif terminated:
-            ended[lane.number] = lane.result(Outcome.GAME_OVER)
-        elif truncated or lane.n_steps >= max_steps:
-            ended[lane.number] = lane.result(Outcome.HORIZON)
-        else:
+    for lane, answer in zip(playing, ask(jail, playing), strict=True):
+        result = lane.play(answer, max_steps)
+        if result is None:
             going.append(lane)
-    for lane in going:  # after all emulators: see `ObjectObservation.advance`
+        else:
+            ended[lane.number] = result
+    for lane in going:
         lane.look()
     return ended
 
 
-def _ask(jail: Jail, playing: Sequence[Lane]) -> list[Any]:
+def ask(jail: Jail, playing: Sequence[Lane]) -> list[Any]:
+    """What the policy does in every lane, asked with one message: an action, or its failure.
+
+    Raises:
+        PolicyFailure: The jail is lost, and every lane with it.
+    """
     if isinstance(playing[0].env, PlainEnvironment):
-        return jail.act_plain([(lane.number, lane.seen) for lane in playing])
+        answers = jail.act_plain([(lane.number, lane.seen) for lane in playing])
+        return [_checked(lane, answer) for lane, answer in zip(playing, answers, strict=True)]
     return jail.act([(lane.number, lane.lives, lane.seen) for lane in playing])
+
+
+def ask_recorded(jail: RecordingJail, lane: Lane) -> tuple[Any, Recording]:
+    """As `ask`, of one lane, and with the calls that the policy made."""
+    if isinstance(lane.env, PlainEnvironment):
+        answer, recording = jail.act_plain_recorded(lane.number, lane.seen)
+        return _checked(lane, answer), recording
+    return jail.act_recorded((lane.number, lane.lives, lane.seen))
+
+
+def _checked(lane: Lane, answer: Action | PolicyFailure) -> Action | PolicyFailure:
+    """A failure in place of what is no action of an environment that is not made of objects."""
+    if isinstance(lane.env, PlainEnvironment) and not isinstance(answer, PolicyFailure):
+        why = lane.env.complaint(answer)
+        if why:
+            return PolicyFailure(Outcome.BAD_ACTION, why)
+    return answer

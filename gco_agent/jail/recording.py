@@ -62,11 +62,10 @@ class RecordingJail(Jail):
             PolicyFailure: The step took too long, the process ended, or what it reported makes no
                 sense: every lane is lost.
         """
-        lane, lives, rows = observation
+        lane = observation[0]
         self._check([lane])
         self._check_rows([observation])
-        plain = {str(name): [tuple(row) for row in members] for name, members in rows.items()}
-        return self._record(wire.WATCH, lane, marshal.dumps([(lane, lives, plain)]))
+        return self._record(wire.WATCH, lane, wire.pack_objects([observation]))
 
     def act_plain_recorded(self, lane: int, value: object) -> tuple[Any, Recording]:
         """As `act_recorded`, for what `act_plain` takes."""

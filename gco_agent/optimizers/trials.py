@@ -11,7 +11,6 @@ import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from gco_agent.envs.opening import Environment, open_environment
 from gco_agent.envs.plain import PlainEnvironment
@@ -20,8 +19,8 @@ from gco_agent.jail.limits import JailLevel, JailLimits
 from gco_agent.observation import Row
 from gco_agent.optimizers.base import Request, Tools
 from gco_agent.optimizers.purse import Purse
-from gco_agent.records import EpisodeResult, Outcome, PlayProtocol
-from gco_agent.rollout import Lane, Rollout, action_bytes, make_jail, play_episodes
+from gco_agent.records import EpisodeResult, PlayProtocol
+from gco_agent.rollout import Lane, Rollout, action_bytes, ask, make_jail, play_episodes
 from gco_agent.seeds import Stream
 from gco_agent.workers import WorkerPool
 
@@ -173,7 +172,7 @@ def retrace(task: Retrace) -> Recording:
     lane = Lane(0, seed, _environment(task.protocol))
     lane.begin()
     rollout = Rollout(task.source, (seed,), task.protocol, task.require, task.limits)
-    jail = make_jail(rollout, lane.env, 1)
+    jail = make_jail(Jail, rollout, lane.env)
     try:
         jail.start()
         jail.reset(0)
@@ -185,29 +184,21 @@ def retrace(task: Retrace) -> Recording:
 
 
 def _play(task: Retrace, lane: Lane, jail: Jail) -> Recording:
-    expected, is_over = task.wanted.actions, False
-    holes = _Holes(lane.seed) if task.with_holes else None
-    while not is_over and lane.n_steps < task.protocol.max_steps:
-        answer = _answer(jail, lane, holes)
+    expected, result = task.wanted.actions, None
+    is_object = not isinstance(lane.env, PlainEnvironment)
+    holes = _Holes(lane.seed) if task.with_holes and is_object else None
+    while result is None:
+        if holes is not None:
+            lane.seen = holes.hide(lane.seen)
+        [answer] = ask(jail, [lane])
         done = len(lane.actions)
-        is_failure = isinstance(answer, PolicyFailure)
-        new = b"" if is_failure else action_bytes(answer)
-        if is_failure or (expected and new != expected[done : done + len(new)]):
+        new = b"" if isinstance(answer, PolicyFailure) else action_bytes(answer)
+        if not new or (expected and new != expected[done : done + len(new)]):
             return Recording(lane.seed, bytes(lane.actions), lane.n_steps, is_whole=False)
-        is_over = any(lane.step(answer))
+        result = lane.play(answer, task.protocol.max_steps)
         lane.look()
-    return Recording(lane.seed, bytes(lane.actions), lane.n_steps, total=lane.total)
-
-
-def _answer(jail: Jail, lane: Lane, holes: _Holes | None) -> Any:  # noqa: ANN401 - an action of any kind
-    """What the policy does; a failure if that is no action of the environment."""
-    if isinstance(lane.env, PlainEnvironment):
-        answer = jail.act_plain([(0, lane.seen)])[0]
-        if not isinstance(answer, PolicyFailure) and (why := lane.env.complaint(answer)):
-            return PolicyFailure(Outcome.BAD_ACTION, why)
-        return answer
-    rows = lane.seen if holes is None else holes.hide(lane.seen)
-    return jail.act([(0, lane.lives, rows)])[0]
+    is_whole = result.outcome.is_scored
+    return Recording(lane.seed, bytes(lane.actions), lane.n_steps, is_whole, lane.total)
 
 
 class _Holes:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from gco_agent.action_record import digest_actions
 from gco_agent.envs.plain import Action
 from gco_agent.jail.limits import PolicyFailure
 from gco_agent.jail.recording import Recording
 from gco_agent.observation import Row
-from gco_agent.records import EpisodeResult, Outcome
-from gco_agent.rollout import Rollout, action_bytes
+from gco_agent.records import EpisodeResult
+from gco_agent.rollout import Rollout
 from gco_agent.traces.playing import Game, Seen
 from gco_agent.traces.records import TracedStep
 
@@ -84,9 +83,6 @@ class Replay:
 class _Notes:
     """What is known of an episode under way."""
 
-    seed: int
-    actions: bytearray = field(default_factory=bytearray)
-    total: float = 0.0
     rewards: list[tuple[int, float]] = field(default_factory=list)
     lives: list[tuple[int, int, int]] = field(default_factory=list)
     ranges: Ranges = field(default_factory=dict)
@@ -98,14 +94,9 @@ class _Notes:
     recorded: list[TracedStep] = field(default_factory=list)
     n_left_out: int = 0
     extents: dict[str, Extent] = field(default_factory=dict)
-    n_steps: int = 0
 
-    def played(self, action: Action) -> None:
-        self.actions += action_bytes(action)
-        self.n_steps += 1
-
-    def see(self, seen: Seen) -> None:
-        step, rows, lives = self.n_steps, seen.objects, seen.lives
+    def see(self, step: int, seen: Seen) -> None:
+        rows, lives = seen.objects, seen.lives
         for name, value in seen.values.items():
             if isinstance(value, int | float):
                 low, high = self.extents.get(name, (value, value))
@@ -120,11 +111,10 @@ class _Notes:
                 self.alone[category] += 1
                 self.first_seen.setdefault(category, step)
             is_moving = is_moving or any(row[4] or row[5] for row in members)
-        self._note_play(rows, is_lively=is_moving)
+        self._note_play(step, rows, is_lively=is_moving)
 
-    def _note_play(self, rows: Mapping[str, Sequence[Row]], *, is_lively: bool) -> None:
+    def _note_play(self, step: int, rows: Mapping[str, Sequence[Row]], *, is_lively: bool) -> None:
         """Keep `in_play` at the last step before a pause until play has been resumed."""
-        step = self.n_steps
         for category, n in self.alone.items():
             since = step + 1 - self.first_seen[category]
             if n >= _STEADY * max(since, step / 2) and not rows.get(category):
@@ -134,14 +124,31 @@ class _Notes:
         if is_lively and self.n_lively > _RESUMED:
             self.in_play = step
 
-    def course(self, outcome: Outcome, detail: str, jail: str) -> Course:
-        digest = digest_actions(self.actions)
+    def keep(
+        self,
+        recording: Recording | None,
+        step: int,
+        seen: Seen,
+        action: tuple[Action, str] | None = None,
+        reward: float = 0.0,
+    ) -> None:
+        """Keep a step, if it was recorded; without an action the policy failed in it."""
+        if recording is None:
+            return
+        played, name = action or (None, "")
+        self.n_left_out += recording.n_left_out
+        calls = recording.calls
+        self.recorded.append(
+            TracedStep(step, seen.boxes(), seen.lives, calls, played, name, reward, seen.values)
+        )
+
+    def course(self, result: EpisodeResult, actions: bytes) -> Course:
         return Course(
-            EpisodeResult(self.seed, self.total, self.n_steps, outcome, detail, digest, jail=jail),
+            result,
             tuple(self.rewards),
             tuple(self.lives),
             self.ranges,
-            bytes(self.actions),
+            actions,
             tuple(self.recorded),
             self.n_left_out,
             self.extents,
@@ -156,60 +163,38 @@ def follow(replay: Replay) -> Course:
     Raises:
         JailError: The jail cannot be built, or not as good as required.
     """
-    task = replay.task
-    [seed] = task.seeds
-    game = Game(task)
-    notes, jail_level = _Notes(seed), ""
+    game = Game(replay.task)
+    notes, level = _Notes(), ""
     try:
         game.jail.start()
-        jail_level = game.jail.level.word
+        level = game.jail.level.word
         game.jail.reset(0)
         wanted = frozenset(step for first, end in replay.spans for step in range(first, end))
-        outcome, detail = _play(game, notes, wanted, replay.n_steps)
+        result = _play(game, notes, wanted, replay.n_steps)
     except PolicyFailure as failure:
-        outcome, detail = failure.outcome, failure.detail
+        result = game.lane.result(failure.outcome, failure.detail)
     finally:
         game.jail.close()
-    return notes.course(outcome, detail, jail_level)
+    return notes.course(replace(result, jail=level), bytes(game.lane.actions))
 
 
-def _play(game: Game, notes: _Notes, wanted: frozenset[int], max_steps: int) -> tuple[Outcome, str]:
+def _play(game: Game, notes: _Notes, wanted: frozenset[int], max_steps: int) -> EpisodeResult:
     """Play to the end of the episode, or to where the policy fails in a way that can be told."""
-    game.begin(notes.seed)
+    game.begin()
     while True:
-        seen = game.seen
-        notes.see(seen)
-        answer, recording = game.ask(recorded=notes.n_steps in wanted)
+        step, seen = game.lane.n_steps, game.seen
+        notes.see(step, seen)
+        answer, recording = game.ask(recorded=step in wanted)
+        result = game.play(answer, max_steps)
         if isinstance(answer, PolicyFailure):
-            _keep(notes, recording, seen, None, 0.0)
-            return answer.outcome, answer.detail
-        reward, terminated, truncated = game.step(answer)
-        _keep(notes, recording, seen, (answer, game.name_of(answer)), reward)
-        if reward:
-            notes.rewards.append((notes.n_steps, reward))
-        notes.total += reward
-        notes.played(answer)
-        if terminated:
-            return Outcome.GAME_OVER, ""
-        if truncated or notes.n_steps >= max_steps:
-            return Outcome.HORIZON, ""
-
-
-def _keep(
-    notes: _Notes,
-    recording: Recording | None,
-    seen: Seen,
-    action: tuple[Action, str] | None,
-    reward: float,
-) -> None:
-    if recording is None:
-        return
-    played, name = action or (None, "")
-    notes.n_left_out += recording.n_left_out
-    calls, step = recording.calls, notes.n_steps
-    notes.recorded.append(
-        TracedStep(step, seen.boxes(), seen.lives, calls, played, name, reward, seen.values)
-    )
+            notes.keep(recording, step, seen)
+        else:
+            reward = game.lane.reward
+            notes.keep(recording, step, seen, (answer, game.name_of(answer)), reward)
+            if reward:
+                notes.rewards.append((step, reward))
+        if result is not None:
+            return result
 
 
 def _widen(ranges: Ranges, category: str, members: Sequence[Row]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from gco_agent.calls import Plain, Shown
@@ -13,8 +13,8 @@ from gco_agent.envs.plain import Action, PlainEnvironment
 from gco_agent.jail.limits import PolicyFailure
 from gco_agent.jail.recording import Recording, RecordingJail
 from gco_agent.observation import ObjectBox, Row, build_observation
-from gco_agent.records import Outcome, PlayProtocol
-from gco_agent.rollout import Rollout
+from gco_agent.records import EpisodeResult, PlayProtocol
+from gco_agent.rollout import Lane, Rollout, ask, ask_recorded, make_jail
 
 _OBSERVATION = "obs"
 _MOST_NUMBERS = 400
@@ -45,66 +45,42 @@ class Seen:
 
 
 class Game:
-    """One environment, and a jail that plays it with parts recorded.
+    """One episode, and a jail that plays it with parts recorded.
 
     Args:
-        task: The policy and the rules.
+        task: The policy, one seed and the rules.
 
     Attributes:
+        lane: The episode.
         seen: What the policy sees now.
         jail: Where it plays.
     """
 
     def __init__(self, task: Rollout) -> None:
-        self._env, self._names = _environment(task.protocol)
-        self._obs: Any = None
+        env, self._names = _environment(task.protocol)
+        [seed] = task.seeds
+        self.lane = Lane(0, seed, env)
         self.seen = Seen()
-        n_floats, limits = 0, task.limits
-        if isinstance(self._env, PlainEnvironment):
-            n_floats, limits = self._env.n_floats, replace(limits, with_numpy=True)
-        n_actions = 0 if n_floats else len(self._names)
-        self.jail = RecordingJail(
-            task.source,
-            n_actions=n_actions,
-            n_floats=n_floats,
-            limits=limits,
-            require=task.require,
-        )
+        self.jail = make_jail(RecordingJail, task, env)
 
-    def begin(self, seed: int) -> None:
-        """Start the episode that ``seed`` decides."""
-        if isinstance(self._env, PlainEnvironment):
-            self._look(self._env.reset(seed))
-        else:
-            rows, lives = self._env.reset_rows(seed)
-            self.seen = Seen(rows, lives=lives)
+    def begin(self) -> None:
+        """Start the episode."""
+        self.lane.begin()
+        self.seen = self._look()
 
     def ask(self, *, recorded: bool) -> tuple[Any, Recording | None]:
         """What the policy answers to what it sees, and its calls if they are wanted."""
-        if isinstance(self._env, PlainEnvironment):
-            if recorded:
-                answer, recording = self.jail.act_plain_recorded(0, self._obs)
-            else:
-                [answer], recording = self.jail.act_plain([(0, self._obs)]), None
-            if not isinstance(answer, PolicyFailure) and (why := self._env.complaint(answer)):
-                answer = PolicyFailure(Outcome.BAD_ACTION, why)
-            return answer, recording
-        lane = (0, self.seen.lives, self.seen.objects)
         if recorded:
-            return self.jail.act_recorded(lane)
-        [answer] = self.jail.act([lane])
-        return answer, None
+            return ask_recorded(self.jail, self.lane)
+        return ask(self.jail, [self.lane])[0], None
 
-    def step(self, action: Action) -> tuple[float, bool, bool]:
-        """Play one step: reward, terminated, truncated."""
-        if isinstance(self._env, PlainEnvironment):
-            obs, reward, terminated, truncated = self._env.step(action)
-            self._look(obs)
-            return reward, terminated, truncated
-        assert isinstance(action, int), action
-        rows, lives, reward, terminated, truncated = self._env.step_rows(action)
-        self.seen = Seen(rows, lives=lives)
-        return reward, terminated, truncated
+    def play(self, answer: Action | PolicyFailure, max_steps: int) -> EpisodeResult | None:
+        """Play what it answered and look at what comes of it; the result if that is the end."""
+        result = self.lane.play(answer, max_steps)
+        if result is None:
+            self.lane.look()
+            self.seen = self._look()
+        return result
 
     def name_of(self, action: Action) -> str:
         """What the environment calls an action; numbers stand for themselves."""
@@ -112,9 +88,10 @@ class Game:
             return self._names[action]
         return " ".join(f"{number:.3g}" for number in action)
 
-    def _look(self, obs: object) -> None:
-        self._obs = obs
-        self.seen = Seen(values=values_of(obs))
+    def _look(self) -> Seen:
+        if isinstance(self.lane.env, PlainEnvironment):
+            return Seen(values=values_of(self.lane.seen))
+        return Seen(self.lane.seen, lives=self.lane.lives)
 
 
 @functools.lru_cache(maxsize=4)

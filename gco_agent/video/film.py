@@ -14,8 +14,8 @@ from gco_agent.envs.plain import Action, PlainEnvironment
 from gco_agent.jail import JailLevel, JailLimits, PolicyFailure
 from gco_agent.jail.recording import RecordingJail
 from gco_agent.observation import Row
-from gco_agent.records import EpisodeResult, Outcome, PlayProtocol
-from gco_agent.rollout import Lane
+from gco_agent.records import EpisodeResult, PlayProtocol
+from gco_agent.rollout import Lane, Rollout, ask, ask_recorded, make_jail
 from gco_agent.video.window import prepare_for_no_screen
 
 
@@ -82,7 +82,8 @@ def film(
     names = _names(env, protocol)
     lane = Lane(0, seed, env)
     lane.begin()
-    jail = _make_jail(source, env, limits or JailLimits(), require)
+    task = Rollout(source, (seed,), protocol, require, limits or JailLimits())
+    jail = make_jail(RecordingJail, task, env)
     calls: tuple[ComponentCall, ...] = ()
     try:
         jail.start()
@@ -94,11 +95,10 @@ def film(
             named = _name_of(answer, names)
             yield replace(_moment(lane), action=named, played=answer, calls=calls)
             calls = ()
-            terminated, truncated = lane.step(answer)
+            result = lane.play(answer, protocol.max_steps)
             lane.look()
-            if terminated or truncated or lane.n_steps >= protocol.max_steps:
-                ended = Outcome.GAME_OVER if terminated else Outcome.HORIZON
-                yield replace(_moment(lane), result=lane.result(ended))
+            if result is not None:
+                yield replace(_moment(lane), result=result)
                 return
     except PolicyFailure as failure:
         result = lane.result(failure.outcome, failure.detail)
@@ -129,39 +129,14 @@ def _name_of(action: Action, names: Sequence[str]) -> str:
     return names[action] if action < len(names) else str(action)
 
 
-def _make_jail(
-    source: str,
-    env: ObjectObservation | PlainEnvironment,
-    limits: JailLimits,
-    require: JailLevel,
-) -> RecordingJail:
-    if isinstance(env, PlainEnvironment):
-        limits = replace(limits, with_numpy=True)
-        return RecordingJail(
-            source, n_actions=env.n_actions, n_floats=env.n_floats, limits=limits, require=require
-        )
-    return RecordingJail(source, n_actions=len(env.action_names), limits=limits, require=require)
-
-
 def _ask(
     jail: RecordingJail, lane: Lane, *, is_recorded: bool
 ) -> tuple[Any, tuple[ComponentCall, ...]]:
     """The policy's action, or its failure; and the calls, if they are recorded."""
-    env = lane.env
-    calls: tuple[ComponentCall, ...] = ()
-    if not isinstance(env, PlainEnvironment):
-        if is_recorded:
-            answer, recording = jail.act_recorded((0, lane.lives, lane.seen))
-            return answer, recording.calls
-        return jail.act([(0, lane.lives, lane.seen)])[0], ()
     if is_recorded:
-        answer, recording = jail.act_plain_recorded(0, lane.seen)
-        calls = recording.calls
-    else:
-        [answer] = jail.act_plain([(0, lane.seen)])
-    if not isinstance(answer, PolicyFailure) and (why := env.complaint(answer)):
-        answer = PolicyFailure(Outcome.BAD_ACTION, why)
-    return answer, calls
+        answer, recording = ask_recorded(jail, lane)
+        return answer, recording.calls
+    return ask(jail, [lane])[0], ()
 
 
 def _moment(lane: Lane) -> Moment:
