@@ -345,22 +345,22 @@ def open_spending(run: RunView, budget: Budget) -> Spending:
 
 def _read_spending(run: RunView, budget: Budget) -> Spending:
     spent, at_risk = Usage(), Usage()
-    paid = [step for step in run.history() if step.facts and step.facts.tokens_in is not None]
-    for facts in (step.facts for step in paid):
+    paid: list[Step] = []
+    for step in run.history():
+        facts = step.facts
         if facts is not None and facts.tokens_in is not None:
+            paid.append(step)
             spent += Usage(facts.tokens_in, output_tokens=facts.tokens_out or 0, usd=facts.usd)
-    for exchange in _exchanges_of(run, paid):
+    for exchange in read_exchanges(run, paid):
         at_risk += exchange.at_risk
     return Spending(budget.usd, budget.tokens, spent=spent, at_risk=at_risk)
 
 
-def read_exchanges(run: RunView, step: Step) -> list[Exchange]:
-    """Every exchange of an iteration that is kept with it, those of all its candidates."""
-    return _exchanges_of(run, [step])
+def read_exchanges(run: RunView, steps: Sequence[Step]) -> list[Exchange]:
+    """Every exchange that is kept with some iterations, those of all their candidates.
 
-
-def _exchanges_of(run: RunView, steps: Sequence[Step]) -> list[Exchange]:
-    """Those of several iterations, read at once: git is started a single time."""
+    All are read at once: git is started a single time.
+    """
     wanted: list[tuple[str, str]] = []
     for step in steps:
         if step.facts is None:

@@ -22,7 +22,6 @@ from gco_agent.traces.records import ExecutionTrace
 _MOST_UNCUT = 2
 """Of the episodes that the race's limit cuts, so many are played to their end."""
 _WHOLE = "playing whole games"
-_KEPT = ("accepted", "initial", "rolled-back")
 
 
 def compose_for(
@@ -114,7 +113,7 @@ def trace_policy(
 
 def _before(judge: Judge, attempts: Sequence[Attempt], seeds: Sequence[int]) -> Evaluation | None:
     """What the policy scores that the run had before its present one."""
-    kept = [attempt.source for attempt in attempts if attempt.verdict in _KEPT]
+    kept = [attempt.source for attempt in attempts if attempt.gave_policy]
     before = kept[-2] if len(kept) > 1 else None
     if before is None:  # there was none, or it is too long ago for its text to have been read
         return None

@@ -77,6 +77,16 @@ class RunConfig:
         shortest = min(self.selection_steps, self.protocol.max_steps)
         return dataclasses.replace(self.protocol, max_steps=shortest)
 
+    @property
+    def optimizers(self) -> tuple[str, ...]:
+        """Names of the optimizers that take turns."""
+        return split_optimizers(self.optimizer)
+
+
+def split_optimizers(text: str) -> tuple[str, ...]:
+    """The names in "reflect, search"."""
+    return tuple(part.strip() for part in text.split(","))
+
 
 def default_slice(protocol: PlayProtocol) -> int:
     """Steps that an iteration of the search may play: those of an emulator are dear."""

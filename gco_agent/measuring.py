@@ -118,7 +118,7 @@ def require_room(known: Evaluation, config: RunConfig) -> None:
     Raises:
         BudgetSpent: All its episodes earn the most there is, and what is proposed has to be better.
     """
-    if any(name in config.optimizer for name in _MAY_BE_EQUAL):
+    if any(name in config.optimizers for name in _MAY_BE_EQUAL):
         return
     most = spec_of(config.protocol).most_in(config.protocol.max_steps)
     returns = known.returns if known.is_valid else ()

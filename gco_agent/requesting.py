@@ -98,7 +98,7 @@ def _compose_feedback(
     from gco_agent.briefing import compose_for
 
     feedback = compose_for(judge, parent, attempts, config, progress)
-    if not config.horizon or "optoprime" not in config.optimizer:
+    if not config.horizon or "optoprime" not in config.optimizers:
         return feedback
     return replace(feedback, trace=_first_steps(judge, parent, config.horizon))
 

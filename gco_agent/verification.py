@@ -20,7 +20,7 @@ from typing import Any
 
 from gco_agent.accounts import ACTIONS, EPISODES
 from gco_agent.action_record import digest_actions, first_different_step, unpack_actions
-from gco_agent.errors import StoreError, UsageError
+from gco_agent.errors import UsageError
 from gco_agent.jail.limits import JailLevel
 from gco_agent.judge import Judge, behaviour, conditions, parse_episodes
 from gco_agent.policy import PolicySource
@@ -29,6 +29,7 @@ from gco_agent.seeds import parse_seed_range
 from gco_agent.statistics import paired_gain
 from gco_agent.store.entries import Facts
 from gco_agent.store.history import RunView, Step, evidence_folder
+from gco_agent.store.reading import readable
 from gco_agent.workers import WorkerPool
 
 _INDEX_BYTES = 4
@@ -285,13 +286,11 @@ def _claim(view: RunView, step: Step, facts: Facts) -> Claim:
     record = _read_json(view, step, facts, EPISODES)
     if record is None:
         return Claim(step.commit, facts, source, over, made_in=_made_in({"jail": facts.jail}))
-    try:
+    with readable(f"{EPISODES} of commit {step.commit[:9]}"):
         episodes = _own_episodes(record, source)
         actions = (_read_json(view, step, facts, ACTIONS) or {}).get("actions", {})
         told = {seed: _checked_record(str(text)) for seed, text in actions.items()}
         episodes = tuple(replace(e, actions=told.get(str(e.seed), "")) for e in episodes)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _garbled(step, EPISODES, error) from error
     made_in = _made_in({**record, "jail": facts.jail or record.get("jail")})
     return Claim(step.commit, facts, source, over, episodes, made_in)
 
@@ -312,20 +311,11 @@ def _read_json(view: RunView, step: Step, facts: Facts, name: str) -> dict[str, 
     text = view.read(evidence_folder(facts.iteration) + name, step.commit)
     if text is None:
         return None
-    try:
+    with readable(f"{name} of commit {step.commit[:9]}"):
         data = json.loads(text)
-    except ValueError as error:
-        raise _garbled(step, name, error) from error
-    if not isinstance(data, dict):
-        raise _garbled(step, name, "it is no JSON object")
-    return data
-
-
-def _garbled(step: Step, name: str, why: object) -> StoreError:
-    return StoreError(
-        f"{name} of commit {step.commit[:9]} cannot be read ({why}); was it edited? "
-        f"`git log -p -- iterations/` shows what became of it"
-    )
+        if not isinstance(data, dict):
+            raise ValueError("it is no JSON object")  # noqa: TRY004 - as what cannot be read
+        return data
 
 
 def _made_in(record: Mapping[str, Any]) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import sys
 from collections.abc import Sequence
@@ -41,17 +40,12 @@ def interval_in(text: str | None, step: Step) -> tuple[float, float] | None:
     Raises:
         StoreError: That text is of another schema, or garbled.
     """
+    from gco_agent.report.played import parse_played
     from gco_agent.statistics import confidence_interval
-    from gco_agent.store.reading import readable
 
     if text is None or step.facts is None or step.facts.return_mean is None:
         return None
-    with readable(f"evaluation.json of commit {step.commit[:9]}"):
-        # the first is the candidate
-        played: list[Any] = next(iter(json.loads(text)["policies"].values()), [])
-        returns = [float(episode["return"]) for episode in played]
-        if not all(map(math.isfinite, returns)):
-            raise ValueError("a return is no number")
+    returns = [one.episode_return for one in parse_played(text, f"commit {step.commit[:9]}")]
     return confidence_interval(returns) if len(returns) == step.facts.episodes else None
 
 
@@ -180,7 +174,7 @@ def _is_by_exchange(view: RunView) -> bool:
     from gco_agent.config import FILE, parse_config
 
     try:
-        return "exchange" in parse_config(view.read(FILE) or "").optimizer.split(",")
+        return "exchange" in parse_config(view.read(FILE) or "").optimizers
     except GcoError:
         return False
 

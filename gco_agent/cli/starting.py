@@ -168,9 +168,10 @@ def _note_of_base(runs: Runs, repo: GitRepo) -> tuple[str, ...]:
 
 
 def _require_use_of_horizon(options: StartOptions) -> None:
+    from gco_agent.config import split_optimizers
     from gco_agent.errors import UsageError
 
-    if options.horizon and "optoprime" not in map(str.strip, options.optimizer.split(",")):
+    if options.horizon and "optoprime" not in split_optimizers(options.optimizer):
         raise UsageError(
             f"--horizon is for the optimizer optoprime, and {options.optimizer} has no use for it"
         )

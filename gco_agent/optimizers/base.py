@@ -56,6 +56,11 @@ class Attempt:
     reason: str = ""
     source: str | None = None
 
+    @property
+    def gave_policy(self) -> bool:
+        """Whether the run went on with its text: that of a mere report is the one before."""
+        return self.verdict in ("initial", "accepted", "rolled-back")
+
 
 def _no_feedback() -> Feedback:
     raise ProposalError("this request comes without feedback: nothing was played for it")

@@ -58,7 +58,6 @@ _MOST_EXAMPLES = 3
 _EXAMPLE_CHARACTERS = 4_000
 _TRIED_CHARACTERS = 12_000
 _FENCE = "`" * 3
-_KEPT = ("initial", "accepted", "rolled-back")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +166,7 @@ def _examples(request: Request) -> str:
 
 def _last_accepted(request: Request) -> str:
     """The step that made the present policy what it is; "" where that is not known for sure."""
-    kept = [a for a in request.attempts if a.verdict in _KEPT]
+    kept = [a for a in request.attempts if a.gave_policy]
     number = _in_force(kept)
     if not number:  # none, or the initial policy
         return ""

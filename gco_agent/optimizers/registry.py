@@ -12,6 +12,7 @@ from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 
+from gco_agent.config import split_optimizers
 from gco_agent.errors import UsageError
 from gco_agent.optimizers.base import Optimizer, Tools
 
@@ -34,7 +35,7 @@ def make_optimizer(name: str, tools: Tools) -> Optimizer:
     Raises:
         UsageError: There is none of that name, or what it needs is not installed.
     """
-    made = [_find(part)(tools) for part in _parts(name)]
+    made = [_find(part)(tools) for part in split_optimizers(name)]
     if len(made) == 1:
         return made[0]
     from gco_agent.optimizers.relay import Relay
@@ -42,13 +43,13 @@ def make_optimizer(name: str, tools: Tools) -> Optimizer:
     return Relay(made)
 
 
-def known(name: str) -> list[str]:
+def known(name: str) -> tuple[str, ...]:
     """The names in "reflect,search", each of an optimizer that there is; nothing is imported.
 
     Raises:
         UsageError: There is none of that name; says which may be meant.
     """
-    names, there_are = _parts(name), optimizer_names()
+    names, there_are = split_optimizers(name), optimizer_names()
     for each in names:
         if each not in there_are:
             near = difflib.get_close_matches(each, there_are, n=1)
@@ -109,10 +110,6 @@ def _find(name: str) -> Callable[[Tools], Optimizer]:
             f"the optimizer {name!r} of {package} cannot be loaded ({found.value}): {error}"
         ) from error
     return factory
-
-
-def _parts(name: str) -> list[str]:
-    return [part.strip() for part in name.split(",")]
 
 
 def _installed() -> dict[str, EntryPoint]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gco_agent.errors import StoreError
+from gco_agent.store.reading import readable
 
 FILE = "evaluation.json"
 _SCHEMA = 1
@@ -52,7 +53,7 @@ def parse_played(text: str | None, where: str) -> tuple[Played, ...]:
     """
     if text is None:
         return ()
-    try:
+    with readable(f"{FILE} of {where}"):
         data = json.loads(text)
         if data.get("schema") != _SCHEMA:
             raise StoreError(
@@ -63,8 +64,6 @@ def parse_played(text: str | None, where: str) -> tuple[Played, ...]:
         mine, *others = data["policies"].values()
         returns = {int(e["seed"]): float(e["return"]) for e in (others[0] if others else ())}
         return tuple(_played(e, returns) for e in mine)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise StoreError(f"{FILE} of {where} cannot be read: was it edited?") from None
 
 
 def _played(episode: Mapping[str, Any], others: Mapping[int, float]) -> Played:

@@ -175,7 +175,7 @@ def test_five_hundred_faults(
     facts = [step.facts for step in history if step.facts is not None]
     assert [f.iteration for f in facts] == list(range(N_ITERATIONS + 1))
     assert {f.verdict for f in facts[1:]} == {Verdict.ACCEPTED, Verdict.REJECTED, Verdict.FAILED}
-    check_books(facts, saboteur, [accounts.read_exchanges(view, step) for step in history[1:]])
+    check_books(facts, saboteur, [accounts.read_exchanges(view, [step]) for step in history[1:]])
     check_reasons(history)
     check_repository(project)
     check_that_the_cap_binds(started, judge, optimizer, saboteur)

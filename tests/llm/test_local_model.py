@@ -78,7 +78,7 @@ def test_whatever_a_real_model_says_is_a_candidate_or_has_a_reason(
     steps = view.history()[1:]
     assert len(steps) == N_ITERATIONS
     for step in steps:
-        exchanges = accounts.read_exchanges(view, step)
+        exchanges = accounts.read_exchanges(view, [step])
         assert exchanges
         used = sum((exchange.usage for exchange in exchanges), Usage())
         assert step.facts is not None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from typing import Any, Literal, cast
 
 from gco_agent.optimizers.search.genome import Program
 from gco_agent.optimizers.search.world import Range, World
+from gco_agent.store.reading import finite_number
 
 _LARGEST = 1e6
 """No place, distance or number of steps is larger."""
@@ -125,11 +125,10 @@ def finite(data: object, name: str) -> float:
     Raises:
         ValueError: It is none.
     """
-    if isinstance(data, bool) or not isinstance(data, int | float):
-        raise ValueError(f"{name} is no number: {data!r}")  # noqa: TRY004 - all is a ValueError
-    if not (math.isfinite(data) and abs(data) <= _LARGEST):
+    number = finite_number(data, name)
+    if abs(number) > _LARGEST:
         raise ValueError(f"{name} is out of range: {data!r}")
-    return float(data)
+    return number
 
 
 def whole(data: object, name: str) -> int:

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gco_agent.optimizers.vectors.program import Task, VectorProgram, finite_number, size
+from gco_agent.optimizers.vectors.program import Task, VectorProgram, size
 from gco_agent.optimizers.vectors.table import Row, Table
 from gco_agent.optimizers.vectors.tuning import Arm, tune
+from gco_agent.store.reading import finite_number
 
 _FEWEST_ARMS = 2
 """To begin with; one of each family if there are more families."""

@@ -7,10 +7,11 @@ numbers, each is a weighted sum, cut to its range.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from gco_agent.store.reading import finite_number
 
 Family = Literal["linear", "magnitudes", "products"]
 """What sums are made of: the numbers; also how large they are; also products of two of them."""
@@ -98,17 +99,6 @@ class VectorProgram:
         if data["family"] not in FAMILIES:
             raise ValueError(f"there is no family {data['family']!r}")
         return cls(data["family"], tuple(finite_number(weight) for weight in data["weights"]))
-
-
-def finite_number(data: object) -> float:
-    """``data``, which anybody may have written, as a number of a program.
-
-    Raises:
-        ValueError: It is none, or not finite.
-    """
-    if isinstance(data, bool) or not isinstance(data, int | float) or not math.isfinite(data):
-        raise ValueError(f"no number: {data!r}")
-    return float(data)
 
 
 def size(task: Task, family: Family) -> int:

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gco_agent.optimizers.vectors.program import FAMILIES, Family, VectorProgram, finite_number
+from gco_agent.optimizers.vectors.program import FAMILIES, Family, VectorProgram
+from gco_agent.store.reading import finite_number
 
 _FIRST_WIDTH = 0.5
 _MOST_SHAPED = 150
