@@ -11,7 +11,7 @@ import click
 
 from gco_agent.cli.options import examples, json_option, run_option
 from gco_agent.cli.place import Place, find_shown
-from gco_agent.cli.words import duration, number_with_error, one_line, sparkline
+from gco_agent.cli.words import columns_of, duration, number_with_error, one_line, sparkline
 from gco_agent.errors import UsageError
 
 if TYPE_CHECKING:
@@ -106,9 +106,7 @@ def print_table(table: Table, heading: str = "") -> None:
 
 def _width() -> int:
     """Columns that a table may have."""
-    import shutil
-
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDE
+    return columns_of(sys.stdout) or _WIDE
 
 
 def _heading(view: RunView) -> str:

@@ -25,15 +25,11 @@ _REVISION_OF = re.compile(r"([^~^@]+)([~^@].*)")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A policy to play: what it is called, its text, the rules it was made for, if known.
-
-    ``folder`` is where it was asked for: whose repository says what may be imported.
-    """
+    """A policy to play: what it is called, its text, the rules it was made for, if known."""
 
     name: str
     source: PolicySource
     protocol: PlayProtocol | None = None
-    folder: Path = Path()
 
 
 def require_contract(target: Target) -> None:
@@ -68,14 +64,13 @@ def find_target(place: Place, target: str | None) -> Target:
     if path.is_dir():
         raise UsageError(f"{target} is a folder; name a policy file in it")
     if path.exists():
-        return Target(target, PolicySource.from_file(path), folder=place.directory)
+        return Target(target, PolicySource.from_file(path))
     try:
         runs = place.runs()
     except StoreError:
         raise UsageError(f"there is no file {target}, and no git repository here") from None
     if ":" in target:
-        source = read_policy(target, place.directory)
-        return Target(target, source, folder=place.directory)
+        return Target(target, read_policy(target, place.directory))
     if Path(target).suffix == ".py":
         raise UsageError(f"there is no file {target} in {place.directory.resolve()}")
     return _of_run(*_find_revision(runs, target))

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from gco_agent.complexity import measure
+from gco_agent.envs.opening import is_atari
 from gco_agent.games import GameSpec
 from gco_agent.policy import PolicySource
 from gco_agent.records import Evaluation
@@ -51,7 +52,7 @@ def compose(subject: Subject) -> str:
         f"{escape(subject.spec.goal)}\n",
         _WHAT_IT_IS.format(
             what="the objects on the screen"
-            if _sees_objects(subject)
+            if is_atari(subject.spec.env_id)
             else "what the environment shows"
         ),
         _score(subject),
@@ -61,10 +62,6 @@ def compose(subject: Subject) -> str:
         "## The policy\n\n" + fenced(subject.source.text, "python"),
     ]
     return "\n".join(part for part in parts if part)
-
-
-def _sees_objects(subject: Subject) -> bool:
-    return subject.spec.env_id.startswith("gco/")
 
 
 def escape(text: str) -> str:
@@ -92,7 +89,7 @@ def _front_matter(subject: Subject) -> str:
         "library_name": "gco-agent",
         "tags": [
             *("reinforcement-learning", "programmatic-policy"),
-            *(["atari"] if _sees_objects(subject) else []),
+            *(["atari"] if is_atari(subject.spec.env_id) else []),
             subject.spec.env_id,
         ],
         "model-index": [{"name": subject.name, "results": [result]}],
@@ -177,6 +174,6 @@ def _limits(subject: Subject) -> str:
         "wrong or missing, so is it."
     )
     scope = "The score is of one protocol. `gco-agent card` says what is left of it under others."
-    lines = (shape, eyes, scope) if _sees_objects(subject) else (shape, scope)
+    lines = (shape, eyes, scope) if is_atari(subject.spec.env_id) else (shape, scope)
     told = [f"- {line}" for line in lines]
     return "## Limits\n\n" + "\n".join(told) + "\n"

@@ -6,7 +6,6 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from gco_agent.envs.opening import is_atari
 from gco_agent.jail.limits import JailLevel
 from gco_agent.records import Outcome, PlayProtocol
 from gco_agent.report.played import Played
@@ -71,11 +70,8 @@ def trace_failures(
     for item in (*_last_failed(view, trials), *_worst(view, trials)):
         if isinstance(item, Failure):
             failures.append(item)
-        elif is_atari(rules.env_id):
-            failures.append(_replayed(item, rules, pool, require))
         else:
-            text = item.played.detail or "A trace is made of games that are seen as objects."
-            failures.append(Failure(item.title, text))
+            failures.append(_replayed(item, rules, pool, require))
     return failures
 
 
@@ -148,9 +144,10 @@ def _replayed(
     (again,) = got.evaluation.episodes
     then = episode.played
     if (again.episode_return, again.n_steps) != (then.episode_return, then.n_steps):
+        why = f" What the run has of it:\n\n{then.detail.rstrip()}" if then.detail else ""
         text = (
             f"Played again here it came to {again.episode_return:g} after {again.n_steps:,} steps, "
             f"and not to {then.episode_return:g} after {then.n_steps:,} as the run has it: this "
-            f"is another episode.\n\n{text}"
+            f"is another episode.{why}\n\n{text}"
         )
     return Failure(episode.title, text)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gco_agent.config import FILE, RunConfig, parse_config
+from gco_agent.envs.opening import is_atari
 from gco_agent.errors import UsageError
 from gco_agent.records import PlayProtocol
 from gco_agent.report.curves import Position, half_interval, positions
@@ -118,7 +119,7 @@ class RunReport:
     def command(self) -> str:
         """What starts a run like this one again."""
         config, rules = self.config, self.config.protocol
-        game = config.game if rules.env_id.startswith("gco/") else rules.env_id
+        game = config.game if is_atari(rules.env_id) else rules.env_id
         others = [
             f" --{word} {value}"
             for word, value, usual in (
@@ -133,8 +134,7 @@ class RunReport:
             )
             if value != usual
         ]
-        is_atari = rules.env_id.startswith("gco/")
-        if is_atari and (rules.objects != "completed" or rules.name != "default"):
+        if is_atari(rules.env_id) and (rules.objects != "completed" or rules.name != "default"):
             others.append(f" --objects {rules.objects}")
         return (
             f"gco-agent run {game} --optimizer {config.optimizer} --seed {config.seed} "

@@ -16,7 +16,7 @@ from gco_agent.cli.options import StartOptions
 from gco_agent.cli.running import config_of
 from gco_agent.cli.running import run as run_command
 from gco_agent.config import RunConfig
-from gco_agent.envs.opening import find_spec
+from gco_agent.envs.opening import find_spec, make_protocol
 from gco_agent.errors import StoreError
 from gco_agent.report.curves import AXES, half_interval, lanes, positions, thinned
 from gco_agent.report.diffs import ADDED, REMOVED, SAME, count_changes, difference
@@ -35,7 +35,7 @@ from gco_agent.statistics import confidence_interval
 from gco_agent.store.entries import Facts, Verdict
 from gco_agent.store.history import Step
 from gco_agent.workers import WorkerPool
-from tests.report.samples import HOSTILE, REF, RULES, evaluation, policy
+from tests.report.samples import HOSTILE, REF, evaluation, policy
 
 LINES = st.lists(st.sampled_from(["a", "b", "", " c", "-d", "+e", "@f", HOSTILE]), max_size=12)
 
@@ -148,7 +148,7 @@ def test_an_iteration_with_no_candidate_is_one_all_the_same():
 def test_the_last_failure_is_one_that_was_played_if_there_is_one(view):
     trials = read_trials(view)
     failed = [trial for trial in trials if trial.verdict == "failed"]
-    rules = replace(RULES, env_id="CartPole-v1")  # of which no trace is made, so nothing is played
+    rules = make_protocol("default", "CartPole-v1")  # its steps are quick; it is another episode
     with WorkerPool(0) as pool:
         first, worst = trace_failures(view, trials, rules, pool)
     assert first.title.startswith(f"Iteration {failed[-1].iteration} failed: policy-raised, seed ")
