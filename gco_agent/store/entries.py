@@ -16,7 +16,7 @@ from datetime import date
 from typing import Self, SupportsFloat, SupportsIndex
 
 from gco_agent.errors import StoreError, UsageError
-from gco_agent.store.text import clean_line, shorten, wrap_body
+from gco_agent.store.text import WIDTH, clean_line, shorten, wrap_body
 
 SCHEMA = 1
 """Version of the trailers. Raised only when an older reader would misread a newer message."""
@@ -255,9 +255,15 @@ def format_plain_message(subject: str, body: str, trailers: list[str]) -> str:
     """Compose a commit message from a subject, a body and trailer lines that are clean already."""
     whole = shorten(clean_line(subject), LONGEST_SUBJECT) or "(no subject)"
     line = shorten(whole)
-    if line != whole and _OPENS_CODE not in whole:
-        body = f"{whole}\n\n{body}"
-    return "\n\n".join(part for part in (line, wrap_body(body), "\n".join(trailers)) if part) + "\n"
+    wrapped = wrap_body(body)
+    if _OPENS_CODE in whole:
+        limit = WIDTH
+        while _is_repeated(line, wrapped):  # by a body that goes on as if it were what was cut
+            limit -= 1
+            line = shorten(whole, limit)
+    elif line != whole or _is_repeated(line, wrapped):
+        wrapped = wrap_body(f"{whole}\n\n{body}")
+    return "\n\n".join(part for part in (line, wrapped, "\n".join(trailers)) if part) + "\n"
 
 
 def parse_message(text: str) -> tuple[str, str, Facts | None]:
@@ -283,12 +289,16 @@ def parse_message(text: str) -> tuple[str, str, Facts | None]:
 
 def _whole_subject(subject: str, body: str) -> tuple[str, str]:
     """The subject as it was before it was cut, where the body begins with it, and the rest."""
-    first, _, rest = body.partition("\n\n")
-    whole = clean_line(first)
-    is_cut = subject != whole and shorten(whole) == subject
-    if is_cut and _OPENS_CODE not in whole:
-        return whole, wrap_body(rest)
+    if _is_repeated(subject, body):
+        first, _, rest = body.partition("\n\n")
+        return clean_line(first), wrap_body(rest)
     return subject, body
+
+
+def _is_repeated(subject: str, body: str) -> bool:
+    """Whether a body begins with what was cut to make this subject, or could be taken for that."""
+    whole = clean_line(body.partition("\n\n")[0])
+    return _OPENS_CODE not in whole and shorten(whole) == subject
 
 
 def headline(facts: Facts, what: str = "", *, side: bool = False) -> str:
