@@ -73,8 +73,8 @@ class Layout:
                 if start is not None and token.type == tokenize.NEWLINE:
                     statements.append(Span(start, min(row, len(lines))))
                     start = None
-        except (tokenize.TokenError, SyntaxError):
-            pass  # the parser says it better
+        except (tokenize.TokenError, SyntaxError, UnicodeEncodeError):
+            pass  # the parser says it better; half a surrogate pair, Python 3.12 does not read
         if is_whole:
             comments -= {row for row in comments if is_header_comment(lines[row - 1], row)}
         return cls(lines, frozenset(comments), frozenset(in_strings), statements)
