@@ -4,5 +4,6 @@
 class Policy:
     def act(self, obs):
         import numpy as np
-        np.linalg.svd(np.random.rand(3000, 3000))
+        numbers = np.random.rand(1000, 1000)
+        np.einsum("ij,jk,kl->il", numbers, numbers, numbers)  # 10^12 products in one loop of C
         return 0
