@@ -265,9 +265,12 @@ class Jail:
         n_integers = 2 * count * self._n_floats or count
         try:
             channel.send(kind, count, payload, self._limits.step_seconds)
-            if not channel.is_readable(self._quick_ms) and not self._wait_for_slow_step():
-                raise self._timed_out(self._limits.slow_seconds, _SLOW_STEPS)
-            values, records = channel.receive(wire.ACTIONS, n_integers)
+            answer = channel.receive_at_once(wire.ACTIONS, n_integers)
+            if answer is None:
+                if not channel.is_readable(self._quick_ms) and not self._wait_for_slow_step():
+                    raise self._timed_out(self._limits.slow_seconds, _SLOW_STEPS)
+                answer = channel.receive(wire.ACTIONS, n_integers)
+            values, records = answer
         except Gone as gone:
             raise self._died(str(gone)) from None
         except Late:

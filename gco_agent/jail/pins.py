@@ -49,18 +49,16 @@ class Entropy:
     Attributes:
         clock_ns: Nanoseconds since 1970, as this lane's clock shows them.
         source: Where seeds come from that the policy did not give.
-        functions: What `random.random` and the like are for this lane.
+        shared: What `random.random` and the like draw from in this lane.
         bits: What drives the functions of `numpy.random`, if numpy is here.
     """
 
-    __slots__ = ("bits", "clock_ns", "functions", "source")
+    __slots__ = ("bits", "clock_ns", "shared", "source")
 
     def __init__(self) -> None:
         self.clock_ns = EPOCH_NS
         self.source = random.Random(SEED + 1)  # noqa: S311 - not for secrets
-        shared = PinnedRandom(SEED)
-        self.functions: dict[str, Any] = {name: getattr(shared, name) for name in _OF_MODULE}
-        self.functions["_inst"] = shared
+        self.shared = PinnedRandom(SEED)
         numpy = sys.modules.get("numpy")
         self.bits = numpy.random.MT19937(SEED) if numpy is not None else None
 
@@ -68,7 +66,7 @@ class Entropy:
         """Make this the chance and the clock that everybody sees."""
         global _now  # noqa: PLW0603 - there is one current lane, and every pin reads it
         _now = self
-        vars(random).update(self.functions)
+        random._inst = self.shared  # noqa: SLF001
         if self.bits is not None:
             sys.modules["numpy"].random.set_bit_generator(self.bits)
 
@@ -79,12 +77,29 @@ _now = Entropy()
 def install() -> None:
     """Put the pins in place of the real functions; for the rest of the process."""
     random.Random = PinnedRandom  # type: ignore[misc]
+    vars(random).update({name: _of_the_lane(name) for name in _OF_MODULE})
     os.urandom = random._urandom = _draw_bytes  # type: ignore[attr-defined]  # noqa: SLF001
     uuid.uuid1 = _make_uuid1
     if "numpy" in sys.modules:
         sys.modules["numpy.random.bit_generator"].randbits = _draw_bits  # type: ignore[attr-defined]
     _install_clocks()
     _install_dates()
+
+
+def _of_the_lane(name: str) -> Callable[..., Any]:
+    """A function of `random` that draws from the lane that runs, whoever keeps it and since when.
+
+    Putting two dozen bound methods into the module whenever another lane runs would cost every
+    step of every policy a microsecond.
+    """
+
+    def draw(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - those of the method
+        return getattr(_now.shared, name)(*args, **kwargs)
+
+    draw.__name__ = draw.__qualname__ = name
+    draw.__module__ = random.__name__
+    draw.__doc__ = getattr(random.Random, name).__doc__
+    return draw
 
 
 def _draw_bits(count: int) -> int:

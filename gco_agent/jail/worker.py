@@ -139,11 +139,12 @@ class Worker:
             got = self._read(view, 0, command.size)
             kind, count, sequence, size = command.unpack_from(view)
             end = command.size + size
-            if end > len(buffer):
-                larger = bytearray(end)
-                larger[:got] = view[:got]
-                buffer, view = larger, memoryview(larger)
-            self._read(view[:end], got, end)
+            if got < end:
+                if end > len(buffer):
+                    larger = bytearray(end)
+                    larger[:got] = view[:got]
+                    buffer, view = larger, memoryview(larger)
+                self._read(view[:end], got, end)
             payload = view[command.size : end]
             if kind == wire.ACT:
                 self._act(sequence, payload, self._build, [])
@@ -296,12 +297,12 @@ def live(order: wire.Order, line: Line, parent: int) -> NoReturn:
 
 def send(line: Line, kind: int, sequence: int, values: list[int], records: list[RawRecord]) -> None:
     """Write one reply; what does not fit into its text is cut."""
-    parts = [wire.reply(len(values)).pack(kind, len(records), len(values), sequence, *values)]
+    count = len(values)
+    message = wire.reply(count).pack(kind, len(records), count, sequence, *values)
     for what, lane, text in records:
         most = wire.MAX_CALLS_BYTES if what == wire.CALLS else wire.MAX_TEXT_BYTES
         data = text.encode("utf-8", "backslashreplace")[:most]
-        parts.append(wire.RECORD.pack(what, lane, len(data)) + data)
-    message = b"".join(parts) if records else parts[0]
+        message += wire.RECORD.pack(what, lane, len(data)) + data
     while message:
         message = message[line.write(message) :]
 
