@@ -7,9 +7,9 @@ only, because the jail imports it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import repeat
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 Colour = tuple[int, int, int]
 Row = tuple[int, int, int, int, int, int, int | None, Colour | None, int | str | None]
@@ -21,11 +21,13 @@ class Still(list[Row]):
 
     Attributes:
         packed: For who sends them, to be made once and not for each step.
+        boxes: The same for who makes an observation of them.
     """
 
-    __slots__ = ("packed",)
+    __slots__ = ("boxes", "packed")
 
     packed: bytes
+    boxes: list[ObjectBox]
 
 
 class ObjectBox(NamedTuple):
@@ -88,12 +90,29 @@ class Observation(dict[str, Sequence[ObjectBox]]):
         return Observation(self, self.lives)
 
 
-def build_observation(rows: Mapping[str, Iterable[Row]], lives: int) -> Observation:
-    """The observation that ``rows`` (category to rows) describe."""
+def build_observation(rows: Mapping[str, Sequence[Row]], lives: int) -> Observation:
+    """The observation that ``rows`` (category to rows) describe.
+
+    Its lists are its own; boxes of what stands still are those of the step before.
+    """
     new = tuple.__new__
     box = ObjectBox
     observation = Observation.__new__(Observation)
     observation.lives = lives
     for category, members in rows.items():
-        observation[category] = [*map(new, repeat(box), members)]
+        if members.__class__ is Still:
+            observation[category] = [*_boxes_of(members)]
+        elif len(members) == 1:
+            observation[category] = [new(box, members[0])]
+        else:
+            observation[category] = [*map(new, repeat(box), members)]
     return observation
+
+
+def _boxes_of(still: Any) -> list[ObjectBox]:  # noqa: ANN401 - a `Still`, which its class has told
+    """Made once; they cannot be changed."""
+    try:
+        boxes: list[ObjectBox] = still.boxes
+    except AttributeError:
+        boxes = still.boxes = [*map(ObjectBox._make, still)]
+    return boxes

@@ -9,10 +9,13 @@ import ast
 import functools
 import hashlib
 import importlib.util
+import inspect
 from collections.abc import Iterable
 from pathlib import Path
 
 from gco_agent.envs.extraction import source_digest
+from gco_agent.envs.readers import READERS
+from gco_agent.envs.readers.base import Reader
 from gco_agent.errors import GcoError
 from gco_agent.records import PlayProtocol
 
@@ -28,8 +31,12 @@ _DIGITS = 12
 @functools.cache
 def observation_digest(module: str) -> str:
     """Hash of what reads a game's objects: OCAtari's files and ours."""
-    own = _HERE / f"{module}.py"
-    files = (*_EVERY_GAME, own) if own.is_file() else _EVERY_GAME
+    files = [*_EVERY_GAME]
+    reader = READERS.get(module)
+    if reader is not None:
+        files += [Path(inspect.getfile(kind)) for kind in (Reader, reader)]
+    elif (_HERE / f"{module}.py").is_file():
+        files.append(_HERE / f"{module}.py")
     parts = [source_digest(module), *(essence(path.read_text("utf-8")) for path in files)]
     return _digest("\0".join(parts).encode())
 

@@ -156,7 +156,7 @@ class Unpacker:
     """Remembers what it has unpacked lately, of what stands still."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, list[Row]] = {}
+        self._known: dict[bytes, Still] = {}
 
     def unpack(self, rows: dict[str, Any]) -> None:
         """Put rows where there are bytes."""
@@ -164,11 +164,10 @@ class Unpacker:
             if members.__class__ is bytes:
                 rows[category] = self._known.get(members) or self._load(members)
 
-    def _load(self, members: bytes) -> list[Row]:
+    def _load(self, members: bytes) -> Still:
         if len(self._known) >= _N_KNOWN:
             self._known.clear()
-        rows: list[Row] = marshal.loads(members)  # noqa: S302 - from the judge
-        self._known[members] = rows
+        rows = self._known[members] = Still(marshal.loads(members))  # noqa: S302 - from the judge
         return rows
 
 

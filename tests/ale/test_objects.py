@@ -351,9 +351,15 @@ def test_the_objects_of_a_game_have_a_digest_of_their_own() -> None:
     assert all(len(digest) == 12 for digest in digests)
 
 
-@pytest.mark.parametrize("name", ["enduro.py", "supplements.py", "shortcuts.py", "objects.py"])
+@pytest.mark.parametrize(
+    ("game", "name"),
+    [
+        *(("enduro", f"{name}.py") for name in ("enduro", "supplements", "shortcuts", "objects")),
+        *(("space_invaders", f"{name}.py") for name in ("base", "space_invaders", "observation")),
+    ],
+)
 def test_our_own_code_is_among_what_the_rules_name(
-    name: str, monkeypatch: pytest.MonkeyPatch
+    game: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another step in it is another stamp; another word about it is not."""
 
@@ -368,7 +374,7 @@ def test_our_own_code_is_among_what_the_rules_name(
                 ),
             )
             fingerprint.observation_digest.cache_clear()
-            return dict(default_protocol("enduro").versions)["extraction"]
+            return dict(default_protocol(game).versions)["extraction"]
 
     try:
         before = digest_with("")

@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from gco_agent.observation import ObjectBox, Observation, build_observation
+from gco_agent.observation import ObjectBox, Observation, Row, Still, build_observation
 from gco_agent.records import EpisodeResult, Evaluation, Outcome, PlayProtocol
 
 
