@@ -102,9 +102,9 @@ def test_rows_that_stand_still_are_seen_like_any_others():
         "blocks = obs['Block']\n"
         "old = self.__dict__.setdefault('old', [])\n"
         "assert type(blocks) is list and [tuple(block) for block in blocks] == ROWS\n"
-        "assert not any(block is other for block in blocks for other in old)\n"
+        "assert blocks is not old\n"
         "assert list(obs) == ['Block', 'Ball'] and blocks[1].rgb == (1, 2, 3)\n"
-        "self.old, answer = list(blocks), len(blocks)\n"
+        "self.old, answer = blocks, len(blocks)\n"
         "blocks.clear()\n"
         "return answer",
         "ROWS = [(8, y, 8, 6, 0, 0, None, (1, 2, 3), None) for y in (57, 63)]",

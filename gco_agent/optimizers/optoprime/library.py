@@ -3,12 +3,16 @@
 trace-opt 0.1.3.8 imports litellm and openai at the top of modules that never use them here. litellm
 takes ten seconds, and the network, to be imported; so two empty modules stand in for them while
 opto is imported, whether they are installed or not. Neither they nor xgboost need to be there.
+And each of its eighty operators asks `inspect.stack` for its caller's variables when it is
+defined, which looks through all modules of the process for every frame: a minute and more where
+thousands are loaded. So only the two frames that it reads are looked up.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import io
 import re
 import sys
@@ -59,7 +63,12 @@ def load_library() -> Library:
         raise _missing("it is not installed") from None
     if found != VERSION:
         raise _missing(f"version {found} is installed")
-    with _stand_ins(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    with (
+        _stand_ins(),
+        _short_stacks(),
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+    ):
         warnings.simplefilter("ignore")
         try:
             from opto.optimizers import OptoPrime
@@ -92,6 +101,22 @@ def _stand_ins() -> Iterator[None]:
     finally:
         for name in absent:
             del sys.modules[name]
+
+
+@contextlib.contextmanager
+def _short_stacks() -> Iterator[None]:
+    """`inspect.stack` gives the caller and the caller's caller, and of them the frame alone."""
+    real = inspect.stack
+
+    def stack(context: int = 1) -> list[types.SimpleNamespace]:
+        del context
+        return [types.SimpleNamespace(frame=sys._getframe(depth)) for depth in (1, 2)]  # noqa: SLF001
+
+    inspect.stack = stack  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        inspect.stack = real
 
 
 def _propagator(base: Any, trace_graph: Any) -> Any:  # noqa: ANN401 - opto has no types
