@@ -72,6 +72,7 @@ def prepare(place: Place, options: StartOptions, usd: float | None = None) -> St
     from gco_agent.store.trust import trust_module
 
     spec = place.find_spec(options.game)
+    spec.require_rules(options.protocol, options.objects)
     _require_use_of_horizon(options)
     require_optimizer(options.optimizer, usd)
     entropy = secrets.token_hex(2)

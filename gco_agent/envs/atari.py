@@ -17,7 +17,7 @@ from gco_agent.envs.disturbed import DisturbedObservation
 from gco_agent.envs.fingerprint import observation_digest, require_versions
 from gco_agent.envs.objects import ObjectObservation, Rules, make_object_env
 from gco_agent.errors import GcoError, UsageError
-from gco_agent.games import GameSpec, find_game
+from gco_agent.games import Reference, find_game
 from gco_agent.records import PlayProtocol, Variation
 
 PROTOCOLS = ("default", "reference", "machado")
@@ -80,9 +80,10 @@ def make_protocol(
     Source: Machado et al. 2018, arXiv:1709.06009, section 5; Kuang et al. 2026, arXiv:2603.23994,
         table B2, and their published code.
     """
-    rules = default_protocol(game)
-    if name == "reference":
-        rules = _as_the_authors(rules, find_game(game))
+    rules, spec = default_protocol(game), find_game(game)
+    spec.require_rules(name, objects)
+    if name == "reference" and spec.reference is not None:
+        rules = _as_the_authors(rules, spec.reference)
     elif name == "machado":
         rules = replace(rules, name="machado", max_steps=_FIVE_MINUTES, actions="all")
     elif name != "default":
@@ -97,16 +98,11 @@ def with_objects(rules: PlayProtocol, objects: str) -> PlayProtocol:
     Raises:
         UsageError: The paper does not have this game.
     """
-    spec = find_game(rules.env_id)
-    if objects == "paper" and spec.reference is None:
-        raise UsageError(f"the paper does not have {spec.title}: choose other --objects")
+    find_game(rules.env_id).require_rules(rules.name, objects)
     return replace(rules, objects=objects)
 
 
-def _as_the_authors(rules: PlayProtocol, spec: GameSpec) -> PlayProtocol:
-    theirs = spec.reference
-    if theirs is None:
-        raise UsageError(f"the paper does not have {spec.title}: choose another --protocol")
+def _as_the_authors(rules: PlayProtocol, theirs: Reference) -> PlayProtocol:
     return replace(
         rules,
         name="reference",

@@ -252,10 +252,7 @@ def make_protocol(
     spec = find_spec(game)
     if is_atari(spec.env_id):
         return atari.make_protocol(name, spec.env_id, max_steps, objects)
-    if objects is not None:
-        raise UsageError(f"--objects is for Atari games; {spec.title} has no objects")
-    if name != "default":
-        raise UsageError(f"the protocol {name} is for Atari games; {spec.title} has default only")
+    spec.require_rules(name, objects)
     env = PlainEnvironment(spec.env_id)
     limit = min(max_steps or _LONGEST, env.max_steps or _LONGEST)
     env.close()

@@ -217,6 +217,32 @@ class GameSpec:
         return self.most_a_step * n_steps
 
     @property
+    def is_atari(self) -> bool:
+        """Whether it is an Atari game observed as objects."""
+        return self.env_id.startswith("gco/")
+
+    def require_rules(self, protocol: str, objects: str | None) -> None:
+        """Refuse rules of play that this game does not have; nothing has to be imported for it.
+
+        Args:
+            protocol: Its name.
+            objects: What is to be observed, as of `PlayProtocol`, if that was said.
+
+        Raises:
+            UsageError: They are for Atari games, or for those that the paper has.
+        """
+        if not self.is_atari and objects is not None:
+            raise UsageError(f"--objects is for Atari games; {self.title} has no objects")
+        if not self.is_atari and protocol != "default":
+            raise UsageError(
+                f"the protocol {protocol} is for Atari games; {self.title} has default only"
+            )
+        if self.reference is None and objects == "paper":
+            raise UsageError(f"the paper does not have {self.title}: choose other --objects")
+        if self.reference is None and protocol == "reference":
+            raise UsageError(f"the paper does not have {self.title}: choose another --protocol")
+
+    @property
     def policy_path(self) -> str:
         """Where the policy lives in a repository, with forward slashes."""
         return f"policies/{self.name}.py"

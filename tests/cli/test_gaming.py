@@ -113,6 +113,7 @@ def test_what_is_observed_can_be_chosen(cli: Cli, project: Path) -> None:
         refused = cli(project, *words)
         assert refused.exit_code == 2
         assert why in refused.stderr
+        assert "Branch" not in refused.stderr
 
 
 def test_a_game_of_ones_own_is_checked_improved_and_evaluated(

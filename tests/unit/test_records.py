@@ -74,3 +74,16 @@ def test_copies_are_observations(clone) -> None:
     twin = clone(obs)
     assert (twin, twin.lives, twin["Nothing"]) == (obs, 2, ())
     assert twin["Ball"][0].rgb == (1, 2, 3)
+
+
+def test_what_stands_still_is_seen_in_lists_of_their_own() -> None:
+    """A policy may change its list, and must not change what it will see."""
+    brick: Row = (8, 57, 8, 6, 0, 0, None, (1, 2, 3), None)
+    for count in (1, 2):
+        still = Still([brick] * count)
+        first, second = (build_observation({"Block": still}, 3) for _ in range(2))
+        assert first == second == build_observation({"Block": [brick] * count}, 3)
+        assert all(type(box) is ObjectBox for box in second["Block"])
+        assert isinstance(first["Block"], list)
+        first["Block"].clear()
+        assert len(second["Block"]) == len(build_observation({"Block": still}, 3)["Block"]) == count
