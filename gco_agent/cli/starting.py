@@ -91,7 +91,7 @@ def prepare(place: Place, options: StartOptions, usd: float | None = None) -> St
         module = spec.env_id.partition(":")[0]
         trust_module(repo, module, home_of(module))
     runs = Runs(repo)
-    notes = (*_note_of_policy(runs, repo, ref, options.start), *_note_of_base(runs, repo))
+    notes = (*_note_of_policy(runs, repo, ref, options.start), *_note_of_base(runs))
     return Start(runs, ref, spec, switch, back, folder, status, initial, notes)
 
 
@@ -158,13 +158,16 @@ def _note_of_policy(runs: Runs, repo: GitRepo, ref: RunRef, start: str | None) -
     return (f"{note} (`--start {path}` begins with that file).",)
 
 
-def _note_of_base(runs: Runs, repo: GitRepo) -> tuple[str, ...]:
+def _note_of_base(runs: Runs) -> tuple[str, ...]:
     """Where the run begins, if that is not what is checked out."""
-    head, base = repo.head(), runs.base()
-    if head.commit == base:
+    below, base = runs.below(), runs.base()
+    if below is None:
         return ()
-    branch = (head.branch or "").removeprefix("refs/heads/")
-    where = f"at {base[:9]}, where {branch} began" if base else f"on nothing, as {branch} did"
+    where = (
+        f"at {base[:9]}, where {below.branch} began"
+        if base
+        else f"on nothing, as {below.branch} did"
+    )
     return (f"It begins {where}, not on top of that run.",)
 
 

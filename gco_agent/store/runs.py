@@ -14,6 +14,7 @@ from gco_agent.store.entries import (
     RunRef,
     Verdict,
     format_plain_message,
+    parse_message,
 )
 from gco_agent.store.git import REFS_HEADS, GitRepo
 from gco_agent.store.history import RunView
@@ -96,14 +97,30 @@ class Runs:
     def base(self) -> str | None:
         """The commit that a new run begins on; None where there is none.
 
-        What is checked out; where that is a run, what that run began on: no run is a part of
+        What is checked out; where that is in a run, what that run began on: no run is a part of
         another's story.
         """
+        ref = self.below()
+        if ref is None:
+            return self._repo.head().commit
+        parents = self.view(ref).history()[0].parents
+        return parents[0] if parents else None
+
+    def below(self) -> RunRef | None:
+        """The run that what is checked out belongs to: its branch, or a commit of it."""
         head = self._repo.head()
         with contextlib.suppress(StoreError, UsageError):
-            parents = RunView(self._repo, RunRef.parse(head.branch or "")).history()[0].parents
-            return parents[0] if parents else None
-        return head.commit
+            name = head.branch or self._run_of(head.commit) or ""
+            ref = RunRef.parse(name)
+            self.view(ref).history()
+            return ref
+        return None
+
+    def _run_of(self, commit: str | None) -> str | None:
+        """The branch that a commit says it was made for."""
+        found = self._repo.commits("--max-count=1", commit) if commit else []
+        facts = parse_message(found[0].message)[2] if found else None
+        return facts.run if facts is not None else None
 
     def home(self) -> str | None:
         """A branch of the person's own to go to from a run: main where there is one, or master."""

@@ -174,10 +174,25 @@ def test_a_run_begins_on_a_branch_that_is_only_named_like_one(project, runs):
     assert runs.base() == git(project, "rev-parse", "HEAD")
 
 
+def test_a_run_begins_where_the_run_of_the_commit_that_is_checked_out_began(project, started):
+    with started.open(REF) as run:
+        run.accept(accepted(1))
+    for commit in (REF.branch, f"{REF.branch}~1"):
+        git(project, "switch", "--quiet", "--detach", commit)
+        assert started.below() == REF
+        assert started.base() == git(project, "rev-parse", "main")
+    git(project, "switch", "--quiet", "--detach", "main")
+    assert started.below() is None
+    assert started.base() == git(project, "rev-parse", "main")
+    git(project, "switch", "--quiet", "--detach", REF.branch)
+    git(project, "branch", "--quiet", "-D", REF.branch)
+    assert started.base() == git(project, "rev-parse", "HEAD"), "nobody knows where it began"
+
+
 def test_evidence_of_the_run_below_is_left_out(project, started):
     with started.open(REF) as run:
         run.accept(accepted(1))
-    git(project, "switch", "--quiet", "--detach")
+    git(project, "switch", "--quiet", "-c", "mine")
     started.create(OTHER, initial(OTHER, "policy x\n"), switch=True)
     assert git(project, "ls-files").split("\n") == FILES
     assert [step.iteration for step in started.view(OTHER).history()] == [0]
