@@ -102,6 +102,21 @@ def _axes(reports: Sequence[RunReport]) -> list[dict[str, Any]]:
     ]
 
 
+def _protocols(report: RunReport) -> list[tuple[str, str]]:
+    """The rules of play, each once, with what was played by them."""
+    if len(report.protocols) == 1:
+        return [("protocol", report.protocols[0])]
+    reported = {
+        trial.facts.protocol
+        for trial in report.trials
+        if trial.facts and trial.facts.verdict is Verdict.REPORTED
+    }
+    return [
+        ("protocol of report" if protocol in reported else "protocol of races", protocol)
+        for protocol in report.protocols
+    ]
+
+
 def _run(report: RunReport, failures: Sequence[Failure]) -> dict[str, Any]:
     """A run in words."""
     first = report.trials[0].facts
@@ -113,7 +128,7 @@ def _run(report: RunReport, failures: Sequence[Failure]) -> dict[str, Any]:
         ("tried", f"{report.n_tried:,} iterations: {tried}"),
         ("used", _used(report)),
         ("optimizer", f"{report.config.optimizer}, seed {report.config.seed}"),
-        *(("protocol", protocol) for protocol in report.protocols),
+        *_protocols(report),
         ("last commit", report.commit),
     ]
     commands = [

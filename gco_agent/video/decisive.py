@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import tempfile
-from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,8 @@ from gco_agent.video.encoding import write_video
 from gco_agent.video.film import Moment, film
 
 FRAMES_A_SECOND = 15
-_STEPS_BEFORE, _STEPS_AFTER = 45, 30
+_STEPS = 75
+"""Of a clip: five seconds."""
 _MOST_STEPS = 3_000
 _OVERLAY = Overlay(objects=True, scale=2)
 
@@ -39,43 +40,56 @@ class Clip:
 def film_decision(
     before: str, after: str, rules: PlayProtocol, seed: int, require: JailLevel = JailLevel.NONE
 ) -> Clip:
-    """Play two policies until their returns first differ, and keep the seconds round it.
+    """Play two policies and keep the five seconds in which the second gained most on the first.
 
-    Where they do not differ within 3,000 steps, the last seconds are kept.
+    They begin while both still play, within the first 3,000 steps. Where it never gains, the last
+    seconds are kept.
 
     Raises:
         JailError: The jail cannot be built, or not as good as required.
         UsageError: ffmpeg is not installed.
     """
-    films = [film(text, rules, seed, require=require) for text in (before, after)]
-    try:
-        moments, decided_at = _round_the_decision(films)
-    finally:
-        for each in films:
-            each.close()
+    with _together((before, after), rules, seed, require) as pairs:
+        scores = [(a.total, b.total, bool(a.result or b.result)) for a, b in pairs]
+    begin, gained = _best_stretch(scores)
+    with _together((before, after), rules, seed, require) as pairs:  # too large to be kept
+        moments = list(itertools.islice(pairs, begin, begin + _STEPS))
     left, right = moments[-1]
-    at = f"returns first differ at step {decided_at}" if decided_at is not None else "no difference"
+    where = f"steps {begin} to {begin + len(moments) - 1}"
+    what = f"gains most, {gained:+g} in {where}" if gained > 0 else f"gains nothing; {where}"
     caption = (
-        f"Seed {seed}: {at}; at the end of the clip {left.total:g} before, {right.total:g} after."
+        f"Seed {seed}: the new policy {what}; then {left.total:g} before, {right.total:g} after."
     )
     return Clip(caption, _encoded(moments))
 
 
-def _round_the_decision(
-    films: Sequence[Generator[Moment, None, None]],
-) -> tuple[list[tuple[Moment, Moment]], int | None]:
-    """The moments round the first difference of the returns, and its step."""
-    kept: deque[tuple[Moment, Moment]] = deque(maxlen=_STEPS_BEFORE + _STEPS_AFTER)
-    decided_at, left = None, _STEPS_AFTER
-    for pair in itertools.islice(_pairs(films), _MOST_STEPS):
-        kept.append(pair)
-        if decided_at is None and pair[0].total != pair[1].total:
-            decided_at = max(moment.step for moment in pair)
-        if decided_at is not None:
-            left -= 1
-            if left <= 0:
-                break
-    return list(kept), decided_at
+def _best_stretch(scores: Sequence[tuple[float, float, bool]]) -> tuple[int, float]:
+    """Where the stretch begins in which the second total gains most on the first, and how much.
+
+    Args:
+        scores: Both totals after every step, and whether one of the episodes is over.
+    """
+    leads = [second - first for first, second, _ in scores]
+    last = len(leads) - 1
+    n_together = next((n for n, (_, _, is_over) in enumerate(scores) if is_over), last)
+    gains = [leads[min(n + _STEPS - 1, last)] - leads[n] for n in range(n_together + 1)]
+    begin = max(range(len(gains)), key=gains.__getitem__)
+    if gains[begin] <= 0:
+        return max(0, last - _STEPS + 1), 0.0
+    return begin, gains[begin]
+
+
+@contextlib.contextmanager
+def _together(
+    texts: Sequence[str], rules: PlayProtocol, seed: int, require: JailLevel
+) -> Iterator[Iterator[tuple[Moment, Moment]]]:
+    """Both episodes side by side, so far as they are looked at."""
+    films = [film(text, rules, seed, require=require) for text in texts]
+    try:
+        yield itertools.islice(_pairs(films), _MOST_STEPS)
+    finally:
+        for each in films:
+            each.close()
 
 
 def _pairs(films: Sequence[Generator[Moment, None, None]]) -> Iterator[tuple[Moment, Moment]]:

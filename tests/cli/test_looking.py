@@ -207,7 +207,10 @@ def test_report_with_a_video_of_what_got_better(cli, played):
     data = json.loads(cli(played, "report", "--clips", "2", "--json").stdout)
     assert data["clips"] == 1  # one step was accepted
     text = (played / "pong-first.html").read_text()
-    assert re.search(r'"clips":\{"1":\["Seed 110000000\d: returns first differ at step \d+;', text)
+    assert re.search(
+        r'"clips":\{"1":\["Seed 110000000\d: the new policy gains (most, \+\d+ in|nothing;) steps',
+        text,
+    )
 
 
 def test_report_with_a_commit_by_hand(cli, played):

@@ -18,9 +18,10 @@ from gco_agent.report import figures
 from gco_agent.report.curves import positions
 from gco_agent.report.failing import Failure
 from gco_agent.report.pack import pack
-from gco_agent.report.page import MARK, Content, render
+from gco_agent.report.page import MARK, Content, _protocols, render
 from gco_agent.report.story import read_details, read_trials
 from gco_agent.report.summary import read_report
+from gco_agent.store.entries import Verdict
 from gco_agent.video.encoding import write_video
 from tests.report.conftest import SECOND, Browser
 from tests.report.samples import HOSTILE, REF, policy
@@ -313,3 +314,23 @@ def test_two_runs_on_one_page(browser: Browser, compared):
         assert f"{run_id}: policy in force" in legend
         assert f"{run_id}: accepted" in legend
     assert legend.count("rejected") == 1
+
+
+def test_the_rules_of_races_and_of_the_report_are_told_apart(view):
+    report = read_report(view)
+    assert [label for label, _ in _protocols(report)] == ["protocol"]
+    last = report.trials[-1]
+    assert last.facts is not None
+    facts = dataclasses.replace(last.facts, verdict=Verdict.REPORTED, protocol="whole games")
+    trials = [*report.trials, dataclasses.replace(last, facts=facts)]
+    told = _protocols(dataclasses.replace(report, trials=trials))
+    assert [label for label, _ in told] == ["protocol of races", "protocol of report"]
+    assert told[1][1] == "whole games"
+
+
+def test_only_a_race_has_a_column_for_the_parent(browser: Browser, page, view):
+    browser.open(page)
+    for iteration in (0, 1):
+        browser.choose("iteration", str(iteration))
+        browser.shown(iteration)
+        assert ("parent" in browser.texts("#trial-seeds thead th")) == (iteration > 0)

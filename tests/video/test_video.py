@@ -20,7 +20,7 @@ from gco_agent.records import EpisodeResult, Outcome
 from gco_agent.rollout import Rollout, play_episodes
 from gco_agent.video import encoding, window
 from gco_agent.video.code import SidePanel
-from gco_agent.video.decisive import film_decision
+from gco_agent.video.decisive import _best_stretch, film_decision
 from gco_agent.video.drawing import COLOURS, Overlay, beside, draw
 from gco_agent.video.encoding import require_format, write_video
 from gco_agent.video.film import Moment, film
@@ -272,15 +272,18 @@ def pictures(n: int) -> list[Image.Image]:
     return [Image.new("RGB", (64, 48), (i * 9 % 256, 80, 200 - i)) for i in range(n)]
 
 
-def test_the_clip_is_of_the_moment_that_decided(tmp_path):
+def test_the_clip_is_of_the_seconds_in_which_most_was_gained(tmp_path):
     imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
-    clip = film_decision("def act(obs):\n    return 3\n", FOLLOW, default_protocol("pong", 400), 3)
-    totals = [
-        [m.total for m in film(text, default_protocol("pong", 400), 3)]
-        for text in ("def act(obs):\n    return 3\n", FOLLOW)
-    ]
-    first = next(i for i, (a, b) in enumerate(zip(*totals, strict=True)) if a != b)
-    assert clip.caption.startswith(f"Seed 3: returns first differ at step {first};")
+    texts = ("def act(obs):\n    return 3\n", FOLLOW)
+    rules = default_protocol("pong", 400)
+    clip = film_decision(*texts, rules, 3)
+    idle, follower = ([m.total for m in film(text, rules, 3)] for text in texts)
+    leads = [b - a for a, b in zip(idle, follower, strict=True)]
+    gains = [leads[min(n + 74, 400)] - leads[n] for n in range(401)]
+    begin = gains.index(max(gains))
+    assert max(gains) > 0
+    told = f"Seed 3: the new policy gains most, {max(gains):+g} in steps {begin} to {begin + 74};"
+    assert clip.caption.startswith(told)
     (tmp_path / "x.mp4").write_bytes(clip.mp4)
     n, seconds = imageio_ffmpeg.count_frames_and_secs(tmp_path / "x.mp4")
     assert n == 75
@@ -289,8 +292,24 @@ def test_the_clip_is_of_the_moment_that_decided(tmp_path):
 
 def test_a_clip_of_two_that_play_alike_is_of_the_end():
     pytest.importorskip("imageio_ffmpeg")
-    clip = film_decision(FOLLOW, FOLLOW, default_protocol("pong", 20), 3)
-    assert clip.caption.startswith("Seed 3: no difference;")
+    clip = film_decision(FOLLOW, FOLLOW, default_protocol("pong", 100), 3)
+    assert clip.caption.startswith("Seed 3: the new policy gains nothing; steps 26 to 100;")
+    short = film_decision(FOLLOW, FOLLOW, default_protocol("pong", 20), 3)
+    assert "steps 0 to 20;" in short.caption
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        ([(0, n // 50, False) for n in range(300)], (50 - 24, 2)),
+        # what comes after the end of one of them counts only from before it on
+        ([(0, 0, False)] * 100 + [(0, 9 * (n > 200), True) for n in range(100, 400)], (325, 0)),
+        ([(0, 0, False)] * 100 + [(0, 9 * (n > 150), True) for n in range(100, 400)], (77, 9)),
+        ([(5, 0, False)] * 10, (0, 0)),
+    ],
+)
+def test_the_best_stretch_begins_while_both_play(scores, expected):
+    assert _best_stretch(scores) == expected
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp"])

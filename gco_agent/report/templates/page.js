@@ -150,14 +150,16 @@
   };
   const showSeeds = (details) => {
     const number = (value) => (value === null ? "" : String(Number(value.toFixed(3))));
-    const rows = (details.seeds || []).map(([seed, own, parent, steps, outcome, detail]) => {
+    const seeds = details.seeds || [];
+    const raced = seeds.some(([, , parent]) => parent !== null);
+    const rows = seeds.map(([seed, own, parent, steps, outcome, detail]) => {
       const gain = parent === null ? "" : points(own - parent, true);
-      return rowOf([[String(seed)], [number(own)], [number(parent)], [gain], [steps.toLocaleString("en")],
-        [outcome, "text"], [detail, "text long"]]);
+      return rowOf([[String(seed)], [number(own)], ...(raced ? [[number(parent)], [gain]] : []),
+        [steps.toLocaleString("en")], [outcome, "text"], [detail, "text long"]]);
     });
-    fillTable(byId("trial-seeds"), rows.length ? "Returns of the candidate and of the policy it was raced against"
-      : "No episode is kept", [["seed"], ["return"], ["parent"], ["gain"], ["steps"], ["ended by", "text"],
-      ["detail", "text"]], rows);
+    const caption = raced ? "Returns of the candidate and of the policy it was raced against" : "Returns of the policy";
+    fillTable(byId("trial-seeds"), rows.length ? caption : "No episode is kept", [["seed"], ["return"],
+      ...(raced ? [["parent"], ["gain"]] : []), ["steps"], ["ended by", "text"], ["detail", "text"]], rows);
   };
   const showFacts = (trial) => {
     const facts = [["return", `${withError(trial.mean, trial.se)} (± standard error)`],
