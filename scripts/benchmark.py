@@ -9,10 +9,11 @@ For every game the same episodes, action for action, are played by
 * traced    the same, the policy's two functions and the step decorated by Trace (trace-opt), as in
             the reference implementation of the method; left out where that is not installed
 
-in one alternating run: every round plays a slice of each, in random order, and a variant's ratio is
-the median over the rounds of (CPU time of raw / CPU time of the variant). CPU time is that of this
-process and of the jail's together, so other load on the machine matters little. What happens once
-an episode (resets, jails) is left out; two workers against one are measured on the clock, with it.
+in one alternating run: every round plays a slice of each, in random order, a fresh process plays
+twenty rounds, and a variant's ratio is the median over all rounds of (CPU time of raw / CPU time of
+the variant). CPU time is that of this process and of the jail's together, so other load on the
+machine matters little. What happens once an episode (resets, jails) is left out; two workers
+against one are measured on the clock, with it.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from typing import Any
 
 import ale_py
@@ -47,6 +50,8 @@ from gco_agent.rollout import Lane, begin_lane, step_lanes
 from gco_agent.workers import WorkerPool, usable_cores
 
 SLICE = 25
+BLOCK = 20
+"""Rounds that one process plays."""
 LANES = (4, 2, 1)
 """Episodes side by side."""
 RACE = "judged of 2"
@@ -122,13 +127,14 @@ class Variant:
 class Judged(Variant):
     """The judge's own loop, over several episodes at once; also what makes the plans."""
 
-    def __init__(self, game: str, n_lanes: int) -> None:
+    def __init__(self, game: str, n_lanes: int, first_seed: int = FIRST_SEED) -> None:
         super().__init__()
+        self.first_seed = first_seed
         # environments are kept by protocol and lane; another name gives this variant its own
         name = f"benchmark {next(_numbers)}"
         self.protocol = replace(default_protocol(game), name=name)
         self.plans: list[Plan] = [[] for _ in range(n_lanes)]
-        self._first = [begin_lane(self.protocol, n, FIRST_SEED + n) for n in range(n_lanes)]
+        self._first = [begin_lane(self.protocol, n, first_seed + n) for n in range(n_lanes)]
         self._jail = Jail(
             policy_text(game), n_actions=len(self._first[0].env.action_names), n_lanes=n_lanes
         )
@@ -311,19 +317,47 @@ def objects_of(env: Any) -> dict[str, list[Any]]:  # noqa: ANN401 - OCAtari has 
 
 def measure_game(game: str, n_rounds: int) -> dict[str, Any]:
     """Ratios to the emulator alone, and steps a second of CPU time."""
-    makers = {n: Judged(game, n) for n in LANES}
+    times: dict[str, list[float]] = {}
+    level = ""
+    for first in range(0, n_rounds, BLOCK):
+        # where its memory happens to lie makes an emulator faster or slower for a whole process
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
+            block = fresh.submit(measure_block, game, min(BLOCK, n_rounds - first), first)
+            level, found = block.result()
+        for name, spent in found.items():
+            times.setdefault(name, []).extend(spent)
+    ratios = {
+        name: statistics.median(
+            a / b for a, b in zip(times[f"raw of {_lanes_of(name)}"], spent, strict=True)
+        )
+        for name, spent in times.items()
+        if not name.startswith("raw")
+    }
+    speed = SLICE / statistics.median(times["raw of 1"])
+    return {"game": game, "raw_steps_per_cpu_second": round(speed), "jail": level, **ratios}
+
+
+def measure_block(game: str, n_rounds: int, first: int) -> tuple[str, dict[str, list[float]]]:
+    """The jail's level, and CPU seconds of every slice of every way to play.
+
+    Args:
+        game: Which.
+        n_rounds: Slices of each.
+        first: Of these rounds; the episodes of others are others.
+    """
+    makers = {n: Judged(game, n, FIRST_SEED + 1000 * first) for n in LANES}
     for maker in makers.values():
         for _ in range(n_rounds + 2):
             maker.play(SLICE)
     solo = makers[1].plans
     variants: dict[str, Variant] = {
         **{f"raw of {n}": Raw(game, maker.plans) for n, maker in makers.items()},
-        **{f"judged of {n}": Judged(game, n) for n in LANES},
+        **{f"judged of {n}": Judged(game, n, maker.first_seed) for n, maker in makers.items()},
         "ocatari": Theirs(game, solo),
         **({"traced": Traced(game, solo)} if HAS_TRACE else {}),
     }
     times: dict[str, list[float]] = {name: [] for name in variants}
-    rng = random.Random(0)  # noqa: S311 - no secret
+    rng = random.Random(first)  # noqa: S311 - no secret
     names = list(variants)
     for variant in variants.values():
         variant.play(SLICE)
@@ -339,15 +373,7 @@ def measure_game(game: str, n_rounds: int) -> dict[str, Any]:
     level = variants["judged of 1"].level
     for closing in (*makers.values(), *variants.values()):
         closing.close()
-    ratios = {
-        name: statistics.median(
-            a / b for a, b in zip(times[f"raw of {_lanes_of(name)}"], spent, strict=True)
-        )
-        for name, spent in times.items()
-        if not name.startswith("raw")
-    }
-    speed = SLICE / statistics.median(times["raw of 1"])
-    return {"game": game, "raw_steps_per_cpu_second": round(speed), "jail": level, **ratios}
+    return level, times
 
 
 def _lanes_of(name: str) -> int:
@@ -395,7 +421,11 @@ def report(rows: list[dict[str, Any]], workers: float | None) -> dict[str, Any]:
             "never slower than OCAtari's environment": all(
                 min(row["judged of 1"], row[RACE]) > row["ocatari"] for row in rows
             ),
-            "two workers at least 1.8 times one": workers is None or workers >= GOALS["workers"],
+            **(
+                {"two workers at least 1.8 times one": workers >= GOALS["workers"]}
+                if workers is not None
+                else {}
+            ),
         },
     }
 
@@ -422,7 +452,7 @@ def main() -> None:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--games", default=",".join(GAMES), help="comma-separated")
-    parser.add_argument("--rounds", type=int, default=40, help=f"slices of {SLICE} steps each")
+    parser.add_argument("--rounds", type=int, default=80, help=f"slices of {SLICE} steps each")
     parser.add_argument("--no-workers", action="store_true", help="skip two workers against one")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
