@@ -300,6 +300,8 @@ def open_environment(protocol: PlayProtocol) -> Environment:
         return atari.open_environment(protocol)
     if ":" in protocol.env_id:
         _of_module(protocol.env_id)
+    else:
+        register_for(protocol.env_id)  # a worker has imported nothing that does
     require_versions(protocol, _versions(protocol.env_id))
     if protocol.sticky or isinstance(protocol, Variation):
         return DisturbedPlain(protocol)

@@ -202,3 +202,14 @@ def test_constants_and_text_of_a_policy_without_objects(
         assert told["same_actions"] > 0
     else:
         assert told["steps"] > 0
+
+
+def test_an_environment_that_a_package_of_its_own_registers(cli: Cli, project: Path) -> None:
+    """A worker has to import that package too."""
+    pytest.importorskip("minigrid")
+    begun = cli(
+        project, "init", "MiniGrid-Empty-5x5-v0", "--name", "grid", "--no-switch",
+        "--max-steps", "30", "--workers", "1",
+    )  # fmt: skip
+    assert begun.exit_code == 0, begun.output
+    assert "gco/mini_grid_empty_5x5/grid" in begun.output
