@@ -220,11 +220,12 @@ class Raw(Replayed):
         super().__init__(plans)
 
     def reset(self, number: int, seed: int) -> None:
-        """As Gymnasium seeds the emulator."""
+        """As Gymnasium seeds the emulator, which resets it once more after loading."""
         ale = self._ales[number]
         words = np.random.SeedSequence(seed).generate_state(2)
         ale.setInt("random_seed", int(words[1].astype(np.int32)))
         ale.loadROM(self._rom)
+        ale.reset_game()
         self._actions = ale.getMinimalActionSet()
 
     def act(self, number: int, action: int) -> float:
