@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -74,6 +75,8 @@ class AnthropicModel:
         Raises:
             ModelError: There is no whole answer; the kind says why.
         """
+        importlib.import_module("anthropic")  # this takes seconds, which are not the request's,
+        _trusted()  # and so does this
         message = StreamedMessage()
         with WallClock(request.seconds) as clock:
             try:
