@@ -51,7 +51,8 @@ of these, or two environments of one process would corrupt each other, and begin
 the globals as they were loaded, or an episode would depend on the one before."""
 _KEPT = "kept row"
 """Attribute that an object which does not move keeps its row in."""
-_ABSENT = frozenset({"NoObject", "NoneType"})
+_ABSENT = frozenset({"NoObject", "NoObjectPlayer", "NoneType"})
+"""OCAtari's classes of nothing; Asteroids has one of its own for a ship that is lost."""
 _PLAIN = (bool, int, float, str, tuple, list, dict, set, type(None))
 
 _copies = itertools.count(1)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import warnings
 from enum import Enum
 from typing import Any
 
 import pytest
 
+from gco_agent.envs import extraction
 from gco_agent.envs.extraction import MAX_STEP_PX, ObjectExtractor
 from gco_agent.envs.objects import ObjectObservation, Rules, make_object_env
 from gco_agent.errors import GcoError
@@ -177,3 +179,17 @@ def test_an_episode_does_not_depend_on_the_one_before(game: str) -> None:
 def test_a_game_without_extraction_is_refused() -> None:
     with pytest.raises(GcoError, match="ocatari has no RAM extraction called 'zaxxon'"):
         ObjectExtractor("zaxxon")
+
+
+def test_what_is_nothing_to_ocatari_is_nothing_to_us() -> None:
+    """Some games have a class of their own for a slot that is empty."""
+    folder = extraction._root() / "ram"
+    nothing = {
+        node.name
+        for path in sorted(folder.glob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ClassDef)
+        and any(isinstance(base, ast.Name) and base.id == "NoObject" for base in node.bases)
+    }
+    assert nothing
+    assert nothing <= extraction._ABSENT
