@@ -15,6 +15,7 @@ import pytest
 from gco_agent import accounts
 from gco_agent.budget import Budget
 from gco_agent.config import RunConfig
+from gco_agent.errors import ReplyTruncated
 from gco_agent.judge import Judge
 from gco_agent.llm import FREE, ModelRequest, Usage
 from gco_agent.llm.client import AnthropicModel
@@ -59,12 +60,17 @@ def url() -> Iterator[str]:
 def test_a_real_model_answers(url: str) -> None:
     model = AnthropicModel("smollm2", FREE, "none", url)
     asked = ModelRequest("Be brief.", "", "Say hello.", TOOL, max_tokens=60)
-    completion = model.complete(asked)
-    assert completion.text.strip()
-    assert completion.tool_input is None  # it is offered a tool, and ignores that
-    assert completion.usage.tokens_in > 5
-    assert 0 < completion.usage.output_tokens <= 60
-    assert completion.usage.usd == 0.0
+    try:
+        completion = model.complete(asked)
+    except ReplyTruncated as cut:  # it draws its words, and now and then does not come to an end
+        text, usage = cut.text, cut.usage
+    else:
+        text, usage = completion.text, completion.usage
+        assert completion.tool_input is None  # it is offered a tool, and ignores that
+    assert text.strip()
+    assert usage.tokens_in > 5
+    assert 0 < usage.output_tokens <= 60
+    assert usage.usd == 0.0
 
 
 def test_whatever_a_real_model_says_is_a_candidate_or_has_a_reason(
