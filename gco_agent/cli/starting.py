@@ -91,7 +91,8 @@ def prepare(place: Place, options: StartOptions, usd: float | None = None) -> St
         module = spec.env_id.partition(":")[0]
         trust_module(repo, module, home_of(module))
     runs = Runs(repo)
-    notes = (*_note_of_policy(runs, repo, ref, options.start), *_note_of_base(runs))
+    base, below = runs.beginning()
+    notes = (*_note_of_policy(repo, ref, options.start, base), *_note_of_base(base, below))
     return Start(runs, ref, spec, switch, back, folder, status, initial, notes)
 
 
@@ -144,13 +145,15 @@ def _initial(place: Place, options: StartOptions, spec: GameSpec) -> PolicySourc
     return target.source
 
 
-def _note_of_policy(runs: Runs, repo: GitRepo, ref: RunRef, start: str | None) -> tuple[str, ...]:
+def _note_of_policy(
+    repo: GitRepo, ref: RunRef, start: str | None, base: str | None
+) -> tuple[str, ...]:
     """What the run begins with, where a person might think otherwise."""
     from gco_agent.store.history import policy_path
 
     if start is not None:
         return (f"It begins with the policy {start}.",)
-    path, base = policy_path(ref.game), runs.base()
+    path = policy_path(ref.game)
     is_on_disk = repo.root is not None and (repo.root / path).is_file()
     if not is_on_disk and not (base and repo.read_file(base, path)):
         return ()
@@ -158,9 +161,8 @@ def _note_of_policy(runs: Runs, repo: GitRepo, ref: RunRef, start: str | None) -
     return (f"{note} (`--start {path}` begins with that file).",)
 
 
-def _note_of_base(runs: Runs) -> tuple[str, ...]:
-    """Where the run begins, if that is not what is checked out."""
-    below, base = runs.below(), runs.base()
+def _note_of_base(base: str | None, below: RunRef | None) -> tuple[str, ...]:
+    """Where the run begins, if that is not what is checked out but where ``below`` began."""
     if below is None:
         return ()
     where = (

@@ -100,21 +100,16 @@ class Runs:
         What is checked out; where that is in a run, what that run began on: no run is a part of
         another's story.
         """
-        ref = self.below()
-        if ref is None:
-            return self._repo.head().commit
-        parents = self.view(ref).history()[0].parents
-        return parents[0] if parents else None
+        return self.beginning()[0]
 
-    def below(self) -> RunRef | None:
-        """The run that what is checked out belongs to: its branch, or a commit of it."""
+    def beginning(self) -> tuple[str | None, RunRef | None]:
+        """As `base`; and the run that what is checked out is a part of, its branch or a commit."""
         head = self._repo.head()
         with contextlib.suppress(StoreError, UsageError):
-            name = head.branch or self._run_of(head.commit) or ""
-            ref = RunRef.parse(name)
-            self.view(ref).history()
-            return ref
-        return None
+            ref = RunRef.parse(head.branch or self._run_of(head.commit) or "")
+            parents = self.view(ref).history()[0].parents
+            return (parents[0] if parents else None), ref
+        return head.commit, None
 
     def _run_of(self, commit: str | None) -> str | None:
         """The branch that a commit says it was made for."""

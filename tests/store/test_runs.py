@@ -179,11 +179,9 @@ def test_a_run_begins_where_the_run_of_the_commit_that_is_checked_out_began(proj
         run.accept(accepted(1))
     for commit in (REF.branch, f"{REF.branch}~1"):
         git(project, "switch", "--quiet", "--detach", commit)
-        assert started.below() == REF
-        assert started.base() == git(project, "rev-parse", "main")
+        assert started.beginning() == (git(project, "rev-parse", "main"), REF)
     git(project, "switch", "--quiet", "--detach", "main")
-    assert started.below() is None
-    assert started.base() == git(project, "rev-parse", "main")
+    assert started.beginning() == (git(project, "rev-parse", "main"), None)
     git(project, "switch", "--quiet", "--detach", REF.branch)
     git(project, "branch", "--quiet", "-D", REF.branch)
     assert started.base() == git(project, "rev-parse", "HEAD"), "nobody knows where it began"
