@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gco_agent.envs.objects import ObjectObservation, make_object_env
-from gco_agent.envs.opening import initial_policy, is_atari, make_protocol
+from gco_agent.envs.opening import initial_policy, make_protocol
 from gco_agent.envs.plain import PlainEnvironment
 from gco_agent.errors import ContractViolation, PolicyError, UsageError
-from gco_agent.games import Category, GameSpec, Presence
+from gco_agent.games import Category, GameSpec, Presence, is_atari
 from gco_agent.observation import Row
 from gco_agent.policy import PolicySource, check_policy
 from gco_agent.rollout import Rollout, play_episodes

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gco_agent.envs.atari import switches_of
-from gco_agent.envs.opening import is_atari
+from gco_agent.games import is_atari
 from gco_agent.jail import JailLevel
 from gco_agent.judge import Judge, Watcher
 from gco_agent.policy import PolicySource

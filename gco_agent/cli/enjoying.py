@@ -198,7 +198,8 @@ def _prepare(place: Place, names: list[str | None], given: dict[str, Any]) -> _S
     Raises:
         GcoError: There is no such policy, or the policies play different games.
     """
-    from gco_agent.envs.opening import is_atari, spec_of
+    from gco_agent.envs.opening import spec_of
+    from gco_agent.games import is_atari
     from gco_agent.jail.limits import JailLevel
     from gco_agent.seeds import parse_seed_range
     from gco_agent.video.drawing import Overlay

@@ -134,7 +134,8 @@ def protocol_of(
     Raises:
         UsageError: No environment is named, or it is not known, or the policy names code.
     """
-    from gco_agent.envs.opening import is_atari, make_protocol, named_environment
+    from gco_agent.envs.opening import make_protocol, named_environment
+    from gco_agent.games import is_atari
 
     rules = target.protocol
     if env_id is not None or rules is None:
@@ -164,11 +165,9 @@ def observed_as(rules: PlayProtocol, objects: str | None) -> PlayProtocol:
     Raises:
         UsageError: What is played has no such observation.
     """
-    from gco_agent.envs.atari import with_objects
-    from gco_agent.envs.opening import is_atari, spec_of
+    from gco_agent.envs.opening import spec_of
 
     if objects is None:
         return rules
-    if not is_atari(rules.env_id):
-        raise UsageError(f"--objects is for Atari games; {spec_of(rules).title} has no objects")
-    return with_objects(rules, objects)
+    spec_of(rules).require_rules(rules.name, objects)
+    return replace(rules, objects=objects)

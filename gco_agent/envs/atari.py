@@ -89,17 +89,7 @@ def make_protocol(
     elif name != "default":
         raise UsageError(f"no protocol is called {name!r}; there are: {', '.join(PROTOCOLS)}")
     rules = rules if max_steps is None else replace(rules, max_steps=max_steps)
-    return rules if objects is None else with_objects(rules, objects)
-
-
-def with_objects(rules: PlayProtocol, objects: str) -> PlayProtocol:
-    """The same rules with another observation: one of `OBJECTS`.
-
-    Raises:
-        UsageError: The paper does not have this game.
-    """
-    find_game(rules.env_id).require_rules(rules.name, objects)
-    return replace(rules, objects=objects)
+    return rules if objects is None else replace(rules, objects=objects)
 
 
 def _as_the_authors(rules: PlayProtocol, theirs: Reference) -> PlayProtocol:

@@ -28,6 +28,7 @@ from gco_agent.games import (
     Score,
     find_game,
     imports_code,
+    is_atari,
     likeness,
     nearest_game,
     why_not_played,
@@ -42,11 +43,6 @@ Environment = ObjectObservation | PlainEnvironment
 _LONGEST = 27_000
 _MOST_FIELDS = 400
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+x\d+|\d+")
-
-
-def is_atari(env_id: str) -> bool:
-    """Whether ``env_id`` is an Atari game observed as objects."""
-    return env_id.startswith("gco/")
 
 
 def named_environment(source: PolicySource) -> str | None:

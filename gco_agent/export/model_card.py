@@ -7,8 +7,7 @@ import re
 from dataclasses import dataclass
 
 from gco_agent.complexity import measure
-from gco_agent.envs.opening import is_atari
-from gco_agent.games import GameSpec
+from gco_agent.games import GameSpec, is_atari
 from gco_agent.policy import PolicySource
 from gco_agent.records import Evaluation
 from gco_agent.report.summary import RunReport, score_in_words

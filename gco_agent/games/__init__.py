@@ -32,6 +32,7 @@ from gco_agent.games.spec import (
     Presence,
     Reference,
     Score,
+    is_atari,
 )
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "find_game",
     "generated_games",
     "imports_code",
+    "is_atari",
     "likeness",
     "measured",
     "nearest_game",

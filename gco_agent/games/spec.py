@@ -39,6 +39,11 @@ _PLAYED = {
 }
 
 
+def is_atari(env_id: str) -> bool:
+    """Whether ``env_id`` is an Atari game observed as objects."""
+    return env_id.startswith("gco/")
+
+
 class Presence(enum.Enum):
     """How often a category is to be seen when actions are drawn at random."""
 
@@ -216,11 +221,6 @@ class GameSpec:
             return self.most
         return self.most_a_step * n_steps
 
-    @property
-    def is_atari(self) -> bool:
-        """Whether it is an Atari game observed as objects."""
-        return self.env_id.startswith("gco/")
-
     def require_rules(self, protocol: str, objects: str | None) -> None:
         """Refuse rules of play that this game does not have; nothing has to be imported for it.
 
@@ -231,9 +231,10 @@ class GameSpec:
         Raises:
             UsageError: They are for Atari games, or for those that the paper has.
         """
-        if not self.is_atari and objects is not None:
+        plays_atari = is_atari(self.env_id)
+        if not plays_atari and objects is not None:
             raise UsageError(f"--objects is for Atari games; {self.title} has no objects")
-        if not self.is_atari and protocol != "default":
+        if not plays_atari and protocol != "default":
             raise UsageError(
                 f"the protocol {protocol} is for Atari games; {self.title} has default only"
             )

@@ -11,8 +11,8 @@ import functools
 from collections.abc import Sequence
 
 from gco_agent.config import RunConfig
-from gco_agent.envs.opening import complete_spec, is_atari, spec_of
-from gco_agent.games import GameSpec, describe_interface
+from gco_agent.envs.opening import complete_spec, spec_of
+from gco_agent.games import GameSpec, describe_interface, is_atari
 from gco_agent.records import PlayProtocol
 
 _PROBES, _PROBE_STEPS = 2, 800

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gco_agent.config import FILE, RunConfig, parse_config
-from gco_agent.envs.opening import is_atari
 from gco_agent.errors import UsageError
+from gco_agent.games import is_atari
 from gco_agent.records import PlayProtocol
 from gco_agent.report.curves import Position, half_interval, positions
 from gco_agent.report.earned import Earned, earned_by_optimizer

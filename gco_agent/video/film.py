@@ -9,8 +9,9 @@ from typing import Any
 from gco_agent.calls import ComponentCall
 from gco_agent.envs.extraction import RamState
 from gco_agent.envs.objects import ObjectObservation, Screen
-from gco_agent.envs.opening import is_atari, open_environment, spec_of
+from gco_agent.envs.opening import open_environment, spec_of
 from gco_agent.envs.plain import Action, PlainEnvironment
+from gco_agent.games import is_atari
 from gco_agent.jail import JailLevel, JailLimits, PolicyFailure
 from gco_agent.jail.recording import RecordingJail
 from gco_agent.observation import Row

@@ -8,9 +8,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gco_agent.envs.opening import is_atari
 from gco_agent.errors import ProposalError
-from gco_agent.games import GameSpec, find_game
+from gco_agent.games import GameSpec, find_game, is_atari
 from gco_agent.optimizers.base import Proposal, Request
 from gco_agent.optimizers.purse import Purse
 from gco_agent.optimizers.search.arena import Arena, Individual
