@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import repeat
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 Colour = tuple[int, int, int]
 Row = tuple[int, int, int, int, int, int, int | None, Colour | None, int | str | None]
@@ -100,7 +100,7 @@ def build_observation(rows: Mapping[str, Sequence[Row]], lives: int) -> Observat
     observation = Observation.__new__(Observation)
     observation.lives = lives
     for category, members in rows.items():
-        if members.__class__ is Still:
+        if isinstance(members, Still):
             observation[category] = [*_boxes_of(members)]
         elif len(members) == 1:
             observation[category] = [new(box, members[0])]
@@ -109,10 +109,10 @@ def build_observation(rows: Mapping[str, Sequence[Row]], lives: int) -> Observat
     return observation
 
 
-def _boxes_of(still: Any) -> list[ObjectBox]:  # noqa: ANN401 - a `Still`, which its class has told
+def _boxes_of(still: Still) -> list[ObjectBox]:
     """Made once; they cannot be changed."""
     try:
-        boxes: list[ObjectBox] = still.boxes
+        return still.boxes
     except AttributeError:
-        boxes = still.boxes = [*map(ObjectBox._make, still)]
-    return boxes
+        still.boxes = [*map(ObjectBox._make, still)]
+        return still.boxes

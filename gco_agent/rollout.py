@@ -106,10 +106,7 @@ class Lane:
             self.reward, terminated, truncated = self.env.advance(action)
         self.total += self.reward
         self.n_steps += 1
-        if isinstance(action, int) and action < 256:  # noqa: PLR2004 - as `action_bytes`
-            self.actions.append(action)
-        else:
-            self.actions += action_bytes(action)
+        self.actions += action_bytes(action)
         return terminated, truncated
 
     def look(self) -> None:

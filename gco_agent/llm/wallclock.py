@@ -33,11 +33,10 @@ class WallClock:
         self._timer.daemon = True
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
-        self._seconds = seconds
         self._end_at = math.inf
 
     def __enter__(self) -> Self:
-        self._end_at = time.monotonic() + self._seconds
+        self._end_at = time.monotonic() + self._timer.interval
         self._timer.start()
         return self
 
@@ -72,7 +71,6 @@ class WallClock:
 
     def _end(self) -> None:
         with self._lock:
-            self._end_at = min(self._end_at, time.monotonic())
             for opened in self._sockets:
                 _shut(opened)
 
