@@ -4,8 +4,8 @@ trace-opt 0.1.3.8 imports litellm and openai at the top of modules that never us
 takes ten seconds, and the network, to be imported; so two empty modules stand in for them while
 opto is imported, whether they are installed or not. Neither they nor xgboost need to be there.
 And each of its eighty operators asks `inspect.stack` for its caller's variables when it is
-defined, which looks through all modules of the process for every frame: a minute and more where
-thousands are loaded. So only the two frames that it reads are looked up.
+defined, which looks through all modules of the process for every frame: ten seconds and more
+where thousands are loaded. So only the two frames that it reads are looked up.
 """
 
 from __future__ import annotations
