@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from gco_agent.api import evaluate
+    from gco_agent.core.errors import GcoError
+    from gco_agent.core.observation import ObjectBox, Observation
+    from gco_agent.core.records import EpisodeResult, Evaluation, Outcome
     from gco_agent.envs.objects import ObjectObservation
-    from gco_agent.errors import GcoError
-    from gco_agent.observation import ObjectBox, Observation
     from gco_agent.policy import PolicySource, check_policy, load_policy
-    from gco_agent.records import EpisodeResult, Evaluation, Outcome
-    from gco_agent.scoring import evaluate
-    from gco_agent.sources import read_policy
+    from gco_agent.store.sources import read_policy
 
     __version__: str
 
@@ -36,18 +36,18 @@ __all__ = [
 ]
 
 _HOMES = {
-    "EpisodeResult": "gco_agent.records",
-    "Evaluation": "gco_agent.records",
-    "GcoError": "gco_agent.errors",
-    "ObjectBox": "gco_agent.observation",
+    "EpisodeResult": "gco_agent.core.records",
+    "Evaluation": "gco_agent.core.records",
+    "GcoError": "gco_agent.core.errors",
+    "ObjectBox": "gco_agent.core.observation",
     "ObjectObservation": "gco_agent.envs.objects",
-    "Observation": "gco_agent.observation",
-    "Outcome": "gco_agent.records",
+    "Observation": "gco_agent.core.observation",
+    "Outcome": "gco_agent.core.records",
     "PolicySource": "gco_agent.policy",
     "check_policy": "gco_agent.policy",
-    "evaluate": "gco_agent.scoring",
+    "evaluate": "gco_agent.api",
     "load_policy": "gco_agent.policy",
-    "read_policy": "gco_agent.sources",
+    "read_policy": "gco_agent.store.sources",
 }
 
 

@@ -42,12 +42,12 @@ import numpy as np
 from ale_py import roms
 
 from gco_agent.envs.atari import default_protocol
+from gco_agent.evaluation.episode import Lane, begin_lane, step_lanes
+from gco_agent.evaluation.judge import Judge
+from gco_agent.evaluation.workers import WorkerPool, usable_cores
 from gco_agent.games import GAMES
 from gco_agent.jail.host import Jail
-from gco_agent.judge import Judge
 from gco_agent.policy import PolicySource
-from gco_agent.rollout import Lane, begin_lane, step_lanes
-from gco_agent.workers import WorkerPool, usable_cores
 
 SLICE = 25
 BLOCK = 20

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gco_agent.envs.atari import default_protocol
+from gco_agent.evaluation.episode import Rollout, play_episodes
 from gco_agent.jail import launcher
-from gco_agent.rollout import Rollout, play_episodes
 
 N_SEEDS = 50
 N_STEPS = 3

@@ -29,7 +29,7 @@ import click
 
 from gco_agent.cli.boundary import Boundary, begin_logging
 from gco_agent.cli.options import examples
-from gco_agent.cli.place import Place
+from gco_agent.cli.place import CliContext
 
 __all__ = ["main"]
 
@@ -117,6 +117,6 @@ def main(
     it. No key and no network are needed: the default optimizer is an embedded program search.
     """
     begin_logging(verbose=verbose)
-    context.obj = place = Place(directory)
+    context.obj = place = CliContext(directory)
     for module in trusted:
         place.trust(module)

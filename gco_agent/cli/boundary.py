@@ -15,7 +15,7 @@ import click
 
 from gco_agent.cli.interrupts import Interrupted, caught_signals
 from gco_agent.cli.words import tell
-from gco_agent.errors import GcoError
+from gco_agent.core.errors import GcoError
 
 _LOGGER = "gco_agent"
 
@@ -27,7 +27,7 @@ class Refusal(click.ClickException):
 
     def format_message(self) -> str:
         """The message; policies and git have a say in it, so nothing in it is trusted."""
-        from gco_agent.store.text import clean_text
+        from gco_agent.core.text import clean_text
 
         return clean_text(self.message)
 
@@ -82,7 +82,7 @@ class _ToStderr(logging.Handler):
     """Warnings and news of the package, above whatever is shown live."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        from gco_agent.store.text import clean_text
+        from gco_agent.core.text import clean_text
 
         word = "" if record.levelno < logging.WARNING else f"{record.levelname.capitalize()}: "
         tell(word + clean_text(record.getMessage()))

@@ -7,11 +7,11 @@ import time
 from pathlib import Path
 from typing import Self
 
-from gco_agent.budget import Budget
 from gco_agent.cli.display import Display
-from gco_agent.progress import Committed, Event, Playing, Racing, Searching
-from gco_agent.records import Usage
-from gco_agent.status import Limits, Status, remove_status, write_status
+from gco_agent.core.events import Committed, Event, Playing, Racing, Searching
+from gco_agent.core.records import Usage
+from gco_agent.loop.budget import Budget
+from gco_agent.store.status import Limits, Status, remove_status, write_status
 
 _PAUSE_S = 0.5
 """The file is not written more often; it takes about 0.1 ms."""

@@ -18,13 +18,13 @@ from gco_agent.cli.options import (
     max_steps_option,
     workers_option,
 )
-from gco_agent.cli.place import Place, open_workers
+from gco_agent.cli.place import CliContext, open_workers
 from gco_agent.cli.targets import Target, find_target, protocol_of, require_contract
 from gco_agent.cli.words import number_with_error
 
 if TYPE_CHECKING:
-    from gco_agent.records import PlayProtocol
-    from gco_agent.robustness import Line
+    from gco_agent.core.records import PlayProtocol
+    from gco_agent.evaluation.robustness import Line
 
 _EPISODES = 10
 
@@ -55,7 +55,7 @@ _EPISODES = 10
 @all_of(max_steps_option, env_option, workers_option, jail_option, json_option)
 @click.pass_obj
 def card(
-    place: Place, /, target: str | None, episodes: int, picture: Path | None, **given: Given
+    place: CliContext, /, target: str | None, episodes: int, picture: Path | None, **given: Given
 ) -> None:
     """Play a policy under harder conditions and say what is left of its score.
 
@@ -72,9 +72,9 @@ def card(
     JSON: policy, episodes, seeds, conditions: [name, mean_return, standard_error,
     confidence_interval (95 %), change, change_se, returns, failures, protocol].
     """  # noqa: D301 - click wants the character
+    from gco_agent.core.seeds import Stream
+    from gco_agent.evaluation.robustness import draw
     from gco_agent.report.static import require_picture
-    from gco_agent.robustness import draw
-    from gco_agent.seeds import Stream
 
     path = None if picture is None else place.directory / picture
     if path is not None:
@@ -106,10 +106,10 @@ def _measure(
     target: Target, rules: PlayProtocol, episodes: int, given: dict[str, Any]
 ) -> list[Line]:
     from gco_agent.cli.display import open_display
+    from gco_agent.core.events import Playing
+    from gco_agent.core.seeds import Stream
+    from gco_agent.evaluation.robustness import conditions, measure
     from gco_agent.jail.limits import JailLevel
-    from gco_agent.progress import Playing
-    from gco_agent.robustness import conditions, measure
-    from gco_agent.seeds import Stream
 
     found = conditions(rules)
     what = f"{target.name} under {len(found)} conditions"
@@ -153,7 +153,7 @@ def _print(target: Target, lines: list[Line], seeds: str) -> None:
     from rich.text import Text
 
     from gco_agent.cli.reading import print_table
-    from gco_agent.store.text import clean_line
+    from gco_agent.core.text import clean_line
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("condition", no_wrap=True)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from gco_agent.cli.interrupts import Interrupted
 from gco_agent.cli.words import count, number_with_error, tell
-from gco_agent.errors import GcoError, ModelError
+from gco_agent.core.errors import GcoError, ModelError
 
 if TYPE_CHECKING:
-    from gco_agent.budget import Budget
+    from gco_agent.loop.budget import Budget
     from gco_agent.store.entries import RunRef
-    from gco_agent.store.runs import Runs
+    from gco_agent.store.run import Runs
 
 
 def conclude(

@@ -7,9 +7,9 @@ import sys
 from dataclasses import dataclass
 from typing import Protocol, Self
 
-from gco_agent.budget import Budget
 from gco_agent.cli.words import clock, count, duration, gain_in_words, number_with_error, one_line
-from gco_agent.progress import Committed, Event, Playing, Racing, Searching
+from gco_agent.core.events import Committed, Event, Playing, Racing, Searching
+from gco_agent.loop.budget import Budget
 
 _LEAST_S = 1.0
 _LARGE = 100

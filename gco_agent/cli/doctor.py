@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gco_agent.cli.options import examples, json_option
-from gco_agent.cli.place import Place
-from gco_agent.errors import GcoError
+from gco_agent.cli.place import CliContext
+from gco_agent.core.errors import GcoError
 
 if TYPE_CHECKING:
     from gco_agent.jail.limits import JailReport
@@ -53,10 +53,10 @@ def doctor(context: click.Context, /, *, as_json: bool) -> None:
     import sys
 
     from gco_agent.cli.results import print_json
-    from gco_agent.video.window import has_screen
-    from gco_agent.workers import usable_cores
+    from gco_agent.evaluation.workers import usable_cores
+    from gco_agent.report.video.window import has_screen
 
-    place: Place = context.obj
+    place: CliContext = context.obj
     found: Found = {
         "python": platform.python_version(),
         "executable": sys.executable,
@@ -80,7 +80,7 @@ def doctor(context: click.Context, /, *, as_json: bool) -> None:
         raise click.exceptions.Exit(2)
 
 
-def _look_at_git(place: Place) -> Found:
+def _look_at_git(place: CliContext) -> Found:
     """Git itself, the repository here, and who commits; only git itself must be there."""
     from gco_agent.store.git import GitRepo
 

@@ -19,19 +19,19 @@ from gco_agent.cli.options import (
     json_option,
     max_steps_option,
 )
-from gco_agent.cli.place import Place
+from gco_agent.cli.place import CliContext
 from gco_agent.cli.targets import Target, find_target, protocol_of, require_contract
 from gco_agent.cli.words import count, one_line, tell
-from gco_agent.errors import UsageError
+from gco_agent.core.errors import UsageError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from gco_agent.core.records import EpisodeResult, PlayProtocol
     from gco_agent.jail.limits import JailLevel
-    from gco_agent.records import EpisodeResult, PlayProtocol
-    from gco_agent.video.code import SidePanel
-    from gco_agent.video.drawing import Overlay
-    from gco_agent.video.film import Moment
+    from gco_agent.report.video.code import SidePanel
+    from gco_agent.report.video.drawing import Overlay
+    from gco_agent.report.video.film import Moment
 
 _FRAMES_A_SECOND = 60
 _MOST_SEEDS = 100
@@ -162,17 +162,17 @@ def enjoy(
     JSON: video (null for a window), pictures, episodes: [policy, seed, return,
     steps, outcome, detail, digest].
     """  # noqa: D301 - click wants the character
-    place: Place = context.obj
+    place: CliContext = context.obj
     shown = _prepare(place, [target, beside] if beside else [target], given)
     path = _path(place, video, shown)
     if path is None:
-        from gco_agent.video.window import show
+        from gco_agent.report.video.window import show
 
         pictures = _Counted(_pictures(shown))
         show(pictures, shown.title, shown.frames_per_second)
         n_pictures = pictures.n
     else:
-        from gco_agent.video.encoding import write_video
+        from gco_agent.report.video.encoding import write_video
 
         n_pictures = write_video(path, _pictures(shown), shown.frames_per_second)
     _print(shown, path, n_pictures, as_json=given["as_json"])
@@ -192,17 +192,17 @@ class _Counted:
             yield picture
 
 
-def _prepare(place: Place, names: list[str | None], given: dict[str, Any]) -> _Show:
+def _prepare(place: CliContext, names: list[str | None], given: dict[str, Any]) -> _Show:
     """Refuse what cannot be seen before anything is played.
 
     Raises:
         GcoError: There is no such policy, or the policies play different games.
     """
-    from gco_agent.envs.opening import spec_of
+    from gco_agent.core.seeds import parse_seed_range
+    from gco_agent.envs.environment import spec_of
     from gco_agent.games import is_atari
     from gco_agent.jail.limits import JailLevel
-    from gco_agent.seeds import parse_seed_range
-    from gco_agent.video.drawing import Overlay
+    from gco_agent.report.video.drawing import Overlay
 
     seeds = parse_seed_range(given["seed_text"])
     if len(seeds) > _MOST_SEEDS:
@@ -235,19 +235,19 @@ def _axis_of(effects: Iterable[tuple[int, int]]) -> str:
     return found[0] if len(found) == 1 else ""
 
 
-def _path(place: Place, video: Path | None, shown: _Show) -> Path | None:
+def _path(place: CliContext, video: Path | None, shown: _Show) -> Path | None:
     """The file to write; None for a window.
 
     Raises:
         UsageError: It cannot be written.
     """
-    from gco_agent.video.encoding import require_format
-    from gco_agent.video.window import has_screen
+    from gco_agent.report.video.encoding import require_format
+    from gco_agent.report.video.window import has_screen
 
     if video is None and has_screen():
         return None
     if video is None:
-        from gco_agent.envs.opening import spec_of
+        from gco_agent.envs.environment import spec_of
 
         video = Path(f"{spec_of(shown.protocols[0]).name}.mp4")
         tell(f"There is no screen here, so {video} is written.")
@@ -258,8 +258,8 @@ def _path(place: Place, video: Path | None, shown: _Show) -> Path | None:
 
 def _pictures(shown: _Show) -> Iterator[Image]:
     """All pictures, seed after seed; where one of two policies ends first, its end stays."""
-    from gco_agent.video.drawing import beside
-    from gco_agent.video.film import film
+    from gco_agent.report.video.drawing import beside
+    from gco_agent.report.video.film import film
 
     linger = max(1, round(_LAST_PICTURE_S * shown.frames_per_second))
     views = [_View(target, shown) for target in shown.targets]
@@ -292,7 +292,7 @@ class _View:
     """How one policy is drawn: its screen, and beside it what it is and does, if that is wanted."""
 
     def __init__(self, target: Target, shown: _Show) -> None:
-        from gco_agent.video.predicted import component_names
+        from gco_agent.report.video.predicted import component_names
 
         self._text, self._shown = target.source.text, shown
         self._title = target.name if len(shown.targets) > 1 else ""
@@ -301,8 +301,8 @@ class _View:
 
     def draw(self, moment: Moment) -> Image:
         """The picture of a moment."""
-        from gco_agent.video.code import SidePanel
-        from gco_agent.video.drawing import beside, draw
+        from gco_agent.report.video.code import SidePanel
+        from gco_agent.report.video.drawing import beside, draw
 
         picture = draw(moment, self._overlay, self._title)
         if not self._shown.is_recorded:
@@ -328,7 +328,7 @@ def _together(films: Sequence[Iterator[Moment]]) -> Iterator[list[Moment]]:
 
 
 def _print(shown: _Show, path: Path | None, n_pictures: int, *, as_json: bool) -> None:
-    from gco_agent.store.text import clean_text
+    from gco_agent.core.text import clean_text
 
     if as_json:
         from gco_agent.cli.results import print_json

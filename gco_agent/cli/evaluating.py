@@ -21,14 +21,14 @@ from gco_agent.cli.options import (
     protocol_option,
     workers_option,
 )
-from gco_agent.cli.place import Place, make_judge, open_workers
+from gco_agent.cli.place import CliContext, make_judge, open_workers
 from gco_agent.cli.targets import Target, find_target, observed_as, protocol_of, require_contract
 from gco_agent.cli.words import count, duration, fit
-from gco_agent.errors import UsageError
+from gco_agent.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from gco_agent.core.records import Evaluation, PlayProtocol
     from gco_agent.policy import PolicySource
-    from gco_agent.records import Evaluation, PlayProtocol
 
 _EPISODES = 30
 _MOST_EPISODES = 100_000
@@ -73,7 +73,7 @@ def evaluate(context: click.Context, /, target: str | None, **given: Given) -> N
     returns, failures: [seed, step, outcome, detail], protocol, jail, digest
     (of all actions), seconds, steps_per_second.
     """  # noqa: D301 - click wants the character
-    place: Place = context.obj
+    place: CliContext = context.obj
     seeds, label = _seeds(given["episodes"], given["seed_text"])
     wanted = find_target(place, target)
     require_contract(wanted)
@@ -97,7 +97,7 @@ def play(
 ) -> tuple[Evaluation, str]:
     """Play ``source`` on ``seeds`` and show how far it is; the episodes and the jail's level."""
     from gco_agent.cli.display import open_display
-    from gco_agent.progress import Playing
+    from gco_agent.core.events import Playing
 
     with (
         open_display(None, following=0) as display,
@@ -117,7 +117,7 @@ def _seeds(episodes: int | None, text: str | None) -> tuple[range, str]:
     Raises:
         UsageError: Both ways to choose them were used, or they hold nothing, or too many.
     """
-    from gco_agent.seeds import Stream, format_seeds, parse_seed_range
+    from gco_agent.core.seeds import Stream, format_seeds, parse_seed_range
 
     if text is not None and episodes is not None:
         raise UsageError("--episodes and --seeds exclude each other: --seeds A:B plays B - A")
@@ -132,7 +132,7 @@ def _seeds(episodes: int | None, text: str | None) -> tuple[range, str]:
 def _as_json(
     target: Target, played: Evaluation, label: str, jail: str, seconds: float
 ) -> dict[str, Any]:
-    from gco_agent.statistics import confidence_interval
+    from gco_agent.core.statistics import confidence_interval
 
     interval = confidence_interval(played.returns) if played.is_valid else None
     return {
@@ -158,7 +158,7 @@ def _as_json(
 
 def _print(data: dict[str, Any]) -> None:
     from gco_agent.cli.results import score_in_words
-    from gco_agent.store.text import clean_text
+    from gco_agent.core.text import clean_text
 
     episodes = f"{count(data['episodes'], 'episode')}, seeds {data['seeds']}"
     if data["failures"]:
@@ -180,7 +180,7 @@ def _print(data: dict[str, Any]) -> None:
 
 def _print_failures(data: dict[str, Any]) -> None:
     """No score: say in which episodes the policy failed, and where in its text."""
-    from gco_agent.store.text import clean_text
+    from gco_agent.core.text import clean_text
 
     failures = data["failures"]
     click.echo(f"no score: the policy failed in {len(failures)} of {data['episodes']} episodes")

@@ -18,7 +18,7 @@ from gco_agent.cli.options import (
     workers_option,
 )
 from gco_agent.cli.place import (
-    Place,
+    CliContext,
     exchange_folder,
     find_run,
     make_judge,
@@ -28,10 +28,10 @@ from gco_agent.cli.place import (
 )
 from gco_agent.cli.running import go_on
 from gco_agent.cli.words import tell
-from gco_agent.errors import UsageError
+from gco_agent.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from gco_agent.store.history import RunView
+    from gco_agent.store.view import RunView
 
 _STDIO = "-"
 
@@ -53,7 +53,7 @@ _STDIO = "-"
 )
 @all_of(run_option, workers_option, jail_option)
 @click.pass_obj
-def prompt(place: Place, /, output: str | None, run_name: str | None, **given: Given) -> None:
+def prompt(place: CliContext, /, output: str | None, run_name: str | None, **given: Given) -> None:
     """Write everything that is needed to improve a run's policy into one Markdown file.
 
     It holds the contract of a policy file, the interface of the game, the present policy, how it
@@ -61,11 +61,11 @@ def prompt(place: Place, /, output: str | None, run_name: str | None, **given: G
     any chat, coding agent or person, and what comes back to `gco-agent apply`. The policy is
     played for the trace; the run stays as it is.
     """
-    from gco_agent.accounts import recall_episodes
-    from gco_agent.budget import Budget
     from gco_agent.cli.display import open_display
+    from gco_agent.loop.budget import Budget
+    from gco_agent.loop.recording import recall_episodes
+    from gco_agent.loop.session import compose_request
     from gco_agent.optimizers.exchange import compose_letter, letter_for
-    from gco_agent.requesting import compose_request
 
     runs = place.runs()
     view = runs.view(find_run(runs, run_name))
@@ -108,7 +108,7 @@ def prompt(place: Place, /, output: str | None, run_name: str | None, **given: G
 @click.argument("reply", metavar="[ANSWER]", required=False)
 @all_of(run_option, workers_option, jail_option, json_option)
 @click.pass_obj
-def apply_(place: Place, /, reply: str | None, **given: Given) -> None:
+def apply_(place: CliContext, /, reply: str | None, **given: Given) -> None:
     """Take an answer to `gco-agent prompt`, race it against the present policy, and commit.
 
     ANSWER is a file, - for standard input, or nothing for the file that the newest prompt, be it
@@ -119,7 +119,7 @@ def apply_(place: Place, /, reply: str | None, **given: Given) -> None:
     """
     from dataclasses import replace
 
-    from gco_agent.budget import Budget
+    from gco_agent.loop.budget import Budget
     from gco_agent.optimizers.replies import parse_reply
     from gco_agent.policy import PolicySource
 
@@ -135,7 +135,7 @@ def apply_(place: Place, /, reply: str | None, **given: Given) -> None:
     )
 
 
-def _read_answer(place: Place, view: RunView, name: str | None) -> str:
+def _read_answer(place: CliContext, view: RunView, name: str | None) -> str:
     """The text of an answer.
 
     Raises:

@@ -19,10 +19,10 @@ from gco_agent.cli.options import (
     run_option,
     workers_option,
 )
-from gco_agent.cli.place import Place, find_shown
+from gco_agent.cli.place import CliContext, find_shown
 from gco_agent.cli.targets import find_target, protocol_of, require_contract
 from gco_agent.cli.words import count
-from gco_agent.errors import GcoError, UsageError
+from gco_agent.core.errors import GcoError, UsageError
 
 if TYPE_CHECKING:
     from gco_agent.cli.targets import Target
@@ -55,14 +55,14 @@ def export() -> None:
 )
 @json_option
 @click.pass_obj
-def tensorboard(place: Place, /, run_name: str | None, output: Path, *, as_json: bool) -> None:
+def tensorboard(place: CliContext, /, run_name: str | None, output: Path, *, as_json: bool) -> None:
     """Write the curves of a run as TensorBoard scalars.
 
     Tags: return/in_force, return/candidate, return/report (each with _half_interval, of 95 %),
     search/gain, complexity/lines, /cyclomatic, /nested_if, used/hours, /million_frames, /usd.
     The step is the iteration. JSON: path, run, scalars (how many).
     """
-    from gco_agent.export.scalars import write_scalars
+    from gco_agent.report.export import write_scalars
     from gco_agent.report.summary import read_report
 
     runs = place.runs()
@@ -94,7 +94,7 @@ def tensorboard(place: Place, /, run_name: str | None, output: Path, *, as_json:
 @all_of(max_steps_option, env_option, jail_option, json_option)
 @click.pass_obj
 def minari(
-    place: Place,
+    place: CliContext,
     /,
     target: str | None,
     episodes: int,
@@ -108,10 +108,10 @@ def minari(
     minimal action set; of other environments both are as the environment has them. JSON:
     path, id, episodes, steps, mean_return.
     """
-    from gco_agent.envs.opening import spec_of
-    from gco_agent.export.trajectories import record, require_id, write_dataset
+    from gco_agent.core.seeds import Stream
+    from gco_agent.envs.environment import spec_of
     from gco_agent.jail.limits import JailLevel
-    from gco_agent.seeds import Stream
+    from gco_agent.report.export import record, require_id, write_dataset
 
     wanted = find_target(place, target)
     require_contract(wanted)
@@ -153,7 +153,7 @@ def minari(
 @all_of(max_steps_option, env_option, workers_option, jail_option)
 @click.pass_obj
 def model_card(
-    place: Place, /, target: str | None, episodes: int, output: Path | None, **given: Given
+    place: CliContext, /, target: str | None, episodes: int, output: Path | None, **given: Given
 ) -> None:
     """Measure a policy on report seeds and write a card to share it with.
 
@@ -161,9 +161,9 @@ def model_card(
     policy, where it is from if it is from a run, its limits, and its text.
     """
     from gco_agent.cli.evaluating import play
-    from gco_agent.envs.opening import spec_of
-    from gco_agent.export.model_card import Subject, compose
-    from gco_agent.seeds import Stream
+    from gco_agent.core.seeds import Stream
+    from gco_agent.envs.environment import spec_of
+    from gco_agent.report.model_card import Subject, compose
 
     path = None if output is None else place.directory / output
     if path is not None and path.exists():
@@ -187,7 +187,7 @@ def model_card(
     click.echo(str(path))
 
 
-def _run_of(place: Place, target: Target) -> RunReport | None:
+def _run_of(place: CliContext, target: Target) -> RunReport | None:
     """The run whose policy in force this is, if there is one and it is checked out or named."""
     from gco_agent.report.summary import read_report
 

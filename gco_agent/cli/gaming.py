@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gco_agent.cli.options import HINTS, AtLeast, examples, json_option
-from gco_agent.cli.place import Place
+from gco_agent.cli.place import CliContext
 from gco_agent.cli.reading import print_table
 from gco_agent.cli.words import count, tell
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_obj
 def games(
-    place: Place, /, *, name: str | None, hints: str, policy: str | None, as_json: bool
+    place: CliContext, /, *, name: str | None, hints: str, policy: str | None, as_json: bool
 ) -> None:
     """List the Atari games that can be played, or describe one environment.
 
@@ -73,13 +73,13 @@ def games(
 def _policy(spec: GameSpec, which: str) -> str:
     if which == "reference":
         return spec.reference_policy()
-    from gco_agent.envs.opening import initial_policy, make_protocol
+    from gco_agent.envs.environment import initial_policy, make_protocol
 
     return initial_policy(make_protocol("default", spec.env_id))
 
 
 def _describe(spec: GameSpec, hints: Any) -> None:  # noqa: ANN401 - one of HINTS
-    from gco_agent.envs.opening import complete_spec
+    from gco_agent.envs.environment import complete_spec
     from gco_agent.games import describe_interface
 
     click.echo(describe_interface(complete_spec(spec), hints))
@@ -174,9 +174,9 @@ def check_game(context: click.Context, /, target: str, *, steps: int, as_json: b
     \b
     JSON: game, env_id, steps, findings: [about, text].
     """  # noqa: D301 - click wants the character
-    from gco_agent import checking
+    from gco_agent.evaluation import check_game as checking
 
-    place: Place = context.obj
+    place: CliContext = context.obj
     spec = place.find_spec(target)
     findings = checking.check_game(spec, steps)
     if as_json:

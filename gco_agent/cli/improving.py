@@ -23,18 +23,18 @@ from gco_agent.cli.options import (
     json_option,
     workers_option,
 )
-from gco_agent.cli.place import Place, make_judge, open_workers, runs_or_file
+from gco_agent.cli.place import CliContext, make_judge, open_workers, runs_or_file
 from gco_agent.cli.results import print_json
 from gco_agent.cli.words import count, gain_in_words, one_line, tell
-from gco_agent.errors import ContractViolation, UsageError
-from gco_agent.seeds import HIGHEST_SEED
+from gco_agent.core.errors import ContractViolation, UsageError
+from gco_agent.core.seeds import HIGHEST_SEED
 
 if TYPE_CHECKING:
-    from gco_agent.config import RunConfig
-    from gco_agent.improving import SimplifiedFile, TunedFile
-    from gco_agent.judge import Judge, Race
+    from gco_agent.core.events import Progress
+    from gco_agent.evaluation.judge import Judge, Race
+    from gco_agent.loop.improving import SimplifiedFile, TunedFile
     from gco_agent.policy import PolicySource
-    from gco_agent.progress import Progress
+    from gco_agent.store.config import RunConfig
 
 _SELECTION_STEPS = 4_500
 """Steps after which an episode is cut, as in the races of a run."""
@@ -97,7 +97,7 @@ _last_options = all_of(workers_option, jail_option, json_option)
     _last_options,
 )
 @click.pass_obj
-def tune(place: Place, /, target: str | None, **given: Given) -> None:
+def tune(place: CliContext, /, target: str | None, **given: Given) -> None:
     """Move the numeric constants of a policy by CMA-ES.
 
     TARGET is a policy file, or a run, or nothing for the run that is checked out. Named constants
@@ -115,7 +115,7 @@ def tune(place: Place, /, target: str | None, **given: Given) -> None:
     if path is None:
         _iterate(place, target, "tune", given)
         return
-    from gco_agent.improving import tune_file
+    from gco_agent.loop.improving import tune_file
 
     source = _read(path)
     with _at_work(place, source, path, given) as (judge, progress):
@@ -146,7 +146,7 @@ def tune(place: Place, /, target: str | None, **given: Given) -> None:
     _last_options,
 )
 @click.pass_obj
-def simplify(place: Place, /, target: str | None, **given: Given) -> None:
+def simplify(place: CliContext, /, target: str | None, **given: Given) -> None:
     """Take away from a policy what its play does not need.
 
     TARGET is a policy file, or a run, or nothing for the run that is checked out. Branches that
@@ -164,7 +164,7 @@ def simplify(place: Place, /, target: str | None, **given: Given) -> None:
     if path is None:
         _iterate(place, target, "simplify", given)
         return
-    from gco_agent.improving import simplify_file
+    from gco_agent.loop.improving import simplify_file
 
     source = _read(path)
     with _at_work(place, source, path, given) as (judge, progress):
@@ -181,7 +181,7 @@ def simplify(place: Place, /, target: str | None, **given: Given) -> None:
 # Files
 
 
-def _file(place: Place, target: str | None) -> Path | None:
+def _file(place: CliContext, target: str | None) -> Path | None:
     """The file that ``target`` names; None if it can only be a run.
 
     Raises:
@@ -220,7 +220,7 @@ def _read(path: Path) -> PolicySource:
 
 @contextlib.contextmanager
 def _at_work(
-    place: Place, source: PolicySource, path: Path, given: dict[str, Any]
+    place: CliContext, source: PolicySource, path: Path, given: dict[str, Any]
 ) -> Iterator[tuple[Judge, Progress]]:
     """The judge and the display for a file, and workers for as long as they are needed."""
     from gco_agent.cli.display import open_display
@@ -233,12 +233,12 @@ def _at_work(
 
 
 def _purse(given: dict[str, Any], judge: Judge) -> Any:  # noqa: ANN401 - a Purse, imported late
-    from gco_agent.optimizers.purse import Purse
+    from gco_agent.optimizers.cma import StepBudget
 
-    return Purse.for_time(given["seconds"], judge.pool.n_workers, given["steps"])
+    return StepBudget.for_time(given["seconds"], judge.pool.n_workers, given["steps"])
 
 
-def _goal(place: Place, path: Path, output: Path | None) -> Path:
+def _goal(place: CliContext, path: Path, output: Path | None) -> Path:
     """Where the result goes: over the file, if nothing else is said."""
     return place.directory / output if output else path
 
@@ -268,23 +268,23 @@ def _write(path: Path, target: Path, source: PolicySource | None) -> Path | None
 # Runs
 
 
-def _iterate(place: Place, target: str | None, optimizer: str, given: dict[str, Any]) -> None:
+def _iterate(place: CliContext, target: str | None, optimizer: str, given: dict[str, Any]) -> None:
     """One iteration of a run with another optimizer than its own.
 
     Raises:
         UsageError: An option is given that is for files.
     """
-    from gco_agent.budget import Budget
     from gco_agent.cli.running import go_on
-    from gco_agent.optimizers.purse import Purse
-    from gco_agent.workers import usable_cores
+    from gco_agent.evaluation.workers import usable_cores
+    from gco_agent.loop.budget import Budget
+    from gco_agent.optimizers.cma import StepBudget
 
     for name in ("output", "env_id", "exact", "max_steps"):
         if given.get(name):
             option = "--" + {"env_id": "env", "max_steps": "max-steps"}.get(name, name)
             raise UsageError(f"{option} is for policy files; a run has its own rules and commits")
     seconds, n_workers = given["seconds"], given["workers"] or usable_cores()
-    n_steps = Purse.for_time(seconds, n_workers, given["steps"]).n_steps
+    n_steps = StepBudget.for_time(seconds, n_workers, given["steps"]).n_steps
 
     def change(config: RunConfig) -> RunConfig:
         seed = given.get("seed", config.seed)
@@ -327,7 +327,7 @@ def _gain_json(race: Race | None) -> dict[str, Any]:
 
 
 def _print_tuned(data: dict[str, Any], found: TunedFile) -> None:
-    from gco_agent.sentences import describe_race
+    from gco_agent.loop.recording import describe_race
 
     names = ", ".join(found.tuned.constants)
     played = f"{count(data['generations'], 'generation')}, {data['steps']:,} steps"
@@ -345,8 +345,8 @@ def _print_tuned(data: dict[str, Any], found: TunedFile) -> None:
 
 
 def _simplified_json(name: str, written: Path | None, found: SimplifiedFile) -> dict[str, Any]:
+    from gco_agent.core.statistics import no_worse_p_value
     from gco_agent.policy.removals import size_of
-    from gco_agent.statistics import no_worse_p_value
 
     simplified, race = found.simplified, found.race
     size = size_of(found.source) if found.source else simplified.before
@@ -373,7 +373,7 @@ def _simplified_json(name: str, written: Path | None, found: SimplifiedFile) -> 
 
 
 def _print_simplified(data: dict[str, Any], found: SimplifiedFile) -> None:
-    from gco_agent.sentences import describe_race
+    from gco_agent.loop.recording import describe_race
 
     for removed in data["removed"]:
         note = "" if removed["exact"] else "  (judged by its returns)"

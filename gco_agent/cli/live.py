@@ -12,7 +12,6 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from gco_agent.budget import Budget
 from gco_agent.cli.display import (
     Ledger,
     Pace,
@@ -24,7 +23,8 @@ from gco_agent.cli.display import (
     what_in_words,
 )
 from gco_agent.cli.words import clock, duration, gain_in_words, number_with_error
-from gco_agent.progress import Committed, Event, Playing
+from gco_agent.core.events import Committed, Event, Playing
+from gco_agent.loop.budget import Budget
 
 VERDICT_STYLES = {
     "initial": "cyan",

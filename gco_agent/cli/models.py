@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gco_agent.cli.options import AtLeast, all_of
-from gco_agent.errors import KeyRefused, UsageError
+from gco_agent.core.errors import KeyRefused, UsageError
 
 if TYPE_CHECKING:
-    from gco_agent.config import RunConfig
     from gco_agent.llm import LanguageModel, Price
+    from gco_agent.store.config import RunConfig
 
 USUAL_MODEL = "claude-opus-5-5"
 """What is asked unless something else is named."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import click
 
-from gco_agent.seeds import HIGHEST_SEED
+from gco_agent.core.seeds import HIGHEST_SEED
 
 if TYPE_CHECKING:
     from gco_agent.games import Hints

@@ -9,22 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gco_agent.errors import NotARun, StoreError, UsageError
+from gco_agent.core.errors import NotARun, StoreError, UsageError
 
 if TYPE_CHECKING:
-    from gco_agent.config import RunConfig
+    from gco_agent.core.records import PlayProtocol
+    from gco_agent.evaluation.judge import Judge
+    from gco_agent.evaluation.workers import WorkerPool
     from gco_agent.games import GameSpec
-    from gco_agent.judge import Judge
-    from gco_agent.records import PlayProtocol
+    from gco_agent.store.config import RunConfig
     from gco_agent.store.entries import RunRef
     from gco_agent.store.git import GitRepo
-    from gco_agent.store.history import RunView
-    from gco_agent.store.runs import Runs
-    from gco_agent.workers import WorkerPool
+    from gco_agent.store.run import Runs
+    from gco_agent.store.view import RunView
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CliContext:
     """Where a command was asked to work.
 
     Attributes:
@@ -65,7 +65,7 @@ class Place:
                 return find_game(name)
             except UsageError:
                 pass  # then it may be Gymnasium's
-        from gco_agent.envs.opening import find_spec, make_importable
+        from gco_agent.envs.environment import find_spec, make_importable
 
         if name.endswith(".py"):
             return find_spec(str(self.directory / name))
@@ -82,7 +82,7 @@ class Place:
         """
         import importlib.util
 
-        from gco_agent.store.trust import trust_module
+        from gco_agent.store.sources import trust_module
 
         repo, top = self.repository(), module.partition(".")[0]
         if not all(part.isidentifier() for part in module.split(".")):
@@ -98,12 +98,12 @@ class Place:
 
     def runs(self) -> Runs:
         """The runs of the repository; raises as `repository`."""
-        from gco_agent.store.runs import Runs
+        from gco_agent.store.run import Runs
 
         return Runs(self.repository())
 
 
-def runs_or_file(place: Place) -> Runs:
+def runs_or_file(place: CliContext) -> Runs:
     """The runs of the repository, for a command that a policy file would do for as well.
 
     Raises:
@@ -137,7 +137,7 @@ def find_shown(runs: Runs, name: str | None) -> RunRef:
         return there_are[0]
 
 
-def exchange_folder(place: Place, ref: RunRef) -> Path:
+def exchange_folder(place: CliContext, ref: RunRef) -> Path:
     """Where prompts of a run are put for people, and replies looked for."""
     from gco_agent.optimizers.exchange import FOLDER
 
@@ -151,7 +151,7 @@ def read_config(view: RunView, rev: str | None = None) -> RunConfig:
     Raises:
         UsageError: It is missing, cannot be read, or plays code that nobody here trusts.
     """
-    from gco_agent.config import FILE, parse_config
+    from gco_agent.store.config import FILE, parse_config
 
     text = view.read(FILE, rev)
     if text is None:
@@ -178,7 +178,7 @@ def require_trusted(repo: GitRepo, rules: PlayProtocol, whose: str) -> None:
 
     if not imports_code(rules.env_id):
         return
-    from gco_agent.store.trust import trusted_modules
+    from gco_agent.store.sources import trusted_modules
 
     module = rules.env_id.partition(":")[0]
     trusted = trusted_modules(repo)
@@ -191,7 +191,7 @@ def require_trusted(repo: GitRepo, rules: PlayProtocol, whose: str) -> None:
         )
     folder = trusted[module]
     if folder is not None:
-        from gco_agent.envs.opening import make_importable
+        from gco_agent.envs.environment import make_importable
 
         make_importable(folder)
 
@@ -214,7 +214,7 @@ def rules_here(rules: PlayProtocol) -> PlayProtocol:
     """
     from dataclasses import replace
 
-    from gco_agent.envs.opening import make_protocol
+    from gco_agent.envs.environment import make_protocol
 
     installed = make_protocol("default", rules.env_id)
     return replace(rules, versions=installed.versions)
@@ -269,7 +269,7 @@ def require_clean(repo: GitRepo) -> None:
 
 def status_file(repo: GitRepo, ref: RunRef) -> Path:
     """Where ``gco-agent watch`` looks for what is under way in a run."""
-    from gco_agent.status import status_path
+    from gco_agent.store.status import status_path
 
     return status_path(repo.common_dir, ref.stem)
 
@@ -289,10 +289,10 @@ def open_workers(
         UsageError: Both are given, or the cluster cannot be used.
         GcoError: Nobody answers at that address.
     """
-    from gco_agent.workers import WorkerPool
+    from gco_agent.evaluation.workers import WorkerPool
 
     if executor is not None:
-        from gco_agent.clusters import open_executor
+        from gco_agent.evaluation.workers import open_executor
 
         if n_workers is not None:
             raise UsageError("--workers and --executor exclude each other: the cluster has its own")
@@ -306,7 +306,7 @@ def open_workers(
 
 def make_judge(pool: WorkerPool, protocol: PlayProtocol, jail: str) -> Judge:
     """A judge that asks for a jail of the level called ``jail``."""
+    from gco_agent.evaluation.judge import Judge
     from gco_agent.jail.limits import JailLevel
-    from gco_agent.judge import Judge
 
     return Judge(pool, protocol, JailLevel.parse(jail))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import Self
 
-from gco_agent.budget import Budget
 from gco_agent.cli.display import Ledger, following_after, phase_of, what_in_words
 from gco_agent.cli.words import duration, gain_in_words, number_with_error, tell
-from gco_agent.progress import Committed, Event, Playing
+from gco_agent.core.events import Committed, Event, Playing
+from gco_agent.loop.budget import Budget
 
 
 class PlainDisplay:

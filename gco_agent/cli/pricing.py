@@ -9,12 +9,12 @@ import click
 
 from gco_agent.cli.models import USUAL_MODEL, model_options, model_price, with_model
 from gco_agent.cli.options import AtLeast, Given, all_of, examples, hints_option, json_option
-from gco_agent.cli.place import Place
+from gco_agent.cli.place import CliContext
 
 if TYPE_CHECKING:
-    from gco_agent.config import RunConfig
     from gco_agent.llm.estimating import Plan
     from gco_agent.llm.prices import Price
+    from gco_agent.store.config import RunConfig
 
 _BYTES_A_TOKEN = 8
 """More bytes than a token of a trace has on the whole, as its length is estimated."""
@@ -52,7 +52,9 @@ _BYTES_A_TOKEN = 8
     json_option,
 )
 @click.pass_obj
-def estimate(place: Place, /, game: str, iterations: int, candidates: int, **given: Given) -> None:
+def estimate(
+    place: CliContext, /, game: str, iterations: int, candidates: int, **given: Given
+) -> None:
     """Say what a run of GAME with the optimizer reflect is going to cost, before it is begun.
 
     GAME is as for run. Asks nobody and needs no key. The prompt is composed as for the first
@@ -66,8 +68,8 @@ def estimate(place: Place, /, game: str, iterations: int, candidates: int, **giv
     """  # noqa: D301 - click wants the character
     from dataclasses import replace
 
-    from gco_agent.config import RunConfig
-    from gco_agent.envs.opening import make_protocol
+    from gco_agent.envs.environment import make_protocol
+    from gco_agent.store.config import RunConfig
 
     spec = place.find_spec(game)
     config = RunConfig(
@@ -91,17 +93,17 @@ def estimate(place: Place, /, game: str, iterations: int, candidates: int, **giv
 
 def _plan(config: RunConfig, iterations: int) -> Plan:
     """The prompt of the first iteration, measured without playing for its feedback."""
-    from gco_agent.envs.opening import initial_policy
-    from gco_agent.feedback import Feedback
+    from gco_agent.core.records import Evaluation
+    from gco_agent.envs.environment import initial_policy
     from gco_agent.llm import ModelRequest
     from gco_agent.llm.estimating import Plan
     from gco_agent.optimizers.base import Request
+    from gco_agent.optimizers.feedback import Feedback
     from gco_agent.optimizers.prompts import compose_prompt
     from gco_agent.optimizers.reflect import ANSWER, TOOL
     from gco_agent.policy import PolicySource, format_policy
-    from gco_agent.records import Evaluation
     from gco_agent.traces.records import ExecutionTrace
-    from gco_agent.traces.tokens import estimate_tokens
+    from gco_agent.traces.render import estimate_tokens
 
     request = Request(
         PolicySource(format_policy(initial_policy(config.protocol))),

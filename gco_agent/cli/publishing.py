@@ -15,7 +15,7 @@ from gco_agent.cli.options import (
     workers_option,
 )
 from gco_agent.cli.place import (
-    Place,
+    CliContext,
     find_run,
     read_config,
     require_clean,
@@ -23,16 +23,16 @@ from gco_agent.cli.place import (
     rules_here,
 )
 from gco_agent.cli.words import number_with_error
-from gco_agent.errors import NotARun, PolicyError, UsageError
+from gco_agent.core.errors import NotARun, PolicyError, UsageError
 
 if TYPE_CHECKING:
-    from gco_agent.header import Claim
+    from gco_agent.core.records import Evaluation, PlayProtocol
     from gco_agent.policy import PolicySource
-    from gco_agent.records import Evaluation, PlayProtocol
+    from gco_agent.policy.header import Claim
     from gco_agent.store.entries import RunRef
     from gco_agent.store.git import GitRepo
-    from gco_agent.store.history import RunView
-    from gco_agent.store.runs import Runs
+    from gco_agent.store.run import Runs
+    from gco_agent.store.view import RunView
 
 
 @click.command(
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 @click.option("--reason", default="", metavar="TEXT", help="Why, for the commit's message.")
 @run_option
 @click.pass_obj
-def rollback(place: Place, /, rev: str, reason: str, run_name: str | None) -> None:
+def rollback(place: CliContext, /, rev: str, reason: str, run_name: str | None) -> None:
     """Make an earlier policy of a run its policy again, by a new commit.
 
     REV is a git revision or the number of an iteration; a candidate that was turned down will do.
@@ -84,7 +84,7 @@ def rollback(place: Place, /, rev: str, reason: str, run_name: str | None) -> No
 @all_of(workers_option, jail_option)
 @click.pass_obj
 def publish(
-    place: Place, /, run_name: str | None, episodes: int, *, force: bool, **given: Given
+    place: CliContext, /, run_name: str | None, episodes: int, *, force: bool, **given: Given
 ) -> None:
     """Commit a run's policy to the branch that is checked out, as policies/GAME.py.
 
@@ -141,7 +141,7 @@ def _require_publishable(repo: GitRepo, ref: RunRef) -> None:
     Raises:
         GcoError: The branch is a run's, or cannot be committed to.
     """
-    from gco_agent.store.runs import Runs
+    from gco_agent.store.run import Runs
 
     branch = (repo.head_branch() or "").removeprefix("refs/heads/")
     if not branch:
@@ -163,8 +163,8 @@ def _claim_there(repo: GitRepo, path: str, rules: PlayProtocol) -> Claim | None:
     Raises:
         UsageError: It states no score, or one by other rules.
     """
-    from gco_agent.header import claim_of, describe_rules
     from gco_agent.policy import PolicySource
+    from gco_agent.policy.header import claim_of, describe_rules
 
     head = repo.head()
     content = repo.read_file(head.commit, path) if head.commit else None
@@ -205,8 +205,8 @@ def _measure_and_commit(
 ) -> tuple[str, str]:
     """Play, write the docstring, commit; the commit id and the score in words."""
     from gco_agent.cli.evaluating import play
-    from gco_agent.header import claim_of, describe_score, with_measured_header
-    from gco_agent.seeds import Stream
+    from gco_agent.core.seeds import Stream
+    from gco_agent.policy.header import claim_of, describe_score, with_measured_header
 
     n = given["n"]
     label = Stream.REPORT.label(0, n)
@@ -244,7 +244,7 @@ def _made_in(view: RunView) -> str:
 
 def _facts(view: RunView, text: str, played: Evaluation, label: str) -> dict[str, str]:
     """The trailers of the commit."""
-    from gco_agent.complexity import measure
+    from gco_agent.policy.complexity import measure
 
     size = measure(text)
     return {

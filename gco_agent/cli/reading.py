@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gco_agent.cli.options import examples, json_option, run_option
-from gco_agent.cli.place import Place, find_shown
+from gco_agent.cli.place import CliContext, find_shown
 from gco_agent.cli.words import columns_of, duration, number_with_error, one_line, sparkline
-from gco_agent.errors import UsageError
+from gco_agent.core.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from gco_agent.report.earned import Earned
-    from gco_agent.store.history import RunView, Step
+    from gco_agent.store.view import RunView, Step
 
 _WIDE = 200
 _GAP = 2
@@ -48,7 +48,7 @@ _DROPPED = ("candidates", "CC", "LOC", "steps", "time", "tokens", "iterations", 
     "--csv", "as_csv", is_flag=True, help="Print the table as CSV, with its numbers bare."
 )
 @click.pass_obj
-def log(place: Place, /, run_name: str | None, *, as_json: bool, as_csv: bool) -> None:
+def log(place: CliContext, /, run_name: str | None, *, as_json: bool, as_csv: bool) -> None:
     """Show the iterations of a run as a table; the policy in force is marked with *.
 
     Returns are of the iteration's own candidate, ± standard error; the gain is over the policy it

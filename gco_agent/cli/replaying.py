@@ -18,7 +18,7 @@ from gco_agent.cli.options import (
     workers_option,
 )
 from gco_agent.cli.place import (
-    Place,
+    CliContext,
     make_judge,
     open_workers,
     require_clean,
@@ -27,10 +27,10 @@ from gco_agent.cli.place import (
     rules_here,
 )
 from gco_agent.cli.words import count, number_with_error, one_line, tell
-from gco_agent.errors import GcoError, UsageError
+from gco_agent.core.errors import GcoError, UsageError
 
 if TYPE_CHECKING:
-    from gco_agent.replay import Recording, Replayed
+    from gco_agent.loop.replay import Recording, Replayed
     from gco_agent.store.entries import RunRef
     from gco_agent.store.git import GitRepo
 
@@ -81,10 +81,10 @@ def replay(context: click.Context, /, recording: str, record: str | None, **give
     JSON: run, recorded, is_same, iterations: [iteration, commit, is_same,
     recorded and now: {verdict, return_mean, gain, digest, policy}], left_out.
     """  # noqa: D301 - click wants the character
-    place: Place = context.obj
+    place: CliContext = context.obj
     found = _find_recording(place, recording)
     if record is not None:
-        from gco_agent.replay import format_recording
+        from gco_agent.loop.replay import format_recording
 
         _write(place.directory / record, format_recording(found))
         tell(f"{count(len(found.iterations), 'iteration')} of {found.run} recorded")
@@ -102,13 +102,13 @@ def replay(context: click.Context, /, recording: str, record: str | None, **give
         context.exit(2)
 
 
-def _find_recording(place: Place, name: str) -> Recording:
+def _find_recording(place: CliContext, name: str) -> Recording:
     """The recording that is meant; files come first.
 
     Raises:
         GcoError: There is none.
     """
-    from gco_agent.replay import demo, parse_recording, record_run
+    from gco_agent.loop.replay import demo, parse_recording, record_run
 
     path = place.directory / name
     if path.is_file():
@@ -126,10 +126,12 @@ def _find_recording(place: Place, name: str) -> Recording:
     return record_run(runs.view(ref))
 
 
-def _play(place: Place, found: Recording, given: dict[str, Any]) -> tuple[RunRef, list[Replayed]]:
+def _play(
+    place: CliContext, found: Recording, given: dict[str, Any]
+) -> tuple[RunRef, list[Replayed]]:
     from gco_agent.cli.display import open_display
-    from gco_agent.replay import play_back
-    from gco_agent.store.runs import Runs
+    from gco_agent.loop.replay import play_back
+    from gco_agent.store.run import Runs
 
     repo = place.repository(create=given["create_repo"])
     require_writable(repo)

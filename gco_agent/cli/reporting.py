@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gco_agent.cli.options import Given, examples, jail_option, json_option
-from gco_agent.cli.place import Place, find_shown, open_workers, require_trusted, rules_here
+from gco_agent.cli.place import CliContext, find_shown, open_workers, require_trusted, rules_here
 from gco_agent.cli.words import count, tell
-from gco_agent.errors import UsageError
+from gco_agent.core.errors import UsageError
 
 if TYPE_CHECKING:
     from gco_agent.report.failing import Failure
     from gco_agent.report.page import Content
     from gco_agent.report.summary import RunReport
     from gco_agent.store.entries import RunRef
-    from gco_agent.store.history import RunView
-    from gco_agent.store.runs import Runs
+    from gco_agent.store.run import Runs
+    from gco_agent.store.view import RunView
 
 _MOST_BYTES = 12_000_000
 """Of packed details; what draws takes 5 MB more, and the whole must stay below 20."""
@@ -77,7 +77,7 @@ _HEAD_BYTES = 2_000
 @json_option
 @click.pass_obj
 def report(
-    place: Place,
+    place: CliContext,
     /,
     names: tuple[str, ...],
     compared: tuple[str, ...],
@@ -153,7 +153,7 @@ def _clips(view: RunView, report: RunReport, n: int, jail: str) -> dict[int, tup
         return {}
     from gco_agent.jail.limits import JailLevel
     from gco_agent.report.story import read_details
-    from gco_agent.video.decisive import film_decision
+    from gco_agent.report.video.decisive import film_decision
 
     require_trusted(view.repo, report.config.protocol, view.ref.branch)
     rules = rules_here(report.config.selection_protocol)
@@ -183,7 +183,7 @@ def _require_room(path: Path, picture: Path | None, given: dict[str, Any]) -> No
 
         require_picture(picture)
     if given["n_clips"]:
-        from gco_agent.video.encoding import require_format
+        from gco_agent.report.video.encoding import require_format
 
         require_format(path.with_suffix(".mp4"))
     _require_ours(path, is_forced=given["force"])

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gco_agent.cli.words import columns_of, count, duration, fit, number_with_error
-from gco_agent.errors import GcoError, StoreError
+from gco_agent.core.errors import GcoError, StoreError
 
 if TYPE_CHECKING:
     from gco_agent.store.entries import Facts
-    from gco_agent.store.history import RunView, Step
+    from gco_agent.store.view import RunView, Step
 
 
 def print_json(data: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
@@ -40,8 +40,8 @@ def interval_in(text: str | None, step: Step) -> tuple[float, float] | None:
     Raises:
         StoreError: That text is of another schema, or garbled.
     """
+    from gco_agent.core.statistics import confidence_interval
     from gco_agent.report.played import parse_played
-    from gco_agent.statistics import confidence_interval
 
     if text is None or step.facts is None or step.facts.return_mean is None:
         return None
@@ -171,7 +171,7 @@ def _to_leave(
 
 def _is_by_exchange(view: RunView) -> bool:
     """Whether a person or a chat is the run's optimizer."""
-    from gco_agent.config import FILE, parse_config
+    from gco_agent.store.config import FILE, parse_config
 
     try:
         return "exchange" in parse_config(view.read(FILE) or "").optimizers

@@ -29,7 +29,7 @@ from gco_agent.cli.options import (
     workers_option,
 )
 from gco_agent.cli.place import (
-    Place,
+    CliContext,
     exchange_folder,
     find_run,
     make_judge,
@@ -42,12 +42,12 @@ from gco_agent.cli.starting import Start, announce, prepare, require_optimizer
 from gco_agent.cli.words import duration, number_with_error, one_line, tell
 
 if TYPE_CHECKING:
-    from gco_agent.budget import Budget
-    from gco_agent.config import RunConfig
+    from gco_agent.core.events import Progress
+    from gco_agent.evaluation.judge import Judge
     from gco_agent.games import GameSpec
-    from gco_agent.judge import Judge
+    from gco_agent.loop.budget import Budget
     from gco_agent.optimizers.base import Optimizer
-    from gco_agent.progress import Progress
+    from gco_agent.store.config import RunConfig
     from gco_agent.store.run import Run
 
 _frames_option = click.option(
@@ -100,7 +100,7 @@ _frames_option = click.option(
 )
 @click.pass_obj
 def run(
-    place: Place, /, seconds: float, iterations: int | None, frames: int | None, **given: Given
+    place: CliContext, /, seconds: float, iterations: int | None, frames: int | None, **given: Given
 ) -> None:
     """Start a run of GAME, improve its policy until a budget is spent, and measure what came out.
 
@@ -109,7 +109,7 @@ def run(
     iteration adds a commit. The last one states the score on report seeds. Ctrl-C ends it at any
     time; every finished iteration is saved.
     """
-    from gco_agent.budget import Budget
+    from gco_agent.loop.budget import Budget
 
     n_report, as_json = given.pop("report_episodes"), given.pop("as_json")
     budget = Budget(iterations, seconds, frames, given.pop("usd"), report_episodes=n_report)
@@ -130,12 +130,12 @@ def run(
 )
 @all_of(start_options, model_options)
 @click.pass_obj
-def init(place: Place, /, **given: Given) -> None:
+def init(place: CliContext, /, **given: Given) -> None:
     """Start a run of GAME: its branch, with the measured initial policy as the first commit.
 
     Then advance it with gco-agent step.
     """
-    from gco_agent.budget import Budget
+    from gco_agent.loop.budget import Budget
 
     options = StartOptions(**given)
     start = prepare(place, options)
@@ -170,7 +170,7 @@ def init(place: Place, /, **given: Given) -> None:
 @all_of(workers_option, executor_option, jail_option, json_option)
 @click.pass_obj
 def step(
-    place: Place,
+    place: CliContext,
     /,
     iterations: int | None,
     seconds: float | None,
@@ -181,7 +181,7 @@ def step(
 
     What was killed goes on here too: every finished iteration is on the branch.
     """
-    from gco_agent.budget import Budget
+    from gco_agent.loop.budget import Budget
 
     if iterations is None and seconds is None and frames is None:
         iterations = 1
@@ -197,7 +197,7 @@ def step(
 
 
 def go_on(
-    place: Place,
+    place: CliContext,
     given: dict[str, Any],
     budget: Budget,
     change: Callable[[RunConfig], RunConfig] = lambda config: config,
@@ -271,15 +271,15 @@ def _at_work(
 
 
 def _advance(opened: Run, work: _Work, config: RunConfig, budget: Budget) -> str:
-    from gco_agent.train import train
+    from gco_agent.loop.train import train
 
     return train(opened, work.optimizer, work.judge, config, budget, work.progress).limit
 
 
 def config_of(spec: GameSpec, options: StartOptions) -> RunConfig:
     """What a run of a game is started with, by the options of the command."""
-    from gco_agent.config import RunConfig, default_slice
-    from gco_agent.envs.opening import make_protocol
+    from gco_agent.envs.environment import make_protocol
+    from gco_agent.store.config import RunConfig, default_slice
 
     protocol = make_protocol(options.protocol, spec.env_id, options.max_steps, options.objects)
     config = RunConfig(
@@ -300,7 +300,7 @@ def _run_all(
     start: Start, options: StartOptions, budget: Budget, *, only_begin: bool = False
 ) -> str:
     """Begin a run, advance it and report it; what stopped it."""
-    from gco_agent.measuring import start_run
+    from gco_agent.loop.measuring import start_run
 
     config = config_of(start.spec, options)
     given = {
@@ -328,7 +328,7 @@ def _run_all(
 
 def _report(opened: Run, work: _Work, config: RunConfig, budget: Budget) -> None:
     """Measure the run's policy, on fewer report seeds if the time does not suffice."""
-    from gco_agent.measuring import report
+    from gco_agent.loop.measuring import report
 
     wanted = budget.report_episodes
     if not wanted:

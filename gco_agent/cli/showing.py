@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gco_agent.cli.options import examples, json_option, run_option
-from gco_agent.cli.place import Place, find_shown
+from gco_agent.cli.place import CliContext, find_shown
 from gco_agent.cli.words import fit, number_with_error, one_line
-from gco_agent.errors import UsageError
+from gco_agent.core.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.text import Text
 
     from gco_agent.report.story import Details, Trial
-    from gco_agent.store.history import RunView
+    from gco_agent.store.view import RunView
 
 _NUMBER = re.compile(r"\d{1,6}")  # git never shortens an id below seven digits
 _OUTCOMES = {"horizon": "cut here"}
@@ -41,7 +41,7 @@ _DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan", " ": ""}
 @json_option
 @click.pass_obj
 def show(
-    place: Place, /, rev: str | None, run_name: str | None, name: str | None, *, as_json: bool
+    place: CliContext, /, rev: str | None, run_name: str | None, name: str | None, *, as_json: bool
 ) -> None:
     """Show one iteration whole: what was tried and why, what it scored, what changed in the code.
 
@@ -94,7 +94,7 @@ def _print_file(view: RunView, trials: list[Trial], name: str) -> None:
         UsageError: There is no such file.
     """
     from gco_agent.report.story import evidence_files
-    from gco_agent.store.history import evidence_folder
+    from gco_agent.store.view import evidence_folder
 
     for trial in reversed(trials):
         if name in evidence_files(view, trial):
@@ -107,8 +107,8 @@ def _print_file(view: RunView, trials: list[Trial], name: str) -> None:
 
 def _as_json(view: RunView, trial: Trial, details: Details) -> dict[str, Any]:
     from gco_agent.cli.results import score_json
+    from gco_agent.core.statistics import confidence_interval
     from gco_agent.report.story import evidence_files
-    from gco_agent.statistics import confidence_interval
 
     facts = trial.facts
     returns = [seed.episode_return for seed in details.played]
@@ -159,8 +159,8 @@ def _print(view: RunView, trial: Trial, details: Details) -> None:
     from rich.console import Console
 
     from gco_agent.cli.live import VERDICT_STYLES
+    from gco_agent.core.text import clean_text
     from gco_agent.report.story import evidence_files
-    from gco_agent.store.text import clean_text
 
     width = None if sys.stdout.isatty() else 10_000
     console = Console(highlight=False, markup=False, emoji=False, width=width, soft_wrap=True)
@@ -207,7 +207,7 @@ def _facts(trial: Trial) -> list[str]:
 
 def _seed_rows(details: Details) -> list[str]:
     """A row a seed: the candidate's return, the other policy's, their difference."""
-    from gco_agent.store.text import clean_text
+    from gco_agent.core.text import clean_text
 
     if not details.played:
         return []
@@ -226,8 +226,8 @@ def _seed_rows(details: Details) -> list[str]:
 def _diff_rows(details: Details) -> list[Text]:
     from rich.text import Text
 
+    from gco_agent.core.text import clean_line
     from gco_agent.report.diffs import count_changes, difference
-    from gco_agent.store.text import clean_line
 
     if details.after is None:
         return [Text("No candidate: nothing was changed.")]

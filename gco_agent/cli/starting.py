@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gco_agent.cli.options import StartOptions
 from gco_agent.cli.place import (
-    Place,
+    CliContext,
     exchange_folder,
     home_of,
     require_clean,
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gco_agent.policy import PolicySource
     from gco_agent.store.entries import RunRef
     from gco_agent.store.git import GitRepo
-    from gco_agent.store.runs import Runs
+    from gco_agent.store.run import Runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Start:
     notes: tuple[str, ...]
 
 
-def prepare(place: Place, options: StartOptions, usd: float | None = None) -> Start:
+def prepare(place: CliContext, options: StartOptions, usd: float | None = None) -> Start:
     """Refuse now whatever would be refused after the first episodes.
 
     Args:
@@ -68,8 +68,8 @@ def prepare(place: Place, options: StartOptions, usd: float | None = None) -> St
     from datetime import date
 
     from gco_agent.store.entries import RunRef, new_run_id
-    from gco_agent.store.runs import Runs
-    from gco_agent.store.trust import trust_module
+    from gco_agent.store.run import Runs
+    from gco_agent.store.sources import trust_module
 
     spec = place.find_spec(options.game)
     spec.require_rules(options.protocol, options.objects)
@@ -108,7 +108,7 @@ def require_optimizer(name: str, usd: float | None) -> None:
         KeyRefused: The key for a language model is missing.
     """
     from gco_agent.cli.models import require_key
-    from gco_agent.errors import UsageError
+    from gco_agent.core.errors import UsageError
     from gco_agent.optimizers.registry import known, may_ask_a_model, needs_a_model
 
     names = known(name)
@@ -121,16 +121,16 @@ def require_optimizer(name: str, usd: float | None) -> None:
         )
 
 
-def _initial(place: Place, options: StartOptions, spec: GameSpec) -> PolicySource | None:
+def _initial(place: CliContext, options: StartOptions, spec: GameSpec) -> PolicySource | None:
     """The policy that a person wants to begin with; None for that of the game.
 
     Raises:
         GcoError: There is none, it breaks the contract, or it is for something else.
     """
     from gco_agent.cli.targets import find_target, require_contract
-    from gco_agent.errors import UsageError
+    from gco_agent.core.errors import UsageError
     from gco_agent.policy import environment_of
-    from gco_agent.store.runs import is_same_game
+    from gco_agent.store.run import is_same_game
 
     if options.start is None:
         return None
@@ -149,7 +149,7 @@ def _note_of_policy(
     repo: GitRepo, ref: RunRef, start: str | None, base: str | None
 ) -> tuple[str, ...]:
     """What the run begins with, where a person might think otherwise."""
-    from gco_agent.store.history import policy_path
+    from gco_agent.store.view import policy_path
 
     if start is not None:
         return (f"It begins with the policy {start}.",)
@@ -174,8 +174,8 @@ def _note_of_base(base: str | None, below: RunRef | None) -> tuple[str, ...]:
 
 
 def _require_use_of_horizon(options: StartOptions) -> None:
-    from gco_agent.config import split_optimizers
-    from gco_agent.errors import UsageError
+    from gco_agent.core.errors import UsageError
+    from gco_agent.store.config import split_optimizers
 
     if options.horizon and "optoprime" not in split_optimizers(options.optimizer):
         raise UsageError(
@@ -184,7 +184,7 @@ def _require_use_of_horizon(options: StartOptions) -> None:
 
 
 def _require_free(repo: GitRepo, ref: RunRef) -> None:
-    from gco_agent.errors import UsageError
+    from gco_agent.core.errors import UsageError
 
     if repo.ref(str(ref)):
         raise UsageError(
@@ -203,7 +203,7 @@ def _way_back(repo: GitRepo) -> str:
 
 def announce(start: Start, options: StartOptions, limit: str) -> None:
     """Say what begins, before the first slow import."""
-    from gco_agent.workers import usable_cores
+    from gco_agent.evaluation.workers import usable_cores
 
     tell(
         f"{start.spec.title}: {start.spec.goal}\n"

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gco_agent.cli.place import Place, read_config, rules_here, runs_or_file
-from gco_agent.errors import ContractViolation, NotARun, StoreError, UsageError
+from gco_agent.cli.place import CliContext, read_config, rules_here, runs_or_file
+from gco_agent.core.errors import ContractViolation, NotARun, StoreError, UsageError
 
 if TYPE_CHECKING:
+    from gco_agent.core.records import PlayProtocol
     from gco_agent.policy import PolicySource
-    from gco_agent.records import PlayProtocol
-    from gco_agent.store.history import RunView
-    from gco_agent.store.runs import Runs
+    from gco_agent.store.run import Runs
+    from gco_agent.store.view import RunView
 
 _SHORTEST_ID = 7
 """Git never shortens the id of a commit below so many digits: fewer are an iteration's number."""
@@ -48,14 +48,14 @@ def require_contract(target: Target) -> None:
         ) from None
 
 
-def find_target(place: Place, target: str | None) -> Target:
+def find_target(place: CliContext, target: str | None) -> Target:
     """The policy that ``target`` means; files come first.
 
     Raises:
         GcoError: There is none.
     """
     from gco_agent.policy import PolicySource
-    from gco_agent.sources import read_policy
+    from gco_agent.store.sources import read_policy
 
     if target is None:
         runs = runs_or_file(place)
@@ -116,7 +116,7 @@ def _commit_of(view: RunView, rev: str) -> str:
 
 
 def protocol_of(
-    place: Place,
+    place: CliContext,
     target: Target,
     env_id: str | None,
     max_steps: int | None,
@@ -134,7 +134,7 @@ def protocol_of(
     Raises:
         UsageError: No environment is named, or it is not known, or the policy names code.
     """
-    from gco_agent.envs.opening import make_protocol, named_environment
+    from gco_agent.envs.environment import make_protocol, named_environment
     from gco_agent.games import is_atari
 
     rules = target.protocol
@@ -165,7 +165,7 @@ def observed_as(rules: PlayProtocol, objects: str | None) -> PlayProtocol:
     Raises:
         UsageError: What is played has no such observation.
     """
-    from gco_agent.envs.opening import spec_of
+    from gco_agent.envs.environment import spec_of
 
     if objects is None:
         return rules

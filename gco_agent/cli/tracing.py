@@ -18,15 +18,15 @@ from gco_agent.cli.options import (
     json_option,
     workers_option,
 )
-from gco_agent.cli.place import Place, find_run, make_judge, open_workers, read_config
+from gco_agent.cli.place import CliContext, find_run, make_judge, open_workers, read_config
 from gco_agent.cli.targets import find_target, protocol_of
-from gco_agent.errors import ContractViolation, NotARun, StoreError, UsageError
+from gco_agent.core.errors import ContractViolation, NotARun, StoreError, UsageError
 
 if TYPE_CHECKING:
-    from gco_agent.feedback import Feedback
+    from gco_agent.core.records import Evaluation
     from gco_agent.games import Hints
-    from gco_agent.records import Evaluation
-    from gco_agent.store.history import RunView
+    from gco_agent.optimizers.feedback import Feedback
+    from gco_agent.store.view import RunView
 
 _EPISODES = 8
 _MOST_EPISODES = 1000
@@ -67,7 +67,7 @@ _MAX_STEPS = 4_500
 )
 @all_of(hints_option(None), env_option, workers_option, jail_option, json_option)
 @click.pass_obj
-def trace(place: Place, /, target: str | None, **given: Given) -> None:
+def trace(place: CliContext, /, target: str | None, **given: Given) -> None:
     """Show what a language model is told of a policy's results.
 
     Plays the policy, chooses the moments that decided its episodes, and plays these again with
@@ -83,11 +83,10 @@ def trace(place: Place, /, target: str | None, **given: Given) -> None:
     calls: [name, depth, inputs, output, lines, error], action, action_name,
     reward]].
     """  # noqa: D301 - click wants the character
-    from gco_agent.briefing import gather
     from gco_agent.cli.display import open_display
-    from gco_agent.feedback import compose_feedback
+    from gco_agent.loop.session import gather, read_attempts
+    from gco_agent.optimizers.feedback import compose_feedback
     from gco_agent.policy import check_policy
-    from gco_agent.requesting import read_attempts
 
     seeds = _seeds(given["seed_text"])
     wanted = find_target(place, target)
@@ -122,7 +121,7 @@ def _seeds(text: str | None) -> range:
     Raises:
         UsageError: They hold nothing, or too many.
     """
-    from gco_agent.seeds import Stream, parse_seed_range
+    from gco_agent.core.seeds import Stream, parse_seed_range
 
     if text is None:
         return Stream.FEEDBACK.seeds(0, _EPISODES)
@@ -132,7 +131,7 @@ def _seeds(text: str | None) -> range:
     return seeds
 
 
-def _view(place: Place, target: str | None) -> RunView | None:
+def _view(place: CliContext, target: str | None) -> RunView | None:
     """The run, where the target is one and no file or single revision."""
     if target is not None and (place.directory / target).exists():
         return None
@@ -149,9 +148,9 @@ def _hints(view: RunView | None) -> Hints:
 
 
 def _as_json(feedback: Feedback, evaluation: Evaluation) -> dict[str, Any]:
-    from gco_agent.statistics import confidence_interval
+    from gco_agent.core.statistics import confidence_interval
     from gco_agent.traces.records import trace_json
-    from gco_agent.traces.tokens import estimate_tokens
+    from gco_agent.traces.render import estimate_tokens
 
     interval = confidence_interval(evaluation.returns) if evaluation.is_valid else None
     return {

@@ -16,16 +16,16 @@ from gco_agent.cli.options import (
     json_option,
     workers_option,
 )
-from gco_agent.cli.place import Place, find_run, open_workers, read_config, rules_here
+from gco_agent.cli.place import CliContext, find_run, open_workers, read_config, rules_here
 from gco_agent.cli.words import count, duration, number_with_error, one_line
-from gco_agent.errors import NotARun, UsageError
+from gco_agent.core.errors import NotARun, UsageError
 
 if TYPE_CHECKING:
-    from gco_agent.progress import Progress
-    from gco_agent.records import PlayProtocol
-    from gco_agent.store.history import RunView
-    from gco_agent.store.runs import Runs
-    from gco_agent.verification import Claim, Difference, Verified
+    from gco_agent.core.events import Progress
+    from gco_agent.core.records import PlayProtocol
+    from gco_agent.loop.verify import Claim, Difference, Verified
+    from gco_agent.store.run import Runs
+    from gco_agent.store.view import RunView
 
 
 @click.command(
@@ -62,9 +62,9 @@ def verify(context: click.Context, /, target: str | None, *, is_all: bool, **giv
 
     from gco_agent.cli.results import print_json
     from gco_agent.jail.limits import JailLevel
-    from gco_agent.verification import Answer, Verifier, read_claims
+    from gco_agent.loop.verify import Answer, Verifier, read_claims
 
-    place: Place = context.obj
+    place: CliContext = context.obj
     _refuse_file(place, target)
     view, rev = _find(place.runs(), target, is_all=is_all)
     claims = read_claims(view, None if is_all else rev or view.standing.commit)
@@ -86,7 +86,7 @@ def verify(context: click.Context, /, target: str | None, *, is_all: bool, **giv
         context.exit(2)
 
 
-def _refuse_file(place: Place, target: str | None) -> None:
+def _refuse_file(place: CliContext, target: str | None) -> None:
     """A file says what it scores in words for people; what a claim takes, only a commit has.
 
     Raises:
@@ -140,7 +140,7 @@ def _display() -> Any:  # noqa: ANN401 - a context manager of either display
 
 
 def _watch(display: Progress, claim: Claim) -> Callable[[int, int], None]:
-    from gco_agent.progress import Playing
+    from gco_agent.core.events import Playing
 
     what = f"iteration {claim.facts.iteration}"
     return lambda done, n: display(Playing(what, done, n))
@@ -179,7 +179,7 @@ def _value(value: object, what: str) -> str:
 
 
 def _as_json(view: RunView, found: list[Verified], seconds: float) -> dict[str, Any]:
-    from gco_agent.verification import Answer
+    from gco_agent.loop.verify import Answer
 
     counts = {answer: sum(one.answer is answer for one in found) for answer in Answer}
     return {

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 import click
 
 from gco_agent.cli.options import examples, run_option
-from gco_agent.cli.place import Place, find_shown, status_file
+from gco_agent.cli.place import CliContext, find_shown, status_file
 from gco_agent.cli.words import count, tell
 
 if TYPE_CHECKING:
-    from gco_agent.budget import Budget
     from gco_agent.cli.display import Display
-    from gco_agent.progress import Committed
-    from gco_agent.status import Status
+    from gco_agent.core.events import Committed
+    from gco_agent.loop.budget import Budget
     from gco_agent.store.entries import Facts, RunRef
     from gco_agent.store.git import GitRepo
-    from gco_agent.store.history import RunView, Step
+    from gco_agent.store.status import Status
+    from gco_agent.store.view import RunView, Step
 
 _POLL_S = 0.5
 _EARLIER = 5
@@ -43,14 +43,14 @@ _EARLIER = 5
     help="Iterations before now to show first.",
 )
 @click.pass_obj
-def watch(place: Place, /, run_name: str | None, last: int, *, keep: bool) -> None:
+def watch(place: CliContext, /, run_name: str | None, last: int, *, keep: bool) -> None:
     """Follow a run that another process of this machine advances.
 
     Shows what `run` and `step` show: a line for every iteration, and what is under way. Ends when
     the other process has ended, unless --keep says otherwise; Ctrl-C ends it at any time, and the
     run goes on.
     """
-    from gco_agent.status import read_status
+    from gco_agent.store.status import read_status
 
     repo, runs = place.repository(), place.runs()
     ref = find_shown(runs, run_name)
@@ -87,7 +87,7 @@ class _Follower:
 
     def catch_up(self, most: int | None = None) -> None:
         """Show what is new, or of that only the last ``most``."""
-        from gco_agent.store.history import RunView
+        from gco_agent.store.view import RunView
 
         if self._repo.ref(str(self._ref)) == self._tip:
             return
@@ -113,11 +113,10 @@ def _events(view: RunView) -> list[Committed]:
 
 
 def _event(step: Step, facts: Facts, standing: Facts) -> Committed:
-    from gco_agent.accounts import sum_known
-    from gco_agent.progress import Committed
+    from gco_agent.core.events import Committed
+    from gco_agent.core.statistics import Gain
+    from gco_agent.loop.recording import describe_verdict, sum_known
     from gco_agent.report.story import summary_of
-    from gco_agent.sentences import describe_verdict
-    from gco_agent.statistics import Gain
 
     gain = None
     if facts.gain is not None:
@@ -140,7 +139,7 @@ def _event(step: Step, facts: Facts, standing: Facts) -> Committed:
 
 def _budget(status: Status | None) -> Budget | None:
     """The limits of the process at work."""
-    from gco_agent.budget import Budget
+    from gco_agent.loop.budget import Budget
 
     if status is None:
         return None
@@ -159,8 +158,8 @@ def _budget(status: Status | None) -> Budget | None:
 
 def _take_over(status: Status, budget: Budget) -> None:
     """What the process at work keeps for the end, and what the run has spent by now."""
+    from gco_agent.core.records import Usage
     from gco_agent.llm import Spending
-    from gco_agent.records import Usage
 
     budget.reserve_s = status.reserve_s
     spent = Usage(input_tokens=status.tokens, usd=status.usd)

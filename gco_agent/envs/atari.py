@@ -13,12 +13,12 @@ import gymnasium
 from ale_py import roms
 from gymnasium.envs.registration import EnvSpec
 
-from gco_agent.envs.disturbed import DisturbedObservation
+from gco_agent.core.errors import GcoError, UsageError
+from gco_agent.core.records import PlayProtocol, Variation
 from gco_agent.envs.fingerprint import observation_digest, require_versions
 from gco_agent.envs.objects import ObjectObservation, Rules, make_object_env
-from gco_agent.errors import GcoError, UsageError
+from gco_agent.envs.wrappers import DisturbedObservation
 from gco_agent.games import Reference, find_game
-from gco_agent.records import PlayProtocol, Variation
 
 PROTOCOLS = ("default", "reference", "machado")
 

@@ -13,16 +13,16 @@ import inspect
 from collections.abc import Iterable
 from pathlib import Path
 
+from gco_agent.core.errors import GcoError
+from gco_agent.core.records import PlayProtocol
 from gco_agent.envs.extraction import source_digest
 from gco_agent.envs.readers import READERS
 from gco_agent.envs.readers.base import Reader
-from gco_agent.errors import GcoError
-from gco_agent.records import PlayProtocol
 
 _HERE = Path(__file__).parent
 _EVERY_GAME = (
-    *(_HERE / f"{name}.py" for name in ("objects", "extraction", "shortcuts", "supplements")),
-    _HERE.parent / "observation.py",
+    *(_HERE / f"{name}.py" for name in ("objects", "extraction", "supplements")),
+    _HERE.parent / "core" / "observation.py",
 )
 """Ours, that every Atari game's observations go through."""
 _DIGITS = 12
@@ -35,8 +35,6 @@ def observation_digest(module: str) -> str:
     reader = READERS.get(module)
     if reader is not None:
         files += [Path(inspect.getfile(kind)) for kind in (Reader, reader)]
-    elif (_HERE / f"{module}.py").is_file():
-        files.append(_HERE / f"{module}.py")
     parts = [source_digest(module), *(essence(path.read_text("utf-8")) for path in files)]
     return _digest("\0".join(parts).encode())
 

@@ -1,14 +1,21 @@
-"""Atari games seen as objects: a Gymnasium wrapper over the standard ALE environment.
+"""Which action the console still holds: the one thing that no saved state contains.
 
-`ObjectObservation` takes any ALE environment; the judge and the search use it too, so that what a
-score says holds in everybody's loop.
+Sticky actions repeat, with some probability and frame by frame, whatever action the console holds,
+and a new action is held only from the first frame that does not repeat. So after a step of four
+frames at probability 0.25 the console still holds an older action once in 256 times. The draws of
+the frames played are in the saved state, since it has the generator's words in it, and they say
+which action it was.
+
+Source: Matsumoto and Nishimura 1998, "Mersenne Twister", doi:10.1145/272991.272995.
 """
 
 from __future__ import annotations
 
+import math
 import pickle
+import re
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, SupportsFloat
 
@@ -19,12 +26,148 @@ import numpy.typing as npt
 from gymnasium.utils import RecordConstructorArgs
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 
+from gco_agent.core.errors import UsageError
+from gco_agent.core.observation import ObjectBox, Observation, Row, build_observation
 from gco_agent.envs.extraction import RamState
-from gco_agent.envs.held import held_action, n_priming_frames
-from gco_agent.envs.spaces import ObjectSpace
 from gco_agent.envs.supplements import make_extractor
-from gco_agent.errors import UsageError
-from gco_agent.observation import Observation, Row, build_observation
+
+_GENERATOR = re.compile(rb"\d+(?: \d+){624}")
+"""A Mersenne Twister in an emulator state: 624 words, then how many of them are used; its length in
+bytes stands before it. The sticky actions' is the last."""
+_LENGTH_BYTES = 4
+_N_EARLIER = 128
+_PERIOD, _MATRIX = 227, 0x9908B0DF
+_HIGHEST_BIT, _ALL_BITS = 1 << 31, (1 << 32) - 1
+_LEAST_PRIMING = 12
+_LEFT_OVER = 1e-9
+
+
+def held_action(state: bytes, repeat: float, frame: int, begun: Sequence[tuple[int, int]]) -> int:
+    """The action held at the moment that ``state`` was saved at.
+
+    Args:
+        state: From ``cloneState(include_rng=True).serialize()`` of ale-py 0.11 or 0.12.
+        repeat: The probability to repeat.
+        frame: Frames played when it was saved, as ``getFrameNumber`` counts.
+        begun: The last steps, oldest first: frames played before the step, and its action.
+
+    Returns:
+        The action of the last frame that did not repeat; where no draw tells, of the oldest step
+        that could be meant.
+    """
+    action = begun[-1][1]
+    steps = list(begun)
+    for draw in _draws(state):
+        frame -= 1
+        while len(steps) > 1 and steps[-1][0] > frame:
+            steps.pop()
+        action = steps[-1][1]
+        if draw >= repeat or frame <= steps[0][0]:
+            break
+    return action
+
+
+def n_priming_frames(repeat: float) -> int:
+    """Frames of one action after which that action is held: all but surely (1 in 10**9)."""
+    if not 0 < repeat < 1:
+        return _LEAST_PRIMING
+    return max(_LEAST_PRIMING, math.ceil(math.log(_LEFT_OVER) / math.log(repeat)))
+
+
+def _draws(state: bytes) -> Iterator[float]:
+    """The draws of the latest frames, each in [0, 1), the last one first."""
+    begin = max((found.start() for found in _GENERATOR.finditer(state)), default=None)
+    if begin is None:
+        return
+    length = int.from_bytes(state[begin - _LENGTH_BYTES : begin], "little")
+    *words, used = (int(word) for word in state[begin : begin + length].split())
+    # two words a frame: one for this player, then one for the other
+    for index in range(used - 2, -_N_EARLIER, -2):
+        yield _temper(words[index] if index >= 0 else _word_before(words, index)) / 2**32
+
+
+def _word_before(words: Sequence[int], index: int) -> int:
+    """A word that the generator had before it made ``words`` of those, counted from the end."""
+    here, below = _untwist(words, index), _untwist(words, index - 1)
+    return here & _HIGHEST_BIT | below & ~_HIGHEST_BIT
+
+
+def _untwist(words: Sequence[int], index: int) -> int:
+    """The highest bit of the word before at ``index``, and the other bits of the one after it."""
+    twisted = words[index] ^ words[index - _PERIOD]
+    if twisted & _HIGHEST_BIT:
+        return ((twisted ^ _MATRIX) << 1 | 1) & _ALL_BITS
+    return twisted << 1
+
+
+def _temper(word: int) -> int:
+    """The output of the generator for one word of its state."""
+    word ^= word >> 11
+    word ^= (word << 7) & 0x9D2C5680
+    word ^= (word << 15) & 0xEFC60000
+    return word ^ (word >> 18)
+
+
+_WIDTH_PX, _HEIGHT_PX = 160, 210
+_LARGEST_PX = 16
+_MOST_OF_A_CATEGORY = 3
+_MOST_LIVES = 5
+
+
+class ObjectSpace(gymnasium.Space[Observation]):
+    """All observations of objects: category to a sequence of `ObjectBox`.
+
+    Sampling gives one to three boxes in each of ``categories``, anywhere on a screen of 160 x 210
+    pixels. Any category may be in an observation, and any may be missing.
+
+    Attributes:
+        categories: Those that are known to occur.
+    """
+
+    def __init__(self, categories: tuple[str, ...] = (), seed: int | None = None) -> None:
+        super().__init__(shape=None, dtype=None, seed=seed)
+        self.categories = categories
+
+    @property
+    def is_np_flattenable(self) -> bool:
+        """Whether the space flattens to a box: no, the number of objects varies."""
+        return False
+
+    def sample(self, mask: object = None, probability: object = None) -> Observation:
+        """A random observation.
+
+        Raises:
+            ValueError: A mask or probabilities are given, which mean nothing here.
+        """
+        if mask is not None or probability is not None:
+            raise ValueError("an ObjectSpace takes neither a mask nor probabilities")
+        counts = self.np_random.integers(1, _MOST_OF_A_CATEGORY + 1, len(self.categories))
+        boxes = {
+            category: [self._sample_box() for _ in range(count)]
+            for category, count in zip(self.categories, counts, strict=True)
+        }
+        return Observation(boxes, lives=int(self.np_random.integers(_MOST_LIVES + 1)))
+
+    def _sample_box(self) -> ObjectBox:
+        least, most = (0, 0, 1, 1), (_WIDTH_PX, _HEIGHT_PX, _LARGEST_PX, _LARGEST_PX)
+        x, y, w, h = self.np_random.integers(least, most).tolist()
+        return ObjectBox(x, y, w, h)
+
+    def contains(self, x: object) -> bool:
+        """Whether ``x`` is an observation of objects."""
+        return isinstance(x, Observation) and all(
+            isinstance(box, ObjectBox) for members in x.values() for box in members
+        )
+
+    def __repr__(self) -> str:
+        return f"ObjectSpace({', '.join(self.categories)})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ObjectSpace) and self.categories == other.categories
+
+    def __hash__(self) -> int:
+        return hash(self.categories)
+
 
 ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # or each process prints a banner
 

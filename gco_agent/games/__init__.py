@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 
-from gco_agent.errors import UsageError
+from gco_agent.core.errors import UsageError
 from gco_agent.games import (
     asterix,
     breakout,

@@ -12,8 +12,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
+from gco_agent.core.records import PlayProtocol
 from gco_agent.games.spec import Category, Control, GameSpec
-from gco_agent.records import PlayProtocol
 
 Hints = Literal["none", "interface", "paper"]
 HINTS: tuple[Hints, ...] = get_args(Hints)

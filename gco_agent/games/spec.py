@@ -1,7 +1,8 @@
 """What is known of a game before it is played, as data: `GameSpec` and its parts.
 
 Every word here that reaches a person or a language model is checked against the emulator by
-`gco_agent.checking` and by tests/ale: names, bounds, what an action does, when a category appears.
+`gco_agent.evaluation.check_game` and by tests/ale: names, bounds, what an action does, when a
+category appears.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 
-from gco_agent.errors import UsageError
+from gco_agent.core.errors import UsageError
 from gco_agent.games.numbering import renumbered
 from gco_agent.games.starting import random_policy
 
@@ -272,7 +273,7 @@ class GameSpec:
         Args:
             action_names: Of the environment, if they are others than those of ``actions``.
         """
-        path = resources.files("gco_agent.initial").joinpath(f"{self.name}.py")
+        path = resources.files("gco_agent.games.initial").joinpath(f"{self.name}.py")
         if self.start or not path.is_file():
             n_actions = len(self.actions if action_names is None else action_names)
             return self.start or random_policy(self.title, self.env_id, n_actions)
@@ -287,7 +288,7 @@ class GameSpec:
         Raises:
             UsageError: There is none: theirs plays at random, as `initial_policy` does.
         """
-        path = resources.files("gco_agent.initial").joinpath("reference", f"{self.name}.py")
+        path = resources.files("gco_agent.games.initial").joinpath("reference", f"{self.name}.py")
         if not path.is_file():
             raise UsageError(f"{self.title} has no starting policy that plays without chance")
         return path.read_text("utf-8")

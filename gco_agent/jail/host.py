@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from gco_agent.errors import JailError
+from gco_agent.core.errors import JailError
+from gco_agent.core.records import Outcome
 from gco_agent.jail import deadline, text, wire
 from gco_agent.jail.channel import Gone, Late, Record
 from gco_agent.jail.limits import (
@@ -22,7 +23,6 @@ from gco_agent.jail.limits import (
 )
 from gco_agent.jail.process import WorkerProcess
 from gco_agent.jail.rows import check_plain
-from gco_agent.records import Outcome
 
 if TYPE_CHECKING:
     from gco_agent.jail.portable import PortableProcess

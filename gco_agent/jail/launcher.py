@@ -22,7 +22,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from gco_agent.errors import JailError
+from gco_agent.core.errors import JailError
 from gco_agent.jail import wire
 
 _START_SECONDS = 60.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # workers import this module, and of our own only what they need
-    from gco_agent.records import EpisodeResult, Outcome
+    from gco_agent.core.records import EpisodeResult, Outcome
 
 
 class JailLevel(enum.IntEnum):

@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from gco_agent.errors import JailError
+from gco_agent.core.errors import JailError
 from gco_agent.jail import launcher, text, wire
 from gco_agent.jail.channel import REST_OF_LIFE_SECONDS, Channel
 from gco_agent.jail.process import read_report

@@ -8,7 +8,7 @@ import signal
 import tempfile
 import time
 
-from gco_agent.errors import JailError
+from gco_agent.core.errors import JailError
 from gco_agent.jail import launcher, text, wire
 from gco_agent.jail.channel import CLOSED, Channel, Gone
 from gco_agent.jail.limits import JailLevel, JailReport

@@ -22,8 +22,8 @@ from itertools import islice
 from types import CodeType, FrameType, GetSetDescriptorType
 from typing import Any, TypeAlias
 
+from gco_agent.core.observation import ObjectBox
 from gco_agent.jail import wire
-from gco_agent.observation import ObjectBox
 
 MAX_CALLS = 48
 MAX_CALLS_OF_ONE = 6

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from gco_agent.calls import ComponentCall, Plain, Shown
+from gco_agent.core.records import ComponentCall, Plain, Shown
 from gco_agent.jail import text, wire
 from gco_agent.jail.channel import Gone, Late
 from gco_agent.jail.host import Jail

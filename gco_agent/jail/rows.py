@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from gco_agent.observation import Row
+from gco_agent.core.observation import Row
 
 _PLAIN = frozenset({int, float, str, tuple, type(None)})
 

@@ -10,8 +10,8 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
+from gco_agent.core.text import UNSEEN
 from gco_agent.jail.wire import POLICY_FILE
-from gco_agent.unseen import UNSEEN
 
 MAX_SUMMARY = 400
 MAX_NAME = 60

@@ -16,7 +16,7 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from gco_agent.observation import Row, Still
+from gco_agent.core.observation import Row, Still
 
 COMMAND = struct.Struct("<BxHII")
 """Kind, number of lanes (or the lane), sequence number, bytes of payload."""

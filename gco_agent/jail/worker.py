@@ -17,10 +17,10 @@ from collections.abc import Callable
 from types import CodeType, ModuleType
 from typing import Any, NoReturn, Protocol
 
+from gco_agent.core.observation import build_observation
 from gco_agent.jail import heap, pins, seal, wire
 from gco_agent.jail.limits import Layer
 from gco_agent.jail.recorder import Watched
-from gco_agent.observation import build_observation
 
 _BUFFER_BYTES = 1 << 16
 _SHOWN_VALUE = 80

@@ -95,7 +95,7 @@ class Zygote:
 def main(numpy_parent: str, port: str = "", order: str = "") -> NoReturn:
     """Get ready, then serve; with a port and an order, be a single worker without a zygote."""
     _make_packages()
-    from gco_agent.jail import heap, preload, seal, wire, worker  # noqa: F401 - before any fork
+    from gco_agent.jail import heap, preload, seal, wire
 
     if port:
         from gco_agent.jail import portable_worker
@@ -144,7 +144,12 @@ def _take_descriptors(fds: list[int], first: int) -> None:
 def _make_packages() -> None:
     """Make our modules importable by name without running the packages' own ``__init__``."""
     here = Path(__file__).resolve().parent
-    for name, folder in (("gco_agent", here.parent), ("gco_agent.jail", here)):
+    ours = {
+        "gco_agent": here.parent,
+        "gco_agent.core": here.parent / "core",
+        "gco_agent.jail": here,
+    }
+    for name, folder in ours.items():
         package = ModuleType(name)
         package.__path__ = [str(folder)]
         sys.modules[name] = package

@@ -12,13 +12,13 @@
 
 from __future__ import annotations
 
+from gco_agent.core.records import Usage
 from gco_agent.llm.asking import Patience, ask
 from gco_agent.llm.base import Completion, LanguageModel, ModelRequest, ToolSpec
 from gco_agent.llm.exchange import Exchange, format_exchanges, parse_exchanges
 from gco_agent.llm.prices import FREE, Price
 from gco_agent.llm.scripted import ScriptedModel
 from gco_agent.llm.spending import Spending
-from gco_agent.records import Usage
 
 __all__ = [
     "FREE",

@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from gco_agent.errors import BudgetSpent, ModelError, ModelTimedOut, RequestAbandoned
+from gco_agent.core.errors import BudgetSpent, ModelError, ModelTimedOut, RequestAbandoned
+from gco_agent.core.records import Usage
 from gco_agent.llm.base import Completion, LanguageModel, ModelRequest
 from gco_agent.llm.exchange import Exchange
 from gco_agent.llm.secrets import scrub
 from gco_agent.llm.spending import Spending, worst_case
-from gco_agent.records import Usage
 
 _log = logging.getLogger(__name__)
 

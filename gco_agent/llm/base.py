@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from gco_agent.core.records import Usage
 from gco_agent.llm.prices import Price
-from gco_agent.records import Usage
 
 _OVERHEAD_BYTES = 2_000
 """For what a server puts around a request: its own words on tools, marks of turns."""

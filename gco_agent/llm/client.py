@@ -14,19 +14,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from gco_agent.errors import (
+from gco_agent.core.errors import (
     KeyRefused,
     ModelError,
     ReplyRefused,
     ReplyTruncated,
     RequestAbandoned,
 )
+from gco_agent.core.records import Usage
 from gco_agent.llm import failures
 from gco_agent.llm.base import Completion, ModelRequest, ToolSpec
 from gco_agent.llm.prices import Price
 from gco_agent.llm.streamed import StreamedMessage, TooLong
 from gco_agent.llm.wallclock import WallClock
-from gco_agent.records import Usage
 
 if TYPE_CHECKING:
     import ssl

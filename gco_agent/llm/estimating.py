@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from gco_agent.core.records import Usage
 from gco_agent.llm.prices import Price
-from gco_agent.records import Usage
 
 REPLY_TOKENS = 6_000
 """Of a usual reply: a policy of some hundred lines, the reasons for it, and as much thinking."""

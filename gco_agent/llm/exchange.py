@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from gco_agent.errors import UsageError
+from gco_agent.core.errors import UsageError
+from gco_agent.core.records import Usage
 from gco_agent.llm.base import Completion, ModelRequest, ToolSpec
 from gco_agent.llm.secrets import scrubbed
-from gco_agent.records import Usage
 
 SCHEMA = 1
 """Version of the JSON. Raised only when an older reader would misread a newer file."""

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from gco_agent.errors import (
+from gco_agent.core.errors import (
     KeyRefused,
     ModelError,
     ModelOverloaded,

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 
-from gco_agent.errors import UsageError
-from gco_agent.records import Usage
+from gco_agent.core.errors import UsageError
+from gco_agent.core.records import Usage
 
 AS_OF = date(2026, 11, 10)
 """Day of the table. Prices change; what is billed is what counts."""

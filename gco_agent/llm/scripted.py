@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from gco_agent.errors import ModelError
+from gco_agent.core.errors import ModelError
+from gco_agent.core.records import Usage
 from gco_agent.llm.base import Completion, ModelRequest
 from gco_agent.llm.prices import FREE, Price
-from gco_agent.records import Usage
 
 _CHARACTERS_A_TOKEN = 4
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from gco_agent.errors import BudgetSpent, UsageError
+from gco_agent.core.errors import BudgetSpent, UsageError
+from gco_agent.core.records import Usage
 from gco_agent.llm.base import LanguageModel, ModelRequest
 from gco_agent.llm.exchange import Exchange
-from gco_agent.records import Usage
 
 
 def worst_case(model: LanguageModel, request: ModelRequest) -> Usage:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
-from gco_agent.records import Usage
+from gco_agent.core.records import Usage
 
 _CHARACTERS_A_TOKEN = 3
 """Fewer than most tokens of words and code have, so that the guess is rather too high."""

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from gco_agent.config import RunConfig
-from gco_agent.errors import ProposalError
+from gco_agent.core.errors import BudgetSpent, ModelTimedOut, ProposalError
+from gco_agent.core.events import Progress, silent
+from gco_agent.core.records import Evaluation
+from gco_agent.core.statistics import Aim
+from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel
+from gco_agent.llm import Completion, LanguageModel, ModelRequest, Patience, Spending, ask
 from gco_agent.policy import PolicySource
-from gco_agent.progress import Progress, silent
-from gco_agent.records import Evaluation
-from gco_agent.statistics import Aim
-from gco_agent.workers import WorkerPool
+from gco_agent.store.config import RunConfig
 
 if TYPE_CHECKING:
-    from gco_agent.feedback import Feedback
     from gco_agent.llm import LanguageModel, Spending, Usage
+    from gco_agent.optimizers.feedback import Feedback
 
 FEEDBACK_FILE = "feedback.md"
 """What the optimizer was told of the results; kept with the iteration if it asked for that."""
@@ -35,7 +37,7 @@ CANDIDATES_OWN = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class PastIteration:
     """What an earlier iteration of the run came to.
 
     Attributes:
@@ -95,7 +97,7 @@ class Request:
     evaluation: Evaluation
     iteration: int
     config: RunConfig
-    attempts: Sequence[Attempt]
+    attempts: Sequence[PastIteration]
     recall: Callable[[str], str | None]
     deadline: float
     progress: Progress = silent
@@ -162,7 +164,7 @@ class Optimizer(Protocol):
     scored, or a reply that held none, is answered with one more request, which has `repair` set.
     One with an attribute ``one_candidate`` that is true is asked once an iteration, however many
     candidates the run is to have: it makes no use of `Request.siblings`, and would repeat itself.
-    `gco_agent.testing.optimizers` checks that an optimizer keeps to all this.
+    `gco_agent.optimizers.testing` checks that an optimizer keeps to all this.
     """
 
     name: str
@@ -204,3 +206,36 @@ class Tools:
     tell: Callable[[str], None] = _tell_nobody
     reply: str | None = None
     require: JailLevel = JailLevel.NONE
+
+
+LONGEST_S = 900.0
+"""Wall time of a request, with its tries: a long answer streams for minutes."""
+SHORTEST_S = 5.0
+"""With less time than this left nothing is asked."""
+
+
+def ask_in_time(
+    model: LanguageModel, asked: ModelRequest, request: Request, patience: Patience
+) -> Completion:
+    """What the model answers in the time that is left.
+
+    Args:
+        model: Who is asked.
+        asked: What; its time is set here.
+        request: Of the iteration.
+        patience: How often.
+
+    Raises:
+        BudgetSpent: There is no time for it, or the time was up before an answer came.
+        ModelError: As `gco_agent.llm.ask`.
+    """
+    left_s = request.deadline - time.perf_counter()
+    if left_s < SHORTEST_S:
+        raise BudgetSpent("the time that a language model needs to answer")
+    asked = replace(asked, seconds=min(left_s, LONGEST_S))
+    try:
+        return ask(model, asked, request.budget or Spending(), patience)
+    except ModelTimedOut as error:
+        if left_s < LONGEST_S:
+            raise BudgetSpent(f"the time: {error.what}") from error
+        raise

@@ -19,7 +19,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from gco_agent.errors import BudgetSpent, UsageError
+from gco_agent.core.errors import BudgetSpent, UsageError
+from gco_agent.core.events import Searching
 from gco_agent.optimizers.base import (
     PROMPT_FILE,
     REPLY_FILE,
@@ -30,7 +31,6 @@ from gco_agent.optimizers.base import (
 )
 from gco_agent.optimizers.prompts import compose_prompt
 from gco_agent.optimizers.replies import MAX_CHARACTERS, parse_reply
-from gco_agent.progress import Searching
 
 FOLDER = "gco-exchange"
 _POLL_S = 0.25

@@ -1,22 +1,102 @@
-"""The words that ask for a better policy: one place for all of them.
+"""What a policy of a run sees and may do, in words: its specification, and what play showed.
 
-A prompt goes from the most lasting to the newest: the task and the contract of a policy file never
-change, the interface of the game is the same throughout a run, and the policy, its results and
-what was tried are new each time.
+What `gco_agent.games` says of an action has been tried in the emulator. Where it says nothing, as
+of games that nobody described by hand, the game is played at random and what each action moved is
+told.
 """
 
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gco_agent.errors import ContractViolation
-from gco_agent.games import GameSpec
-from gco_agent.header import is_same_but_for_score
-from gco_agent.optimizers.base import Attempt, Request
-from gco_agent.optimizers.interface import describe_run, spec_of_run
+from gco_agent.core.errors import ContractViolation
+from gco_agent.core.records import PlayProtocol
+from gco_agent.envs.environment import complete_spec, spec_of
+from gco_agent.games import GameSpec, describe_interface, is_atari
+from gco_agent.optimizers.base import PastIteration, Request
 from gco_agent.policy import ALLOWED_IMPORTS, FORBIDDEN_NAMES, PolicySource, replace_docstring
+from gco_agent.policy.header import is_same_but_for_score
+from gco_agent.store.config import RunConfig
+
+_PROBES, _PROBE_STEPS = 2, 800
+_FIRST_SEED = 600_000
+
+_WAYS = {
+    (0, -1): "moves {player} up (y gets smaller)",
+    (0, 1): "moves {player} down (y grows)",
+    (-1, 0): "moves {player} left (x gets smaller)",
+    (1, 0): "moves {player} right (x grows)",
+    (-1, -1): "moves {player} up and left",
+    (1, -1): "moves {player} up and right",
+    (-1, 1): "moves {player} down and left",
+    (1, 1): "moves {player} down and right",
+}
+_NOTHING_SEEN = "no clear effect on the position of {player}"
+
+
+def spec_of_run(config: RunConfig) -> GameSpec:
+    """The specification of what a run plays, with the bounds of actions that are numbers.
+
+    Raises:
+        UsageError: It is not known here.
+    """
+    return _complete(config.protocol)
+
+
+def describe_run(config: RunConfig) -> str:
+    """What ``act`` gets and what it may return in a run; depends on its configuration alone.
+
+    Raises:
+        UsageError: What it plays is not known here.
+    """
+    rules, spec = config.protocol, spec_of_run(config)
+    if not is_atari(rules.env_id):
+        return describe_interface(spec, config.hints, rules=rules)
+    names = _action_names(rules)
+    is_explained = config.hints == "none" or all(spec.actions.get(name) for name in names)
+    moved = {} if is_explained else dict(_measured(rules))
+    return describe_interface(spec, config.hints, action_names=names, moved=moved, rules=rules)
+
+
+@functools.lru_cache(maxsize=8)
+def _complete(protocol: PlayProtocol) -> GameSpec:
+    return complete_spec(spec_of(protocol))
+
+
+@functools.lru_cache(maxsize=8)
+def _action_names(protocol: PlayProtocol) -> Sequence[str]:
+    from gco_agent.envs.atari import open_environment
+
+    env = open_environment(protocol)
+    try:
+        return tuple(env.action_names)
+    finally:
+        env.close()
+
+
+@functools.lru_cache(maxsize=8)
+def _measured(protocol: PlayProtocol) -> Sequence[tuple[str, str]]:
+    """Action word to what it was seen to do in random play."""
+    from gco_agent.core.seeds import Stream
+    from gco_agent.optimizers.search.play import Probe, all_moves, probe
+    from gco_agent.optimizers.search.world import World, identify
+
+    first = Stream.FEEDBACK.value + _FIRST_SEED
+    found = [probe(Probe(protocol, first + 100 * i, _PROBE_STEPS)) for i in range(_PROBES)]
+    world: World = identify(
+        found[0].action_names, all_moves(found), [part.sightings for part in found]
+    )
+    if not world.player:
+        return ()
+    words = [_WAYS.get(sign, _NOTHING_SEEN).format(player=world.player) for sign in world.signs]
+    return tuple(
+        (name, f"{word} in random play" + ("; presses the button" if "FIRE" in name else ""))
+        for name, word in zip(world.action_names, words, strict=True)
+    )
+
 
 SYSTEM = """\
 You improve a program that plays a game by rewriting its source code. You see the game's \
@@ -182,7 +262,7 @@ def _last_accepted(request: Request) -> str:
     )
 
 
-def _in_force(kept: Sequence[Attempt]) -> int | None:
+def _in_force(kept: Sequence[PastIteration]) -> int | None:
     """Which of those that gave the run its policy made the present one: no mere way back."""
     if not kept or kept[-1].verdict != "rolled-back":
         return len(kept) - 1 if kept else None
@@ -196,9 +276,9 @@ def _in_force(kept: Sequence[Attempt]) -> int | None:
     return None
 
 
-def _since_accepted(attempts: Sequence[Attempt]) -> list[Attempt]:
+def _since_accepted(attempts: Sequence[PastIteration]) -> list[PastIteration]:
     """The attempts after the last that gave the run its policy, and were turned down."""
-    since: list[Attempt] = []
+    since: list[PastIteration] = []
     for attempt in attempts:
         if attempt.verdict in ("rejected", "failed"):
             since.append(attempt)

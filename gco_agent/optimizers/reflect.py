@@ -11,14 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gco_agent.errors import ReplyRefused, ReplyTruncated, UsageError
+from gco_agent.core.errors import ReplyRefused, ReplyTruncated, UsageError
+from gco_agent.core.events import Searching
 from gco_agent.llm import Completion, LanguageModel, ModelRequest, Patience, ToolSpec
-from gco_agent.optimizers.base import Proposal, Request, Tools, Unusable
+from gco_agent.optimizers.base import Proposal, Request, Tools, Unusable, ask_in_time
 from gco_agent.optimizers.prompts import Prompt, compose_prompt
 from gco_agent.optimizers.replies import MAX_CHARACTERS, Reply, make_reply, parse_reply
-from gco_agent.optimizers.timely import ask_in_time
 from gco_agent.policy import PolicySource
-from gco_agent.progress import Searching
 
 TOOL = ToolSpec(
     "hand_in_policy",

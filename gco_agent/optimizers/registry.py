@@ -12,9 +12,9 @@ from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 
-from gco_agent.config import split_optimizers
-from gco_agent.errors import UsageError
+from gco_agent.core.errors import UsageError
 from gco_agent.optimizers.base import Optimizer, Tools
+from gco_agent.store.config import split_optimizers
 
 GROUP = "gco_agent.optimizers"
 _BUILT_IN = {
@@ -38,9 +38,9 @@ def make_optimizer(name: str, tools: Tools) -> Optimizer:
     made = [_find(part)(tools) for part in split_optimizers(name)]
     if len(made) == 1:
         return made[0]
-    from gco_agent.optimizers.relay import Relay
+    from gco_agent.optimizers.sequence import OptimizerSequence
 
-    return Relay(made)
+    return OptimizerSequence(made)
 
 
 def known(name: str) -> tuple[str, ...]:
@@ -72,7 +72,7 @@ def may_ask_a_model(name: str) -> bool:
 
 def tuned_between(optimizer: Optimizer, tools: Tools, seconds: float) -> Optimizer:
     """``optimizer``, with the constants of what it gets accepted tuned for ``seconds`` each."""
-    from gco_agent.optimizers.relay import TuneBetween
+    from gco_agent.optimizers.sequence import TuneBetween
     from gco_agent.optimizers.tune import TuneOptimizer
 
     return TuneBetween(optimizer, TuneOptimizer(tools, seconds))

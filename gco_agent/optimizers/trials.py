@@ -12,17 +12,17 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from gco_agent.envs.opening import Environment, open_environment
-from gco_agent.envs.plain import PlainEnvironment
+from gco_agent.core.observation import Row
+from gco_agent.core.records import EpisodeResult, PlayProtocol
+from gco_agent.core.seeds import Stream
+from gco_agent.envs.environment import Environment, open_environment
+from gco_agent.envs.generic import PlainEnvironment
+from gco_agent.evaluation.episode import Lane, Rollout, action_bytes, ask, make_jail, play_episodes
+from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.host import Jail, PolicyFailure
 from gco_agent.jail.limits import JailLevel, JailLimits
-from gco_agent.observation import Row
 from gco_agent.optimizers.base import Request, Tools
-from gco_agent.optimizers.purse import Purse
-from gco_agent.records import EpisodeResult, PlayProtocol
-from gco_agent.rollout import Lane, Rollout, action_bytes, ask, make_jail, play_episodes
-from gco_agent.seeds import Stream
-from gco_agent.workers import WorkerPool
+from gco_agent.optimizers.cma import StepBudget
 
 STEP_SECONDS = 0.25
 """Processor time of a step in a trial. A bound that was moved can make a loop endless, and each of
@@ -48,7 +48,7 @@ class Trials:
     pool: WorkerPool
     protocol: PlayProtocol
     require: JailLevel
-    purse: Purse
+    purse: StepBudget
     limits: JailLimits = field(default_factory=lambda: JailLimits(step_seconds=STEP_SECONDS))
 
     def play(
@@ -148,9 +148,9 @@ def trials_of(request: Request, tools: Tools, seconds: float | None = None) -> T
     """Trials by the rules of the run's races, for the time given, or else with a slice's purse."""
     config, now = request.config, time.perf_counter()
     if seconds is None:
-        purse = Purse(config.slice_steps, now + config.slice_seconds, begun=now)
+        purse = StepBudget(config.slice_steps, now + config.slice_seconds, begun=now)
     else:
-        purse = Purse.for_time(seconds, tools.pool.n_workers)
+        purse = StepBudget.for_time(seconds, tools.pool.n_workers)
     purse.deadline = min(purse.deadline, request.deadline)
     return Trials(tools.pool, config.selection_protocol, tools.require, purse)
 

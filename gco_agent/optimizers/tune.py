@@ -14,16 +14,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gco_agent.errors import ProposalError
+from gco_agent.core.errors import ProposalError
+from gco_agent.core.events import Searching
+from gco_agent.core.records import EpisodeResult
+from gco_agent.core.seeds import seed_of_chance
+from gco_agent.core.text import readable
 from gco_agent.optimizers.base import Proposal, Request, Tools, Unusable
-from gco_agent.optimizers.evolution import Evolution
+from gco_agent.optimizers.cma import Evolution
 from gco_agent.optimizers.trials import Trials, seeds_of, trials_of
 from gco_agent.policy import PolicySource, format_policy
 from gco_agent.policy.constants import TunableConstant, sign_of, tunable_constants, with_constants
-from gco_agent.progress import Searching
-from gco_agent.records import EpisodeResult
-from gco_agent.seeds import seed_of_chance
-from gco_agent.store.reading import readable
 
 MEMORY_FILE = "tune.json"
 MOST_CONSTANTS = 12

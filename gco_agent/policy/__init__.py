@@ -8,14 +8,26 @@ The parts: `source` (text as a value), `contract` (what is refused, and the word
 (diffs), `docstrings` (the header), `formatting` (black), `loading` (importlib).
 """
 
-from gco_agent.policy.components import Component, components, replace_component, strip_fences
-from gco_agent.policy.contract import ALLOWED_IMPORTS, FORBIDDEN_NAMES, check_policy
-from gco_agent.policy.docstrings import docstring_of, environment_of, replace_docstring
-from gco_agent.policy.formatting import format_policy
-from gco_agent.policy.loading import LoadedPolicy, load_policy
-from gco_agent.policy.merging import complete_policy, is_python, is_same_code
-from gco_agent.policy.patching import apply_diff, is_diff
-from gco_agent.policy.source import MAX_BYTES, PolicySource
+from gco_agent.policy.contract import (
+    ALLOWED_IMPORTS,
+    FORBIDDEN_NAMES,
+    LoadedPolicy,
+    check_policy,
+    load_policy,
+)
+from gco_agent.policy.edit import (
+    Component,
+    apply_diff,
+    complete_policy,
+    components,
+    is_diff,
+    is_python,
+    is_same_code,
+    replace_component,
+    strip_fences,
+)
+from gco_agent.policy.header import docstring_of, environment_of, replace_docstring
+from gco_agent.policy.source import MAX_BYTES, PolicySource, format_policy
 
 __all__ = [
     "ALLOWED_IMPORTS",

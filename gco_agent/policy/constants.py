@@ -14,8 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from gco_agent.policy.contract import FunctionNode, component_nodes, policy_class
-from gco_agent.policy.positions import Positions, Replacement, replaced
-from gco_agent.policy.source import PolicySource, parse
+from gco_agent.policy.source import PolicySource, Positions, Replacement, parse, replaced
 
 _ACTION_LIKE = 17
 """Whole numbers up to this may be actions (the full action set of the ALE has 18)."""

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import itertools
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
-from gco_agent.errors import ContractViolation, PolicyError, PolicyTooLarge
+from gco_agent.core.errors import ContractViolation, PolicyError, PolicyTooLarge
 
 MAX_BYTES = 256 * 1024
 """Largest policy, in bytes of UTF-8."""
@@ -212,3 +213,86 @@ def _describe(exc: SyntaxError, text: str) -> str:
     printable = "".join(c if c.isprintable() else " " for c in shown[indent:])
     caret = " " * max(0, offset - start - indent)
     return f"line {exc.lineno}: {exc.msg}\n    {printable}\n    {caret}^"
+
+
+class Replacement(NamedTuple):
+    """Characters ``start`` up to but not including ``end`` become ``text``."""
+
+    start: int
+    end: int
+    text: str
+
+
+class Positions:
+    """Translates lines and columns of a syntax tree (bytes of UTF-8) into indices of the text."""
+
+    def __init__(self, text: str) -> None:
+        self.lines = split_lines(text)
+        self._starts = list(itertools.accumulate(map(len, self.lines), initial=0))
+
+    def index(self, line: int, column: int) -> int:
+        """Index of ``column`` in ``line`` (from 1)."""
+        row = self.lines[line - 1] if line <= len(self.lines) else ""
+        return self._starts[line - 1] + len(row.encode()[:column].decode())
+
+    def row_start(self, line: int) -> int:
+        """Index of the first character of ``line``; of the end, one line past the last."""
+        return self._starts[min(line, len(self._starts)) - 1]
+
+    def span(self, node: ast.expr | ast.stmt) -> tuple[int, int]:
+        """Indices of the first character of ``node``, and of the one after its last."""
+        assert node.end_lineno is not None, node
+        assert node.end_col_offset is not None, node
+        return (
+            self.index(node.lineno, node.col_offset),
+            self.index(node.end_lineno, node.end_col_offset),
+        )
+
+
+def replaced(text: str, replacements: Iterable[Replacement]) -> str:
+    """``text`` with every replacement done.
+
+    Raises:
+        ValueError: Two of them overlap.
+    """
+    parts, at = [], 0
+    for start, end, new in sorted(replacements):
+        if start < at:
+            raise ValueError(f"two replacements meet at character {start}")
+        parts += [text[at:start], new]
+        at = end
+    return "".join([*parts, text[at:]])
+
+
+_MOST_PASSES = 4
+
+
+def format_policy(text: str) -> str:
+    r"""``text`` as black writes it (line length 88, for Python 3.11), with ``\n`` line ends.
+
+    Formatting what was formatted changes nothing. Must be done before a policy is judged or
+    committed: an edit that only moves white space then shows as no edit. Depends on ``text`` and
+    on black's version; black keeps its style within a calendar year.
+
+    Raises:
+        ContractViolation: Not a text a policy may be, not Python, or nothing that black can read.
+    """
+    from black import Mode, format_str
+    from black.mode import TargetVersion
+    from black.parsing import InvalidInput
+
+    mode = Mode(target_versions={TargetVersion.PY311})
+    text = PolicySource(text).text.replace("\r\n", "\n")
+    parse(text)  # for our messages, and for the limit on nesting
+    for _ in range(_MOST_PASSES):  # black says itself that rare texts need a second pass
+        try:
+            with quiet():
+                formatted = format_str(text, mode=mode)
+        except (InvalidInput, RecursionError) as exc:
+            raise ContractViolation(f"black cannot format the policy: {exc}") from None
+        if formatted == text:
+            return formatted
+        text = formatted
+    raise ContractViolation(
+        "black does not come to rest on this policy; rewrite its longest statement more simply"
+    )

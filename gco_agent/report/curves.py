@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gco_agent.core.statistics import half_width
 from gco_agent.report.story import Trial
-from gco_agent.statistics import half_width
 from gco_agent.store.entries import Facts
 
 _SECONDS_AN_HOUR = 3600

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gco_agent.store.entries import Facts, Verdict
-from gco_agent.store.history import Step
+from gco_agent.store.view import Step
 
 _TRIED = (Verdict.ACCEPTED, Verdict.REJECTED, Verdict.FAILED)
 

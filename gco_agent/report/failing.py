@@ -6,15 +6,15 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from gco_agent.core.records import Outcome, PlayProtocol
+from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel
-from gco_agent.records import Outcome, PlayProtocol
 from gco_agent.report.played import Played
 from gco_agent.report.story import Trial, read_details
 from gco_agent.store.entries import Verdict
-from gco_agent.store.history import RunView
-from gco_agent.traces.capture import capture
+from gco_agent.store.view import RunView
+from gco_agent.traces.moments import capture
 from gco_agent.traces.render import render_trace
-from gco_agent.workers import WorkerPool
 
 _WHOLE = 1_000_000
 """Tokens that no trace of one episode has."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gco_agent.errors import UsageError
+from gco_agent.core.errors import UsageError
 from gco_agent.report.curves import half_interval
 from gco_agent.report.story import Trial
 from gco_agent.report.summary import RunReport

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from gco_agent.core.text import clean_line
 from gco_agent.optimizers.base import FEEDBACK_FILE
 from gco_agent.report.played import FILE, Played, parse_played
 from gco_agent.store.entries import Facts, Verdict
-from gco_agent.store.history import RunView, Step, evidence_folder
-from gco_agent.store.text import clean_line
+from gco_agent.store.view import RunView, Step, evidence_folder
 
 
 @dataclass(frozen=True, slots=True)

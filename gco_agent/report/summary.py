@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gco_agent.config import FILE, RunConfig, parse_config
-from gco_agent.errors import UsageError
+from gco_agent.core.errors import UsageError
+from gco_agent.core.records import PlayProtocol
 from gco_agent.games import is_atari
-from gco_agent.records import PlayProtocol
 from gco_agent.report.curves import Position, half_interval, positions
 from gco_agent.report.earned import Earned, earned_by_optimizer
 from gco_agent.report.played import Played
 from gco_agent.report.story import Trial, read_details, read_trials
+from gco_agent.store.config import FILE, RunConfig, parse_config
 from gco_agent.store.entries import Facts, Verdict, format_points
-from gco_agent.store.history import RunView
+from gco_agent.store.view import RunView
 
 _WORDS = {
     "random": "random play",
@@ -196,7 +196,7 @@ def _references(protocol: PlayProtocol) -> tuple[str, tuple[Reference, ...]]:
     Of the scores of one kind only one is drawn: the better of the paper's two, and of PPO the one
     with sticky actions if the run has such.
     """
-    from gco_agent.envs.opening import spec_of
+    from gco_agent.envs.environment import spec_of
 
     try:
         spec = spec_of(protocol)

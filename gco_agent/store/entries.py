@@ -15,8 +15,8 @@ from dataclasses import KW_ONLY, dataclass, field, fields
 from datetime import date
 from typing import Self, SupportsFloat, SupportsIndex
 
-from gco_agent.errors import StoreError, UsageError
-from gco_agent.store.text import WIDTH, clean_line, shorten, wrap_body
+from gco_agent.core.errors import StoreError, UsageError
+from gco_agent.core.text import WIDTH, clean_line, shorten, wrap_body
 
 SCHEMA = 1
 """Version of the trailers. Raised only when an older reader would misread a newer message."""
@@ -242,7 +242,7 @@ class Entry:
 
 
 def format_message(subject: str, body: str, facts: Facts) -> str:
-    """Compose a commit message. Subject and body may be anything; see `gco_agent.store.text`."""
+    """Compose a commit message. Subject and body may be anything; see `gco_agent.core.text`."""
     trailers = [
         f"Gco-{trailer.word}: {_format(value)}"
         for trailer in _TRAILERS

@@ -1,14 +1,11 @@
-"""The only door to git: objects and refs, by plumbing, through GitPython.
-
-Nothing here touches a work tree or the user's index; that is `gco_agent.store.worktree`. No hook
-runs and nothing is signed. A git process is started in a session of its own, so a signal to the
-group of this one (Ctrl-C, a closed terminal, kill -9) lets the step that has begun end.
-"""
+"""What git said when a command failed, in words for the person who ran ours."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,16 +13,122 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from gco_agent.errors import RunMoved, StoreError
-from gco_agent.store.failures import (
-    GitResult,
-    explain,
-    explain_os,
-    is_lock_held,
-    no_identity,
-    no_repository,
+from gco_agent.core.errors import NoIdentity, RunMoved, StoreError
+from gco_agent.core.text import checked_path
+
+_LOCK_EXISTS = re.compile(r"Unable to create '(.+\.lock)': File exists")
+_NOTHING_LOST = "Nothing of the run was lost: it is where the last commit left it."
+
+
+@dataclass(frozen=True, slots=True)
+class GitResult:
+    """What a git command came to."""
+
+    status: int
+    output: bytes
+    errors: str
+
+    @property
+    def text(self) -> str:
+        """Output as text, without the line end that closes it."""
+        return self.output.decode("utf-8", "replace").removesuffix("\n")
+
+    @property
+    def names(self) -> list[str]:
+        """Output of a command that was given ``-z``: its parts, as file names."""
+        return [os.fsdecode(part) for part in self.output.split(b"\0") if part]
+
+
+@dataclass(frozen=True, slots=True)
+class _Cause:
+    """A reason why git fails, by the words it uses, and what helps."""
+
+    words: str
+    what: str
+    remedy: str
+
+
+_CAUSES = (
+    _Cause(
+        r"No space left on device|[Dd]isk quota exceeded|File too large",
+        "the disk is full",
+        "Free space and run the command again.",
+    ),
+    _Cause(
+        r"Read-only file system|[Pp]ermission denied|insufficient permission",
+        "the repository cannot be written",
+        "Make it writable and run the command again.",
+    ),
+    _Cause(
+        r"(?:couldn't|could not|unable to|failed to|cannot) (?:write|create|close)|write error",
+        "a file of the repository could not be written, which most often means a full disk",
+        "Free space and run the command again.",
+    ),
+    _Cause(
+        r"is corrupt|unable to read|bad object|object file .* is empty|inflate"
+        r"|missing (?:blob|tree|commit)|not a valid object|invalid object",
+        "an object of the repository is damaged or missing",
+        "`git fsck --full` says which; fetch it from another clone.",
+    ),
 )
-from gco_agent.store.text import checked_path
+
+
+def is_lock_held(result: GitResult) -> bool:
+    """Whether the command failed because another git process holds a lock, or left one."""
+    return bool(_LOCK_EXISTS.search(result.errors))
+
+
+def explain(command: str, result: GitResult, place: Path) -> StoreError:
+    """Say what a failed git command means, where it failed and what to do next."""
+    told = " ".join(result.errors.split()) or f"it ended with status {result.status}"
+    if lock := _LOCK_EXISTS.search(result.errors):
+        return StoreError(
+            f"another git process is at work in {place}, or one was killed and left its lock. "
+            f"If none is running, delete {lock[1]} and run the command again. {_NOTHING_LOST}"
+        )
+    if result.status == -getattr(signal, "SIGXFSZ", 0):
+        told = "File too large"
+    elif result.status < 0:
+        return StoreError(
+            f"git {command} was killed by signal {-result.status} in {place}. "
+            f"{_NOTHING_LOST} Run the command again."
+        )
+    for cause in _CAUSES:
+        if re.search(cause.words, told):
+            return StoreError(
+                f"git {command} failed in {place}: {cause.what} ({told}). "
+                f"{_NOTHING_LOST} {cause.remedy}"
+            )
+    return StoreError(f"git {command} failed in {place}: {told}")
+
+
+def explain_os(error: OSError) -> StoreError:
+    """Say what it means that one of our own temporary files could not be written."""
+    where = f" ({error.filename})" if error.filename else ""
+    return StoreError(
+        f"a temporary file could not be written{where}: {error.strerror}. {_NOTHING_LOST} "
+        "Free space, or point TMPDIR to a folder that has some, and run the command again."
+    )
+
+
+def no_identity() -> NoIdentity:
+    """Say that git does not know who commits, and how to tell it."""
+    return NoIdentity(
+        "git does not know who commits. Tell it, then run the command again:\n"
+        '  git config --global user.name "Your Name"\n'
+        '  git config --global user.email "you@example.org"'
+    )
+
+
+def no_repository(path: Path, result: GitResult) -> StoreError:
+    """Say why no repository was found from a path."""
+    if "dubious ownership" in result.errors:
+        return StoreError(result.errors.strip())
+    return StoreError(
+        f"not a git repository: {path}, nor any folder above it. "
+        "Run `git init` there, or let `gco-agent run GAME --create-repo` make one."
+    )
+
 
 REFS_HEADS = "refs/heads/"
 
@@ -398,3 +501,40 @@ def _start(
 def _parse_commit(text: str) -> Commit:
     head, parents, tree, when, message = text.split("\n", 4)
     return Commit(head.removeprefix("commit "), tuple(parents.split()), tree, when, message)
+
+
+_BATCH = 2_000
+"""Files a call, so that a long run's texts need not all be in memory twice."""
+
+
+def read_files(repo: GitRepo, wanted: Sequence[tuple[str, str]]) -> Iterator[str | None]:
+    """Yield the texts of files, in order; None for one that is not there.
+
+    Args:
+        repo: Where.
+        wanted: Commit ids and paths from the top of the tree; no path has a line end in it.
+
+    Raises:
+        StoreError: The repository is damaged.
+    """
+    for begin in range(0, len(wanted), _BATCH):
+        part = wanted[begin : begin + _BATCH]
+        specs = "".join(f"{commit}:{path}\n" for commit, path in part)
+        output = repo.run("cat-file", "--batch", stdin=specs.encode()).output
+        yield from _parse(output)
+
+
+def _parse(output: bytes) -> Iterator[str | None]:
+    """Read ``<id> blob <size>``, the content and a line end; or ``<spec> missing``."""
+    at = 0
+    while at < len(output):
+        end = output.index(b"\n", at)
+        header = output[at:end].split(b" ")
+        at = end + 1
+        if header[-1] == b"missing":
+            yield None
+            continue
+        size = int(header[-1])
+        is_file = header[-2] == b"blob"
+        yield output[at : at + size].decode("utf-8", "replace") if is_file else None
+        at += size + 1

@@ -14,7 +14,7 @@ import weakref
 from pathlib import Path
 from typing import Self
 
-from gco_agent.errors import RunBusy, StoreError
+from gco_agent.core.errors import RunBusy, StoreError
 
 _log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from gco_agent.errors import DirtyWorkTree, StoreError
+from gco_agent.core.errors import DirtyWorkTree, StoreError
 from gco_agent.store.git import REFS_HEADS, GitRepo
 
 _log = logging.getLogger(__name__)

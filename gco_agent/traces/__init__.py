@@ -5,7 +5,7 @@ The parts: `records` (the data), `course` (an episode played fast, with what is 
 things then really were), `render` (as text within a budget of tokens), `tokens` (the estimate).
 """
 
-from gco_agent.calls import ComponentCall, Plain, Shown
+from gco_agent.core.records import ComponentCall, Plain, Shown
 from gco_agent.traces.records import ExecutionTrace, TracedStep, Window
 
 __all__ = ["ComponentCall", "ExecutionTrace", "Plain", "Shown", "TracedStep", "Window"]

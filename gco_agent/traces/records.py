@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gco_agent.calls import ComponentCall, Plain
-from gco_agent.observation import ObjectBox
+from gco_agent.core.observation import ObjectBox
+from gco_agent.core.records import ComponentCall, Plain
 
 
 @dataclass(frozen=True, slots=True)

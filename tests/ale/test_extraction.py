@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from gco_agent.core.errors import GcoError
+from gco_agent.core.observation import Row
 from gco_agent.envs import extraction
 from gco_agent.envs.extraction import MAX_STEP_PX, ObjectExtractor
 from gco_agent.envs.objects import ObjectObservation, Rules, make_object_env
-from gco_agent.errors import GcoError
-from gco_agent.observation import Row
 from tests.ale.games import NAMES, actions
 
 N_STEPS = 300

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from gco_agent.core.observation import Row, build_observation
 from gco_agent.envs.objects import ObjectObservation, make_object_env
 from gco_agent.games import GAMES
-from gco_agent.observation import Row, build_observation
 from gco_agent.policy import PolicySource, load_policy
 
 Rows = Mapping[str, Sequence[Row]]

@@ -19,14 +19,18 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.wrappers import RecordEpisodeStatistics, TimeLimit
 
 import gco_agent.envs
+from gco_agent.core.errors import GcoError, UsageError
+from gco_agent.core.observation import ObjectBox, Observation
+from gco_agent.core.records import PlayProtocol
 from gco_agent.envs import fingerprint, objects
 from gco_agent.envs.atari import default_protocol, open_environment
-from gco_agent.envs.held import held_action, n_priming_frames
-from gco_agent.envs.objects import ObjectObservation, make_object_env
-from gco_agent.envs.spaces import ObjectSpace
-from gco_agent.errors import GcoError, UsageError
-from gco_agent.observation import ObjectBox, Observation
-from gco_agent.records import PlayProtocol
+from gco_agent.envs.objects import (
+    ObjectObservation,
+    ObjectSpace,
+    held_action,
+    make_object_env,
+    n_priming_frames,
+)
 from tests.ale.games import NAMES, SPECS, actions
 
 ROOT = Path(__file__).parents[2]

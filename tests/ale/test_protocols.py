@@ -8,8 +8,9 @@ import statistics
 import gymnasium
 import pytest
 
-from gco_agent.config import RunConfig, format_config, parse_config
-from gco_agent.envs import opening
+from gco_agent.core.errors import UsageError
+from gco_agent.core.records import Outcome, Variation
+from gco_agent.envs import environment as opening
 from gco_agent.envs.atari import (
     PROTOCOLS,
     default_protocol,
@@ -18,11 +19,10 @@ from gco_agent.envs.atari import (
     make_protocol,
     open_environment,
 )
-from gco_agent.errors import UsageError
+from gco_agent.evaluation.episode import Rollout, play_episodes
 from gco_agent.games import GAMES
 from gco_agent.policy import PolicySource, check_policy, format_policy
-from gco_agent.records import Outcome, Variation
-from gco_agent.rollout import Rollout, play_episodes
+from gco_agent.store.config import RunConfig, format_config, parse_config
 
 REPRODUCED = [spec for spec in GAMES.values() if spec.reference.starting_return is not None]  # type: ignore[union-attr]
 

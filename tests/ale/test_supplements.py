@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gco_agent.envs.enduro import _half
 from gco_agent.envs.objects import Rules, make_object_env
+from gco_agent.envs.supplements import _half
 
 _SKY, _EDGE = 52, 8
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import signal
 
 from gco_agent.cli import main
+from gco_agent.core.events import Searching
 from gco_agent.optimizers import registry
 from gco_agent.optimizers.base import Optimizer, Proposal, Request, Tools
 from gco_agent.policy import PolicySource, format_policy
-from gco_agent.progress import Searching
 
 FOLLOW = '''"""Pong: keep the paddle level with the ball.
 

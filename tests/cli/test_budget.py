@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 import pytest
 
-from gco_agent.budget import Budget
 from gco_agent.cli.options import AtLeast, Duration
-from gco_agent.errors import BudgetSpent
+from gco_agent.core.errors import BudgetSpent
+from gco_agent.loop.budget import Budget
 
 
 def test_nothing_is_kept_before_anything_is_known():

@@ -8,9 +8,9 @@ from importlib.metadata import metadata
 
 import pytest
 
-from gco_agent.errors import JailError
+from gco_agent.core.errors import JailError
 from gco_agent.policy import load_policy
-from gco_agent.video.window import has_screen
+from gco_agent.report.video.window import has_screen
 from tests.cli.conftest import SHORT
 from tests.cli.scripted import RAISES
 from tests.report.samples import make_run

@@ -8,7 +8,6 @@ import re
 import sys
 import time
 
-from gco_agent.budget import Budget
 from gco_agent.cli.boundary import begin_logging
 from gco_agent.cli.display import (
     Ledger,
@@ -22,10 +21,11 @@ from gco_agent.cli.display import (
 from gco_agent.cli.live import LiveDisplay
 from gco_agent.cli.plain import PlainDisplay
 from gco_agent.cli.words import clock, count, duration, gain_in_words, number_with_error, tell
+from gco_agent.core.events import Committed, Playing, Racing, Searching
+from gco_agent.core.records import Usage
+from gco_agent.core.statistics import Gain
 from gco_agent.llm import Spending
-from gco_agent.progress import Committed, Playing, Racing, Searching
-from gco_agent.records import Usage
-from gco_agent.statistics import Gain
+from gco_agent.loop.budget import Budget
 
 GAIN = Gain(3.25, 0.5, 8, 0.001)
 NASTY = "[bold]x[/bold] \x1b[2J\x07 [/nothing] \u202edlo"

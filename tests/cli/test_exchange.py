@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gco_agent.replay import parse_recording
+from gco_agent.loop.replay import parse_recording
 from tests.cli.conftest import Cli, Start
 from tests.cli.scripted import FOLLOW, IDLE
 from tests.store.samples import git
@@ -157,7 +157,7 @@ def test_what_cannot_be_played_back_is_said(
 
 
 def test_the_demo_is_a_recording_of_answers_by_a_model() -> None:
-    from gco_agent.replay import demo, format_recording
+    from gco_agent.loop.replay import demo, format_recording
 
     recording = demo()
     assert recording.run == "gco/pong/exchange"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gco_agent import evaluate
-from gco_agent.errors import UsageError
+from gco_agent.core.errors import UsageError
 from gco_agent.policy import PolicySource
 from tests.cli.conftest import Cli, Start
 from tests.store.samples import git

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from gco_agent.cli.improving import _goal, _write
-from gco_agent.cli.place import Place
+from gco_agent.cli.place import CliContext
+from gco_agent.core.errors import UsageError
+from gco_agent.core.records import EpisodeResult, Evaluation, Outcome
 from gco_agent.envs.atari import default_protocol
-from gco_agent.errors import UsageError
-from gco_agent.header import with_measured_header
-from gco_agent.improving import _with_true_claim
+from gco_agent.evaluation.judge import Judge
+from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel
-from gco_agent.judge import Judge
+from gco_agent.loop.improving import _with_true_claim
 from gco_agent.policy import PolicySource, docstring_of
-from gco_agent.records import EpisodeResult, Evaluation, Outcome
-from gco_agent.workers import WorkerPool
+from gco_agent.policy.header import with_measured_header
 from tests.cli.conftest import SHORT, Cli
 from tests.optimizers.test_simplify import BLOATED, IDLE
 from tests.optimizers.test_tune import LATE
@@ -130,7 +130,7 @@ def test_files_keep_their_mark_and_their_mode_and_what_cannot_be_written_is_said
     assert _write(path, path, PolicySource("A = 2\r\n")) == path
     assert path.read_bytes() == b"\xef\xbb\xbfA = 2\r\n"
     assert path.stat().st_mode & 0o777 == 0o640
-    assert _goal(Place(tmp_path), path, Path("other.py")) == tmp_path / "other.py"
+    assert _goal(CliContext(tmp_path), path, Path("other.py")) == tmp_path / "other.py"
     with pytest.raises(UsageError, match=r"cannot be written: No such file"):
         _write(path, tmp_path / "no" / "where.py", PolicySource("A = 3\n"))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gco_agent.cli.models import find_key, own_prices, server_url
-from gco_agent.errors import KeyRefused, UsageError
+from gco_agent.core.errors import KeyRefused, UsageError
 from gco_agent.llm import Price
 from gco_agent.llm.client import HOME
 from gco_agent.optimizers.reflect import TOOL

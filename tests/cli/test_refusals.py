@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gco_agent.cli import main
-from gco_agent.errors import GcoError
+from gco_agent.core.errors import GcoError
 from tests.cli.conftest import SHORT
 from tests.cli.scripted import FOLLOW
 from tests.store.samples import commit_file, git

@@ -18,8 +18,8 @@ import pytest
 from gco_agent.cli import watching
 from gco_agent.cli.display import Ledger
 from gco_agent.cli.words import fit, sparkline
-from gco_agent.progress import Searching
-from gco_agent.status import Limits, Status, status_path, write_status
+from gco_agent.core.events import Searching
+from gco_agent.store.status import Limits, Status, status_path, write_status
 from tests.cli.conftest import SHORT
 from tests.cli.scripted import FOLLOW
 from tests.report.samples import make_run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from gco_agent.store.text import clean_text
+from gco_agent.core.text import clean_text
 from tests.cli.conftest import SHORT
 from tests.cli.scripted import FOLLOW, RAISES
 from tests.store.samples import git

@@ -10,22 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from gco_agent.core.records import Outcome
+from gco_agent.core.seeds import Stream
 from gco_agent.envs.atari import default_protocol
 from gco_agent.envs.objects import make_object_env
+from gco_agent.evaluation.episode import Rollout, play_episodes
+from gco_agent.evaluation.judge import Judge
+from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.games import GAMES, GameSpec, find_game
-from gco_agent.judge import Judge
-from gco_agent.policy import (
-    PolicySource,
-    check_policy,
-    components,
-    environment_of,
-    format_policy,
-    load_policy,
-)
-from gco_agent.records import Outcome
-from gco_agent.rollout import Rollout, play_episodes
-from gco_agent.seeds import Stream
-from gco_agent.workers import WorkerPool
+from gco_agent.policy import PolicySource, check_policy, environment_of, format_policy, load_policy
+from gco_agent.policy.edit import components
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = tuple(sorted((ROOT / "policies").glob("*.py")))
@@ -183,22 +177,5 @@ def test_ten_lines_round_gymnasium_play_a_policy(tmp_path: Path, where: str) -> 
         check=True,
     )
     assert done.stderr == ""
-    assert ast.literal_eval(done.stdout) == [
-        "gco_agent.envs",
-        "gco_agent.envs.extraction",
-        "gco_agent.envs.held",
-        "gco_agent.envs.objects",
-        "gco_agent.envs.readers",
-        *sorted(f"gco_agent.envs.readers.{name}" for name in ("base", *GAMES) if name != "enduro"),
-        "gco_agent.envs.shortcuts",
-        "gco_agent.envs.spaces",
-        "gco_agent.envs.supplements",
-        "gco_agent.errors",
-        "gco_agent.games",
-        *sorted(
-            f"gco_agent.games.{name}"
-            for name in (*GAMES, "describe", "generated", "numbering", "spec", "starting")
-        ),
-        "gco_agent.observation",
-        "gco_agent.records",
-    ]
+    packages = {name.split(".")[1] for name in ast.literal_eval(done.stdout)}
+    assert packages == {"core", "envs", "games"}

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from gco_agent.config import RunConfig
-from gco_agent.errors import ProposalError, UsageError
+from gco_agent.core.errors import ProposalError, UsageError
+from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.llm import ScriptedModel
 from gco_agent.optimizers.base import Optimizer, Proposal, Request, Tools, Unusable
 from gco_agent.optimizers.registry import GROUP, make_optimizer, optimizer_names
+from gco_agent.optimizers.testing import check_optimizer, check_proposal, example_config
 from gco_agent.policy import PolicySource, format_policy
-from gco_agent.testing.optimizers import check_optimizer, check_proposal, example_config
-from gco_agent.workers import WorkerPool
+from gco_agent.store.config import RunConfig
 from tests.engine.policies import FOLLOW, STILL
 
 DOCS = Path(__file__).parents[2] / "docs/optimizers.md"
@@ -177,8 +177,8 @@ def test_the_kit_notices(optimizer: Optimizer, message: str, blank: Request) -> 
 @pytest.fixture(scope="module")
 def blank() -> Request:
     """A request for which nothing was played."""
-    from gco_agent.records import Evaluation
-    from gco_agent.seeds import Stream
+    from gco_agent.core.records import Evaluation
+    from gco_agent.core.seeds import Stream
 
     config: RunConfig = example_config()
     return Request(
@@ -194,10 +194,10 @@ def blank() -> Request:
 
 def check_against(optimizer: Optimizer, request: Request) -> None:
     """The kit, without play."""
-    from gco_agent.optimizers.base import Attempt
-    from gco_agent.testing import optimizers as kit
+    from gco_agent.optimizers import testing as kit
+    from gco_agent.optimizers.base import PastIteration
 
-    request = replace(request, attempts=[Attempt(0, "initial", "Start", None)])
+    request = replace(request, attempts=[PastIteration(0, "initial", "Start", None)])
     with WorkerPool(0) as pool:
         tools = Tools(pool)
         kit.check_name(optimizer)

@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from gco_agent.anchoring import anchor_of, terms_of
-from gco_agent.budget import Budget
-from gco_agent.judge import Judge, Race, Terms
+from gco_agent.core.records import EpisodeResult, Evaluation, Outcome
+from gco_agent.core.seeds import Stream
+from gco_agent.core.statistics import Aim, Gain, Verdict
+from gco_agent.evaluation.judge import AcceptanceCriterion, Judge, Race
+from gco_agent.loop.budget import Budget
+from gco_agent.loop.proposals import ProposalRecord
+from gco_agent.loop.selection import acceptance_criterion, baseline_policy
+from gco_agent.loop.train import train
 from gco_agent.optimizers.base import Proposal, Request
 from gco_agent.policy import PolicySource
-from gco_agent.records import EpisodeResult, Evaluation, Outcome
-from gco_agent.seeds import Stream
-from gco_agent.statistics import Aim, Gain, Verdict
-from gco_agent.store.runs import Runs
-from gco_agent.train import train
-from gco_agent.tries import Try
+from gco_agent.store.run import Runs
 from tests.engine.policies import RULES
 from tests.engine.test_train import CONFIG, REF, events, judge, project, runs, started
 
@@ -40,11 +40,13 @@ def policy(number: int) -> PolicySource:
 
 
 @pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> list[Terms]:
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[AcceptanceCriterion]:
     """The terms of the races, which every candidate wins."""
-    seen: list[Terms] = []
+    seen: list[AcceptanceCriterion] = []
 
-    def race(judge: Judge, child: object, parent: object, terms: Terms, **_: Any) -> Race:
+    def race(
+        judge: Judge, child: object, parent: object, terms: AcceptanceCriterion, **_: Any
+    ) -> Race:
         seen.append(terms)
         episodes = tuple(
             EpisodeResult(seed, 1.0, 9, Outcome.GAME_OVER) for seed in Stream.SELECTION.seeds(0, 8)
@@ -61,7 +63,7 @@ def number_of(source: PolicySource | None) -> str | None:
 
 
 def test_a_row_of_simpler_ones_is_held_to_where_it_began(
-    started: Runs, judge: Judge, seen: list[Terms]
+    started: Runs, judge: Judge, seen: list[AcceptanceCriterion]
 ) -> None:
     better, simpler = Aim.BETTER, Aim.NO_WORSE
     with started.open(REF) as run:
@@ -69,17 +71,21 @@ def test_a_row_of_simpler_ones_is_held_to_where_it_began(
         train(run, optimizer, judge, CONFIG, Budget(iterations=6))
         assert [number_of(terms.anchor) for terms in seen] == [None, None, "1", "1", None, None]
         assert [terms.aim for terms in seen] == [better, simpler, simpler, simpler, better, simpler]
-        assert number_of(anchor_of(run)) == "5"
+        assert number_of(baseline_policy(run)) == "5"
         run.rollback("3")  # a simpler one again, made when 1 was what counted
-        assert number_of(anchor_of(run)) == "1"
+        assert number_of(baseline_policy(run)) == "1"
         run.rollback("1")
-        assert anchor_of(run) is None
+        assert baseline_policy(run) is None
 
 
 def test_only_candidates_that_are_raced_are_rivals(started: Runs) -> None:
     made = Proposal(policy(1), "s", "r")
-    tries = [Try("o", made), Try("o", None, "none", "no code"), Try("o", made, "again", "repeated")]
+    tries = [
+        ProposalRecord("o", made),
+        ProposalRecord("o", None, "none", "no code"),
+        ProposalRecord("o", made, "again", "repeated"),
+    ]
     with started.open(REF) as run:
-        assert terms_of(run, tries).n_rivals == 1
-        assert terms_of(run, [*tries, Try("o", made)]).n_rivals == 2
-        assert terms_of(run, tries[1:2]).n_rivals == 1
+        assert acceptance_criterion(run, tries).n_rivals == 1
+        assert acceptance_criterion(run, [*tries, ProposalRecord("o", made)]).n_rivals == 2
+        assert acceptance_criterion(run, tries[1:2]).n_rivals == 1

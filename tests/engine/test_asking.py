@@ -7,29 +7,28 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from gco_agent import accounts
-from gco_agent.budget import Budget
-from gco_agent.config import RunConfig
-from gco_agent.errors import KeyRefused, ModelError, ProposalError, StoreError
-from gco_agent.judge import Judge, Race
+from gco_agent.core.errors import KeyRefused, ModelError, ProposalError, StoreError
+from gco_agent.core.records import EpisodeResult, Evaluation, Outcome
+from gco_agent.core.seeds import Stream
+from gco_agent.core.statistics import Gain
+from gco_agent.core.statistics import Verdict as RaceVerdict
+from gco_agent.evaluation.judge import Judge, Race
 from gco_agent.llm import ModelRequest, Price, ScriptedModel, Usage, ask, parse_exchanges
+from gco_agent.loop import recording as accounts
+from gco_agent.loop.budget import Budget
+from gco_agent.loop.proposals import proposal_record_from_json
+from gco_agent.loop.replay import record_run
+from gco_agent.loop.session import JOURNAL
+from gco_agent.loop.train import train
 from gco_agent.optimizers.base import Optimizer, Proposal, Request, Tools, Unusable
 from gco_agent.optimizers.registry import make_optimizer
-from gco_agent.optimizers.relay import PLATEAU, Relay, whose_turn
 from gco_agent.optimizers.replies import parse_reply
+from gco_agent.optimizers.sequence import PLATEAU, OptimizerSequence, next_optimizer
 from gco_agent.optimizers.vectors.optimizer import VectorSearch
 from gco_agent.policy import PolicySource
-from gco_agent.proposing import JOURNAL
-from gco_agent.records import EpisodeResult, Evaluation, Outcome
-from gco_agent.replay import record_run
-from gco_agent.seeds import Stream
-from gco_agent.statistics import Gain
-from gco_agent.statistics import Verdict as RaceVerdict
+from gco_agent.store.config import RunConfig
 from gco_agent.store.entries import Verdict
-from gco_agent.store.run import Run
-from gco_agent.store.runs import Runs
-from gco_agent.train import train
-from gco_agent.tries import try_from_json
+from gco_agent.store.run import Run, Runs
 from tests.engine.policies import FOLLOW, HIDE, RULES, STILL, failing
 from tests.engine.test_train import REF, Scripted, events, judge, project, runs, started
 
@@ -200,7 +199,7 @@ def test_two_winners_of_a_killed_command_are_not_asked_for_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(accounts.Book, "conclude", killed)
+        patch.setattr(accounts.IterationRecorder, "conclude", killed)
         with pytest.raises(KeyboardInterrupt):
             advance(started, judge, Asking(block(HIDE), block(FOLLOW)), candidates=2)
     advance(started, judge, Asking(), candidates=2)
@@ -392,20 +391,23 @@ def test_a_full_disk_beside_the_run_costs_no_iteration(
 
 
 def test_a_try_is_read_as_it_was_written(started: Runs, judge: Judge) -> None:
-    from gco_agent.tries import Try, try_to_json
+    from gco_agent.loop.proposals import ProposalRecord, proposal_record_to_json
 
     proposal = Proposal(PolicySource(FOLLOW), "s", "r", {"a.txt": "x"}, 7, Usage(1, usd=None))
     used = proposal.usage
-    good = Try("reflect", proposal, "", "", {"a.txt": "x"}, used, 7, is_repair=True)
-    bad = Try("search", None, "nothing", "no code", {"b.txt": "y"})
+    good = ProposalRecord("reflect", proposal, "", "", {"a.txt": "x"}, used, 7, is_repair=True)
+    bad = ProposalRecord("search", None, "nothing", "no code", {"b.txt": "y"})
     for each in (good, bad):
-        assert try_from_json(try_to_json(each, with_files=True)) == each
-    assert try_from_json(try_to_json(good, with_files=False), good.files) == good
+        assert proposal_record_from_json(proposal_record_to_json(each, with_files=True)) == each
+    assert (
+        proposal_record_from_json(proposal_record_to_json(good, with_files=False), good.files)
+        == good
+    )
 
 
 def names(turns: Sequence[str], n_candidates: int = 1) -> list[str]:
     """Whose turn it is after each of ``turns``: "a+" is an accepted candidate of a."""
-    from gco_agent.optimizers.base import Attempt
+    from gco_agent.optimizers.base import PastIteration
 
     class Named:
         def __init__(self, name: str) -> None:
@@ -414,15 +416,15 @@ def names(turns: Sequence[str], n_candidates: int = 1) -> list[str]:
         def propose(self, request: Request) -> Proposal:
             return Proposal(PolicySource(STILL), self.name, "")
 
-    relay = Relay([Named("a"), Named("b")])
+    relay = OptimizerSequence([Named("a"), Named("b")])
     assert relay.name == "a,b"
-    attempts: list[Attempt] = []
-    found = [whose_turn(relay, attempts).name]
+    attempts: list[PastIteration] = []
+    found = [next_optimizer(relay, attempts).name]
     for number, turn in enumerate(turns):
         verdict = "accepted" if turn.endswith("+") else "rejected"
-        attempt = Attempt(number, verdict, "", None, turn.rstrip("+"))
+        attempt = PastIteration(number, verdict, "", None, turn.rstrip("+"))
         attempts += [attempt] * (n_candidates if verdict == "rejected" else 1)
-        found.append(whose_turn(relay, attempts).name)
+        found.append(next_optimizer(relay, attempts).name)
     return found
 
 

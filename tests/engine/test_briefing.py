@@ -6,17 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from gco_agent.briefing import compose_for, trace_policy
-from gco_agent.config import RunConfig
+from gco_agent.core.records import Outcome
+from gco_agent.core.seeds import FEEDBACK_EPISODES, Stream
+from gco_agent.evaluation.episode import Rollout, play_episodes
+from gco_agent.evaluation.judge import Judge
+from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel, JailLimits
-from gco_agent.judge import Judge
-from gco_agent.optimizers.base import Attempt
-from gco_agent.records import Outcome
-from gco_agent.rollout import Rollout, play_episodes
-from gco_agent.seeds import FEEDBACK_EPISODES, Stream
-from gco_agent.traces.capture import capture
-from gco_agent.traces.course import Replay, follow
-from gco_agent.workers import WorkerPool
+from gco_agent.loop.session import compose_for, trace_policy
+from gco_agent.optimizers.base import PastIteration
+from gco_agent.store.config import RunConfig
+from gco_agent.traces.moments import capture
+from gco_agent.traces.playing import Replay, follow
 from tests.engine.policies import FOLLOW, RULES, STILL, failing, source
 
 CONFIG = RunConfig("pong", RULES, trace_tokens=2_500)
@@ -43,10 +43,10 @@ def test_results_are_of_feedback_seeds_and_remembered(judge: Judge):
 
 def test_a_policy_is_compared_with_the_one_that_it_replaced(judge: Judge):
     attempts = [
-        Attempt(0, "initial", "begin", None, source=STILL),
-        Attempt(1, "rejected", "try", -1.0, source="x = 1\n"),
-        Attempt(2, "accepted", "follow", 3.0, source=FOLLOW),
-        Attempt(3, "failed", "break it", None, reason="It raised KeyError.", source=None),
+        PastIteration(0, "initial", "begin", None, source=STILL),
+        PastIteration(1, "rejected", "try", -1.0, source="x = 1\n"),
+        PastIteration(2, "accepted", "follow", 3.0, source=FOLLOW),
+        PastIteration(3, "failed", "break it", None, reason="It raised KeyError.", source=None),
     ]
     feedback = compose_for(judge, source(FOLLOW), attempts, CONFIG)
     still = judge.evaluate(source(STILL), SEEDS).mean_return
@@ -124,7 +124,7 @@ def test_a_course_is_the_same_episode_however_much_of_it_is_recorded(spans):
 
 
 def test_a_jail_that_is_too_weak_is_refused():
-    from gco_agent.errors import JailError
+    from gco_agent.core.errors import JailError
 
     limits = JailLimits(layers=JailLimits().layers & 0)
     with pytest.raises(JailError):

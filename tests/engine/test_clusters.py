@@ -16,11 +16,10 @@ from typing import Any
 
 import pytest
 
-from gco_agent.clusters import open_executor
-from gco_agent.errors import GcoError, UsageError
-from gco_agent.judge import Judge, Race
+from gco_agent.core.errors import GcoError, UsageError
+from gco_agent.evaluation.judge import Judge, Race
+from gco_agent.evaluation.workers import WorkerPool, open_executor
 from gco_agent.policy import PolicySource
-from gco_agent.workers import WorkerPool
 from tests.engine.policies import FOLLOW, HIDE, RULES
 
 distributed = pytest.importorskip("distributed")
@@ -153,7 +152,7 @@ def test_what_is_no_address_is_refused(address: str) -> None:
 
 
 def test_nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gco_agent.clusters._CONNECT_S", 0.5)
+    monkeypatch.setattr("gco_agent.evaluation.workers._CONNECT_S", 0.5)
     with (
         pytest.raises(GcoError, match=r"no Dask scheduler answers at 127.0.0.1:9"),
         open_executor("dask://127.0.0.1:9"),

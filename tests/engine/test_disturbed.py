@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gco_agent.envs import opening
+from gco_agent.core.observation import Row
+from gco_agent.core.records import PlayProtocol, Variation
+from gco_agent.envs import environment as opening
 from gco_agent.envs.atari import default_protocol, open_environment, switches_of
-from gco_agent.envs.disturbed import DisturbedObservation
-from gco_agent.envs.plain import PlainEnvironment
-from gco_agent.observation import Row
-from gco_agent.records import PlayProtocol, Variation
+from gco_agent.envs.generic import PlainEnvironment
+from gco_agent.envs.wrappers import DisturbedObservation
 
 RULES = default_protocol("pong", 200)
 

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given as drawn
 from hypothesis import strategies as st
 
-from gco_agent.envs.opening import make_protocol
+from gco_agent.core.records import EpisodeResult, Evaluation, Outcome
+from gco_agent.core.seeds import Stream
+from gco_agent.core.statistics import ALPHA, LOOKS, NO_WORSE_LOOKS, Aim, Verdict
+from gco_agent.envs.environment import make_protocol
+from gco_agent.evaluation.episode import Rollout, play_episodes
+from gco_agent.evaluation.judge import AcceptanceCriterion, Judge, Race, behaviour
+from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel
-from gco_agent.judge import Judge, Race, Terms, behaviour
 from gco_agent.policy import PolicySource, replace_docstring
-from gco_agent.records import EpisodeResult, Evaluation, Outcome
-from gco_agent.rollout import Rollout, play_episodes
-from gco_agent.seeds import Stream
-from gco_agent.statistics import ALPHA, LOOKS, NO_WORSE_LOOKS, Aim, Verdict
-from gco_agent.workers import WorkerPool
 from tests.engine.policies import FOLLOW, HIDE, RULES, STILL, failing
 
 follow, hide, still = PolicySource(FOLLOW), PolicySource(HIDE), PolicySource(STILL)
@@ -143,7 +143,7 @@ def test_rivals_share_the_chance_of_a_mistake_whatever_is_asked(judge: Judge) ->
     given(judge, follow, [2.0, 1, 3, 2, 1, 2, 2, 1] * 4)
     given(judge, still, [2.0, 1, 3, 2, 2, 1, 1, 2] * 4)
     for aim, looks in ((Aim.BETTER, LOOKS), (Aim.NO_WORSE, NO_WORSE_LOOKS)):
-        alone, shared = (judge.race(follow, still, Terms(aim, n)) for n in (1, 3))
+        alone, shared = (judge.race(follow, still, AcceptanceCriterion(aim, n)) for n in (1, 3))
         assert shared.asked == aim.asked(len(shared.child.episodes), ALPHA / 3)
         assert alone.asked == aim.asked(len(alone.child.episodes))
         assert len(alone.child.episodes) in looks
@@ -155,9 +155,9 @@ def test_a_simpler_child_is_held_to_the_anchor(judge: Judge) -> None:
     given(judge, hide, anchored)
     given(judge, still, [r - 0.9 for r in anchored])
     given(judge, follow, [r - 1.8 for r in anchored])
-    assert judge.race(still, hide, Terms(Aim.NO_WORSE)).verdict is Verdict.NO_WORSE
-    assert judge.race(follow, still, Terms(Aim.NO_WORSE)).verdict is Verdict.NO_WORSE
-    held = judge.race(follow, still, Terms(Aim.NO_WORSE, anchor=hide))
+    assert judge.race(still, hide, AcceptanceCriterion(Aim.NO_WORSE)).verdict is Verdict.NO_WORSE
+    assert judge.race(follow, still, AcceptanceCriterion(Aim.NO_WORSE)).verdict is Verdict.NO_WORSE
+    held = judge.race(follow, still, AcceptanceCriterion(Aim.NO_WORSE, anchor=hide))
     assert held.verdict is Verdict.MAYBE_WORSE
     assert held.gain is not None
     assert held.gain.mean == pytest.approx(-0.9)

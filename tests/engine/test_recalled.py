@@ -6,14 +6,14 @@ import json
 
 import pytest
 
-from gco_agent import accounts
 from gco_agent.cli.results import interval_in
-from gco_agent.errors import StoreError
-from gco_agent.judge import Judge
+from gco_agent.core.errors import StoreError
+from gco_agent.core.seeds import Stream
+from gco_agent.evaluation.judge import Judge
+from gco_agent.loop import recording as accounts
 from gco_agent.policy import PolicySource
-from gco_agent.seeds import Stream
-from gco_agent.store.history import RunView
-from gco_agent.store.runs import Runs
+from gco_agent.store.run import Runs
+from gco_agent.store.view import RunView
 from tests.engine.policies import RULES
 from tests.engine.test_train import REF, events, judge, project, runs, started
 

@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from gco_agent.budget import Budget
-from gco_agent.errors import UsageError
-from gco_agent.judge import Judge
-from gco_agent.measuring import report
-from gco_agent.replay import (
+from gco_agent.core.errors import UsageError
+from gco_agent.evaluation.judge import Judge
+from gco_agent.loop.budget import Budget
+from gco_agent.loop.measuring import report
+from gco_agent.loop.replay import (
     RecordedOptimizer,
     format_recording,
     parse_recording,
     play_back,
     record_run,
 )
+from gco_agent.loop.train import train
 from gco_agent.store.git import GitRepo
-from gco_agent.store.runs import Runs
-from gco_agent.train import train
+from gco_agent.store.run import Runs
 from tests.engine.policies import FOLLOW, HIDE, RULES, STILL, failing
 from tests.engine.test_asking import CONFIG, Asking, Mending, block
 from tests.engine.test_train import REF, events, judge, project, runs, started

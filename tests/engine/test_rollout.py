@@ -12,10 +12,10 @@ import gymnasium
 import numpy
 import pytest
 
-from gco_agent.errors import JailError
+from gco_agent.core.errors import JailError
+from gco_agent.core.records import EpisodeResult, Outcome, PlayProtocol
+from gco_agent.evaluation.episode import Rollout, play_episodes
 from gco_agent.jail.limits import JailLevel, JailLimits, Layer
-from gco_agent.records import EpisodeResult, Outcome, PlayProtocol
-from gco_agent.rollout import Rollout, play_episodes
 from tests.engine.policies import FOLLOW, HEAD, RULES, STILL, failing
 
 ROOT = Path(__file__).parents[2]

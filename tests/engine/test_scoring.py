@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import gco_agent
-from gco_agent.errors import ContractViolation, PolicyError, UsageError
-from gco_agent.seeds import Stream
+from gco_agent.core.errors import ContractViolation, PolicyError, UsageError
+from gco_agent.core.seeds import Stream
 from tests.engine.policies import FOLLOW, STILL
 
 

@@ -12,27 +12,27 @@ from pathlib import Path
 
 import pytest
 
-from gco_agent import accounts
-from gco_agent.budget import Budget
-from gco_agent.config import RunConfig, parse_config
-from gco_agent.envs.opening import make_protocol
-from gco_agent.errors import BudgetSpent, ProposalError, UsageError
-from gco_agent.judge import Anchor, Judge, Race
-from gco_agent.measuring import report, require_room, start_run
+from gco_agent.core.errors import BudgetSpent, ProposalError, UsageError
+from gco_agent.core.events import Committed, Event, Playing, Racing
+from gco_agent.core.records import EpisodeResult, Evaluation, Outcome
+from gco_agent.core.statistics import LOOKS, Gain
+from gco_agent.core.statistics import Verdict as RaceVerdict
+from gco_agent.envs.environment import make_protocol
+from gco_agent.evaluation.judge import BaselinePolicy, Judge, Race
+from gco_agent.evaluation.workers import WorkerPool
+from gco_agent.loop import recording as accounts
+from gco_agent.loop.budget import Budget
+from gco_agent.loop.measuring import report, require_room, start_run
+from gco_agent.loop.recording import describe_race
+from gco_agent.loop.train import train
 from gco_agent.optimizers.base import Proposal, Request, Tools
 from gco_agent.optimizers.registry import make_optimizer
 from gco_agent.policy import PolicySource, docstring_of
-from gco_agent.progress import Committed, Event, Playing, Racing
-from gco_agent.records import EpisodeResult, Evaluation, Outcome
-from gco_agent.sentences import describe_race
-from gco_agent.statistics import LOOKS, Gain
-from gco_agent.statistics import Verdict as RaceVerdict
+from gco_agent.store.config import RunConfig, parse_config
 from gco_agent.store.entries import Facts, RunRef, Verdict
 from gco_agent.store.git import GitRepo
-from gco_agent.store.history import RunView, Step
-from gco_agent.store.runs import Runs
-from gco_agent.train import train
-from gco_agent.workers import WorkerPool
+from gco_agent.store.run import Runs
+from gco_agent.store.view import RunView, Step
 from tests.engine.policies import FOLLOW, HIDE, RULES, STILL, failing
 from tests.store.samples import commit_file, git
 
@@ -300,7 +300,7 @@ def test_races_in_sentences() -> None:
         "The candidate finished all 1, its parent 0: on these the candidate's gain is -2.00 ± 0.50 "
         "a pair."
     )
-    anchor = Anchor(PolicySource(STILL), evaluation_of(1, 1), Gain(-1.0, 0.0, 2, 1.0))
+    anchor = BaselinePolicy(PolicySource(STILL), evaluation_of(1, 1), Gain(-1.0, 0.0, 2, 1.0))
     no_worse = Race(evaluation_of(3, 4), evaluation_of(1, 1), gain, lost, margin=2.0, asked=0.05)
     assert "(one-sided p = 0.035 for a loss of 2.00 or more; at most 0.05" in describe_race(
         replace(no_worse, gain=Gain(2.5, 0.5, 2, 0.0625))

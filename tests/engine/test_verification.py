@@ -9,22 +9,23 @@ from typing import Any
 
 import pytest
 
-from gco_agent.accounts import ACTIONS, EPISODES
-from gco_agent.action_record import digest_actions, pack_actions, unpack_actions
-from gco_agent.budget import Budget
-from gco_agent.config import RunConfig
-from gco_agent.errors import GcoError, ProposalError, StoreError, UsageError
-from gco_agent.judge import Judge
-from gco_agent.measuring import report, start_run
-from gco_agent.policy import PolicySource
-from gco_agent.progress import silent
-from gco_agent.records import EpisodeResult, Outcome, PlayProtocol
-from gco_agent.store.entries import RunRef, Verdict
-from gco_agent.store.git import GitRepo
-from gco_agent.store.history import RunView
-from gco_agent.store.runs import Runs
-from gco_agent.train import train
-from gco_agent.verification import (
+from gco_agent.core.errors import GcoError, ProposalError, StoreError, UsageError
+from gco_agent.core.events import silent
+from gco_agent.core.records import (
+    EpisodeResult,
+    Outcome,
+    PlayProtocol,
+    digest_actions,
+    pack_actions,
+    unpack_actions,
+)
+from gco_agent.evaluation.judge import Judge
+from gco_agent.evaluation.workers import WorkerPool
+from gco_agent.loop.budget import Budget
+from gco_agent.loop.measuring import report, start_run
+from gco_agent.loop.recording import ACTIONS, EPISODES
+from gco_agent.loop.train import train
+from gco_agent.loop.verify import (
     Answer,
     Claim,
     Difference,
@@ -33,7 +34,12 @@ from gco_agent.verification import (
     first_difference,
     read_claims,
 )
-from gco_agent.workers import WorkerPool
+from gco_agent.policy import PolicySource
+from gco_agent.store.config import RunConfig
+from gco_agent.store.entries import RunRef, Verdict
+from gco_agent.store.git import GitRepo
+from gco_agent.store.run import Runs
+from gco_agent.store.view import RunView
 from tests.engine.policies import FOLLOW, HIDE, RULES, failing
 from tests.engine.test_train import Scripted
 from tests.store.samples import git

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from gco_agent.errors import GcoError, UsageError
-from gco_agent.workers import WorkerPool, _begin_worker, usable_cores
+from gco_agent.core.errors import GcoError, UsageError
+from gco_agent.evaluation.workers import WorkerPool, _begin_worker, usable_cores
 
 ROOT = Path(__file__).parents[2]
 
@@ -132,7 +132,7 @@ def test_an_executor_that_is_given_stays() -> None:
 def test_workers_end_with_a_parent_that_is_killed() -> None:
     script = (
         "import os, signal\n"
-        "from gco_agent.workers import WorkerPool\n"
+        "from gco_agent.evaluation.workers import WorkerPool\n"
         "from tests.engine.test_workers import pid_of\n"
         "if __name__ == '__main__':\n"
         "    pool = WorkerPool(2)\n"
@@ -199,7 +199,7 @@ def test_ctrl_c_is_kept_from_the_first_process_as_from_the_others(tmp_path: Path
     script = tmp_path / "pool.py"
     script.write_text(
         "from pathlib import Path\n"
-        "from gco_agent.workers import WorkerPool\n"
+        "from gco_agent.evaluation.workers import WorkerPool\n"
         "if __name__ == '__main__':\n"
         "    with WorkerPool(2) as pool:\n"
         "        pool.start(2)\n"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gco_agent.checking import check_game
-from gco_agent.envs.opening import find_spec
+from gco_agent.envs.environment import find_spec
+from gco_agent.evaluation.check_game import check_game
 from gco_agent.games import Field, GameSpec
 from gco_agent.policy import PolicySource, check_policy
 
@@ -97,7 +97,7 @@ gymnasium.register("Liar-v0", entry_point=Liar, max_episode_steps=9)
 
 
 def test_a_start_that_breaks_the_contract_or_fails_is_found(corridor: GameSpec) -> None:
-    from gco_agent import checking
+    from gco_agent.evaluation import check_game as checking
 
     def found(start: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         monkeypatch.setattr(sys.modules["corridor"], "SPEC", replace(corridor, start=start))
@@ -113,7 +113,7 @@ def test_a_start_that_breaks_the_contract_or_fails_is_found(corridor: GameSpec) 
 
 
 def test_a_file_without_a_specification_is_refused(tmp_path: Path) -> None:
-    from gco_agent.errors import UsageError
+    from gco_agent.core.errors import UsageError
 
     (tmp_path / "empty_game.py").write_text("x = 1\n")
     with pytest.raises(UsageError, match=r"empty_game has no SPEC = GameSpec"):

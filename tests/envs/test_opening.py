@@ -10,9 +10,10 @@ import gymnasium
 import numpy as np
 import pytest
 
-from gco_agent.config import RunConfig, default_slice, format_config, parse_config
-from gco_agent.envs import plain
-from gco_agent.envs.opening import (
+from gco_agent.core.errors import GcoError, UsageError
+from gco_agent.core.records import Outcome
+from gco_agent.envs import generic as plain
+from gco_agent.envs.environment import (
     find_spec,
     initial_policy,
     make_importable,
@@ -21,14 +22,13 @@ from gco_agent.envs.opening import (
     open_environment,
     spec_of,
 )
-from gco_agent.envs.plain import PlainEnvironment
-from gco_agent.errors import GcoError, UsageError
+from gco_agent.envs.generic import PlainEnvironment
+from gco_agent.evaluation.episode import Rollout, play_episodes
 from gco_agent.games import GAMES, describe_interface
 from gco_agent.games.documented import DOCUMENTED
 from gco_agent.optimizers.vectors.play import Episodes, play
 from gco_agent.policy import PolicySource, check_policy, environment_of, format_policy
-from gco_agent.records import Outcome
-from gco_agent.rollout import Rollout, play_episodes
+from gco_agent.store.config import RunConfig, default_slice, format_config, parse_config
 
 INSTALLED = {
     "CartPole-v1": "cart_pole",

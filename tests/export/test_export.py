@@ -12,16 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gco_agent.core.errors import UsageError
 from gco_agent.envs.atari import default_protocol
-from gco_agent.errors import UsageError
-from gco_agent.export.model_card import Subject, compose, escape, fenced
-from gco_agent.export.scalars import scalars, write_scalars
-from gco_agent.export.trajectories import record, require_id, write_dataset
+from gco_agent.evaluation.judge import Judge
+from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.games import find_game
-from gco_agent.judge import Judge
 from gco_agent.policy import PolicySource
+from gco_agent.report.export import record, require_id, scalars, write_dataset, write_scalars
+from gco_agent.report.model_card import Subject, compose, escape, fenced
 from gco_agent.report.summary import read_report
-from gco_agent.workers import WorkerPool
 from tests.cli.scripted import FOLLOW, RAISES
 
 RULES = default_protocol("pong", 60)

@@ -1,7 +1,7 @@
 """Runs hostile policies and says what each of them got.
 
 A corpus file tries one trick and prints PWNED if it works. Its ``@CANARY@`` stands for the folder
-that `Place` makes: everything in it must be untouched afterwards, and the listeners must have
+that `CliContext` makes: everything in it must be untouched afterwards, and the listeners must have
 heard nothing. Run as a program (``python -m tests.jail.corpus LAYERS FOLDER...``) it writes one
 JSON object, so that a test can do the same as another user; ``table FOLDER...`` prints how many
 files each set of layers contains.
@@ -19,9 +19,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from gco_agent.core.records import Outcome
+from gco_agent.core.text import UNSEEN
 from gco_agent.jail.host import Jail, JailLevel, JailLimits, Layer, PolicyFailure
-from gco_agent.records import Outcome
-from gco_agent.unseen import UNSEEN
 
 OWN = Path(__file__).parent / "hostile"
 PORT = 48765
@@ -77,7 +77,7 @@ class Verdict:
     detail: str
 
 
-class Place:
+class CliContext:
     """The canary folder and the listeners."""
 
     def __init__(self, folder: Path) -> None:
@@ -92,7 +92,7 @@ class Place:
         for listener in (self._tcp, self._udp, self._abstract):
             listener.setblocking(False)
 
-    def __enter__(self) -> Place:
+    def __enter__(self) -> CliContext:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -177,7 +177,7 @@ def expected_kinds(path: Path) -> set[str]:
     return set(first.removeprefix("# expect:").strip().split("|"))
 
 
-def run_file(path: Path, place: Place, layers: Layer) -> Verdict:
+def run_file(path: Path, place: CliContext, layers: Layer) -> Verdict:
     """Play one policy for a few steps."""
     place.fill()
     before = place.snapshot()
@@ -221,7 +221,7 @@ def run_file(path: Path, place: Place, layers: Layer) -> Verdict:
 def run_all(folders: list[Path], layers: Layer) -> list[Verdict]:
     """Play every policy of the folders."""
     os.environ["ANTHROPIC_API_KEY"] = FAKE_KEY
-    with tempfile.TemporaryDirectory() as name, Place(Path(name)) as place:
+    with tempfile.TemporaryDirectory() as name, CliContext(Path(name)) as place:
         Path(name).chmod(0o777)
         return [run_file(path, place, layers) for folder in folders for path in files_of(folder)]
 
@@ -248,7 +248,7 @@ def print_table(folders: list[Path]) -> None:
     """How many of the hostile files each set of layers contains, and what got through."""
     os.environ["ANTHROPIC_API_KEY"] = FAKE_KEY
     paths = [path for folder in folders or [OWN] for path in files_of(folder)]
-    with tempfile.TemporaryDirectory() as name, Place(Path(name)) as place:
+    with tempfile.TemporaryDirectory() as name, CliContext(Path(name)) as place:
         Path(name).chmod(0o777)
         for what, layers in TABLE.items():
             chosen = paths

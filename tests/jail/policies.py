@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from gco_agent.core.observation import Row
 from gco_agent.jail.host import Jail, PolicyFailure
-from gco_agent.observation import Row
 
 BALL: Row = (70, 80, 2, 4, 1, -1, None, (236, 236, 236), None)
 ROWS: dict[str, list[Row]] = {

@@ -12,13 +12,13 @@ from typing import Any
 import numpy
 import pytest
 
-from gco_agent.errors import JailError
+from gco_agent.core.errors import JailError
+from gco_agent.core.observation import Still
+from gco_agent.core.records import Outcome
 from gco_agent.jail import launcher, wire
 from gco_agent.jail.host import Jail, JailLevel, JailLimits, Layer, PolicyFailure, probe_level
 from gco_agent.jail.limits import JailReport
 from gco_agent.jail.recording import RecordingJail
-from gco_agent.observation import Still
-from gco_agent.records import Outcome
 from tests.jail.policies import BALL, COUNTING, ROWS, STILL, answer, policy
 
 

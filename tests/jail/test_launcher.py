@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from gco_agent.errors import JailError
+from gco_agent.core.errors import JailError
+from gco_agent.core.records import Outcome
 from gco_agent.jail import launcher, process, wire
 from gco_agent.jail.channel import Channel, Gone, Record
 from gco_agent.jail.host import Jail, JailLimits, Layer, PolicyFailure
-from gco_agent.records import Outcome
 from tests.jail.policies import STILL, policy
 
 

@@ -11,10 +11,10 @@ import time
 
 import pytest
 
+from gco_agent.core.records import Outcome
 from gco_agent.jail import deadline, process
 from gco_agent.jail.channel import CLOSED
 from gco_agent.jail.host import Jail, JailLimits, Layer, PolicyFailure
-from gco_agent.records import Outcome
 from tests.jail.policies import STILL, policy
 
 QUICK = JailLimits(step_seconds=0.1, start_seconds=0.3)

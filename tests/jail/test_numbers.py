@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gco_agent.core.records import Outcome
 from gco_agent.jail import wire
 from gco_agent.jail.host import Jail, JailLimits, PolicyFailure
-from gco_agent.records import Outcome
 from tests.jail.policies import policy
 
 LIMITS = JailLimits(with_numpy=True)

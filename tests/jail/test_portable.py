@@ -10,10 +10,10 @@ import time
 import numpy
 import pytest
 
-from gco_agent.errors import JailError
+from gco_agent.core.errors import JailError
+from gco_agent.core.records import Outcome
 from gco_agent.jail.host import Jail, JailLevel, JailLimits, Layer, PolicyFailure
 from gco_agent.jail.recording import RecordingJail
-from gco_agent.records import Outcome
 from tests.jail.policies import COUNTING, ROWS, STILL, policy
 
 # What such a system has: no layer of the kernel.

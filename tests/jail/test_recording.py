@@ -13,13 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gco_agent.calls import ComponentCall, Plain, Shown
+from gco_agent.core.observation import ObjectBox, build_observation
+from gco_agent.core.records import ComponentCall, Outcome, Plain, Shown
 from gco_agent.jail import recorder, wire, worker
 from gco_agent.jail.host import JailLimits, PolicyFailure
 from gco_agent.jail.recorder import Describer, Recorder
 from gco_agent.jail.recording import Recording, RecordingJail, parse_calls
-from gco_agent.observation import ObjectBox, build_observation
-from gco_agent.records import Outcome
 from tests.jail.corpus import OWN, files_of
 from tests.jail.policies import ROWS, policy
 

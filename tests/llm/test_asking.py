@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from gco_agent.errors import (
+from gco_agent.core.errors import (
     BudgetSpent,
     KeyRefused,
     ModelError,

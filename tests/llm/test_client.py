@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gco_agent.errors import (
+from gco_agent.core.errors import (
     KeyRefused,
     ModelError,
     ModelOverloaded,

@@ -10,10 +10,10 @@ from click import Context
 
 from gco_agent.cli import main
 from gco_agent.cli.models import EFFORTS, USUAL_MODEL
-from gco_agent.config import RunConfig
 from gco_agent.llm import Patience, Price
 from gco_agent.llm.prices import PRICES, find_price, parse_prices
-from gco_agent.optimizers.timely import LONGEST_S
+from gco_agent.optimizers.base import LONGEST_S
+from gco_agent.store.config import RunConfig
 from tests.engine.policies import RULES
 
 PAGE = (Path(__file__).parents[2] / "docs/models.md").read_text("utf-8")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from gco_agent.core.records import Usage
 from gco_agent.llm.estimating import Plan
 from gco_agent.llm.prices import PRICES
-from gco_agent.records import Usage
 
 
 @pytest.mark.parametrize("name", PRICES)

@@ -14,18 +14,18 @@ from pathlib import Path
 
 import pytest
 
-from gco_agent import accounts
-from gco_agent.budget import Budget
-from gco_agent.config import RunConfig
-from gco_agent.errors import BudgetSpent, ModelError
-from gco_agent.judge import Judge
+from gco_agent.core.errors import BudgetSpent, ModelError
+from gco_agent.evaluation.judge import Judge
 from gco_agent.llm import Exchange, Patience, Price, Usage
 from gco_agent.llm.client import AnthropicModel
+from gco_agent.loop import recording as accounts
+from gco_agent.loop.budget import Budget
+from gco_agent.loop.train import train
 from gco_agent.optimizers.reflect import TOOL, ReflectOptimizer
+from gco_agent.store.config import RunConfig
 from gco_agent.store.entries import Facts, Verdict
-from gco_agent.store.history import Step
-from gco_agent.store.runs import Runs
-from gco_agent.train import train
+from gco_agent.store.run import Runs
+from gco_agent.store.view import Step
 from tests.engine.policies import FOLLOW, HIDE, RULES, STILL
 from tests.engine.test_train import REF, events, judge, project, runs, started
 from tests.messages_server import (

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from gco_agent.budget import Budget
-from gco_agent.config import RunConfig
-from gco_agent.judge import Judge
+from gco_agent.evaluation.judge import Judge
 from gco_agent.llm.client import AnthropicModel
+from gco_agent.loop.budget import Budget
+from gco_agent.loop.train import train
 from gco_agent.optimizers.reflect import TOOL, ReflectOptimizer
+from gco_agent.store.config import RunConfig
 from gco_agent.store.entries import Verdict
-from gco_agent.store.history import RunView, Step
-from gco_agent.store.runs import Runs
-from gco_agent.train import train
+from gco_agent.store.run import Runs
+from gco_agent.store.view import RunView, Step
 from tests.engine.policies import FOLLOW, RULES, failing
 from tests.engine.test_train import REF, events, judge, project, runs, started
 from tests.llm.outcomes import assert_candidate_or_reason, tries_of

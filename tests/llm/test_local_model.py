@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from gco_agent import accounts
-from gco_agent.budget import Budget
-from gco_agent.config import RunConfig
-from gco_agent.errors import ReplyTruncated
-from gco_agent.judge import Judge
+from gco_agent.core.errors import ReplyTruncated
+from gco_agent.evaluation.judge import Judge
 from gco_agent.llm import FREE, ModelRequest, Usage
 from gco_agent.llm.client import AnthropicModel
+from gco_agent.loop import recording as accounts
+from gco_agent.loop.budget import Budget
+from gco_agent.loop.train import train
 from gco_agent.optimizers.reflect import TOOL, ReflectOptimizer
-from gco_agent.store.runs import Runs
-from gco_agent.train import train
+from gco_agent.store.config import RunConfig
+from gco_agent.store.run import Runs
 from tests.engine.policies import RULES
 from tests.engine.test_train import REF, events, judge, project, runs, started
 from tests.llm.outcomes import assert_candidate_or_reason, tries_of

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gco_agent.errors import UsageError
+from gco_agent.core.errors import UsageError
 from gco_agent.llm import (
     FREE,
     Completion,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from gco_agent.config import RunConfig
-from gco_agent.feedback import Feedback
+from gco_agent.core.records import Evaluation
 from gco_agent.llm import Spending
-from gco_agent.optimizers.base import Attempt, Request
-from gco_agent.records import Evaluation
+from gco_agent.optimizers.base import PastIteration, Request
+from gco_agent.optimizers.feedback import Feedback
+from gco_agent.store.config import RunConfig
 from gco_agent.traces.records import ExecutionTrace
 from tests.engine.policies import RULES
 from tests.optimizers.corpus import PARENT
@@ -24,7 +24,7 @@ def bare_request(**changes: Any) -> Request:
         "evaluation": Evaluation((), RULES.stamp),
         "iteration": 7,
         "config": CONFIG,
-        "attempts": [Attempt(0, "initial", "Start", None, None, "", PARENT.text)],
+        "attempts": [PastIteration(0, "initial", "Start", None, None, "", PARENT.text)],
         "recall": lambda _: None,
         "deadline": float("inf"),
         "feedback": lambda: FEEDBACK,

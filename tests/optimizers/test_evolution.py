@@ -7,8 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from gco_agent.optimizers.evolution import Evolution
-from gco_agent.optimizers.purse import Purse
+from gco_agent.optimizers.cma import Evolution, StepBudget
 
 
 def minimized(rng_seed: int, n_generations: int = 30) -> list[float]:
@@ -37,16 +36,16 @@ def test_it_begins_around_the_origin_and_takes_one_dimension() -> None:
 
 def test_a_purse_shares_steps_and_with_a_beginning_time_as_well() -> None:
     now = time.perf_counter()
-    purse = Purse(100, now + 100)
+    purse = StepBudget(100, now + 100)
     purse.used = 60
     assert (purse.share(0.5), purse.share(0.7), purse.left) == (False, True, 40)
-    timed = Purse(100, now + 100, begun=now - 100)
+    timed = StepBudget(100, now + 100, begun=now - 100)
     assert (timed.share(0.4), timed.share(0.9)) == (False, True)
     purse.used = 160
     assert purse.left == 0
 
 
 def test_a_purse_for_a_time_has_the_steps_that_it_usually_allows() -> None:
-    assert Purse.for_time(10, 2).n_steps == 2 * Purse.for_time(10, 1).n_steps > 1_000
-    assert Purse.for_time(10, 2, 77).n_steps == 77
-    assert Purse.for_time(0.0, 1).share(0.5) is False
+    assert StepBudget.for_time(10, 2).n_steps == 2 * StepBudget.for_time(10, 1).n_steps > 1_000
+    assert StepBudget.for_time(10, 2, 77).n_steps == 77
+    assert StepBudget.for_time(0.0, 1).share(0.5) is False

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from gco_agent.errors import BudgetSpent, UsageError
+from gco_agent.core.errors import BudgetSpent, UsageError
+from gco_agent.core.events import Event, Searching
+from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.optimizers.base import Proposal, Tools, Unusable
 from gco_agent.optimizers.exchange import (
     ExchangeOptimizer,
@@ -22,8 +24,6 @@ from gco_agent.optimizers.exchange import (
 )
 from gco_agent.optimizers.replies import MAX_CHARACTERS
 from gco_agent.policy import PolicySource
-from gco_agent.progress import Event, Searching
-from gco_agent.workers import WorkerPool
 from tests.engine.policies import STILL
 from tests.optimizers.corpus import GOOD
 from tests.optimizers.requests import FEEDBACK, bare_request

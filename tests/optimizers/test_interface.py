@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from gco_agent.config import RunConfig
-from gco_agent.envs.opening import make_protocol
+from gco_agent.envs.environment import make_protocol
 from gco_agent.games import GAMES, HINTS
-from gco_agent.optimizers.interface import describe_run
+from gco_agent.optimizers.prompts import describe_run
+from gco_agent.store.config import RunConfig
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 ENVIRONMENTS = (*GAMES, "CartPole-v1", "Pendulum-v1")

@@ -11,17 +11,18 @@ from dataclasses import replace
 
 import pytest
 
-from gco_agent.config import RunConfig
-from gco_agent.errors import BudgetSpent, ModelError, ModelTimedOut, UsageError
-from gco_agent.feedback import Feedback
+from gco_agent.core.errors import BudgetSpent, ModelError, ModelTimedOut, UsageError
+from gco_agent.evaluation.judge import Judge
+from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel
-from gco_agent.judge import Judge
 from gco_agent.llm import Completion, ScriptedModel, Spending
-from gco_agent.optimizers.base import Attempt, Request, Tools, Unusable
-from gco_agent.policy import check_policy, components
-from gco_agent.traces.capture import capture
+from gco_agent.optimizers.base import PastIteration, Request, Tools, Unusable
+from gco_agent.optimizers.feedback import Feedback
+from gco_agent.policy import check_policy
+from gco_agent.policy.edit import components
+from gco_agent.store.config import RunConfig
+from gco_agent.traces.moments import capture
 from gco_agent.traces.records import ExecutionTrace
-from gco_agent.workers import WorkerPool
 from tests.engine.policies import RULES
 from tests.optimizers.corpus import CORPUS, GOOD, PARENT, suggest
 
@@ -57,7 +58,7 @@ def request_(feedback: Feedback) -> Request:
             evaluation=Judge(pool, RULES).known(PARENT),
             iteration=2,
             config=CONFIG,
-            attempts=[Attempt(1, "rejected", "wait", -1.5, "optoprime", "", PARENT.text)],
+            attempts=[PastIteration(1, "rejected", "wait", -1.5, "optoprime", "", PARENT.text)],
             recall=lambda _: None,
             deadline=float("inf"),
             feedback=lambda: feedback,

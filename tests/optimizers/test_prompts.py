@@ -6,14 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from gco_agent.config import RunConfig
-from gco_agent.envs.opening import make_protocol
+from gco_agent.envs.environment import make_protocol
 from gco_agent.games import GAMES, Hints
-from gco_agent.optimizers.base import Attempt
-from gco_agent.optimizers.interface import spec_of_run
-from gco_agent.optimizers.prompts import compose_contract, compose_prompt, fenced
+from gco_agent.optimizers.base import PastIteration
+from gco_agent.optimizers.prompts import compose_contract, compose_prompt, fenced, spec_of_run
 from gco_agent.optimizers.replies import parse_reply
 from gco_agent.policy import ALLOWED_IMPORTS, FORBIDDEN_NAMES, PolicySource
+from gco_agent.store.config import RunConfig
 from tests.optimizers.corpus import PARENT
 from tests.optimizers.requests import CONFIG, bare_request
 
@@ -21,15 +20,15 @@ FIRST = PARENT.text.replace("(2, 3)", "(2, 4)")
 WORSE = PARENT.text.replace("(2, 3)", "(3, 3)")
 
 
-def attempts() -> list[Attempt]:
+def attempts() -> list[PastIteration]:
     return [
-        Attempt(0, "initial", "Start", None, None, "", FIRST),
-        Attempt(1, "rejected", "an old failure", -3.0, "reflect", "", WORSE),
-        Attempt(2, "accepted", "the better move", 2.5, "reflect", "", PARENT.text),
-        Attempt(3, "rejected", "always down", -1.25, "reflect", "", WORSE),
-        Attempt(4, "failed", "no candidate", None, "reflect"),
-        Attempt(5, "failed", "forbidden", None, "reflect", "", "import os\n" + WORSE),
-        Attempt(6, "reported", "measured", None, None, "", PARENT.text),
+        PastIteration(0, "initial", "Start", None, None, "", FIRST),
+        PastIteration(1, "rejected", "an old failure", -3.0, "reflect", "", WORSE),
+        PastIteration(2, "accepted", "the better move", 2.5, "reflect", "", PARENT.text),
+        PastIteration(3, "rejected", "always down", -1.25, "reflect", "", WORSE),
+        PastIteration(4, "failed", "no candidate", None, "reflect"),
+        PastIteration(5, "failed", "forbidden", None, "reflect", "", "import os\n" + WORSE),
+        PastIteration(6, "reported", "measured", None, None, "", PARENT.text),
     ]
 
 
@@ -74,7 +73,7 @@ def test_the_lasting_part_is_the_same_from_iteration_to_iteration() -> None:
 
 def test_long_texts_are_cut() -> None:
     long = PolicySource(PARENT.text + "\n\nX = 1\n" * 5_000)
-    tried = [*attempts(), Attempt(7, "rejected", "long", -1.0, "reflect", "", long.text)]
+    tried = [*attempts(), PastIteration(7, "rejected", "long", -1.0, "reflect", "", long.text)]
     text = compose_prompt(bare_request(attempts=tried, repair="no", tried="y" * 50_000)).user
     assert "... (cut)" in text
     assert len(text) < 30_000
@@ -138,9 +137,9 @@ def test_no_prompt_tells_where_the_wall_of_breakout_is_unless_it_is_asked_to() -
 
 MIDDLE = PARENT.text.replace("(2, 3)", "(0, 3)")
 BACK = [
-    Attempt(0, "initial", "Start", None, None, "", FIRST),
-    Attempt(1, "accepted", "to the middle", 1.5, "reflect", "", MIDDLE),
-    Attempt(2, "accepted", "the better move", 2.5, "reflect", "", PARENT.text),
+    PastIteration(0, "initial", "Start", None, None, "", FIRST),
+    PastIteration(1, "accepted", "to the middle", 1.5, "reflect", "", MIDDLE),
+    PastIteration(2, "accepted", "the better move", 2.5, "reflect", "", PARENT.text),
 ]
 
 
@@ -149,10 +148,14 @@ BACK = [
     [
         (BACK, PARENT.text, "the better move"),
         # after a way back, what made the policy that is in force
-        ([*BACK, Attempt(3, "rolled-back", "to 1", None, None, "", MIDDLE)], MIDDLE, "to the mid"),
-        ([*BACK, Attempt(3, "rolled-back", "to 0", None, None, "", FIRST)], FIRST, None),
+        (
+            [*BACK, PastIteration(3, "rolled-back", "to 1", None, None, "", MIDDLE)],
+            MIDDLE,
+            "to the mid",
+        ),
+        ([*BACK, PastIteration(3, "rolled-back", "to 0", None, None, "", FIRST)], FIRST, None),
         # a candidate that was turned down, and is in force all the same
-        ([*BACK, Attempt(3, "rolled-back", "to x", None, None, "", WORSE)], WORSE, None),
+        ([*BACK, PastIteration(3, "rolled-back", "to x", None, None, "", WORSE)], WORSE, None),
         # a text that was not read
         ([BACK[0], replace(BACK[1], source=None), BACK[2]], PARENT.text, None),
         # a person's own commit since
@@ -162,7 +165,7 @@ BACK = [
     ],
 )
 def test_the_last_change_that_helped_is_that_of_the_policy_in_force(
-    attempts: list[Attempt], parent: str, helped: str | None
+    attempts: list[PastIteration], parent: str, helped: str | None
 ) -> None:
     request = bare_request(attempts=attempts, parent=PolicySource(parent))
     text = compose_prompt(request).user

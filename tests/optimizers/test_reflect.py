@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from gco_agent.config import RunConfig
-from gco_agent.errors import (
+from gco_agent.core.errors import (
     BudgetSpent,
     KeyRefused,
     ModelTimedOut,
@@ -19,18 +18,18 @@ from gco_agent.errors import (
     ReplyTruncated,
     UsageError,
 )
-from gco_agent.feedback import Feedback
+from gco_agent.core.events import Event, Searching
+from gco_agent.core.records import Evaluation
+from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.llm import Completion, Patience, ScriptedModel, Spending, Usage
 from gco_agent.optimizers import prompts
-from gco_agent.optimizers.base import Attempt, Request, Tools, Unusable
+from gco_agent.optimizers.base import LONGEST_S, PastIteration, Request, Tools, Unusable
+from gco_agent.optimizers.feedback import Feedback
 from gco_agent.optimizers.reflect import TOOL, ReflectOptimizer, make
 from gco_agent.optimizers.replies import KINDS
-from gco_agent.optimizers.timely import LONGEST_S
 from gco_agent.policy import PolicySource, format_policy
-from gco_agent.progress import Event, Searching
-from gco_agent.records import Evaluation
+from gco_agent.store.config import RunConfig
 from gco_agent.traces.records import ExecutionTrace
-from gco_agent.workers import WorkerPool
 from tests.engine.policies import FOLLOW, HIDE, RULES, STILL
 
 PARENT = PolicySource(format_policy(STILL))
@@ -107,7 +106,7 @@ def test_the_tool_asks_for_the_diagnosis_before_the_code() -> None:
 def test_what_stays_the_same_is_the_same_to_the_letter() -> None:
     """Or no cache would ever be read."""
     model = ScriptedModel([handed_in()] * 2)
-    tried = Attempt(2, "rejected", "hide", -3.0, "reflect", "No good.", HIDE)
+    tried = PastIteration(2, "rejected", "hide", -3.0, "reflect", "No good.", HIDE)
     optimizer = ReflectOptimizer(model)
     optimizer.propose(request())
     optimizer.propose(request(iteration=9, attempts=[tried], repair="It fell over."))

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gco_agent.judge import Judge
+from gco_agent.evaluation.judge import Judge
+from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.optimizers.base import Unusable
 from gco_agent.optimizers.replies import KINDS, MAX_CHARACTERS, make_reply, parse_reply
-from gco_agent.policy import PolicySource, check_policy, components
-from gco_agent.workers import WorkerPool
+from gco_agent.policy import PolicySource, check_policy
+from gco_agent.policy.edit import components
 from tests.engine.policies import RULES
 from tests.optimizers.corpus import CORPUS, FAILS_IN_PLAY, GOOD, HEAD, PARENT, suggest
 

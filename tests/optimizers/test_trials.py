@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from gco_agent.envs.opening import make_protocol
+from gco_agent.core.records import Outcome
+from gco_agent.core.seeds import Stream
+from gco_agent.envs.environment import make_protocol
+from gco_agent.evaluation.judge import Judge
+from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel
-from gco_agent.judge import Judge
-from gco_agent.optimizers.purse import Purse
+from gco_agent.optimizers.cma import StepBudget
 from gco_agent.optimizers.trials import Trials, seeds_of
-from gco_agent.records import Outcome
-from gco_agent.seeds import Stream
-from gco_agent.workers import WorkerPool
 from tests.engine.policies import FOLLOW, HIDE, RULES, STILL, failing, source
 
 SEEDS = seeds_of(0)[:2]
@@ -23,7 +23,7 @@ ENDLESS = failing("while self.n: pass", 20)
 
 @pytest.fixture
 def trials() -> Trials:
-    return Trials(WorkerPool(0), RULES, JailLevel.NONE, Purse(1_000_000, float("inf")))
+    return Trials(WorkerPool(0), RULES, JailLevel.NONE, StepBudget(1_000_000, float("inf")))
 
 
 def test_seeds_are_of_feedback_and_of_one_iteration_alone() -> None:
@@ -84,7 +84,7 @@ def test_environments_without_objects_are_retraced_too(env_id: str, body: str) -
     same = f"def act(obs):\n    seen = obs\n    {body.replace('obs', 'seen')}\n"
     other = text.replace("> 0", "< 0")
     rules = make_protocol("default", env_id, 60)
-    trials = Trials(WorkerPool(0), rules, JailLevel.NONE, Purse(10**6, float("inf")))
+    trials = Trials(WorkerPool(0), rules, JailLevel.NONE, StepBudget(10**6, float("inf")))
     recorded = trials.record(text, [1, 2], 60)
     played = trials.play_apart(text, [1, 2], 60)
     assert [r.total for r in recorded] == [e.episode_return for e in played]

@@ -9,21 +9,21 @@ from typing import Any
 
 import pytest
 
-from gco_agent.config import RunConfig
+from gco_agent.core.errors import ProposalError
+from gco_agent.core.events import Event, Searching
+from gco_agent.core.records import Evaluation
 from gco_agent.envs.atari import default_protocol
-from gco_agent.errors import ProposalError
+from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel
-from gco_agent.optimizers.base import Attempt, Proposal, Request, Tools, Unusable
-from gco_agent.optimizers.purse import Purse
+from gco_agent.optimizers.base import PastIteration, Proposal, Request, Tools, Unusable
+from gco_agent.optimizers.cma import StepBudget
 from gco_agent.optimizers.registry import make_optimizer, tuned_between
-from gco_agent.optimizers.relay import TuneBetween, whose_turn
+from gco_agent.optimizers.sequence import TuneBetween, next_optimizer
 from gco_agent.optimizers.trials import Trials, seeds_of
 from gco_agent.optimizers.tune import MEMORY_FILE, Tuned, TuneOptimizer, _begin, tune_policy
 from gco_agent.policy import PolicySource, format_policy
 from gco_agent.policy.constants import tunable_constants
-from gco_agent.progress import Event, Searching
-from gco_agent.records import Evaluation
-from gco_agent.workers import WorkerPool
+from gco_agent.store.config import RunConfig
 from tests.engine.policies import STILL
 
 LATE = '''"""Space Invaders: wait, and then shoot.
@@ -51,7 +51,7 @@ RULES = default_protocol("space_invaders", max_steps=150)
 
 
 def trials(n_steps: int = 9_000) -> Trials:
-    return Trials(WorkerPool(0), RULES, JailLevel.NONE, Purse(n_steps, float("inf")))
+    return Trials(WorkerPool(0), RULES, JailLevel.NONE, StepBudget(n_steps, float("inf")))
 
 
 def tuned(text: str = LATE, n_steps: int = 9_000, memory: Mapping[str, Any] | None = None) -> Tuned:
@@ -175,8 +175,8 @@ def test_the_tuner_has_a_turn_after_each_accepted_candidate_of_another() -> None
     assert between.name == "other"
     verdicts = [("initial", None), ("rejected", "other"), ("accepted", "other")]
     verdicts += [("accepted", "tune"), ("accepted", "other"), ("failed", "tune")]
-    attempts = [Attempt(i, v, "", None, optimizer=o) for i, (v, o) in enumerate(verdicts)]
-    turns = [whose_turn(between, attempts[:n]).name for n in range(len(attempts) + 1)]
+    attempts = [PastIteration(i, v, "", None, optimizer=o) for i, (v, o) in enumerate(verdicts)]
+    turns = [next_optimizer(between, attempts[:n]).name for n in range(len(attempts) + 1)]
     assert turns == ["other", "other", "other", "tune", "other", "tune", "other"]
     with pytest.raises(ProposalError, match="no numeric constants"):
         between.propose(replace(request(STILL), attempts=attempts[:3]))

@@ -14,8 +14,8 @@ import pytest
 
 from gco_agent.store.entries import RunRef
 from gco_agent.store.git import GitRepo
-from gco_agent.store.history import RunView
-from gco_agent.store.runs import Runs
+from gco_agent.store.run import Runs
+from gco_agent.store.view import RunView
 from tests.report.samples import REF, make_run
 
 SECOND = RunRef("pong", "second")

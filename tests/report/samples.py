@@ -8,8 +8,8 @@ import subprocess
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gco_agent.config import FILE, RunConfig, format_config
-from gco_agent.records import PlayProtocol
+from gco_agent.core.records import PlayProtocol
+from gco_agent.store.config import FILE, RunConfig, format_config
 from gco_agent.store.entries import Facts, RunRef, Verdict, format_message, headline
 
 REF = RunRef("pong", "sample")

@@ -21,8 +21,8 @@ from gco_agent.report.pack import pack
 from gco_agent.report.page import MARK, Content, _protocols, render
 from gco_agent.report.story import read_details, read_trials
 from gco_agent.report.summary import read_report
+from gco_agent.report.video.encoding import write_video
 from gco_agent.store.entries import Verdict
-from gco_agent.video.encoding import write_video
 from tests.report.conftest import SECOND, Browser
 from tests.report.samples import HOSTILE, REF, policy
 

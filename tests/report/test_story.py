@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from gco_agent.cli.options import StartOptions
 from gco_agent.cli.running import config_of
 from gco_agent.cli.running import run as run_command
-from gco_agent.config import RunConfig
-from gco_agent.envs.opening import find_spec, make_protocol
-from gco_agent.errors import StoreError
+from gco_agent.core.errors import StoreError
+from gco_agent.core.statistics import confidence_interval
+from gco_agent.envs.environment import find_spec, make_protocol
+from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.report.curves import AXES, half_interval, lanes, positions, thinned
 from gco_agent.report.diffs import ADDED, REMOVED, SAME, count_changes, difference
 from gco_agent.report.earned import Earned, earned_by_optimizer
@@ -31,10 +32,9 @@ from gco_agent.report.story import (
     read_trials,
 )
 from gco_agent.report.summary import read_report, score_in_words
-from gco_agent.statistics import confidence_interval
+from gco_agent.store.config import RunConfig
 from gco_agent.store.entries import Facts, Verdict
-from gco_agent.store.history import Step
-from gco_agent.workers import WorkerPool
+from gco_agent.store.view import Step
 from tests.report.samples import HOSTILE, REF, evaluation, policy
 
 LINES = st.lists(st.sampled_from(["a", "b", "", " c", "-d", "+e", "@f", HOSTILE]), max_size=12)

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gco_agent.complexity import measure
-from gco_agent.observation import ObjectBox, Observation
+from gco_agent.core.observation import ObjectBox, Observation
 from gco_agent.optimizers.search.genome import (
     Aim,
     Constant,
@@ -35,6 +34,7 @@ from gco_agent.optimizers.search.render import render, snake
 from gco_agent.optimizers.search.words import headline
 from gco_agent.optimizers.search.world import World
 from gco_agent.policy import PolicySource, check_policy, environment_of, format_policy, load_policy
+from gco_agent.policy.complexity import measure
 from tests.search.strategies import FROZEN, GAUGED, PONG, WORLDS, names_in, programs
 
 seeds = st.integers(0, 10**6)

@@ -10,23 +10,23 @@ from collections.abc import Mapping
 
 import pytest
 
-from gco_agent.config import RunConfig
+from gco_agent.core.errors import ProposalError, StoreError
+from gco_agent.core.events import Event, Searching
+from gco_agent.core.records import Evaluation, PlayProtocol
+from gco_agent.core.seeds import HIGHEST_SEED, Stream
 from gco_agent.envs.atari import default_protocol
-from gco_agent.errors import ProposalError, StoreError
-from gco_agent.optimizers.base import Attempt, Proposal, Request
-from gco_agent.optimizers.purse import Purse
+from gco_agent.evaluation.workers import WorkerPool
+from gco_agent.optimizers.base import PastIteration, Proposal, Request
+from gco_agent.optimizers.cma import StepBudget
 from gco_agent.optimizers.search.arena import TOP, Arena
 from gco_agent.optimizers.search.evolve import distinct, mark
 from gco_agent.optimizers.search.memory import read_program, read_world
 from gco_agent.optimizers.search.optimizer import STATE_FILE, SearchOptimizer
 from gco_agent.optimizers.search.play import names_of
 from gco_agent.optimizers.search.prune import prune
-from gco_agent.optimizers.search.tuning import Arm, tune
+from gco_agent.optimizers.search.tuning import TuningRun, tune
 from gco_agent.policy import PolicySource, check_policy, format_policy
-from gco_agent.progress import Event, Searching
-from gco_agent.records import Evaluation, PlayProtocol
-from gco_agent.seeds import HIGHEST_SEED, Stream
-from gco_agent.workers import WorkerPool
+from gco_agent.store.config import RunConfig
 from tests.search.strategies import PONG, programs
 from tests.search.test_grammar import simple
 
@@ -48,7 +48,7 @@ def arena(pool: WorkerPool, n_steps: int = 10**6) -> Arena:
         "Pong",
         "gco/Pong-v5",
     )
-    made.purse = Purse(n_steps, float("inf"))
+    made.purse = StepBudget(n_steps, float("inf"))
     return made
 
 
@@ -67,7 +67,7 @@ def request(
         Evaluation((), ""),
         iteration,
         config,
-        [Attempt(i, verdict, "", None) for i, verdict in (verdicts or {}).items()],
+        [PastIteration(i, verdict, "", None) for i, verdict in (verdicts or {}).items()],
         files.get,
         time.perf_counter() + seconds,
         (events if events is not None else []).append,
@@ -260,7 +260,7 @@ def test_pruning_changes_no_action(pool):
 
 def test_tuning_moves_constants_and_counts_generations(pool):
     place = arena(pool, n_steps=9_000)
-    arm = Arm(place.individual(simple(150, 3)))
+    arm = TuningRun(place.individual(simple(150, 3)))
     n_generations = tune(place, [arm], range(1000, 2000), rng_seed=5)
     assert n_generations >= 1
     assert arm.mean is not None

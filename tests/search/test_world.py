@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gco_agent.core.observation import Row
+from gco_agent.core.records import PlayProtocol
+from gco_agent.core.seeds import Stream
 from gco_agent.games import find_game
-from gco_agent.observation import Row
 from gco_agent.optimizers.search.memory import read_world
-from gco_agent.optimizers.search.play import Probe, Stretch, play, probe
+from gco_agent.optimizers.search.play import Probe, Segment, play, probe
 from gco_agent.optimizers.search.world import Sightings, World, identify
-from gco_agent.records import PlayProtocol
-from gco_agent.seeds import Stream
 from tests.search.strategies import MAZE, PONG, WORLDS, names_in
 
 START = Stream.FEEDBACK.value
@@ -112,16 +112,16 @@ class Policy:
 
 @pytest.mark.parametrize("game", ["pong", "breakout", "qbert"])
 def test_going_on_is_the_same_as_not_having_stopped(game):
-    whole = play(Stretch(rules(game), CHASER, START, 120))
-    first = play(Stretch(rules(game), CHASER, START, 45))
-    play(Stretch(rules(game), CHASER, START + 1, 33))
-    second = play(Stretch(rules(game), CHASER, START, 120, first.checkpoint))
+    whole = play(Segment(rules(game), CHASER, START, 120))
+    first = play(Segment(rules(game), CHASER, START, 45))
+    play(Segment(rules(game), CHASER, START + 1, 33))
+    second = play(Segment(rules(game), CHASER, START, 120, first.checkpoint))
     assert (second.total, second.n_steps, second.actions) == (whole.total, 120, whole.actions)
     assert (first.n_new_steps, second.n_new_steps) == (45, 75)
 
 
 def test_seeds_make_a_difference():
-    totals = {play(Stretch(rules("pong"), CHASER, START + i, 200)).actions for i in range(4)}
+    totals = {play(Segment(rules("pong"), CHASER, START + i, 200)).actions for i in range(4)}
     assert len(totals) > 1
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gco_agent.store.git import GitRepo
-from gco_agent.store.runs import Runs
+from gco_agent.store.run import Runs
 from tests.store.samples import REF, commit_file, git, initial
 
 

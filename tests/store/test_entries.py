@@ -10,7 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gco_agent.errors import StoreError, UsageError
+from gco_agent.core.errors import StoreError, UsageError
+from gco_agent.core.text import WIDTH, clean_line, shorten, wrap_body
 from gco_agent.store.entries import (
     LONGEST_SUBJECT,
     SCHEMA,
@@ -23,7 +24,6 @@ from gco_agent.store.entries import (
     new_run_id,
     parse_message,
 )
-from gco_agent.store.text import WIDTH, clean_line, shorten, wrap_body
 from tests.store.test_text import NASTY
 
 NAMES = st.from_regex(r"[a-z0-9](?:[._-]?[a-z0-9]){0,20}", fullmatch=True).filter(

@@ -14,10 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from gco_agent.errors import NoIdentity, RunMoved, StoreError
+from gco_agent.core.errors import NoIdentity, RunMoved, StoreError
 from gco_agent.store import git as door
-from gco_agent.store.failures import GitResult, explain
-from gco_agent.store.git import GitRepo
+from gco_agent.store.git import GitRepo, GitResult, explain
 from tests.store.samples import REF, commit_file, git
 
 
@@ -89,7 +88,7 @@ def test_git_that_is_not_there_says_so(project, monkeypatch):
 def test_git_that_cannot_be_imported_says_so(project):
     code = (
         "import sys; from pathlib import Path; from gco_agent.store.git import GitRepo\n"
-        "from gco_agent.errors import StoreError\n"
+        "from gco_agent.core.errors import StoreError\n"
         "try: GitRepo.find(Path(sys.argv[1]))\n"
         "except StoreError as error: print(error)"
     )
@@ -104,7 +103,7 @@ def test_git_that_cannot_be_imported_says_so(project):
 
 
 def test_importing_the_store_does_not_import_gitpython():
-    code = "import sys, gco_agent.store.runs; assert 'git' not in sys.modules"
+    code = "import sys, gco_agent.store.run; assert 'git' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

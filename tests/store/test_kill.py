@@ -19,11 +19,11 @@ from pathlib import Path
 
 import pytest
 
-from gco_agent.errors import StoreError
+from gco_agent.core.errors import StoreError
 from gco_agent.store import git as door
 from gco_agent.store.entries import Verdict
 from gco_agent.store.git import GitRepo
-from gco_agent.store.runs import Runs
+from gco_agent.store.run import Runs
 from gco_agent.store.worktree import WorkTree
 from tests.store.samples import (
     POLICY,

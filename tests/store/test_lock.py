@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gco_agent.errors import RunBusy, StoreError
+from gco_agent.core.errors import RunBusy, StoreError
 from gco_agent.store import lock as module
 from gco_agent.store.lock import RunLock
 

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gco_agent.errors import NotARun, RunMoved, StoreError, UsageError
-from gco_agent.store import history as reading
+from gco_agent.core.errors import NotARun, RunMoved, StoreError, UsageError
+from gco_agent.store import view as reading
 from gco_agent.store.entries import Entry, Facts, RunRef, Verdict
 from gco_agent.store.git import GitRepo
-from gco_agent.store.runs import Runs
+from gco_agent.store.run import Runs
 from tests.store.samples import (
     POLICY,
     REF,

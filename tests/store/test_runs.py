@@ -7,10 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from gco_agent.errors import DirtyWorkTree, NoIdentity, NotARun, RunBusy, StoreError, UsageError
+from gco_agent.core.errors import (
+    DirtyWorkTree,
+    NoIdentity,
+    NotARun,
+    RunBusy,
+    StoreError,
+    UsageError,
+)
 from gco_agent.store.entries import RunRef
 from gco_agent.store.git import GitRepo
-from gco_agent.store.runs import Runs
+from gco_agent.store.run import Runs
 from gco_agent.store.worktree import WorkTree
 from tests.store.samples import (
     POLICY,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gco_agent import load_policy, read_policy
-from gco_agent.errors import PolicyError, StoreError, UsageError
+from gco_agent.core.errors import PolicyError, StoreError, UsageError
 from tests.store.samples import commit_file
 
 STILL = "def act(obs):\n    return 0\n"

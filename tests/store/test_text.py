@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gco_agent.store.text import WIDTH, clean_line, clean_text, shorten, wrap_body
+from gco_agent.core.text import WIDTH, clean_line, clean_text, shorten, wrap_body
 
 NASTY = st.text(
     st.one_of(

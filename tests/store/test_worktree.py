@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from gco_agent.errors import DirtyWorkTree
+from gco_agent.core.errors import DirtyWorkTree
 from gco_agent.store.git import GitRepo
-from gco_agent.store.runs import Runs
+from gco_agent.store.run import Runs
 from gco_agent.store.worktree import WorkTree
 from tests.store.samples import (
     POLICY,

@@ -6,10 +6,10 @@ import functools
 from pathlib import Path
 
 from gco_agent.envs.atari import default_protocol
+from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.games import find_game
-from gco_agent.traces.capture import Captured, capture
+from gco_agent.traces.moments import Captured, capture
 from gco_agent.traces.render import render_trace
-from gco_agent.workers import WorkerPool
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

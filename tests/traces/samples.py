@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gco_agent.calls import ComponentCall, Plain, Shown
-from gco_agent.observation import ObjectBox
-from gco_agent.records import EpisodeResult, Outcome
-from gco_agent.traces.course import Course
+from gco_agent.core.observation import ObjectBox
+from gco_agent.core.records import ComponentCall, EpisodeResult, Outcome, Plain, Shown
+from gco_agent.traces.playing import Trajectory
 from gco_agent.traces.records import TracedStep, Window
 
 PLAYER_Y = 100
@@ -57,7 +56,7 @@ def course(
     n_steps: int = 200,
     outcome: Outcome = Outcome.GAME_OVER,
     detail: str = "",
-) -> Course:
+) -> Trajectory:
     total = sum(reward for _, reward in rewards)
     result = EpisodeResult(seed, total, n_steps, outcome, detail, "")
-    return Course(result, tuple(rewards), tuple(lives), {})
+    return Trajectory(result, tuple(rewards), tuple(lives), {})

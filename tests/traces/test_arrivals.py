@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gco_agent.observation import ObjectBox
-from gco_agent.traces.arrivals import find_arrivals
-from gco_agent.traces.columns import predictions
+from gco_agent.core.observation import ObjectBox
 from gco_agent.traces.records import TracedStep
+from gco_agent.traces.render import find_arrivals, predictions
 from tests.traces.samples import PLAYER_Y, call, falling, step, window
 
 

@@ -8,12 +8,12 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gco_agent.feedback import Results, compose_feedback
+from gco_agent.core.records import EpisodeResult, Evaluation, Outcome
 from gco_agent.games import GAMES
-from gco_agent.optimizers.base import Attempt
-from gco_agent.records import EpisodeResult, Evaluation, Outcome
+from gco_agent.optimizers.base import PastIteration
+from gco_agent.optimizers.feedback import Results, compose_feedback
 from gco_agent.traces.records import ExecutionTrace
-from gco_agent.traces.tokens import estimate_tokens
+from gco_agent.traces.render import estimate_tokens
 from tests.traces.samples import falling, window
 
 TRACE = ExecutionTrace((window(falling(40)),), ("In 4 episodes there were 9 lives lost.",))
@@ -29,8 +29,8 @@ def evaluation(
     )
 
 
-def attempt(iteration: int, verdict: str = "rejected", **more: object) -> Attempt:
-    return Attempt(iteration, verdict, f"idea {iteration}", **{"gain": -1.0, **more})  # type: ignore[arg-type]
+def attempt(iteration: int, verdict: str = "rejected", **more: object) -> PastIteration:
+    return PastIteration(iteration, verdict, f"idea {iteration}", **{"gain": -1.0, **more})  # type: ignore[arg-type]
 
 
 def text_of(results: Results, max_tokens: int = 6000) -> str:
@@ -214,7 +214,7 @@ def test_old_attempts_are_left_out_and_counted():
     st.lists(st.floats(-100, 100), min_size=1, max_size=30),
     st.lists(st.builds(attempt, st.integers(1, 99), reason=st.text(max_size=400)), max_size=20),
 )
-def test_the_budget_is_kept(budget: int, returns: list[float], attempts: list[Attempt]):
+def test_the_budget_is_kept(budget: int, returns: list[float], attempts: list[PastIteration]):
     results = Results(
         GAMES["pong"], "", evaluation(*returns), "0:9", evaluation(*returns), attempts
     )
@@ -226,7 +226,7 @@ def test_the_budget_is_kept(budget: int, returns: list[float], attempts: list[At
 @settings(deadline=None, max_examples=30)
 @given(st.text(max_size=60) | st.just(HOSTILE), st.text(max_size=60) | st.just(HOSTILE))
 def test_no_text_of_others_begins_a_line_or_ends_a_block(summary: str, detail: str):
-    hostile = Attempt(1, "rejected", summary, -1.0, None, detail)
+    hostile = PastIteration(1, "rejected", summary, -1.0, None, detail)
     broken = evaluation(1, 2, outcome=Outcome.POLICY_RAISED, detail=detail)
     text = text_of(Results(GAMES["pong"], "", broken, "0:2", attempts=[hostile]))
     assert all(c.isprintable() or c == "\n" for c in text)

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import pytest
 
-from gco_agent.rollout import Rollout, play_episodes
-from gco_agent.seeds import Stream
+from gco_agent.core.seeds import Stream
+from gco_agent.evaluation.episode import Rollout, play_episodes
 from tests.traces.policies import BREAKOUT, CASES, captured, path_of, rendered
 
 FAST = 5

@@ -10,18 +10,14 @@ from dataclasses import replace
 import numpy
 import pytest
 
-from gco_agent.calls import Plain
-from gco_agent.envs.opening import initial_policy, make_protocol, spec_of
-from gco_agent.records import Outcome
-from gco_agent.rollout import Rollout, play_episodes
-from gco_agent.traces.capture import Captured, capture
-from gco_agent.traces.course import Replay, follow
-from gco_agent.traces.numbers import describe_extents, number_columns, tell_value
-from gco_agent.traces.playing import values_of
+from gco_agent.core.records import Outcome, Plain
+from gco_agent.envs.environment import initial_policy, make_protocol, spec_of
+from gco_agent.evaluation.episode import Rollout, play_episodes
+from gco_agent.evaluation.workers import WorkerPool
+from gco_agent.traces.moments import Captured, capture, choose_moments
+from gco_agent.traces.playing import Replay, follow, values_of
 from gco_agent.traces.records import ExecutionTrace, TracedStep, trace_json
-from gco_agent.traces.render import render_trace
-from gco_agent.traces.windows import choose_moments
-from gco_agent.workers import WorkerPool
+from gco_agent.traces.render import describe_extents, number_columns, render_trace, tell_value
 from tests.traces.samples import course
 
 LEAN = '''"""CartPole: push towards the side that the pole leans to.

@@ -8,12 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gco_agent.calls import ComponentCall, Shown
-from gco_agent.observation import ObjectBox
-from gco_agent.traces.columns import make_table, show
+from gco_agent.core.observation import ObjectBox
+from gco_agent.core.records import ComponentCall, Shown
 from gco_agent.traces.records import ExecutionTrace, trace_json
-from gco_agent.traces.render import render_trace
-from gco_agent.traces.tokens import estimate_tokens
+from gco_agent.traces.render import estimate_tokens, make_table, render_trace, show
 from tests.traces.samples import call, falling, step, window
 
 SOURCE = "class Policy:\n\n    def aim(self, obs):\n        return 60.0\n"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gco_agent.traces.tokens import estimate_tokens
+from gco_agent.traces.render import estimate_tokens
 from tests.traces.policies import CASES, path_of
 
 MEASURED = {"breakout": 3374, "pong": 3200, "seaquest": 3370, "space_invaders": 3441}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gco_agent.records import Outcome
-from gco_agent.traces.windows import (
+from gco_agent.core.records import Outcome
+from gco_agent.traces.moments import (
     AFTER,
     BEFORE,
     STALL_STEPS,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gco_agent.action_record import (
+from gco_agent.core.records import (
     digest_actions,
     first_different_step,
     pack_actions,

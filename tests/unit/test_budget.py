@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from gco_agent.budget import Budget
-from gco_agent.errors import BudgetSpent
-from gco_agent.statistics import LOOKS
+from gco_agent.core.errors import BudgetSpent
+from gco_agent.core.statistics import LOOKS
+from gco_agent.loop.budget import Budget
 
 
 def test_iterations_bind() -> None:

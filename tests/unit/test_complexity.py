@@ -5,8 +5,8 @@ from dataclasses import astuple
 import pytest
 from radon.raw import analyze
 
-from gco_agent.complexity import Complexity, measure
-from gco_agent.errors import ContractViolation
+from gco_agent.core.errors import ContractViolation
+from gco_agent.policy.complexity import Complexity, measure
 
 POLICY = '''"""Pong.
 

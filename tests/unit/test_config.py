@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gco_agent.config import RunConfig, format_config, parse_config
-from gco_agent.errors import UsageError
-from gco_agent.records import PlayProtocol
+from gco_agent.core.errors import UsageError
+from gco_agent.core.records import PlayProtocol
+from gco_agent.store.config import RunConfig, format_config, parse_config
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 counts = st.integers(1, 2**62)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gco_agent.errors import UsageError
+from gco_agent.core.errors import UsageError
 from gco_agent.games import GAMES, find_game
 
 

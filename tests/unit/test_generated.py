@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from gco_agent.core.errors import UsageError
 from gco_agent.envs.atari import default_protocol
-from gco_agent.errors import UsageError
 from gco_agent.games import GAMES, every_game, find_game, generated_games, measured
 from gco_agent.policy import PolicySource, check_policy, format_policy
 

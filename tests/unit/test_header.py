@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gco_agent.header import (
+from gco_agent.core.records import EpisodeResult, Evaluation, Outcome, PlayProtocol
+from gco_agent.policy import PolicySource, check_policy, docstring_of, environment_of
+from gco_agent.policy.header import (
     Claim,
     claim_of,
     describe_rules,
@@ -14,8 +16,6 @@ from gco_agent.header import (
     is_same_but_for_score,
     with_measured_header,
 )
-from gco_agent.policy import PolicySource, check_policy, docstring_of, environment_of
-from gco_agent.records import EpisodeResult, Evaluation, Outcome, PlayProtocol
 
 RULES = PlayProtocol("default", "gco/Pong-v5")
 ACT = "\n\ndef act(obs):\n    return 0\n"

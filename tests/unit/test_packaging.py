@@ -29,7 +29,7 @@ def test_a_wheel_holds_every_module_and_every_file_that_one_reads(names: set[str
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert {name for name in names if name.startswith("gco_agent/")} == here
-    assert {"gco_agent/py.typed", "gco_agent/demo/demo.json"} <= here
+    assert {"gco_agent/py.typed", "gco_agent/loop/demo/demo.json"} <= here
 
 
 def test_a_wheel_holds_nothing_else(names: set[str]) -> None:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gco_agent.errors import ContractViolation, EditRejected
-from gco_agent.policy import Component, PolicySource, components, replace_component, strip_fences
+from gco_agent.core.errors import ContractViolation, EditRejected
+from gco_agent.policy import Component, PolicySource, replace_component, strip_fences
+from gco_agent.policy.edit import components
 
 POLICY = '''\
 """Pong."""

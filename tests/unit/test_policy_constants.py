@@ -15,7 +15,7 @@ from gco_agent.policy.constants import (
     tunable_constants,
     with_constants,
 )
-from gco_agent.policy.positions import Positions, Replacement, replaced
+from gco_agent.policy.source import Positions, Replacement, replaced
 
 TRACKER = '''"""Pong: be where the ball will be; 152 is no constant here."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gco_agent.errors import ContractViolation
+from gco_agent.core.errors import ContractViolation
 from gco_agent.policy import (
     ALLOWED_IMPORTS,
     FORBIDDEN_NAMES,

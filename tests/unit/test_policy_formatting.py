@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gco_agent.errors import ContractViolation
+from gco_agent.core.errors import ContractViolation
 from gco_agent.policy import format_policy
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gco_agent.errors import ContractViolation, PolicyError, UsageError
+from gco_agent.core.errors import ContractViolation, PolicyError, UsageError
 from gco_agent.policy import PolicySource, load_policy
 
 COUNTING = '''"""Counts."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gco_agent.policy.positions import Positions, Replacement, replaced
+from gco_agent.policy.source import Positions, Replacement, replaced
 
 TEXT = 'ä = "öü"; b = [1,\r\n  "é" + str(2)]\nc = 3'
 

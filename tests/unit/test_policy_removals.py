@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gco_agent.complexity import measure
 from gco_agent.policy import PolicySource, format_policy
+from gco_agent.policy.complexity import measure
 from gco_agent.policy.removals import Kind, Removal, removals, size_of, without
 from tests.engine.policies import FOLLOW, HIDE, STILL
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gco_agent.errors import ContractViolation, PolicyError
+from gco_agent.core.errors import ContractViolation, PolicyError
 from gco_agent.policy import MAX_BYTES, PolicySource
 from gco_agent.policy.source import MAX_DEPTH, parse, split_lines
 

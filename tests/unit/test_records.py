@@ -6,8 +6,8 @@ import pickle
 
 import pytest
 
-from gco_agent.observation import ObjectBox, Observation, Row, Still, build_observation
-from gco_agent.records import EpisodeResult, Evaluation, Outcome, PlayProtocol
+from gco_agent.core.observation import ObjectBox, Observation, Row, Still, build_observation
+from gco_agent.core.records import EpisodeResult, Evaluation, Outcome, PlayProtocol
 
 
 def episode(seed: int, episode_return: float, outcome: Outcome = Outcome.GAME_OVER):

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gco_agent.errors import UsageError
-from gco_agent.seeds import Stream, format_seeds, parse_seed_range, seed_of_chance
+from gco_agent.core.errors import UsageError
+from gco_agent.core.seeds import Stream, format_seeds, parse_seed_range, seed_of_chance
 
 LENGTH = 100_000_000
 

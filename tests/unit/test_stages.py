@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gco_agent.games import GAMES, SOLVED, GameSpec, Hints, Score, find_game
-from gco_agent.stages import FAILED, STAGES, find_stage, general_stages, stages_of
+from gco_agent.games.stages import FAILED, STAGES, find_stage, general_stages, stages_of
 
 SOLVABLE = GameSpec("pole", "Pole", "Pole-v1", "Balance.", scores=(Score(SOLVED, 475.0, "us"),))
 UNKNOWN = GameSpec("chess", "Chess", "Chess-v0", "Win.")

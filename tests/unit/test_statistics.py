@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from gco_agent.statistics import (
+from gco_agent.core.statistics import (
     ALPHA,
     LOOKS,
     Aim,

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gco_agent.progress import Playing, Racing, Searching
-from gco_agent.statistics import Gain
-from gco_agent.status import (
+from gco_agent.core.events import Playing, Racing, Searching
+from gco_agent.core.statistics import Gain
+from gco_agent.store.status import (
     Limits,
     Status,
     format_status,

@@ -13,9 +13,12 @@ from typing import Any
 
 import pytest
 
-from gco_agent.config import RunConfig
-from gco_agent.envs.opening import make_protocol
-from gco_agent.errors import ProposalError, StoreError
+from gco_agent.core.errors import ProposalError, StoreError
+from gco_agent.core.events import Event, Searching
+from gco_agent.core.records import Evaluation
+from gco_agent.core.seeds import HIGHEST_SEED, Stream
+from gco_agent.envs.environment import make_protocol
+from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.optimizers.base import Proposal, Request
 from gco_agent.optimizers.search.optimizer import SearchOptimizer
 from gco_agent.optimizers.vectors import optimizer
@@ -24,12 +27,9 @@ from gco_agent.optimizers.vectors.optimizer import STATE_FILE
 from gco_agent.optimizers.vectors.play import Episodes, play
 from gco_agent.optimizers.vectors.program import Family, VectorProgram
 from gco_agent.optimizers.vectors.table import Table
-from gco_agent.optimizers.vectors.tuning import Arm, agreement, tune
+from gco_agent.optimizers.vectors.tuning import TuningRun, agreement, tune
 from gco_agent.policy import PolicySource, check_policy
-from gco_agent.progress import Event, Searching
-from gco_agent.records import Evaluation
-from gco_agent.seeds import HIGHEST_SEED, Stream
-from gco_agent.workers import WorkerPool
+from gco_agent.store.config import RunConfig
 
 
 def proposed(
@@ -159,20 +159,20 @@ def bowl(programs, n_seeds: int) -> list[tuple[float, ...]]:
 
 
 def test_tuning_in_slices_goes_on_where_it_stopped() -> None:
-    arm = Arm("linear", [0.0, 0.0])
+    arm = TuningRun("linear", [0.0, 0.0])
     for number in range(6):
         answers = iter([*[True] * 8, False])
         best = tune(arm, bowl, functools.partial(next, answers), 1 + number)
-        arm = Arm.from_json(json.loads(json.dumps(arm.to_json())))
+        arm = TuningRun.from_json(json.loads(json.dumps(arm.to_json())))
     assert arm.program.weights == pytest.approx((3, -1), abs=0.1)
     assert bowl([best], 1)[0][0] > -0.1
     assert arm.generations == 6 * 9
     assert len(arm.shape) == 2
-    assert Arm.from_json(Arm("linear", [1.0]).to_json()) == Arm("linear", [1.0])
+    assert TuningRun.from_json(TuningRun("linear", [1.0]).to_json()) == TuningRun("linear", [1.0])
 
 
 def test_many_weights_keep_no_shape() -> None:
-    arm = Arm("linear", [0.0] * 160)
+    arm = TuningRun("linear", [0.0] * 160)
     tune(arm, lambda ps, n: [(-sum(w * w for w in p.weights),) * n for p in ps], lambda: False, 1)
     assert arm.shape == []
     assert arm.program == replace(VectorProgram("linear", ()), weights=tuple(arm.mean))
@@ -192,15 +192,18 @@ def test_where_chance_hides_the_differences_more_episodes_are_played() -> None:
     def drowned(programs, n_seeds):
         return [tuple(rng.gauss(0, 1) for _ in range(n_seeds)) for _ in programs]
 
-    quiet, loud = Arm("linear", [0.0, 0.0], n_seeds=20), Arm("linear", [0.0, 0.0], n_seeds=20)
+    quiet, loud = (
+        TuningRun("linear", [0.0, 0.0], n_seeds=20),
+        TuningRun("linear", [0.0, 0.0], n_seeds=20),
+    )
     for number in range(40):
         tune(quiet, bowl, lambda: False, 1 + number)
         tune(loud, drowned, lambda: False, 1 + number)
     assert quiet.n_seeds == 2
     assert loud.n_seeds == 64
-    assert not Arm("linear", [0.0]).is_spent
-    assert Arm("linear", [0.0], width=1e-4).is_spent
-    assert Arm("linear", [0.0], blind=20).is_spent
+    assert not TuningRun("linear", [0.0]).is_spent
+    assert TuningRun("linear", [0.0], width=1e-4).is_spent
+    assert TuningRun("linear", [0.0], blind=20).is_spent
 
 
 def test_arms_that_are_behind_end_and_in_time_all_but_the_best() -> None:
@@ -209,7 +212,7 @@ def test_arms_that_are_behind_end_and_in_time_all_but_the_best() -> None:
 
     def left(slices: int, *ranking: Rated, spent: int = -1, rich: int = -1) -> list[float]:
         families: list[Family] = ["products" if i == rich else "linear" for i in range(3)]
-        arms = [Arm(family, [float(i)]) for i, family in enumerate(families)]
+        arms = [TuningRun(family, [float(i)]) for i, family in enumerate(families)]
         if spent >= 0:
             arms[spent].width = 1e-4
         state = State((1.0,), True, arms, slices=slices)

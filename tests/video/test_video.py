@@ -11,20 +11,19 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from gco_agent.calls import ComponentCall, Shown
+from gco_agent.core.errors import GcoError, UsageError
+from gco_agent.core.records import ComponentCall, EpisodeResult, Outcome, Shown
 from gco_agent.envs.atari import default_protocol
-from gco_agent.envs.opening import make_protocol
-from gco_agent.errors import GcoError, UsageError
+from gco_agent.envs.environment import make_protocol
+from gco_agent.evaluation.episode import Rollout, play_episodes
 from gco_agent.jail import JailLimits
-from gco_agent.records import EpisodeResult, Outcome
-from gco_agent.rollout import Rollout, play_episodes
-from gco_agent.video import encoding, window
-from gco_agent.video.code import SidePanel
-from gco_agent.video.decisive import _best_stretch, film_decision
-from gco_agent.video.drawing import COLOURS, Overlay, beside, draw
-from gco_agent.video.encoding import require_format, write_video
-from gco_agent.video.film import Moment, film
-from gco_agent.video.predicted import component_names, places_of, told_by
+from gco_agent.report.video import encoding, window
+from gco_agent.report.video.code import SidePanel
+from gco_agent.report.video.decisive import _best_stretch, film_decision
+from gco_agent.report.video.drawing import COLOURS, Overlay, beside, draw
+from gco_agent.report.video.encoding import require_format, write_video
+from gco_agent.report.video.film import Moment, film
+from gco_agent.report.video.predicted import component_names, places_of, told_by
 from tests.cli.scripted import FOLLOW, RAISES
 
 RULES = default_protocol("pong", 90)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from gco_agent.core.observation import Row
 from gco_agent.envs.readers.base import NOWHERE, Reader, Rows
-from gco_agent.observation import Row
 
 _PLAYER_X, _PLAYER_LANE, _WHO, _DYING = 41, 39, 54, 71
 _EMPTY, _N_LANES = 11, 8

@@ -12,8 +12,8 @@ import copy
 from abc import abstractmethod
 from typing import ClassVar
 
+from gco_agent.core.observation import Colour, Row
 from gco_agent.envs.extraction import ObjectExtractor, RamState, SavedObjects
-from gco_agent.observation import Colour, Row
 
 Rows = dict[str, list[Row]]
 Place = tuple[int, int]

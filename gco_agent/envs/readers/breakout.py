@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from gco_agent.core.observation import Row, Still
 from gco_agent.envs.readers.base import NOWHERE, Place, Reader, Rows
-from gco_agent.observation import Row, Still
 
 _WALL = slice(36)
 _PADDLE_X, _BALL_X, _BALL_Y = 72, 99, 101

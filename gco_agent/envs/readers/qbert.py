@@ -5,8 +5,8 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import ClassVar
 
+from gco_agent.core.observation import Colour, Row, Still
 from gco_agent.envs.readers.base import Place, Reader, Rows
-from gco_agent.observation import Colour, Row, Still
 
 _CUBE_PLACES = (
     *((68, 34), (56, 62), (84, 62), (44, 91), (68, 91), (96, 91)),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from gco_agent.core.observation import Row
 from gco_agent.envs.readers.base import NOWHERE, Place, Reader, Rows
-from gco_agent.observation import Row
 
 _X, _DEPTH, _FACING, _CRASH, _SHOT, _AIR, _SAVED = 70, 97, 86, 105, 103, 102, 62
 _LATE, _SURFACE_X, _FLOAT = 60, 118, 93

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 from typing import ClassVar
 
+from gco_agent.core.observation import Row, Still
 from gco_agent.envs.readers.base import NOWHERE, Place, Reader, Rows
-from gco_agent.observation import Row, Still
 
 _ALIENS, _ALIEN_Y, _ALIEN_X, _PLAYER_X, _SATELLITE = slice(18, 24), 16, 26, 28, 30
 _SHIELDS = slice(43, 70)

@@ -22,7 +22,7 @@ def make(tools: Tools) -> OptoPrimeOptimizer:
     Raises:
         UsageError: There is no language model, or no trace-opt.
     """
-    from gco_agent.errors import UsageError
+    from gco_agent.core.errors import UsageError
     from gco_agent.optimizers.optoprime.library import load_library
     from gco_agent.optimizers.optoprime.optimizer import OptoPrimeOptimizer
 

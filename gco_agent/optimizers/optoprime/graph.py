@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gco_agent.calls import ComponentCall, Shown
-from gco_agent.observation import ObjectBox
+from gco_agent.core.observation import ObjectBox
+from gco_agent.core.records import ComponentCall, Shown
 from gco_agent.optimizers.optoprime.library import Library
 from gco_agent.policy import Component
 from gco_agent.traces.records import ExecutionTrace, TracedStep, Window

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
-from gco_agent.errors import UsageError
+from gco_agent.core.errors import UsageError
 
 VERSION = "0.1.3.8"
 _UNUSED = ("litellm", "openai", "autogen")

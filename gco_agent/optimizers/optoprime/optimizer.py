@@ -8,16 +8,14 @@ import warnings
 from types import SimpleNamespace
 from typing import Any
 
-from gco_agent.errors import BudgetSpent, GcoError, ReplyRefused, ReplyTruncated
+from gco_agent.core.errors import BudgetSpent, GcoError, ReplyRefused, ReplyTruncated
 from gco_agent.llm import Completion, LanguageModel, ModelRequest, Patience, ToolSpec
-from gco_agent.optimizers.base import Proposal, Request, Unusable
-from gco_agent.optimizers.interface import describe_run, spec_of_run
+from gco_agent.optimizers.base import Proposal, Request, Unusable, ask_in_time
 from gco_agent.optimizers.optoprime.graph import PolicyGraph, open_graph
 from gco_agent.optimizers.optoprime.library import load_library
-from gco_agent.optimizers.prompts import compose_contract
+from gco_agent.optimizers.prompts import compose_contract, describe_run, spec_of_run
 from gco_agent.optimizers.replies import Reply, parse_reply, read_fields
-from gco_agent.optimizers.timely import ask_in_time
-from gco_agent.policy import components
+from gco_agent.policy.edit import components
 
 MEMORY = 5
 """Attempts that OptoPrime is told of, as in the paper."""
@@ -206,7 +204,7 @@ def _words(request: Request, text: str) -> str:
 
 def _memory(request: Request, graph: PolicyGraph) -> list[tuple[dict[str, Any], str]]:
     """What was tried last, as OptoPrime remembers it: variables and the feedback on them."""
-    from gco_agent.errors import PolicyError
+    from gco_agent.core.errors import PolicyError
     from gco_agent.policy import PolicySource
 
     entries = []

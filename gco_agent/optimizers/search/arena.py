@@ -12,13 +12,13 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from gco_agent.optimizers.purse import Purse
+from gco_agent.core.records import PlayProtocol
+from gco_agent.evaluation.workers import WorkerPool
+from gco_agent.optimizers.cma import StepBudget
 from gco_agent.optimizers.search.genome import Program
-from gco_agent.optimizers.search.play import Played, Stretch, play
+from gco_agent.optimizers.search.play import Played, Segment, play
 from gco_agent.optimizers.search.render import render
 from gco_agent.optimizers.search.world import World
-from gco_agent.records import PlayProtocol
-from gco_agent.workers import WorkerPool
 
 LEVELS: tuple[tuple[int, int], ...] = ((1, 300), (2, 500), (3, 900), (6, 2_000))
 """Episodes and steps of each level of rating. An episode is gone on with, not begun again, but for
@@ -64,7 +64,7 @@ class Arena:
         self._title = title
         self._env_id = env_id
         self.on_batch: Callable[[], None] = lambda: None
-        self.purse = Purse(0, 0.0)
+        self.purse = StepBudget(0, 0.0)
 
     def individual(self, program: Program) -> Individual:
         """``program`` as it would be played and committed, against the world as known now."""
@@ -88,7 +88,7 @@ class Arena:
             if not _has_reached(member.episodes.get(seed), horizon)
         ]
         tasks = [
-            Stretch(self._protocol, member.text, seed, horizon, _checkpoint(member, seed))
+            Segment(self._protocol, member.text, seed, horizon, _checkpoint(member, seed))
             for member, seed in wanted
         ]
         for (member, seed), played in zip(wanted, self.play(tasks), strict=True):
@@ -101,11 +101,11 @@ class Arena:
         self, texts: Sequence[str], seeds: Sequence[int], horizon: int
     ) -> list[list[Played]]:
         """For each text its episodes on ``seeds``, from their start, cut at ``horizon``."""
-        tasks = [Stretch(self._protocol, text, seed, horizon) for text in texts for seed in seeds]
+        tasks = [Segment(self._protocol, text, seed, horizon) for text in texts for seed in seeds]
         results = iter(self.play(tasks))
         return [[next(results) for _ in seeds] for _ in texts]
 
-    def play(self, tasks: Sequence[Stretch]) -> list[Played]:
+    def play(self, tasks: Sequence[Segment]) -> list[Played]:
         """Results in the order of the tasks; what they cost and showed is booked."""
         results = self._pool.map(play, tasks)
         self.purse.used += sum(played.n_new_steps for played in results)

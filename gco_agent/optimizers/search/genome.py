@@ -96,7 +96,7 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CliContext:
     """It is beyond a place on the screen (or before it)."""
 
     axis: Axis
@@ -153,7 +153,7 @@ class Count:
     count: Constant
 
 
-Relation = Approaching | Distance | Side | Place | Heading | ContactSoon | WillHit | FewerThan
+Relation = Approaching | Distance | Side | CliContext | Heading | ContactSoon | WillHit | FewerThan
 """Conditions on what a rule is about."""
 State = Reading | Count
 """Conditions on the rest of the screen."""

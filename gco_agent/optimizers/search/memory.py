@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
+from gco_agent.core.text import finite_number
 from gco_agent.optimizers.search.genome import Program
 from gco_agent.optimizers.search.world import Range, World
-from gco_agent.store.reading import finite_number
 
 _LARGEST = 1e6
 """No place, distance or number of steps is larger."""

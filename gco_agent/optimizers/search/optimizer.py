@@ -8,10 +8,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gco_agent.errors import ProposalError
+from gco_agent.core.errors import ProposalError
+from gco_agent.core.events import Searching
+from gco_agent.core.records import PlayProtocol
+from gco_agent.core.seeds import Stream, seed_of_chance
+from gco_agent.core.text import readable
+from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.games import GameSpec, find_game, is_atari
 from gco_agent.optimizers.base import Proposal, Request
-from gco_agent.optimizers.purse import Purse
+from gco_agent.optimizers.cma import StepBudget
 from gco_agent.optimizers.search.arena import Arena, Individual
 from gco_agent.optimizers.search.changes import compare
 from gco_agent.optimizers.search.evolve import (
@@ -26,16 +31,11 @@ from gco_agent.optimizers.search.genome import Program, constants, niche
 from gco_agent.optimizers.search.play import Probe, all_moves, names_of, probe
 from gco_agent.optimizers.search.prune import prune
 from gco_agent.optimizers.search.render import render
-from gco_agent.optimizers.search.tuning import Arm, tune
+from gco_agent.optimizers.search.tuning import TuningRun, tune
 from gco_agent.optimizers.search.words import headline
 from gco_agent.optimizers.search.world import World, identify
 from gco_agent.optimizers.vectors.optimizer import VectorSearch
 from gco_agent.policy import PolicySource, format_policy
-from gco_agent.progress import Searching
-from gco_agent.records import PlayProtocol
-from gco_agent.seeds import Stream, seed_of_chance
-from gco_agent.store.reading import readable
-from gco_agent.workers import WorkerPool
 
 STATE_FILE = "search.json"
 _PROBES, _PROBE_STEPS = 2, 800
@@ -79,7 +79,7 @@ class SearchOptimizer:
             return VectorSearch(self._pool).propose(request)
         spec = find_game(config.game)
         remembered = request.recall(STATE_FILE)
-        purse = Purse(
+        purse = StepBudget(
             config.slice_steps,
             min(time.perf_counter() + config.slice_seconds, request.deadline),
         )
@@ -201,7 +201,7 @@ def _tune(work: _Slice, number: int, seed: int) -> None:
     champion = [m for m in state.population if marks[id(m)] == state.champion]
     for member in [*champion, *state.population]:
         leaders.setdefault(niche(member.program), member)
-    arms = [Arm(m, _spread_of(state, marks[id(m)], m)) for m in leaders.values()][:wanted]
+    arms = [TuningRun(m, _spread_of(state, marks[id(m)], m)) for m in leaders.values()][:wanted]
     seeds = Stream.FEEDBACK.cycle(_TUNING_BEGINS + number * 1_000, 1_000)
     n_generations = tune(arena, arms, seeds, rng_seed=seed_of_chance(seed * 1_000 + number))
     arms.sort(key=lambda arm: -arm.score)

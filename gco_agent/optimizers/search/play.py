@@ -15,12 +15,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from gco_agent.core.observation import Row, build_observation
+from gco_agent.core.records import PlayProtocol
 from gco_agent.envs.atari import open_environment
 from gco_agent.envs.objects import ObjectObservation
-from gco_agent.observation import Row, build_observation
 from gco_agent.optimizers.search.memory import Names
 from gco_agent.optimizers.search.world import Displacements, Sightings
-from gco_agent.records import PlayProtocol
 
 _NOTE_EVERY = 8
 """Steps between two looks at where things are."""
@@ -31,7 +31,7 @@ _STALL_STEPS = 1500
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class Segment:
     """A request to play ``text`` from a seed, or from a checkpoint, up to step ``horizon``.
 
     The protocol's own cap on steps is not looked at.
@@ -86,7 +86,7 @@ def _compiled(text: str) -> type[_Policy]:
     return policy
 
 
-def play(task: Stretch) -> Played:
+def play(task: Segment) -> Played:
     """Play one stretch; the result depends on the task alone."""
     env, policy, sightings = _env(task.protocol), _compiled(task.text)(), Sightings()
     if task.checkpoint is None:

@@ -14,6 +14,7 @@ from gco_agent.optimizers.search.genome import (
     Aim,
     Always,
     Approaching,
+    CliContext,
     Constant,
     ContactSoon,
     Count,
@@ -25,7 +26,6 @@ from gco_agent.optimizers.search.genome import (
     Intercept,
     Missing,
     Pick,
-    Place,
     Press,
     Program,
     Pulse,
@@ -334,7 +334,7 @@ class _Writer:
             case Side(axis, before, line):
                 bound = self._name(f"{stem}_BESIDE_{axis.upper()}", line, "pixels")
                 return f"{name}.c{axis} - {me}.c{axis} {'<' if before else '>'} {bound}"
-            case Place(axis, before, place):
+            case CliContext(axis, before, place):
                 bound = self._name(f"{stem}_LINE_{axis.upper()}", place, "pixels")
                 return f"{name}.c{axis} {'<' if before else '>'} {bound}"
             case Heading(axis, negative):

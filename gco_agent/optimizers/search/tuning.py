@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gco_agent.optimizers.evolution import Evolution, Point
+from gco_agent.optimizers.cma import Evolution, Point
 from gco_agent.optimizers.search.arena import Arena, Individual
 from gco_agent.optimizers.search.genome import Program, constants, with_values
 
@@ -24,7 +24,7 @@ _FIRST_SPREAD = 0.36
 
 
 @dataclass
-class Arm:
+class TuningRun:
     """One program under tuning, and what came of it.
 
     Attributes:
@@ -40,7 +40,7 @@ class Arm:
     score: float = float("-inf")
 
 
-def tune(arena: Arena, arms: Sequence[Arm], seeds: range, rng_seed: int) -> int:
+def tune(arena: Arena, arms: Sequence[TuningRun], seeds: range, rng_seed: int) -> int:
     """Move the constants of each arm in turn while the purse lasts; arms share their seeds.
 
     Args:
@@ -76,7 +76,7 @@ def _horizon(arena: Arena, leader: Individual) -> int:
 
 
 class _Tuner:
-    def __init__(self, arm: Arm, rng_seed: int) -> None:
+    def __init__(self, arm: TuningRun, rng_seed: int) -> None:
         found = list(constants(arm.leader.program))
         spread = [_FIRST_SPREAD] * len(found) if arm.spread is None else arm.spread
         self._arm = arm

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gco_agent.optimizers.search.genome import (
     Approaching,
+    CliContext,
     ContactSoon,
     Count,
     Distance,
@@ -14,7 +15,6 @@ from gco_agent.optimizers.search.genome import (
     Heading,
     Intercept,
     Pick,
-    Place,
     Program,
     Reading,
     Rule,
@@ -111,9 +111,9 @@ def _guard_words(guard: Guard) -> str:  # noqa: C901, PLR0911, PLR0912 - a line 
             return f"is more to the {'left' if before else 'right'}"
         case Side(_, before, _):
             return f"is {'higher' if before else 'lower'}"
-        case Place("x", before, _):
+        case CliContext("x", before, _):
             return f"is on the {'left' if before else 'right'} of the screen"
-        case Place(_, before, _):
+        case CliContext(_, before, _):
             return f"is in the {'upper' if before else 'lower'} part of the screen"
         case Heading("x", negative):
             return f"moves {'left' if negative else 'right'}"

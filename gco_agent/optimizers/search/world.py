@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gco_agent.observation import Row
+from gco_agent.core.observation import Row
 
 Range = tuple[float, float, float, float]
 """Where centres were seen: least x, largest x, least y, largest y, in pixels."""

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from gco_agent.core.text import finite_number
 from gco_agent.optimizers.vectors.program import Task, VectorProgram, size
 from gco_agent.optimizers.vectors.table import Row, Table
-from gco_agent.optimizers.vectors.tuning import Arm, tune
-from gco_agent.store.reading import finite_number
+from gco_agent.optimizers.vectors.tuning import TuningRun, tune
 
 _FEWEST_ARMS = 2
 """To begin with; one of each family if there are more families."""
@@ -48,7 +48,7 @@ class State:
 
     scale: tuple[float, ...]
     is_vector: bool
-    arms: list[Arm] = field(default_factory=list)
+    arms: list[TuningRun] = field(default_factory=list)
     begun: int = 0
     slices: int = 0
     best: VectorProgram | None = None
@@ -83,7 +83,7 @@ class State:
         return cls(
             scale,
             bool(data["is_vector"]),
-            [Arm.from_json(arm) for arm in data["arms"]],
+            [TuningRun.from_json(arm) for arm in data["arms"]],
             int(data["begun"]),
             int(data["slices"]),
             VectorProgram.from_json(data["best"]) if data["best"] else None,
@@ -151,7 +151,7 @@ def screen(table: Table, state: State, rng: random.Random) -> None:
         likely = [program for _, program in found[:_LIKELY_SEEDS]]
         scores = [statistics.fmean(row) for row in table.rate_within(likely, _LIKELY_SEEDS)]
         start = likely[scores.index(max(scores))]
-        state.arms.append(Arm(family, list(start.weights), score=max(scores)))
+        state.arms.append(TuningRun(family, list(start.weights), score=max(scores)))
         state.begun += 1
 
 
@@ -166,7 +166,7 @@ def tune_all(table: Table, state: State, rng_seed: int) -> list[tuple[int, Vecto
             continue
         share = begun + (_TUNING_SHARE - begun) * (number + 1) / len(state.arms)
 
-        def go_on(arm: Arm = arm, share: float = share) -> bool:
+        def go_on(arm: TuningRun = arm, share: float = share) -> bool:
             return not arm.is_spent and table.is_within(share)
 
         best = tune(arm, table.rate_within, go_on, rng_seed + number)

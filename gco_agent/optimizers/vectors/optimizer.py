@@ -7,8 +7,13 @@ import json
 import random
 import time
 
-from gco_agent.envs.opening import spec_of
-from gco_agent.errors import ProposalError
+from gco_agent.core.errors import ProposalError
+from gco_agent.core.events import Searching
+from gco_agent.core.records import PlayProtocol
+from gco_agent.core.seeds import Stream, seed_of_chance
+from gco_agent.core.text import readable
+from gco_agent.envs.environment import spec_of
+from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.games import GameSpec
 from gco_agent.optimizers.base import Proposal, Request
 from gco_agent.optimizers.vectors.arms import (
@@ -24,11 +29,6 @@ from gco_agent.optimizers.vectors.play import Probe, environment, probe
 from gco_agent.optimizers.vectors.program import Task, VectorProgram, headline, render
 from gco_agent.optimizers.vectors.table import Table
 from gco_agent.policy import PolicySource, format_policy
-from gco_agent.progress import Searching
-from gco_agent.records import PlayProtocol
-from gco_agent.seeds import Stream, seed_of_chance
-from gco_agent.store.reading import readable
-from gco_agent.workers import WorkerPool
 
 STATE_FILE = "search.json"
 _SLICE_SEEDS = 100_000

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gco_agent.envs.opening import open_environment
-from gco_agent.envs.plain import PlainEnvironment
-from gco_agent.errors import UsageError
-from gco_agent.records import PlayProtocol
+from gco_agent.core.errors import UsageError
+from gco_agent.core.records import PlayProtocol
+from gco_agent.envs.environment import open_environment
+from gco_agent.envs.generic import PlainEnvironment
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from gco_agent.core.records import PlayProtocol
+from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.optimizers.vectors.play import Episodes, play
 from gco_agent.optimizers.vectors.program import Task, VectorProgram, render
-from gco_agent.records import PlayProtocol
-from gco_agent.workers import WorkerPool
 
 _BATCH_SHARE = 0.06
 """Of a slice, that one generation may use up; a program plays two episodes at least."""

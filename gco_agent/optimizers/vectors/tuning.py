@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gco_agent.core.text import finite_number
 from gco_agent.optimizers.vectors.program import FAMILIES, Family, VectorProgram
-from gco_agent.store.reading import finite_number
 
 _FIRST_WIDTH = 0.5
 _MOST_SHAPED = 150
@@ -44,7 +44,7 @@ Rate = Callable[[Sequence[VectorProgram], int], Returns]
 
 
 @dataclass
-class Arm:
+class TuningRun:
     """One family of programs under search.
 
     Attributes:
@@ -95,7 +95,7 @@ class Arm:
         }
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Arm:
+    def from_json(cls, data: dict[str, Any]) -> TuningRun:
         """Inverse of `to_json`.
 
         Raises:
@@ -120,7 +120,7 @@ class Arm:
         return arm
 
 
-def tune(arm: Arm, rate: Rate, go_on: Callable[[], bool], rng_seed: int) -> VectorProgram:
+def tune(arm: TuningRun, rate: Rate, go_on: Callable[[], bool], rng_seed: int) -> VectorProgram:
     """Move ``arm`` while ``go_on``; at least one generation.
 
     Args:
@@ -165,7 +165,7 @@ def tune(arm: Arm, rate: Rate, go_on: Callable[[], bool], rng_seed: int) -> Vect
     return best
 
 
-def _learn_noise(arm: Arm, returns: Returns) -> None:
+def _learn_noise(arm: TuningRun, returns: Returns) -> None:
     """Set how many episodes the next generation plays, by how much the last ones' told."""
     n = len(returns[0])
     arm.told = round((1 - _NEW) * arm.told + _NEW * agreement(returns), 4)

@@ -16,7 +16,7 @@ class Policy:
         except Exception as error:
             print('refused', type(error).__name__)
         try:
-            import gco_agent.rollout; print('PWNED')
+            import gco_agent.evaluation.episode; print('PWNED')
         except Exception as error:
             print('refused', type(error).__name__)
         try:

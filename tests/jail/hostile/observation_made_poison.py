@@ -1,5 +1,5 @@
 # expect: ok|error|died|timeout
-import gco_agent.observation as o
+import gco_agent.core.observation as o
 
 
 class Policy:

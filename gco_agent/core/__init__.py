@@ -1,0 +1,1 @@
+"""Records, errors, seeds and statistics that every other package uses."""

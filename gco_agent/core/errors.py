@@ -1,0 +1,225 @@
+"""Everything gco-agent raises on purpose.
+
+* GcoError                something a person can act on; the CLI prints it and exits with 2
+  x UsageError            what was asked for cannot be done as asked (unknown game, wrong seeds)
+  x PolicyError           the policy text cannot be used (not: the policy plays badly)
+    + ContractViolation   no act, wrong signature, forbidden import, syntax error, too large
+    + EditRejected        a component does not fit into the text it is to replace
+  x JailError             the jail itself failed (not: the policy crashed in it)
+  x ModelError            the language model was not reached, or did not answer
+    + ModelUnreachable    no connection to its server
+    + ModelOverloaded     its server is too busy, or in trouble
+    + RateLimited         the account may not ask that often
+    + ModelTimedOut       no whole answer within the time
+    + StreamCut           the answer broke off
+    + KeyRefused          there is no key, or the server does not take it
+    + UnknownModel        the server has no such model
+    + RequestRefused      the server does not take the request
+    + ReplyRefused        the model declined to answer (also a ProposalError)
+    + ReplyTruncated      its answer is longer than it may be (also a ProposalError)
+  x ProposalError         the optimizer returned nothing usable
+  x StoreError            git refused
+    + NotARun             the branch, or the revision, is not a run of gco-agent
+    + DirtyWorkTree       files would be overwritten that are not committed
+    + RunBusy             another process holds the run
+    + RunMoved            somebody else advanced the run's branch
+    + NoIdentity          git does not know who commits
+* BudgetSpent             control flow: the run ends normally
+
+A policy that misbehaves while it plays is data (`records.Outcome`), never an exception.
+"""
+
+from __future__ import annotations
+
+from gco_agent.core.records import Usage
+
+_NOTHING = Usage()
+
+
+class GcoError(Exception):
+    """Base of every error meant for a person: what happened, where, what to do next."""
+
+
+class UsageError(GcoError):
+    """What was asked for cannot be done as asked."""
+
+
+class PolicyError(GcoError):
+    """The policy text cannot be used."""
+
+
+class ContractViolation(PolicyError):  # noqa: N818 - names the event
+    """The policy text breaks the contract of a policy file.
+
+    Attributes:
+        line: Line of the offending text, from 1, or None where no one line is to blame.
+    """
+
+    def __init__(self, message: str, *, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+class PolicyTooLarge(ContractViolation):
+    """A policy file has more bytes than any may have."""
+
+
+class EditRejected(PolicyError):  # noqa: N818 - names the event
+    """A new component does not fit into the policy it is meant for."""
+
+
+class JailError(GcoError):
+    """The jail could not be built, or broke, through no fault of the policy."""
+
+
+class ProposalError(GcoError):
+    """The optimizer returned nothing that could be a candidate."""
+
+
+class ModelError(GcoError):
+    """The language model was not reached, or gave no whole answer.
+
+    Attributes:
+        what: What happened, without what to do.
+        is_passing: Whether the same request may well succeed later.
+        usage: What the server said that the request used.
+        is_bill_open: Whether the server may have worked more than it said.
+        text: What there is of the answer.
+        retry_after_s: Seconds after which the server asks to be asked again, or None.
+    """
+
+    is_passing = False
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        advice: str = "",
+        usage: Usage = _NOTHING,
+        is_bill_open: bool = False,
+        text: str = "",
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(f"{what}: {advice}" if advice else what)
+        self.what = what
+        self.usage, self.is_bill_open = usage, is_bill_open
+        self.text, self.retry_after_s = text, retry_after_s
+
+
+class ModelUnreachable(ModelError):  # noqa: N818 - names the event
+    """There is no connection to the model's server."""
+
+    is_passing = True
+
+
+class ModelOverloaded(ModelError):  # noqa: N818 - names the event
+    """The model's server is too busy, or in trouble."""
+
+    is_passing = True
+
+
+class RateLimited(ModelError):  # noqa: N818 - names the event
+    """The account may not ask that often."""
+
+    is_passing = True
+
+
+class ModelTimedOut(ModelError):  # noqa: N818 - names the event
+    """There was no whole answer within the time."""
+
+
+class StreamCut(ModelError):  # noqa: N818 - names the event
+    """The answer broke off before its end."""
+
+    is_passing = True
+
+
+class RequestAbandoned(ModelError):  # noqa: N818 - names the event
+    """The command was told to end while the model was asked.
+
+    It goes the way of an error, so that what the request took is kept as of any other; whoever runs
+    the loop raises ``signal`` in its place at last.
+
+    Attributes:
+        signal: What ended the command: Ctrl-C, or SIGTERM.
+    """
+
+    def __init__(self, signal: KeyboardInterrupt, *, is_bill_open: bool = False) -> None:
+        super().__init__(
+            f"the command was ended ({str(signal) or 'Ctrl-C'}) while the language model was asked",
+            is_bill_open=is_bill_open,
+        )
+        self.signal = signal
+
+
+class KeyRefused(ModelError):  # noqa: N818 - names the event
+    """There is no key, or the server does not take it."""
+
+
+class UnknownModel(ModelError):  # noqa: N818 - names the event
+    """The server has no model of that name."""
+
+
+class RequestRefused(ModelError):  # noqa: N818 - names the event
+    """The server does not take the request."""
+
+
+class ReplyRefused(ModelError, ProposalError):  # noqa: N818 - names the event
+    """The language model declined to answer."""
+
+    kind = "refused"
+
+
+class ReplyTruncated(ModelError, ProposalError):  # noqa: N818 - names the event
+    """The answer of the language model is longer than it may be."""
+
+    kind = "truncated"
+
+
+class StoreError(GcoError):
+    """Git refused an operation."""
+
+
+class NotARun(StoreError):  # noqa: N818 - names the event
+    """A branch or revision holds no run of gco-agent."""
+
+
+class DirtyWorkTree(StoreError):  # noqa: N818 - names the event
+    """Uncommitted changes are in the way."""
+
+
+class RunBusy(StoreError):  # noqa: N818 - names the event
+    """Another process is advancing this run."""
+
+
+class RunMoved(StoreError):  # noqa: N818 - names the event
+    """The run's branch is not where this process left it.
+
+    Attributes:
+        ref: Full ref name of the branch.
+        expected: Commit id that this process last saw there.
+        found: Commit id that git reports now.
+    """
+
+    def __init__(self, ref: str, *, expected: str, found: str) -> None:
+        super().__init__(
+            f"{ref} is at {found[:9]} but was expected at {expected[:9]}: somebody else moved it. "
+            "Nothing was overwritten; run the command again to go on from where it is now."
+        )
+        self.ref, self.expected, self.found = ref, expected, found
+
+
+class NoIdentity(StoreError):  # noqa: N818 - names the event
+    """Git has no name and address to commit with."""
+
+
+class BudgetSpent(Exception):  # noqa: N818 - control flow, not an error
+    """The next thing to do would pass a limit of the run.
+
+    Attributes:
+        limit: Which one, in words: "30 iterations", "300 s", "2,000,000 frames".
+    """
+
+    def __init__(self, limit: str) -> None:
+        super().__init__(f"budget spent: {limit}")
+        self.limit = limit

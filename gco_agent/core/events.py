@@ -1,0 +1,109 @@
+"""What a long computation says while it runs; how it looks is the CLI's business."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from gco_agent.core.statistics import LOOKS, Gain
+
+
+@dataclass(frozen=True, slots=True)
+class Searching:
+    """An optimizer is at work.
+
+    Attributes:
+        activity: What it does, in a few words.
+        done: Share of its allowance that is used, from 0 to 1, or None if that is not known.
+        n_steps: Steps it has played in this iteration.
+        best: The best it has, in its own words, or "".
+        detail: How far it is, where steps do not tell: for whom it waits, or "".
+    """
+
+    activity: str
+    done: float | None
+    n_steps: int
+    best: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Racing:
+    """The judge compares a child with its parent.
+
+    Attributes:
+        gain: Child minus parent so far; None before the first look.
+        n_pairs: Seeds that both have played.
+        at_most: Seeds that they may have to play.
+        n_steps: Steps that the race has played.
+    """
+
+    gain: Gain | None
+    n_pairs: int
+    at_most: int = LOOKS[-1]
+    n_steps: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Playing:
+    """The judge plays a given number of episodes.
+
+    Attributes:
+        what: Which policy on which seeds.
+        n_done: Episodes played.
+        n_wanted: Episodes asked for.
+        n_steps: Steps played in them.
+    """
+
+    what: str
+    n_done: int
+    n_wanted: int
+    n_steps: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """An iteration is on the branch.
+
+    Attributes:
+        iteration: Its number.
+        verdict: "accepted", "rejected", "failed", "initial", "reported".
+        return_mean: Of the run's policy now, on the seeds it was selected on.
+        return_se: Its standard error.
+        gain: Of the candidate over its parent, or None.
+        what: The candidate in a few words.
+        seconds: What the iteration took.
+        commit: Its id.
+        why: What decided against the candidate, in a few words, or "".
+        frames: Emulator frames that the run has used by now.
+        usd: Price of the iteration's exchanges with a language model.
+        tokens: Tokens of those exchanges, both ways.
+    """
+
+    iteration: int
+    verdict: str
+    return_mean: float | None
+    return_se: float | None
+    gain: Gain | None
+    what: str
+    seconds: float
+    commit: str
+    why: str = ""
+    frames: int | None = None
+    usd: float | None = None
+    tokens: int | None = None
+
+
+Event = Searching | Racing | Playing | Committed
+
+
+class Progress(Protocol):
+    """Whoever wants to know how things stand."""
+
+    def __call__(self, event: Event, /) -> None:
+        """Take note; must return at once and not raise."""
+
+
+def silent(event: Event) -> None:
+    """The progress that nobody watches."""
+    del event

@@ -1,0 +1,339 @@
+"""The nouns of the project, as frozen records.
+
+Nothing here opens a file, draws a random number or imports more than the standard library.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import enum
+import hashlib
+import math
+import statistics
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+
+class Outcome(enum.Enum):
+    """Why an episode stopped."""
+
+    GAME_OVER = "game-over"
+    """The environment ended it (terminated)."""
+    HORIZON = "horizon"
+    """The step limit of the protocol ended it (truncated)."""
+    POLICY_RAISED = "policy-raised"
+    """The policy raised, at import, at construction or in ``act``."""
+    BAD_ACTION = "bad-action"
+    """``act`` returned something that is no action of the environment."""
+    TIMED_OUT = "timed-out"
+    """``act`` used more than the step's deadline."""
+    DIED = "died"
+    """The policy's process ended: memory limit, forbidden system call, ``os._exit``."""
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether the return of such an episode may enter an average."""
+        return self in (Outcome.GAME_OVER, Outcome.HORIZON)
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeResult:
+    """What one episode came to.
+
+    Attributes:
+        seed: The seed given to ``env.reset``.
+        episode_return: Undiscounted sum of rewards; of a failed episode, up to the failure.
+        n_steps: Steps played, a policy call each; the call that failed is not among them.
+        outcome: Why it ended.
+        detail: For a failure, what happened, in one or a few lines fit to be shown.
+        digest: Hash of the actions played, so that two machines can compare.
+        actions: The actions themselves, from `action_record.pack_actions`; empty where the episode
+            was read back from a record. No part of what an episode came to.
+        jail: Level of the jail that it was played in; empty where that is not known, as of a policy
+            that did not load. No part of what an episode came to either.
+    """
+
+    seed: int
+    episode_return: float
+    n_steps: int
+    outcome: Outcome
+    detail: str = ""
+    digest: str = ""
+    actions: str = field(default="", compare=False, repr=False)
+    jail: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The episodes of one policy over a list of seeds, under one protocol.
+
+    Attributes:
+        episodes: In the order of the seeds.
+        protocol: The rules they were played by, as `PlayProtocol.stamp` writes them.
+    """
+
+    episodes: tuple[EpisodeResult, ...]
+    protocol: str
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether there is an episode, and every one may be scored."""
+        return bool(self.episodes) and all(e.outcome.is_scored for e in self.episodes)
+
+    @property
+    def failures(self) -> tuple[EpisodeResult, ...]:
+        """The episodes that may not be scored."""
+        return tuple(e for e in self.episodes if not e.outcome.is_scored)
+
+    @property
+    def returns(self) -> tuple[float, ...]:
+        """The return of every episode, in the order of the seeds."""
+        return tuple(e.episode_return for e in self.episodes)
+
+    @property
+    def mean_return(self) -> float | None:
+        """Mean return, or None when any episode failed: a failure is not a score of zero."""
+        return statistics.fmean(self.returns) if self.is_valid else None
+
+    @property
+    def standard_error(self) -> float | None:
+        """Standard error of the mean (sample deviation / sqrt n); None below two episodes."""
+        if not self.is_valid or len(self.episodes) == 1:
+            return None
+        return statistics.stdev(self.returns) / math.sqrt(len(self.episodes))
+
+    @property
+    def digest(self) -> str:
+        """Hash of all actions played, in the order of the seeds."""
+        joined = " ".join(f"{e.seed}:{e.digest}" for e in self.episodes)
+        return hashlib.sha256(joined.encode()).hexdigest()[:16]
+
+    @property
+    def n_steps(self) -> int:
+        """Steps played, over all episodes."""
+        return sum(e.n_steps for e in self.episodes)
+
+
+OBJECTS = ("completed", "ocatari", "paper")
+"""What may be observed of an Atari game."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlayProtocol:
+    """The rules of play that a score depends on; scores of different rules are not compared.
+
+    Attributes:
+        name: What people call it: "default", "reference".
+        env_id: Gymnasium id of the environment that is played.
+        frame_skip: Emulator frames a step.
+        sticky: Probability that a frame repeats the action before (Machado et al. 2018, section
+            5.2, arXiv:1709.06009).
+        max_steps: Steps after which an episode is cut (truncated).
+        actions: "minimal", those that the game uses, or "all", the console's 18.
+        objects: "completed"; "ocatari" for OCAtari's own and no more; "paper" for those of them
+            that the paper's authors show to a policy.
+        one_life: The loss of a life ends an episode.
+        fires: FIRE is pressed for the policy at the start and after the loss of a life.
+        restarts: Above 0: so many games in a row, told apart by the seed modulo this number, where
+            the emulator has no chance in it.
+        versions: What else decides the numbers, name to version: ale-py, ocatari, the ROM's hash.
+    """
+
+    name: str
+    env_id: str
+    frame_skip: int = 4
+    sticky: float = 0.25
+    max_steps: int = 27_000
+    actions: str = "minimal"
+    objects: str = "completed"
+    one_life: bool = False
+    fires: bool = False
+    restarts: int = 0
+    versions: tuple[tuple[str, str], ...] = field(default=())
+
+    @property
+    def stamp(self) -> str:
+        """One line that says it all; equal stamps mean comparable scores."""
+        parts = [
+            self.name,
+            self.env_id,
+            f"frame_skip={self.frame_skip}",
+            f"sticky={self.sticky:g}",
+            f"max_steps={self.max_steps}",
+            *self.unusual,
+            *(f"{name}={version}" for name, version in self.versions),
+        ]
+        return " ".join(parts)
+
+    @property
+    def unusual(self) -> list[str]:
+        """What few protocols change, and is written only by those."""
+        names = ("actions", "objects", "one_life", "fires", "restarts")
+        usual = {part.name: part.default for part in dataclasses.fields(self)}
+        values = [(name, getattr(self, name)) for name in names]
+        return [f"{name}={value}" for name, value in values if value != usual[name]]
+
+
+@dataclass(frozen=True)
+class Variation(PlayProtocol):
+    """Rules of play that are made harder or other on purpose, to see what a policy can take.
+
+    Attributes:
+        mode: ALE's game mode; 0 is the game as it comes.
+        difficulty: ALE's difficulty switch.
+        noop_frames: An episode begins with up to so many frames of doing nothing (Mnih et al. 2015,
+            doi:10.1038/nature14236); how many depends on the seed.
+        noise_px: Standard deviation of what is added to the place of every object, in pixels.
+        noise_share: The same for the numbers of an observation that is none of objects, as a share
+            of each number.
+        dropout: Probability that an object is not seen in a step; where there are no objects, that
+            the observation before is seen again.
+    """
+
+    mode: int = 0
+    difficulty: int = 0
+    noop_frames: int = 0
+    noise_px: float = 0.0
+    noise_share: float = 0.0
+    dropout: float = 0.0
+
+    @property
+    def stamp(self) -> str:
+        """As of any rules of play; what is as it comes is not named."""
+        names = ("mode", "difficulty", "noop_frames", "noise_px", "dropout")
+        told = [f"{name}={value:g}" for name in names if (value := getattr(self, name))]
+        return " ".join([super().stamp, *told])
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether the policy sees another thing than the console shows, or sees it later."""
+        return bool(self.noop_frames or self.noise_px or self.dropout)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What exchanges with a language model used; usages add up.
+
+    Attributes:
+        input_tokens: Read at full price: neither from the cache nor written to it.
+        cache_write_tokens: Read, and written to the server's cache.
+        cache_read_tokens: Read from the cache.
+        output_tokens: Written by the model, its thinking included.
+        thinking_tokens: Of the output, what was thinking.
+        usd: Price in US dollars; None where the price of the tokens is not known.
+    """
+
+    input_tokens: int = 0
+    cache_write_tokens: int = 0
+    cache_read_tokens: int = 0
+    output_tokens: int = 0
+    thinking_tokens: int = 0
+    usd: float | None = 0.0
+
+    def __add__(self, other: Usage) -> Usage:
+        """Both together; a price that is not known makes the sum unknown."""
+        known = self.usd is not None and other.usd is not None
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.cache_write_tokens + other.cache_write_tokens,
+            self.cache_read_tokens + other.cache_read_tokens,
+            self.output_tokens + other.output_tokens,
+            self.thinking_tokens + other.thinking_tokens,
+            (self.usd or 0.0) + (other.usd or 0.0) if known else None,
+        )
+
+    @property
+    def tokens_in(self) -> int:
+        """All tokens that were sent, cached or not."""
+        return self.input_tokens + self.cache_write_tokens + self.cache_read_tokens
+
+    @property
+    def total_tokens(self) -> int:
+        """All tokens, sent and received."""
+        return self.tokens_in + self.output_tokens
+
+
+_LONGEST = 1 << 22
+"""No episode has more steps than this; a longer record is no record of ours."""
+
+
+def digest_actions(actions: bytes | bytearray) -> str:
+    """Hash of the actions, one byte each."""
+    return hashlib.sha256(actions).hexdigest()[:16]
+
+
+def pack_actions(actions: bytes | bytearray) -> str:
+    """The actions, one byte each, as text without quotes or backslashes."""
+    return base64.b85encode(zlib.compress(actions, 9)).decode("ascii")
+
+
+def unpack_actions(text: str) -> bytes:
+    """Inverse of `pack_actions`; records come from repositories of strangers, so it is careful.
+
+    Raises:
+        ValueError: It is no such record, or one of more than four million steps.
+    """
+    try:
+        packed = base64.b85decode(text.encode("ascii"))
+        stream = zlib.decompressobj()
+        actions = stream.decompress(packed, _LONGEST)
+    except (UnicodeEncodeError, ValueError, binascii.Error, zlib.error) as error:
+        raise ValueError(f"no record of actions: {error}") from None
+    if not stream.eof or stream.unused_data:
+        raise ValueError("no record of actions: it is cut, or too long")
+    return actions
+
+
+def first_different_step(one: bytes, other: bytes) -> int | None:
+    """The first step, from 0, at which two plays differ; None if they are the same.
+
+    Where one is the beginning of the other that is the step after its last.
+    """
+    if one == other:
+        return None
+    for step, (a, b) in enumerate(zip(one, other, strict=False)):
+        if a != b:
+            return step
+    return min(len(one), len(other))
+
+
+class Shown(str):
+    """What stands for a value that is not plain: "obs", "<Target object>", "... 12 more".
+
+    Text to be shown as it is, where a `str` that a policy made is shown in quotes.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+Plain: TypeAlias = "bool | int | float | str | tuple[Plain, ...] | dict[str, Plain] | None"
+"""A recorded value: numbers, short texts, and tuples and dictionaries of those."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentCall:
+    """One call of a function of the policy.
+
+    Attributes:
+        name: Of the function; of a method of ``Policy`` without the class.
+        inputs: Parameter to value, in order, without ``self``.
+        output: What it returned; None if it raised.
+        lines: Lines of the policy that ran in it, from 1, in ascending order; those of helpers
+            without a record of their own included.
+        depth: 0 for ``act``, 1 for what ``act`` called.
+        error: Type and message of the exception that left it, or None.
+    """
+
+    name: str
+    inputs: Mapping[str, Plain]
+    output: Plain
+    lines: tuple[int, ...]
+    depth: int
+    error: str | None = None

@@ -1,0 +1,91 @@
+"""Seeds in three named streams that never meet.
+
+* feedback: what an optimizer may see and play on as it likes.
+* selection: what the judge decides on whether a candidate is better than its parent.
+* report: for numbers and plays that are shown. Sealed: no optimizer and no race draws them; what
+  does is `run` at its end, `eval`, `card`, `enjoy`, `export` and `publish`, and whatever a person
+  gives them to by ``--seeds``. Feedback that was traced on report seeds is for people: an optimizer
+  that is told of it has seen them.
+
+A seed is what is given to ``env.reset(seed=...)``, so anybody can play the same episodes.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+
+from gco_agent.core.errors import UsageError
+
+_RANGE = re.compile(r"(?:(feedback|selection|report) )?([0-9]{1,10}):([0-9]{1,10})")
+HIGHEST_SEED = 2**32 - 1
+"""The largest ``seed`` of a run, as numpy's generators have it."""
+_HIGHEST = 2**31
+_STREAM_LENGTH = 100_000_000
+FEEDBACK_EPISODES = 8
+"""Feedback seeds that results are told of, the same in every iteration, so that one can be compared
+with the next."""
+
+
+class Stream(enum.Enum):
+    """A stream; the value is its first seed."""
+
+    FEEDBACK = 1_000_000_000
+    SELECTION = 1_100_000_000
+    REPORT = 1_200_000_000
+
+    def seeds(self, first: int, end: int) -> range:
+        """The seeds ``first`` up to but not including ``end`` of this stream.
+
+        Raises:
+            ValueError: The stream does not have them.
+        """
+        if not 0 <= first <= end <= _STREAM_LENGTH:
+            raise ValueError(f"{self.label(first, end)}: a stream has seeds 0:{_STREAM_LENGTH}")
+        return range(self.value + first, self.value + end)
+
+    def cycle(self, first: int, n: int) -> range:
+        """``n`` seeds of this stream from ``first`` on; its end is followed by its beginning.
+
+        For chance that is numbered without an end: what is drawn never leaves the stream.
+
+        Raises:
+            ValueError: The stream does not have that many.
+        """
+        start = first % (_STREAM_LENGTH - n + 1) if 0 <= n <= _STREAM_LENGTH else first
+        return self.seeds(start, start + n)
+
+    def label(self, first: int, end: int) -> str:
+        """What people read: "selection 0:16"."""
+        return f"{self.name.lower()} {first}:{end}"
+
+
+def seed_of_chance(number: int) -> int:
+    """A positive seed for a generator of numpy's, which takes no more than 32 bits."""
+    return 1 + number % (HIGHEST_SEED - 1_000)  # whoever adds a few to it stays below
+
+
+def parse_seed_range(text: str) -> range:
+    """Seeds from "A:B", or from "report A:B" and the like: A up to but not including B.
+
+    Raises:
+        UsageError: It is no such range, or holds nothing.
+    """
+    match = _RANGE.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"seeds are given as A:B, such as 0:30; got {text!r}")
+    stream = Stream[match[1].upper()] if match[1] else None
+    first, end = int(match[2]), int(match[3])
+    highest = _STREAM_LENGTH if stream else _HIGHEST
+    if not first < end <= highest:
+        raise UsageError(f"seeds {text} hold nothing, or pass {highest}: A must be below B")
+    return stream.seeds(first, end) if stream else range(first, end)
+
+
+def format_seeds(seeds: range) -> str:
+    """Inverse of `parse_seed_range`, naming the stream where all the seeds are of one."""
+    for stream in Stream:
+        first, end = seeds.start - stream.value, seeds.stop - stream.value
+        if 0 <= first <= end <= _STREAM_LENGTH:
+            return stream.label(first, end)
+    return f"{seeds.start}:{seeds.stop}"

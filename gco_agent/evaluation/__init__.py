@@ -1,0 +1,1 @@
+"""Episodes and races: the judge owns the environments, the seeds and the scores."""

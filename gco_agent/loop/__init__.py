@@ -1,0 +1,1 @@
+"""The optimization loop: propose, judge, accept or reject, commit."""

@@ -1,0 +1,168 @@
+"""What a run may use: iterations, wall time, emulator frames. Limits bind; paid work is kept."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gco_agent.core.errors import BudgetSpent
+from gco_agent.core.statistics import LOOKS
+
+if TYPE_CHECKING:
+    from gco_agent.llm import Spending
+
+_MIN_SLICE_S = 5.0
+"""With less time than this left no iteration is begun, but for the first."""
+_SETTLING_S = 2.0
+"""For what is not play: the last commits, and workers that wait for the longest episode."""
+_MARGIN = 1.3
+"""The policy that is reported may play longer episodes than the one there is now."""
+_ENOUGH_STEPS = 1_000
+"""Fewer steps than these say nothing of the pace."""
+_USUAL_PAIRS = LOOKS[1]
+"""Most races are decided after these; one that is not, with no time left, is lost."""
+_FEWEST = 2
+"""Episodes below which a report has no standard error."""
+_MOST_KEPT = 1 / 3
+"""Of the time, what is kept for the report at most: how long its episodes take is a guess, and on
+a busy machine a bad one. A report that needs more than there is ends by the clock."""
+_SURE = 0.5
+"""Of the episodes that seem to fit into the time that is left, the part that is begun at once,
+where not all fit: the pace may change."""
+
+
+@dataclass
+class Budget:
+    """Limits of one command; None means none.
+
+    Attributes:
+        iterations: Iterations of this command.
+        seconds: Wall time of this command, with what comes after the last iteration.
+        frames: Emulator frames of the whole run, earlier commands included.
+        usd: US dollars of the whole run for language models, earlier commands included.
+        tokens: Tokens of the whole run, sent and received, earlier commands included.
+        report_episodes: Episodes to be played after the last iteration.
+        started: `time.perf_counter` value at which the time began.
+        reserve_s: Of the time, what must be left after the last iteration.
+        race_s: Of the time, what must be left to race the last candidate.
+        spending: The account of what language models cost the run, once it has been opened.
+    """
+
+    iterations: int | None = None
+    seconds: float | None = None
+    frames: int | None = None
+    usd: float | None = None
+    tokens: int | None = None
+    report_episodes: int = 0
+    started: float = field(default_factory=time.perf_counter)
+    reserve_s: float = 0.0
+    race_s: float = 0.0
+    spending: Spending | None = None
+    _played: tuple[float, float] = (0.0, 0.0)
+    _done: int = 0
+    _begun: float = float("-inf")
+
+    @property
+    def deadline(self) -> float:
+        """`time.perf_counter` value by which the last iteration must be over."""
+        if self.seconds is None:
+            return float("inf")
+        return self.started + self.seconds - self.reserve_s
+
+    @property
+    def answer_by(self) -> float:
+        """`time.perf_counter` value by which an optimizer must have proposed.
+
+        However little time there is, the first iteration has some of it.
+        """
+        usual = self.deadline - self.race_s
+        return usual if self._done else max(usual, self._begun + _MIN_SLICE_S)
+
+    @property
+    def race_by(self) -> float:
+        """`time.perf_counter` value after which a race that is not decided is lost.
+
+        The first candidate is raced in the time of the report, too, if need be.
+        """
+        return self.deadline if self._done else self.deadline + self.reserve_s
+
+    def note_play(self, n_steps: int, seconds: float) -> None:
+        """Learn the pace of the judge, all workers together; the last play counts most."""
+        if n_steps >= _ENOUGH_STEPS and seconds > 0:
+            self._played = (self._played[0] / 2 + n_steps, self._played[1] / 2 + seconds)
+
+    def reserve(self, lengths: Sequence[int], report_lengths: Sequence[int]) -> None:
+        """Keep time for a race and for the report, as the policy plays now.
+
+        Called before every iteration, since a better policy may play longer episodes. The first
+        iteration is not given up for the report.
+
+        Args:
+            lengths: Steps of the episodes that are known of the policy.
+            report_lengths: Steps that they would have in the report.
+        """
+        self.race_s = _USUAL_PAIRS * self._episode_s(lengths)
+        if not self.report_episodes or self.seconds is None:
+            return
+        episode_s = self._episode_s(report_lengths)
+        wanted = _SETTLING_S + _MARGIN * self.report_episodes * episode_s
+        self.reserve_s = min(wanted, _MOST_KEPT * self.seconds)
+        if not self._done:
+            spare = self.started + self.seconds - time.perf_counter() - self.race_s - _MIN_SLICE_S
+            self.reserve_s = max(0.0, min(self.reserve_s, spare))
+
+    def report_block(self, n_played: int, seconds: float, n_workers: int) -> int:
+        """How many episodes of the report to play next; 0 when it is over.
+
+        The first block tells the pace. From then on all that is left is played at once where it
+        surely fits, or some of what fits, or nothing when the time is up.
+
+        Args:
+            n_played: Episodes of the report that were played already.
+            seconds: Wall time that they took.
+            n_workers: Who play at a time.
+        """
+        wanted = self.report_episodes - n_played
+        if self.seconds is None or wanted <= 0:
+            return max(0, wanted)
+        at_once = max(_FEWEST, n_workers)
+        if not n_played:
+            return min(wanted, at_once)
+        left = self.started + self.seconds - _SETTLING_S / 2 - time.perf_counter()
+        episode_s = seconds / n_played
+        if wanted * episode_s * _MARGIN <= left:
+            return wanted
+        n_fit = int(left / episode_s) if episode_s else wanted
+        return min(wanted, max(at_once, int(_SURE * n_fit))) if n_fit >= at_once else 0
+
+    def _episode_s(self, lengths: Sequence[int]) -> float:
+        """Wall time of one episode among many; 0 while the pace is not known."""
+        n_steps, seconds = self._played
+        return statistics.fmean(lengths) * seconds / n_steps if n_steps and lengths else 0.0
+
+    def require(self, frames_used: int) -> None:
+        """Allow one more iteration; the first, whatever the time.
+
+        Raises:
+            BudgetSpent: A limit is reached.
+        """
+        if self.iterations is not None and self._done >= self.iterations:
+            raise BudgetSpent(f"{self.iterations} iteration{'s' * (self.iterations != 1)}")
+        if self.frames is not None and frames_used >= self.frames:
+            raise BudgetSpent(f"{self.frames:,} frames")
+        if not self._done:
+            self._begun = time.perf_counter()
+        elif time.perf_counter() + _MIN_SLICE_S > self.answer_by:
+            raise BudgetSpent(f"{self.seconds:.0f} s")
+
+    @property
+    def n_done(self) -> int:
+        """Iterations of this command that are over."""
+        return self._done
+
+    def note_iteration(self) -> None:
+        """Count an iteration."""
+        self._done += 1

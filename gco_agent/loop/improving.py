@@ -1,0 +1,137 @@
+"""A policy file made better or smaller without a run: tuned or simplified, then judged.
+
+What an optimizer finds on feedback seeds has to pass the judge's race on selection seeds, which
+neither optimizer plays; what does not is not handed out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gco_agent.core.events import Progress, Racing, Searching, silent
+from gco_agent.core.records import Evaluation
+from gco_agent.core.seeds import Stream, seed_of_chance
+from gco_agent.core.statistics import Aim
+from gco_agent.evaluation.judge import AcceptanceCriterion, Judge, Race
+from gco_agent.optimizers.cma import StepBudget
+from gco_agent.optimizers.simplify import Simplified, simplify_policy
+from gco_agent.optimizers.trials import Trials, seeds_of
+from gco_agent.optimizers.tune import Tuned, tune_policy
+from gco_agent.policy import PolicySource, docstring_of, replace_docstring
+from gco_agent.policy.header import with_measured_header
+
+_CLAIM = "Mean return:"
+
+
+@dataclass(frozen=True, slots=True)
+class TunedFile:
+    """What became of a policy's constants.
+
+    Attributes:
+        source: The policy with the new ones; None if they are not significantly better.
+        tuned: What the tuner found.
+        race: Against the constants there were; None if it found nothing to race.
+        n_steps: Steps that the tuner played.
+    """
+
+    source: PolicySource | None
+    tuned: Tuned
+    race: Race | None
+    n_steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class SimplifiedFile:
+    """What became of a policy's text.
+
+    Attributes:
+        source: The smaller policy; None if nothing could be removed.
+        simplified: What was found.
+        race: Of the policy without what changes actions, where there was such; if it was lost,
+            ``source`` still has that.
+        n_steps: Steps that were played before the race.
+    """
+
+    source: PolicySource | None
+    simplified: Simplified
+    race: Race | None
+    n_steps: int
+
+
+def tune_file(
+    source: PolicySource, judge: Judge, purse: StepBudget, *, seed: int, progress: Progress = silent
+) -> TunedFile:
+    """Tune the constants of ``source``; every byte but theirs, and a stated score, stays.
+
+    Raises:
+        ContractViolation: The text is not Python.
+        ProposalError: There is nothing to tune, or the policy fails as it is.
+        JailError: The jail cannot be built, or not as good as the judge requires.
+    """
+    trials = Trials(judge.pool, judge.protocol, judge.require, purse)
+    tell = _teller("tune", purse, progress)
+    tuned = tune_policy(source, trials, seeds_of(0), rng_seed=seed_of_chance(seed), tell=tell)
+    if not tuned.moves:
+        return TunedFile(None, tuned, None, purse.used)
+    race = _race(tuned.source, source, judge, Aim.BETTER, progress)
+    if not race.verdict.is_won:
+        return TunedFile(None, tuned, race, purse.used)
+    told = _with_true_claim(tuned.source, judge, race.child, "gco-agent tune")
+    return TunedFile(told, tuned, race, purse.used)
+
+
+def simplify_file(
+    source: PolicySource,
+    judge: Judge,
+    purse: StepBudget,
+    *,
+    exact_only: bool = False,
+    progress: Progress = silent,
+) -> SimplifiedFile:
+    """Take away from ``source`` what its play does not need; the result is formatted.
+
+    Raises:
+        As `tune_file`.
+    """
+    trials = Trials(judge.pool, judge.protocol, judge.require, purse)
+    tell = _teller("simplify", purse, progress)
+    found = simplify_policy(source, trials, seeds_of(0), exact_only=exact_only, tell=tell)
+    race, smaller = None, found.exact
+    if found.source != found.exact:
+        race = _race(found.source, source, judge, Aim.NO_WORSE, progress)
+        if race.verdict.is_won:
+            smaller = _with_true_claim(found.source, judge, race.child, "gco-agent simplify")
+    is_smaller = bool(found.kept(with_lossy=race is None or race.verdict.is_won))
+    return SimplifiedFile(smaller if is_smaller else None, found, race, purse.used)
+
+
+def _teller(what: str, purse: StepBudget, progress: Progress) -> Callable[[str, float], None]:
+    def tell(activity: str, done: float) -> None:
+        progress(Searching(f"{what}: {activity}", min(1.0, done), purse.used, ""))
+
+    return tell
+
+
+def _race(
+    child: PolicySource, parent: PolicySource, judge: Judge, aim: Aim, progress: Progress
+) -> Race:
+    pairs = judge.looks(aim)[-1]
+    progress(Racing(None, 0, pairs))
+    return judge.race(
+        child,
+        parent,
+        AcceptanceCriterion(aim),
+        watch=lambda r: progress(Racing(r.gain, len(r.child.episodes), pairs)),
+    )
+
+
+def _with_true_claim(
+    source: PolicySource, judge: Judge, played: Evaluation, origin: str
+) -> PolicySource:
+    """``source``, its docstring stating the new score if it stated one; all else stays."""
+    if _CLAIM not in (docstring_of(source) or ""):
+        return source
+    label = Stream.SELECTION.label(0, len(played.episodes))
+    told = with_measured_header(source, judge.protocol, played, seeds=label, origin=origin)
+    return replace_docstring(source, docstring_of(told) or "")

@@ -1,0 +1,198 @@
+"""The header of a policy: the module docstring, read and replaced."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+
+from gco_agent.core.errors import PolicyError
+from gco_agent.core.records import Evaluation, PlayProtocol
+from gco_agent.policy.source import (
+    PolicySource,
+    Positions,
+    format_policy,
+    is_header_comment,
+    parse,
+    split_lines,
+)
+
+_CLOSING_QUOTES = re.compile(r'"""|"\Z')  # what would end the literal too early
+_ENVIRONMENT = re.compile(r"^[ \t]*Environment:[ \t]*(\S+)", re.MULTILINE)
+
+
+def docstring_of(source: PolicySource) -> str | None:
+    """The module docstring as the module would have it (not cleaned), or None.
+
+    Raises:
+        ContractViolation: The text is not Python.
+    """
+    node = _docstring_node(source)
+    return None if node is None else str(node.value)
+
+
+def replace_docstring(source: PolicySource, new: str) -> PolicySource:
+    r"""Give the module the docstring ``new`` and leave every other byte alone.
+
+    Where there is none it becomes the first statement, below a ``#!`` line or an encoding cookie.
+    Whatever would not survive as itself (quotes at the end, backslashes, characters that do not
+    print) is written as an escape, so that `docstring_of` gives ``new`` back.
+
+    Raises:
+        ContractViolation: The text is not Python, or becomes too large.
+    """
+    node = _docstring_node(source)
+    lines = split_lines(source.text)
+    newline = "\r\n" if lines and lines[0].endswith("\r\n") else "\n"
+    literal = _literal(new).replace("\n", newline)
+    if node is not None:
+        start, end = Positions(source.text).span(node)
+        return PolicySource(source.text[:start] + literal + source.text[end:])
+    n_header = max((n for n in (1, 2) if _is_header(lines, n)), default=0)
+    before, after = "".join(lines[:n_header]), "".join(lines[n_header:])
+    if before and not before.endswith("\n"):
+        before += newline
+    gap = newline if after.strip() else ""
+    return PolicySource(f"{before}{literal}{newline}{gap}{after}")
+
+
+def environment_of(source: PolicySource) -> str | None:
+    """The id in the line ``Environment: <id>`` of the module docstring, or None.
+
+    Raises:
+        ContractViolation: The text is not Python.
+    """
+    found = _ENVIRONMENT.search(docstring_of(source) or "")
+    return found[1].rstrip(".,;:") or None if found else None
+
+
+def _docstring_node(source: PolicySource) -> ast.Constant | None:
+    match parse(source.text).body:
+        case [ast.Expr(value=ast.Constant(value=str()) as node), *_]:
+            return node
+    return None
+
+
+def _is_header(lines: list[str], number: int) -> bool:
+    return number <= len(lines) and is_header_comment(lines[number - 1], number)
+
+
+def _literal(value: str) -> str:
+    """A triple-quoted literal whose value is ``value``."""
+    body = _CLOSING_QUOTES.sub(lambda found: found[0].replace('"', r"\""), _escaped(value))
+    return f'"""{body}"""'
+
+
+def _escaped(value: str) -> str:
+    return "".join(
+        c if c in "\n\t" or (c.isprintable() and c != "\\") else c.encode("unicode_escape").decode()
+        for c in value
+    )
+
+
+_OURS = re.compile(r"[ \t]*(?:Environment|Mean return|Measured|Run):.*")
+_LIKE_A_SCORE = re.compile(r"\s*mean return\s*:\s*[-+.\d].*", re.IGNORECASE)
+"""What passes for a measurement in whatever paragraph it stands."""
+_STATED = re.compile(r"^[ \t]*(Environment|Mean return|Measured): (.+)$", re.MULTILINE)
+_SCORE = re.compile(r"-?\d+(?:\.\d+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a docstring states; whether it is true, `gco-agent eval` finds out.
+
+    Attributes:
+        score: As `describe_score` writes it.
+        mean: The mean return, in points.
+        rules: Environment and rules of play, as they stand there.
+    """
+
+    score: str
+    mean: float
+    rules: str
+
+
+def claim_of(source: PolicySource) -> Claim | None:
+    """What the docstring of a policy states of its score; None if it states none.
+
+    Raises:
+        ContractViolation: The text is not Python.
+    """
+    stated = dict(_STATED.findall(docstring_of(source) or ""))
+    mean = _SCORE.match(stated.get("Mean return", ""))
+    if mean is None:
+        return None
+    rules = f"{stated.get('Environment', '')}, {stated.get('Measured', '')}"
+    return Claim(stated["Mean return"], float(mean[0]), rules)
+
+
+def describe_rules(protocol: PlayProtocol) -> str:
+    """The rules as they stand in a docstring."""
+    return (
+        f"{protocol.name} protocol, frame skip {protocol.frame_skip}, sticky {protocol.sticky:g}, "
+        f"{protocol.max_steps} steps at most" + "".join(f", {rule}" for rule in protocol.unusual)
+    )
+
+
+def describe_score(evaluation: Evaluation, seeds: str) -> str:
+    """The score as it stands in a docstring: "6.05 ± 0.80 (30 episodes, report 0:30)"."""
+    if evaluation.mean_return is None:
+        return f"none: {len(evaluation.failures)} episodes failed"
+    error = evaluation.standard_error
+    text = f"{evaluation.mean_return:.2f}" + (f" ± {error:.2f}" if error is not None else "")
+    return f"{text} ({len(evaluation.episodes)} episodes, {seeds})"
+
+
+def with_measured_header(
+    source: PolicySource,
+    protocol: PlayProtocol,
+    evaluation: Evaluation,
+    *,
+    seeds: str,
+    origin: str,
+) -> PolicySource:
+    """``source`` with a docstring that says what it plays, what it scored, and where it is from.
+
+    The author's words stay; lines that begin as ours do are written anew, wherever they stood.
+
+    Args:
+        source: The policy.
+        protocol: The rules it was played by.
+        evaluation: What it scored.
+        seeds: Which seeds the evaluation is over: "report 0:30".
+        origin: Run and iteration: "gco/pong/20261122-ab12, iteration 7".
+    """
+    words = _author_words(docstring_of(source) or "") or "A policy."
+    lines = [
+        words,
+        "",
+        f"Environment: {protocol.env_id}",
+        f"Mean return: {describe_score(evaluation, seeds)}",
+        f"Measured: {describe_rules(protocol)}",
+        f"Run: {origin}",
+        "",
+    ]
+    return PolicySource(format_policy(replace_docstring(source, "\n".join(lines)).text))
+
+
+def is_same_but_for_score(one: str, other: str) -> bool:
+    """Whether two texts of a policy differ at most in the facts of their docstrings."""
+    return one == other or _without_score(one) == _without_score(other)
+
+
+def _without_score(text: str) -> str:
+    source = PolicySource(text)
+    try:
+        return replace_docstring(source, _author_words(docstring_of(source) or "")).text
+    except PolicyError:  # a commit that a person made by hand may hold anything
+        return text
+
+
+def _author_words(docstring: str) -> str:
+    """``docstring`` without the facts that were written here, or by whoever imitates them."""
+    kept = [
+        line
+        for line in docstring.splitlines()
+        if not (_OURS.fullmatch(line) or _LIKE_A_SCORE.fullmatch(line))
+    ]
+    return re.sub(r"\n(?:[ \t]*\n)+", "\n\n", "\n".join(kept)).strip()

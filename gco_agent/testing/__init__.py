@@ -1,1 +1,0 @@
-"""Checks for what others write against gco-agent; to be called from their own tests."""
