@@ -24,7 +24,7 @@ from gco_agent.cli.words import number_with_error
 
 if TYPE_CHECKING:
     from gco_agent.core.records import PlayProtocol
-    from gco_agent.evaluation.robustness import Line
+    from gco_agent.report.robustness import Line
 
 _EPISODES = 10
 
@@ -73,7 +73,7 @@ def card(
     confidence_interval (95 %), change, change_se, returns, failures, protocol].
     """  # noqa: D301 - click wants the character
     from gco_agent.core.seeds import Stream
-    from gco_agent.evaluation.robustness import draw
+    from gco_agent.report.robustness import draw
     from gco_agent.report.static import require_picture
 
     path = None if picture is None else place.directory / picture
@@ -108,8 +108,8 @@ def _measure(
     from gco_agent.cli.display import open_display
     from gco_agent.core.events import Playing
     from gco_agent.core.seeds import Stream
-    from gco_agent.evaluation.robustness import conditions, measure
     from gco_agent.jail.limits import JailLevel
+    from gco_agent.report.robustness import conditions, measure
 
     found = conditions(rules)
     what = f"{target.name} under {len(found)} conditions"

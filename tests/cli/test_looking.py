@@ -9,7 +9,7 @@ import re
 import pytest
 from PIL import Image, ImageSequence
 
-from gco_agent.evaluation.robustness import conditions
+from gco_agent.report.robustness import conditions
 from tests.cli.scripted import FOLLOW, RAISES
 from tests.store.samples import commit_file, git
 

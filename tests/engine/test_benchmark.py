@@ -8,9 +8,12 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.nightly
 def test_it_measures_every_way_to_play() -> None:
     arguments = ["--games", "pong", "--rounds", "2", "--no-workers", "--json"]
     done = subprocess.run(

@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(sys.platform != "linux", reason="counts what /proc lists")
 def test_many_episodes_leave_no_memory_descriptor_or_process() -> None:
     script = ROOT / "scripts/leak_test.py"

@@ -73,6 +73,7 @@ def test_a_real_model_answers(url: str) -> None:
     assert usage.usd == 0.0
 
 
+@pytest.mark.nightly
 def test_whatever_a_real_model_says_is_a_candidate_or_has_a_reason(
     url: str, started: Runs, judge: Judge
 ) -> None:

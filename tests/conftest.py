@@ -1,0 +1,23 @@
+"""Sort the tests into tiers: quick, whole (everything but nightly), and nightly.
+
+* quick: what a developer runs while working, under a minute on two cores; by folder, below.
+* nightly: what takes minutes by itself, marked ``@pytest.mark.nightly``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+QUICK = ("unit", "core", "policy", "store", "traces", "report", "test_architecture.py")
+"""Folders and files of tests/ that are quick as a whole, apart from tests marked slow."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        first = item.path.relative_to(HERE).parts[0]
+        slow = any(item.get_closest_marker(name) for name in ("slow", "nightly"))
+        if first in QUICK and not slow:
+            item.add_marker(pytest.mark.quick)
