@@ -44,6 +44,10 @@ class UsageError(GcoError):
     """What was asked for cannot be done as asked."""
 
 
+class FileRefused(GcoError):  # noqa: N818 - names the event
+    """A file is not read or written: a symbolic link, outside of the repository, or too large."""
+
+
 class PolicyError(GcoError):
     """The policy text cannot be used."""
 

@@ -1,58 +1,57 @@
-"""Characters that have no look of their own, though they count as letters, marks or symbols.
+"""Text of others (policies, models, recordings), made safe for a terminal, a commit or a prompt.
 
-A person sees nothing of them and a language model reads them: with variation selectors, for one, a
-whole message can be written behind a single letter. Format characters (bidi, zero width, tags) are
-not among them: whoever asks for printable text is rid of those already.
-
-Source: Unicode 15.0, DerivedCoreProperties.txt, Default_Ignorable_Code_Point; and U+2800, the empty
-Braille pattern.
+`clean_text` and `clean_line` drop what acts on a terminal or is invisible; `escape` and
+`escape_lines` show it as an escape sequence, for text that is evidence. `wrap_body` makes the body
+of a commit message, `quote` and `fence` make parts of a prompt or a Markdown file.
 """
 
 from __future__ import annotations
 
-import contextlib
-import math
 import re
 import textwrap
 import unicodedata
-from collections.abc import Iterator
-from pathlib import PurePosixPath
-
-from gco_agent.core.errors import StoreError
-
-UNSEEN = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0"
-    "\U000e0100-\U000e01ef]"
-)
-
 
 WIDTH = 72
 """Columns of a subject and of a wrapped body line, as git's own documentation advises."""
 
+INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0"
+    "\U000e0100-\U000e01ef]"
+)
+"""Letters, marks and symbols that are not seen; variation selectors can hide a whole message.
+
+Unicode 15.0, DerivedCoreProperties.txt, Default_Ignorable_Code_Point, and the empty Braille
+pattern. Format characters (bidi, zero width, tags) are not printable anyhow.
+"""
+
 _MAX_LINE = 400
 _MAX_LINES = 100
-
+_MAX_MARKS = 2
+"""Combining marks on one letter; a heap of them covers the lines above and below."""
 _ESCAPE_SEQUENCES = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
     r"|(?:\x1b\]|\x9d)[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"  # OSC: titles, links
     r"|\x1b[ -/]*[0-~]"
 )
 _LINE_ENDS = re.compile("\r\n|[\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029]")
-_INVISIBLE = frozenset({"Cc", "Cf", "Cs"})
+_CONTROL = frozenset({"Cc", "Cf", "Cs"})
 _JOINERS = frozenset("\u200c\u200d")  # letters of Persian, and of composed emoji
 _BULLET = re.compile(r" *(?:(?:[-*+•]|\d{1,3}[.)]) )?")
-_LIKE_OUR_TRAILER = re.compile(r"gco-[a-z-]*\s*:", re.IGNORECASE)
-_LIKE_A_PATCH = re.compile(r"---(?:\s|$)")
-"""For git, whatever follows is no part of the message any more: no trailers, for one."""
+_MEANS_SOMETHING_TO_GIT = re.compile(
+    r"gco-[a-z-]*\s*:"  # a trailer of ours
+    r"|diff -|index:|---(?:\s|$)"  # git am and interpret-trailers take the rest for a patch
+    r"|from .*\d:\d\d|(?:from|date|subject):",  # the next mail of a mailbox, headers in a body
+    re.IGNORECASE,
+)
 
 
 def clean_text(text: str) -> str:
     r"""Drop what acts on a terminal or is not seen; line ends become ``\n`` and tabs spaces."""
-    text = _ESCAPE_SEQUENCES.sub("", UNSEEN.sub("", _LINE_ENDS.sub("\n", text)))
+    text = _ESCAPE_SEQUENCES.sub("", INVISIBLE.sub("", _LINE_ENDS.sub("\n", text)))
     return "".join(
         c
         for c in text.expandtabs(4)
-        if c == "\n" or c in _JOINERS or unicodedata.category(c) not in _INVISIBLE
+        if c == "\n" or c in _JOINERS or unicodedata.category(c) not in _CONTROL
     )
 
 
@@ -72,12 +71,40 @@ def shorten(line: str, limit: int = WIDTH) -> str:
     return head[:cut].rstrip(" ,;:-") + "…"
 
 
-def wrap_body(text: str) -> str:
-    """Clean the body of a message and wrap its prose.
+def escape(text: str, limit: int) -> str:
+    """Return ``text`` on one line, cut to ``limit``, with everything invisible as an escape."""
+    cut = text[:limit]
+    shown = cut if cut.isascii() and cut.isprintable() else _escaped(cut)
+    if len(shown) > limit or len(text) > limit:
+        return shown[:limit] + " [cut]"
+    return shown
 
-    Lines indented by four spaces or fenced by three backticks are code and keep their shape. A
-    line that reads like one of our trailers is indented, so that `git log --grep` finds none that
-    the store has not written. What passes 100 lines is cut: the whole reply is in the tree.
+
+def escape_lines(text: str, limit: int) -> str:
+    """As `escape`, but line ends stay."""
+    lines = text[:limit].split("\n")
+    return "\n".join(escape(line, limit) for line in lines)[:limit]
+
+
+def quote(text: str, limit: int) -> str:
+    """Return ``text`` on one line, cut to ``limit``, in quotation marks that it cannot close."""
+    shown = escape(" ".join(text.split()), limit)
+    return '"' + shown.replace("\\", "/").replace('"', "'").replace("`", "'") + '"'
+
+
+def fence(text: str, language: str = "") -> str:
+    """Return ``text`` as a Markdown code block that it cannot close."""
+    longest = max((len(run) for run in re.findall("`{3,}", text)), default=2)
+    ticks = "`" * (longest + 1)
+    return f"{ticks}{language}\n{text.rstrip()}\n{ticks}"
+
+
+def wrap_body(text: str) -> str:
+    """Clean the body of a commit message and wrap its prose.
+
+    Lines indented by four spaces or fenced by three backticks are code and keep their shape. A line
+    that git would take for one of our trailers, for the begin of a patch or for a mail header is
+    indented. Of more than 100 lines the rest is cut.
     """
     lines: list[str] = []
     fenced = False
@@ -97,8 +124,7 @@ def wrap_body(text: str) -> str:
 
 
 def _defuse(line: str) -> str:
-    """Bound the length of a line, and keep it from reading like what means something to git."""
-    if _LIKE_OUR_TRAILER.match(line) or _LIKE_A_PATCH.match(line):
+    if _MEANS_SOMETHING_TO_GIT.match(line):
         line = "    " + line
     return line if len(line) <= _MAX_LINE else line[: _MAX_LINE - 1] + "…"
 
@@ -120,46 +146,16 @@ def _wrap(line: str) -> list[str]:
     return pieces or [""]
 
 
-def checked_path(path: str) -> str:
-    """Return a path that stays inside the tree.
-
-    Raises:
-        ValueError: It does not, or no file system takes it.
-    """
-    pure = PurePosixPath(path)
-    if str(pure) != path or pure.is_absolute() or {"..", ".git"} & set(pure.parts) or "\0" in path:
-        raise ValueError(f"{path!r} is no path of a file in a commit")
-    return path
-
-
-@contextlib.contextmanager
-def readable(what: str) -> Iterator[None]:
-    """Around what takes data of a commit apart: what is wrong with them is a `StoreError`.
-
-    Args:
-        what: File and commit, for the message.
-    """
-    try:
-        yield
-    except KeyError as error:
-        raise StoreError(_told(what, f"{error} is missing")) from error
-    except (ValueError, TypeError, AttributeError, IndexError, RecursionError) as error:
-        raise StoreError(_told(what, str(error))) from error
-
-
-def finite_number(data: object, name: str = "number") -> float:
-    """``data`` as a number.
-
-    Raises:
-        ValueError: It is none, or not finite.
-    """
-    if isinstance(data, bool) or not isinstance(data, int | float) or not math.isfinite(data):
-        raise ValueError(f"{name} is no finite number: {data!r}")
-    return float(data)
-
-
-def _told(what: str, why: str) -> str:
-    return (
-        f"{what} cannot be read ({why}); was it edited, or written by another version? "
-        "`git log -p -- iterations/` shows what became of it"
-    )
+def _escaped(text: str) -> str:
+    shown, n_marks = [], 0
+    for c in text:
+        n_marks = n_marks + 1 if unicodedata.category(c) in ("Mn", "Me") else 0
+        if c.isprintable() and not INVISIBLE.match(c) and n_marks <= _MAX_MARKS:
+            shown.append(c)
+        elif c in "\n\t":
+            shown.append({"\n": "\\n", "\t": "\\t"}[c])
+        elif c.isascii():
+            shown.append(f"\\x{ord(c):02x}")
+        else:
+            shown.append(c.encode("ascii", "backslashreplace").decode())
+    return "".join(shown)

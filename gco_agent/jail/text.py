@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from gco_agent.core.text import UNSEEN
+from gco_agent.core.text import INVISIBLE
 from gco_agent.jail.wire import POLICY_FILE
 
 MAX_SUMMARY = 400
@@ -97,7 +97,7 @@ def _visible(text: str) -> Iterator[str]:
     n_marks = 0
     for c in text:
         n_marks = n_marks + 1 if unicodedata.category(c) in _MARKS else 0
-        is_shown = c.isprintable() and not UNSEEN.match(c) and n_marks <= _MOST_MARKS
+        is_shown = c.isprintable() and not INVISIBLE.match(c) and n_marks <= _MOST_MARKS
         yield c if is_shown else _escaped(c)
 
 

@@ -8,12 +8,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from gco_agent.core.codec import readable
 from gco_agent.core.errors import UsageError
 from gco_agent.core.events import Committed, Progress
 from gco_agent.core.records import Evaluation, Usage
 from gco_agent.core.seeds import Stream
 from gco_agent.core.statistics import Gain, no_worse_p_value
-from gco_agent.core.text import readable
 from gco_agent.evaluation.judge import Judge, Race, behaviour
 from gco_agent.jail.limits import weakest_jail
 from gco_agent.llm import Exchange, Spending, parse_exchanges

@@ -16,10 +16,10 @@ from dataclasses import asdict, dataclass, replace
 from importlib import resources
 from typing import Any
 
+from gco_agent.core.codec import readable
 from gco_agent.core.errors import ProposalError, UsageError
 from gco_agent.core.events import Progress, silent
 from gco_agent.core.records import PlayProtocol
-from gco_agent.core.text import readable
 from gco_agent.evaluation.judge import Judge, behaviour
 from gco_agent.loop import proposals as records
 from gco_agent.loop import recording as accounts

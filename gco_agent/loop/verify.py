@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from gco_agent.core.codec import readable
 from gco_agent.core.errors import UsageError
 from gco_agent.core.records import (
     EpisodeResult,
@@ -29,7 +30,6 @@ from gco_agent.core.records import (
 )
 from gco_agent.core.seeds import parse_seed_range
 from gco_agent.core.statistics import paired_gain
-from gco_agent.core.text import readable
 from gco_agent.evaluation.judge import Judge, behaviour, conditions, parse_episodes
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel

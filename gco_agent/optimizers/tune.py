@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gco_agent.core.codec import readable
 from gco_agent.core.errors import ProposalError
 from gco_agent.core.events import Searching
 from gco_agent.core.records import EpisodeResult
 from gco_agent.core.seeds import seed_of_chance
-from gco_agent.core.text import readable
 from gco_agent.optimizers.base import Proposal, Request, Tools, Unusable
 from gco_agent.optimizers.cma import Evolution
 from gco_agent.optimizers.trials import Trials, seeds_of, trials_of

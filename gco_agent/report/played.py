@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gco_agent.core.codec import readable
 from gco_agent.core.errors import StoreError
-from gco_agent.core.text import readable
 
 FILE = "evaluation.json"
 _SCHEMA = 1

@@ -10,11 +10,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Self
 
 from gco_agent.core.errors import NoIdentity, RunMoved, StoreError
-from gco_agent.core.text import checked_path
 
 _LOCK_EXISTS = re.compile(r"Unable to create '(.+\.lock)': File exists")
 _NOTHING_LOST = "Nothing of the run was lost: it is where the last commit left it."
@@ -538,3 +537,15 @@ def _parse(output: bytes) -> Iterator[str | None]:
         is_file = header[-2] == b"blob"
         yield output[at : at + size].decode("utf-8", "replace") if is_file else None
         at += size + 1
+
+
+def checked_path(path: str) -> str:
+    """Return a path that stays inside the tree.
+
+    Raises:
+        ValueError: It does not, or no file system takes it.
+    """
+    pure = PurePosixPath(path)
+    if str(pure) != path or pure.is_absolute() or {"..", ".git"} & set(pure.parts) or "\0" in path:
+        raise ValueError(f"{path!r} is not a path of a file in a commit")
+    return path

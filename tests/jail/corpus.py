@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 from gco_agent.core.records import Outcome
-from gco_agent.core.text import UNSEEN
+from gco_agent.core.text import INVISIBLE
 from gco_agent.jail.host import Jail, JailLevel, JailLimits, Layer, PolicyFailure
 
 OWN = Path(__file__).parent / "hostile"
@@ -207,7 +207,7 @@ def run_file(path: Path, place: CliContext, layers: Layer) -> Verdict:
         harm.append("read a secret")
     if any(ord(c) < 32 and c != "\n" for c in shown):
         harm.append("wrote control characters")
-    if UNSEEN.search(shown):
+    if INVISIBLE.search(shown):
         harm.append("wrote what nobody sees")
     if place.snapshot() != before:
         harm.append("changed the canary folder")

@@ -108,14 +108,45 @@ def test_no_line_of_a_body_reads_like_a_trailer(forged):
     assert not any(line.lower().startswith("gco-") for line in wrap_body(forged).split("\n"))
 
 
-@pytest.mark.parametrize("line", ["---", "--- a/policies/pong.py"])
+PATCHES = [
+    "---",
+    "--- a/policies/pong.py",
+    "diff --git a/policies/pong.py b/policies/pong.py",
+    "diff -u a b",
+    "Index: policies/pong.py",
+    "From: Somebody Else <else@example.org>",
+    "From 0123456789012345678901234567890123456789 Mon Sep 17 00:00:00 2001",
+]
+
+
+@pytest.mark.parametrize("line", PATCHES)
 def test_no_line_of_a_body_ends_the_message_for_git(line):
-    told = subprocess.run(
+    message = f"Subject\n\n{wrap_body(line)}\n\nGco-Run: x\n"
+    trailers = subprocess.run(
         ["git", "interpret-trailers", "--parse"],
-        input=f"Subject\n\n{wrap_body(line)}\n\nGco-Run: x\n",
-        capture_output=True, text=True, check=True,
+        input=message, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert told.stdout == "Gco-Run: x\n"
+    assert trailers.stdout == "Gco-Run: x\n"
+
+
+@pytest.mark.parametrize("line", PATCHES)
+def test_no_line_of_a_body_ends_the_message_for_git_am(line, tmp_path):
+    def git(*words, **more):
+        return subprocess.run(
+            ["git", "-C", tmp_path, "-c", "user.name=A", "-c", "user.email=a@example.org", *words],
+            capture_output=True, text=True, check=True, **more,
+        ).stdout  # fmt: skip
+
+    git("init", "-q")
+    git("commit", "-q", "--allow-empty", "-m", "root")
+    (tmp_path / "policy.py").write_text("x = 1\n")
+    git("add", "policy.py")
+    message = f"Subject\n\n{wrap_body(line)}\n\nGco-Run: x\n"
+    git("commit", "-q", "-F", "-", input=message)
+    patch = git("format-patch", "--stdout", "-1")
+    git("reset", "-q", "--hard", "HEAD~1")
+    git("am", "-q", input=patch)
+    assert git("log", "-1", "--format=%B %an").split() == f"{message} A".split()
 
 
 def test_what_is_not_seen_is_dropped():

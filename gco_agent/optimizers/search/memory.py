@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from gco_agent.core.text import finite_number
+from gco_agent.core.codec import finite_number
 from gco_agent.optimizers.search.genome import Program
 from gco_agent.optimizers.search.world import Range, World
 

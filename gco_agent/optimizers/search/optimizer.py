@@ -8,11 +8,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gco_agent.core.codec import readable
 from gco_agent.core.errors import ProposalError
 from gco_agent.core.events import Searching
 from gco_agent.core.records import PlayProtocol
 from gco_agent.core.seeds import Stream, seed_of_chance
-from gco_agent.core.text import readable
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.games import GameSpec, find_game, is_atari
 from gco_agent.optimizers.base import Proposal, Request

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gco_agent.core.text import finite_number
+from gco_agent.core.codec import finite_number
 from gco_agent.optimizers.vectors.program import Task, VectorProgram, size
 from gco_agent.optimizers.vectors.table import Row, Table
 from gco_agent.optimizers.vectors.tuning import TuningRun, tune

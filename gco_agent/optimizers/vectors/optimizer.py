@@ -7,11 +7,11 @@ import json
 import random
 import time
 
+from gco_agent.core.codec import readable
 from gco_agent.core.errors import ProposalError
 from gco_agent.core.events import Searching
 from gco_agent.core.records import PlayProtocol
 from gco_agent.core.seeds import Stream, seed_of_chance
-from gco_agent.core.text import readable
 from gco_agent.envs.environment import spec_of
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.games import GameSpec

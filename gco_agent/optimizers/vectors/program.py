@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from gco_agent.core.text import finite_number
+from gco_agent.core.codec import finite_number
 
 Family = Literal["linear", "magnitudes", "products"]
 """What sums are made of: the numbers; also how large they are; also products of two of them."""

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gco_agent.core.text import finite_number
+from gco_agent.core.codec import finite_number
 from gco_agent.optimizers.vectors.program import FAMILIES, Family, VectorProgram
 
 _FIRST_WIDTH = 0.5
