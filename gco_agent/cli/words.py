@@ -10,9 +10,9 @@ import textwrap
 from collections.abc import Sequence
 from typing import TextIO
 
+from gco_agent.core.formatting import format_points
 from gco_agent.core.statistics import Gain
 from gco_agent.core.text import clean_line
-from gco_agent.store.entries import format_points
 
 _BARS = "▁▂▃▄▅▆▇█"
 

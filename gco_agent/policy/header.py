@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from gco_agent.core.errors import PolicyError
+from gco_agent.core.formatting import format_score
 from gco_agent.core.records import Evaluation, PlayProtocol
 from gco_agent.policy.source import (
     PolicySource,
@@ -94,7 +95,7 @@ _OURS = re.compile(r"[ \t]*(?:Environment|Mean return|Measured|Run):.*")
 _LIKE_A_SCORE = re.compile(r"\s*mean return\s*:\s*[-+.\d].*", re.IGNORECASE)
 """What passes for a measurement in whatever paragraph it stands."""
 _STATED = re.compile(r"^[ \t]*(Environment|Mean return|Measured): (.+)$", re.MULTILINE)
-_SCORE = re.compile(r"-?\d+(?:\.\d+)?")
+_SCORE = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +139,7 @@ def describe_score(evaluation: Evaluation, seeds: str) -> str:
     """The score as it stands in a docstring: "6.05 ± 0.80 (30 episodes, report 0:30)"."""
     if evaluation.mean_return is None:
         return f"none: {len(evaluation.failures)} episodes failed"
-    error = evaluation.standard_error
-    text = f"{evaluation.mean_return:.2f}" + (f" ± {error:.2f}" if error is not None else "")
+    text = format_score(evaluation.mean_return, evaluation.standard_error, least=2)
     return f"{text} ({len(evaluation.episodes)} episodes, {seeds})"
 
 

@@ -9,10 +9,11 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from gco_agent.core.formatting import format_points
 from gco_agent.report.curves import AXES, half_interval, lanes, thinned
 from gco_agent.report.story import Trial
 from gco_agent.report.summary import Reference, RunReport
-from gco_agent.store.entries import Verdict, format_points
+from gco_agent.store.entries import Verdict
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -6,13 +6,13 @@ import json
 import re
 from dataclasses import dataclass
 
+from gco_agent.core.formatting import format_points
 from gco_agent.core.records import Evaluation
 from gco_agent.core.statistics import confidence_interval
 from gco_agent.games import GameSpec, is_atari
 from gco_agent.policy import PolicySource
 from gco_agent.policy.complexity import measure
 from gco_agent.report.summary import RunReport, score_in_words
-from gco_agent.store.entries import format_points
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+!|~&-])")
 _WHAT_IT_IS = (

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from gco_agent.core.formatting import format_points
 from gco_agent.report import figures
 from gco_agent.report.curves import AXES
 from gco_agent.report.earned import Earned
 from gco_agent.report.summary import RunReport, score_in_words
-from gco_agent.store.entries import Verdict, format_points
+from gco_agent.store.entries import Verdict
 
 if TYPE_CHECKING:
     from gco_agent.report.failing import Failure

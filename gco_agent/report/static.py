@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from gco_agent.core.errors import UsageError
+from gco_agent.core.formatting import format_points
 from gco_agent.report.curves import half_interval
 from gco_agent.report.story import Trial
 from gco_agent.report.summary import RunReport
-from gco_agent.store.entries import Verdict, format_points
+from gco_agent.store.entries import Verdict
 
 FORMATS = (".svg", ".png", ".pdf")
 _COLOURS = ("#0b5fcc", "#b3541e", "#1a7f5a", "#8250bf", "#a8325e", "#5b6b1f")

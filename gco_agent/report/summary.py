@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gco_agent.core.errors import UsageError
+from gco_agent.core.formatting import format_points
 from gco_agent.core.records import PlayProtocol
 from gco_agent.games import is_atari
 from gco_agent.report.curves import Position, half_interval, positions
@@ -13,7 +14,7 @@ from gco_agent.report.earned import Earned, earned_by_optimizer
 from gco_agent.report.played import Played
 from gco_agent.report.story import Trial, read_details, read_trials
 from gco_agent.store.config import FILE, RunConfig, parse_config
-from gco_agent.store.entries import Facts, Verdict, format_points
+from gco_agent.store.entries import Facts, Verdict
 from gco_agent.store.view import RunView
 
 _WORDS = {

@@ -16,6 +16,7 @@ from datetime import date
 from typing import Self, SupportsFloat, SupportsIndex
 
 from gco_agent.core.errors import StoreError, UsageError
+from gco_agent.core.formatting import format_points
 from gco_agent.core.text import WIDTH, clean_line, shorten, wrap_body
 
 SCHEMA = 1
@@ -323,12 +324,6 @@ def headline(facts: Facts, what: str = "", *, side: bool = False) -> str:
         if facts.gain is not None:
             lead += f" ({format_points(facts.gain, '+')})"
     return shorten(clean_line(f"{lead}: {what}" if what else lead), LONGEST_SUBJECT)
-
-
-def format_points(value: float, sign: str = "-") -> str:
-    """Write a return with three significant digits or more, never with an exponent."""
-    decimals = max(0, 3 - len(f"{abs(value):.0f}"))
-    return f"{value:{sign}.{decimals}f}"
 
 
 def _canonical(value: object, parse: Callable[[str], object]) -> object:
