@@ -124,23 +124,31 @@ OBJECTS = ("completed", "ocatari", "paper")
 
 @dataclass(frozen=True, slots=True)
 class PlayProtocol:
-    """The rules of play that a score depends on; scores of different rules are not compared.
+    """The rules that a score depends on; only scores under equal rules are compared.
 
     Attributes:
-        name: What people call it: "default", "reference".
-        env_id: Gymnasium id of the environment that is played.
+        name: "default", "reference", ...
+        env_id: Gymnasium id of the environment.
         frame_skip: Emulator frames a step.
-        sticky: Probability that a frame repeats the action before (Machado et al. 2018, section
+        sticky: Probability that a frame repeats the previous action (Machado et al. 2018, section
             5.2, arXiv:1709.06009).
-        max_steps: Steps after which an episode is cut (truncated).
+        max_steps: Steps after which an episode is truncated.
         actions: "minimal", those that the game uses, or "all", the console's 18.
-        objects: "completed"; "ocatari" for OCAtari's own and no more; "paper" for those of them
-            that the paper's authors show to a policy.
+        objects: "completed"; "ocatari" for the objects of OCAtari alone; "paper" for those that
+            the paper's authors show to a policy.
         one_life: The loss of a life ends an episode.
         fires: FIRE is pressed for the policy at the start and after the loss of a life.
         restarts: Above 0: so many games in a row, told apart by the seed modulo this number, where
             the emulator has no chance in it.
-        versions: What else decides the numbers, name to version: ale-py, ocatari, the ROM's hash.
+        versions: Names and versions of what else decides the numbers: ale-py, the ROM's hash, ...
+        mode: ALE's game mode.
+        difficulty: ALE's difficulty switch.
+        noop_frames: An episode begins with up to so many frames of doing nothing (Mnih et al. 2015,
+            doi:10.1038/nature14236); how many depends on the seed.
+        noise_px: Standard deviation of noise on the position of every object, in pixels.
+        noise_share: Standard deviation of noise on the numbers of an array, as a share of each.
+        dropout: Probability that an object is not seen in a step; without objects, that the
+            previous observation is seen again.
     """
 
     name: str
@@ -153,47 +161,7 @@ class PlayProtocol:
     one_life: bool = False
     fires: bool = False
     restarts: int = 0
-    versions: tuple[tuple[str, str], ...] = field(default=())
-
-    @property
-    def stamp(self) -> str:
-        """One line that says it all; equal stamps mean comparable scores."""
-        parts = [
-            self.name,
-            self.env_id,
-            f"frame_skip={self.frame_skip}",
-            f"sticky={self.sticky:g}",
-            f"max_steps={self.max_steps}",
-            *self.unusual,
-            *(f"{name}={version}" for name, version in self.versions),
-        ]
-        return " ".join(parts)
-
-    @property
-    def unusual(self) -> list[str]:
-        """What few protocols change, and is written only by those."""
-        names = ("actions", "objects", "one_life", "fires", "restarts")
-        usual = {part.name: part.default for part in dataclasses.fields(self)}
-        values = [(name, getattr(self, name)) for name in names]
-        return [f"{name}={value}" for name, value in values if value != usual[name]]
-
-
-@dataclass(frozen=True)
-class Variation(PlayProtocol):
-    """Rules of play that are made harder or other on purpose, to see what a policy can take.
-
-    Attributes:
-        mode: ALE's game mode; 0 is the game as it comes.
-        difficulty: ALE's difficulty switch.
-        noop_frames: An episode begins with up to so many frames of doing nothing (Mnih et al. 2015,
-            doi:10.1038/nature14236); how many depends on the seed.
-        noise_px: Standard deviation of what is added to the place of every object, in pixels.
-        noise_share: The same for the numbers of an observation that is none of objects, as a share
-            of each number.
-        dropout: Probability that an object is not seen in a step; where there are no objects, that
-            the observation before is seen again.
-    """
-
+    versions: tuple[tuple[str, str], ...] = ()
     mode: int = 0
     difficulty: int = 0
     noop_frames: int = 0
@@ -203,15 +171,30 @@ class Variation(PlayProtocol):
 
     @property
     def stamp(self) -> str:
-        """As of any rules of play; what is as it comes is not named."""
-        names = ("mode", "difficulty", "noop_frames", "noise_px", "dropout")
-        told = [f"{name}={value:g}" for name in names if (value := getattr(self, name))]
-        return " ".join([super().stamp, *told])
+        """All of it on one line; equal stamps mean comparable scores."""
+        always = [f"{name}={_plain(getattr(self, name))}" for name in _IN_EVERY_STAMP]
+        versions = [f"{name}={version}" for name, version in self.versions]
+        return " ".join([self.name, self.env_id, *always, *self.unusual, *versions])
+
+    @property
+    def unusual(self) -> list[str]:
+        """The rules that differ from the default, as ``name=value``."""
+        told = {"name", "env_id", "versions", *_IN_EVERY_STAMP}
+        rest = [part for part in dataclasses.fields(self) if part.name not in told]
+        values = [(part, getattr(self, part.name)) for part in rest]
+        return [f"{part.name}={_plain(value)}" for part, value in values if value != part.default]
 
     @property
     def is_disturbed(self) -> bool:
-        """Whether the policy sees another thing than the console shows, or sees it later."""
-        return bool(self.noop_frames or self.noise_px or self.dropout)
+        """Whether the policy's observations differ from what the environment returns."""
+        return bool(self.noop_frames or self.noise_px or self.noise_share or self.dropout)
+
+
+_IN_EVERY_STAMP = ("frame_skip", "sticky", "max_steps")
+
+
+def _plain(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 @dataclass(frozen=True, slots=True)

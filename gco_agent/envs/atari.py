@@ -14,7 +14,7 @@ from ale_py import roms
 from gymnasium.envs.registration import EnvSpec
 
 from gco_agent.core.errors import GcoError, UsageError
-from gco_agent.core.records import PlayProtocol, Variation
+from gco_agent.core.records import PlayProtocol
 from gco_agent.envs.fingerprint import observation_digest, require_versions
 from gco_agent.envs.objects import ObjectObservation, Rules, make_object_env
 from gco_agent.envs.wrappers import DisturbedObservation
@@ -129,7 +129,7 @@ def open_environment(protocol: PlayProtocol) -> ObjectObservation:
         full_action_space=protocol.actions == "all",
         **_switches(protocol),
     )
-    if isinstance(protocol, Variation) and protocol.is_disturbed:
+    if protocol.is_disturbed:
         return DisturbedObservation(env, protocol)
     return env
 
@@ -141,9 +141,8 @@ def _unseen(protocol: PlayProtocol) -> tuple[str, ...]:
 
 def _switches(protocol: PlayProtocol) -> dict[str, Any]:
     """The console's switches, where they are not as the game comes."""
-    if isinstance(protocol, Variation):
-        return {"mode": protocol.mode, "difficulty": protocol.difficulty}
-    return {}
+    switches = {"mode": protocol.mode, "difficulty": protocol.difficulty}
+    return {name: value for name, value in switches.items() if value}
 
 
 def initial_policy(protocol: PlayProtocol) -> str:

@@ -14,7 +14,7 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
 from gco_agent.core.errors import UsageError
-from gco_agent.core.records import PlayProtocol, Variation
+from gco_agent.core.records import PlayProtocol
 from gco_agent.envs import atari
 from gco_agent.envs.fingerprint import module_digest, require_versions
 from gco_agent.envs.generic import PlainEnvironment, import_users, register_for, require_own_name
@@ -298,7 +298,7 @@ def open_environment(protocol: PlayProtocol) -> Environment:
     else:
         register_for(protocol.env_id)  # a worker has imported nothing that does
     require_versions(protocol, _versions(protocol.env_id))
-    if protocol.sticky or isinstance(protocol, Variation):
+    if protocol.sticky or protocol.is_disturbed:
         return DisturbedPlain(protocol)
     return PlainEnvironment(protocol.env_id)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gco_agent.core.observation import Row
-from gco_agent.core.records import PlayProtocol, Variation
+from gco_agent.core.records import PlayProtocol
 from gco_agent.envs.generic import Action, PlainEnvironment
 from gco_agent.envs.objects import ObjectObservation
 
@@ -27,7 +27,7 @@ class DisturbedObservation(ObjectObservation):
         rules: What disturbs.
     """
 
-    def __init__(self, env: ObjectObservation, rules: Variation) -> None:
+    def __init__(self, env: ObjectObservation, rules: PlayProtocol) -> None:
         super().__init__(env.env)
         self._variation = rules
         self._chance = random.Random()  # noqa: S311 - seeded, to be the same again
@@ -80,14 +80,14 @@ class DisturbedPlain(PlainEnvironment):
     """Any Gymnasium environment with sticky actions, or with observations that are disturbed.
 
     Args:
-        rules: Of play; `Variation` disturbs.
+        rules: Of play.
     """
 
     def __init__(self, rules: PlayProtocol) -> None:
         super().__init__(rules.env_id)
         self._sticky = rules.sticky
-        self._noise = rules.noise_share if isinstance(rules, Variation) else 0.0
-        self._dropout = rules.dropout if isinstance(rules, Variation) else 0.0
+        self._noise = rules.noise_share
+        self._dropout = rules.dropout
         self._chance = random.Random()  # noqa: S311 - seeded, to be the same again
         self._last: Action | None = None
         self._seen: object = None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gco_agent.core.records import Evaluation, PlayProtocol, Variation
+from gco_agent.core.records import Evaluation, PlayProtocol
 from gco_agent.core.statistics import Gain, confidence_interval, paired_gain
 from gco_agent.envs.atari import switches_of
 from gco_agent.evaluation.judge import Judge, Watcher
@@ -76,7 +76,7 @@ def conditions(rules: PlayProtocol) -> list[Condition]:
     ]
     found.append(
         Condition(
-            f"no-op start, up to {_NOOP_FRAMES} frames", _vary(rules, noop_frames=_NOOP_FRAMES)
+            f"no-op start, up to {_NOOP_FRAMES} frames", replace(rules, noop_frames=_NOOP_FRAMES)
         )
     )
     for skip in _FRAME_SKIPS:
@@ -85,13 +85,13 @@ def conditions(rules: PlayProtocol) -> list[Condition]:
             cut = replace(rules, frame_skip=skip, max_steps=most)
             found.append(Condition(f"frame skip {skip}", cut))
     for value in difficulties[1 : _MOST_SWITCHES + 1]:
-        found.append(Condition(f"ALE difficulty {value}", _vary(rules, difficulty=value)))
+        found.append(Condition(f"ALE difficulty {value}", replace(rules, difficulty=value)))
     for value in modes[1 : _MOST_SWITCHES + 1]:
-        found.append(Condition(f"ALE mode {value}", _vary(rules, mode=value)))
+        found.append(Condition(f"ALE mode {value}", replace(rules, mode=value)))
     for noise in _NOISE_PX:
-        found.append(Condition(f"places off by {noise:g} px (sd)", _vary(rules, noise_px=noise)))
+        found.append(Condition(f"places off by {noise:g} px (sd)", replace(rules, noise_px=noise)))
     for dropout in _DROPOUTS:
-        found.append(Condition(f"objects missed {dropout:.0%}", _vary(rules, dropout=dropout)))
+        found.append(Condition(f"objects missed {dropout:.0%}", replace(rules, dropout=dropout)))
     return found
 
 
@@ -101,11 +101,11 @@ def _plain_conditions(rules: PlayProtocol) -> list[Condition]:
         Condition(f"as scored (sticky {rules.sticky:g})", rules),
         Condition(f"sticky {_STICKY:g}", replace(rules, sticky=_STICKY)),
         *(
-            Condition(f"numbers off by {share:.0%} (sd)", _vary(rules, noise_share=share))
+            Condition(f"numbers off by {share:.0%} (sd)", replace(rules, noise_share=share))
             for share in _NOISE_SHARES
         ),
         *(
-            Condition(f"the observation before, in {dropout:.0%}", _vary(rules, dropout=dropout))
+            Condition(f"the observation before, in {dropout:.0%}", replace(rules, dropout=dropout))
             for dropout in _DROPOUTS
         ),
     ]
@@ -183,8 +183,3 @@ def _draw_line(axes: Any, row: int, line: Line) -> None:  # noqa: ANN401 - matpl
     if line.interval is not None:
         axes.plot(line.interval, [row, row], color=colour, linewidth=2, solid_capstyle="round")
     axes.plot([mean], [row], "o", color=colour, markersize=6)
-
-
-def _vary(rules: PlayProtocol, **changed: float) -> Variation:
-    own = {name: getattr(rules, name) for name in PlayProtocol.__dataclass_fields__}
-    return Variation(**{**own, **changed})

@@ -9,7 +9,7 @@ import gymnasium
 import pytest
 
 from gco_agent.core.errors import UsageError
-from gco_agent.core.records import Outcome, Variation
+from gco_agent.core.records import Outcome
 from gco_agent.envs import environment as opening
 from gco_agent.envs.atari import (
     PROTOCOLS,
@@ -92,8 +92,7 @@ def test_the_emulator_alone_has_the_actions_and_switches_of_the_rules() -> None:
         env = gymnasium.make(emulator_spec(rules))
         assert env.action_space.n == n_actions  # type: ignore[attr-defined]
         env.close()
-    values = {f.name: getattr(rules, f.name) for f in dataclasses.fields(rules)}
-    harder = Variation(**{**values, "mode": 1, "difficulty": 1})
+    harder = dataclasses.replace(rules, mode=1, difficulty=1)
     kwargs = emulator_spec(harder).kwargs
     assert (kwargs["mode"], kwargs["difficulty"]) == (1, 1)
 

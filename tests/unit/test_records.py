@@ -3,6 +3,8 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 
@@ -50,6 +52,16 @@ def test_the_digest_is_of_seeds_and_actions() -> None:
 def test_stamps_tell_rules_apart() -> None:
     rules = PlayProtocol("default", "gco/Pong-v5", versions=(("rom", "abc"),))
     assert rules.stamp == ("default gco/Pong-v5 frame_skip=4 sticky=0.25 max_steps=27000 rom=abc")
+    others: dict[str, Any] = {"str": "other", "int": 7, "float": 0.07, "bool": True}
+    stamps = {
+        rules.stamp,
+        replace(rules, noise_share=0.01).stamp,
+        replace(rules, dropout=0.01).stamp,
+    }
+    for part in fields(rules):
+        value: Any = (("x", "1"),) if part.name == "versions" else others[str(part.type)]
+        stamps.add(replace(rules, **{part.name: value}).stamp)
+    assert len(stamps) == len(fields(rules)) + 3
 
 
 def test_an_absent_category_is_empty() -> None:
