@@ -131,7 +131,7 @@ def apply_(place: CliContext, /, reply: str | None, **given: Given) -> None:
         place,
         {**given, "reply": text, "again": "gco-agent apply ANSWER --run {run}"},
         Budget(iterations=1),
-        lambda config: replace(config, optimizer="exchange", candidates=1),
+        lambda config: replace(config, optimizer="exchange", candidates=1, horizon=0),
     )
 
 

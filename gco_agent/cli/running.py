@@ -213,7 +213,8 @@ def go_on(
     runs = place.runs()
     ref = find_run(runs, given["run_name"])
     config = change(read_config(runs.view(ref)))
-    require_optimizer(config.optimizer, budget.usd)
+    files_in = place.directory if given.get("optimizer") else None
+    require_optimizer(config.optimizer, budget.usd, files_in=files_in)
     again = f"Go on with: {given.get('again') or 'gco-agent step --run {run}'}"
     with told_what_is_saved(runs, ref, again), runs.open(ref) as opened:
         require_same_versions(config)
@@ -223,6 +224,7 @@ def go_on(
         tell(f"Branch {ref.branch}, optimizer {optimizer}, mean return now {score}")
         given = {
             **given,
+            "files_in": files_in,
             "folder": exchange_folder(place, ref),
             "status": status_file(place.repository(), ref),
         }
@@ -264,7 +266,7 @@ def _at_work(
             tell=tell,
             reply=given.get("reply"),
         )
-        optimizer = make_optimizer(config.optimizer, tools)
+        optimizer = make_optimizer(config.optimizer, tools, files_in=given.get("files_in"))
         if given.get("tune_seconds"):
             optimizer = tuned_between(optimizer, tools, given["tune_seconds"])
         yield _Work(judge, optimizer, display)
@@ -309,6 +311,7 @@ def _run_all(
         "jail": options.jail,
         "tune_seconds": options.tune_seconds,
         "folder": start.folder,
+        "files_in": start.files_in,
         "status": start.status,
     }
     with _at_work(config, given, budget, 0) as work:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gco_agent.cli.options import StartOptions
@@ -17,8 +18,6 @@ from gco_agent.cli.place import (
 from gco_agent.cli.words import count, tell
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from gco_agent.games import GameSpec
     from gco_agent.policy import PolicySource
     from gco_agent.store.entries import RunRef
@@ -48,6 +47,7 @@ class Start:
     switch: bool
     back: str | None
     folder: Path
+    files_in: Path
     status: Path
     initial: PolicySource | None
     notes: tuple[str, ...]
@@ -73,8 +73,7 @@ def prepare(place: CliContext, options: StartOptions, usd: float | None = None) 
 
     spec = place.find_spec(options.game)
     spec.require_rules(options.protocol, options.objects)
-    _require_use_of_horizon(options)
-    require_optimizer(options.optimizer, usd)
+    require_optimizer(options.optimizer, usd, files_in=place.directory, horizon=options.horizon)
     entropy = secrets.token_hex(2)
     name = options.name or new_run_id(today=date.today(), entropy=entropy)  # noqa: DTZ011 - theirs
     ref = RunRef(spec.name, name)
@@ -93,15 +92,19 @@ def prepare(place: CliContext, options: StartOptions, usd: float | None = None) 
     runs = Runs(repo)
     base, below = runs.beginning()
     notes = (*_note_of_policy(repo, ref, options.start, base), *_note_of_base(base, below))
-    return Start(runs, ref, spec, switch, back, folder, status, initial, notes)
+    return Start(runs, ref, spec, switch, back, folder, place.directory, status, initial, notes)
 
 
-def require_optimizer(name: str, usd: float | None) -> None:
-    """Refuse an optimizer that there is not, one that lacks its key, and a limit that limits none.
+def require_optimizer(
+    name: str, usd: float | None, *, files_in: Path | None = None, horizon: int = 0
+) -> None:
+    """Check that an optimizer exists, has its key, and has a use for the options that were given.
 
     Args:
-        name: One, or several: "reflect,search".
-        usd: What a language model may cost, if that was said.
+        name: One or several names or files: "reflect,search".
+        usd: The limit for language models, if one was given.
+        files_in: Folder of optimizer files, if the user typed ``name``.
+        horizon: The option ``--horizon``.
 
     Raises:
         UsageError: There is none of that name, or none of them asks a language model.
@@ -109,16 +112,18 @@ def require_optimizer(name: str, usd: float | None) -> None:
     """
     from gco_agent.cli.models import require_key
     from gco_agent.core.errors import UsageError
-    from gco_agent.optimizers.registry import known, may_ask_a_model, needs_a_model
+    from gco_agent.optimizers.registry import capabilities_of
 
-    names = known(name)
-    if any(map(needs_a_model, names)):
-        require_key()
-    if usd is not None and not any(map(may_ask_a_model, names)):
+    found = capabilities_of(name, files_in=files_in)
+    if usd is not None and not any(each is None or each.uses_model for each in found):
         raise UsageError(
-            f"--usd limits what a language model costs, and {name} asks none: leave --usd out, or "
+            f"--usd limits the cost of a language model, and {name} uses none: leave --usd out, or "
             "choose --optimizer reflect or optoprime"
         )
+    if horizon and not any(each is None or each.uses_horizon for each in found):
+        raise UsageError(f"--horizon has no effect with --optimizer {name}: it is for optoprime")
+    if any(each is not None and each.uses_model for each in found):
+        require_key()
 
 
 def _initial(place: CliContext, options: StartOptions, spec: GameSpec) -> PolicySource | None:
@@ -171,16 +176,6 @@ def _note_of_base(base: str | None, below: RunRef | None) -> tuple[str, ...]:
         else f"on nothing, as {below.branch} did"
     )
     return (f"It begins {where}, not on top of that run.",)
-
-
-def _require_use_of_horizon(options: StartOptions) -> None:
-    from gco_agent.core.errors import UsageError
-    from gco_agent.store.config import split_optimizers
-
-    if options.horizon and "optoprime" not in split_optimizers(options.optimizer):
-        raise UsageError(
-            f"--horizon is for the optimizer optoprime, and {options.optimizer} has no use for it"
-        )
 
 
 def _require_free(repo: GitRepo, ref: RunRef) -> None:

@@ -13,6 +13,7 @@ from gco_agent.envs.environment import initial_policy, spec_of
 from gco_agent.evaluation.judge import Judge
 from gco_agent.loop import recording as accounts
 from gco_agent.loop.budget import Budget
+from gco_agent.optimizers.base import Optimizer
 from gco_agent.policy import PolicySource, format_policy
 from gco_agent.policy.header import with_measured_header
 from gco_agent.store.config import FILE, RunConfig, format_config
@@ -20,8 +21,6 @@ from gco_agent.store.entries import RunRef
 from gco_agent.store.run import Run, Runs
 
 _INITIAL_EPISODES = LOOKS[1]
-_MAY_BE_EQUAL = ("simplify", "exchange")
-"""Optimizers that are asked all the same: one takes text away, and one is a person's wish."""
 _LONGER = 3
 """How many times as long an episode that a race cuts goes on, where it is not cut: two good Pong
 players rally for 13,000 steps, and a race cuts at 4,500."""
@@ -111,13 +110,13 @@ def _evaluate(
     )
 
 
-def require_room(known: Evaluation, config: RunConfig) -> None:
-    """See that the run's policy can earn more than it does, as far as anybody knows.
+def require_room(known: Evaluation, config: RunConfig, optimizer: Optimizer) -> None:
+    """Check that ``optimizer`` can still improve on the ``known`` episodes of the policy.
 
     Raises:
         BudgetSpent: All its episodes earn the most there is, and what is proposed has to be better.
     """
-    if any(name in config.optimizers for name in _MAY_BE_EQUAL):
+    if optimizer.capabilities.may_tie:
         return
     most = spec_of(config.protocol).most_in(config.protocol.max_steps)
     returns = known.returns if known.is_valid else ()

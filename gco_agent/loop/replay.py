@@ -31,7 +31,14 @@ from gco_agent.loop.proposals import (
     proposal_record_to_json,
 )
 from gco_agent.loop.train import advance
-from gco_agent.optimizers.base import Optimizer, PastIteration, Proposal, Request, Unusable
+from gco_agent.optimizers.base import (
+    Capabilities,
+    Optimizer,
+    PastIteration,
+    Proposal,
+    Request,
+    Unusable,
+)
 from gco_agent.policy import PolicySource
 from gco_agent.store.config import FILE, RunConfig, format_config, parse_config
 from gco_agent.store.entries import RunRef, Verdict
@@ -301,7 +308,7 @@ def _as_played(config: RunConfig, judge: Judge) -> PlayProtocol:
     return replace(config.protocol, versions=judge.protocol.versions)
 
 
-class RecordedOptimizer:
+class RecordedOptimizer(Optimizer):
     """Answers every request as the recording has it; whose name it bears is recorded too."""
 
     name = "replay"
@@ -319,12 +326,12 @@ class RecordedOptimizer:
         return self.next_optimizer(request.attempts).propose(request)
 
 
-class _Answers:
+class _Answers(Optimizer):
     """The answers of one iteration, one after the other."""
 
     def __init__(self, tries: Sequence[ProposalRecord]) -> None:
         self.name = tries[0].optimizer if tries else RecordedOptimizer.name
-        self.repairs = any(each.is_repair for each in tries)
+        self.capabilities = Capabilities(repairs=any(each.is_repair for each in tries))
         self._left = list(tries)
 
     def propose(self, request: Request) -> Proposal:

@@ -97,7 +97,7 @@ class ProposalSession:
     @property
     def may_repair(self) -> bool:
         """Whether the optimizer takes an error back, and nothing has ended the asking."""
-        return self.stopped_by is None and bool(getattr(self.optimizer, "repairs", False))
+        return self.stopped_by is None and self.optimizer.capabilities.repairs
 
     def ask(self, n_candidates: int) -> None:
         """Ask for so many candidates; every answer is among `tries` afterwards.
@@ -109,7 +109,7 @@ class ProposalSession:
             BudgetSpent: The first request would have passed a limit.
             ModelError: There was no answer to the first request, and nothing was paid for.
         """
-        if getattr(self.optimizer, "one_candidate", False):
+        if self.optimizer.capabilities.one_candidate:
             n_candidates = 1
         for _ in range(n_candidates):
             made = [each.proposal for each in self.tries if each.proposal and not each.error]
@@ -341,7 +341,7 @@ def _compose_feedback(
 ) -> Feedback:  # fmt: skip
 
     feedback = compose_for(judge, parent, attempts, config, progress)
-    if not config.horizon or "optoprime" not in config.optimizers:
+    if not config.horizon:
         return feedback
     return replace(feedback, trace=_first_steps(judge, parent, config.horizon))
 

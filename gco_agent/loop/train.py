@@ -26,7 +26,6 @@ from gco_agent.loop.recording import Judged
 from gco_agent.loop.selection import acceptance_criterion
 from gco_agent.loop.session import ProposalSession, compose_request
 from gco_agent.optimizers.base import Optimizer
-from gco_agent.optimizers.sequence import next_optimizer
 from gco_agent.policy import PolicySource
 from gco_agent.store.config import RunConfig
 from gco_agent.store.run import Run
@@ -51,7 +50,7 @@ def train(
         known = judge.known(PolicySource(run.policy()))
         budget.reserve([e.n_steps for e in known.episodes], full_lengths(known, config))
         try:
-            require_room(known, config)
+            require_room(known, config, optimizer)
             budget.require(accounts.frames_used(run))
             advance(run, optimizer, judge, config, budget, progress)
         except BudgetSpent as spent:
@@ -73,7 +72,7 @@ def advance(
     """
     spending = accounts.open_spending(run, budget)
     request = compose_request(run, judge, config, budget, progress)
-    proposer = next_optimizer(optimizer, request.attempts)
+    proposer = optimizer.next_optimizer(request.attempts)
     book = accounts.IterationRecorder(
         run.ref.branch,
         run.last_iteration + 1,

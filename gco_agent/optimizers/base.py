@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from gco_agent.core.errors import BudgetSpent, ModelTimedOut, ProposalError
+from gco_agent.core.errors import BudgetSpent, ModelTimedOut, ProposalError, UsageError
 from gco_agent.core.events import Progress, silent
 from gco_agent.core.records import Evaluation
 from gco_agent.core.statistics import Aim
@@ -157,29 +158,66 @@ class Unusable(ProposalError):  # noqa: N818 - names the event
         self.usage, self.n_steps = usage, n_steps
 
 
-class Optimizer(Protocol):
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What the loop and the command line have to know of an optimizer.
+
+    Attributes:
+        repairs: Takes the error of its proposal back and proposes once more; `Request.repair`.
+        one_candidate: Would repeat itself, so it is asked once an iteration, however many
+            candidates the run wants.
+        uses_model: Asks a language model: needs one, and may spend money.
+        may_tie: May improve a policy that already earns the highest possible return.
+        uses_horizon: Reads the first `RunConfig.horizon` steps of an episode from its trace.
+    """
+
+    repairs: bool = False
+    one_candidate: bool = False
+    uses_model: bool = False
+    may_tie: bool = False
+    uses_horizon: bool = False
+
+
+class Optimizer(ABC):
     """Proposes candidates; one instance serves one process of one run.
 
-    Where an optimizer has an attribute ``repairs`` that is true, a candidate that could not be
-    scored, or a reply that held none, is answered with one more request, which has `repair` set.
-    One with an attribute ``one_candidate`` that is true is asked once an iteration, however many
-    candidates the run is to have: it makes no use of `Request.siblings`, and would repeat itself.
-    `gco_agent.optimizers.testing` checks that an optimizer keeps to all this.
+    `gco_agent.optimizers.testing` checks that an optimizer keeps to this contract.
+
+    Attributes:
+        name: Name in commits and on the command line.
+        capabilities: What it can do and needs.
     """
 
     name: str
+    capabilities: Capabilities = Capabilities()
 
+    @abstractmethod
     def propose(self, request: Request) -> Proposal:
         """Propose the next candidate.
 
-        Never mutates the request. What it needs to remember beyond the process it leaves in the
-        proposal's files, so that a killed run goes on as if nothing had been. The same request
-        and the same replies of models give the same proposal, which is never the parent's text.
+        Must not change the request. What it has to remember beyond the process goes into the
+        files of the proposal, so that an interrupted run resumes from them. The same request and
+        the same replies of models give the same proposal, which is never the parent's text.
 
         Raises:
             ProposalError: There is nothing to propose; `Unusable` if a reply is to blame.
-            BudgetSpent: The next thing to do would pass a limit.
+            BudgetSpent: The next step would exceed a limit.
         """
+
+    @classmethod
+    def create(cls, tools: Tools) -> Optimizer:
+        """Create an instance for a command; override it to use ``tools``.
+
+        Raises:
+            UsageError: Something that the optimizer needs is missing.
+        """
+        del tools
+        return cls()
+
+    def next_optimizer(self, attempts: Sequence[PastIteration]) -> Optimizer:
+        """Return the optimizer that proposes after ``attempts``: itself, unless it has members."""
+        del attempts
+        return self
 
 
 def _tell_nobody(text: str) -> None:
@@ -206,6 +244,16 @@ class Tools:
     tell: Callable[[str], None] = _tell_nobody
     reply: str | None = None
     require: JailLevel = JailLevel.NONE
+
+    def model(self, optimizer: str) -> LanguageModel:
+        """Open the language model for the optimizer of that name.
+
+        Raises:
+            UsageError: The command was set up without one.
+        """
+        if self.open_model is None:
+            raise UsageError(f"{optimizer} needs a language model, and none was given")
+        return self.open_model()
 
 
 LONGEST_S = 900.0

@@ -24,6 +24,8 @@ from gco_agent.core.events import Searching
 from gco_agent.optimizers.base import (
     PROMPT_FILE,
     REPLY_FILE,
+    Capabilities,
+    Optimizer,
     Proposal,
     Request,
     Tools,
@@ -140,7 +142,7 @@ def compose_letter(letter: Letter, request: Request) -> str:
     return f"{_head(request)}\n\n{prompt.markdown}"
 
 
-class ExchangeOptimizer:
+class ExchangeOptimizer(Optimizer):
     """Writes the prompt to a file, waits for the reply's file, and takes what is in it.
 
     Args:
@@ -150,10 +152,22 @@ class ExchangeOptimizer:
     """
 
     name = "exchange"
+    capabilities = Capabilities(repairs=True, may_tie=True)
 
     def __init__(self, folder: Path, tell: Callable[[str], None], reply: str | None = None) -> None:
         self._folder, self._tell, self._reply = folder, tell, reply
-        self.repairs = reply is None
+        self.capabilities = Capabilities(repairs=reply is None, may_tie=True)
+
+    @classmethod
+    def create(cls, tools: Tools) -> ExchangeOptimizer:
+        """Create the optimizer with the folder of the command.
+
+        Raises:
+            UsageError: The command has no folder for prompts.
+        """
+        if tools.folder is None:
+            raise UsageError("exchange needs a folder for its prompts, and none was given")
+        return cls(tools.folder, tools.tell, tools.reply)
 
     def propose(self, request: Request) -> Proposal:
         """The candidate in the reply.
@@ -204,17 +218,6 @@ class ExchangeOptimizer:
                 raise BudgetSpent(f"the time; no answer was in {where}")
             request.progress(Searching(_WAITING, None, 0, "", letter.reply_name))
             time.sleep(_POLL_S)
-
-
-def make(tools: Tools) -> ExchangeOptimizer:
-    """The optimizer, with the folder that the command was set up with.
-
-    Raises:
-        UsageError: There is none.
-    """
-    if tools.folder is None:
-        raise UsageError("exchange puts prompts into a folder, and this command has none for it")
-    return ExchangeOptimizer(tools.folder, tools.tell, tools.reply)
 
 
 def _head(request: Request) -> str:

@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-from gco_agent.core.errors import ReplyRefused, ReplyTruncated, UsageError
+from gco_agent.core.errors import ReplyRefused, ReplyTruncated
 from gco_agent.core.events import Searching
 from gco_agent.llm import Completion, LanguageModel, ModelRequest, Patience, ToolSpec
-from gco_agent.optimizers.base import Proposal, Request, Tools, Unusable, ask_in_time
+from gco_agent.optimizers.base import (
+    Capabilities,
+    Optimizer,
+    Proposal,
+    Request,
+    Tools,
+    Unusable,
+    ask_in_time,
+)
 from gco_agent.optimizers.prompts import Prompt, compose_prompt
 from gco_agent.optimizers.replies import MAX_CHARACTERS, Reply, make_reply, parse_reply
 from gco_agent.policy import PolicySource
@@ -60,21 +67,24 @@ change in a few sentences, then the whole file in one fenced block that begins w
 """
 
 
-@dataclass(slots=True)
-class ReflectOptimizer:
+class ReflectOptimizer(Optimizer):
     """Proposes what a language model makes of the policy and its results.
 
-    Attributes:
-        model: Who is asked.
-        patience: How often.
-        name: Of the optimizer.
-        repairs: A reply that was of no use is answered with one more request.
+    Args:
+        model: The model to ask.
+        patience: How often to ask it.
     """
 
-    model: LanguageModel
-    patience: Patience = field(default_factory=Patience)
-    name: str = "reflect"
-    repairs: bool = True
+    name = "reflect"
+    capabilities = Capabilities(repairs=True, uses_model=True)
+
+    def __init__(self, model: LanguageModel, patience: Patience | None = None) -> None:
+        self.model, self.patience = model, patience or Patience()
+
+    @classmethod
+    def create(cls, tools: Tools) -> ReflectOptimizer:
+        """Create the optimizer with the language model of the command."""
+        return cls(tools.model("reflect"))
 
     def propose(self, request: Request) -> Proposal:
         """The policy that the model hands in.
@@ -109,17 +119,6 @@ class ReflectOptimizer:
             prompt.system, prompt.cached, prompt.user, TOOL, request.config.max_tokens
         )
         return ask_in_time(self.model, asked, request, self.patience)
-
-
-def make(tools: Tools) -> ReflectOptimizer:
-    """The optimizer, with the language model that the command was set up with.
-
-    Raises:
-        UsageError: There is none.
-    """
-    if tools.open_model is None:
-        raise UsageError("reflect asks a language model, and this command was set up without one")
-    return ReflectOptimizer(tools.open_model())
 
 
 def read_completion(completion: Completion, parent: PolicySource) -> Reply:

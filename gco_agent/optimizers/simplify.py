@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from gco_agent.core.errors import ProposalError
 from gco_agent.core.events import Searching
 from gco_agent.core.statistics import ALPHA, Aim, Gain, loss_margin, no_worse_p_value, paired_gain
-from gco_agent.optimizers.base import Proposal, Request, Tools
+from gco_agent.optimizers.base import Capabilities, Optimizer, Proposal, Request, Tools
 from gco_agent.optimizers.trials import Recording, Trials, seeds_of, trials_of
 from gco_agent.policy import PolicySource, format_policy
 from gco_agent.policy.removals import Kind, Removal, Size, removals, size_of, without
@@ -340,14 +340,19 @@ def _first_bad(chosen: Sequence[Removal], fails: _Fails) -> Removal:
     return chosen[least - 1]
 
 
-class SimplifyOptimizer:
+class SimplifyOptimizer(Optimizer):
     """Proposes the run's policy in less text; the race asks whether it is no worse."""
 
     name = "simplify"
-    one_candidate = True
+    capabilities = Capabilities(one_candidate=True, may_tie=True)
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
+
+    @classmethod
+    def create(cls, tools: Tools) -> SimplifyOptimizer:
+        """Create the optimizer with the pool and the jail level of the command."""
+        return cls(tools)
 
     def propose(self, request: Request) -> Proposal:
         """Simplify within the purse of a slice.
@@ -405,8 +410,3 @@ def reason_for(found: Simplified, n_steps: int) -> str:
     )
     told = " ".join(evidence(found))
     return f"Removed what the policy does without:\n\n{gone}\n\n{told} {n_steps:,} steps played."
-
-
-def make(tools: Tools) -> SimplifyOptimizer:
-    """The optimizer, for the registry."""
-    return SimplifyOptimizer(tools)

@@ -26,7 +26,15 @@ from gco_agent.core.seeds import Stream
 from gco_agent.evaluation.judge import Judge
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.llm import Spending
-from gco_agent.optimizers.base import Optimizer, PastIteration, Proposal, Request, Tools, Unusable
+from gco_agent.optimizers.base import (
+    Capabilities,
+    Optimizer,
+    PastIteration,
+    Proposal,
+    Request,
+    Tools,
+    Unusable,
+)
 from gco_agent.policy import PolicySource, check_policy, format_policy, is_same_code
 from gco_agent.store.config import RunConfig
 
@@ -72,7 +80,7 @@ def check_optimizer(
         following = example_following(request, first)
         check_proposal(_ask(make, tools, following), following)
         check_deadline(make, tools, request)
-        if getattr(make(tools), "repairs", False):
+        if make(tools).capabilities.repairs:
             repair = dataclasses.replace(request, repair="It broke.", tried="def act(obs): ...")
             check_proposal(_ask(make, tools, repair), repair)
 
@@ -83,8 +91,8 @@ def check_name(optimizer: Optimizer) -> None:
     assert isinstance(name, str), f"name is {name!r}; it should be a text"
     assert name, "name is empty; commits say by it who proposed a policy"
     assert name == " ".join(name.split()), f"name {name!r} should have no white space but ' '"
-    repairs = getattr(optimizer, "repairs", False)
-    assert isinstance(repairs, bool), f"repairs is {repairs!r}; it should be True or False"
+    capabilities = optimizer.capabilities
+    assert isinstance(capabilities, Capabilities), f"capabilities is {capabilities!r}"
 
 
 def check_proposal(came: _Came, request: Request) -> None:

@@ -19,7 +19,7 @@ from gco_agent.core.errors import ProposalError
 from gco_agent.core.events import Searching
 from gco_agent.core.records import EpisodeResult
 from gco_agent.core.seeds import seed_of_chance
-from gco_agent.optimizers.base import Proposal, Request, Tools, Unusable
+from gco_agent.optimizers.base import Capabilities, Optimizer, Proposal, Request, Tools, Unusable
 from gco_agent.optimizers.cma import Evolution
 from gco_agent.optimizers.trials import Trials, seeds_of, trials_of
 from gco_agent.policy import PolicySource, format_policy
@@ -274,7 +274,7 @@ def _mean(episodes: Sequence[EpisodeResult]) -> float:
     return statistics.fmean(e.episode_return + _SURVIVAL * e.n_steps for e in episodes)
 
 
-class TuneOptimizer:
+class TuneOptimizer(Optimizer):
     """Moves the constants of the run's policy.
 
     Args:
@@ -283,10 +283,15 @@ class TuneOptimizer:
     """
 
     name = "tune"
-    one_candidate = True
+    capabilities = Capabilities(one_candidate=True)
 
     def __init__(self, tools: Tools, seconds: float | None = None) -> None:
         self._tools, self._seconds = tools, seconds
+
+    @classmethod
+    def create(cls, tools: Tools) -> TuneOptimizer:
+        """Create the optimizer with the time of a slice for each proposal."""
+        return cls(tools)
 
     def propose(self, request: Request) -> Proposal:
         """Tune for a slice, going on where the last one ended.
@@ -334,8 +339,3 @@ def reason_for(tuned: Tuned, n_steps: int) -> str:
         f"CMA-ES moved constants over {tuned.generations} generations, {n_steps:,} steps played on "
         f"feedback seeds:\n\n{moves}"
     )
-
-
-def make(tools: Tools) -> TuneOptimizer:
-    """The optimizer, for the registry."""
-    return TuneOptimizer(tools)

@@ -7,7 +7,7 @@ import signal
 from gco_agent.cli import main
 from gco_agent.core.events import Searching
 from gco_agent.optimizers import registry
-from gco_agent.optimizers.base import Optimizer, Proposal, Request, Tools
+from gco_agent.optimizers.base import Optimizer, Proposal, Request
 from gco_agent.policy import PolicySource, format_policy
 
 FOLLOW = '''"""Pong: keep the paddle level with the ball.
@@ -28,7 +28,7 @@ TEXTS = {1: ("follow the [bold]ball[/bold]\x1b[31m", FOLLOW), 2: ("run from it",
 _LAST = ("look at what is not there", RAISES)
 
 
-class ScriptedOptimizer:
+class ScriptedOptimizer(Optimizer):
     """Proposes a better policy, then a worse one, then one that raises."""
 
     name = "scripted"
@@ -41,11 +41,7 @@ class ScriptedOptimizer:
 
 def install() -> None:
     """Make the optimizer known by the name "scripted"."""
-    registry._BUILT_IN["scripted"] = "tests.cli.scripted:make"
-
-
-def make(_: Tools) -> Optimizer:
-    return ScriptedOptimizer()
+    registry._BUILT_IN["scripted"] = "tests.cli.scripted:ScriptedOptimizer"
 
 
 if __name__ == "__main__":

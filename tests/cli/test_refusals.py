@@ -165,7 +165,7 @@ def test_a_missing_key_is_noticed_before_anything_is_announced(cli, played, comm
 @pytest.mark.parametrize("command", [("run", "pong"), ("step",)])
 def test_a_limit_in_dollars_is_refused_where_nothing_costs_any(cli, played, command):
     message = refused(cli(played, *command, "--optimizer", "search,tune", "--usd", "5"))
-    assert "--usd limits what a language model costs, and search,tune asks none" in message
+    assert "--usd limits the cost of a language model, and search,tune uses none" in message
 
 
 @pytest.mark.parametrize(
@@ -392,5 +392,5 @@ def test_evidence_that_was_edited_ends_no_command_in_a_traceback(cli, played, ev
 def test_a_horizon_is_refused_where_nobody_looks_at_it(cli, project):
     said = cli(project, "run", "pong", "--optimizer", "reflect,search", "--horizon", "400")
     assert said.exit_code == 2
-    assert "--horizon is for the optimizer optoprime, and reflect,search has no use" in said.stderr
+    assert "--horizon has no effect with --optimizer reflect,search" in said.stderr
     assert git(project, "branch", "--list", "gco/*") == ""

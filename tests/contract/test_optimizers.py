@@ -86,7 +86,51 @@ def test_a_strangers_own_is_found_by_its_entry_point(
     sys.modules.pop("nudge", None)
 
 
-class Wrong:
+FILE = """
+from gco_agent.optimizers.base import Optimizer, Proposal, Request, Tools
+
+class Mine(Optimizer):
+    name = "mine"
+
+    def propose(self, request: Request) -> Proposal:
+        raise NotImplementedError
+"""
+
+
+@pytest.mark.parametrize("ending", ["", "mine = Mine()", "def make(tools: Tools): return Mine()"])
+def test_an_optimizer_in_a_file(ending: str, pool: WorkerPool, tmp_path: Path) -> None:
+    (tmp_path / "my.py").write_text(FILE + ending)
+    assert make_optimizer("my.py", Tools(pool), files_in=tmp_path).name == "mine"
+    assert make_optimizer("my.py,search", Tools(pool), files_in=tmp_path).name == "mine,search"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "no optimizers"),
+        (FILE + "class Other(Mine): pass", "2 optimizers"),
+        ("x = 1 / 0", "ZeroDivisionError"),
+        ("def make(tools): return 3", "of type int"),
+        (None, "there is no optimizer file"),
+    ],
+)
+def test_a_file_without_an_optimizer(
+    text: str | None, said: str, pool: WorkerPool, tmp_path: Path
+) -> None:
+    if text is not None:
+        (tmp_path / "my.py").write_text(text)
+    with pytest.raises(UsageError, match=said):
+        make_optimizer("my.py", Tools(pool), files_in=tmp_path)
+
+
+def test_a_file_that_only_run_toml_names_is_not_loaded(pool: WorkerPool, tmp_path: Path) -> None:
+    (tmp_path / "my.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    with pytest.raises(UsageError, match=r"--optimizer .*my\.py"):
+        make_optimizer(str(tmp_path / "my.py"), Tools(pool))
+    assert not (tmp_path / "ran").exists()
+
+
+class Wrong(Optimizer):
     """Proposes something else at every call, or whatever it is told."""
 
     name = "wrong"
@@ -138,7 +182,7 @@ class Nameless(Wrong):
 
 
 class Odd(Wrong):
-    repairs = "yes"
+    capabilities = True  # type: ignore[assignment]
 
 
 @pytest.mark.parametrize(
@@ -151,7 +195,7 @@ class Odd(Wrong):
         (Silent(), "ProposalError says nothing"),
         (Kindless(), "an Unusable needs a kind"),
         (Nameless(), "name is empty"),
-        (Odd(), "repairs is 'yes'"),
+        (Odd(), "capabilities is True"),
         (Wrong(source="text"), "source should be a PolicySource"),
         (Wrong(source=PolicySource("import os\n" + STILL)), "breaks the contract"),
         (Wrong(source=PolicySource(STILL.replace("0", "( 0 )"))), "is not formatted"),

@@ -14,7 +14,7 @@ from gco_agent.loop.budget import Budget
 from gco_agent.loop.proposals import ProposalRecord
 from gco_agent.loop.selection import acceptance_criterion, baseline_policy
 from gco_agent.loop.train import train
-from gco_agent.optimizers.base import Proposal, Request
+from gco_agent.optimizers.base import Optimizer, Proposal, Request
 from gco_agent.policy import PolicySource
 from gco_agent.store.run import Runs
 from tests.engine.policies import RULES
@@ -23,7 +23,7 @@ from tests.engine.test_train import CONFIG, REF, events, judge, project, runs, s
 __all__ = ["events", "judge", "project", "runs", "started"]  # fixtures
 
 
-class Numbered:
+class Numbered(Optimizer):
     """Proposes policies that are told apart by a number, for one aim or the other."""
 
     name = "numbered"

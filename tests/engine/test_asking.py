@@ -20,10 +20,10 @@ from gco_agent.loop.proposals import proposal_record_from_json
 from gco_agent.loop.replay import record_run
 from gco_agent.loop.session import JOURNAL
 from gco_agent.loop.train import train
-from gco_agent.optimizers.base import Optimizer, Proposal, Request, Tools, Unusable
+from gco_agent.optimizers.base import Capabilities, Optimizer, Proposal, Request, Tools, Unusable
 from gco_agent.optimizers.registry import make_optimizer
 from gco_agent.optimizers.replies import parse_reply
-from gco_agent.optimizers.sequence import PLATEAU, OptimizerSequence, next_optimizer
+from gco_agent.optimizers.sequence import PLATEAU, OptimizerSequence
 from gco_agent.optimizers.vectors.optimizer import VectorSearch
 from gco_agent.policy import PolicySource
 from gco_agent.store.config import RunConfig
@@ -41,14 +41,14 @@ PRICE = Price(3.0, 15.0, 3.75, 0.3)
 class Mending(Scripted):
     """Takes an error back."""
 
-    repairs = True
+    capabilities = Capabilities(repairs=True)
 
 
-class Asking:
+class Asking(Optimizer):
     """Asks a scripted model for a policy."""
 
     name = "asking"
-    repairs = True
+    capabilities = Capabilities(repairs=True)
 
     def __init__(self, *script: str | Exception) -> None:
         self.model = ScriptedModel(script, price=PRICE)
@@ -224,7 +224,7 @@ def test_who_repeats_a_candidate_is_asked_no_further(started: Runs, judge: Judge
 class Alone(Scripted):
     """Has one candidate an iteration."""
 
-    one_candidate = True
+    capabilities = Capabilities(one_candidate=True)
 
 
 def test_who_has_one_candidate_is_asked_once(started: Runs, judge: Judge) -> None:
@@ -233,8 +233,8 @@ def test_who_has_one_candidate_is_asked_once(started: Runs, judge: Judge) -> Non
     assert len(optimizer.requests) == 1
     tools = Tools(judge.pool)
     for name in ("search", "tune", "simplify"):
-        assert make_optimizer(name, tools).one_candidate  # type: ignore[attr-defined]
-    assert VectorSearch(judge.pool).one_candidate
+        assert make_optimizer(name, tools).capabilities.one_candidate
+    assert VectorSearch(judge.pool).capabilities.one_candidate
 
 
 def test_an_iteration_whose_candidates_all_lose_tells_of_each(started: Runs, judge: Judge) -> None:
@@ -409,7 +409,7 @@ def names(turns: Sequence[str], n_candidates: int = 1) -> list[str]:
     """Whose turn it is after each of ``turns``: "a+" is an accepted candidate of a."""
     from gco_agent.optimizers.base import PastIteration
 
-    class Named:
+    class Named(Optimizer):
         def __init__(self, name: str) -> None:
             self.name = name
 
@@ -419,12 +419,12 @@ def names(turns: Sequence[str], n_candidates: int = 1) -> list[str]:
     relay = OptimizerSequence([Named("a"), Named("b")])
     assert relay.name == "a,b"
     attempts: list[PastIteration] = []
-    found = [next_optimizer(relay, attempts).name]
+    found = [relay.next_optimizer(attempts).name]
     for number, turn in enumerate(turns):
         verdict = "accepted" if turn.endswith("+") else "rejected"
         attempt = PastIteration(number, verdict, "", None, turn.rstrip("+"))
         attempts += [attempt] * (n_candidates if verdict == "rejected" else 1)
-        found.append(next_optimizer(relay, attempts).name)
+        found.append(relay.next_optimizer(attempts).name)
     return found
 
 

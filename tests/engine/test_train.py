@@ -25,7 +25,7 @@ from gco_agent.loop.budget import Budget
 from gco_agent.loop.measuring import report, require_room, start_run
 from gco_agent.loop.recording import describe_race
 from gco_agent.loop.train import train
-from gco_agent.optimizers.base import Proposal, Request, Tools
+from gco_agent.optimizers.base import Optimizer, Proposal, Request, Tools
 from gco_agent.optimizers.registry import make_optimizer
 from gco_agent.policy import PolicySource, docstring_of
 from gco_agent.store.config import RunConfig, parse_config
@@ -40,7 +40,7 @@ REF = RunRef("pong", "20260131-1f0c")
 CONFIG = RunConfig("pong", RULES, optimizer="scripted")
 
 
-class Scripted:
+class Scripted(Optimizer):
     """Proposes what it was told to, in that order; an error is raised, and a text is proposed."""
 
     name = "scripted"
@@ -336,13 +336,15 @@ def test_records_of_a_run_that_play_other_rules_are_passed_by(started: Runs, jud
         ("gco/Breakout-v5", "search", [864.0] * 8, False),  # nobody said what the most is
     ],
 )
-def test_a_run_that_earns_the_most_there_is_stops(env_id, optimizer, returns, stops):
+def test_a_run_that_earns_the_most_there_is_stops(env_id, optimizer, returns, stops, tmp_path):
     rules = make_protocol("default", env_id)
     config = RunConfig("game", rules, optimizer=optimizer)
     episodes = (EpisodeResult(n, r, 10, Outcome.GAME_OVER) for n, r in enumerate(returns))
     known = Evaluation(tuple(episodes), rules.stamp)
     with pytest.raises(BudgetSpent) if stops else contextlib.nullcontext() as caught:
-        require_room(known, config)
+        require_room(
+            known, config, make_optimizer(optimizer, Tools(WorkerPool(0), folder=tmp_path))
+        )
     if stops:
         assert caught is not None
         assert caught.value.limit == (

@@ -9,6 +9,7 @@ from gco_agent.evaluation.judge import Judge
 from gco_agent.llm.client import AnthropicModel
 from gco_agent.loop.budget import Budget
 from gco_agent.loop.train import train
+from gco_agent.optimizers.base import Capabilities
 from gco_agent.optimizers.reflect import TOOL, ReflectOptimizer
 from gco_agent.store.config import RunConfig
 from gco_agent.store.entries import Verdict
@@ -91,7 +92,8 @@ CASES = {
 def test_hostile_replies(project: Path, started: Runs, judge: Judge) -> None:
     replies = [case.reply for case in CASES.values()]
     with MessagesServer(replies) as server, started.open(REF) as run:
-        optimizer = ReflectOptimizer(AnthropicModel("m", PRICE, KEY, server.url), repairs=False)
+        optimizer = ReflectOptimizer(AnthropicModel("m", PRICE, KEY, server.url))
+        optimizer.capabilities = Capabilities(uses_model=True)
         train(run, optimizer, judge, CONFIG, Budget(iterations=len(CASES)))
     view = started.view(REF)
     steps = view.history()[1:]

@@ -19,6 +19,7 @@ from gco_agent.llm.client import AnthropicModel
 from gco_agent.loop import recording as accounts
 from gco_agent.loop.budget import Budget
 from gco_agent.loop.train import train
+from gco_agent.optimizers.base import Capabilities
 from gco_agent.optimizers.reflect import TOOL, ReflectOptimizer
 from gco_agent.store.config import RunConfig
 from gco_agent.store.run import Runs
@@ -77,7 +78,8 @@ def test_a_real_model_answers(url: str) -> None:
 def test_whatever_a_real_model_says_is_a_candidate_or_has_a_reason(
     url: str, started: Runs, judge: Judge
 ) -> None:
-    optimizer = ReflectOptimizer(AnthropicModel("smollm2", FREE, "none", url), repairs=False)
+    optimizer = ReflectOptimizer(AnthropicModel("smollm2", FREE, "none", url))
+    optimizer.capabilities = Capabilities(uses_model=True)
     with started.open(REF) as run:
         spent = train(run, optimizer, judge, CONFIG, Budget(iterations=N_ITERATIONS))
     assert spent.limit == f"{N_ITERATIONS} iterations"

@@ -18,7 +18,6 @@ from gco_agent.optimizers.exchange import (
     ExchangeOptimizer,
     compose_letter,
     letter_for,
-    make,
     newest_letter,
     read_reply,
 )
@@ -151,7 +150,7 @@ def test_the_newest_answer_is_found_and_its_prompt_looked_at(folder: Path) -> No
 
 def test_a_reply_of_no_use_is_kept_with_its_kind(folder: Path) -> None:
     optimizer = ExchangeOptimizer(folder, lambda _: None, reply="I have no idea.")
-    assert not optimizer.repairs
+    assert not optimizer.capabilities.repairs
     with pytest.raises(Unusable, match="no code") as caught:
         optimizer.propose(bare_request())
     assert caught.value.kind == "no code"
@@ -170,7 +169,7 @@ def test_a_reply_at_hand_goes_with_the_prompt_that_was_written(folder: Path) -> 
 def test_the_time_may_be_up_before_there_is_a_reply(folder: Path) -> None:
     request = bare_request(deadline=time.perf_counter() + 0.3)
     optimizer = ExchangeOptimizer(folder, lambda _: None)
-    assert optimizer.repairs
+    assert optimizer.capabilities.repairs
     with pytest.raises(BudgetSpent, match=r"the time; no answer was in .*0007-reply.md"):
         optimizer.propose(request)
     assert (folder / "0007-prompt.md").exists()
@@ -183,8 +182,8 @@ def test_what_cannot_be_written_or_read_is_said(folder: Path) -> None:
         ExchangeOptimizer(folder, lambda _: None).propose(bare_request())
     with pytest.raises(UsageError, match=r"cannot read .*: Is a directory"):
         read_reply(folder.parent)
-    with pytest.raises(UsageError, match="has none for it"):
-        make(Tools(WorkerPool(0)))
+    with pytest.raises(UsageError, match="needs a folder"):
+        ExchangeOptimizer.create(Tools(WorkerPool(0)))
 
 
 def test_odd_bytes_are_no_reason_to_lose_a_reply(tmp_path: Path) -> None:

@@ -28,7 +28,6 @@ from tests.optimizers.corpus import CORPUS, GOOD, PARENT, suggest
 
 pytest.importorskip("opto", reason="trace-opt is not installed")
 
-from gco_agent.optimizers.optoprime import make
 from gco_agent.optimizers.optoprime.graph import open_graph
 from gco_agent.optimizers.optoprime.library import load_library
 from gco_agent.optimizers.optoprime.optimizer import OptoPrimeOptimizer
@@ -218,13 +217,13 @@ def test_importing_opto_is_silent_and_loads_no_client() -> None:
 def test_what_is_missing_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     from importlib import metadata
 
-    with pytest.raises(UsageError, match="asks a language model"):
-        make(Tools(WorkerPool(0)))
+    with pytest.raises(UsageError, match="needs a language model"):
+        OptoPrimeOptimizer.create(Tools(WorkerPool(0)))
     load_library.cache_clear()
     with monkeypatch.context() as patch:
         patch.setattr(metadata, "version", lambda _: "0.2.0")
         with pytest.raises(UsageError, match=r"needs trace-opt 0.1.3.8, and version 0.2.0 is inst"):
-            make(Tools(WorkerPool(0)))
+            OptoPrimeOptimizer.create(Tools(WorkerPool(0)))
 
     def absent(_: str) -> str:
         raise metadata.PackageNotFoundError
@@ -232,7 +231,7 @@ def test_what_is_missing_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) ->
     with monkeypatch.context() as patch:
         patch.setattr(metadata, "version", absent)
         with pytest.raises(UsageError, match=r"not installed: pip install 'gco-agent\[trace\]'"):
-            make(Tools(WorkerPool(0)))
+            OptoPrimeOptimizer.create(Tools(WorkerPool(0)))
     load_library.cache_clear()
 
 

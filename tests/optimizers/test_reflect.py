@@ -25,7 +25,7 @@ from gco_agent.llm import Completion, Patience, ScriptedModel, Spending, Usage
 from gco_agent.optimizers import prompts
 from gco_agent.optimizers.base import LONGEST_S, PastIteration, Request, Tools, Unusable
 from gco_agent.optimizers.feedback import Feedback
-from gco_agent.optimizers.reflect import TOOL, ReflectOptimizer, make
+from gco_agent.optimizers.reflect import TOOL, ReflectOptimizer
 from gco_agent.optimizers.replies import KINDS
 from gco_agent.policy import PolicySource, format_policy
 from gco_agent.store.config import RunConfig
@@ -199,9 +199,9 @@ def test_a_reply_that_comes_too_late_ends_the_run_and_one_that_never_comes_is_an
 def test_it_is_made_with_the_model_of_the_command(tmp_path: Path) -> None:
     model = ScriptedModel([])
     with WorkerPool(0) as pool:
-        made = make(Tools(pool, lambda: model, tmp_path))
+        made = ReflectOptimizer.create(Tools(pool, lambda: model, tmp_path))
         assert isinstance(made, ReflectOptimizer)
         assert made.model is model
-        assert (made.name, made.repairs) == ("reflect", True)
-        with pytest.raises(UsageError, match="without one"):
-            make(Tools(pool))
+        assert made.capabilities.repairs
+        with pytest.raises(UsageError, match="needs a language model"):
+            ReflectOptimizer.create(Tools(pool))

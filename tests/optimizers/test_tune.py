@@ -15,10 +15,10 @@ from gco_agent.core.records import Evaluation
 from gco_agent.envs.atari import default_protocol
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel
-from gco_agent.optimizers.base import PastIteration, Proposal, Request, Tools, Unusable
+from gco_agent.optimizers.base import Optimizer, PastIteration, Proposal, Request, Tools, Unusable
 from gco_agent.optimizers.cma import StepBudget
 from gco_agent.optimizers.registry import make_optimizer, tuned_between
-from gco_agent.optimizers.sequence import TuneBetween, next_optimizer
+from gco_agent.optimizers.sequence import TuneBetween
 from gco_agent.optimizers.trials import Trials, seeds_of
 from gco_agent.optimizers.tune import MEMORY_FILE, Tuned, TuneOptimizer, _begin, tune_policy
 from gco_agent.policy import PolicySource, format_policy
@@ -162,7 +162,7 @@ def test_without_a_gain_the_memory_is_kept() -> None:
 # Between the steps of another optimizer
 
 
-class Other:
+class Other(Optimizer):
     name = "other"
 
     def propose(self, request: Request) -> Proposal:
@@ -176,7 +176,7 @@ def test_the_tuner_has_a_turn_after_each_accepted_candidate_of_another() -> None
     verdicts = [("initial", None), ("rejected", "other"), ("accepted", "other")]
     verdicts += [("accepted", "tune"), ("accepted", "other"), ("failed", "tune")]
     attempts = [PastIteration(i, v, "", None, optimizer=o) for i, (v, o) in enumerate(verdicts)]
-    turns = [next_optimizer(between, attempts[:n]).name for n in range(len(attempts) + 1)]
+    turns = [between.next_optimizer(attempts[:n]).name for n in range(len(attempts) + 1)]
     assert turns == ["other", "other", "other", "tune", "other", "tune", "other"]
     with pytest.raises(ProposalError, match="no numeric constants"):
         between.propose(replace(request(STILL), attempts=attempts[:3]))

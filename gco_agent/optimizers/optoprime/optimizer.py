@@ -10,7 +10,15 @@ from typing import Any
 
 from gco_agent.core.errors import BudgetSpent, GcoError, ReplyRefused, ReplyTruncated
 from gco_agent.llm import Completion, LanguageModel, ModelRequest, Patience, ToolSpec
-from gco_agent.optimizers.base import Proposal, Request, Unusable, ask_in_time
+from gco_agent.optimizers.base import (
+    Capabilities,
+    Optimizer,
+    Proposal,
+    Request,
+    Tools,
+    Unusable,
+    ask_in_time,
+)
 from gco_agent.optimizers.optoprime.graph import PolicyGraph, open_graph
 from gco_agent.optimizers.optoprime.library import load_library
 from gco_agent.optimizers.prompts import compose_contract, describe_run, spec_of_run
@@ -35,7 +43,7 @@ _one_at_a_time = threading.Lock()
 """Opto's graph is one for the whole process."""
 
 
-class OptoPrimeOptimizer:
+class OptoPrimeOptimizer(Optimizer):
     """Proposes what OptoPrime makes of the graph of a policy's recorded calls.
 
     Args:
@@ -44,10 +52,20 @@ class OptoPrimeOptimizer:
     """
 
     name = "optoprime"
-    repairs = True
+    capabilities = Capabilities(repairs=True, uses_model=True, uses_horizon=True)
 
     def __init__(self, model: LanguageModel, patience: Patience | None = None) -> None:
         self._model, self._patience = model, patience or Patience()
+
+    @classmethod
+    def create(cls, tools: Tools) -> OptoPrimeOptimizer:
+        """Create the optimizer with the language model of the command.
+
+        Raises:
+            UsageError: There is no language model, or no trace-opt.
+        """
+        load_library()
+        return cls(tools.model("optoprime"))
 
     def propose(self, request: Request) -> Proposal:
         """The policy with the components that OptoPrime suggests.

@@ -15,7 +15,7 @@ from gco_agent.core.records import PlayProtocol
 from gco_agent.core.seeds import Stream, seed_of_chance
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.games import GameSpec, find_game, is_atari
-from gco_agent.optimizers.base import Proposal, Request
+from gco_agent.optimizers.base import Capabilities, Optimizer, Proposal, Request, Tools
 from gco_agent.optimizers.cma import StepBudget
 from gco_agent.optimizers.search.arena import Arena, Individual
 from gco_agent.optimizers.search.changes import compare
@@ -58,14 +58,19 @@ class _Slice:
     candidates: Sequence[Individual] = ()
 
 
-class SearchOptimizer:
+class SearchOptimizer(Optimizer):
     """Typed program search: screen, evolve, tune; raced over seeds, deterministic per seed."""
 
     name = "search"
-    one_candidate = True
+    capabilities = Capabilities(one_candidate=True)
 
     def __init__(self, pool: WorkerPool) -> None:
         self._pool = pool
+
+    @classmethod
+    def create(cls, tools: Tools) -> SearchOptimizer:
+        """Create the optimizer with the worker pool of the command."""
+        return cls(tools.pool)
 
     def propose(self, request: Request) -> Proposal:
         """Play one slice and propose the best program that was not turned down before.

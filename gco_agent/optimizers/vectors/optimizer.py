@@ -15,7 +15,7 @@ from gco_agent.core.seeds import Stream, seed_of_chance
 from gco_agent.envs.environment import spec_of
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.games import GameSpec
-from gco_agent.optimizers.base import Proposal, Request
+from gco_agent.optimizers.base import Capabilities, Optimizer, Proposal, Request
 from gco_agent.optimizers.vectors.arms import (
     State,
     choose,
@@ -36,11 +36,11 @@ _PROBE_STEPS = 2_000
 _MOST_NUMBERS = 4_096
 
 
-class VectorSearch:
+class VectorSearch(Optimizer):
     """Sums of numbers, tuned by CMA-ES; deterministic per seed unless a clock cuts a slice."""
 
     name = "search"
-    one_candidate = True
+    capabilities = Capabilities(one_candidate=True)
 
     def __init__(self, pool: WorkerPool) -> None:
         self._pool = pool
