@@ -52,6 +52,7 @@ class Reply:
         status: HTTP status.
         events: Server-sent events, name and data; data that is text is sent as it is.
         body: For a status that is no success, the JSON.
+        raw: The whole body, in place of events or JSON.
         headers: Further headers.
         n_events: Events after which it ends; all of them unless told otherwise.
         ending: How it ends.
@@ -62,6 +63,7 @@ class Reply:
     status: int = 200
     events: Sequence[tuple[str, Any]] = ()
     body: Mapping[str, Any] = field(default_factory=dict)
+    raw: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     n_events: int | None = None
     ending: Ending = Ending.WHOLE
@@ -213,13 +215,13 @@ class _Handler(BaseHTTPRequestHandler):
         time.sleep(reply.wait)
         if reply.status == 0:  # not even a status
             self._hang_up()
-        elif reply.events:
+        elif reply.events and reply.raw is None:
             self._stream(reply)
         else:
             self._tell(reply)
 
     def _tell(self, reply: Reply) -> None:
-        data = json.dumps(reply.body).encode()
+        data = json.dumps(reply.body).encode() if reply.raw is None else reply.raw
         self._head(reply, {"content-type": "application/json", "content-length": len(data)})
         self.wfile.write(data)
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gco_agent.cli.models import USUAL_MODEL, model_options, model_price, with_model
+from gco_agent.cli.models import model_options, model_price, with_model
 from gco_agent.cli.options import AtLeast, Given, all_of, examples, hints_option, json_option
 from gco_agent.cli.place import CliContext
+from gco_agent.llm.prices import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from gco_agent.llm.estimating import Plan
-    from gco_agent.llm.prices import Price
+    from gco_agent.llm.prices import Plan, Price
     from gco_agent.store.config import RunConfig
 
 _BYTES_A_TOKEN = 8
@@ -80,7 +80,7 @@ def estimate(
         hints=given["hints"],
     )
     config = with_model(config, given)
-    config = replace(config, model=config.model or USUAL_MODEL)
+    config = replace(config, model=config.model or DEFAULT_MODEL)
     plan, price = _plan(config, iterations), model_price(config.model)
     if given["as_json"]:
         from gco_agent.cli.results import print_json
@@ -96,7 +96,7 @@ def _plan(config: RunConfig, iterations: int) -> Plan:
     from gco_agent.core.records import Evaluation
     from gco_agent.envs.environment import initial_policy
     from gco_agent.llm import ModelRequest
-    from gco_agent.llm.estimating import Plan
+    from gco_agent.llm.prices import Plan
     from gco_agent.optimizers.base import Request
     from gco_agent.optimizers.feedback import Feedback
     from gco_agent.optimizers.prompts import compose_prompt
@@ -149,7 +149,7 @@ def _as_json(config: RunConfig, plan: Plan, price: Price | None) -> Mapping[str,
 
 def _lines(config: RunConfig, plan: Plan, price: Price | None) -> list[str]:
     from gco_agent.cli.words import count
-    from gco_agent.llm.estimating import REPLY_TOKENS
+    from gco_agent.llm.prices import REPLY_TOKENS
 
     usual, most = plan.usual(price), plan.most(price)
     reply = f"with replies of {min(REPLY_TOKENS, plan.max_tokens):,} tokens"

@@ -214,7 +214,7 @@ def go_on(
     ref = find_run(runs, given["run_name"])
     config = change(read_config(runs.view(ref)))
     files_in = place.directory if given.get("optimizer") else None
-    require_optimizer(config.optimizer, budget.usd, files_in=files_in)
+    require_optimizer(config.optimizer, budget.usd, files_in=files_in, model=config.model)
     again = f"Go on with: {given.get('again') or 'gco-agent step --run {run}'}"
     with told_what_is_saved(runs, ref, again), runs.open(ref) as opened:
         require_same_versions(config)

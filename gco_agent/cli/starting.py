@@ -73,7 +73,13 @@ def prepare(place: CliContext, options: StartOptions, usd: float | None = None) 
 
     spec = place.find_spec(options.game)
     spec.require_rules(options.protocol, options.objects)
-    require_optimizer(options.optimizer, usd, files_in=place.directory, horizon=options.horizon)
+    require_optimizer(
+        options.optimizer,
+        usd,
+        files_in=place.directory,
+        horizon=options.horizon,
+        model=options.model or "",
+    )
     entropy = secrets.token_hex(2)
     name = options.name or new_run_id(today=date.today(), entropy=entropy)  # noqa: DTZ011 - theirs
     ref = RunRef(spec.name, name)
@@ -96,7 +102,12 @@ def prepare(place: CliContext, options: StartOptions, usd: float | None = None) 
 
 
 def require_optimizer(
-    name: str, usd: float | None, *, files_in: Path | None = None, horizon: int = 0
+    name: str,
+    usd: float | None,
+    *,
+    files_in: Path | None = None,
+    horizon: int = 0,
+    model: str = "",
 ) -> None:
     """Check that an optimizer exists, has its key, and has a use for the options that were given.
 
@@ -105,12 +116,13 @@ def require_optimizer(
         usd: The limit for language models, if one was given.
         files_in: Folder of optimizer files, if the user typed ``name``.
         horizon: The option ``--horizon``.
+        model: Name of the language model; by default the usual one.
 
     Raises:
         UsageError: There is none of that name, or none of them asks a language model.
         KeyRefused: The key for a language model is missing.
     """
-    from gco_agent.cli.models import require_key
+    from gco_agent.cli.models import require_model
     from gco_agent.core.errors import UsageError
     from gco_agent.optimizers.registry import capabilities_of
 
@@ -123,7 +135,7 @@ def require_optimizer(
     if horizon and not any(each is None or each.uses_horizon for each in found):
         raise UsageError(f"--horizon has no effect with --optimizer {name}: it is for optoprime")
     if any(each is not None and each.uses_model for each in found):
-        require_key()
+        require_model(model)
 
 
 def _initial(place: CliContext, options: StartOptions, spec: GameSpec) -> PolicySource | None:

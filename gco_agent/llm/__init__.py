@@ -1,24 +1,29 @@
-"""Language models: the protocol, the client, what it costs, and the record of every exchange.
+"""Language models: the protocol, providers, prices, and the record of every exchange.
 
-* `base`       request, completion, and what a model is
-* `asking`     the way to ask: tries again, keeps within the budget, records
-* `spending`   caps, and what is spent
-* `prices`     what tokens cost
-* `exchange`   the record of a request and its answer, as JSON
-* `secrets`    takes keys out of what is recorded
+* `base`       records of requests and answers, and the protocol of a model
+* `asking`     `ask`: retries, limits, the account of a run
+* `prices`     prices of tokens, and the estimate of a run's cost
+* `providers`  models by name; `anthropic` is the built-in provider, `http` what providers share
 * `scripted`   a model that answers from a list
-* `client`     a model behind a server of the Messages API; the only door to anthropic
 """
 
 from __future__ import annotations
 
 from gco_agent.core.records import Usage
-from gco_agent.llm.asking import Patience, ask
-from gco_agent.llm.base import Completion, LanguageModel, ModelRequest, ToolSpec
-from gco_agent.llm.exchange import Exchange, format_exchanges, parse_exchanges
+from gco_agent.llm.asking import Patience, Spending, ask
+from gco_agent.llm.base import (
+    Completion,
+    Exchange,
+    LanguageModel,
+    ModelRequest,
+    ToolSpec,
+    format_exchanges,
+    parse_exchanges,
+    scrub,
+    scrubbed,
+)
 from gco_agent.llm.prices import FREE, Price
 from gco_agent.llm.scripted import ScriptedModel
-from gco_agent.llm.spending import Spending
 
 __all__ = [
     "FREE",
@@ -35,4 +40,6 @@ __all__ = [
     "ask",
     "format_exchanges",
     "parse_exchanges",
+    "scrub",
+    "scrubbed",
 ]

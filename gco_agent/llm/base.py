@@ -1,22 +1,38 @@
-"""What a language model is: one request in, one completion out."""
+"""Records of what a language model is asked and answers, and the protocol of a model."""
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
+from gco_agent.core.codec import decode
+from gco_agent.core.errors import StoreError, UsageError
 from gco_agent.core.records import Usage
 from gco_agent.llm.prices import Price
 
+SCHEMA = 1
+"""Version of the JSON of exchanges."""
+REMOVED = "[key removed]"
+"""What stands in records and messages where a key stood."""
+
 _OVERHEAD_BYTES = 2_000
-"""For what a server puts around a request: its own words on tools, marks of turns."""
+"""Room for what a server adds to a request: its instructions for tools, marks of turns."""
+_KEYS = re.compile(
+    r"\bsk-[A-Za-z0-9_-]{16,}"  # model providers
+    r"|\b(?:gh[pousr]_|github_pat_|glpat-|xox[abprs]-|hf_)[A-Za-z0-9_-]{16,}"
+    r"|\bAKIA[0-9A-Z]{16}\b"
+    r"|(?<=Bearer )[A-Za-z0-9._~+/-]{16,}=*"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z ]*PRIVATE KEY-----)?"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class ToolSpec:
-    """The form that a reply is asked to have: a tool that the model must call.
+    """A tool that the model is offered, so that its answer has named fields.
 
     Attributes:
         name: Letters, digits and underscores.
@@ -31,19 +47,19 @@ class ToolSpec:
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """What a model is asked. The parts go from the most lasting to the newest.
+    """One request; its texts are ordered from the most lasting to the newest.
 
     Attributes:
-        system: Who the model is to be; the same for every request of a run.
+        system: Role of the model; the same for every request of a run.
         cached: First part of the message, the same from iteration to iteration; may be empty.
         user: Last part of the message, new each time.
-        tool: The form of the answer, or None for free text. A server may ignore it, so an answer
-            in text must do as well.
-        max_tokens: Most tokens of the reply, thinking included.
-        seconds: Wall time that the answer may take, tries and waits together.
+        tool: Tool for the answer, or None for free text. A server may ignore it, so an answer in
+            text must do as well.
+        max_tokens: Limit of the reply, thinking included.
+        seconds: Wall time for the answer, with all retries and waits.
 
     Raises:
-        ValueError: The time has no end.
+        ValueError: ``seconds`` is not finite.
     """
 
     system: str
@@ -54,9 +70,9 @@ class ModelRequest:
     seconds: float = 600.0
 
     def __post_init__(self) -> None:
-        """Refuse what could neither be kept to nor be recorded."""
+        """Refuse a request without a deadline."""
         if not math.isfinite(self.seconds):
-            raise ValueError(f"a request has an end: {self.seconds} seconds is none")
+            raise ValueError(f"a request needs a finite time limit, not {self.seconds} seconds")
 
     @property
     def most_input_tokens(self) -> int:
@@ -68,15 +84,16 @@ class ModelRequest:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What a model answered, whole.
+    """A complete answer of a model.
 
     Attributes:
         text: All text of the reply; empty if it is a tool call alone.
-        tool_input: Input of the tool call that was asked for, or None if there was none, or none
-            that is a JSON object.
-        usage: What it used.
-        model: Who answered, as the server calls it.
+        tool_input: Input of the call of the requested tool; None if there was none, or it was not
+            a JSON object.
+        usage: What it used, as far as the server said.
+        model: Name of the model that answered, as the server calls it.
         stop_reason: Why the reply ended: "end_turn", "tool_use" or "stop_sequence".
+        is_bill_open: The server did not say what the answer used.
     """
 
     text: str
@@ -84,13 +101,14 @@ class Completion:
     usage: Usage = field(default_factory=Usage)
     model: str = ""
     stop_reason: str = "end_turn"
+    is_bill_open: bool = False
 
 
 class LanguageModel(Protocol):
-    """What answers requests.
+    """Answers requests, one try each.
 
-    Optimizers do not call it: `gco_agent.llm.ask` does, which tries again, keeps within the budget
-    and records the exchange.
+    Optimizers call `gco_agent.llm.ask` instead, which retries, keeps within the budget and records
+    the exchange.
     """
 
     @property
@@ -99,13 +117,84 @@ class LanguageModel(Protocol):
 
     @property
     def price(self) -> Price | None:
-        """What its tokens cost, or None where that is not known."""
+        """Price of its tokens, None if unknown."""
 
     def complete(self, request: ModelRequest) -> Completion:
         """Ask once.
 
         Raises:
-            ModelError: There is no answer. Says whether asking again may help, and what was used.
-            ReplyRefused: The model declined.
-            ReplyTruncated: The reply is longer than ``max_tokens``.
+            ModelError: There is no complete answer. Says whether a retry may help, and what was
+                used; `ReplyRefused` if the model declined, `ReplyTruncated` if the reply is longer
+                than ``max_tokens``.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A request with its answer or error.
+
+    Attributes:
+        request: The request.
+        model: Name of the model that was asked.
+        completion: The answer, or None.
+        error: Why there is no answer; empty if there is one.
+        partial: What arrived of an answer that broke off.
+        usage: What was used by all tries, as far as the server said.
+        at_risk: Upper bound of what may be billed beyond that.
+        tries: How often the request was sent.
+    """
+
+    request: ModelRequest
+    model: str
+    completion: Completion | None
+    error: str = ""
+    partial: str = ""
+    usage: Usage = field(default_factory=Usage)
+    at_risk: Usage = field(default_factory=Usage)
+    tries: int = 1
+
+
+def format_exchanges(exchanges: Iterable[Exchange]) -> str:
+    """Return exchanges as JSON, without anything that looks like a key.
+
+    Raises:
+        ValueError: A number in them is not finite.
+    """
+    data = {"schema": SCHEMA, "exchanges": [asdict(exchange) for exchange in exchanges]}
+    return json.dumps(scrubbed(data), indent=1, allow_nan=False) + "\n"
+
+
+def parse_exchanges(text: str) -> tuple[Exchange, ...]:
+    """Read what `format_exchanges` wrote.
+
+    Raises:
+        UsageError: The text is something else, or has a newer schema.
+    """
+    try:
+        data = json.loads(text)
+        if data["schema"] != SCHEMA:
+            raise UsageError(
+                f"the exchanges have schema {data['schema']!r}, and this version of gco-agent "
+                f"reads {SCHEMA}: install the version that wrote them, or the newest one"
+            )
+        return tuple(decode(list[Exchange], scrubbed(data["exchanges"]), "a record of exchanges"))
+    except (ValueError, KeyError, TypeError, StoreError) as error:
+        raise UsageError(f"this is not a record of exchanges: {error}") from error
+
+
+def scrub(text: str, *secrets: str) -> str:
+    """Remove what looks like a key, and each of ``secrets``."""
+    for secret in filter(None, secrets):
+        text = text.replace(secret, REMOVED)
+    return _KEYS.sub(REMOVED, text)
+
+
+def scrubbed(data: Any) -> Any:  # noqa: ANN401 - any JSON data
+    """Return a copy of JSON data with every text scrubbed, and fit for UTF-8."""
+    if isinstance(data, str):
+        return scrub(data.encode("utf-8", "replace").decode())
+    if isinstance(data, dict):
+        return {scrubbed(key): scrubbed(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [scrubbed(item) for item in data]
+    return data

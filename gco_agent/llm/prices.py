@@ -1,24 +1,28 @@
-"""What tokens cost: a dated table, which people override with a file of their own."""
+"""Prices of tokens: a dated table, price files of users, and the estimate of a run's cost."""
 
 from __future__ import annotations
 
-import math
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import date
 
+from gco_agent.core.codec import finite_number
 from gco_agent.core.errors import UsageError
 from gco_agent.core.records import Usage
 
 AS_OF = date(2026, 11, 10)
-"""Day of the table. Prices change; what is billed is what counts."""
+"""Date of the table. Prices change; the bill is what counts."""
 SOURCE = "https://platform.claude.com/docs/en/about-claude/pricing"
+DEFAULT_MODEL = "claude-opus-5-5"
+"""The model that is asked unless another is named."""
+REPLY_TOKENS = 6_000
+"""Tokens of a usual reply: a policy of some hundred lines, the reasons, and as much thinking."""
 
 _MILLION = 1_000_000
 _CACHE_WRITE, _CACHE_READ = 1.25, 0.1
-"""Of the input price, where nothing else is stated."""
+"""Share of the input price, where nothing else is stated."""
 _DATED = re.compile(r"[-@]20\d{6}$")
 
 
@@ -31,8 +35,7 @@ class Price:
         output: Written, thinking included.
         cache_write: Read, and kept for five minutes.
         cache_read: Read from what was kept.
-        long_prompt: What a whole request costs whose prompt is longer than `long_from`, if that
-            is something else.
+        long_prompt: Price of a whole request whose prompt is longer than `long_from`, if another.
         long_from: Tokens of the longest prompt at this price.
     """
 
@@ -45,12 +48,12 @@ class Price:
 
     @classmethod
     def usual(cls, input: float, output: float, cache_read: float | None = None) -> Price:  # noqa: A002
-        """A price with the usual surcharge for writing to the cache."""
+        """Return a price with the usual surcharge for writing to the cache."""
         read = _CACHE_READ * input if cache_read is None else cache_read
         return cls(input, output, _CACHE_WRITE * input, read)
 
     def usd(self, usage: Usage) -> float:
-        """What the ``usage`` of one request costs."""
+        """Return the price of one request that used ``usage``."""
         if self.long_prompt is not None and usage.tokens_in > self.long_from:
             return self.long_prompt.usd(usage)
         return (
@@ -61,11 +64,11 @@ class Price:
         ) / _MILLION
 
     def priced(self, usage: Usage) -> Usage:
-        """The same usage with its price."""
+        """Return the same usage with its price."""
         return replace(usage, usd=self.usd(usage))
 
     def worst_usd(self, input_tokens: int, output_tokens: int) -> float:
-        """The most that so many tokens can cost, whatever the cache does."""
+        """Return the highest price of so many tokens, whatever the cache does."""
         dearest = max(self.input, self.cache_write, self.cache_read)
         worst = (input_tokens * dearest + output_tokens * self.output) / _MILLION
         if self.long_prompt is not None and input_tokens > self.long_from:
@@ -74,7 +77,7 @@ class Price:
 
 
 FREE = Price(0.0, 0.0, 0.0, 0.0)
-"""The price of a model of one's own."""
+"""Price of a local model."""
 
 _OPUS = Price.usual(5.0, 25.0)
 _FABLE_5 = Price.usual(10.0, 50.0)
@@ -104,7 +107,7 @@ PRICES: Mapping[str, Price] = {
 
 
 def find_price(model: str, prices: Mapping[str, Price] = PRICES) -> Price | None:
-    """The price of a model, also where its name ends with a date; None if it is not known."""
+    """Return the price of a model, whose name may end with a date; None if it is unknown."""
     return prices.get(model) or prices.get(_DATED.sub("", model))
 
 
@@ -115,31 +118,93 @@ def parse_prices(text: str) -> dict[str, Price]:
     ``cache_write`` and ``cache_read``, which are 1.25 and 0.1 times the input price otherwise.
 
     Raises:
-        UsageError: It is no such file.
+        UsageError: It is something else.
     """
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"the price file is no TOML: {error}") from error
+        raise UsageError(f"the price file is not TOML: {error}") from error
     return {model: _price(model, table) for model, table in tables.items()}
 
 
 def _price(model: str, table: object) -> Price:
     if not isinstance(table, dict) or not table.keys() >= {"input", "output"}:
         raise UsageError(
-            f'the price file must say what {model!r} costs: ["{model}"], then input = ... and '
+            f'the price file must state the price of {model!r}: ["{model}"], then input = ... and '
             "output = ..., in US dollars for a million tokens"
         )
-    known = {"input", "output", "cache_write", "cache_read"}
-    if unknown := table.keys() - known:
-        raise UsageError(f"the price file has {sorted(unknown)[0]!r} for {model!r}: unknown word")
-    for name, value in table.items():
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or not math.isfinite(value) or value < 0:
-            raise UsageError(f"the price file says {name} = {value!r} for {model!r}: no price")
-    usual = Price.usual(float(table["input"]), float(table["output"]))
-    return replace(
-        usual,
-        cache_write=float(table.get("cache_write", usual.cache_write)),
-        cache_read=float(table.get("cache_read", usual.cache_read)),
+    known = {each.name for each in fields(Price)} - {"long_prompt", "long_from"}
+    if unknown := sorted(table.keys() - known):
+        raise UsageError(f"the price file has an unknown key {unknown[0]!r} for {model!r}")
+    try:
+        stated = {name: finite_number(value, name) for name, value in table.items()}
+    except ValueError as error:
+        raise UsageError(f"the price file has no price for {model!r}: {error}") from None
+    for name, value in stated.items():
+        if value < 0:
+            raise UsageError(f"the price file has no price for {model!r}: {name} is {value}")
+    usual = Price.usual(stated["input"], stated["output"])
+    return Price(
+        usual.input,
+        usual.output,
+        stated.get("cache_write", usual.cache_write),
+        stated.get("cache_read", usual.cache_read),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The requests of a run that is to be estimated.
+
+    Attributes:
+        iterations: Number of iterations.
+        candidates: Requests in each.
+        lasting_tokens: Tokens of a prompt that stay the same.
+        new_tokens: Tokens of a prompt that are new each time.
+        most_input_tokens: Upper bound of a whole prompt.
+        max_tokens: Limit of a reply.
+    """
+
+    iterations: int
+    candidates: int
+    lasting_tokens: int
+    new_tokens: int
+    most_input_tokens: int
+    max_tokens: int
+
+    def usual(self, price: Price | None) -> Usage:
+        """Return the usage with replies of usual length and no repairs.
+
+        What lasts is written to the cache anew for each iteration, since by then the cache of
+        five minutes has often expired, and read from it for its further candidates.
+        """
+        reply = min(REPLY_TOKENS, self.max_tokens)
+        first = Usage(self.new_tokens, self.lasting_tokens, 0, reply)
+        further = Usage(self.new_tokens, 0, self.lasting_tokens, reply)
+        # each is priced alone: a long prompt costs more a token, and many short ones are not long
+        asked = _times(priced(first, price), self.iterations)
+        if self.candidates == 1:
+            return asked
+        return asked + _times(priced(further, price), self.iterations * (self.candidates - 1))
+
+    def most(self, price: Price | None) -> Usage:
+        """Return the usage with replies of full length, and a repair in every iteration."""
+        usage = Usage(self.most_input_tokens, output_tokens=self.max_tokens)
+        usd = price.worst_usd(self.most_input_tokens, self.max_tokens) if price else None
+        return _times(replace(usage, usd=usd), self.iterations * (self.candidates + 1))
+
+
+def priced(usage: Usage, price: Price | None) -> Usage:
+    """Return ``usage`` with its price, or none where the price is unknown."""
+    return replace(usage, usd=None) if price is None else price.priced(usage)
+
+
+def _times(usage: Usage, n: int) -> Usage:
+    return Usage(
+        usage.input_tokens * n,
+        usage.cache_write_tokens * n,
+        usage.cache_read_tokens * n,
+        usage.output_tokens * n,
+        usage.thinking_tokens * n,
+        None if usage.usd is None else usage.usd * n,
     )

@@ -1,4 +1,4 @@
-"""A language model that says what it was told to: for tests, documentation and replay."""
+"""A language model that answers from a list: for tests, documentation and replay."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Iterable, Iterator
 from gco_agent.core.errors import ModelError
 from gco_agent.core.records import Usage
 from gco_agent.llm.base import Completion, ModelRequest
-from gco_agent.llm.prices import FREE, Price
+from gco_agent.llm.prices import FREE, Price, priced
 
-_CHARACTERS_A_TOKEN = 4
+_CHARACTERS_PER_TOKEN = 4
 
 
 class ScriptedModel:
-    """Answers from a list, in its order.
+    """Answers from a list, in order.
 
     Args:
-        script: A `Completion` is given back as it is, a text as the text of one, and an
-            exception is raised.
-        name: What it calls itself.
-        price: What it says that its tokens cost.
+        script: A `Completion` is returned as it is, a text as the text of one, and an exception is
+            raised.
+        name: Name of the model.
+        price: Price of its tokens.
 
     Attributes:
-        requests: What it was asked, oldest first.
+        requests: The requests so far, oldest first.
     """
 
     def __init__(
@@ -37,10 +37,10 @@ class ScriptedModel:
         self.requests: list[ModelRequest] = []
 
     def complete(self, request: ModelRequest) -> Completion:
-        """The next answer of the script.
+        """Return the next answer of the script.
 
         Raises:
-            ModelError: The script is over. Whatever the script raises is raised as it is.
+            ModelError: The script is over. Exceptions of the script are raised as they are.
         """
         self.requests.append(request)
         answer = next(self._script, None)
@@ -51,12 +51,8 @@ class ScriptedModel:
             raise answer
         if isinstance(answer, Completion):
             return answer
-        return Completion(answer, usage=self._usage(request, answer), model=self.name)
-
-    def _usage(self, request: ModelRequest, answer: str) -> Usage:
-        """A rough count, so that what adds up usage has something to add."""
         asked = len(request.system) + len(request.cached) + len(request.user)
         usage = Usage(
-            asked // _CHARACTERS_A_TOKEN, output_tokens=len(answer) // _CHARACTERS_A_TOKEN
+            asked // _CHARACTERS_PER_TOKEN, output_tokens=len(answer) // _CHARACTERS_PER_TOKEN
         )
-        return usage if self.price is None else self.price.priced(usage)
+        return Completion(answer, usage=priced(usage, self.price), model=self.name)

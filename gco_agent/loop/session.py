@@ -30,8 +30,7 @@ from gco_agent.envs.environment import spec_of
 from gco_agent.evaluation.episode import Rollout
 from gco_agent.evaluation.judge import Judge
 from gco_agent.jail.limits import weakest_jail
-from gco_agent.llm import Exchange, Spending, Usage, format_exchanges
-from gco_agent.llm.secrets import scrub, scrubbed
+from gco_agent.llm import Exchange, Spending, Usage, format_exchanges, scrub, scrubbed
 from gco_agent.loop.budget import Budget
 from gco_agent.loop.proposals import (
     ProposalRecord,

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from gco_agent.cli.models import find_key, own_prices, server_url
 from gco_agent.core.errors import KeyRefused, UsageError
 from gco_agent.llm import Price
-from gco_agent.llm.client import HOME
+from gco_agent.llm.anthropic import HOME, find_key, server_url
+from gco_agent.llm.providers import own_prices
 from gco_agent.optimizers.reflect import TOOL
 from tests.cli.conftest import SHORT, launch
 from tests.cli.scripted import FOLLOW
@@ -135,7 +135,7 @@ def test_a_model_without_a_price_works_but_for_the_limit(
     step = (*STEP, "--model", "my-own")
     with MessagesServer([handed_in(FOLLOW)]) as server:
         at(server, monkeypatch)
-        assert "no price is known" in refused(cli(begun, *step, "--usd", "1"))
+        assert "the price of my-own" in refused(cli(begun, *step, "--usd", "1"))
         assert server.requests == []
         (tmp_path / "prices.toml").write_text("[my-own]\ninput = 1.0\noutput = 2.0\n")
         monkeypatch.setenv("GCO_AGENT_PRICES", str(tmp_path / "prices.toml"))

@@ -30,7 +30,7 @@ from gco_agent.llm import (
     Usage,
     ask,
 )
-from gco_agent.llm.spending import worst_case
+from gco_agent.llm.asking import worst_case
 
 PRICE = Price(1.0, 10.0, 1.25, 0.1)
 REQUEST = ModelRequest("system", "cached", "user ü", ToolSpec("t", "d", {}), 1_000, 100.0)
@@ -78,7 +78,7 @@ def test_what_may_pass_is_asked_again_ever_later(caplog: pytest.LogCaptureFixtur
     assert clock.slept == [1.0, 2.0, 4.0]
     (exchange,) = spending.take_exchanges()
     assert exchange.tries == 4
-    assert caplog.messages[0] == "busy; asking again in 1 s"
+    assert caplog.messages[0] == "busy; retrying in 1 s"
 
 
 def test_waits_are_spread_and_bounded() -> None:
@@ -110,7 +110,7 @@ def test_patience_ends() -> None:
 def test_no_wait_goes_beyond_the_time_of_the_request() -> None:
     clock, spending = Clock(), Spending()
     model = ScriptedModel([RateLimited("slow down", retry_after_s=1e9)] * 9)
-    with pytest.raises(ModelTimedOut, match=r"within 100 s, though asked 2 times; .* slow down"):
+    with pytest.raises(ModelTimedOut, match=r"within 100 s, asked 2 times; .* slow down"):
         ask(model, REQUEST, spending, patient(clock))
     assert clock.now == 60.0
     assert [request.seconds for request in model.requests] == [100.0, 40.0]
@@ -144,6 +144,17 @@ def test_an_open_bill_counts_at_its_worst() -> None:
     assert (told + spending.at_risk).usd == pytest.approx(worst.usd)
     (exchange,) = spending.take_exchanges()
     assert (exchange.usage, exchange.at_risk) == (spending.spent, spending.at_risk)
+
+
+def test_an_answer_without_usage_counts_at_its_worst() -> None:
+    unstated = Completion("Fine.", usage=PRICE.priced(Usage()), is_bill_open=True)
+    model, spending = ScriptedModel([unstated] * 2, price=PRICE), Spending()
+    ask(model, REQUEST, spending)
+    worst = worst_case(model, REQUEST)
+    assert spending.at_risk.usd == pytest.approx(worst.usd)
+    spending.usd_cap = (worst.usd or 0) * 1.5
+    with pytest.raises(BudgetSpent):
+        ask(model, REQUEST, spending)
 
 
 def test_the_worst_case_is_every_byte_a_token_and_the_longest_reply() -> None:
@@ -194,7 +205,7 @@ def test_tokens_are_capped_too() -> None:
 
 def test_dollars_cannot_be_capped_where_no_price_is_known() -> None:
     model = ScriptedModel([ANSWER], price=None)
-    with pytest.raises(UsageError, match=r"scripted, so a limit of \$5.00 cannot be kept"):
+    with pytest.raises(UsageError, match=r"scripted.*, so a limit of \$5.00 cannot"):
         ask(model, REQUEST, Spending(usd_cap=5.0))
     assert model.requests == []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import socket
 import time
 from dataclasses import replace
@@ -23,13 +24,22 @@ from gco_agent.core.errors import (
     RequestRefused,
     StreamCut,
     UnknownModel,
+    UsageError,
 )
 from gco_agent.jail.launcher import environment
 from gco_agent.llm import ModelRequest, Price, ToolSpec, Usage
-from gco_agent.llm.client import AnthropicModel
-from gco_agent.llm.failures import retry_after
-from gco_agent.llm.wallclock import WallClock
-from tests.messages_server import Ending, MessagesServer, Reply, error_event, message, status
+from gco_agent.llm.anthropic import AnthropicModel
+from gco_agent.llm.http import Deadline, _certificates, retry_after
+from gco_agent.llm.providers import open_model
+from tests.messages_server import (
+    Ending,
+    MessagesServer,
+    Received,
+    Reply,
+    error_event,
+    message,
+    status,
+)
 
 KEY = "sk-test-0123456789abcdef0123456789"
 PRICE = Price(2.0, 10.0, 2.5, 0.2)
@@ -210,9 +220,163 @@ def test_truncated_input_of_a_tool_is_kept_as_text() -> None:
 
 
 def test_a_reason_to_stop_that_nobody_knows_is_an_error() -> None:
-    error = failure(message("Well.", stop="pause_turn"))
+    error = failure(message("Well.", stop="a_new_reason"))
     assert type(error) is ModelError
-    assert "'pause_turn'" in str(error)
+    assert "'a_new_reason'" in str(error)
+
+
+def test_a_paused_turn_is_asked_for_again() -> None:
+    error = failure(message("Well.", stop="pause_turn"))
+    assert error.is_passing
+    assert not error.is_bill_open
+    assert error.usage.output_tokens == 20
+
+
+@pytest.mark.parametrize(("stop", "meant"), [("stop", "end_turn"), ("tool_calls", "tool_use")])
+def test_stop_reasons_of_other_apis(stop: str, meant: str) -> None:
+    with MessagesServer([message("Fine.", stop=stop)]) as server:
+        assert model(server).complete(ASKED).stop_reason == meant
+    assert isinstance(failure(message("Fi", stop="length")), ReplyTruncated)
+
+
+WHOLE: dict[str, Any] = {
+    "type": "message",
+    "role": "assistant",
+    "model": "gateway",
+    "content": [
+        {"type": "thinking", "thinking": "hm", "signature": ""},
+        {"type": "text", "text": "Here:"},
+        {"type": "tool_use", "id": "t", "name": "propose", "input": {"code": "x"}},
+    ],
+    "stop_reason": "tool_use",
+    "usage": {"input_tokens": 3, "output_tokens": 4},
+}
+
+
+def document(data: object, kind: str = "application/json") -> Reply:
+    raw = data if isinstance(data, bytes) else json.dumps(data).encode()
+    return Reply(raw=raw, headers={"content-type": kind})
+
+
+def test_a_message_that_is_not_streamed_is_read() -> None:
+    with MessagesServer([document(WHOLE)]) as server:
+        completion = model(server).complete(ASKED)
+    assert (completion.text, completion.tool_input) == ("Here:", {"code": "x"})
+    assert (completion.model, completion.stop_reason) == ("gateway", "tool_use")
+    assert (completion.usage.tokens_in, completion.usage.output_tokens) == (3, 4)
+    assert not completion.is_bill_open
+
+
+@pytest.mark.parametrize(
+    "data", [{}, [], 7, {**WHOLE, "content": 3}, {**WHOLE, "content": [3, {}], "usage": []}, b"{"]
+)
+def test_a_document_that_is_no_message(data: object) -> None:
+    if isinstance(data, dict) and data:
+        with MessagesServer([document(data)]) as server:
+            assert model(server).complete(ASKED).text == ""
+        return
+    error = failure(document(data))
+    assert type(error) is StreamCut
+    assert error.is_bill_open
+
+
+@pytest.mark.parametrize("kind", ["text/html; charset=utf-8", "text/plain", "image/png"])
+def test_another_kind_of_document_is_not_asked_for_again(kind: str) -> None:
+    error = failure(document(b"<html>Log in</html>", kind))
+    assert type(error) is RequestRefused
+    assert kind.partition(";")[0] in str(error)
+    assert "ANTHROPIC_BASE_URL" in str(error)
+    assert not error.is_passing
+    assert not error.is_bill_open
+
+
+def refusing(received: Received) -> Reply:
+    """A server that knows neither tools nor effort."""
+    if "tools" in received.body or "output_config" in received.body:
+        return status(400, "this model does not support tools")
+    return message("In words.")
+
+
+def test_a_server_without_tools_is_asked_for_text() -> None:
+    with MessagesServer(refusing) as server:
+        asked = model(server, effort="low")
+        assert asked.complete(ASKED).text == "In words."
+        n = len(server.requests)
+        assert asked.complete(ASKED).text == "In words."
+    assert len(server.requests) == n + 1  # which it remembers
+
+
+@pytest.mark.parametrize(
+    ("said", "left_out"),
+    [
+        ("tools.0.strict: Extra inputs are not permitted", "strict"),
+        ("output_config: Extra inputs are not permitted", "output_config"),
+    ],
+)
+def test_only_what_is_refused_is_left_out(said: str, left_out: str) -> None:
+    with MessagesServer([status(400, said), message("Fine.")]) as server:
+        model(server, effort="low").complete(ASKED)
+    body = server.requests[1].body
+    assert ("output_config" in body) == (left_out != "output_config")
+    assert ("strict" in body["tools"][0]) == (left_out != "strict")
+
+
+def without(name: str) -> Reply:
+    """A message without usage, in one of its events or in both."""
+    whole = message("Fine. " * 9)
+    events = json.loads(json.dumps(whole.events))
+    for kind, data in events:
+        if kind == name or not name:
+            (data["message"] if kind == "message_start" else data).pop("usage", None)
+    return whole.but(events=[tuple(event) for event in events])
+
+
+@pytest.mark.parametrize("name", ["message_start", "message_delta", ""])
+def test_a_message_without_usage_leaves_an_open_bill(name: str) -> None:
+    with MessagesServer([without(name)]) as server:
+        completion = model(server).complete(ASKED)
+    assert completion.text.startswith("Fine.")
+    assert completion.is_bill_open == (name != "message_start")
+
+
+PROXY = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ALL_PROXY", "socks5://127.0.0.1:1080"),
+        ("https_proxy", "socks5h://127.0.0.1:1080"),
+        ("HTTPS_PROXY", "ftp://127.0.0.1"),
+        ("HTTP_PROXY", "http://127.0.0.1:port"),
+        ("SSL_CERT_FILE", "/nonexistent.pem"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_named_at_once(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for each in PROXY:
+        monkeypatch.delenv(each, raising=False)
+        monkeypatch.delenv(each.lower(), raising=False)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    monkeypatch.setenv(name, value)
+    _certificates.cache_clear()
+    try:
+        with pytest.raises(UsageError, match=name):
+            open_model("m")
+    finally:
+        _certificates.cache_clear()
+
+
+def test_hosts_without_a_proxy_may_be_written_with_brackets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1,[::1]")
+    opened = open_model("m")
+    with MessagesServer([message("Fine.")]) as server:
+        assert isinstance(opened, AnthropicModel)
+        assert replace(opened, base_url=server.url).complete(ASKED).text == "Fine."
 
 
 @pytest.mark.parametrize("ending", [Ending.CLEAN, Ending.RESET, Ending.CHUNK])
@@ -290,7 +454,7 @@ def test_the_time_of_a_request_is_its_wall_time(wait: float) -> None:
     error = failure(slow, ModelRequest("", "", "Go.", seconds=0.4))
     assert time.perf_counter() - started < 3.0
     assert type(error) is ModelTimedOut
-    assert "no whole answer within 0.4 s" in str(error)
+    assert "no complete answer within 0.4 s" in str(error)
     assert error.is_bill_open
 
 
@@ -363,7 +527,7 @@ class Opened:
 
 def test_a_connection_that_is_made_too_late_is_shut_at_once() -> None:
     ours, theirs = socket.socketpair()
-    with ours, theirs, WallClock(0.0) as clock:
+    with ours, theirs, Deadline(0.0) as clock:
         while not clock.is_over:
             time.sleep(0.001)
         clock.note("connection.connect_tcp.complete", {"return_value": Opened(None)})

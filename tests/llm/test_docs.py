@@ -9,9 +9,9 @@ from pathlib import Path
 from click import Context
 
 from gco_agent.cli import main
-from gco_agent.cli.models import EFFORTS, USUAL_MODEL
+from gco_agent.cli.models import EFFORTS
 from gco_agent.llm import Patience, Price
-from gco_agent.llm.prices import PRICES, find_price, parse_prices
+from gco_agent.llm.prices import DEFAULT_MODEL, PRICES, find_price, parse_prices
 from gco_agent.optimizers.base import LONGEST_S
 from gco_agent.store.config import RunConfig
 from tests.engine.policies import RULES
@@ -49,8 +49,8 @@ def test_python_is_python() -> None:
 
 
 def test_numbers_are_those_of_the_code() -> None:
-    assert f"`{USUAL_MODEL}`" in PAGE
-    assert find_price(USUAL_MODEL, PRICES) is not None
+    assert f"`{DEFAULT_MODEL}`" in PAGE
+    assert find_price(DEFAULT_MODEL, PRICES) is not None
     assert f"thinking included; {RunConfig('pong', RULES).max_tokens:,}" in PAGE
     assert f"{LONGEST_S / 60:.0f} minutes of wall time" in PAGE
     assert (Patience().tries, Patience().longest_wait_s) == (6, 60.0)

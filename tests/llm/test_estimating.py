@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gco_agent.core.records import Usage
-from gco_agent.llm.estimating import Plan
-from gco_agent.llm.prices import PRICES
+from gco_agent.llm.prices import PRICES, Plan
 
 
 @pytest.mark.parametrize("name", PRICES)

@@ -17,7 +17,7 @@ import pytest
 from gco_agent.core.errors import BudgetSpent, ModelError
 from gco_agent.evaluation.judge import Judge
 from gco_agent.llm import Exchange, Patience, Price, Usage
-from gco_agent.llm.client import AnthropicModel
+from gco_agent.llm.anthropic import AnthropicModel
 from gco_agent.loop import recording as accounts
 from gco_agent.loop.budget import Budget
 from gco_agent.loop.train import train
@@ -86,12 +86,14 @@ FAULTS: dict[str, Reply] = {
     "no Python": handed_in("class Policy:\n    def act(self, obs:"),
     "forbidden": handed_in("import os\n" + FOLLOW),
     "refusal": message("I cannot help with that.", stop="refusal", usage=STATED),
-    "unknown end": message(WORDS, stop="pause_turn", usage=STATED),
+    "unknown end": message(WORDS, stop="a_new_reason", usage=STATED),
     "bad key": status(401),
+    "paused": message(WORDS, stop="pause_turn", usage=STATED),
+    "a web page": Reply(raw=b"<html>Log in</html>", headers={"content-type": "text/html"}),
 }
 USELESS = ("malformed input", "truncated input", "no policy", "no Python", "forbidden", "refusal")
 """A whole answer, paid for, of no use; the optimizer is asked once more."""
-FATAL = ("bad key", "unknown end")
+FATAL = ("bad key", "unknown end", "a web page")
 """These end the command, which is then given again."""
 PASSING = tuple(name for name in FAULTS if name not in USELESS + FATAL)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gco_agent.evaluation.judge import Judge
-from gco_agent.llm.client import AnthropicModel
+from gco_agent.llm.anthropic import AnthropicModel
 from gco_agent.loop.budget import Budget
 from gco_agent.loop.train import train
 from gco_agent.optimizers.base import Capabilities

@@ -15,7 +15,7 @@ import pytest
 from gco_agent.core.errors import ReplyTruncated
 from gco_agent.evaluation.judge import Judge
 from gco_agent.llm import FREE, ModelRequest, Usage
-from gco_agent.llm.client import AnthropicModel
+from gco_agent.llm.anthropic import AnthropicModel
 from gco_agent.loop import recording as accounts
 from gco_agent.loop.budget import Budget
 from gco_agent.loop.train import train

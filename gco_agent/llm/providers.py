@@ -1,0 +1,82 @@
+"""Models by name: "MODEL", or "PROVIDER/MODEL" for another provider than anthropic.
+
+A provider is a function with the signature of `gco_agent.llm.anthropic.open_model`, which another
+package offers as an entry point of the group ``gco_agent.models``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+from gco_agent.core.errors import UsageError
+from gco_agent.llm.base import LanguageModel
+from gco_agent.llm.prices import DEFAULT_MODEL, PRICES, Price, find_price, parse_prices
+
+GROUP = "gco_agent.models"
+_DEFAULT_PROVIDER = "anthropic"
+_BUILT_IN = {_DEFAULT_PROVIDER: "gco_agent.llm.anthropic:open_model"}
+
+
+def open_model(name: str = "", effort: str = "") -> LanguageModel:
+    """Open a model with the settings of the environment; nothing is sent.
+
+    Raises:
+        KeyRefused: The key is missing or malformed.
+        UsageError: Another setting cannot be used, or the provider cannot be loaded.
+    """
+    provider, model = split_provider(name or DEFAULT_MODEL)
+    return _load(provider)(model, price=model_price(name), effort=effort or None)
+
+
+def split_provider(name: str) -> tuple[str, str]:
+    """Return the provider and its name of the model; the part before a "/" may be neither."""
+    provider, slash, model = name.partition("/")
+    if slash and model and (provider in _BUILT_IN or provider in _installed()):
+        return provider, model
+    return _DEFAULT_PROVIDER, name
+
+
+def model_price(name: str) -> Price | None:
+    """Return the price of a model, by the user's price file, or else by the table.
+
+    Raises:
+        UsageError: The price file cannot be used.
+    """
+    name = name or DEFAULT_MODEL
+    prices = {**PRICES, **own_prices(os.environ)}
+    return find_price(name, prices) or find_price(split_provider(name)[1], prices)
+
+
+def own_prices(environ: Mapping[str, str]) -> dict[str, Price]:
+    """Return the prices in the file that GCO_AGENT_PRICES names, if any.
+
+    Raises:
+        UsageError: The file cannot be read, or is not a price file.
+    """
+    path = environ.get("GCO_AGENT_PRICES")
+    if not path:
+        return {}
+    try:
+        return parse_prices(Path(path).read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"GCO_AGENT_PRICES names {path}, which cannot be read: {error}") from error
+
+
+def _load(provider: str) -> Callable[..., LanguageModel]:
+    if provider in _BUILT_IN:
+        module, _, attribute = _BUILT_IN[provider].partition(":")
+        built_in: Callable[..., LanguageModel] = getattr(import_module(module), attribute)
+        return built_in
+    try:
+        opened: Callable[..., LanguageModel] = _installed()[provider].load()
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"the model provider {provider!r} cannot be loaded: {error}") from error
+    return opened
+
+
+def _installed() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}
