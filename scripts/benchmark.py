@@ -30,7 +30,7 @@ import statistics
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -42,7 +42,7 @@ import numpy as np
 from ale_py import roms
 
 from gco_agent.envs.atari import default_protocol
-from gco_agent.evaluation.episode import Lane, begin_lane, step_lanes
+from gco_agent.evaluation.episode import Episode, JailedPlayer, begin_episode, play_steps
 from gco_agent.evaluation.judge import Judge
 from gco_agent.evaluation.workers import WorkerPool, usable_cores
 from gco_agent.games import GAMES
@@ -134,35 +134,41 @@ class Judged(Variant):
         name = f"benchmark {next(_numbers)}"
         self.protocol = replace(default_protocol(game), name=name)
         self.plans: list[Plan] = [[] for _ in range(n_lanes)]
-        self._first = [begin_lane(self.protocol, n, first_seed + n) for n in range(n_lanes)]
+        self._first = [begin_episode(self.protocol, first_seed + n, n) for n in range(n_lanes)]
         self._jail = Jail(
-            policy_text(game), n_actions=len(self._first[0].env.action_names), n_lanes=n_lanes
+            policy_text(game), n_actions=self._first[0].env.n_actions, n_lanes=n_lanes
         )
         self._jail.start()
         self.level = self._jail.level.word
         self.clock.other = self._jail.pid
-        self._lanes: list[Lane] = []
-        for lane in self._first:
-            self._begin(lane)
+        self._playing: list[Episode] = []
+        for episode in self._first:
+            self._begin(episode)
+        self._steps = self._play()
 
-    def _begin(self, lane: Lane) -> None:
-        self._jail.reset(lane.number)
-        self._lanes.append(lane)
-        self._lanes.sort(key=lambda one: one.number)
-        self.plans[lane.number].append((lane.seed, lane.actions))
+    def _begin(self, episode: Episode) -> None:
+        self._jail.reset(episode.lane)
+        self._playing.append(episode)
+        self._playing.sort(key=lambda one: one.lane)
+        self.plans[episode.lane].append((episode.seed, episode.actions))
+
+    def _play(self) -> Iterator[Sequence[Episode]]:
+        return play_steps(JailedPlayer(self._jail), self._playing, self.protocol.max_steps)
 
     def step(self) -> None:
         """One message for all."""
-        before = sum(lane.total for lane in self._lanes)
-        ended = step_lanes(self._jail, self._lanes, self.protocol.max_steps)
-        self.total += sum(lane.total for lane in self._lanes) - before
+        played = next(self._steps)
+        self.total += sum(episode.reward for episode in played)
+        ended = [episode for episode in played if episode.result is not None]
         if ended:
             self.clock.stop()
-            for number, result in ended.items():
-                if not result.outcome.is_scored:
-                    raise SystemExit(f"the benchmark's policy failed: {result.detail}")
-                self._lanes = [lane for lane in self._lanes if lane.number != number]
-                self._begin(begin_lane(self.protocol, number, result.seed + len(self.plans)))
+            for episode in ended:
+                if episode.result is not None and not episode.result.outcome.is_scored:
+                    raise SystemExit(f"the benchmark's policy failed: {episode.result.detail}")
+                self._playing.remove(episode)
+                seed = episode.seed + len(self.plans)
+                self._begin(begin_episode(self.protocol, seed, episode.lane))
+            self._steps = self._play()
             self.clock.start()
 
     def close(self) -> None:

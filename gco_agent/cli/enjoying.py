@@ -200,7 +200,6 @@ def _prepare(place: CliContext, names: list[str | None], given: dict[str, Any]) 
     """
     from gco_agent.core.seeds import parse_seed_range
     from gco_agent.envs.environment import spec_of
-    from gco_agent.games import is_atari
     from gco_agent.jail.limits import JailLevel
     from gco_agent.report.video.drawing import Overlay
 
@@ -220,7 +219,7 @@ def _prepare(place: CliContext, names: list[str | None], given: dict[str, Any]) 
         velocities=given["velocities"],
         status=given["status"],
         places=given["components"],
-        scale=given["scale"] or (_SCALE if is_atari(spec.env_id) else 1),
+        scale=given["scale"] or (_SCALE if spec.has_objects else 1),
         axis=_axis_of(spec.effects.values()),
     )
     require = JailLevel.parse(given["jail"])

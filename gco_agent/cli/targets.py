@@ -135,7 +135,6 @@ def protocol_of(
         UsageError: No environment is named, or it is not known, or the policy names code.
     """
     from gco_agent.envs.environment import make_protocol, named_environment
-    from gco_agent.games import is_atari
 
     rules = target.protocol
     if env_id is not None or rules is None:
@@ -154,7 +153,7 @@ def protocol_of(
     rules = rules_here(rules)
     if max_steps is None:
         return rules
-    if not is_atari(rules.env_id):  # where Gymnasium cuts earlier, that holds
+    if not rules.has_objects:  # where Gymnasium cuts earlier, that holds
         max_steps = make_protocol("default", rules.env_id, max_steps).max_steps
     return replace(rules, max_steps=max_steps)
 

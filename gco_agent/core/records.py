@@ -185,6 +185,16 @@ class PlayProtocol:
         return [f"{part.name}={_plain(value)}" for part, value in values if value != part.default]
 
     @property
+    def has_objects(self) -> bool:
+        """Whether it is an Atari game, observed as objects."""
+        return self.env_id.startswith("gco/")
+
+    @property
+    def is_cheap(self) -> bool:
+        """Whether a step costs little, since no emulator plays it."""
+        return not self.has_objects
+
+    @property
     def is_disturbed(self) -> bool:
         """Whether the policy's observations differ from what the environment returns."""
         return bool(self.noop_frames or self.noise_px or self.noise_share or self.dropout)

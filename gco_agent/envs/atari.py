@@ -1,7 +1,8 @@
-"""From the rules of play to an environment, and back to what the rules were made of."""
+"""Atari: the rules of play by name, and from them to an environment."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 from dataclasses import replace
@@ -17,22 +18,21 @@ from gco_agent.core.errors import GcoError, UsageError
 from gco_agent.core.records import PlayProtocol
 from gco_agent.envs.fingerprint import observation_digest, require_versions
 from gco_agent.envs.objects import ObjectObservation, Rules, make_object_env
-from gco_agent.envs.wrappers import DisturbedObservation
 from gco_agent.games import Reference, find_game
 
 PROTOCOLS = ("default", "reference", "machado")
 
 _FRAMES_CAP = 108_000
 _FIVE_MINUTES = 4_500
-"""Steps of four frames, at 60 frames a second."""
+"""In steps of four frames, at 60 frames a second."""
 
 
 def default_protocol(game: str, max_steps: int = 27_000) -> PlayProtocol:
-    """The rules of ``ALE/<Game>-v5``: frame skip 4, sticky 0.25, all lives, minimal actions.
+    """Return the rules of ``ALE/<Game>-v5``: frame skip 4, sticky 0.25, minimal actions.
 
     Args:
-        game: As `gco_agent.games.find_game` takes it.
-        max_steps: Steps after which an episode is cut.
+        game: A name that `gco_agent.games.find_game` knows.
+        max_steps: Steps after which an episode is truncated.
 
     Raises:
         UsageError: There is no such game.
@@ -61,18 +61,17 @@ def default_protocol(game: str, max_steps: int = 27_000) -> PlayProtocol:
 def make_protocol(
     name: str, game: str, max_steps: int | None = None, objects: str | None = None
 ) -> PlayProtocol:
-    """The rules called ``name``: one of `PROTOCOLS`.
+    """Return the rules called ``name``, one of `PROTOCOLS`.
 
-    ``reference`` is how the authors of the paper play: no sticky actions, their caps and their
-    rule for lost lives, game by game, OCAtari's objects, and games in a row instead of seeds,
-    since their emulator has no chance in it. ``machado`` is sticky 0.25, the console's 18 actions
-    and five minutes of play.
+    ``reference`` is how the paper's authors play: no sticky actions, their limits and their rule
+    for lost lives, OCAtari's objects, and games in a row instead of seeds. ``machado`` is sticky
+    0.25, 18 actions and five minutes of play.
 
     Args:
         name: The protocol.
-        game: As `gco_agent.games.find_game` takes it.
-        max_steps: Steps after which an episode is cut, if not those of the protocol.
-        objects: What is observed, as of `PlayProtocol`, if not as the protocol has it.
+        game: A name that `gco_agent.games.find_game` knows.
+        max_steps: Steps after which an episode is truncated, if not the protocol's.
+        objects: What is observed, if not as the protocol has it.
 
     Raises:
         UsageError: There is no such protocol, or the paper does not have this game.
@@ -106,82 +105,56 @@ def _as_the_authors(rules: PlayProtocol, theirs: Reference) -> PlayProtocol:
 
 
 def open_environment(protocol: PlayProtocol) -> ObjectObservation:
-    """The environment that ``protocol`` describes.
+    """Make the environment that ``protocol`` describes, without its disturbances.
 
     Raises:
-        UsageError: It names a game that is not known.
-        GcoError: What is installed here is not what the protocol names: a worker on another
-            machine would otherwise put its numbers under a stamp that is not theirs.
+        UsageError: It names a game that is unknown.
+        GcoError: The versions installed here differ from those of the protocol.
     """
     require_versions(protocol, default_protocol(protocol.env_id).versions)
-    env = make_object_env(
-        find_game(protocol.env_id).name,
+    spec = find_game(protocol.env_id)
+    is_papers = spec.reference is not None and protocol.objects == "paper"
+    return make_object_env(
+        spec.name,
         rules=Rules(
             protocol.one_life,
             protocol.fires,
             protocol.restarts,
             protocol.objects == "completed",
-            _unseen(protocol),
+            spec.reference.unseen if spec.reference and is_papers else (),
         ),
-        frameskip=protocol.frame_skip,
-        repeat_action_probability=protocol.sticky,
         max_num_frames_per_episode=max(_FRAMES_CAP, protocol.max_steps * protocol.frame_skip),
-        full_action_space=protocol.actions == "all",
-        **_switches(protocol),
+        **_settings(protocol),
     )
-    if protocol.is_disturbed:
-        return DisturbedObservation(env, protocol)
-    return env
 
 
-def _unseen(protocol: PlayProtocol) -> tuple[str, ...]:
-    theirs = find_game(protocol.env_id).reference
-    return theirs.unseen if theirs and protocol.objects == "paper" else ()
-
-
-def _switches(protocol: PlayProtocol) -> dict[str, Any]:
-    """The console's switches, where they are not as the game comes."""
+def _settings(protocol: PlayProtocol) -> dict[str, Any]:
+    """Return the settings of ale_py's environment."""
     switches = {"mode": protocol.mode, "difficulty": protocol.difficulty}
-    return {name: value for name, value in switches.items() if value}
-
-
-def initial_policy(protocol: PlayProtocol) -> str:
-    """Text of the policy that a run under ``protocol`` starts from.
-
-    Raises:
-        UsageError: It names a game that is not known.
-    """
-    spec = find_game(protocol.env_id)
-    if protocol.actions == "minimal":
-        return spec.initial_policy()
-    return spec.initial_policy(open_environment(protocol).action_names)
-
-
-def emulator_spec(protocol: PlayProtocol) -> EnvSpec:
-    """How Gymnasium makes the emulator of these rules, observed as RAM, without gco-agent.
-
-    Raises:
-        UsageError: They name a game that is not known.
-    """
-    name = find_game(protocol.env_id).env_id.removeprefix("gco/")
-    found = gymnasium.spec(f"ALE/{name}")
-    settings: dict[str, Any] = {
-        "obs_type": "ram",
+    return {
         "frameskip": protocol.frame_skip,
         "repeat_action_probability": protocol.sticky,
         "full_action_space": protocol.actions == "all",
-        **_switches(protocol),
+        **{name: value for name, value in switches.items() if value},
     }
+
+
+def emulator_spec(protocol: PlayProtocol) -> EnvSpec:
+    """Return how Gymnasium makes the emulator, observed as RAM, without gco-agent.
+
+    Raises:
+        UsageError: It names a game that is unknown.
+    """
+    found = gymnasium.spec(f"ALE/{find_game(protocol.env_id).env_id.removeprefix('gco/')}")
+    settings = {"obs_type": "ram", **_settings(protocol)}
     return dataclasses.replace(found, kwargs={**found.kwargs, **settings})
 
 
 def switches_of(game: str) -> tuple[list[int], list[int]]:
-    """The modes and the difficulties that ALE knows of a game.
+    """Return the modes and the difficulties of a game.
 
     Raises:
         UsageError: There is no such game.
     """
-    env = make_object_env(find_game(game).name)
-    found = env.switches
-    env.close()
-    return found
+    with contextlib.closing(make_object_env(find_game(game).name)) as env:
+        return env.switches

@@ -1,7 +1,8 @@
-"""From what a person types to a specification, from rules of play to an environment."""
+"""From a name to a game's specification, and from the rules of play to an environment."""
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 import sys
@@ -9,17 +10,25 @@ from collections.abc import Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
+from typing import Any, Protocol
 
 import gymnasium
+import numpy as np
+import numpy.typing as npt
 from gymnasium.envs.registration import EnvSpec
 
 from gco_agent.core.errors import UsageError
 from gco_agent.core.records import PlayProtocol
 from gco_agent.envs import atari
 from gco_agent.envs.fingerprint import module_digest, require_versions
-from gco_agent.envs.generic import PlainEnvironment, import_users, register_for, require_own_name
-from gco_agent.envs.objects import ObjectObservation
-from gco_agent.envs.wrappers import DisturbedPlain
+from gco_agent.envs.gymnasium_env import (
+    Action,
+    GymnasiumEnvironment,
+    import_users,
+    register_for,
+    require_own_name,
+)
+from gco_agent.envs.wrappers import DisturbedEnvironment
 from gco_agent.games import (
     SOLVED,
     Control,
@@ -28,7 +37,6 @@ from gco_agent.games import (
     Score,
     find_game,
     imports_code,
-    is_atari,
     likeness,
     nearest_game,
     why_not_played,
@@ -37,19 +45,64 @@ from gco_agent.games.documented import DOCUMENTED
 from gco_agent.games.starting import random_policy
 from gco_agent.policy import PolicySource, environment_of
 
-Environment = ObjectObservation | PlainEnvironment
-
 _LONGEST = 27_000
 _MOST_FIELDS = 400
+_LIBRARIES = {"box2d": "box2d", "mujoco": "mujoco", "minigrid": "minigrid"}
+"""Part of an entry point to the package whose version decides the numbers."""
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+x\d+|\d+")
 
 
+class Environment(Protocol):
+    """A game as it is played: one episode after the other, each decided by its seed.
+
+    Advancing and observing are apart, since playing several environments side by side is faster
+    if all of them advance before any is observed: emulators push Python out of the caches.
+    """
+
+    @property
+    def has_objects(self) -> bool:
+        """Whether it is observed as objects (category to rows) or as Gymnasium's values."""
+
+    @property
+    def n_actions(self) -> int:
+        """Actions are the integers below this; 0 if they are numbers."""
+
+    @property
+    def n_floats(self) -> int:
+        """Numbers in an action; 0 if it is an integer."""
+
+    @property
+    def bounds(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Least and largest value of each number of an action."""
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """Names of integer actions, in order."""
+
+    def begin(self, seed: int) -> tuple[Any, int]:
+        """Start an episode; return the first observation, as the jail sends it, and the lives."""
+
+    def advance(self, action: Any) -> tuple[float, bool, bool]:  # noqa: ANN401
+        """Play one step; return reward, terminated, truncated."""
+
+    def observe(self) -> tuple[Any, int]:
+        """Return the observation and the lives left; call it once after each `advance`."""
+
+    def complaint(self, action: Action) -> str:
+        """Return why ``action`` is invalid; "" if it is valid."""
+
+    def picture(self) -> npt.NDArray[np.uint8]:
+        """Return what it shows, RGB."""
+
+    def close(self) -> None:
+        """Release its resources."""
+
+
 def named_environment(source: PolicySource) -> str | None:
-    """The environment that a policy names itself, or None; nothing is imported for its sake.
+    """Return the environment that a policy names in its docstring; nothing is imported.
 
     Raises:
-        UsageError: It names code. A policy is text that a model or a stranger wrote, and plays in
-            a jail; what it names would be loaded outside of it.
+        UsageError: It names code, which would run outside the jail.
         ContractViolation: The text is not Python.
     """
     name = environment_of(source)
@@ -63,12 +116,12 @@ def named_environment(source: PolicySource) -> str | None:
 
 
 def find_spec(name: str) -> GameSpec:
-    """What ``name`` means: a game, a Gymnasium id, ``module:id``, or a file with a ``SPEC``.
+    """Return the game of that name, Gymnasium id, ``module:id``, or file with a ``SPEC``.
 
     The latter two run code outside any jail, so such a name has to come from a person.
 
     Raises:
-        UsageError: Nothing is called that, or it cannot be made.
+        UsageError: There is none, or it cannot be made.
     """
     if name.endswith(".py"):
         return load_spec(Path(name))
@@ -85,11 +138,10 @@ def find_spec(name: str) -> GameSpec:
 
 
 def load_spec(path: Path) -> GameSpec:
-    """The specification in a file of the user's; its folder becomes importable.
+    """Load the ``SPEC`` of a file, whose folder becomes importable.
 
     Raises:
-        UsageError: There is no such file, it has the name of another module, something in it
-            fails, or there is no ``SPEC`` in it.
+        UsageError: There is no such file or no ``SPEC`` in it, or it cannot be imported.
     """
     if not path.is_file():
         raise UsageError(f"there is no file {path}")
@@ -99,19 +151,20 @@ def load_spec(path: Path) -> GameSpec:
 
 
 def make_importable(folder: Path) -> None:
-    """Let modules in ``folder`` be imported, here and in worker processes started later."""
+    """Make the modules in ``folder`` importable, also in worker processes started later."""
     where = str(folder.resolve())
     if where not in sys.path:
         sys.path.append(where)
 
 
 def _of_module(name: str) -> GameSpec:
-    """The ``SPEC`` of a module, or what ``module:id`` registers."""
+    """Return the ``SPEC`` of a module, or a description of what ``module:id`` registers."""
     module_name, _, env_id = name.partition(":")
     module = import_users(module_name)
     spec = getattr(module, "SPEC", None)
     if isinstance(spec, GameSpec) and env_id in ("", spec.env_id, spec.env_id.partition(":")[2]):
-        return _with_module(spec, module_name)
+        env_id = spec.env_id if ":" in spec.env_id else f"{module_name}:{spec.env_id}"
+        return replace(spec, env_id=env_id, module=module_name)
     if not env_id:
         raise UsageError(f"{module_name} has no SPEC = GameSpec(...)")
     if env_id not in gymnasium.registry:
@@ -119,13 +172,8 @@ def _of_module(name: str) -> GameSpec:
     return _describe(name)
 
 
-def _with_module(spec: GameSpec, module_name: str) -> GameSpec:
-    env_id = spec.env_id if ":" in spec.env_id else f"{module_name}:{spec.env_id}"
-    return replace(spec, env_id=env_id, module=module_name)
-
-
 def _registered(name: str) -> str | None:
-    """The id that Gymnasium knows ``name`` by: letter case and version may be left out."""
+    """Return Gymnasium's id for ``name``; letter case and version may be left out."""
     if name in gymnasium.registry:
         return name
     wanted = name.lower()
@@ -134,16 +182,11 @@ def _registered(name: str) -> str | None:
         for env_id in gymnasium.registry
         if wanted in (env_id.lower(), env_id.lower().rpartition("-v")[0])
     ]
-    return max(found, key=_version, default=None)
-
-
-def _version(env_id: str) -> int:
-    digits = env_id.rpartition("-v")[2]
-    return int(digits) if digits.isdigit() else 0
+    return max(found, key=lambda i: int((re.findall(r"-v(\d+)$", i) or [0])[0]), default=None)
 
 
 def _with_nearest_id(name: str, refusal: str) -> str:
-    """The refusal of a name that no game has, and the id of Gymnasium's that may be meant."""
+    """Return the refusal of an unknown name, with the Gymnasium id that may be meant."""
     if why_not_played(name):
         return refusal
     known = {env_id.lower(): env_id for env_id in gymnasium.registry if "/" not in env_id}
@@ -160,64 +203,63 @@ def _with_nearest_id(name: str, refusal: str) -> str:
 
 
 def _describe(env_id: str) -> GameSpec:
-    """A specification made from what Gymnasium and its documentation say."""
-    env = PlainEnvironment(env_id)
-    base = env_id.rpartition(":")[2].rpartition("/")[2]
-    base = re.sub(r"-v\d+$", "", base)
+    """Make a specification of what Gymnasium and its documentation say."""
+    base = re.sub(r"-v\d+$", "", env_id.rpartition(":")[2].rpartition("/")[2])
     documented = DOCUMENTED.get(base)
-    words = documented.actions if documented and env.n_actions else {}
-    if not words and env.n_actions:
-        words = {str(number): "" for number in range(env.n_actions)}
-    fields, seen = documented.fields if documented else (), ""
-    if len(fields) != env.n_numbers:
-        fields, seen = _unnamed(env)
-    controls = _controls(env, documented.controls if documented else ())
-    solved = env.reward_threshold
-    env.close()
-    return GameSpec(
+    spec = GameSpec(
         name="_".join(_WORD.findall(base)).lower() or base.lower(),
         title=base,
         env_id=env_id,
         goal=documented.goal if documented else "Make the sum of rewards large.",
-        actions=words,
-        controls=controls,
-        fields=fields,
-        seen=seen,
-        scores=() if solved is None else (Score(SOLVED, solved, "Gymnasium's reward_threshold"),),
         module=env_id.partition(":")[0] if ":" in env_id else "",
         most_a_step=documented.most_a_step if documented else None,
     )
+    with contextlib.closing(GymnasiumEnvironment(env_id)) as env:
+        if documented and env.n_actions:
+            spec = replace(spec, actions=documented.actions)
+        if documented and len(documented.fields) == env.n_numbers:
+            spec = replace(spec, fields=documented.fields)
+        if documented and env.n_floats:
+            spec = replace(spec, controls=_controls(env, documented.controls))
+        if (solved := env.reward_threshold) is not None:
+            spec = replace(spec, scores=(Score(SOLVED, solved, "Gymnasium's reward_threshold"),))
+        return _filled(spec, env)
 
 
 def complete_spec(spec: GameSpec) -> GameSpec:
-    """The specification with what its environment says of itself where it is silent.
+    """Fill what the specification leaves open with what its environment says.
 
     Raises:
         UsageError: The environment cannot be made.
     """
     is_complete = (spec.actions or spec.controls) and (spec.fields or spec.seen)
-    if is_atari(spec.env_id) or is_complete:
+    if spec.has_objects or is_complete:
         return spec
-    env = PlainEnvironment(spec.env_id)
-    try:
-        fields, seen = (spec.fields, spec.seen) if spec.fields or spec.seen else _unnamed(env)
-        actions = spec.actions or {str(number): "" for number in range(env.n_actions)}
-        controls = spec.controls or _controls(env, ())
-    finally:
-        env.close()
-    return replace(spec, fields=fields, seen=seen, actions=actions, controls=controls)
+    with contextlib.closing(GymnasiumEnvironment(spec.env_id)) as env:
+        return _filled(spec, env)
 
 
-def _controls(env: PlainEnvironment, meanings: Sequence[str]) -> tuple[Control, ...]:
-    """The numbers of an action, with their bounds; none where an action is an integer."""
+def _filled(spec: GameSpec, env: GymnasiumEnvironment) -> GameSpec:
+    fields, seen = (spec.fields, spec.seen) if spec.fields or spec.seen else _unnamed(env)
+    return replace(
+        spec,
+        fields=fields,
+        seen=seen,
+        actions=spec.actions or dict.fromkeys(env.action_names, ""),
+        controls=spec.controls or _controls(env, ()),
+    )
+
+
+def _controls(env: Environment, meanings: Sequence[str]) -> tuple[Control, ...]:
+    """Return the numbers of an action with their bounds; none if it is an integer."""
     low, high = env.bounds
     if len(meanings) != len(low):
         meanings = [""] * len(low)
     return tuple(Control(a, b, word) for a, b, word in zip(low, high, meanings, strict=True))
 
 
-def _unnamed(env: PlainEnvironment) -> tuple[tuple[Field, ...], str]:
-    """Fields of a vector that nobody names; or none, and what an observation is."""
+def _unnamed(env: GymnasiumEnvironment) -> tuple[tuple[Field, ...], str]:
+    """Return numbered fields of a vector; or none, and what an observation is."""
     shape = getattr(env.observation_space, "shape", None)
     if shape is not None and len(shape) == 1 and env.n_numbers <= _MOST_FIELDS:
         return tuple(Field(f"obs[{number}]") for number in range(env.n_numbers)), ""
@@ -225,32 +267,30 @@ def _unnamed(env: PlainEnvironment) -> tuple[tuple[Field, ...], str]:
 
 
 def spec_of(protocol: PlayProtocol) -> GameSpec:
-    """The specification of what ``protocol`` plays; raises as `find_spec`."""
+    """Return the specification of what ``protocol`` plays; raises as `find_spec`."""
     return find_spec(protocol.env_id)
 
 
 def make_protocol(
     name: str, game: str, max_steps: int | None = None, objects: str | None = None
 ) -> PlayProtocol:
-    """The rules called ``name`` for anything that `find_spec` finds.
+    """Return the rules called ``name`` for anything that `find_spec` finds.
 
     Args:
         name: "default"; for Atari games also the others of `atari.PROTOCOLS`.
-        game: As `find_spec` takes it.
-        max_steps: Steps after which an episode is cut, if not those of the protocol; where
-            Gymnasium cuts earlier, that holds.
-        objects: Of an Atari game, what is observed, if not as the protocol has it.
+        game: A name that `find_spec` knows.
+        max_steps: Steps after which an episode is truncated, unless Gymnasium's limit is lower.
+        objects: What is observed of an Atari game.
 
     Raises:
         UsageError: There is no such protocol, or it is not for this environment.
     """
     spec = find_spec(game)
-    if is_atari(spec.env_id):
+    if spec.has_objects:
         return atari.make_protocol(name, spec.env_id, max_steps, objects)
     spec.require_rules(name, objects)
-    env = PlainEnvironment(spec.env_id)
-    limit = min(max_steps or _LONGEST, env.max_steps or _LONGEST)
-    env.close()
+    with contextlib.closing(GymnasiumEnvironment(spec.env_id)) as env:
+        limit = min(max_steps or _LONGEST, env.max_steps or _LONGEST)
     return PlayProtocol(
         "default",
         spec.env_id,
@@ -262,68 +302,59 @@ def make_protocol(
 
 
 def _versions(env_id: str) -> tuple[tuple[str, str], ...]:
-    """What decides the numbers of an environment that is no Atari game."""
-    packages = ["gymnasium", *_library(env_id)]
-    versions = [(package, metadata.version(package)) for package in packages]
+    """Return the versions that decide the numbers of a Gymnasium environment."""
+    entry = gymnasium.spec(env_id.rpartition(":")[2]).entry_point
+    home = str(entry) if isinstance(entry, str) else getattr(entry, "__module__", "") or ""
+    libraries = [package for part, package in _LIBRARIES.items() if part in str(entry)]
+    versions = [(package, metadata.version(package)) for package in ["gymnasium", *libraries[:1]]]
     if ":" in env_id:
-        entry = gymnasium.spec(env_id.rpartition(":")[2]).entry_point
-        home = (
-            entry.partition(":")[0] if isinstance(entry, str) else getattr(entry, "__module__", "")
-        )
-        digest = module_digest([env_id.partition(":")[0], home or ""])
+        digest = module_digest([env_id.partition(":")[0], home.partition(":")[0]])
         versions += [("module", digest)] if digest else []
     return tuple(versions)
 
 
-def _library(env_id: str) -> list[str]:
-    """The package whose version decides the numbers beside Gymnasium's."""
-    entry = str(gymnasium.spec(env_id.rpartition(":")[2]).entry_point)
-    for module, package in (("box2d", "box2d"), ("mujoco", "mujoco"), ("minigrid", "minigrid")):
-        if module in entry:
-            return [package]
-    return []
+def open_environment(protocol: PlayProtocol, *, is_seen: bool = False) -> Environment:
+    """Make the environment that ``protocol`` describes.
 
-
-def open_environment(protocol: PlayProtocol) -> Environment:
-    """The environment that ``protocol`` describes.
+    Args:
+        protocol: The rules of play.
+        is_seen: Whether pictures of it are needed.
 
     Raises:
-        UsageError: It is not known, or cannot be made.
-        GcoError: What is installed here is not what the rules name.
+        UsageError: It is unknown, or cannot be made.
+        GcoError: The versions installed here differ from those of the protocol.
     """
-    if is_atari(protocol.env_id):
-        return atari.open_environment(protocol)
-    if ":" in protocol.env_id:
-        _of_module(protocol.env_id)
+    env: Environment
+    if protocol.has_objects:
+        env = atari.open_environment(protocol)
     else:
-        register_for(protocol.env_id)  # a worker has imported nothing that does
-    require_versions(protocol, _versions(protocol.env_id))
-    if protocol.sticky or protocol.is_disturbed:
-        return DisturbedPlain(protocol)
-    return PlainEnvironment(protocol.env_id)
+        if ":" in protocol.env_id:
+            _of_module(protocol.env_id)
+        else:
+            register_for(protocol.env_id)
+        require_versions(protocol, _versions(protocol.env_id))
+        env = GymnasiumEnvironment(protocol.env_id, is_seen=is_seen)
+    if protocol.is_disturbed or (protocol.sticky and not protocol.has_objects):
+        return DisturbedEnvironment(env, protocol)
+    return env
 
 
 def environment_spec(protocol: PlayProtocol) -> EnvSpec:
-    """What Gymnasium makes the environment of ``protocol`` from, without gco-agent."""
-    if is_atari(protocol.env_id):
+    """Return from what Gymnasium makes the environment without gco-agent."""
+    if protocol.has_objects:
         return atari.emulator_spec(protocol)
-    spec_of(protocol)  # makes an id of somebody's own module known
+    spec_of(protocol)  # imports the module that registers the id
     return gymnasium.spec(protocol.env_id.rpartition(":")[2])
 
 
 def initial_policy(protocol: PlayProtocol) -> str:
-    """Text of the policy that a run under ``protocol`` starts from.
+    """Return the text of the policy that a run under ``protocol`` starts from.
 
     Raises:
-        UsageError: What it plays is not known.
+        UsageError: The environment is unknown.
     """
-    if is_atari(protocol.env_id):
-        return atari.initial_policy(protocol)
-    env = open_environment(protocol)
-    assert isinstance(env, PlainEnvironment), protocol.env_id
     spec = spec_of(protocol)
-    low, high = env.bounds
-    env.close()
-    if spec.start:
-        return spec.start
-    return random_policy(spec.title, protocol.env_id, env.n_actions, low, high)
+    with contextlib.closing(open_environment(protocol)) as env:
+        if spec.has_objects:
+            return spec.initial_policy(env.action_names)
+        return spec.start or random_policy(spec.title, protocol.env_id, env.n_actions, *env.bounds)

@@ -1,7 +1,4 @@
-"""Hashes of the code that makes observations: other code, other numbers, whatever versions say.
-
-Docstrings and lines of comment do not count: a better word is no other rule of play.
-"""
+"""Hashes of the code that makes observations; docstrings and comments do not count."""
 
 from __future__ import annotations
 
@@ -9,50 +6,42 @@ import ast
 import functools
 import hashlib
 import importlib.util
-import inspect
 from collections.abc import Iterable
 from pathlib import Path
 
 from gco_agent.core.errors import GcoError
 from gco_agent.core.records import PlayProtocol
 from gco_agent.envs.extraction import source_digest
-from gco_agent.envs.readers import READERS
-from gco_agent.envs.readers.base import Reader
 
 _HERE = Path(__file__).parent
-_EVERY_GAME = (
-    *(_HERE / f"{name}.py" for name in ("objects", "extraction", "supplements")),
+_OBSERVING = (
+    *(_HERE / f"{name}.py" for name in ("objects", "extraction", "ram_readers")),
     _HERE.parent / "core" / "observation.py",
 )
-"""Ours, that every Atari game's observations go through."""
 _DIGITS = 12
 
 
 @functools.cache
 def observation_digest(module: str) -> str:
-    """Hash of what reads a game's objects: OCAtari's files and ours."""
-    files = [*_EVERY_GAME]
-    reader = READERS.get(module)
-    if reader is not None:
-        files += [Path(inspect.getfile(kind)) for kind in (Reader, reader)]
-    parts = [source_digest(module), *(essence(path.read_text("utf-8")) for path in files)]
+    """Return a hash of what reads a game's objects: OCAtari's files and ours."""
+    parts = [source_digest(module), *(essence(path.read_text("utf-8")) for path in _OBSERVING)]
     return _digest("\0".join(parts).encode())
 
 
 def module_digest(names: Iterable[str]) -> str | None:
-    """Hash of the files of modules; None if none of them has a file."""
-    found = [importlib.util.find_spec(name) for name in dict.fromkeys(names)]
+    """Return a hash of the files of modules; None if none of them has a file."""
+    names = [name for name in dict.fromkeys(names) if name]
+    found = [importlib.util.find_spec(name) for name in names]
     files = [Path(spec.origin) for spec in found if spec is not None and spec.origin is not None]
     files = [path for path in files if path.is_file()]
     return _digest(b"\0".join(path.read_bytes() for path in files)) if files else None
 
 
 def require_versions(protocol: PlayProtocol, here: Iterable[tuple[str, str]]) -> None:
-    """Refuse to play under a stamp that is not what is here.
+    """Check that the versions ``here`` are those of the protocol.
 
     Raises:
-        GcoError: A version is another one: a worker on another machine, or one that was started
-            before a file was changed, would put its numbers under a stamp that is not theirs.
+        GcoError: One differs, as on another machine, or after a file was changed.
     """
     known = dict(here)
     for name, version in protocol.versions:
@@ -64,7 +53,7 @@ def require_versions(protocol: PlayProtocol, here: Iterable[tuple[str, str]]) ->
 
 
 def essence(text: str) -> str:
-    """Python source without docstrings, lines of comment and blank lines."""
+    """Return Python source without docstrings, comment lines and blank lines."""
     lines = text.splitlines()
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):

@@ -1,30 +1,30 @@
-"""Whether a game's specification is true: every word of it is tried in the environment.
-
-What is wrong is returned as findings, each with the name of the word that it is about, so that a
-test or `gco-agent check-game` can say which.
-"""
+"""Check a game: each word of its specification is tried in the environment."""
 
 from __future__ import annotations
 
+import contextlib
 import random
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
 
 from gco_agent.core.errors import ContractViolation, PolicyError, UsageError
 from gco_agent.core.observation import Row
 from gco_agent.envs.environment import initial_policy, make_protocol
-from gco_agent.envs.generic import PlainEnvironment
+from gco_agent.envs.gymnasium_env import Action, GymnasiumEnvironment, stdout_to_stderr
 from gco_agent.envs.objects import ObjectObservation, make_object_env
 from gco_agent.evaluation.episode import Rollout, play_episodes
-from gco_agent.games import Category, GameSpec, Presence, is_atari
+from gco_agent.games import Category, GameSpec, Presence
 from gco_agent.policy import PolicySource, check_policy
 
 _USUAL = 0.5
 _UNEXPLAINED = 0.35
-"""Of the objects of a category that were not there a step before, at most this share has no
-velocity: they have just appeared."""
+"""Largest share of the objects that were elsewhere a step before and have no velocity."""
 _CLAIMS = 0.99
-"""Share of the velocities that an object's own place a step before bears out."""
+"""Least share of the velocities that lead back to a place of the step before."""
 _TRIALS = 6
 _AGREE = 0.8
 _HELD = (1, 2, 4, 8)
@@ -34,11 +34,11 @@ Rows = Mapping[str, Sequence[Row]]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is not as the specification says.
+    """One thing that is wrong.
 
     Attributes:
-        about: The word: "Ball.x", "action UP".
-        text: What is, in one sentence.
+        about: The word that it is about: "Ball.x", "action UP".
+        text: What is wrong, in one sentence.
     """
 
     about: str
@@ -50,7 +50,7 @@ class Finding:
 
 @dataclass(slots=True)
 class _Seen:
-    """What random play showed of one category."""
+    """Statistics of one category in random play."""
 
     n_steps: int = 0
     most: int = 0
@@ -66,7 +66,7 @@ class _Seen:
     came: int = 0
 
     def note(self, rows: Sequence[Row], before: Sequence[Row] | None) -> None:
-        """Take in the rows of one step, and those of the step before, if there was one."""
+        """Add the rows of a step, and those of the step before, if any."""
         self.n_steps += 1
         self.most = max(self.most, len(rows))
         places = None if before is None else {row[:2] for row in before}
@@ -88,8 +88,6 @@ class _Seen:
 
 @dataclass(slots=True)
 class _Sightings:
-    """What random play showed."""
-
     seen: dict[str, _Seen] = field(default_factory=dict)
     n_steps: int = 0
     lives_at_start: int = 0
@@ -103,19 +101,19 @@ class _Sightings:
 
 
 def check_game(spec: GameSpec, n_steps: int = 3_000, seed: int = 0) -> list[Finding]:
-    """Everything that is not as ``spec`` says, whatever it is of; depends on ``seed`` alone."""
-    findings = (
-        check_objects(spec, n_steps, seed)
-        if is_atari(spec.env_id)
-        else list(_check_plain(spec, n_steps, seed))
-    )
-    if not any(finding.about == "env_id" for finding in findings):
-        findings += _check_start(spec)
+    """Return everything that is not as ``spec`` says; depends on ``seed`` alone."""
+    with stdout_to_stderr():
+        if spec.has_objects:
+            findings = check_objects(spec, n_steps, seed)
+        else:
+            findings = _check_values(spec, n_steps, seed)
+        if not any(finding.about in ("env_id", "environment") for finding in findings):
+            findings += _check_start(spec)
     return findings
 
 
 def _check_start(spec: GameSpec) -> Iterator[Finding]:
-    """Whether the policy that a run starts from keeps the contract, and plays in the jail."""
+    """Check that the policy that a run starts from is valid, and plays in the jail."""
     rules = make_protocol("default", spec.env_id, 50)
     text = initial_policy(rules)
     try:
@@ -130,12 +128,15 @@ def _check_start(spec: GameSpec) -> Iterator[Finding]:
         )
 
 
-def _check_plain(spec: GameSpec, n_steps: int, seed: int) -> Iterator[Finding]:
+def _check_values(spec: GameSpec, n_steps: int, seed: int) -> list[Finding]:
     try:
-        env = PlainEnvironment(spec.env_id)
+        with contextlib.closing(GymnasiumEnvironment(spec.env_id)) as env:
+            return [*_check_words(spec, env), *_check_episodes(env, n_steps, seed)]
     except UsageError as error:
-        yield Finding("env_id", str(error))
-        return
+        return [Finding("env_id", str(error))]
+
+
+def _check_words(spec: GameSpec, env: GymnasiumEnvironment) -> Iterator[Finding]:
     if spec.actions and len(spec.actions) != env.n_actions:
         there = f"{env.n_actions} actions" if env.n_actions else f"{env.n_floats} numbers an action"
         yield Finding("actions", f"there are {len(spec.actions)} words, and {there}")
@@ -143,48 +144,103 @@ def _check_plain(spec: GameSpec, n_steps: int, seed: int) -> Iterator[Finding]:
         yield Finding(
             "fields", f"there are {len(spec.fields)}, and {env.n_numbers} numbers an observation"
         )
-    for field_name in (part.name for part in spec.fields):
-        if [part.name for part in spec.fields].count(field_name) > 1:
-            yield Finding(f"field {field_name}", "is there more than once")
-    first, outside = _played(env, n_steps, seed)
-    again, _ = _played(env, n_steps, seed)
-    other, _ = _played(env, n_steps, seed + 1)
-    if outside:
-        yield Finding("observation_space", f"does not hold {outside}")
-    if first != again:
+    counts = Counter(part.name for part in spec.fields)
+    for name in (name for name, count in counts.items() if count > 1):
+        yield Finding(f"field {name}", "is there more than once")
+
+
+@dataclass(slots=True)
+class _Played:
+    """An episode of random play: what each step showed, its reward and end, and what was wrong."""
+
+    observations: list[str] = field(default_factory=list)
+    rewards: list[float] = field(default_factory=list)
+    ends: list[tuple[bool, bool]] = field(default_factory=list)
+    wrong: dict[str, str] = field(default_factory=dict)
+
+
+def _check_episodes(env: GymnasiumEnvironment, n_steps: int, seed: int) -> Iterator[Finding]:
+    """Compare episodes of the same seed, before and after another one, and look at one of them."""
+    try:
+        first, other, again = (_play(env, n_steps, s) for s in (seed, seed + 1, seed))
+    except UsageError as error:
+        yield Finding("environment", str(error))
+        return
+    for about, text in first.wrong.items():
+        yield Finding(about, text)
+    if first.observations != again.observations:
         yield Finding("seed", "the same seed and actions give another episode")
-    if first == other and len(first) > 1:
+    elif first.rewards != again.rewards:
+        yield Finding("seed", "the same seed and actions give another reward")
+    elif first.ends != again.ends:
+        yield Finding("seed", "the same seed and actions give another end of the episode")
+    if first.observations == other.observations and len(first.observations) > 1:
         yield Finding("seed", "every seed gives the same episode: one is as good as thirty")
 
 
-def _played(env: PlainEnvironment, n_steps: int, seed: int) -> tuple[list[str], str]:
-    """What an episode of random play shows, and an observation outside of its space, if any."""
+def _play(env: GymnasiumEnvironment, n_steps: int, seed: int) -> _Played:
     rng = random.Random(0)  # noqa: S311 - no secret
-    low, high = env.bounds
-    shown: list[str] = []
-    obs, outside, is_over = env.reset(seed), "", False
-    while not is_over and len(shown) < n_steps:
-        shown.append(repr(obs))
-        is_inside = not hasattr(obs, "dtype") or env.observation_space.contains(obs)
-        outside = outside or ("" if is_inside else repr(obs))
-        action: int | tuple[float, ...] = (
-            rng.randrange(env.n_actions)
-            if env.n_actions
-            else tuple(
-                rng.uniform(max(-1e3, a), min(1e3, b)) for a, b in zip(low, high, strict=True)
-            )
-        )
-        obs, _, terminated, truncated = env.step(action)
-        is_over = terminated or truncated
-    return shown, outside
+    played = _Played()
+    obs, _ = env.begin(seed)
+    is_over = False
+    while not is_over and len(played.observations) < n_steps:
+        played.observations.append(repr(obs))
+        _check_observation(env, played.wrong)
+        reward, *ends = env.advance(_random_action(env, rng))
+        played.rewards.append(reward)
+        played.ends.append((ends[0], ends[1]))
+        obs, _ = env.observe()
+        is_over = any(ends)
+    return played
+
+
+def _random_action(env: GymnasiumEnvironment, rng: random.Random) -> Action:
+    if env.n_actions:
+        return rng.randrange(env.n_actions)
+    return tuple(rng.uniform(max(-1e3, a), min(1e3, b)) for a, b in zip(*env.bounds, strict=True))
+
+
+def _check_observation(env: GymnasiumEnvironment, wrong: dict[str, str]) -> None:
+    """Add what is wrong with the last observation, once for each kind."""
+    obs = env.raw_observation
+    for path, part in _parts(obs, "obs"):
+        if type(part).__name__ == "MaskedArray":
+            wrong.setdefault(path, "is a masked array; policies see what the mask hides")
+        elif (n_nan := _n_nan(part)) > 0:
+            wrong.setdefault(path, f"has NaN in {n_nan} of its numbers")
+    if "observation_space" not in wrong and not env.observation_space.contains(obs):
+        shown = f"{obs!r:.200}"
+        kinds = ", ".join(f"{path} is {_kind(part)}" for path, part in _parts(obs, "obs"))
+        wrong["observation_space"] = f"{env.observation_space} does not hold {shown} ({kinds:.200})"
+
+
+def _parts(obs: Any, path: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - anything
+    if isinstance(obs, Mapping):
+        for key, part in obs.items():
+            yield from _parts(part, f"{path}[{key!r}]")
+    elif isinstance(obs, tuple | list):
+        for number, part in enumerate(obs):
+            yield from _parts(part, f"{path}[{number}]")
+    else:
+        yield path, obs
+
+
+def _kind(part: Any) -> str:  # noqa: ANN401 - anything
+    shape = getattr(part, "shape", None)
+    return type(part).__name__ if shape is None else f"{part.dtype} of shape {shape}"
+
+
+def _n_nan(part: object) -> int:
+    array = np.asarray(part)
+    return int(np.isnan(array).sum()) if array.dtype.kind == "f" else 0
 
 
 def check_objects(spec: GameSpec, n_steps: int = 3_000, seed: int = 0) -> list[Finding]:
-    """Everything about an object game that is not as ``spec`` says; depends on ``seed`` alone.
+    """Return everything about a game of Atari that is not as ``spec`` says.
 
     Args:
-        spec: A game that ALE has.
-        n_steps: Steps of random play to look at; what is seldom needs many.
+        spec: The game.
+        n_steps: Steps of random play; what is rare needs many.
         seed: Of the random play.
     """
     env = make_object_env(spec.name)
@@ -217,7 +273,7 @@ def _check_actions(spec: GameSpec, env: ObjectObservation) -> Iterator[Finding]:
 def _watch(env: ObjectObservation, n_steps: int, seed: int) -> _Sightings:
     rng = random.Random(seed)  # noqa: S311 - no secret
     found = _Sightings()
-    rows, found.lives_at_start = env.reset_rows(seed)
+    rows, found.lives_at_start = env.begin(seed)
     found.note(rows, None)
     episode, action, left = seed, 0, 0
     while found.n_steps < n_steps:
@@ -229,7 +285,7 @@ def _watch(env: ObjectObservation, n_steps: int, seed: int) -> _Sightings:
         found.note(rows, before)
         if terminated or truncated:
             episode += 1
-            rows, _ = env.reset_rows(episode)
+            rows, _ = env.begin(episode)
     return found
 
 
@@ -272,7 +328,7 @@ def _check_velocity(category: Category, seen: _Seen) -> Iterator[Finding]:
 
 
 def _check_effects(spec: GameSpec) -> Iterator[Finding]:
-    """What each action does to the player, beside what action 0 does from the same moment."""
+    """Compare what each action does to the player with what action 0 does from the same state."""
     env = make_object_env(spec.name, repeat_action_probability=0.0)
     tried: dict[str, list[tuple[int, int]]] = {word: [] for word in spec.effects}
     for trial in range(_TRIALS):
@@ -292,10 +348,10 @@ def _check_effects(spec: GameSpec) -> Iterator[Finding]:
 
 
 def _approach(env: ObjectObservation, spec: GameSpec, trial: int) -> tuple[Rows, int]:
-    """A moment of play: idle steps, then actions at random, each held and followed by idleness."""
+    """Play idle steps, then random actions, each held and followed by rest."""
     rng = random.Random(trial)  # noqa: S311 - no secret
     rhythm, words = spec.hold + spec.rest, spec.warm_up or env.action_names
-    rows, lives = env.reset_rows(trial)
+    rows, lives = env.begin(trial)
     n_steps, action = spec.settle + spec.approach + trial * rhythm, 0
     for step in range(n_steps):
         since = (step - spec.settle) % rhythm
@@ -303,14 +359,14 @@ def _approach(env: ObjectObservation, spec: GameSpec, trial: int) -> tuple[Rows,
             action = env.action_names.index(rng.choice(words))
         rows, lives, _, terminated, truncated = env.step_rows(action if since < spec.hold else 0)
         if terminated or truncated:
-            rows, lives = env.reset_rows(trial + 1_000)
+            rows, lives = env.begin(trial + 1_000)
     return rows, lives
 
 
 def _place(
     env: ObjectObservation, spec: GameSpec, action: int, lives: int
 ) -> tuple[int, int] | None:
-    """Where the player is after some steps of ``action``; None if a life was lost over it."""
+    """Return where the player is after some steps of ``action``; None if it lost a life."""
     for step in range(spec.hold + spec.rest):
         rows, left, _, terminated, _ = env.step_rows(action if step < spec.hold else 0)
         if left != lives or terminated or not rows.get(spec.player):

@@ -1,13 +1,15 @@
-"""Episodes: the emulator and the score on this side, the policy in the jail on the other."""
+"""The loop that plays episodes: the environment and the score here, the policy in its jail."""
 
 from __future__ import annotations
 
-import functools
+import atexit
+import contextlib
 import struct
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from gco_agent.core.records import (
     EpisodeResult,
@@ -18,18 +20,19 @@ from gco_agent.core.records import (
     unpack_actions,
 )
 from gco_agent.envs.environment import Environment, open_environment
-from gco_agent.envs.generic import Action, PlainEnvironment
+from gco_agent.envs.gymnasium_env import Action
+from gco_agent.evaluation.workers import watch_for_hangs
 from gco_agent.jail.host import Jail, JailLevel, JailLimits, PolicyFailure
-
-if TYPE_CHECKING:
-    from gco_agent.jail.recording import Recording, RecordingJail
+from gco_agent.jail.recording import Recording, RecordingJail
 
 AnyJail = TypeVar("AnyJail", bound=Jail)
 
 _HUGE = 1e100
-"""No return is as large; squares of such would be infinite, and nothing can be said of them."""
+"""No return is larger: the squares of such returns would be infinite."""
+_MOST_ENVIRONMENTS = 32
+_environments: dict[tuple[PlayProtocol, int], Environment] = {}
 _one_at_a_time = threading.Lock()
-"""Environments are kept by the process, not by the thread; another pool may have threads."""
+"""Environments belong to the process, and another executor may have threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Rollout:
 
     Attributes:
         source: The policy's text.
-        seeds: One lane each.
+        seeds: One episode each.
         protocol: The rules of play.
         require: The jail must be at least this good.
         limits: What the policy may use.
@@ -53,111 +56,198 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True)
 class RolledOut:
-    """What became of a `Rollout`: its episodes in the order of the seeds."""
+    """The episodes of a `Rollout`, in the order of the seeds."""
 
     episodes: tuple[EpisodeResult, ...]
 
 
 @dataclass(slots=True)
-class Lane:
-    """One episode under way: what the judge holds of it."""
+class Episode:
+    """One episode under way.
 
-    number: int
-    seed: int
+    Attributes:
+        env: Where it is played.
+        seed: What decides it.
+        lane: Its number in the jail.
+        seen: The last observation, as the jail sends it.
+        answer: The policy's last action or failure.
+        reward: Of the last step.
+        total: Sum of rewards.
+        actions: As `EpisodeResult.digest` is made of.
+        result: Set when it has ended.
+    """
+
     env: Environment
+    seed: int
+    lane: int = 0
     seen: Any = None
     lives: int = 0
+    answer: Any = None
     reward: float = 0.0
     total: float = 0.0
     n_steps: int = 0
     actions: bytearray = field(default_factory=bytearray)
+    result: EpisodeResult | None = None
 
     def begin(self) -> None:
-        """Start the episode."""
-        if isinstance(self.env, PlainEnvironment):
-            self.seen = self.env.reset(self.seed)
-        else:
-            self.seen, self.lives = self.env.reset_rows(self.seed)
+        """Start it."""
+        self.seen, self.lives = self.env.begin(self.seed)
 
-    def play(self, answer: Action | PolicyFailure, max_steps: int) -> EpisodeResult | None:
-        """Play what the policy answered; the result if the episode ends with it.
-
-        If it does not, `look` comes next: after all emulators where several lanes play, for which
-        `ObjectObservation.advance` has the reason.
-
-        Args:
-            answer: Of `ask`.
-            max_steps: Steps after which the episode is cut.
-        """
+    def play(self, answer: Action | PolicyFailure, max_steps: int) -> bool:
+        """Play what the policy answered; return whether a step was played."""
+        self.answer = answer
+        if not isinstance(answer, PolicyFailure) and (why := self.env.complaint(answer)):
+            self.answer = answer = PolicyFailure(Outcome.BAD_ACTION, why)
         if isinstance(answer, PolicyFailure):
-            return self.result(answer.outcome, answer.detail)
+            self.end(answer.outcome, answer.detail)
+            return False
         before = self.total
-        terminated, truncated = self._advance(answer)
-        if not abs(self.total) < _HUGE:  # also if it is no number
-            why = f"the reward of this action takes the return from {before:g} to {self.total:g}"
-            self.total = before
-            return self.result(Outcome.BAD_ACTION, why)
-        if terminated:
-            return self.result(Outcome.GAME_OVER)
-        if truncated or self.n_steps >= max_steps:
-            return self.result(Outcome.HORIZON)
-        return None
-
-    def _advance(self, action: Action) -> tuple[bool, bool]:
-        """Play a step and keep the account; whether that was the end, and whether a cut."""
-        if isinstance(self.env, PlainEnvironment):
-            self.seen, self.reward, terminated, truncated = self.env.step(action)
-        else:
-            assert isinstance(action, int), action
-            self.reward, terminated, truncated = self.env.advance(action)
+        self.reward, terminated, truncated = self.env.advance(answer)
         self.total += self.reward
         self.n_steps += 1
-        self.actions += action_bytes(action)
-        return terminated, truncated
+        self.actions += action_bytes(answer)
+        if not abs(self.total) < _HUGE:  # also if it is NaN
+            why = f"the reward of this action takes the return from {before:g} to {self.total:g}"
+            self.total = before
+            self.end(Outcome.BAD_ACTION, why)
+        elif terminated:
+            self.end(Outcome.GAME_OVER)
+        elif truncated or self.n_steps >= max_steps:
+            self.end(Outcome.HORIZON)
+        return True
 
-    def look(self) -> None:
-        """See what the step led to."""
-        if not isinstance(self.env, PlainEnvironment):
-            self.seen, self.lives = self.env.observe()
-
-    def result(self, outcome: Outcome, detail: str = "") -> EpisodeResult:
-        """What the episode came to, if it ends here."""
-        return EpisodeResult(
-            self.seed,
-            self.total,
-            self.n_steps,
-            outcome,
-            detail,
-            digest_actions(self.actions),
-            pack_actions(self.actions),
+    def end(self, outcome: Outcome, detail: str = "") -> EpisodeResult:
+        """Set the result and return it."""
+        digest, packed = digest_actions(self.actions), pack_actions(self.actions)
+        self.result = EpisodeResult(
+            self.seed, self.total, self.n_steps, outcome, detail, digest, packed
         )
+        return self.result
+
+
+class Player(Protocol):
+    """What chooses the actions: a policy in its jail, or one in this process."""
+
+    def act(self, episodes: Sequence[Episode]) -> Sequence[Any]:
+        """Return an action or a `PolicyFailure` for what each episode shows.
+
+        Raises:
+            PolicyFailure: All episodes are lost.
+        """
+
+
+class JailedPlayer:
+    """A policy in its jail, asked with one message for all episodes."""
+
+    def __init__(self, jail: Jail) -> None:
+        self.jail = jail
+
+    def act(self, episodes: Sequence[Episode]) -> Sequence[Any]:
+        """Return the policy's answers."""
+        if episodes[0].env.has_objects:
+            return self.jail.act([(e.lane, e.lives, e.seen) for e in episodes])
+        return self.jail.act_plain([(e.lane, e.seen) for e in episodes])
+
+
+class LocalPlayer:
+    """A trusted policy in this process, of one episode; ``act`` gets `Episode.seen`."""
+
+    def __init__(self, act: Callable[[Any], Any]) -> None:
+        self._act = act
+
+    def act(self, episodes: Sequence[Episode]) -> Sequence[Any]:
+        """Return the policy's answer."""
+        return [self._act(episodes[0].seen)]
+
+
+class RecordedPlayer:
+    """A policy of one episode whose calls are recorded.
+
+    Attributes:
+        recording: The calls of the last step, if they were recorded.
+    """
+
+    def __init__(self, jail: RecordingJail) -> None:
+        self.jail = jail
+        self.recording: Recording | None = None
+
+    def is_wanted(self, step: int) -> bool:
+        """Return whether to record a step; each by default."""
+        del step
+        return True
+
+    def act(self, episodes: Sequence[Episode]) -> Sequence[Any]:
+        """Return the policy's answer."""
+        [episode] = episodes
+        self.recording = None
+        if not self.is_wanted(episode.n_steps):
+            return JailedPlayer(self.jail).act(episodes)
+        if episode.env.has_objects:
+            seen = episode.lane, episode.lives, episode.seen
+            answer, self.recording = self.jail.act_recorded(seen)
+        else:
+            answer, self.recording = self.jail.act_plain_recorded(episode.lane, episode.seen)
+        return [answer]
+
+
+def play_steps(
+    player: Player,
+    episodes: Sequence[Episode],
+    max_steps: int,
+    *,
+    deadline: float | None = None,
+) -> Iterator[Sequence[Episode]]:
+    """Play all episodes side by side, and yield those that played after each step.
+
+    All environments advance before any is observed: see `Environment`.
+
+    Args:
+        player: What chooses the actions.
+        episodes: Begun; those with a result are left out.
+        max_steps: Steps after which an episode is truncated.
+        deadline: `time.perf_counter` value after which no step is begun.
+
+    Raises:
+        PolicyFailure: All episodes without a result are lost.
+    """
+    playing: Sequence[Episode] = [e for e in episodes if e.result is None]
+    with watch_for_hangs() as alive:
+        while playing and (deadline is None or time.perf_counter() < deadline):
+            alive()
+            answers = player.act(playing)
+            stepped = [e for e, a in zip(playing, answers, strict=True) if e.play(a, max_steps)]
+            for episode in stepped:
+                episode.seen, episode.lives = episode.env.observe()
+            yield playing
+            playing = [e for e in playing if e.result is None]
 
 
 def play_episodes(task: Rollout) -> RolledOut:
-    """Play an episode on every seed; what a policy does wrong is an outcome, never an exception.
+    """Play an episode on every seed; what a policy does wrong is an outcome.
 
-    The result depends on the task alone: the same seeds side by side, in the same order, give the
-    same episodes. That of a seed depends on the others for no policy that goes by what it sees; one
-    that goes by the addresses of objects may act otherwise beside another lane, which shares its
-    process. So whoever needs the same episode again asks for the same seeds, as the judge does.
-    Where one lane takes the whole process down, the others are played again, each in a jail of its
-    own. There they must do again what they had done: else a policy could end the process whenever
-    its episodes go badly, and play them in another way.
+    The same task gives the same episodes. If one episode ends the policy's process, the others are
+    played again, each in its own jail, and have to begin with the same actions: a policy could
+    otherwise end the process whenever its episodes go badly, and play them differently.
 
     Raises:
         JailError: The jail cannot be built, or not as good as required.
+        UsageError: The environment fails.
     """
     with _one_at_a_time:
-        results, begun = _play_lanes(task)
-        for number, seed in enumerate(task.seeds):
-            if number not in results:
-                alone, _ = _play_lanes(replace(task, seeds=(seed,)))
-                results[number] = _held_to(begun[number], alone[0])
-    return RolledOut(tuple(results[number] for number in range(len(task.seeds))))
+        episodes, level = _play_together(task)
+        results = []
+        for episode in episodes:
+            result = episode.result and replace(episode.result, jail=level)
+            if result is None:
+                [alone], level_alone = _play_together(replace(task, seeds=(episode.seed,)))
+                assert alone.result is not None
+                result = _held_to(bytes(episode.actions), replace(alone.result, jail=level_alone))
+            results.append(result)
+    return RolledOut(tuple(results))
 
 
 def _held_to(begun: bytes, alone: EpisodeResult) -> EpisodeResult:
-    """An episode that was played again, unless it did not begin with the actions of before."""
+    """Return an episode that was played again, if it began with the same actions."""
     if not alone.outcome.is_scored or unpack_actions(alone.actions).startswith(begun):
         return alone
     return replace(
@@ -168,127 +258,94 @@ def _held_to(begun: bytes, alone: EpisodeResult) -> EpisodeResult:
     )
 
 
-def _play_lanes(task: Rollout) -> tuple[dict[int, EpisodeResult], dict[int, bytes]]:
-    """Results by lane, each with the jail's level; what lanes lost with another one had done."""
-    lanes = [begin_lane(task.protocol, number, seed) for number, seed in enumerate(task.seeds)]
-    jail = make_jail(Jail, task, lanes[0].env, len(lanes))
-    results: dict[int, EpisodeResult] = {}
+def _play_together(task: Rollout) -> tuple[list[Episode], str]:
+    """Play side by side; return the episodes, without a result if lost, and the jail's level."""
+    episodes = [begin_episode(task.protocol, s, lane) for lane, s in enumerate(task.seeds)]
     level = ""
     try:
-        jail.start()
-        level = jail.level.word
-        _reset_all(jail, lanes, results)
-        _play_all(jail, lanes, results, task.protocol.max_steps)
+        with open_jail(Jail, task, episodes) as jail:
+            level = jail.level.word
+            start_policy(jail, episodes)
+            for _ in play_steps(JailedPlayer(jail), episodes, task.protocol.max_steps):
+                pass
     except PolicyFailure as failure:
-        lost = [lane for lane in lanes if lane.number not in results]
-        if not level or len(lanes) == 1:  # a text that does not load does so for every lane
-            for lane in lost:
-                results[lane.number] = lane.result(failure.outcome, failure.detail)
-    finally:
-        jail.close()
-    begun = {n: bytes(lane.actions) for n, lane in enumerate(lanes) if n not in results}
-    return {number: replace(result, jail=level) for number, result in results.items()}, begun
+        if not level or len(episodes) == 1:  # a text that does not load fails all episodes
+            for episode in episodes:
+                if episode.result is None:
+                    episode.end(failure.outcome, failure.detail)
+    return episodes, level
 
 
-def begin_lane(protocol: PlayProtocol, number: int, seed: int) -> Lane:
-    """An episode at its start; its environment is the process's one for that lane."""
-    lane = Lane(number, seed, _environment(protocol, number))
-    lane.begin()
-    return lane
+def begin_episode(protocol: PlayProtocol, seed: int, lane: int = 0) -> Episode:
+    """Start an episode in the environment that this process keeps for that lane."""
+    episode = Episode(environment_of(protocol, lane), seed, lane)
+    with watch_for_hangs():
+        episode.begin()
+    return episode
 
 
-def make_jail(kind: type[AnyJail], task: Rollout, env: Environment, n_lanes: int = 1) -> AnyJail:
-    """The jail that ``task`` asks for, for policies of ``env``; not started yet."""
-    limits, n_floats = task.limits, 0
-    if isinstance(env, PlainEnvironment):
-        n_actions, n_floats = env.n_actions, env.n_floats
-        limits = replace(limits, with_numpy=True)
-    else:
-        n_actions = len(env.action_names)
-    return kind(
+@contextlib.contextmanager
+def open_jail(kind: type[AnyJail], task: Rollout, episodes: Sequence[Episode]) -> Iterator[AnyJail]:
+    """Start a jail for the policy of ``task``, with a lane for each episode.
+
+    Raises:
+        PolicyFailure: The policy does not load.
+        JailError: The jail cannot be built, or not as good as required.
+    """
+    env = episodes[0].env
+    limits = task.limits if env.has_objects else replace(task.limits, with_numpy=True)
+    jail = kind(
         task.source,
-        n_actions=n_actions,
-        n_floats=n_floats,
-        n_lanes=n_lanes,
+        n_actions=env.n_actions,
+        n_floats=env.n_floats,
+        n_lanes=len(episodes),
         limits=limits,
         require=task.require,
     )
+    try:
+        jail.start()
+        yield jail
+    finally:
+        jail.close()
+
+
+def start_policy(jail: Jail, episodes: Sequence[Episode]) -> None:
+    """Start the policy of each episode; those whose start fails get their result.
+
+    Raises:
+        PolicyFailure: All episodes are lost.
+    """
+    for episode in episodes:
+        try:
+            jail.reset(episode.lane)
+        except PolicyFailure as failure:
+            if failure.lane is None:
+                raise
+            episode.end(failure.outcome, failure.detail)
 
 
 def action_bytes(action: Action) -> bytes:
-    """An action as the digest of an episode takes it in."""
+    """Return an action as `EpisodeResult.digest` takes it in."""
     if isinstance(action, int):
         return action.to_bytes(1 if action < 256 else 4, "little")  # noqa: PLR2004 - a byte
     return struct.pack(f"<{len(action)}d", *action)
 
 
-@functools.lru_cache(maxsize=32)
-def _environment(protocol: PlayProtocol, number: int) -> Environment:
-    del number  # one environment for each lane, kept for the next task
-    return open_environment(protocol)
+def environment_of(protocol: PlayProtocol, lane: int = 0) -> Environment:
+    """Return this process's environment for a lane, which is kept for the next episode."""
+    key = protocol, lane
+    env = _environments.pop(key, None)
+    if env is None:
+        while len(_environments) >= _MOST_ENVIRONMENTS:
+            _environments.pop(next(iter(_environments))).close()
+        env = open_environment(protocol)
+    _environments[key] = env
+    return env
 
 
-def _reset_all(jail: Jail, lanes: Sequence[Lane], results: dict[int, EpisodeResult]) -> None:
-    for lane in lanes:
-        try:
-            jail.reset(lane.number)
-        except PolicyFailure as failure:
-            if failure.lane is None:
-                raise
-            results[lane.number] = lane.result(failure.outcome, failure.detail)
-
-
-def _play_all(
-    jail: Jail, lanes: Sequence[Lane], results: dict[int, EpisodeResult], max_steps: int
-) -> None:
-    """Step every lane that still plays until none does."""
-    while playing := [lane for lane in lanes if lane.number not in results]:
-        results.update(step_lanes(jail, playing, max_steps))
-
-
-def step_lanes(jail: Jail, playing: Sequence[Lane], max_steps: int) -> dict[int, EpisodeResult]:
-    """Play one step of every lane, all with one message; the results of those that end with it.
-
-    Raises:
-        PolicyFailure: The jail is lost, and every lane with it.
-    """
-    ended: dict[int, EpisodeResult] = {}
-    going: list[Lane] = []
-    for lane, answer in zip(playing, ask(jail, playing), strict=True):
-        result = lane.play(answer, max_steps)
-        if result is None:
-            going.append(lane)
-        else:
-            ended[lane.number] = result
-    for lane in going:
-        lane.look()
-    return ended
-
-
-def ask(jail: Jail, playing: Sequence[Lane]) -> list[Any]:
-    """What the policy does in every lane, asked with one message: an action, or its failure.
-
-    Raises:
-        PolicyFailure: The jail is lost, and every lane with it.
-    """
-    if isinstance(playing[0].env, PlainEnvironment):
-        answers = jail.act_plain([(lane.number, lane.seen) for lane in playing])
-        return [_checked(lane, answer) for lane, answer in zip(playing, answers, strict=True)]
-    return jail.act([(lane.number, lane.lives, lane.seen) for lane in playing])
-
-
-def ask_recorded(jail: RecordingJail, lane: Lane) -> tuple[Any, Recording]:
-    """As `ask`, of one lane, and with the calls that the policy made."""
-    if isinstance(lane.env, PlainEnvironment):
-        answer, recording = jail.act_plain_recorded(lane.number, lane.seen)
-        return _checked(lane, answer), recording
-    return jail.act_recorded((lane.number, lane.lives, lane.seen))
-
-
-def _checked(lane: Lane, answer: Action | PolicyFailure) -> Action | PolicyFailure:
-    """A failure in place of what is no action of an environment that is not made of objects."""
-    if isinstance(lane.env, PlainEnvironment) and not isinstance(answer, PolicyFailure):
-        why = lane.env.complaint(answer)
-        if why:
-            return PolicyFailure(Outcome.BAD_ACTION, why)
-    return answer
+@atexit.register
+def close_environments() -> None:
+    """Close the environments that this process keeps."""
+    while _environments:
+        with contextlib.suppress(Exception):
+            _environments.popitem()[1].close()

@@ -143,8 +143,7 @@ class Judge:
 
     def looks(self, aim: Aim) -> tuple[int, ...]:
         """Pairs after which a race is looked at; more of them where no emulator is played."""
-        is_cheap = self.protocol.frame_skip == 1
-        return CHEAP_LOOKS if is_cheap and aim is Aim.BETTER else aim.looks
+        return CHEAP_LOOKS if self.protocol.is_cheap and aim is Aim.BETTER else aim.looks
 
     def race(
         self,

@@ -1,44 +1,56 @@
-"""Processes that share the work: the only module that starts them for play and search.
-
-Results come back in the order of the tasks, so that nothing depends on which worker was faster.
-"""
+"""Worker processes that share the work; results come in the order of the tasks."""
 
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import multiprocessing
 import os
 import re
 import signal
+import sys
+import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import resource_tracker
+from multiprocessing.process import BaseProcess
 from multiprocessing.sharedctypes import Synchronized
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import IO, Any, NoReturn, Self, TypeVar
 
 from gco_agent.core.errors import GcoError, UsageError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
+HANG_S = 60.0
+"""A step of an environment that takes longer has hung."""
 _ORPHAN_CHECK_S = 0.5
+_END_S = 3.0
+"""Time for a worker to close its environments; then it is killed."""
+_NO_MAIN_GUARD = 97
+"""Exit code of a worker that tried to start workers while it was started itself."""
 _SAFE_PATH = "PYTHONSAFEPATH"
+_FRAME = re.compile(r'  File "([^"]+)", line (\d+) in ')
+_faults: IO[str] | None = None
+"""In a worker: where a crash or a hang of the process is reported."""
 
 
 class WorkerPool:
-    """Processes that work tasks off, or this very process, or any `concurrent.futures.Executor`.
+    """Worker processes, or this very process, or any `concurrent.futures.Executor`.
 
-    The processes import the main module of the program again, as `multiprocessing` has it: a script
-    that makes a pool does so below ``if __name__ == "__main__":``.
+    The processes import the main module of the program again, as `multiprocessing` does: a script
+    has to make its pool below ``if __name__ == "__main__":``.
 
     Args:
         n_workers: Processes; None for one a core, 0 for none: the work is done in this one. Of
             another executor: how many tasks it works on at a time.
-        executor: Another executor to use instead, which stays its owner's to shut down.
+        executor: Another executor to use, which its owner shuts down.
 
     Attributes:
         n_workers: Tasks that are under way at a time.
@@ -51,6 +63,8 @@ class WorkerPool:
         self.n_workers = 1 if n_workers == 0 else n_workers or usable_cores()
         self._given = executor
         self._executor: Executor | None = executor
+        self._processes: dict[int, BaseProcess] = {}
+        self._fault_file: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -64,28 +78,33 @@ class WorkerPool:
         self.close()
 
     def start(self, n_tasks: int | None = None) -> None:
-        """Begin to start the processes, as many as there are tasks, and do not wait for them."""
+        """Start as many processes as there are tasks, without waiting for them."""
         if self._is_here or self._given is not None:
             return
         wanted = self.n_workers if n_tasks is None else min(n_tasks, self.n_workers)
-        with _beginning():
-            executor = self._executor = self._executor or self._start()
-            for _ in range(wanted):  # a process is started for each task that finds none idle
-                executor.submit(abs, 0)
+        self._submit(abs, [0] * wanted)  # starts a process for each task that finds none idle
 
     def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> list[Result]:
-        """Results of ``function`` over ``tasks``, in their order; raises as `imap`."""
+        """Return the results of ``function`` in the order of ``tasks``; raises as `imap`."""
         return list(self.imap(function, tasks))
 
     def imap(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
-        """Yield results in the order of ``tasks`` as they come; a lost worker's are done again.
+        """Yield results in the order of ``tasks`` as they come.
+
+        The tasks of a worker that is killed are done again, once.
 
         Raises:
-            GcoError: Workers died twice over the same task.
+            UsageError: An environment crashed or hung, or the program has no main guard.
+            GcoError: Workers were killed twice over the same task.
             Exception: What ``function`` raised; later tasks that have not begun are dropped.
         """
         if self._is_here:
-            yield from map(function, tasks)
+            from gco_agent.envs.gymnasium_env import stdout_to_stderr
+
+            for task in tasks:
+                with stdout_to_stderr():
+                    result = function(task)
+                yield result
             return
         waiting, n_done, lost_at = list(tasks), 0, -1
         while n_done < len(waiting):
@@ -95,7 +114,7 @@ class WorkerPool:
                         n_done += 1
                         yield result
             except BrokenProcessPool as error:
-                self._executor = None
+                self._raise_fault(error)
                 if lost_at == n_done:
                     raise GcoError(
                         "worker processes died twice (killed, or out of memory?). Nothing that "
@@ -107,9 +126,7 @@ class WorkerPool:
     def _run(
         self, function: Callable[[Task], Result], tasks: Sequence[Task]
     ) -> Generator[Result, None, None]:
-        with _beginning():
-            executor = self._executor = self._executor or self._start()
-            futures: list[Future[Result]] = [executor.submit(function, task) for task in tasks]
+        futures = self._submit(function, tasks)
         try:
             for future in futures:
                 yield future.result()
@@ -117,54 +134,145 @@ class WorkerPool:
             for future in futures:
                 future.cancel()
 
+    def _submit(
+        self, function: Callable[[Task], Result], tasks: Sequence[Task]
+    ) -> list[Future[Result]]:
+        with _starting_processes():
+            executor = self._executor = self._executor or self._start()
+            futures = [executor.submit(function, task) for task in tasks]
+        if self._given is None and isinstance(executor, ProcessPoolExecutor):
+            self._processes.update(executor._processes or {})  # noqa: SLF001
+        return futures
+
     def _start(self) -> Executor:
+        if getattr(multiprocessing.current_process(), "_inheriting", False):
+            os._exit(_NO_MAIN_GUARD)  # the parent explains it
         context = multiprocessing.get_context("spawn")
+        self._fault_file = tempfile.NamedTemporaryFile(prefix="gco-agent-")  # noqa: SIM115
         is_one_a_core = self.n_workers == usable_cores()
         return ProcessPoolExecutor(
             self.n_workers,
             mp_context=context,
             initializer=_begin_worker,
-            initargs=(os.getpid(), context.Value("i", 0) if is_one_a_core else None),
+            initargs=(
+                os.getpid(),
+                self._fault_file.name,
+                context.Value("i", 0) if is_one_a_core else None,
+            ),
         )
+
+    def _raise_fault(self, error: BrokenProcessPool) -> None:
+        """Forget the processes that died, and say why if it is known."""
+        processes, file = list(self._processes.values()), self._fault_file
+        faults = file.read().decode("utf-8", "replace") if file is not None else ""
+        self.close()
+        if any(process.exitcode == _NO_MAIN_GUARD for process in processes):
+            raise UsageError(
+                "worker processes import your program again, and it starts workers when it is "
+                'imported: put what it does below `if __name__ == "__main__":`'
+            ) from error
+        if faults:
+            raise UsageError(_explain_fault(faults)) from error
 
     def close(self) -> None:
         """End the workers at once, whatever they are doing; an executor that was given stays."""
         executor, self._executor = self._executor, self._given
         if isinstance(executor, ProcessPoolExecutor) and executor is not self._given:
-            processes = list((executor._processes or {}).values())  # noqa: SLF001 - 3.14 has a call for it
+            _ensure_tracker()
             executor.shutdown(wait=False, cancel_futures=True)
+            processes, self._processes = list(self._processes.values()), {}
             for process in processes:
                 process.terminate()
+            end = time.monotonic() + _END_S
             for process in processes:
+                process.join(max(0.0, end - time.monotonic()))
+                process.kill()
                 process.join()
+        if self._fault_file is not None:
+            self._fault_file.close()
+            self._fault_file = None
+
+
+def _explain_fault(report: str) -> str:
+    """Return in a sentence what faulthandler reported."""
+    ours = str(Path(__file__).parents[1])
+    frames = [
+        f"{Path(file).name}, line {line}: "
+        for file, line in _FRAME.findall(report)
+        if not file.startswith((ours, sys.base_prefix, sys.prefix, "<"))
+    ]
+    where = frames[0] if frames else ""
+    if report.startswith("Timeout"):
+        return f"{where}the environment did not return from one call within {HANG_S:g} s"
+    what = report.partition("\n")[0].removeprefix("Fatal Python error: ")
+    return f"{where}the environment crashed the process that played it ({what})"
 
 
 @contextlib.contextmanager
-def _beginning() -> Iterator[None]:
-    """Around what starts processes: they never see Ctrl-C, and import nothing from this folder.
+def watch_for_hangs() -> Iterator[Callable[[], None]]:
+    """End this worker if the function that is yielded is not called for `HANG_S` seconds.
 
-    A process that is started anew has the working directory first on its path until it is told of
-    its parent's: a ``signal.py`` that lies there would be taken for Python's own.
+    A thread of C does it, since an environment that hangs may hold Python's lock.
+    """
+    if _faults is None:
+        yield lambda: None
+        return
+    faults, armed_at = _faults, 0.0
+
+    def alive() -> None:
+        nonlocal armed_at
+        now = time.monotonic()
+        if now - armed_at > 1:
+            armed_at = now
+            faulthandler.dump_traceback_later(HANG_S, exit=True, file=faults)
+
+    alive()
+    try:
+        yield alive
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def _ensure_tracker() -> None:
+    """Start multiprocessing's resource tracker if it is not running, without its messages.
+
+    A tracker that was killed is started anew, and writes a KeyError traceback for each resource
+    that it does not know.
+    """
+    with warnings.catch_warnings(), Path(os.devnull).open("wb") as nowhere:
+        warnings.simplefilter("ignore")
+        kept = os.dup(2)
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            resource_tracker.ensure_running()
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+@contextlib.contextmanager
+def _starting_processes() -> Iterator[None]:
+    """Start processes that never see Ctrl-C, and that import nothing from the current folder.
+
+    Python puts the working directory first on the path of a new process: a ``signal.py`` there
+    would be taken for Python's own.
     """
     before = os.environ.get(_SAFE_PATH)
     os.environ[_SAFE_PATH] = "1"
-    mask = None
+    _ensure_tracker()  # which would let Ctrl-C in again if it was started later
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        if hasattr(signal, "pthread_sigmask"):
-            resource_tracker.ensure_running()  # which lets Ctrl-C in again when it is started later
-            mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         yield
     finally:
         if before is None:
             del os.environ[_SAFE_PATH]
         else:
             os.environ[_SAFE_PATH] = before
-        if mask is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def usable_cores() -> int:
-    """Cores this process may run on."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -173,7 +281,7 @@ def usable_cores() -> int:
 def _stay_on_one_core(n_begun: Synchronized[int]) -> None:
     """Give this worker, and the jails it starts, a core of their own.
 
-    A message to a jail on another core wakes that core up, which takes ten times as long.
+    Waking up a jail on another core takes ten times as long as the message.
     """
     with n_begun.get_lock():
         number = n_begun.value
@@ -183,18 +291,32 @@ def _stay_on_one_core(n_begun: Synchronized[int]) -> None:
         os.sched_setaffinity(0, {cores[number % len(cores)]})
 
 
-def _begin_worker(parent: int, n_begun: Synchronized[int] | None) -> None:
-    """Leave Ctrl-C to the parent, and end when it has ended, however that happened."""
+def _begin_worker(parent: int, fault_file: str, n_begun: Synchronized[int] | None) -> None:
+    """Prepare this worker process: signals, standard output, reports of crashes."""
+    global _faults  # noqa: PLW0603 - of the process
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end_worker)
+    os.dup2(2, 1)
+    _faults = Path(fault_file).open("a")  # noqa: SIM115 - until the process ends
+    faulthandler.enable(_faults, all_threads=False)
     if n_begun is not None:
         _stay_on_one_core(n_begun)
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(_ORPHAN_CHECK_S)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(_END_S)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True, name="orphan watch").start()
+
+
+def _end_worker(number: int, _: object) -> NoReturn:
+    """Close the environments of this worker and end it."""
+    if (playing := sys.modules.get("gco_agent.evaluation.episode")) is not None:
+        playing.close_environments()
+    os._exit(128 + number)
 
 
 _ADDRESS = re.compile(r"dask://((?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):\d{1,5})")
@@ -203,19 +325,19 @@ _CONNECT_S = 15.0
 
 @contextlib.contextmanager
 def open_executor(address: str) -> Iterator[tuple[Executor, int]]:
-    """The executor at ``address``, and how many tasks it works on at a time.
+    """Yield the executor at ``address``, and how many tasks it works on at a time.
 
     Args:
         address: ``dask://host:port`` of a scheduler.
 
     Raises:
-        UsageError: It is no such address, Dask is not installed, or the cluster cannot be used:
-            it has no worker, or workers with several threads.
-        GcoError: Nobody answers there.
+        UsageError: It is not such an address, Dask is not installed, or the cluster has no worker,
+            or workers with several threads.
+        GcoError: The scheduler does not answer, or lost work.
     """
     match = _ADDRESS.fullmatch(address)
     if match is None:
-        raise UsageError(f"{address!r} is no executor: give it as dask://host:port")
+        raise UsageError(f"{address!r} is not an executor: give it as dask://host:port")
     try:
         import distributed
     except ImportError:

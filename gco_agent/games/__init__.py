@@ -32,7 +32,6 @@ from gco_agent.games.spec import (
     Presence,
     Reference,
     Score,
-    is_atari,
 )
 
 __all__ = [
@@ -52,7 +51,6 @@ __all__ = [
     "find_game",
     "generated_games",
     "imports_code",
-    "is_atari",
     "likeness",
     "measured",
     "nearest_game",

@@ -40,11 +40,6 @@ _PLAYED = {
 }
 
 
-def is_atari(env_id: str) -> bool:
-    """Whether ``env_id`` is an Atari game observed as objects."""
-    return env_id.startswith("gco/")
-
-
 class Presence(enum.Enum):
     """How often a category is to be seen when actions are drawn at random."""
 
@@ -232,10 +227,9 @@ class GameSpec:
         Raises:
             UsageError: They are for Atari games, or for those that the paper has.
         """
-        plays_atari = is_atari(self.env_id)
-        if not plays_atari and objects is not None:
+        if not self.has_objects and objects is not None:
             raise UsageError(f"--objects is for Atari games; {self.title} has no objects")
-        if not plays_atari and protocol != "default":
+        if not self.has_objects and protocol != "default":
             raise UsageError(
                 f"the protocol {protocol} is for Atari games; {self.title} has default only"
             )
@@ -243,6 +237,11 @@ class GameSpec:
             raise UsageError(f"the paper does not have {self.title}: choose other --objects")
         if self.reference is None and protocol == "reference":
             raise UsageError(f"the paper does not have {self.title}: choose another --protocol")
+
+    @property
+    def has_objects(self) -> bool:
+        """Whether it is an Atari game, observed as objects."""
+        return self.env_id.startswith("gco/")
 
     @property
     def policy_path(self) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from gco_agent.core.errors import ContractViolation
 from gco_agent.core.records import PlayProtocol
 from gco_agent.envs.environment import complete_spec, spec_of
-from gco_agent.games import GameSpec, describe_interface, is_atari
+from gco_agent.games import GameSpec, describe_interface
 from gco_agent.optimizers.base import PastIteration, Request
 from gco_agent.policy import ALLOWED_IMPORTS, FORBIDDEN_NAMES, PolicySource, replace_docstring
 from gco_agent.policy.header import is_same_but_for_score
@@ -53,7 +53,7 @@ def describe_run(config: RunConfig) -> str:
         UsageError: What it plays is not known here.
     """
     rules, spec = config.protocol, spec_of_run(config)
-    if not is_atari(rules.env_id):
+    if not rules.has_objects:
         return describe_interface(spec, config.hints, rules=rules)
     names = _action_names(rules)
     is_explained = config.hints == "none" or all(spec.actions.get(name) for name in names)
@@ -68,13 +68,9 @@ def _complete(protocol: PlayProtocol) -> GameSpec:
 
 @functools.lru_cache(maxsize=8)
 def _action_names(protocol: PlayProtocol) -> Sequence[str]:
-    from gco_agent.envs.atari import open_environment
+    from gco_agent.evaluation.episode import environment_of
 
-    env = open_environment(protocol)
-    try:
-        return tuple(env.action_names)
-    finally:
-        env.close()
+    return environment_of(protocol).action_names
 
 
 @functools.lru_cache(maxsize=8)

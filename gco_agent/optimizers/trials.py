@@ -6,18 +6,26 @@ Seeds of feedback only: what is found here is for the judge to confirm.
 
 from __future__ import annotations
 
-import functools
 import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from gco_agent.core.observation import Row
-from gco_agent.core.records import EpisodeResult, PlayProtocol
+from gco_agent.core.records import EpisodeResult, Outcome, PlayProtocol
 from gco_agent.core.seeds import Stream
-from gco_agent.envs.environment import Environment, open_environment
-from gco_agent.envs.generic import PlainEnvironment
-from gco_agent.evaluation.episode import Lane, Rollout, action_bytes, ask, make_jail, play_episodes
+from gco_agent.evaluation.episode import (
+    Episode,
+    JailedPlayer,
+    Rollout,
+    action_bytes,
+    begin_episode,
+    open_jail,
+    play_episodes,
+    play_steps,
+    start_policy,
+)
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.host import Jail, PolicyFailure
 from gco_agent.jail.limits import JailLevel, JailLimits
@@ -161,44 +169,41 @@ def seeds_of(iteration: int) -> range:
     return Stream.FEEDBACK.cycle(first, _SEEDS_A_RUN)
 
 
-@functools.lru_cache(maxsize=4)
-def _environment(protocol: PlayProtocol) -> Environment:
-    return open_environment(protocol)
-
-
 def retrace(task: Retrace) -> Recording:
     """Play until the end, a failure, or the first action that is not the expected one."""
     seed = task.wanted.seed
-    lane = Lane(0, seed, _environment(task.protocol))
-    lane.begin()
+    episode = begin_episode(task.protocol, seed)
     rollout = Rollout(task.source, (seed,), task.protocol, task.require, task.limits)
-    jail = make_jail(Jail, rollout, lane.env)
     try:
-        jail.start()
-        jail.reset(0)
-        return _play(task, lane, jail)
+        with open_jail(Jail, rollout, [episode]) as jail:
+            start_policy(jail, [episode])
+            for _ in play_steps(_Retracer(jail, task), [episode], task.protocol.max_steps):
+                pass
     except PolicyFailure:
         return Recording(seed, is_whole=False)
-    finally:
-        jail.close()
+    is_whole = episode.result is not None and episode.result.outcome.is_scored
+    return Recording(seed, bytes(episode.actions), episode.n_steps, is_whole, episode.total)
 
 
-def _play(task: Retrace, lane: Lane, jail: Jail) -> Recording:
-    expected, result = task.wanted.actions, None
-    is_object = not isinstance(lane.env, PlainEnvironment)
-    holes = _Holes(lane.seed) if task.with_holes and is_object else None
-    while result is None:
-        if holes is not None:
-            lane.seen = holes.hide(lane.seen)
-        [answer] = ask(jail, [lane])
-        done = len(lane.actions)
-        new = b"" if isinstance(answer, PolicyFailure) else action_bytes(answer)
-        if not new or (expected and new != expected[done : done + len(new)]):
-            return Recording(lane.seed, bytes(lane.actions), lane.n_steps, is_whole=False)
-        result = lane.play(answer, task.protocol.max_steps)
-        lane.look()
-    is_whole = result.outcome.is_scored
-    return Recording(lane.seed, bytes(lane.actions), lane.n_steps, is_whole, lane.total)
+class _Retracer(JailedPlayer):
+    """Fails at the first action that is not the expected one; shows observations with holes."""
+
+    def __init__(self, jail: Jail, task: Retrace) -> None:
+        super().__init__(jail)
+        self._expected = task.wanted.actions
+        self._holes = _Holes(task.wanted.seed) if task.with_holes else None
+
+    def act(self, episodes: Sequence[Episode]) -> Sequence[Any]:
+        """Return the policy's answer."""
+        [episode] = episodes
+        if self._holes is not None and episode.env.has_objects:
+            episode.seen = self._holes.hide(episode.seen)
+        [answer] = super().act(episodes)
+        if self._expected and not isinstance(answer, PolicyFailure):
+            done, new = len(episode.actions), action_bytes(answer)
+            if new != self._expected[done : done + len(new)]:
+                return [PolicyFailure(Outcome.BAD_ACTION, "another action than expected")]
+        return [answer]
 
 
 class _Holes:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from gco_agent.core.formatting import format_points
 from gco_agent.core.records import Evaluation
 from gco_agent.core.statistics import confidence_interval
-from gco_agent.games import GameSpec, is_atari
+from gco_agent.games import GameSpec
 from gco_agent.policy import PolicySource
 from gco_agent.policy.complexity import measure
 from gco_agent.report.summary import RunReport, score_in_words
@@ -51,7 +51,7 @@ def compose(subject: Subject) -> str:
         f"{escape(subject.spec.goal)}\n",
         _WHAT_IT_IS.format(
             what="the objects on the screen"
-            if is_atari(subject.spec.env_id)
+            if subject.spec.has_objects
             else "what the environment shows"
         ),
         _score(subject),
@@ -88,7 +88,7 @@ def _front_matter(subject: Subject) -> str:
         "library_name": "gco-agent",
         "tags": [
             *("reinforcement-learning", "programmatic-policy"),
-            *(["atari"] if is_atari(subject.spec.env_id) else []),
+            *(["atari"] if subject.spec.has_objects else []),
             subject.spec.env_id,
         ],
         "model-index": [{"name": subject.name, "results": [result]}],
@@ -173,6 +173,6 @@ def _limits(subject: Subject) -> str:
         "wrong or missing, so is it."
     )
     scope = "The score is of one protocol. `gco-agent card` says what is left of it under others."
-    lines = (shape, eyes, scope) if is_atari(subject.spec.env_id) else (shape, scope)
+    lines = (shape, eyes, scope) if subject.spec.has_objects else (shape, scope)
     told = [f"- {line}" for line in lines]
     return "## Limits\n\n" + "\n".join(told) + "\n"

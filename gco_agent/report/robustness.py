@@ -16,7 +16,6 @@ from gco_agent.core.statistics import Gain, confidence_interval, paired_gain
 from gco_agent.envs.atari import switches_of
 from gco_agent.evaluation.judge import Judge, Watcher
 from gco_agent.evaluation.workers import WorkerPool
-from gco_agent.games import is_atari
 from gco_agent.jail import JailLevel
 from gco_agent.policy import PolicySource
 from gco_agent.report.static import require_picture, save_figure
@@ -65,7 +64,7 @@ def conditions(rules: PlayProtocol) -> list[Condition]:
 
     An episode is cut after the same number of frames under each of them.
     """
-    if not is_atari(rules.env_id):
+    if not rules.has_objects:
         return _plain_conditions(rules)
     modes, difficulties = switches_of(rules.env_id)
     found = [Condition(f"as scored (sticky {rules.sticky:g})", rules)]

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from gco_agent.core.errors import UsageError
 from gco_agent.core.formatting import format_points
 from gco_agent.core.records import PlayProtocol
-from gco_agent.games import is_atari
 from gco_agent.report.curves import Position, half_interval, positions
 from gco_agent.report.earned import Earned, earned_by_optimizer
 from gco_agent.report.played import Played
@@ -120,7 +119,7 @@ class RunReport:
     def command(self) -> str:
         """What starts a run like this one again."""
         config, rules = self.config, self.config.protocol
-        game = config.game if is_atari(rules.env_id) else rules.env_id
+        game = config.game if rules.has_objects else rules.env_id
         others = [
             f" --{word} {value}"
             for word, value, usual in (
@@ -135,7 +134,7 @@ class RunReport:
             )
             if value != usual
         ]
-        if is_atari(rules.env_id) and (rules.objects != "completed" or rules.name != "default"):
+        if rules.has_objects and (rules.objects != "completed" or rules.name != "default"):
             others.append(f" --objects {rules.objects}")
         return (
             f"gco-agent run {game} --optimizer {config.optimizer} --seed {config.seed} "

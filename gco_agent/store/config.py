@@ -90,7 +90,7 @@ def split_optimizers(text: str) -> tuple[str, ...]:
 
 def default_slice(protocol: PlayProtocol) -> int:
     """Steps that an iteration of the search may play: those of an emulator are dear."""
-    return _SLICE_STEPS if protocol.frame_skip > 1 else _CHEAP_SLICE_STEPS
+    return _CHEAP_SLICE_STEPS if protocol.is_cheap else _SLICE_STEPS
 
 
 def format_config(config: RunConfig) -> str:

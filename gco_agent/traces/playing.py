@@ -1,8 +1,7 @@
-"""The two kinds of environment as a trace needs them: made of objects, or of anything else."""
+"""Play an episode for a trace: recorded in some of its steps, with what was seen on the way."""
 
 from __future__ import annotations
 
-import functools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,9 +9,17 @@ from typing import Any
 
 from gco_agent.core.observation import ObjectBox, Row, build_observation
 from gco_agent.core.records import EpisodeResult, Plain, PlayProtocol, Shown
-from gco_agent.envs.environment import open_environment, spec_of
-from gco_agent.envs.generic import Action, PlainEnvironment
-from gco_agent.evaluation.episode import Lane, Rollout, ask, ask_recorded, make_jail
+from gco_agent.envs.environment import spec_of
+from gco_agent.envs.gymnasium_env import Action
+from gco_agent.evaluation.episode import (
+    Episode,
+    RecordedPlayer,
+    Rollout,
+    begin_episode,
+    open_jail,
+    play_steps,
+    start_policy,
+)
 from gco_agent.jail.limits import PolicyFailure
 from gco_agent.jail.recording import Recording, RecordingJail
 from gco_agent.traces.records import TracedStep
@@ -45,66 +52,22 @@ class Seen:
         return {name: tuple(boxes) for name, boxes in built.items()}
 
 
-class Game:
-    """One episode, and a jail that plays it with parts recorded.
-
-    Args:
-        task: The policy, one seed and the rules.
-
-    Attributes:
-        lane: The episode.
-        seen: What the policy sees now.
-        jail: Where it plays.
-    """
-
-    def __init__(self, task: Rollout) -> None:
-        env, self._names = _environment(task.protocol)
-        [seed] = task.seeds
-        self.lane = Lane(0, seed, env)
-        self.seen = Seen()
-        self.jail = make_jail(RecordingJail, task, env)
-
-    def begin(self) -> None:
-        """Start the episode."""
-        self.lane.begin()
-        self.seen = self._look()
-
-    def ask(self, *, recorded: bool) -> tuple[Any, Recording | None]:
-        """What the policy answers to what it sees, and its calls if they are wanted."""
-        if recorded:
-            return ask_recorded(self.jail, self.lane)
-        return ask(self.jail, [self.lane])[0], None
-
-    def play(self, answer: Action | PolicyFailure, max_steps: int) -> EpisodeResult | None:
-        """Play what it answered and look at what comes of it; the result if that is the end."""
-        result = self.lane.play(answer, max_steps)
-        if result is None:
-            self.lane.look()
-            self.seen = self._look()
-        return result
-
-    def name_of(self, action: Action) -> str:
-        """What the environment calls an action; numbers stand for themselves."""
-        if isinstance(action, int):
-            return self._names[action]
-        return " ".join(f"{number:.3g}" for number in action)
-
-    def _look(self) -> Seen:
-        if isinstance(self.lane.env, PlainEnvironment):
-            return Seen(values=values_of(self.lane.seen))
-        return Seen(self.lane.seen, lives=self.lane.lives)
+def _look(episode: Episode) -> Seen:
+    if episode.env.has_objects:
+        return Seen(episode.seen, lives=episode.lives)
+    return Seen(values=values_of(episode.seen))
 
 
-@functools.lru_cache(maxsize=4)
-def _environment(protocol: PlayProtocol) -> tuple[Any, tuple[str, ...]]:
-    """The environment, kept for the next episode, and the names of its actions."""
-    env = open_environment(protocol)
-    if not isinstance(env, PlainEnvironment):
-        return env, tuple(env.action_names)
-    names = tuple(spec_of(protocol).actions)
-    if len(names) != env.n_actions:
-        names = tuple(str(number) for number in range(env.n_actions))
-    return env, names
+def _action_names(episode: Episode, protocol: PlayProtocol) -> tuple[str, ...]:
+    env = episode.env
+    names = env.action_names if env.has_objects else tuple(spec_of(protocol).actions)
+    return names if len(names) == env.n_actions else env.action_names
+
+
+def _name_of(action: Action, names: Sequence[str]) -> str:
+    if isinstance(action, int):
+        return names[action]
+    return " ".join(f"{number:.3g}" for number in action)
 
 
 def field_names(protocol: PlayProtocol) -> dict[str, str]:
@@ -298,38 +261,50 @@ def follow(replay: Replay) -> Trajectory:
     Raises:
         JailError: The jail cannot be built, or not as good as required.
     """
-    game = Game(replay.task)
+    task = replay.task
+    [seed] = task.seeds
+    episode = begin_episode(task.protocol, seed)
     notes, level = _Notes(), ""
     try:
-        game.jail.start()
-        level = game.jail.level.word
-        game.jail.reset(0)
-        wanted = frozenset(step for first, end in replay.spans for step in range(first, end))
-        result = _play(game, notes, wanted, replay.n_steps)
+        with open_jail(RecordingJail, task, [episode]) as jail:
+            level = jail.level.word
+            start_policy(jail, [episode])
+            _play(episode, _SpanPlayer(jail, replay.spans), notes, replay)
     except PolicyFailure as failure:
-        result = game.lane.result(failure.outcome, failure.detail)
-    finally:
-        game.jail.close()
-    return notes.course(replace(result, jail=level), bytes(game.lane.actions))
+        episode.end(failure.outcome, failure.detail)
+    assert episode.result is not None
+    return notes.course(replace(episode.result, jail=level), bytes(episode.actions))
 
 
-def _play(game: Game, notes: _Notes, wanted: frozenset[int], max_steps: int) -> EpisodeResult:
-    """Play to the end of the episode, or to where the policy fails in a way that can be told."""
-    game.begin()
-    while True:
-        step, seen = game.lane.n_steps, game.seen
-        notes.see(step, seen)
-        answer, recording = game.ask(recorded=step in wanted)
-        result = game.play(answer, max_steps)
-        if isinstance(answer, PolicyFailure):
-            notes.keep(recording, step, seen)
-        else:
-            reward = game.lane.reward
-            notes.keep(recording, step, seen, (answer, game.name_of(answer)), reward)
-            if reward:
-                notes.rewards.append((step, reward))
-        if result is not None:
-            return result
+class _SpanPlayer(RecordedPlayer):
+    """Records the steps of some spans."""
+
+    def __init__(self, jail: RecordingJail, spans: Sequence[tuple[int, int]]) -> None:
+        super().__init__(jail)
+        self._wanted = frozenset(step for first, end in spans for step in range(first, end))
+
+    def is_wanted(self, step: int) -> bool:
+        """Return whether the step is in one of the spans."""
+        return step in self._wanted
+
+
+def _play(episode: Episode, player: _SpanPlayer, notes: _Notes, replay: Replay) -> None:
+    names = _action_names(episode, replay.task.protocol)
+    if episode.result is not None:  # the policy failed at its start
+        return
+    step, seen = 0, _look(episode)
+    notes.see(step, seen)
+    for _ in play_steps(player, [episode], replay.n_steps):
+        if isinstance(episode.answer, PolicyFailure):
+            notes.keep(player.recording, step, seen)
+            return
+        action = episode.answer, _name_of(episode.answer, names)
+        notes.keep(player.recording, step, seen, action, episode.reward)
+        if episode.reward:
+            notes.rewards.append((step, episode.reward))
+        if episode.result is None:
+            step, seen = episode.n_steps, _look(episode)
+            notes.see(step, seen)
 
 
 def _widen(ranges: Ranges, category: str, members: Sequence[Row]) -> None:

@@ -77,7 +77,7 @@ def their_rows(env: Any, game: str, *, is_first: bool) -> dict[str, list[Row]]:
 def test_every_frame_equals_that_of_ocatari(ocatari: Any, game: str, seed: int) -> None:
     theirs, ours = make_theirs(ocatari, game), make_ours(game)
     theirs.reset(seed=seed)
-    rows, lives = ours.reset_rows(seed)
+    rows, lives = ours.begin(seed)
     assert rows == their_rows(theirs, game, is_first=True)
     n_resets = 0
     for t, action in enumerate(actions(seed, len(ours.action_names), N_STEPS)):
@@ -90,7 +90,7 @@ def test_every_frame_equals_that_of_ocatari(ocatari: Any, game: str, seed: int) 
         if terminated or truncated:
             n_resets += 1
             theirs.reset(seed=seed + n_resets)
-            rows, _ = ours.reset_rows(seed + n_resets)
+            rows, _ = ours.begin(seed + n_resets)
             assert rows == their_rows(theirs, game, is_first=True), t
 
 
@@ -99,7 +99,7 @@ def test_episodes_to_their_end_equal_those_of_ocatari(ocatari: Any, game: str) -
     theirs, ours = make_theirs(ocatari, game), make_ours(game)
     for seed in (5, 6):
         theirs.reset(seed=seed)
-        ours.reset_rows(seed)
+        ours.begin(seed)
         is_over = False
         n_steps = 0
         while not is_over:
@@ -128,7 +128,7 @@ def test_ocatari_swaps_its_last_two(ocatari: Any) -> None:
 @pytest.mark.parametrize("game", NAMES)
 def test_rows_are_plain_numbers_of_known_categories(game: str, *, hud: bool) -> None:
     env = make_object_env(game, hud=hud)
-    rows, _ = env.reset_rows(1)
+    rows, _ = env.begin(1)
     for action in actions(1, len(env.action_names), 150):
         for category, members in rows.items():
             assert category in env._extractor.categories
@@ -137,26 +137,26 @@ def test_rows_are_plain_numbers_of_known_categories(game: str, *, hud: bool) -> 
                 assert all(type(v) is int for v in row[7] or ())
         rows, _, _, terminated, truncated = env.step_rows(action)
         if terminated or truncated:
-            rows, _ = env.reset_rows(2)
+            rows, _ = env.begin(2)
 
 
 def test_displays_are_seen_only_when_asked_for() -> None:
     plain, with_hud = make_object_env("seaquest"), make_object_env("seaquest", hud=True)
     assert "PlayerScore" in with_hud._extractor.categories
-    assert "PlayerScore" in with_hud.reset_rows(1)[0]
-    assert "PlayerScore" not in plain.reset_rows(1)[0]
+    assert "PlayerScore" in with_hud.begin(1)[0]
+    assert "PlayerScore" not in plain.begin(1)[0]
 
 
 def test_two_extractors_of_qbert_do_not_disturb_each_other() -> None:
     def play(env: Any, seed: int) -> list[Any]:
-        seen: list[Any] = [env.reset_rows(seed)]
+        seen: list[Any] = [env.begin(seed)]
         seen += [env.step_rows(a) for a in actions(seed, len(env.action_names), 300)]
         return seen
 
     alone = [play(make_object_env("qbert"), seed) for seed in (1, 2)]
     envs = [make_object_env("qbert") for _ in range(2)]
     plans = [actions(seed, len(envs[0].action_names), 300) for seed in (1, 2)]
-    together: list[list[Any]] = [[env.reset_rows(s)] for env, s in zip(envs, (1, 2), strict=True)]
+    together: list[list[Any]] = [[env.begin(s)] for env, s in zip(envs, (1, 2), strict=True)]
     for step in zip(*plans, strict=True):
         for env, action, seen in zip(envs, step, together, strict=True):
             seen.append(env.step_rows(action))
@@ -166,7 +166,7 @@ def test_two_extractors_of_qbert_do_not_disturb_each_other() -> None:
 @pytest.mark.parametrize("game", NAMES)
 def test_an_episode_does_not_depend_on_the_one_before(game: str) -> None:
     def play(env: Any, seed: int) -> list[Any]:
-        seen: list[Any] = [env.reset_rows(seed)]
+        seen: list[Any] = [env.begin(seed)]
         seen += [env.step_rows(a) for a in actions(seed, len(env.action_names), 120)]
         return seen
 

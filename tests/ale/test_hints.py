@@ -37,7 +37,7 @@ def lowest_value(rows: Rows, category: str) -> int:
 def hops(*words: str) -> tuple[float, int]:
     """Points of the last hop, and lives lost in it."""
     env = still("qbert")
-    _, lives = env.reset_rows(1)
+    _, lives = env.begin(1)
     for _ in range(SETTLE):
         _, lives, *_ = env.step_rows(0)
     points, before = 0.0, lives
@@ -71,7 +71,7 @@ def test_which_hops_lead_off_the_pyramid(words: tuple[str, ...], is_fatal: bool)
 def test_rows_of_bricks_are_worth_what_is_said_and_the_upper_ones_make_the_ball_fast() -> None:
     path = Path(__file__).parents[2] / "policies/breakout.py"
     policy, env = load_policy(PolicySource.from_file(path)), still("breakout")
-    rows, lives = env.reset_rows(3)
+    rows, lives = env.begin(3)
     points: dict[int, set[float]] = {}
     fallen: dict[bool, Counter[int]] = {False: Counter(), True: Counter()}
     was_upper = is_over = False
@@ -103,12 +103,12 @@ def bricks(rows: Rows) -> Counter[int]:
 def watched(game: str, n_steps: int, seed: int = 1) -> Iterator[Rows]:
     """What is seen in random play."""
     env, rng = make_object_env(game), random.Random(seed)
-    rows, _ = env.reset_rows(seed)
+    rows, _ = env.begin(seed)
     for _ in range(n_steps):
         yield rows
         rows, _, _, is_over, _ = env.step_rows(rng.randrange(len(env.action_names)))
         if is_over:
-            rows, _ = env.reset_rows(seed + 1)
+            rows, _ = env.begin(seed + 1)
 
 
 def test_one_shot_of_the_cannon_flies_at_a_time_and_upwards() -> None:
@@ -141,7 +141,7 @@ def test_one_thing_at_a_time_crosses_a_lane_of_asterix() -> None:
 def surfaced(n_waiting: int) -> tuple[int, int]:
     """Lives lost, and divers on board before, when one comes up after so many steps below."""
     env = still("seaquest")
-    rows, lives = env.reset_rows(1)
+    rows, lives = env.begin(1)
     n_divers = 0
     for number in range(400):
         word = "DOWNFIRE" if 60 <= number < 90 + n_waiting // 5 else "FIRE"
@@ -161,14 +161,14 @@ def test_coming_up_without_a_diver_costs_a_life_and_with_one_fills_the_air() -> 
 
 def test_a_shark_or_a_submarine_is_worth_twenty_points_at_first() -> None:
     env, rng = still("seaquest"), random.Random(5)
-    env.reset_rows(0)
+    env.begin(0)
     rewards = [env.step_rows(rng.randrange(18))[2] for _ in range(1_000)]
     assert {reward for reward in rewards if reward} == {20.0}
 
 
 def test_fire_speeds_the_car_up_and_a_collision_costs_most_of_its_speed() -> None:
     env = still("enduro")
-    rows, _ = env.reset_rows(1)
+    rows, _ = env.begin(1)
     speeds, touched = [], []
     for _ in range(300):
         rows, *_ = env.step_rows(env.action_names.index("FIRE"))

@@ -15,7 +15,6 @@ from gco_agent.envs.atari import (
     PROTOCOLS,
     default_protocol,
     emulator_spec,
-    initial_policy,
     make_protocol,
     open_environment,
 )
@@ -60,9 +59,9 @@ def test_a_protocol_is_stamped_kept_and_played(name: str, game: str) -> None:
     assert rules.stamp.startswith(name)
     config = RunConfig(game, rules)
     assert parse_config(format_config(config)) == config
-    env = open_environment(rules)
+    env = opening.open_environment(rules)
     assert (len(env.action_names) == 18) == (name == "machado" or game == "seaquest")
-    text = initial_policy(rules)
+    text = opening.initial_policy(rules)
     check_policy(PolicySource(text))
     (played,) = play_episodes(Rollout(text, (1,), make_protocol(name, game, max_steps=25))).episodes
     assert (played.outcome, played.detail) == (Outcome.HORIZON, "")
@@ -99,7 +98,7 @@ def test_the_emulator_alone_has_the_actions_and_switches_of_the_rules() -> None:
 
 def test_one_life_ends_the_episode_and_fire_is_pressed_for_the_policy() -> None:
     env = open_environment(make_protocol("reference", "seaquest"))
-    _, lives = env.reset_rows(1)
+    _, lives = env.begin(1)
     for _ in range(1_500):
         _, left, _, is_over, _ = env.step_rows(5)  # down, until something or the air ends it
         assert is_over == (left < lives)
@@ -107,7 +106,7 @@ def test_one_life_ends_the_episode_and_fire_is_pressed_for_the_policy() -> None:
             break
     assert is_over
     env = open_environment(make_protocol("reference", "breakout"))
-    _, lives = env.reset_rows(1)
+    _, lives = env.begin(1)
     n_lost, is_over = 0, False
     while not is_over:
         _, left, _, is_over, _ = env.step_rows(0)
@@ -119,7 +118,7 @@ def test_games_in_a_row_are_told_apart_by_the_seed() -> None:
     env = open_environment(make_protocol("reference", "freeway"))
 
     def start(seed: int) -> bytes:
-        env.reset_rows(seed)
+        env.begin(seed)
         return bytes(env._ale.getRAM())
 
     starts = [start(seed) for seed in range(6)]
@@ -129,7 +128,7 @@ def test_games_in_a_row_are_told_apart_by_the_seed() -> None:
 
 def test_a_moment_goes_on_exactly_under_rules_of_our_own() -> None:
     env = open_environment(make_protocol("reference", "breakout"))
-    env.reset_rows(1)
+    env.begin(1)
     for _ in range(30):
         env.step_rows(0)
     moment = env.save()
@@ -156,7 +155,7 @@ def test_the_paper_s_observation_lacks_what_theirs_lack(game: str, unseen: set[s
     plain = open_environment(make_protocol("default", game, objects="ocatari"))
     env = open_environment(theirs)
     assert set(plain.categories) - set(env.categories) == unseen
-    seen, there = set(env.reset_rows(3)[0]), set(plain.reset_rows(3)[0])
+    seen, there = set(env.begin(3)[0]), set(plain.begin(3)[0])
     for step in range(300):
         action = step // 8 % len(env.action_names)
         rows, more = env.step_rows(action)[0], plain.step_rows(action)[0]

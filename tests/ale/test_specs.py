@@ -55,14 +55,14 @@ def test_a_wrong_word_is_found_by_name(about: str) -> None:
 def watched(game: str, n_steps: int = 1_500) -> dict[str, list[Row]]:
     """All rows of every category in random play."""
     env = make_object_env(game)
-    rows, _ = env.reset_rows(5)
+    rows, _ = env.begin(5)
     seen: dict[str, list[Row]] = defaultdict(list)
     for action in actions(5, len(env.action_names), n_steps):
         for category, members in rows.items():
             seen[category] += members
         rows, _, _, terminated, _ = env.step_rows(action)
         if terminated:
-            rows, _ = env.reset_rows(6)
+            rows, _ = env.begin(6)
     return seen
 
 
@@ -107,7 +107,7 @@ def test_the_surface_of_seaquest_is_where_the_hints_say() -> None:
 
 def test_what_asterix_calls_a_reward_is_made_where_points_were_and_cannot_be_collected() -> None:
     env = make_object_env("asterix", repeat_action_probability=0.0)
-    rows, _ = env.reset_rows(2)
+    rows, _ = env.begin(2)
     made = 0
     for action in actions(2, 9, 700):
         before, (rows, _, reward, terminated, _) = rows, env.step_rows(action)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gco_agent.envs.objects import Rules, make_object_env
-from gco_agent.envs.supplements import _half
+from gco_agent.envs.ram_readers import READERS, _half
 
 _SKY, _EDGE = 52, 8
 
@@ -18,7 +18,7 @@ def driven(n_steps: int, seed: int = 2, rules: Rules = Rules()) -> Any:  # noqa:
     """Enduro with the throttle down: rows, grey picture and reward of every step."""
     env = make_object_env("enduro", repeat_action_probability=0.0, rules=rules)
     rng, action = random.Random(seed), 1
-    env.reset_rows(1)
+    env.begin(1)
     for step in range(n_steps):
         if step % 4 == 0:
             action = rng.choice([1, 1, 1, 7, 8])
@@ -79,7 +79,7 @@ def test_the_half_width_of_the_road_is_that_of_straight_road() -> None:
 
 def test_the_gauges_of_enduro_tell_speed_and_cars_to_pass() -> None:
     env = make_object_env("enduro", repeat_action_probability=0.0)
-    rows, _ = env.reset_rows(1)
+    rows, _ = env.begin(1)
     speeds = [rows["Speed"][0][6] or 0]
     assert rows["CarsToPass"][0][6] == 200
     for step in range(360):
@@ -98,7 +98,7 @@ def test_the_gauges_of_enduro_tell_speed_and_cars_to_pass() -> None:
 
 def test_cubes_of_qbert_count_their_changes() -> None:
     env = make_object_env("qbert", repeat_action_probability=0.0)
-    rows, _ = env.reset_rows(1)
+    rows, _ = env.begin(1)
     for _ in range(60):
         rows, *_ = env.step_rows(0)
     assert [row[6] for row in rows["Cube"]] == [0] * 21
@@ -116,17 +116,17 @@ def test_cubes_of_qbert_count_their_changes() -> None:
 
 
 def test_a_new_round_of_qbert_counts_from_its_own_first_colour() -> None:
-    from gco_agent.envs.supplements import QbertCubes
-
-    def seen(*colours: int) -> dict[str, Any]:
-        return {"Cube": [(0, 0, 20, 5, 0, 0, None, (c, c, c), None) for c in colours]}
-
-    cubes, rounds = QbertCubes(), []
-    cubes.begin(rows := seen(1, 1, 1))
-    for colours in ((1, 2, 1), (2, 2, 1), (2, 2, 2), (9, 9, 9), (5, 5, 5), (5, 6, 5), (7, 6, 5)):
-        cubes.complete(rows := seen(*colours))
-        rounds.append([row[6] for row in rows["Cube"]])
-    assert rounds == [[0, 1, 0], [1, 1, 0], [0, 0, 0], [0, 0, 0], [0, 0, 0], [0, 1, 0], [2, 1, 0]]
+    reader = READERS["qbert"]()
+    ram, rounds = np.zeros(128, np.uint8), []
+    cells = (21, 52, 54, 83, 85, 87, 98, 100, 102, 104, 1, 3, 5, 7, 9, 32, 34, 36, 38, 40, 42)
+    a, b, c = 0x46, 0x86, 0x1E  # three colours
+    ram[list(cells)] = a
+    reader.reset(ram)
+    for first, second, rest in ((a, b, a), (b, b, a), (b, b, b), (c, c, c), (a, a, a), (c, b, a)):
+        ram[list(cells)] = rest
+        ram[list(cells[:2])] = first, second
+        rounds.append([row[6] for row in reader.step(ram)["Cube"][:3]])
+    assert rounds == [[0, 1, 0], [1, 1, 0], [0, 0, 0], [0, 0, 0], [0, 0, 0], [1, 2, 0]]
 
 
 def test_things_of_asterix_have_the_velocity_that_ocatari_lacks() -> None:
@@ -134,8 +134,8 @@ def test_things_of_asterix_have_the_velocity_that_ocatari_lacks() -> None:
     theirs = make_object_env(
         "asterix", repeat_action_probability=0.0, rules=Rules(is_completed=False)
     )
-    ours.reset_rows(3)
-    theirs.reset_rows(3)
+    ours.begin(3)
+    theirs.begin(3)
     moved = 0
     for step in range(200):
         rows, plain = ours.step_rows(step % 9)[0], theirs.step_rows(step % 9)[0]
@@ -150,7 +150,7 @@ def test_things_of_asterix_have_the_velocity_that_ocatari_lacks() -> None:
 def test_ocatari_alone_gives_its_own_categories_and_no_more(game: str) -> None:
     plain = make_object_env(game, rules=Rules(is_completed=False))
     assert {"Road", "Speed", "CarsToPass"}.isdisjoint(plain.categories)
-    rows, _ = plain.reset_rows(1)
+    rows, _ = plain.begin(1)
     assert all(row[6] is None for members in rows.values() for row in members)
 
 
@@ -158,7 +158,7 @@ def test_aliens_are_in_the_corner_for_a_step_when_their_block_changes() -> None:
     """What the specification says of them, and no more: never two steps in a row."""
     env = make_object_env("space_invaders")
     right, left = (env.action_names.index(name) for name in ("RIGHTFIRE", "LEFTFIRE"))
-    rows, _ = env.reset_rows(10)
+    rows, _ = env.begin(10)
     corners, before, was_there, is_over = 0, 0, False, False
     while not is_over:
         aliens = rows.get("Alien", [])

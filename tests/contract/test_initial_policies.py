@@ -92,7 +92,7 @@ def moved(
 ) -> tuple[int, int]:
     """By how much the first of ``category`` moves by ``n`` steps of ``action`` and some of none."""
     env = make_object_env(game, repeat_action_probability=0.0)
-    rows, _ = env.reset_rows(1)
+    rows, _ = env.begin(1)
     for before in prefix:
         rows, *_ = env.step_rows(before)
     x, y = rows[category][0][:2]

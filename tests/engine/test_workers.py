@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gco_agent.core.errors import GcoError, UsageError
-from gco_agent.evaluation.workers import WorkerPool, _begin_worker, usable_cores
+from gco_agent.evaluation.workers import WorkerPool, usable_cores
 
 ROOT = Path(__file__).parents[2]
 
@@ -147,16 +146,6 @@ def test_workers_end_with_a_parent_that_is_killed() -> None:
         assert parent.wait() == -signal.SIGKILL
     assert len(pids) == 2
     assert wait_until_gone(pids) == set()
-
-
-def test_a_worker_leaves_interrupts_to_its_parent() -> None:
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        _begin_worker(os.getppid(), None)
-        assert ignores_interrupts(0)
-    finally:
-        signal.signal(signal.SIGINT, before)
-    assert "orphan watch" in {thread.name for thread in threading.enumerate()}
 
 
 def path_and_signals(_: int) -> tuple[bool, bool, bool]:

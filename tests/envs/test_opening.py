@@ -12,7 +12,7 @@ import pytest
 
 from gco_agent.core.errors import GcoError, UsageError
 from gco_agent.core.records import Outcome
-from gco_agent.envs import generic as plain
+from gco_agent.envs import gymnasium_env as plain
 from gco_agent.envs.environment import (
     find_spec,
     initial_policy,
@@ -22,7 +22,7 @@ from gco_agent.envs.environment import (
     open_environment,
     spec_of,
 )
-from gco_agent.envs.generic import PlainEnvironment
+from gco_agent.envs.gymnasium_env import GymnasiumEnvironment
 from gco_agent.evaluation.episode import Rollout, play_episodes
 from gco_agent.games import GAMES, describe_interface
 from gco_agent.games.documented import DOCUMENTED
@@ -94,7 +94,7 @@ def test_documented_names_are_as_many_as_the_numbers(base: str) -> None:
     ids = [i for i in gymnasium.registry if i.rpartition("-v")[0] == base]
     env_id = max(ids, key=lambda i: int(i.rpartition("-v")[2]))
     needs({"LunarLanderContinuous-v3": "LunarLander-v3"}.get(env_id, env_id))
-    env, told = PlainEnvironment(env_id), DOCUMENTED[base]
+    env, told = GymnasiumEnvironment(env_id), DOCUMENTED[base]
     assert env.n_numbers == len(told.fields)
     assert env.n_actions == len(told.actions)
     assert len({f.name for f in told.fields}) == len(told.fields)
@@ -102,21 +102,23 @@ def test_documented_names_are_as_many_as_the_numbers(base: str) -> None:
 
 
 def test_left_pushes_left_and_angles_lean_as_told() -> None:
-    env = PlainEnvironment("CartPole-v1")
+    env = GymnasiumEnvironment("CartPole-v1")
     words = list(DOCUMENTED["CartPole"].actions)
     for word, sign in (("LEFT", -1), ("RIGHT", 1)):
-        env.reset(1)
+        env.begin(1)
         for _ in range(6):
-            obs, *_ = env.step(words.index(word))
+            env.advance(words.index(word))
+            obs, _ = env.observe()
         _, speed, angle, _ = np.asarray(obs)
         assert speed * sign > 0
         assert angle * sign < 0, "the pole leans against the push"
-    env = PlainEnvironment("MountainCar-v0")
+    env = GymnasiumEnvironment("MountainCar-v0")
     words = list(DOCUMENTED["MountainCar"].actions)
     for word, sign in (("LEFT", -1), ("RIGHT", 1)):
-        env.reset(1)
+        env.begin(1)
         for _ in range(3):
-            obs, *_ = env.step(words.index(word))
+            env.advance(words.index(word))
+            obs, _ = env.observe()
         assert np.asarray(obs)[1] * sign > 0
 
 
@@ -125,10 +127,11 @@ def test_the_engines_of_the_lander_do_as_told() -> None:
     words = list(DOCUMENTED["LunarLander"].actions)
     after = {}
     for word in words:
-        env = PlainEnvironment("LunarLander-v3")
-        env.reset(1)
+        env = GymnasiumEnvironment("LunarLander-v3")
+        env.begin(1)
         for _ in range(12):
-            obs, *_ = env.step(words.index(word))
+            env.advance(words.index(word))
+            obs, _ = env.observe()
         after[word] = np.asarray(obs)
     assert after["MAIN"][3] > after["NOOP"][3] + 0.1, "the main engine pushes up"
     assert after["LEFT"][5] > after["NOOP"][5] + 0.05, "the left engine turns it to the left"
@@ -230,9 +233,10 @@ def test_a_module_of_the_users_own_is_imported(corridor) -> None:
     rules = make_protocol("default", env_id)
     assert rules.max_steps == 15
     env = open_environment(rules)
-    assert isinstance(env, PlainEnvironment)
-    start = float(np.asarray(env.reset(1))[0])
-    assert float(np.asarray(env.step(0)[0])[0]) == start - 1, "action 0 is the least of the space"
+    assert isinstance(env, GymnasiumEnvironment)
+    start = float(np.asarray(env.begin(1)[0])[0])
+    env.advance(0)
+    assert float(np.asarray(env.observe()[0])[0]) == start - 1, "action 0 is the least of the space"
     text = "def act(obs):\n    return 0 if obs[0] > 0 else 2 if obs[0] < 0 else 1\n"
     (episode,) = play_episodes(Rollout(text, (1,), rules)).episodes
     assert (episode.detail, episode.n_steps) == ("", 15)
@@ -277,12 +281,12 @@ def test_a_game_file_with_the_name_of_another_module_is_refused(
 def test_what_fails_in_play_is_told_by_its_line(corridor, tmp_path: Path) -> None:
     env_id = corridor("Pit", "Discrete(3)", "int(action) / 0")
     env = open_environment(make_protocol("default", env_id))
-    assert isinstance(env, PlainEnvironment)
-    env.reset(1)
+    assert isinstance(env, GymnasiumEnvironment)
+    env.begin(1)
     lines = (tmp_path / "pit_module.py").read_text().splitlines()
     number = next(n for n, line in enumerate(lines, start=1) if "/ 0" in line)
     with pytest.raises(UsageError, match=rf"pit_module\.py, line {number}: ZeroDivisionError"):
-        env.step(0)
+        env.advance(0)
 
 
 def test_a_changed_module_is_another_stamp_and_is_not_played_under_the_old_one(
@@ -316,13 +320,15 @@ def test_spaces_that_no_policy_can_use_are_refused(corridor) -> None:
         find_spec(env_id)
 
 
-def test_a_reward_that_is_no_number_is_no_score(corridor) -> None:
+def test_a_reward_that_is_not_finite_is_the_environment_s_fault(corridor) -> None:
     rules = make_protocol("default", corridor("Nowhere", "Discrete(2)", "float('nan')"))
     policy = "class Policy:\n    def act(self, obs):\n        return 0\n"
-    (episode,) = play_episodes(Rollout(policy, (1,), rules)).episodes
-    assert (episode.outcome, episode.episode_return) == (Outcome.BAD_ACTION, 0.0)
-    with pytest.raises(UsageError, match="Nowhere-v0 gave rewards whose sum is nan"):
-        play(Episodes(rules, policy, (1,)))
+    for play_it in (
+        lambda: play_episodes(Rollout(policy, (1,), rules)),
+        lambda: play(Episodes(rules, policy, (1,))),
+    ):
+        with pytest.raises(UsageError, match=r"nowhere_module.py, line \d+: .*Nowhere-v0 .* nan"):
+            play_it()
 
 
 def test_slices_of_cheap_steps_are_longer() -> None:

@@ -14,7 +14,7 @@ from gco_agent.core.events import Searching
 from gco_agent.core.records import PlayProtocol
 from gco_agent.core.seeds import Stream, seed_of_chance
 from gco_agent.evaluation.workers import WorkerPool
-from gco_agent.games import GameSpec, find_game, is_atari
+from gco_agent.games import GameSpec, find_game
 from gco_agent.optimizers.base import Capabilities, Optimizer, Proposal, Request, Tools
 from gco_agent.optimizers.cma import StepBudget
 from gco_agent.optimizers.search.arena import Arena, Individual
@@ -80,7 +80,7 @@ class SearchOptimizer(Optimizer):
                 allowance can lead to.
         """
         config = request.config
-        if not is_atari(config.protocol.env_id):
+        if not config.protocol.has_objects:
             return VectorSearch(self._pool).propose(request)
         spec = find_game(config.game)
         remembered = request.recall(STATE_FILE)

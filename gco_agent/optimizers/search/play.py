@@ -9,16 +9,17 @@ from __future__ import annotations
 import functools
 import pickle
 import random
+import sys
 import zlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from gco_agent.core.observation import Row, build_observation
 from gco_agent.core.records import PlayProtocol
-from gco_agent.envs.atari import open_environment
 from gco_agent.envs.objects import ObjectObservation
+from gco_agent.evaluation.episode import Episode, LocalPlayer, environment_of, play_steps
 from gco_agent.optimizers.search.memory import Names
 from gco_agent.optimizers.search.world import Displacements, Sightings
 
@@ -73,9 +74,8 @@ class _Policy(Protocol):
     def act(self, obs: Mapping[str, Sequence[Any]]) -> int: ...
 
 
-@functools.lru_cache(maxsize=2)
 def _env(protocol: PlayProtocol) -> ObjectObservation:
-    return open_environment(protocol)
+    return cast(ObjectObservation, environment_of(protocol))
 
 
 @functools.lru_cache(maxsize=256)
@@ -89,34 +89,44 @@ def _compiled(text: str) -> type[_Policy]:
 def play(task: Segment) -> Played:
     """Play one stretch; the result depends on the task alone."""
     env, policy, sightings = _env(task.protocol), _compiled(task.text)(), Sightings()
+    episode = Episode(env, task.seed)
+    n_rewards = last_reward = checksum = 0
     if task.checkpoint is None:
-        rows, lives = env.reset_rows(task.seed)
-        total, n_rewards, t, last_reward, actions = 0.0, 0, 0, 0, 0
+        episode.begin()
     else:
-        moment, memory, rows, lives, *account = pickle.loads(task.checkpoint)  # noqa: S301 - ours
-        total, n_rewards, t, last_reward, actions = account
+        moment, memory, account, n_rewards, last_reward, checksum = pickle.loads(  # noqa: S301 - ours
+            task.checkpoint
+        )
         env.restore(moment)
         vars(policy).update(memory)
-    act, begun, is_over = policy.act, t, False
-    while t < task.horizon and not is_over:
-        if t % _NOTE_EVERY == 0:
-            sightings.note(rows)
-        action = act(build_observation(rows, lives))
-        actions = zlib.crc32(bytes((action,)), actions)
-        rows, lives, reward, terminated, truncated = env.step_rows(action)
-        t += 1
-        if reward:
-            total += reward
-            n_rewards += 1
-            last_reward = t
-        is_over = terminated or truncated or t - last_reward > _STALL_STEPS
+        episode.seen, episode.lives, episode.total, episode.n_steps = account
+    begun, is_over = episode.n_steps, False
+    if begun < task.horizon:
+        if begun % _NOTE_EVERY == 0:
+            sightings.note(episode.seen)
+        player = LocalPlayer(lambda rows: policy.act(build_observation(rows, episode.lives)))
+        for _ in play_steps(player, [episode], sys.maxsize):
+            if episode.reward:
+                n_rewards += 1
+                last_reward = episode.n_steps
+            is_over = episode.result is not None
+            is_over = is_over or episode.n_steps - last_reward > _STALL_STEPS
+            if is_over or episode.n_steps >= task.horizon:
+                break
+            if episode.n_steps % _NOTE_EVERY == 0:
+                sightings.note(episode.seen)
+    checksum = zlib.crc32(episode.actions, checksum)
     checkpoint = None
     if not is_over:
-        memory = vars(policy)
+        account = episode.seen, episode.lives, episode.total, episode.n_steps
         checkpoint = pickle.dumps(
-            (env.save(), memory, rows, lives, total, n_rewards, t, last_reward, actions)
+            (env.save(), vars(policy), account, n_rewards, last_reward, checksum)
         )
-    return Played(total, n_rewards, t, t - begun, is_over, actions, checkpoint, sightings)
+    n_steps = episode.n_steps
+    return Played(
+        *(episode.total, n_rewards, n_steps, n_steps - begun),
+        *(is_over, checksum, checkpoint, sightings),
+    )
 
 
 def names_of(protocol: PlayProtocol) -> Names:
@@ -150,7 +160,7 @@ def probe(task: Probe) -> Probed:
     moved: Displacements = defaultdict(lambda: defaultdict(list))
     names = env.action_names
     seed, t = task.seed, 0
-    rows, _ = env.reset_rows(seed)
+    rows, _ = env.begin(seed)
     while t < task.n_steps:
         action, held = rng.randrange(len(names)), rng.choice((2, 4, 8, 12))
         for since in range(held):
@@ -161,7 +171,7 @@ def probe(task: Probe) -> Probed:
                 _note_moves(moved, rows, action)
             if terminated or truncated:
                 seed += 1
-                rows, _ = env.reset_rows(seed)
+                rows, _ = env.begin(seed)
                 break
     plain = {key: dict(per_action) for key, per_action in moved.items()}
     return Probed(names, plain, sightings)

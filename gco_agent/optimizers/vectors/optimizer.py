@@ -13,6 +13,7 @@ from gco_agent.core.events import Searching
 from gco_agent.core.records import PlayProtocol
 from gco_agent.core.seeds import Stream, seed_of_chance
 from gco_agent.envs.environment import spec_of
+from gco_agent.evaluation.episode import environment_of
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.games import GameSpec
 from gco_agent.optimizers.base import Capabilities, Optimizer, Proposal, Request
@@ -25,7 +26,7 @@ from gco_agent.optimizers.vectors.arms import (
     thin,
     tune_all,
 )
-from gco_agent.optimizers.vectors.play import Probe, environment, probe
+from gco_agent.optimizers.vectors.play import Probe, probe
 from gco_agent.optimizers.vectors.program import Task, VectorProgram, headline, render
 from gco_agent.optimizers.vectors.table import Table
 from gco_agent.policy import PolicySource, format_policy
@@ -121,7 +122,7 @@ def task_of(protocol: PlayProtocol, state: State) -> Task:
         ProposalError: Its observations have no numbers in them, or too many to weigh.
     """
     spec: GameSpec = spec_of(protocol)
-    env = environment(protocol)
+    env = environment_of(protocol)
     if not state.scale:
         raise ProposalError(f"observations of {spec.title} have no numbers in them")
     if len(state.scale) > _MOST_NUMBERS:

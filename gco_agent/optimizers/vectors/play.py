@@ -9,14 +9,13 @@ from __future__ import annotations
 import functools
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gco_agent.core.errors import UsageError
 from gco_agent.core.records import PlayProtocol
-from gco_agent.envs.environment import open_environment
-from gco_agent.envs.generic import PlainEnvironment
+from gco_agent.evaluation.episode import LocalPlayer, begin_episode, environment_of, play_steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +35,6 @@ class Played:
     n_steps: int
 
 
-@functools.lru_cache(maxsize=2)
-def environment(protocol: PlayProtocol) -> PlainEnvironment:
-    """The environment of this process."""
-    env = open_environment(protocol)
-    assert isinstance(env, PlainEnvironment), protocol.env_id
-    return env
-
-
 @functools.lru_cache(maxsize=256)
 def _compiled(text: str) -> Any:  # noqa: ANN401 - a class made from text
     scope: dict[str, Any] = {"__name__": "candidate"}
@@ -53,22 +44,24 @@ def _compiled(text: str) -> Any:  # noqa: ANN401 - a class made from text
 
 def play(task: Episodes) -> Played:
     """Play the episodes; the result depends on the task alone."""
-    env = environment(task.protocol)
     returns, n_steps = [], 0
     for seed in task.seeds:
-        act, obs, total, n = _compiled(task.text)().act, env.reset(seed), 0.0, 0
-        is_over = False
-        while not is_over and n < task.protocol.max_steps:
-            action = act(obs)
-            obs, reward, terminated, truncated = env.step(tuple(action) if env.n_floats else action)
-            total += reward
-            n += 1
-            is_over = terminated or truncated
-        if not math.isfinite(total):
-            raise UsageError(f"{task.protocol.env_id} gave rewards whose sum is {total}: no score")
-        returns.append(total)
-        n_steps += n
+        episode = begin_episode(task.protocol, seed)
+        act = _compiled(task.text)().act
+        if episode.env.n_floats:
+            act = _with_tuples(act)
+        for _ in play_steps(LocalPlayer(act), [episode], task.protocol.max_steps):
+            pass
+        if episode.result is None or not episode.result.outcome.is_scored:
+            why = episode.result.detail if episode.result is not None else ""
+            raise UsageError(f"{task.protocol.env_id} gave no score: {why}")
+        returns.append(episode.total)
+        n_steps += episode.n_steps
     return Played(tuple(returns), n_steps)
+
+
+def _with_tuples(act: Callable[[Any], Sequence[float]]) -> Callable[[Any], tuple[float, ...]]:
+    return lambda obs: tuple(act(obs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +88,9 @@ class Probed:
 
 def probe(task: Probe) -> Probed:
     """Play at random, each action held for a while; the result depends on the task alone."""
-    env, rng = environment(task.protocol), random.Random(task.seed)  # noqa: S311 - no secret
+    env, rng = environment_of(task.protocol), random.Random(task.seed)  # noqa: S311 - no secret
     low, high = env.bounds
-    seed, obs = task.seed, env.reset(task.seed)
+    seed, (obs, _) = task.seed, env.begin(task.seed)
     is_vector = getattr(obs, "ndim", 0) == 1
     squares = [0.0] * len(numbers(obs))
     action: Any = 0
@@ -112,10 +105,11 @@ def probe(task: Probe) -> Probed:
             )
         for index, number in enumerate(numbers(obs)):
             squares[index] += number * number
-        obs, _, terminated, truncated = env.step(action)
+        _, terminated, truncated = env.advance(action)
+        obs, _ = env.observe()
         if terminated or truncated:
             seed += 1
-            obs = env.reset(seed)
+            obs, _ = env.begin(seed)
     scale = (math.sqrt(total / task.n_steps) or 1.0 for total in squares)
     return Probed(tuple(float(f"{number:.3g}") for number in scale), is_vector)
 

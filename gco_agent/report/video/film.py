@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from gco_agent.core.observation import Row
 from gco_agent.core.records import ComponentCall, EpisodeResult, PlayProtocol
 from gco_agent.envs.environment import open_environment, spec_of
 from gco_agent.envs.extraction import RamState
-from gco_agent.envs.generic import Action, PlainEnvironment
-from gco_agent.envs.objects import ObjectObservation, Screen
-from gco_agent.evaluation.episode import Lane, Rollout, ask, ask_recorded, make_jail
-from gco_agent.games import is_atari
+from gco_agent.envs.gymnasium_env import Action
+from gco_agent.envs.objects import Screen
+from gco_agent.evaluation.episode import (
+    Episode,
+    JailedPlayer,
+    Player,
+    RecordedPlayer,
+    Rollout,
+    open_jail,
+    play_steps,
+    start_policy,
+)
 from gco_agent.jail import JailLevel, JailLimits, PolicyFailure
 from gco_agent.jail.recording import RecordingJail
 from gco_agent.report.video.window import prepare_for_no_screen
@@ -78,49 +86,34 @@ def film(
         JailError: The jail cannot be built, or not as good as required.
         UsageError: The environment draws no pictures.
     """
-    env = _open(protocol)
-    names = _names(env, protocol)
-    lane = Lane(0, seed, env)
-    lane.begin()
+    if not protocol.has_objects:
+        prepare_for_no_screen()
+    env = open_environment(protocol, is_seen=True)
+    names = spec_of(protocol).actions if not protocol.has_objects else env.action_names
+    episode = Episode(env, seed)
     task = Rollout(source, (seed,), protocol, require, limits or JailLimits())
-    jail = make_jail(RecordingJail, task, env)
-    calls: tuple[ComponentCall, ...] = ()
-    try:
-        jail.start()
-        jail.reset(0)
-        while True:
-            answer, calls = _ask(jail, lane, is_recorded=is_recorded)
-            if isinstance(answer, PolicyFailure):
-                raise answer
-            named = _name_of(answer, names)
-            yield replace(_moment(lane), action=named, played=answer, calls=calls)
-            calls = ()
-            result = lane.play(answer, protocol.max_steps)
-            lane.look()
-            if result is not None:
-                yield replace(_moment(lane), result=result)
-                return
-    except PolicyFailure as failure:
-        result = lane.result(failure.outcome, failure.detail)
-        yield replace(_moment(lane), calls=calls, result=result)
-    finally:
-        jail.close()
-        env.close()
+    with contextlib.closing(env):
+        episode.begin()
+        moment = _moment(episode)
+        calls: tuple[ComponentCall, ...] = ()
+        try:
+            with open_jail(RecordingJail, task, [episode]) as jail:
+                start_policy(jail, [episode])
+                player: Player = RecordedPlayer(jail) if is_recorded else JailedPlayer(jail)
+                for _ in play_steps(player, [episode], protocol.max_steps):
+                    calls = _calls(player)
+                    if episode.n_steps > moment.step:
+                        name = _name_of(episode.answer, list(names))
+                        yield replace(moment, action=name, played=episode.answer, calls=calls)
+                        moment, calls = _moment(episode), ()
+        except PolicyFailure as failure:
+            episode.end(failure.outcome, failure.detail)
+    yield replace(moment, calls=calls, result=episode.result)
 
 
-def _open(protocol: PlayProtocol) -> ObjectObservation | PlainEnvironment:
-    """The environment, such that it can be seen."""
-    if is_atari(protocol.env_id):
-        return open_environment(protocol)
-    spec_of(protocol)  # makes an id of somebody's own module known
-    prepare_for_no_screen()
-    return PlainEnvironment(protocol.env_id, is_seen=True)
-
-
-def _names(env: ObjectObservation | PlainEnvironment, protocol: PlayProtocol) -> Sequence[str]:
-    if isinstance(env, ObjectObservation):
-        return env.action_names
-    return list(spec_of(protocol).actions)
+def _calls(player: Player) -> tuple[ComponentCall, ...]:
+    recording = player.recording if isinstance(player, RecordedPlayer) else None
+    return recording.calls if recording is not None else ()
 
 
 def _name_of(action: Action, names: Sequence[str]) -> str:
@@ -129,20 +122,9 @@ def _name_of(action: Action, names: Sequence[str]) -> str:
     return names[action] if action < len(names) else str(action)
 
 
-def _ask(
-    jail: RecordingJail, lane: Lane, *, is_recorded: bool
-) -> tuple[Any, tuple[ComponentCall, ...]]:
-    """The policy's action, or its failure; and the calls, if they are recorded."""
-    if is_recorded:
-        answer, recording = ask_recorded(jail, lane)
-        return answer, recording.calls
-    return ask(jail, [lane])[0], ()
-
-
-def _moment(lane: Lane) -> Moment:
-    env = lane.env
-    if isinstance(env, PlainEnvironment):
-        return Moment(lane.seed, lane.n_steps, env.picture(), {}, 0, lane.total, seen=lane.seen)
-    return Moment(
-        lane.seed, lane.n_steps, env.screen, lane.seen, lane.lives, lane.total, ram=env.ram
-    )
+def _moment(episode: Episode) -> Moment:
+    env, step, total = episode.env, episode.n_steps, episode.total
+    if not env.has_objects:
+        return Moment(episode.seed, step, env.picture(), {}, 0, total, seen=episode.seen)
+    ram: RamState = env.ram  # type: ignore[attr-defined] # Atari's
+    return Moment(episode.seed, step, env.picture(), episode.seen, episode.lives, total, ram=ram)
