@@ -21,3 +21,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         slow = any(item.get_closest_marker(name) for name in ("slow", "nightly"))
         if first in QUICK and not slow:
             item.add_marker(pytest.mark.quick)
+
+
+@pytest.fixture(autouse=True)
+def _same_every_time(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory):
+    """Draw the same selection seeds in every test, and leave the user's own key alone."""
+    monkeypatch.setattr("gco_agent.loop.selection.new_secret", lambda: "of the tests")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / "state"))

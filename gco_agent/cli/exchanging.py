@@ -64,6 +64,7 @@ def prompt(place: CliContext, /, output: str | None, run_name: str | None, **giv
     from gco_agent.cli.display import open_display
     from gco_agent.loop.budget import Budget
     from gco_agent.loop.recording import recall_episodes
+    from gco_agent.loop.selection import Archive
     from gco_agent.loop.session import compose_request
     from gco_agent.optimizers.exchange import compose_letter, letter_for
 
@@ -77,7 +78,7 @@ def prompt(place: CliContext, /, output: str | None, run_name: str | None, **giv
     ):
         judge = make_judge(pool, config.selection_protocol, given["jail"])
         recall_episodes(view, judge)
-        request = compose_request(view, judge, config, Budget(), display)
+        request = compose_request(Archive(view), judge, config, Budget(), display)
         letter = letter_for(exchange_folder(place, view.ref), request)
         text = compose_letter(letter, request)
     if output == _STDIO:

@@ -327,7 +327,7 @@ def _gain_json(race: Race | None) -> dict[str, Any]:
 
 
 def _print_tuned(data: dict[str, Any], found: TunedFile) -> None:
-    from gco_agent.loop.recording import describe_race
+    from gco_agent.loop.candidate import describe_race
 
     names = ", ".join(found.tuned.constants)
     played = f"{count(data['generations'], 'generation')}, {data['steps']:,} steps"
@@ -373,7 +373,7 @@ def _simplified_json(name: str, written: Path | None, found: SimplifiedFile) -> 
 
 
 def _print_simplified(data: dict[str, Any], found: SimplifiedFile) -> None:
-    from gco_agent.loop.recording import describe_race
+    from gco_agent.loop.candidate import describe_race
 
     for removed in data["removed"]:
         note = "" if removed["exact"] else "  (judged by its returns)"

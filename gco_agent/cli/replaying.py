@@ -138,9 +138,9 @@ def _play(
     if given["switch"]:
         require_clean(repo)
     ref = _free_name(repo, found, given["name"])
-    require_trusted(repo, found.config.protocol, f"the recording of {found.run}")
-    here = rules_here(found.config.protocol)
-    for name, version in found.config.protocol.versions:
+    require_trusted(repo, found.settings.protocol, f"the recording of {found.run}")
+    here = rules_here(found.settings.protocol)
+    for name, version in found.settings.protocol.versions:
         if dict(here.versions).get(name) != version:
             tell(
                 f"Recorded with {name} {version}, and here is {dict(here.versions).get(name)}: "
@@ -150,7 +150,7 @@ def _play(
     if found.left_out:
         tell(f"Not recorded to its end: {found.left_out}.")
     runs = Runs(repo)
-    rules = replace(found.config, protocol=here).selection_protocol
+    rules = replace(found.settings, protocol=here).selection_protocol
     with (
         told_what_is_saved(runs, ref, _BEGIN_ANEW),
         open_display(None, following=0) as display,

@@ -302,7 +302,7 @@ def _run_all(
     start: Start, options: StartOptions, budget: Budget, *, only_begin: bool = False
 ) -> str:
     """Begin a run, advance it and report it; what stopped it."""
-    from gco_agent.loop.measuring import start_run
+    from gco_agent.loop.train import start_run
 
     config = config_of(start.spec, options)
     given = {
@@ -331,7 +331,7 @@ def _run_all(
 
 def _report(opened: Run, work: _Work, config: RunConfig, budget: Budget) -> None:
     """Measure the run's policy, on fewer report seeds if the time does not suffice."""
-    from gco_agent.loop.measuring import report
+    from gco_agent.loop.train import report
 
     wanted = budget.report_episodes
     if not wanted:

@@ -84,7 +84,8 @@ def trace(place: CliContext, /, target: str | None, **given: Given) -> None:
     reward]].
     """  # noqa: D301 - click wants the character
     from gco_agent.cli.display import open_display
-    from gco_agent.loop.session import gather, read_attempts
+    from gco_agent.loop.session import read_attempts
+    from gco_agent.optimizers.briefing import collect_results
     from gco_agent.optimizers.feedback import compose_feedback
     from gco_agent.policy import check_policy
 
@@ -101,8 +102,8 @@ def trace(place: CliContext, /, target: str | None, **given: Given) -> None:
     view = _view(place, target)
     with open_display(None, following=0) as display, open_workers(given["workers"]) as pool:
         judge = make_judge(pool, limited, given["jail"])
-        attempts = read_attempts(view, view.history()) if view else ()
-        results, found = gather(judge, wanted.source, attempts, rules, seeds, display)
+        attempts = read_attempts(view) if view else ()
+        results, found = collect_results(judge, wanted.source, attempts, rules, seeds, display)
         results = replace(results, hints=given["hints"] or _hints(view))
         feedback = compose_feedback(results, found, given["tokens"])
     if not given["as_json"]:

@@ -113,28 +113,16 @@ def _events(view: RunView) -> list[Committed]:
 
 
 def _event(step: Step, facts: Facts, standing: Facts) -> Committed:
-    from gco_agent.core.events import Committed
     from gco_agent.core.statistics import Gain
-    from gco_agent.loop.recording import describe_verdict, sum_known
+    from gco_agent.loop.recording import committed_event
     from gco_agent.report.story import summary_of
+    from gco_agent.store.entries import Entry
 
     gain = None
     if facts.gain is not None:
         gain = Gain(facts.gain, facts.gain_se, facts.pairs or 0, math.nan)
-    return Committed(
-        facts.iteration,
-        facts.verdict.value,
-        standing.return_mean,
-        standing.return_se,
-        gain,
-        summary_of(step),
-        facts.seconds or 0.0,
-        step.commit,
-        why="" if facts.verdict.is_kept else describe_verdict(facts, step.body),
-        frames=facts.frames,
-        usd=facts.usd,
-        tokens=sum_known(facts.tokens_in, facts.tokens_out),
-    )
+    entry = Entry(step.subject, step.body, facts)
+    return committed_event(standing, entry, step.commit, gain, summary_of(step))
 
 
 def _budget(status: Status | None) -> Budget | None:

@@ -55,6 +55,10 @@ class Stream(enum.Enum):
         start = first % (_STREAM_LENGTH - n + 1) if 0 <= n <= _STREAM_LENGTH else first
         return self.seeds(start, start + n)
 
+    def place(self, number: int, n: int) -> int:
+        """Return an even place in the stream, chosen by ``number``, with ``n`` seeds after it."""
+        return 2 * (number % ((_STREAM_LENGTH - n) // 2))
+
     def label(self, first: int, end: int) -> str:
         """What people read: "selection 0:16"."""
         return f"{self.name.lower()} {first}:{end}"

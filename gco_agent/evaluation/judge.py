@@ -1,20 +1,17 @@
-"""The judge: owns the seeds, the environment and the score, and says what a policy is worth.
+"""The judge: it owns the seeds, the environment and the score.
 
-Episodes are played once and remembered: a policy on a seed under a protocol is always the same
-episode. Another module docstring does not count as a change of the policy.
+Episodes are played once and cached: the same text of a policy on the same seed under the same
+protocol is always the same episode.
 """
 
 from __future__ import annotations
 
-import platform
-import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar
 
-from gco_agent.core.errors import PolicyError
-from gco_agent.core.records import EpisodeResult, Evaluation, Outcome, PlayProtocol
+from gco_agent.core.records import EpisodeResult, Evaluation, PlayProtocol
 from gco_agent.core.seeds import Stream
 from gco_agent.core.statistics import (
     ALPHA,
@@ -31,14 +28,11 @@ from gco_agent.core.statistics import (
 from gco_agent.evaluation.episode import Rollout, play_episodes
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel, read_level, weakest_jail
-from gco_agent.policy import PolicySource, replace_docstring
-
-if TYPE_CHECKING:
-    from gco_agent.traces.records import ExecutionTrace
+from gco_agent.policy import PolicySource
 
 _GROUP = 2
-"""Selection seeds that are played side by side, whatever the number of workers: seeds 0 and 1 of
-the stream, 2 and 3, and so on."""
+"""Seeds that are played side by side, of races and of reports alike: a policy that counts the
+episodes beside its own learns nothing from it."""
 Watcher = Callable[[int, int], None]
 """Called with the episodes played so far and the number asked for."""
 
@@ -70,9 +64,9 @@ class Race:
         cut_short: The deadline ended it before it was decided.
         margin: Where the child only had to be no worse: the loss, in points an episode, that it
             was tested against.
-        asked: The p value that would have won at the last look; 0 where none would.
+        critical_p: The p value that wins at the last interim analysis; 0 where none does.
         shared: Where the parent failed: the gain on the seeds that it finished, if any.
-        anchor: Where the child had to be no worse than an earlier policy: that, which decided.
+        baseline: Where the child had to be no worse than an earlier policy: that, which decided.
     """
 
     child: Evaluation
@@ -81,9 +75,14 @@ class Race:
     verdict: Verdict
     cut_short: bool = False
     margin: float | None = None
-    asked: float = 0.0
+    critical_p: float = 0.0
     shared: Gain | None = None
-    anchor: BaselinePolicy | None = None
+    baseline: BaselinePolicy | None = None
+
+    @property
+    def n_pairs(self) -> int:
+        """Seeds that both played."""
+        return len(self.child.episodes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,63 +93,73 @@ class AcceptanceCriterion:
         aim: That it is better than its parent, or no worse.
         n_rivals: Candidates of the same parent of which the best is to be taken; the chance to take
             one that should not be is shared among them.
-        anchor: What it must be no worse than, where that is not the parent: the last policy that
+        baseline: What it must be no worse than, where that is not the parent: the last policy that
             had to be better. A row of simpler ones would else lose the margin again and again.
     """
 
     aim: Aim = Aim.BETTER
     n_rivals: int = 1
-    anchor: PolicySource | None = None
+    baseline: PolicySource | None = None
 
 
-@dataclass
+class Recorded(Protocol):
+    """What a recorder of episodes returns."""
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """The episodes that were recorded."""
+
+    @property
+    def n_steps(self) -> int:
+        """Steps played, replays included."""
+
+
+Recording = TypeVar("Recording", bound=Recorded)
+
+
 class Judge:
-    """Evaluates policies of one game under one protocol.
+    """Evaluates policies of one game under one protocol, and caches what it played.
 
     Attributes:
-        pool: Who plays.
+        pool: Plays the episodes.
         protocol: The rules.
         require: The jail must be at least this good, or nothing is played.
-        n_steps: Steps played so far, by this judge.
-        jail: The weakest level of jail that any episode it told of was played in, those that it
-            took over included; empty before the first.
-        traces: What was recorded of policies, by their text and the seeds, played once like the
-            episodes.
-        uncut: What policies scored where their episodes were not cut for a race, likewise.
+        jail: The weakest level of jail of any episode returned so far; empty before the first.
     """
 
-    pool: WorkerPool
-    protocol: PlayProtocol
-    require: JailLevel = JailLevel.NONE
-    n_steps: int = 0
-    jail: str = ""
-    traces: dict[tuple[str, tuple[int, ...]], tuple[ExecutionTrace, Evaluation]] = field(
-        default_factory=dict
-    )
-    uncut: dict[tuple[str, tuple[int, ...]], Evaluation] = field(default_factory=dict)
-    _known: dict[tuple[str, int], EpisodeResult] = field(default_factory=dict)
+    def __init__(
+        self, pool: WorkerPool, protocol: PlayProtocol, require: JailLevel = JailLevel.NONE
+    ) -> None:
+        self.pool, self.protocol, self.require = pool, protocol, require
+        self.jail = ""
+        self._n_steps = 0
+        self._episodes: dict[tuple[str, int], EpisodeResult] = {}
+        self._recordings: dict[tuple[str, Hashable], Any] = {}
+        self._others: dict[str, Judge] = {}
+
+    @property
+    def n_steps(self) -> int:
+        """Steps played so far, those under other rules included."""
+        return self._n_steps + sum(other.n_steps for other in self._others.values())
 
     def evaluate(
         self, source: PolicySource, seeds: Sequence[int], watch: Watcher | None = None
     ) -> Evaluation:
-        """Play ``source`` on ``seeds``; the same seeds give the same episodes with any workers.
-
-        An episode has a jail of its own, but on selection seeds, which are played in pairs, alike
-        in a race and wherever else they are asked for.
-        """
+        """Play ``source`` on ``seeds``; the same seeds give the same episodes with any workers."""
         self._play([(source, seeds)], watch)
-        return self._told(source, seeds)
+        return self._played(source, seeds)
 
-    def looks(self, aim: Aim) -> tuple[int, ...]:
-        """Pairs after which a race is looked at; more of them where no emulator is played."""
+    def interim_analyses(self, aim: Aim) -> tuple[int, ...]:
+        """Return after how many pairs a race is analysed; more where a step costs little."""
         return CHEAP_LOOKS if self.protocol.is_cheap and aim is Aim.BETTER else aim.looks
 
     def race(
         self,
         child: PolicySource,
         parent: PolicySource,
-        terms: AcceptanceCriterion | None = None,
+        criterion: AcceptanceCriterion | None = None,
         *,
+        first_seed: int = 0,
         deadline: float | None = None,
         watch: Callable[[Race], None] | None = None,
     ) -> Race:
@@ -158,157 +167,161 @@ class Judge:
 
         Args:
             child: The candidate.
-            parent: What it has to beat.
-            terms: Or to be no worse than.
-            deadline: `time.perf_counter` value after which no further look is begun, once there
+            parent: The policy that it has to beat.
+            criterion: What it has to show; by default that it is better.
+            first_seed: Place in the selection stream from which seeds are drawn.
+            deadline: `time.perf_counter` value after which no further analysis is begun, once there
                 was one that could be won; a race that is not decided then is lost.
-            watch: Called after every look.
+            watch: Called after every interim analysis.
         """
-        terms = terms or AcceptanceCriterion()
+        criterion = criterion or AcceptanceCriterion()
         race = None
-        for look in self.looks(terms.aim):
+        for n_pairs in self.interim_analyses(criterion.aim):
             is_late = deadline is not None and time.perf_counter() >= deadline
-            if race is not None and race.asked and is_late:
-                lost = Verdict.NOT_BETTER if terms.aim is Aim.BETTER else Verdict.MAYBE_WORSE
+            if race is not None and race.critical_p and is_late:
+                lost = Verdict.NOT_BETTER if criterion.aim is Aim.BETTER else Verdict.MAYBE_WORSE
                 return replace(race, verdict=lost, cut_short=True)
-            race = self._look(child, parent, terms, look)
+            seeds = Stream.SELECTION.seeds(first_seed, first_seed + n_pairs)
+            race = self._analyse(child, parent, criterion, seeds)
             if watch is not None and race.gain is not None:
                 watch(race)
             if race.verdict is not Verdict.UNDECIDED:
                 break
-        assert race is not None, terms
+        assert race is not None, criterion
         return race
 
-    def _look(
-        self, child: PolicySource, parent: PolicySource, terms: AcceptanceCriterion, n_pairs: int
+    def _analyse(
+        self,
+        child: PolicySource,
+        parent: PolicySource,
+        criterion: AcceptanceCriterion,
+        seeds: range,
     ) -> Race:
-        """What the first ``n_pairs`` selection seeds say."""
-        seeds, aim = Stream.SELECTION.seeds(0, n_pairs), terms.aim
-        anchor = terms.anchor if aim is Aim.NO_WORSE else None
-        self._play([(one, seeds) for one in (child, parent, anchor) if one is not None])
-        mine, theirs = self._told(child, seeds), self._told(parent, seeds)
+        aim = criterion.aim
+        baseline = criterion.baseline if aim is Aim.NO_WORSE else None
+        self._play([(one, seeds) for one in (child, parent, baseline) if one is not None])
+        mine, theirs = self._played(child, seeds), self._played(parent, seeds)
         race = Race(mine, theirs, None, Verdict.NOT_BETTER)
         if not mine.is_valid:
             return race
-        alpha = ALPHA / terms.n_rivals
-        looks = self.looks(aim)
-        race = replace(race, asked=aim.asked(n_pairs, alpha, looks))
+        alpha = ALPHA / criterion.n_rivals
+        analyses = self.interim_analyses(aim)
+        race = replace(race, critical_p=aim.asked(len(seeds), alpha, analyses))
         if not theirs.is_valid:
-            return _race_survivor(race, looks)
+            return _race_survivor(race, analyses)
         gain = paired_gain(mine.returns, theirs.returns)
         race = replace(race, gain=gain)
         if aim is Aim.BETTER:
-            return replace(race, verdict=judge_race(gain, alpha, looks))
-        base = self._told(anchor, seeds) if anchor is not None else theirs
-        if anchor is not None and base.is_valid:
+            return replace(race, verdict=judge_race(gain, alpha, analyses))
+        base = self._played(baseline, seeds) if baseline is not None else theirs
+        if baseline is not None and base.is_valid:
             gain = paired_gain(mine.returns, base.returns)
-            race = replace(race, anchor=BaselinePolicy(anchor, base, gain))
+            race = replace(race, baseline=BaselinePolicy(baseline, base, gain))
         else:
             base = theirs
-        margin = loss_margin(base.returns[: looks[0]])
+        margin = loss_margin(base.returns[: analyses[0]])
         return replace(race, verdict=judge_no_worse(gain, margin, alpha), margin=margin)
 
-    def known(self, source: PolicySource, seeds: Sequence[int] | None = None) -> Evaluation:
-        """The episodes of ``source`` played so far, in the order of ``seeds``.
+    def cached(self, source: PolicySource, seeds: Iterable[int] | None = None) -> Evaluation:
+        """Return the episodes of ``source`` played so far, in the order of ``seeds``.
 
         Args:
             source: The policy.
-            seeds: By default those of a race.
+            seeds: By default all selection seeds that it played.
         """
-        key = behaviour(source)
-        wanted = Stream.SELECTION.seeds(0, self.looks(Aim.BETTER)[-1]) if seeds is None else seeds
-        found = (self._known.get((key, seed)) for seed in wanted)
+        key = source.digest
+        if seeds is None:
+            stream = range(Stream.SELECTION.value, Stream.REPORT.value)
+            seeds = sorted(seed for digest, seed in self._episodes if digest == key)
+            seeds = [seed for seed in seeds if seed in stream]
+        found = (self._episodes.get((key, seed)) for seed in seeds)
         return Evaluation(tuple(e for e in found if e is not None), self.protocol.stamp)
+
+    def under(self, protocol: PlayProtocol) -> Judge:
+        """Return the judge of the same policies under other rules; its steps count here, too."""
+        if protocol == self.protocol:
+            return self
+        other = Judge(self.pool, protocol, self.require)
+        return self._others.setdefault(protocol.stamp, other)
+
+    def record(
+        self, source: PolicySource, what: Hashable, play: Callable[[], Recording]
+    ) -> Recording:
+        """Return a recording of ``source``, played once; its steps and episodes count here.
+
+        Args:
+            source: The policy.
+            what: Identifies the recording among those of the policy.
+            play: Plays under the rules of this judge, and records.
+        """
+        key = (source.digest, what)
+        if key not in self._recordings:
+            made = self._recordings[key] = play()
+            self._n_steps += made.n_steps
+            self._note_jail(made.evaluation.episodes)
+            self.import_episodes(source.digest, made.evaluation)
+        found: Recording = self._recordings[key]
+        return found
+
+    def import_episodes(self, policy: str, evaluation: Evaluation) -> None:
+        """Take over episodes that were played elsewhere by the rules of this judge.
+
+        Episodes of other rules, or of a weaker jail than is required, are left out: they are played
+        when they are needed.
+
+        Args:
+            policy: Digest of the policy's text.
+            evaluation: Its episodes, from a source that can be believed.
+        """
+        if evaluation.protocol != self.protocol.stamp:
+            return
+        for episode in evaluation.episodes:
+            if read_level(episode.jail) >= self.require:
+                self._episodes[policy, episode.seed] = episode
 
     def _play(
         self, wanted: Iterable[tuple[PolicySource, Sequence[int]]], watch: Watcher | None = None
     ) -> None:
-        """Play whatever of ``wanted`` is not remembered, all at once."""
-        keys, tasks, asked, n_asked = [], [], set(), 0
+        """Play whatever of ``wanted`` is not cached, all at once."""
+        keys, tasks, missing, n_wanted = [], [], set(), 0
         for source, seeds in wanted:
-            key = behaviour(source)
-            missing = [s for s in dict.fromkeys(seeds) if (key, s) not in self._known]
-            asked |= {(key, seed) for seed in missing}
-            n_asked += len(seeds)
-            groups = [g for g in dict.fromkeys(map(_group_of, missing)) if (key, g) not in keys]
+            key = source.digest
+            absent = [seed for seed in dict.fromkeys(seeds) if (key, seed) not in self._episodes]
+            missing |= {(key, seed) for seed in absent}
+            n_wanted += len(seeds)
+            groups = [g for g in dict.fromkeys(map(_group_of, absent)) if (key, g) not in keys]
             keys += [(key, group) for group in groups]
             tasks += [Rollout(source.text, g, self.protocol, self.require) for g in groups]
-        done = n_asked - len(asked)
+        done = n_wanted - len(missing)
         for (key, _), played in zip(keys, self.pool.imap(play_episodes, tasks), strict=True):
             for episode in played.episodes:
-                self._known[key, episode.seed] = episode
-                self.n_steps += episode.n_steps
-                done += (key, episode.seed) in asked
+                self._episodes[key, episode.seed] = episode
+                self._n_steps += episode.n_steps
+                done += (key, episode.seed) in missing
             if watch is not None:
-                watch(done, n_asked)
+                watch(done, n_wanted)
 
-    def _told(self, source: PolicySource, seeds: Sequence[int]) -> Evaluation:
-        """What was played, in the order of ``seeds``."""
-        key = behaviour(source)
-        episodes = tuple(self._known[key, seed] for seed in seeds)
-        self.note_jail(weakest_jail(episodes))
+    def _played(self, source: PolicySource, seeds: Iterable[int]) -> Evaluation:
+        episodes = tuple(self._episodes[source.digest, seed] for seed in seeds)
+        self._note_jail(episodes)
         return Evaluation(episodes, self.protocol.stamp)
 
-    def remember(self, records: Mapping[str, Any]) -> None:
-        """Take over episodes from `episodes_to_json`.
-
-        Those of another protocol are passed by, and so are those of a weaker jail than is required
-        now: they are played again where they are needed. Records of versions that played other
-        seeds side by side are taken over, too: what they tell is another episode only for a policy
-        that goes by the addresses of objects.
-        """
-        if records.get("protocol") != self.protocol.stamp:
-            return
-        for key, episodes in parse_episodes(records).items():
-            self._take_over(key, episodes)
-
-    def take_over(self, source: PolicySource, evaluation: Evaluation) -> None:
-        """As `remember`, of what was played elsewhere by the same rules."""
-        self._take_over(behaviour(source), evaluation.episodes)
-
-    def _take_over(self, key: str, episodes: Iterable[EpisodeResult]) -> None:
-        good = [e for e in episodes if read_level(e.jail) >= self.require]
-        self._known.update({(key, episode.seed): episode for episode in good})
-
-    def episodes_to_json(
-        self, evaluations: Iterable[tuple[PolicySource, Evaluation]]
-    ) -> dict[str, Any]:
-        """Evaluations as JSON data, to be kept with an iteration."""
-        told = [(behaviour(source), evaluation.episodes) for source, evaluation in evaluations]
-        return {
-            "schema": 1,
-            "protocol": self.protocol.stamp,
-            **conditions(episode for _, episodes in told for episode in episodes),
-            "jails": {key: weakest_jail(episodes) for key, episodes in told},
-            "policies": {key: [_episode_json(one) for one in episodes] for key, episodes in told},
-        }
-
-    def note_jail(self, level: str) -> None:
-        """Keep the weakest level in mind."""
-        if level:
+    def _note_jail(self, episodes: Iterable[EpisodeResult]) -> None:
+        if level := weakest_jail(episodes):
             self.jail = min(self.jail or level, level, key=read_level)
 
 
-def conditions(episodes: Iterable[EpisodeResult]) -> dict[str, str]:
-    """What episodes were played in that is no rule of play: weakest jail, Python, machine."""
-    return {
-        "jail": weakest_jail(episodes),
-        "python": "{}.{}".format(*sys.version_info),
-        "machine": platform.machine(),
-    }
-
-
 def _group_of(seed: int) -> tuple[int, ...]:
-    """The seeds that ``seed`` is played with, itself among them; it follows from the seed alone."""
-    place = seed - Stream.SELECTION.value
-    if not 0 <= place < Stream.REPORT.value - Stream.SELECTION.value:
+    """Return the seeds that ``seed`` is played with; it follows from the seed alone."""
+    stream = range(Stream.SELECTION.value, 2 * Stream.REPORT.value - Stream.SELECTION.value)
+    if seed not in stream:
         return (seed,)
-    first = seed - place % _GROUP
+    first = seed - (seed - stream.start) % _GROUP
     return tuple(range(first, first + _GROUP))
 
 
-def _race_survivor(race: Race, looks: Sequence[int]) -> Race:
-    """The verdict on a child that finished what its parent did not."""
+def _race_survivor(race: Race, analyses: Sequence[int]) -> Race:
+    """Return the verdict on a child that finished what its parent did not."""
     pairs = [
         (mine.episode_return, theirs.episode_return)
         for mine, theirs in zip(race.child.episodes, race.parent.episodes, strict=True)
@@ -318,51 +331,5 @@ def _race_survivor(race: Race, looks: Sequence[int]) -> Race:
     if pairs:
         child, parent = zip(*pairs, strict=True)
         shared, margin = paired_gain(child, parent), loss_margin(parent)
-    verdict = judge_survivor(shared, margin, len(race.child.episodes), race.asked, looks)
+    verdict = judge_survivor(shared, margin, race.n_pairs, race.critical_p, analyses)
     return replace(race, verdict=verdict, shared=shared)
-
-
-def parse_episodes(records: Mapping[str, Any]) -> dict[str, tuple[EpisodeResult, ...]]:
-    """The episodes that `Judge.episodes_to_json` wrote, by `behaviour` of their policy.
-
-    Records without a level for each policy have one for all.
-    """
-    levels, level = records.get("jails", {}), records.get("jail") or ""
-    return {
-        key: tuple(
-            EpisodeResult(
-                int(e["seed"]),
-                float(e["return"]),
-                int(e["steps"]),
-                Outcome(e["outcome"]),
-                str(e.get("detail", "")),
-                str(e["digest"]),
-                jail=str(levels.get(key, level)),
-            )
-            for e in episodes
-        )
-        for key, episodes in records["policies"].items()
-    }
-
-
-def behaviour(source: PolicySource) -> str:
-    """Digest of what a policy does: its text without the module docstring, unless it reads that."""
-    if "__doc__" in source.text:
-        return source.digest
-    try:
-        return PolicySource(replace_docstring(source, "").text).digest
-    except PolicyError:  # text that does not parse is its own behaviour
-        return source.digest
-
-
-def _episode_json(episode: EpisodeResult) -> dict[str, Any]:
-    data: dict[str, Any] = {
-        "seed": episode.seed,
-        "return": episode.episode_return,
-        "steps": episode.n_steps,
-        "outcome": episode.outcome.value,
-        "digest": episode.digest,
-    }
-    if episode.detail:
-        data["detail"] = episode.detail
-    return data

@@ -116,13 +116,13 @@ def _teller(what: str, purse: StepBudget, progress: Progress) -> Callable[[str, 
 def _race(
     child: PolicySource, parent: PolicySource, judge: Judge, aim: Aim, progress: Progress
 ) -> Race:
-    pairs = judge.looks(aim)[-1]
+    pairs = judge.interim_analyses(aim)[-1]
     progress(Racing(None, 0, pairs))
     return judge.race(
         child,
         parent,
         AcceptanceCriterion(aim),
-        watch=lambda r: progress(Racing(r.gain, len(r.child.episodes), pairs)),
+        watch=lambda r: progress(Racing(r.gain, r.n_pairs, pairs)),
     )
 
 

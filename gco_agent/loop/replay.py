@@ -1,8 +1,8 @@
-"""A run as a recording, and the recording played back: the same run again, asking nobody.
+"""A run as a recording, and the recording played back: the same run again, without its optimizers.
 
 What optimizers answered is taken from the recording; everything else is done again: every text is
 checked, every candidate plays its races, every iteration is committed. So a recording proves
-itself: `Outcome` says what each iteration came to when it was made.
+itself: it holds the `Outcome` of each iteration.
 
 The tree of every commit is the same to the byte if the run has the same name. Of the messages only
 Gco-Seconds differs; ids differ, as commits have dates and authors.
@@ -10,27 +10,20 @@ Gco-Seconds differs; ids differ, as commits have dates and authors.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from importlib import resources
-from typing import Any
 
-from gco_agent.core.codec import readable
-from gco_agent.core.errors import ProposalError, UsageError
+from gco_agent.core import codec
+from gco_agent.core.errors import GcoError, PolicyError, ProposalError, UsageError
 from gco_agent.core.events import Progress, silent
-from gco_agent.core.records import PlayProtocol
-from gco_agent.evaluation.judge import Judge, behaviour
-from gco_agent.loop import proposals as records
-from gco_agent.loop import recording as accounts
+from gco_agent.core.seeds import Stream, parse_seed_range
+from gco_agent.evaluation.judge import Judge
 from gco_agent.loop.budget import Budget
-from gco_agent.loop.measuring import report, start_run
-from gco_agent.loop.proposals import (
-    ProposalRecord,
-    proposal_record_from_json,
-    proposal_record_to_json,
-)
-from gco_agent.loop.train import advance
+from gco_agent.loop.candidate import FILE as PROPOSAL_FILE
+from gco_agent.loop.candidate import Candidate, StoredCandidate
+from gco_agent.loop.recording import ACTIONS, EPISODES, ERROR_FILE
+from gco_agent.loop.train import advance, report, start_run
 from gco_agent.optimizers.base import (
     Capabilities,
     Optimizer,
@@ -39,28 +32,28 @@ from gco_agent.optimizers.base import (
     Request,
     Unusable,
 )
-from gco_agent.policy import PolicySource
-from gco_agent.store.config import FILE, RunConfig, format_config, parse_config
+from gco_agent.policy import PolicySource, replace_docstring
+from gco_agent.store.config import FILE, RunConfig, parse_config
 from gco_agent.store.entries import RunRef, Verdict
 from gco_agent.store.run import Runs
 from gco_agent.store.view import RunView, Step, evidence_folder
 
 SCHEMA = 1
-_DERIVED = frozenset({records.FILE, accounts.EPISODES, accounts.ACTIONS, accounts.ERROR_FILE})
+_DERIVED = frozenset({PROPOSAL_FILE, EPISODES, ACTIONS, ERROR_FILE})
 """Evidence that comes out of the iteration again."""
 _PROPOSED = (Verdict.ACCEPTED, Verdict.REJECTED, Verdict.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an iteration came to.
+    """The result of an iteration.
 
     Attributes:
-        verdict: As the commit says it.
+        verdict: As the commit has it.
         return_mean: Of the candidate, in points an episode; None if it has none.
         gain: Over its parent, in points an episode.
         digest: Hash of the actions played.
-        policy: Digest of the policy that is the run's afterwards, its docstring left out.
+        policy: Digest of the policy that is the run's afterwards, without its docstring.
     """
 
     verdict: str
@@ -72,40 +65,51 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class RecordedIteration:
-    """What was answered in an iteration, and what came of it.
+    """The answers of an iteration, and its result.
 
     Attributes:
         iteration: Its number.
         tries: The answers, in the order in which they were asked for; none for a report.
         episodes: Of a report: how many were played.
-        outcome: What it came to.
+        outcome: Its result.
+        first_seed: Where in the selection stream its races began.
     """
 
     iteration: int
-    tries: tuple[ProposalRecord, ...]
+    tries: tuple[StoredCandidate, ...]
     episodes: int
     outcome: Outcome
+    first_seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A run that can be played back.
+    """A run that can be played back; `gco_agent.core.codec` reads and writes it.
 
     Attributes:
+        schema: Version of the record.
         run: Its branch.
-        config: As it was started.
+        config: Text of its ``run.toml``.
         initial: Text of the policy that it started from.
-        initial_outcome: What that scored.
+        initial_outcome: The score of that.
         iterations: In order, from 1, without gaps.
         left_out: Why the run is not recorded to its end; empty if it is.
+        first_seed: Where in the selection stream the initial policy was measured.
     """
 
+    schema: int
     run: str
-    config: RunConfig
+    config: str
     initial: str
     initial_outcome: Outcome
     iterations: tuple[RecordedIteration, ...]
     left_out: str = ""
+    first_seed: int = 0
+
+    @property
+    def settings(self) -> RunConfig:
+        """Configuration of the run."""
+        return parse_config(self.config)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +118,8 @@ class Replayed:
 
     Attributes:
         iteration: Its number; 0 is the initial policy.
-        recorded: What it came to when it was recorded.
-        now: What it came to this time.
+        recorded: Its result when it was recorded.
+        now: Its result this time.
         commit: Its commit.
     """
 
@@ -141,7 +145,7 @@ def record_run(view: RunView) -> Recording:
     """
     config = view.read(FILE)
     if config is None:
-        raise UsageError(f"{view.ref.branch} has no {FILE}, so nobody knows how it is played")
+        raise UsageError(f"{view.ref.branch} has no {FILE}: its rules of play are not known")
     initial, *rest = view.history()
     iterations: list[RecordedIteration] = []
     left_out = ""
@@ -152,29 +156,31 @@ def record_run(view: RunView) -> Recording:
             break
         iterations.append(_record_step(view, step))
     return Recording(
+        SCHEMA,
         view.ref.branch,
-        parse_config(config),
+        config,
         view.policy(initial.commit),
         _outcome(view, initial),
         tuple(iterations),
         left_out,
+        _first_seed(initial),
     )
 
 
 def _record_step(view: RunView, step: Step) -> RecordedIteration:
     assert step.facts is not None
-    number, is_report = step.facts.iteration, step.verdict is Verdict.REPORTED
+    number, outcome = step.facts.iteration, _outcome(view, step)
+    if step.verdict is Verdict.REPORTED:
+        return RecordedIteration(number, (), step.facts.episodes or 0, outcome)
     commits = [step, *step.candidates] if step.verdict is Verdict.ACCEPTED else step.candidates
-    found = [] if is_report else [_record_try(view, commit, number) for commit in commits]
-    tries = tuple(each for _, each in sorted(found, key=lambda pair: pair[0]))
-    episodes = (step.facts.episodes or 0) if is_report else 0
-    return RecordedIteration(number, tries, episodes, _outcome(view, step))
+    tries = sorted((_record_candidate(view, c, number) for c in commits), key=lambda t: t.number)
+    first_seed = max(map(_first_seed, commits), default=0)
+    return RecordedIteration(number, tuple(tries), 0, outcome, first_seed)
 
 
-def _record_try(view: RunView, step: Step, iteration: int) -> tuple[int, ProposalRecord]:
-    """The place of a try in its iteration, and the try."""
+def _record_candidate(view: RunView, step: Step, iteration: int) -> StoredCandidate:
     folder = evidence_folder(iteration)
-    text = view.read(folder + records.FILE, step.commit)
+    text = view.read(folder + PROPOSAL_FILE, step.commit)
     if text is None:
         raise UsageError(
             f"iteration {iteration} ({step.commit[:9]}) does not say what was proposed in it: it "
@@ -182,76 +188,59 @@ def _record_try(view: RunView, step: Step, iteration: int) -> tuple[int, Proposa
         )
     names = [name for name in view.evidence_names(step.commit, iteration) if name not in _DERIVED]
     files = {name: view.read(folder + name, step.commit) or "" for name in names}
-    with readable(f"{records.FILE} of commit {step.commit[:9]}"):
-        data = json.loads(text)
-        return int(data.get("number", 0)), proposal_record_from_json(data, files)
+    what = f"{PROPOSAL_FILE} of commit {step.commit[:9]}"
+    return replace(codec.loads(StoredCandidate, text, what), files=files)
+
+
+def _first_seed(step: Step) -> int:
+    """Return where in the selection stream a commit says its seeds begin; 0 if it has none."""
+    seeds = step.facts.seeds if step.facts else None
+    return parse_seed_range(seeds).start - Stream.SELECTION.value if seeds else 0
 
 
 def _outcome(view: RunView, step: Step) -> Outcome:
     facts = step.facts
     assert facts is not None
-    digest = behaviour(PolicySource(view.policy(step.commit)))
+    digest = _code_digest(PolicySource(view.policy(step.commit)))
     return Outcome(facts.verdict.value, facts.return_mean, facts.gain, facts.digest, digest)
 
 
+def _code_digest(source: PolicySource) -> str:
+    try:
+        return replace_docstring(source, "").digest
+    except PolicyError:  # a commit made by hand may hold anything
+        return source.digest
+
+
 def format_recording(recording: Recording) -> str:
-    """Write a recording as JSON; `parse_recording` gives it back."""
-    data = {
-        "schema": SCHEMA,
-        "run": recording.run,
-        "config": format_config(recording.config),
-        "initial": recording.initial,
-        "initial_outcome": asdict(recording.initial_outcome),
-        "iterations": [
-            {
-                "iteration": each.iteration,
-                "tries": [proposal_record_to_json(one, with_files=True) for one in each.tries],
-                "episodes": each.episodes,
-                "outcome": asdict(each.outcome),
-            }
-            for each in recording.iterations
-        ],
-        "left_out": recording.left_out,
-    }
-    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+    """Return a recording as JSON; `parse_recording` reads it."""
+    return codec.dumps(recording, indent=1) + "\n"
 
 
 def parse_recording(text: str) -> Recording:
     """Read a recording.
 
     Raises:
-        UsageError: It is none, or of a newer schema.
+        UsageError: It is not a recording, or of a newer schema.
     """
     try:
-        data: Mapping[str, Any] = json.loads(text)
-        if data["schema"] != SCHEMA:
+        recording = codec.loads(Recording, text, "the recording")
+        if recording.schema != SCHEMA:
             raise UsageError(
-                f"the recording has schema {data['schema']!r}, and this version of gco-agent reads "
+                f"the recording has schema {recording.schema}, and this version of gco-agent reads "
                 f"{SCHEMA}: install the version that wrote it, or the newest one"
             )
-        iterations = tuple(
-            RecordedIteration(
-                int(each["iteration"]),
-                tuple(proposal_record_from_json(one) for one in each["tries"]),
-                int(each["episodes"]),
-                Outcome(**each["outcome"]),
-            )
-            for each in data["iterations"]
-        )
-        return Recording(
-            str(data["run"]),
-            parse_config(data["config"]),
-            str(data["initial"]),
-            Outcome(**data["initial_outcome"]),
-            iterations,
-            str(data["left_out"]),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"this is no recording of a run: {error!r}") from error
+        parse_config(recording.config)
+        for iteration in recording.iterations:
+            for tried in iteration.tries:
+                tried.restore()
+    except GcoError as error:
+        raise UsageError(f"this is not a recording of a run: {error}") from error
+    return recording
 
 
 def demo() -> Recording:
-    """The recorded run that comes with the package."""
+    """Return the recorded run that comes with the package."""
     place = resources.files("gco_agent.loop").joinpath("demo", "demo.json")
     return parse_recording(place.read_text("utf-8"))
 
@@ -268,22 +257,23 @@ def play_back(
     switch: bool = False,
     progress: Progress = silent,
 ) -> list[Replayed]:
-    """Make the recorded run again, as the run ``ref``.
+    """Make the recorded run again, as the run ``ref``, and compare each iteration.
 
     Args:
-        recording: What was answered.
+        recording: The answers of the optimizers.
         runs: Of the repository to make it in.
         ref: Its name there.
         judge: Plays by the rules of the recording's races.
         switch: Check the run's branch out.
-        progress: Told how things stand.
-
-    Returns:
-        What every iteration came to, beside what it came to when it was recorded.
+        progress: Called with events.
     """
-    config = replace(recording.config, protocol=_as_played(recording.config, judge))
-    source = PolicySource(recording.initial)
-    start_run(runs, ref, config, judge, switch=switch, progress=progress, initial=source)
+    config = recording.settings
+    rules = replace(config.protocol, versions=judge.protocol.versions)  # those that are played with
+    config = replace(config, protocol=rules)
+    start_run(
+        runs, ref, config, judge, switch=switch, progress=progress,
+        initial=PolicySource(recording.initial), first_seed=recording.first_seed,
+    )  # fmt: skip
     optimizer = RecordedOptimizer(recording.iterations)
     compared = []
     with runs.open(ref) as run:
@@ -295,7 +285,9 @@ def play_back(
             else:
                 n = max(1, sum(not one.is_repair for one in each.tries))
                 asked = replace(config, candidates=n)
-                advance(run, optimizer, judge, asked, Budget(), progress)
+                advance(
+                    run, optimizer, judge, asked, Budget(), progress, first_seed=each.first_seed
+                )
             step = run.history()[-1]
             compared.append(
                 Replayed(each.iteration, each.outcome, _outcome(run, step), step.commit)
@@ -303,13 +295,8 @@ def play_back(
     return compared
 
 
-def _as_played(config: RunConfig, judge: Judge) -> PlayProtocol:
-    """The recorded rules with the versions that the judge plays with."""
-    return replace(config.protocol, versions=judge.protocol.versions)
-
-
 class RecordedOptimizer(Optimizer):
-    """Answers every request as the recording has it; whose name it bears is recorded too."""
+    """Answers every request as the recording has it, under the recorded names."""
 
     name = "replay"
 
@@ -317,25 +304,25 @@ class RecordedOptimizer(Optimizer):
         self._tries = {each.iteration: each.tries for each in iterations}
 
     def next_optimizer(self, attempts: Sequence[PastIteration]) -> Optimizer:
-        """Who proposes in the iteration after ``attempts``."""
+        """Return the optimizer of the iteration after ``attempts``."""
         following = max(attempt.iteration for attempt in attempts) + 1
-        return _Answers(self._tries.get(following, ()))
+        return _Answers([stored.restore() for stored in self._tries.get(following, ())])
 
     def propose(self, request: Request) -> Proposal:
-        """The first answer of the recorded iteration."""
+        """Return the first answer of the recorded iteration."""
         return self.next_optimizer(request.attempts).propose(request)
 
 
 class _Answers(Optimizer):
     """The answers of one iteration, one after the other."""
 
-    def __init__(self, tries: Sequence[ProposalRecord]) -> None:
+    def __init__(self, tries: list[Candidate]) -> None:
         self.name = tries[0].optimizer if tries else RecordedOptimizer.name
         self.capabilities = Capabilities(repairs=any(each.is_repair for each in tries))
         self._left = list(tries)
 
     def propose(self, request: Request) -> Proposal:
-        """The next answer.
+        """Return the next answer.
 
         Raises:
             Unusable: It held no candidate when it was recorded.

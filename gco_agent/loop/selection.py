@@ -1,62 +1,159 @@
-"""Which earlier policy a simpler one is held to.
+"""Which policies a run has, which of them the next proposal edits, and which candidate is kept.
 
-Each simpler policy may lose a margin against what it is compared with. Were that always its parent,
-a row of them could lose the margin again and again. So a row is held to where it began: to the last
-policy that had to show a gain, or that nothing was asked of.
+Today's `Line` keeps a single policy in force. Another `Selection` may choose its parents among all
+that the `Archive` holds.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import hashlib
+import hmac
 import json
+import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
 
+from gco_agent.core.errors import StoreError
+from gco_agent.core.seeds import Stream
 from gco_agent.core.statistics import Aim
 from gco_agent.evaluation.judge import AcceptanceCriterion
-from gco_agent.loop import proposals as tries
-from gco_agent.loop.proposals import ProposalRecord
+from gco_agent.loop.candidate import FILE, Candidate
 from gco_agent.policy import PolicySource
 from gco_agent.store.entries import Verdict
+from gco_agent.store.run import Run
 from gco_agent.store.view import RunView, Step
 
 
-def acceptance_criterion(run: RunView, asked: Sequence[ProposalRecord]) -> AcceptanceCriterion:
-    """The terms for the candidates of one iteration, which share the chance of a mistake."""
-    rivals = [each.proposal for each in asked if each.proposal is not None and not each.error]
-    is_simpler = any(proposal.aim is Aim.NO_WORSE for proposal in rivals)
-    anchor = baseline_policy(run) if is_simpler else None
-    return AcceptanceCriterion(n_rivals=max(1, len(rivals)), anchor=anchor)
+class Archive:
+    """A read view of the policies of a run.
 
+    Attributes:
+        run: The run.
+        history: Its steps when the archive was made, oldest first.
+    """
 
-def baseline_policy(run: RunView) -> PolicySource | None:
-    """The policy that the run's next must be no worse than; None if that is its present one."""
-    line = [step for step in run.history() if step.verdict is None or step.verdict.is_kept]
-    place = here = len(line) - 1
-    while place > 0:
-        step = line[place]
-        if _changed_nothing(run, step) or _had_only_to_be_no_worse(run, step):
-            place -= 1
-        elif step.verdict is Verdict.ROLLED_BACK:
-            text = run.policy(step.commit)
-            twins = [n for n in range(place) if run.policy(line[n].commit) == text]
-            if not twins:
+    def __init__(self, run: RunView) -> None:
+        self.run = run
+        self.history: list[Step] = run.history()
+
+    @functools.cached_property
+    def champion(self) -> PolicySource:
+        """The policy in force."""
+        return PolicySource(self.run.policy())
+
+    @property
+    def made_by(self) -> Step:
+        """The step that made the policy in force."""
+        return self.run.standing
+
+    def policy(self, step: Step) -> PolicySource:
+        """Return the policy of a step."""
+        return PolicySource(self.run.policy(step.commit))
+
+    @functools.cached_property
+    def baseline(self) -> PolicySource | None:
+        """The policy that a simpler one must be no worse than; None if it is the champion.
+
+        Each simpler policy may lose a margin. So that a row of them does not lose it again and
+        again, all are held to the last policy that had to show a gain, or that nothing was asked
+        of.
+        """
+        line = [step for step in self.history if step.verdict is None or step.verdict.is_kept]
+        place = here = len(line) - 1
+        while place > 0:
+            step = line[place]
+            if self._changed_nothing(step) or self._only_had_to_be_no_worse(step):
+                place -= 1
+            elif step.verdict is Verdict.ROLLED_BACK:
+                twins = [n for n in range(place) if self.policy(line[n]) == self.policy(step)]
+                if not twins:
+                    break
+                place = twins[-1]
+            else:
                 break
-            place = twins[-1]
-        else:
-            break
-    source = PolicySource(run.policy(line[place].commit))
-    return None if place == here or source.text == run.policy() else source
+        source = self.policy(line[place])
+        return None if place == here or source == self.champion else source
+
+    def _changed_nothing(self, step: Step) -> bool:
+        if step.verdict is None:  # made by hand
+            return self.run.policy(step.commit) == self.run.policy(step.parents[0])
+        return step.verdict is Verdict.REPORTED
+
+    def _only_had_to_be_no_worse(self, step: Step) -> bool:
+        text = self.run.evidence(step, FILE) if step.verdict is Verdict.ACCEPTED else None
+        try:
+            return text is not None and json.loads(text)["aim"] == Aim.NO_WORSE.name
+        except (ValueError, KeyError, TypeError):
+            return False  # a record that cannot be read
 
 
-def _changed_nothing(run: RunView, step: Step) -> bool:
-    """A report changes the docstring alone; a commit made by hand may be of something else."""
-    if step.verdict is None:
-        return run.policy(step.commit) == run.policy(step.parents[0])
-    return step.verdict is Verdict.REPORTED
+class Selection(Protocol):
+    """Chooses the parents of a proposal, what a candidate has to show, and which one is kept."""
+
+    def parents(self, archive: Archive) -> Sequence[PolicySource]:
+        """Return the parents of the next request; the first is the one to edit."""
+
+    def criterion(self, archive: Archive, rivals: Sequence[Candidate]) -> AcceptanceCriterion:
+        """Return what the candidates of one iteration have to show."""
+
+    def place(self, candidates: Sequence[Candidate]) -> tuple[Candidate, bool]:
+        """Return the best of the raced candidates, and whether it is the run's next policy."""
 
 
-def _had_only_to_be_no_worse(run: RunView, step: Step) -> bool:
-    text = run.evidence(step, tries.FILE) if step.verdict is Verdict.ACCEPTED else None
-    try:
-        return text is not None and json.loads(text)["aim"] == Aim.NO_WORSE.name
-    except (ValueError, KeyError, TypeError):
-        return False  # a record that cannot be read says nothing of it
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One policy in force, replaced by the best candidate that wins its race against it."""
+
+    def parents(self, archive: Archive) -> Sequence[PolicySource]:
+        """Return the policy in force."""
+        return (archive.champion,)
+
+    def criterion(self, archive: Archive, rivals: Sequence[Candidate]) -> AcceptanceCriterion:
+        """Share the chance of a mistake among the rivals; hold simpler ones to the baseline."""
+        raced = [each.proposal for each in rivals if each.proposal is not None and each.may_race]
+        criterion = AcceptanceCriterion(n_rivals=max(1, len(raced)))
+        if any(proposal.aim is Aim.NO_WORSE for proposal in raced):
+            return replace(criterion, baseline=archive.baseline)
+        return criterion
+
+    def place(self, candidates: Sequence[Candidate]) -> tuple[Candidate, bool]:
+        """Return the best winner; without one the best that was scored, or else the last."""
+        won = [each for each in candidates if each.is_won]
+        scored = won or [each for each in candidates if each.is_scored]
+        best = max(scored, key=lambda each: each.rank) if scored else candidates[-1]
+        return best, bool(won)
+
+
+LINE = Line()
+
+def new_secret() -> str:
+    """Return the secret of a run."""
+    return secrets.token_hex(32)
+
+
+_KEY_FILE = "selection.key"
+_MOST_PAIRS = 10_000
+
+
+def selection_seed(run: Run | None, iteration: int) -> int:
+    """Return where in the selection stream the races of an iteration begin.
+
+    The place follows from a secret that is kept in the repository's git folder, so that a killed
+    iteration is raced on the same seeds again, and a policy cannot know them before. The commit of
+    the iteration reveals them.
+
+    Args:
+        run: The run; None before it is made, for a place that is forgotten.
+        iteration: Its number.
+    """
+    secret = run.set_aside(_KEY_FILE) if run is not None else None
+    if not secret:
+        secret = new_secret()
+        if run is not None:
+            with contextlib.suppress(StoreError):  # forgotten, it is as secret
+                run.put_aside(_KEY_FILE, secret)
+    digest = hmac.new(secret.encode(), str(iteration).encode(), hashlib.sha256).digest()
+    return Stream.SELECTION.place(int.from_bytes(digest, "big"), _MOST_PAIRS)

@@ -1,11 +1,11 @@
-"""The method: propose, judge, keep or turn down, commit; again, until a budget is spent.
+"""The method: propose, race, accept or reject, commit; again, until a budget is spent.
 
     parent = the run's policy
-    repeat: proposal = optimizer.propose(parent, what is known, what was tried)
-            child    = the judge races it against the parent on selection seeds, paired
-            if there is no child that could be scored: the optimizer may try once more
-            the child becomes the parent only if its gain is significant
-            a commit either way; what was turned down is kept beside the line, with its evidence
+    repeat: proposal  = optimizer.propose(parent, its results, what was tried)
+            candidate = the judge races it against the parent on selection seeds, paired
+            if no candidate could be scored, the optimizer may try once more
+            the candidate becomes the parent only if its gain is significant
+            a commit either way; rejected candidates are kept beside the line, with their evidence
 
 After Kuang et al. 2025 (arXiv:2508.19506), with the judge's race in place of their unpaired mean.
 """
@@ -13,46 +13,62 @@ After Kuang et al. 2025 (arXiv:2508.19506), with the judge's race in place of th
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from gco_agent.core.errors import BudgetSpent, RequestAbandoned
-from gco_agent.core.events import Committed, Progress, Racing, silent
-from gco_agent.evaluation.judge import AcceptanceCriterion, Judge
-from gco_agent.loop import recording as accounts
+from gco_agent.core.errors import BudgetSpent, PolicyError, RequestAbandoned
+from gco_agent.core.events import Committed, Playing, Progress, Racing, silent
+from gco_agent.core.records import Evaluation, Outcome
+from gco_agent.core.seeds import Stream
+from gco_agent.core.statistics import LOOKS
+from gco_agent.envs.environment import initial_policy, spec_of
+from gco_agent.evaluation.judge import AcceptanceCriterion, Judge, Race
 from gco_agent.loop.budget import Budget
-from gco_agent.loop.measuring import full_lengths, require_room
-from gco_agent.loop.proposals import ProposalRecord
-from gco_agent.loop.recording import Judged
-from gco_agent.loop.selection import acceptance_criterion
+from gco_agent.loop.candidate import Candidate
+from gco_agent.loop.recording import (
+    IterationRecorder,
+    committed_event,
+    frames_used,
+    open_spending,
+    recall_episodes,
+)
+from gco_agent.loop.selection import LINE, Archive, Selection, selection_seed
 from gco_agent.loop.session import ProposalSession, compose_request
-from gco_agent.optimizers.base import Optimizer
-from gco_agent.policy import PolicySource
-from gco_agent.store.config import RunConfig
-from gco_agent.store.run import Run
+from gco_agent.optimizers.base import Optimizer, Proposal
+from gco_agent.policy import PolicySource, format_policy
+from gco_agent.policy.header import with_environment
+from gco_agent.store.config import FILE, RunConfig, format_config
+from gco_agent.store.entries import RunRef
+from gco_agent.store.run import Run, Runs
+
+_INITIAL_EPISODES = LOOKS[1]
+_LONGER = 3
+"""How many times as long an episode that a race cuts goes on, where it is not cut: two good Pong
+players rally for 13,000 steps, and a race cuts at 4,500."""
 
 
-def train(
+def train(  # noqa: PLR0913 - the last is seldom given
     run: Run, optimizer: Optimizer, judge: Judge, config: RunConfig, budget: Budget,
-    progress: Progress = silent,
+    progress: Progress = silent, *, selection: Selection = LINE,
 ) -> BudgetSpent:  # fmt: skip
-    """Advance ``run`` until ``budget`` is spent, and say which part of it was.
+    """Advance ``run`` until ``budget`` is spent, and return which limit was reached.
 
     Killed at any moment, the run's branch is valid and holds every finished iteration; calling
-    this again goes on from there.
+    this again continues from there.
 
     Raises:
         ModelError: A language model cannot be reached, or takes no requests; what was paid for is
             committed.
-        KeyboardInterrupt: The command is to end; of a request under way, the same holds.
+        KeyboardInterrupt: As sent; what was paid for is committed.
     """
-    accounts.recall_episodes(run, judge)
+    recall_episodes(run, judge)
     while True:
-        known = judge.known(PolicySource(run.policy()))
-        budget.reserve([e.n_steps for e in known.episodes], full_lengths(known, config))
+        known = judge.cached(PolicySource(run.policy()))
+        budget.reserve([e.n_steps for e in known.episodes], _whole_lengths(known, config))
         try:
             require_room(known, config, optimizer)
-            budget.require(accounts.frames_used(run))
-            advance(run, optimizer, judge, config, budget, progress)
+            budget.require(frames_used(run))
+            advance(run, optimizer, judge, config, budget, progress, selection=selection)
         except BudgetSpent as spent:
             return spent
         except RequestAbandoned as abandoned:
@@ -60,65 +76,184 @@ def train(
         budget.note_iteration()
 
 
-def advance(
+def advance(  # noqa: PLR0913 - the last are seldom given
     run: Run, optimizer: Optimizer, judge: Judge, config: RunConfig, budget: Budget,
-    progress: Progress = silent,
+    progress: Progress = silent, *, selection: Selection = LINE, first_seed: int | None = None,
 ) -> Committed:  # fmt: skip
-    """One iteration: a commit on the run's line, whatever came of it.
+    """Make one iteration: a commit on the run's line, whatever came of it.
+
+    Args:
+        run: The run.
+        optimizer: Proposes.
+        judge: Races.
+        config: Of the run.
+        budget: Limits of time and money.
+        progress: Called with events.
+        selection: Chooses the parents and the candidate that is kept.
+        first_seed: Where in the selection stream the races begin; by default a place that nobody
+            can foresee.
 
     Raises:
         BudgetSpent: Nothing could be proposed within the limits.
         ModelError: As `train`.
     """
-    spending = accounts.open_spending(run, budget)
-    request = compose_request(run, judge, config, budget, progress)
+    archive, spending = Archive(run), open_spending(run, budget)
+    parent, *_ = selection.parents(archive)
+    request = compose_request(archive, judge, config, budget, progress, parent=parent)
     proposer = optimizer.next_optimizer(request.attempts)
-    book = accounts.IterationRecorder(
-        run.ref.branch,
-        run.last_iteration + 1,
-        judge,
-        time.perf_counter(),
-        frames_before=accounts.frames_used(run),
-        optimizer=proposer.name,
+    if first_seed is None:
+        first_seed = selection_seed(run, request.iteration)
+    recorder = IterationRecorder(
+        run.ref.branch, request.iteration, judge, frames_used(run), proposer.name
     )
-    desk = ProposalSession(run, judge, proposer, request, spending)
-    desk.ask(config.candidates)
-    terms = acceptance_criterion(run, desk.tries)
-    judged = [_judge(each, request.parent, judge, budget, progress, terms) for each in desk.tries]
-    if desk.may_repair and not any(each.is_scored for each in judged):
-        failed = judged[-1]
-        second = desk.ask_again(failed.tried, failed.error)
-        if second is not None:
-            terms = acceptance_criterion(run, [second])
-            judged.append(_judge(second, request.parent, judge, budget, progress, terms))
-    book.n_steps = sum(each.n_steps for each in desk.tries) - desk.n_judged
-    committed = book.conclude(progress, run, request.parent, judged)
-    desk.forget()
-    if desk.stopped_by is not None:
-        raise desk.stopped_by
+    session = ProposalSession(run, judge, proposer, request, spending)
+    track = _Track(judge, budget, progress, first_seed)
+    asked = session.ask(config.candidates)
+    candidates = track.race_all(asked, parent, selection.criterion(archive, asked))
+    asked = session.repair(candidates)
+    candidates += track.race_all(asked, parent, selection.criterion(archive, asked))
+    recorder.n_steps = sum(each.n_steps for each in candidates) - session.n_judged
+    best, is_accepted = selection.place(candidates)
+    committed = recorder.conclude(run, parent, candidates, best, is_accepted=is_accepted)
+    progress(committed)
+    session.close()
+    if session.stopped_by is not None:
+        raise session.stopped_by
     return committed
 
 
-def _judge(
-    tried: ProposalRecord, parent: PolicySource, judge: Judge, budget: Budget, progress: Progress,
-    terms: AcceptanceCriterion,
-) -> Judged:  # fmt: skip
-    """Race a candidate against its parent; a try without one is not raced."""
-    proposal = tried.proposal
-    if proposal is None or tried.error:
-        return Judged(tried, None)
-    terms = replace(terms, aim=proposal.aim)
-    pairs = judge.looks(terms.aim)[-1]
-    progress(Racing(None, 0, pairs))
-    begun, n_before = time.perf_counter(), judge.n_steps
-    race = judge.race(
-        proposal.source,
-        parent,
-        terms,
-        deadline=budget.race_by,
-        watch=lambda r: progress(
-            Racing(r.gain, len(r.child.episodes), pairs, judge.n_steps - n_before)
-        ),
+@dataclass(frozen=True, slots=True)
+class _Track:
+    """Where the candidates of one iteration race."""
+
+    judge: Judge
+    budget: Budget
+    progress: Progress
+    first_seed: int
+
+    def race_all(
+        self, asked: Sequence[Candidate], parent: PolicySource, criterion: AcceptanceCriterion
+    ) -> list[Candidate]:
+        """Return the candidates with the races of those that may race."""
+        return [
+            replace(each, race=self._race(each.proposal, parent, criterion))
+            if each.proposal is not None and each.may_race
+            else each
+            for each in asked
+        ]
+
+    def _race(
+        self, proposal: Proposal, parent: PolicySource, criterion: AcceptanceCriterion
+    ) -> Race:
+        judge, n_pairs = self.judge, self.judge.interim_analyses(proposal.aim)[-1]
+        self.progress(Racing(None, 0, n_pairs))
+        begun, before = time.perf_counter(), judge.n_steps
+        race = judge.race(
+            proposal.source,
+            parent,
+            replace(criterion, aim=proposal.aim),
+            first_seed=self.first_seed,
+            deadline=self.budget.race_by,
+            watch=lambda r: self.progress(
+                Racing(r.gain, r.n_pairs, n_pairs, judge.n_steps - before)
+            ),
+        )
+        self.budget.note_play(judge.n_steps - before, time.perf_counter() - begun)
+        return race
+
+
+def start_run(  # noqa: PLR0913 - the last are seldom given
+    runs: Runs, ref: RunRef, config: RunConfig, judge: Judge, *, switch: bool, progress: Progress,
+    initial: PolicySource | None = None, first_seed: int | None = None,
+) -> str:  # fmt: skip
+    """Measure the initial policy, commit it as iteration 0 of a new run, and return the commit id.
+
+    Args:
+        runs: Of the repository.
+        ref: Name of the run.
+        config: Of the run.
+        judge: Measures.
+        switch: Check the run's branch out.
+        progress: Called with events.
+        initial: A policy to start from; by default that of the game.
+        first_seed: As in `advance`.
+
+    Raises:
+        PolicyError: ``initial`` failed in an episode; nothing was made then.
+    """
+    recorder = IterationRecorder(ref.branch, 0, judge)
+    text = initial.text if initial else initial_policy(config.protocol)
+    source = with_environment(PolicySource(format_policy(text)), config.protocol.env_id)
+    first = selection_seed(None, 0) if first_seed is None else first_seed
+    seeds = Stream.SELECTION.seeds(first, first + _INITIAL_EPISODES)
+    evaluation = _evaluate(judge, source, seeds, "initial policy", progress)
+    if initial and not evaluation.is_valid:
+        failure = evaluation.failures[0]
+        raise PolicyError(
+            f"the initial policy failed on seed {failure.seed}, step {failure.n_steps} "
+            f"({failure.outcome.value}), so no run was started:\n{failure.detail}"
+        )
+    entry = recorder.initial(source, evaluation, {FILE: format_config(config)})
+    commit = runs.create(ref, entry, switch=switch)
+    progress(committed_event(entry.facts, entry, commit, None, "initial policy"))
+    return commit
+
+
+def report(
+    run: Run, judge: Judge, config: RunConfig, budget: Budget, progress: Progress = silent
+) -> Evaluation:
+    """Measure the run's policy on the first report seeds and commit the score.
+
+    Selection never sees these seeds, so this number is not flattered by having been chosen. They
+    are played in blocks, as many as ``budget`` has time for, two episodes at least. The policy
+    stays byte for byte as it was played.
+    """
+    source, made_in = PolicySource(run.policy()), run.standing.iteration
+    judge = Judge(judge.pool, config.protocol, judge.require)
+    recorder = IterationRecorder(run.ref.branch, run.last_iteration + 1, judge, frames_used(run))
+    n, evaluation, begun = 0, Evaluation((), config.protocol.stamp), time.perf_counter()
+    while more := budget.report_block(n, time.perf_counter() - begun, judge.pool.n_workers):
+        n += more
+        seeds, of = Stream.REPORT.seeds(0, n), budget.report_episodes
+        evaluation = _evaluate(judge, source, seeds, "report seeds", progress, of=of)
+    entry = recorder.reported(source, evaluation)
+    commit = run.report(entry)
+    what = f"policy of iteration {made_in} on report seeds"
+    progress(committed_event(run.standing.facts, entry, commit, None, what))
+    return evaluation
+
+
+def _evaluate(
+    judge: Judge, source: PolicySource, seeds: range, what: str, progress: Progress,
+    *, of: int | None = None,
+) -> Evaluation:  # fmt: skip
+    """Play ``source`` on ``seeds``, of which there may be more to come, and report progress."""
+    before, wanted = judge.n_steps, of or len(seeds)
+    progress(Playing(what, len(judge.cached(source, seeds).episodes), wanted))
+    return judge.evaluate(
+        source, seeds, lambda done, _: progress(Playing(what, done, wanted, judge.n_steps - before))
     )
-    budget.note_play(judge.n_steps - n_before, time.perf_counter() - begun)
-    return Judged(tried, race)
+
+
+def require_room(known: Evaluation, config: RunConfig, optimizer: Optimizer) -> None:
+    """Check that the run's policy can earn more than it does, as far as is known.
+
+    Raises:
+        BudgetSpent: All its episodes earn the most there is, and the optimizer raises scores.
+    """
+    if optimizer.capabilities.may_tie:
+        return
+    most = spec_of(config.protocol).most_in(config.protocol.max_steps)
+    returns = known.returns if known.is_valid else ()
+    if most is not None and len(returns) >= LOOKS[0] and min(returns) >= most:
+        raise BudgetSpent(f"{most:g} points an episode, which is the most that can be earned")
+
+
+def _whole_lengths(known: Evaluation, config: RunConfig) -> list[int]:
+    """Guess the steps of episodes, had the race not cut them."""
+    return [
+        min(config.protocol.max_steps, _LONGER * e.n_steps)
+        if e.outcome is Outcome.HORIZON
+        else e.n_steps
+        for e in known.episodes
+    ]

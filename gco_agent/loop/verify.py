@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,7 +30,8 @@ from gco_agent.core.records import (
 )
 from gco_agent.core.seeds import parse_seed_range
 from gco_agent.core.statistics import paired_gain
-from gco_agent.evaluation.judge import Judge, behaviour, conditions, parse_episodes
+from gco_agent.evaluation.evidence import Evidence, conditions, parse_evidence
+from gco_agent.evaluation.judge import Judge
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel
 from gco_agent.loop.recording import ACTIONS, EPISODES
@@ -177,7 +178,7 @@ class Verifier:
             tuple(differences),
             first,
             played,
-            _made_in(conditions((*played.episodes, *(over.episodes if over else ())))),
+            conditions((*played.episodes, *(over.episodes if over else ()))),
         )
 
 
@@ -289,44 +290,32 @@ def _claim(view: RunView, step: Step, facts: Facts) -> Claim:
     over = None
     if facts.gain is not None and step.parents:
         over = PolicySource(view.policy(step.parents[0]))
-    record = _read_json(view, step, facts, EPISODES)
-    if record is None:
-        return Claim(step.commit, facts, source, over, made_in=_made_in({"jail": facts.jail}))
-    with readable(f"{EPISODES} of commit {step.commit[:9]}"):
-        episodes = _own_episodes(record, source)
-        actions = (_read_json(view, step, facts, ACTIONS) or {}).get("actions", {})
-        told = {seed: _checked_record(str(text)) for seed, text in actions.items()}
-        episodes = tuple(replace(e, actions=told.get(str(e.seed), "")) for e in episodes)
-    made_in = _made_in({**record, "jail": facts.jail or record.get("jail")})
-    return Claim(step.commit, facts, source, over, episodes, made_in)
-
-
-def _own_episodes(record: dict[str, Any], source: PolicySource) -> tuple[EpisodeResult, ...]:
-    """Those of the policy itself; where it is not named, the first are."""
-    by_policy = parse_episodes(record)
-    return by_policy.get(behaviour(source)) or next(iter(by_policy.values()), ())
-
-
-def _checked_record(text: str) -> str:
-    unpack_actions(text)
-    return text
-
-
-def _read_json(view: RunView, step: Step, facts: Facts, name: str) -> dict[str, Any] | None:
-    """A file of the iteration's own folder, as the commit has it."""
-    text = view.read(evidence_folder(facts.iteration) + name, step.commit)
+    told = {"jail": facts.jail} if facts.jail else {}
+    folder, where = evidence_folder(facts.iteration), f"of commit {step.commit[:9]}"
+    text = view.read(folder + EPISODES, step.commit)
     if text is None:
-        return None
-    with readable(f"{name} of commit {step.commit[:9]}"):
-        data = json.loads(text)
-        if not isinstance(data, dict):
-            raise ValueError("it is no JSON object")  # noqa: TRY004 - as what cannot be read
-        return data
+        return Claim(step.commit, facts, source, over, made_in=told)
+    evidence = parse_evidence(text, f"{EPISODES} {where}")
+    actions = _read_actions(view.read(folder + ACTIONS, step.commit), f"{ACTIONS} {where}")
+    episodes = tuple(
+        replace(e, actions=actions.get(str(e.seed), "")) for e in _own_episodes(evidence, source)
+    )
+    return Claim(step.commit, facts, source, over, episodes, {**evidence.made_in, **told})
 
 
-def _made_in(record: Mapping[str, Any]) -> dict[str, str]:
-    names = ("jail", "python", "machine")
-    return {name: str(record[name]) for name in names if record.get(name)}
+def _own_episodes(evidence: Evidence, source: PolicySource) -> tuple[EpisodeResult, ...]:
+    """Those of the policy itself; where it is not named, the first are."""
+    return evidence.of(source) or next(iter(evidence.policies.values()), ())
+
+
+def _read_actions(text: str | None, what: str) -> dict[str, str]:
+    if text is None:
+        return {}
+    with readable(what):
+        actions = {str(seed): str(record) for seed, record in json.loads(text)["actions"].items()}
+        for record in actions.values():
+            unpack_actions(record)
+        return actions
 
 
 def _stamp_parts(stamp: str) -> dict[str, str]:

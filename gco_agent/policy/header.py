@@ -175,6 +175,28 @@ def with_measured_header(
     return PolicySource(format_policy(replace_docstring(source, "\n".join(lines)).text))
 
 
+def with_environment(source: PolicySource, env_id: str) -> PolicySource:
+    """Return ``source`` with a docstring that names its environment and states no score.
+
+    A docstring that does so already stays as it is, and so does every other byte.
+
+    Raises:
+        ContractViolation: The text is not Python, or becomes too large.
+    """
+    docstring = docstring_of(source) or ""
+    words = _author_words(docstring)
+    names_it = environment_of(source) == env_id
+    claims = [line for line in docstring.splitlines() if _is_claim(line)]
+    if names_it and not claims:
+        return source
+    return replace_docstring(source, f"{words or 'A policy.'}\n\nEnvironment: {env_id}\n")
+
+
+def _is_claim(line: str) -> bool:
+    stated = _OURS.fullmatch(line) and not _ENVIRONMENT.match(line)
+    return bool(stated or _LIKE_A_SCORE.fullmatch(line))
+
+
 def is_same_but_for_score(one: str, other: str) -> bool:
     """Whether two texts of a policy differ at most in the facts of their docstrings."""
     return one == other or _without_score(one) == _without_score(other)

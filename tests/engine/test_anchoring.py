@@ -11,8 +11,8 @@ from gco_agent.core.seeds import Stream
 from gco_agent.core.statistics import Aim, Gain, Verdict
 from gco_agent.evaluation.judge import AcceptanceCriterion, Judge, Race
 from gco_agent.loop.budget import Budget
-from gco_agent.loop.proposals import ProposalRecord
-from gco_agent.loop.selection import acceptance_criterion, baseline_policy
+from gco_agent.loop.candidate import Candidate
+from gco_agent.loop.selection import LINE, Archive
 from gco_agent.loop.train import train
 from gco_agent.optimizers.base import Optimizer, Proposal, Request
 from gco_agent.policy import PolicySource
@@ -69,23 +69,23 @@ def test_a_row_of_simpler_ones_is_held_to_where_it_began(
     with started.open(REF) as run:
         optimizer = Numbered(better, simpler, simpler, simpler, better, simpler)
         train(run, optimizer, judge, CONFIG, Budget(iterations=6))
-        assert [number_of(terms.anchor) for terms in seen] == [None, None, "1", "1", None, None]
+        assert [number_of(terms.baseline) for terms in seen] == [None, None, "1", "1", None, None]
         assert [terms.aim for terms in seen] == [better, simpler, simpler, simpler, better, simpler]
-        assert number_of(baseline_policy(run)) == "5"
+        assert number_of(Archive(run).baseline) == "5"
         run.rollback("3")  # a simpler one again, made when 1 was what counted
-        assert number_of(baseline_policy(run)) == "1"
+        assert number_of(Archive(run).baseline) == "1"
         run.rollback("1")
-        assert baseline_policy(run) is None
+        assert Archive(run).baseline is None
 
 
 def test_only_candidates_that_are_raced_are_rivals(started: Runs) -> None:
     made = Proposal(policy(1), "s", "r")
     tries = [
-        ProposalRecord("o", made),
-        ProposalRecord("o", None, "none", "no code"),
-        ProposalRecord("o", made, "again", "repeated"),
+        Candidate("o", made),
+        Candidate("o", None, "none", "no code"),
+        Candidate("o", made, "again", "repeated"),
     ]
     with started.open(REF) as run:
-        assert acceptance_criterion(run, tries).n_rivals == 1
-        assert acceptance_criterion(run, [*tries, ProposalRecord("o", made)]).n_rivals == 2
-        assert acceptance_criterion(run, tries[1:2]).n_rivals == 1
+        assert LINE.criterion(Archive(run), tries).n_rivals == 1
+        assert LINE.criterion(Archive(run), [*tries, Candidate("o", made)]).n_rivals == 2
+        assert LINE.criterion(Archive(run), tries[1:2]).n_rivals == 1

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
+from gco_agent.core import codec
 from gco_agent.core.errors import KeyRefused, ModelError, ProposalError, StoreError
 from gco_agent.core.records import EpisodeResult, Evaluation, Outcome
 from gco_agent.core.seeds import Stream
@@ -16,7 +17,7 @@ from gco_agent.evaluation.judge import Judge, Race
 from gco_agent.llm import ModelRequest, Price, ScriptedModel, Usage, ask, parse_exchanges
 from gco_agent.loop import recording as accounts
 from gco_agent.loop.budget import Budget
-from gco_agent.loop.proposals import proposal_record_from_json
+from gco_agent.loop.candidate import Candidate, StoredCandidate, store_candidate
 from gco_agent.loop.replay import record_run
 from gco_agent.loop.session import JOURNAL
 from gco_agent.loop.train import train
@@ -167,7 +168,7 @@ def racing(monkeypatch: pytest.MonkeyPatch, told: Mapping[str, tuple[float, floa
         )
         gain, error, is_won = next(v for words, v in told.items() if words in child.text)
         verdict = RaceVerdict.BETTER if is_won else RaceVerdict.NOT_BETTER
-        return Race(mine, theirs, Gain(gain, error, 16, 0.01), verdict, asked=0.03)
+        return Race(mine, theirs, Gain(gain, error, 16, 0.01), verdict, critical_p=0.03)
 
     monkeypatch.setattr(Judge, "race", race)
 
@@ -372,7 +373,7 @@ def test_no_key_is_kept_whoever_wrote_it(
     names = view.evidence_names(step.commit, 1)
     assert {"prompt.md", "reply.md", "proposal.json"} <= set(names)
     kept = {name: view.evidence(step, name) or "" for name in names}
-    kept |= {"message": step.subject + step.body, "policy": view.policy(), "journal": journals[0]}
+    kept |= {"message": step.subject + step.body, "policy": view.policy(), "journal": "".join(journals)}
     assert "[key removed]" in kept["reply.md"]
     assert "[key removed]" in kept["journal"]
     assert [name for name, text in kept.items() if KEY in text] == []
@@ -391,18 +392,14 @@ def test_a_full_disk_beside_the_run_costs_no_iteration(
 
 
 def test_a_try_is_read_as_it_was_written(started: Runs, judge: Judge) -> None:
-    from gco_agent.loop.proposals import ProposalRecord, proposal_record_to_json
-
     proposal = Proposal(PolicySource(FOLLOW), "s", "r", {"a.txt": "x"}, 7, Usage(1, usd=None))
     used = proposal.usage
-    good = ProposalRecord("reflect", proposal, "", "", {"a.txt": "x"}, used, 7, is_repair=True)
-    bad = ProposalRecord("search", None, "nothing", "no code", {"b.txt": "y"})
+    good = Candidate("reflect", proposal, "", "", {"a.txt": "x"}, used, 7, is_repair=True)
+    bad = Candidate("search", None, "nothing", "no code", {"b.txt": "y"})
     for each in (good, bad):
-        assert proposal_record_from_json(proposal_record_to_json(each, with_files=True)) == each
-    assert (
-        proposal_record_from_json(proposal_record_to_json(good, with_files=False), good.files)
-        == good
-    )
+        text = codec.dumps(store_candidate(each, with_files=True))
+        assert codec.loads(StoredCandidate, text, "a test").restore() == each
+    assert store_candidate(good).restore(good.files) == good
 
 
 def names(turns: Sequence[str], n_candidates: int = 1) -> list[str]:

@@ -12,8 +12,8 @@ from gco_agent.evaluation.episode import Rollout, play_episodes
 from gco_agent.evaluation.judge import Judge
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel, JailLimits
-from gco_agent.loop.session import compose_for, trace_policy
 from gco_agent.optimizers.base import PastIteration
+from gco_agent.optimizers.briefing import brief, trace_policy
 from gco_agent.store.config import RunConfig
 from gco_agent.traces.moments import capture
 from gco_agent.traces.playing import Replay, follow
@@ -29,7 +29,7 @@ def judge() -> Judge:
 
 
 def test_results_are_of_feedback_seeds_and_remembered(judge: Judge):
-    feedback = compose_for(judge, source(FOLLOW), [], CONFIG)
+    feedback = brief(judge, source(FOLLOW), [], CONFIG)
     assert "over 8 episodes (seeds feedback 0:8)" in feedback.text
     assert "### Moment 1" in feedback.text
     assert "select_action" in feedback.text
@@ -48,13 +48,13 @@ def test_a_policy_is_compared_with_the_one_that_it_replaced(judge: Judge):
         PastIteration(2, "accepted", "follow", 3.0, source=FOLLOW),
         PastIteration(3, "failed", "break it", None, reason="It raised KeyError.", source=None),
     ]
-    feedback = compose_for(judge, source(FOLLOW), attempts, CONFIG)
+    feedback = brief(judge, source(FOLLOW), attempts, CONFIG)
     still = judge.evaluate(source(STILL), SEEDS).mean_return
     assert f"Its mean return on these seeds was {still:.2f}: a gain of +" in feedback.text
     assert '- Iteration 3, failed: "break it"' in feedback.text
     for text in ("\0", None):  # what a person committed, and what was not read
         unknown = [attempts[0], replace(attempts[2], source=text), attempts[2]]
-        told = compose_for(judge, source(FOLLOW), unknown, CONFIG).text
+        told = brief(judge, source(FOLLOW), unknown, CONFIG).text
         assert "Since the policy before" not in told
 
 
@@ -134,29 +134,29 @@ def test_a_jail_that_is_too_weak_is_refused():
 def test_what_the_limit_of_the_race_cuts_is_played_on_once():
     config = RunConfig("pong", replace(RULES, max_steps=700), selection_steps=150)
     judge = Judge(WorkerPool(0), config.selection_protocol)
-    text = compose_for(judge, source(FOLLOW), [], config).text
+    text = brief(judge, source(FOLLOW), [], config).text
     assert "8 of them cut at the step limit of 150 steps." in text
     assert "8 of 8 episodes were not over after 150 steps, and whole ones may take 700" in text
-    [whole] = judge.uncut.values()
+    whole = judge.under(config.protocol).cached(source(FOLLOW), SEEDS)
     assert [episode.seed for episode in whole.episodes] == list(SEEDS[:2])
     assert all(episode.n_steps > 150 for episode in whole.episodes)
     for episode in whole.episodes:
         assert f"seed {episode.seed} returns {episode.episode_return:g} in " in text
     played = judge.n_steps
-    assert compose_for(judge, source(FOLLOW), [], config).text == text
+    assert brief(judge, source(FOLLOW), [], config).text == text
     assert judge.n_steps == played
 
 
 def test_the_limit_of_the_rules_themselves_hides_nothing(judge: Judge):
-    text = compose_for(judge, source(FOLLOW), [], CONFIG).text
+    text = brief(judge, source(FOLLOW), [], CONFIG).text
     assert "8 of them cut at the step limit of 150 steps." in text
     assert "understate" not in text
-    assert judge.uncut == {}
+    assert not judge.under(replace(RULES, max_steps=700)).n_steps
 
 
 def test_hints_reach_the_feedback(judge: Judge):
-    told = compose_for(judge, source(FOLLOW), [], CONFIG).text
-    untold = compose_for(judge, source(FOLLOW), [], replace(CONFIG, hints="none")).text
+    told = brief(judge, source(FOLLOW), [], CONFIG).text
+    untold = brief(judge, source(FOLLOW), [], replace(CONFIG, hints="none")).text
     assert "|RIGHT" in told
     assert "|RIGHT" not in untold
     assert "ball" not in untold.partition("### Results")[0].lower()

@@ -8,7 +8,7 @@ import pytest
 
 from gco_agent.cli.results import interval_in
 from gco_agent.core.errors import StoreError
-from gco_agent.core.seeds import Stream
+from gco_agent.core.seeds import parse_seed_range
 from gco_agent.evaluation.judge import Judge
 from gco_agent.loop import recording as accounts
 from gco_agent.policy import PolicySource
@@ -41,8 +41,9 @@ def test_episodes_are_recalled_without_a_process_for_each(
     policy = PolicySource(view.policy())
     monkeypatch.setattr(RunView, "_read_text", None)  # what reads a single file
     accounts.recall_episodes(view, other)
-    seeds = Stream.SELECTION.seeds(0, 8)
-    assert [episode.seed for episode in other.known(policy).episodes] == list(seeds)
+    (facts,) = [step.facts for step in view.history()]
+    seeds = parse_seed_range((facts and facts.seeds) or "")
+    assert [episode.seed for episode in other.cached(policy).episodes] == list(seeds)
     assert other.n_steps == 0
 
 

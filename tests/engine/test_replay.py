@@ -10,7 +10,6 @@ import pytest
 from gco_agent.core.errors import UsageError
 from gco_agent.evaluation.judge import Judge
 from gco_agent.loop.budget import Budget
-from gco_agent.loop.measuring import report
 from gco_agent.loop.replay import (
     RecordedOptimizer,
     format_recording,
@@ -18,7 +17,7 @@ from gco_agent.loop.replay import (
     play_back,
     record_run,
 )
-from gco_agent.loop.train import train
+from gco_agent.loop.train import report, train
 from gco_agent.store.git import GitRepo
 from gco_agent.store.run import Runs
 from tests.engine.policies import FOLLOW, HIDE, RULES, STILL, failing

@@ -22,9 +22,8 @@ from gco_agent.core.records import (
 from gco_agent.evaluation.judge import Judge
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.loop.budget import Budget
-from gco_agent.loop.measuring import report, start_run
 from gco_agent.loop.recording import ACTIONS, EPISODES
-from gco_agent.loop.train import train
+from gco_agent.loop.train import report, start_run, train
 from gco_agent.loop.verify import (
     Answer,
     Claim,

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import json
-
-from gco_agent.loop import proposals as tries
-from gco_agent.loop.proposals import ProposalRecord, proposal_record_from_json
+from gco_agent.core import codec
+from gco_agent.loop.candidate import FILE, Candidate, StoredCandidate
 from gco_agent.optimizers.replies import KINDS
 from gco_agent.store.view import RunView, Step, evidence_folder
 
 
-def tries_of(view: RunView, step: Step) -> list[ProposalRecord]:
+def tries_of(view: RunView, step: Step) -> list[Candidate]:
     """Every try of an iteration, whatever became of it."""
     assert step.facts is not None
-    path = evidence_folder(step.facts.iteration) + tries.FILE
+    path = evidence_folder(step.facts.iteration) + FILE
     commits = [candidate.commit for candidate in step.candidates]
     if step.facts.verdict.is_kept:
         commits.append(step.commit)
     texts = [view.read(path, commit) for commit in commits]
-    return [proposal_record_from_json(json.loads(text), {}) for text in texts if text is not None]
+    return [
+        codec.loads(StoredCandidate, text, FILE).restore() for text in texts if text is not None
+    ]
 
 
-def assert_candidate_or_reason(tried: ProposalRecord) -> None:
+def assert_candidate_or_reason(tried: Candidate) -> None:
     """It is a policy that was judged, or there is a kind of failure and words for a person."""
     if tried.proposal is not None and not tried.error:
         return

@@ -54,7 +54,7 @@ def request_(feedback: Feedback) -> Request:
     with WorkerPool(0) as pool:
         return Request(
             parent=PARENT,
-            evaluation=Judge(pool, RULES).known(PARENT),
+            evaluation=Judge(pool, RULES).cached(PARENT),
             iteration=2,
             config=CONFIG,
             attempts=[PastIteration(1, "rejected", "wait", -1.5, "optoprime", "", PARENT.text)],

@@ -1,0 +1,240 @@
+"""A candidate: what an optimizer answered to one request, and how it did in its race."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from gco_agent.core.codec import readable
+from gco_agent.core.errors import StoreError
+from gco_agent.core.records import Usage
+from gco_agent.core.statistics import Aim, Gain, no_worse_p_value
+from gco_agent.evaluation.judge import Race
+from gco_agent.optimizers.base import Proposal
+from gco_agent.policy import PolicySource
+from gco_agent.store.entries import Facts, Verdict
+
+SCHEMA = 1
+FILE = "proposal.json"
+"""Evidence file with the candidate, without its own evidence files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One request to an optimizer and what came of it; kept, replayed, and found after a kill.
+
+    Attributes:
+        optimizer: Name of the optimizer.
+        proposal: The proposed policy; None if there was none.
+        error: Why there was none, or why it may not be raced; empty if it may.
+        kind: Kind of the error, in a word or two.
+        files: Evidence, name to text.
+        usage: Tokens and dollars; None if no language model was asked.
+        n_steps: Steps played for it by the optimizer, and for its feedback.
+        is_repair: It answers an error.
+        race: Against its parent; None before the race, or if there is none.
+    """
+
+    optimizer: str
+    proposal: Proposal | None
+    error: str = ""
+    kind: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
+    usage: Usage | None = None
+    n_steps: int = 0
+    is_repair: bool = False
+    race: Race | None = None
+
+    @property
+    def may_race(self) -> bool:
+        """Whether there is a policy that may be raced."""
+        return self.proposal is not None and not self.error
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether it finished all its episodes."""
+        return self.race is not None and self.race.child.is_valid
+
+    @property
+    def is_won(self) -> bool:
+        """Whether it may take its parent's place."""
+        return self.race is not None and self.race.verdict.is_won
+
+    @property
+    def gain(self) -> Gain | None:
+        """Gain over its parent; None without a race, or if an episode failed."""
+        return self.race.gain if self.race else None
+
+    @property
+    def rank(self) -> float:
+        """Sort key among scored candidates of an iteration: the lower bound of the gain.
+
+        The mean would favour candidates that were compared on few seeds, or vary most.
+        """
+        assert self.race is not None, self.summary
+        gain = self.race.gain or self.race.shared
+        if gain is not None:
+            return gain.lower_bound
+        mean = self.race.child.mean_return  # the parent finished no episode
+        return float("-inf") if mean is None else mean
+
+    @property
+    def summary(self) -> str:
+        """The edit in a few words."""
+        return self.proposal.summary if self.proposal else "no candidate"
+
+    @property
+    def result(self) -> str:
+        """What came of it, in sentences for its author."""
+        return self.error if self.race is None else describe_race(self.race)
+
+
+def total_usage(candidates: Iterable[Candidate]) -> Usage | None:
+    """Return what all candidates used; None if no language model was asked."""
+    used = [each.usage for each in candidates if each.usage is not None]
+    return sum(used[1:], used[0]) if used else None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCandidate:
+    """A candidate without its race, as it is stored; `gco_agent.core.codec` reads and writes it.
+
+    Attributes:
+        schema: Version of the record.
+        number: Place among the candidates of its iteration, from 0.
+        steps: As `Candidate.n_steps`.
+        policy: Text of the proposed policy; None if there was none.
+        aim: Name of the proposal's `Aim`.
+        files: Evidence, where it is not stored beside the record.
+    """
+
+    schema: int
+    optimizer: str
+    is_repair: bool
+    steps: int
+    number: int = 0
+    error: str = ""
+    kind: str = ""
+    summary: str = ""
+    reason: str = ""
+    aim: str = Aim.BETTER.name
+    policy: str | None = None
+    usage: Usage | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    def restore(self, files: Mapping[str, str] | None = None) -> Candidate:
+        """Return the candidate.
+
+        Args:
+            files: Evidence, where it is not in the record.
+
+        Raises:
+            StoreError: The record is of a newer schema, or its policy is no text of a policy.
+        """
+        if self.schema != SCHEMA:
+            raise StoreError(
+                f"a proposal was recorded with schema {self.schema}, and this version of gco-agent "
+                f"reads {SCHEMA}: install the version that wrote it, or the newest one"
+            )
+        kept = dict(self.files if files is None else files)
+        proposal = None
+        if self.policy is not None:
+            with readable("a recorded proposal"):
+                source, aim = PolicySource(self.policy), Aim[self.aim]
+            words = self.summary, self.reason
+            proposal = Proposal(source, *words, kept, self.steps, self.usage, aim)
+        outcome = (self.error, self.kind, kept, self.usage, self.steps)
+        return Candidate(self.optimizer, proposal, *outcome, is_repair=self.is_repair)
+
+
+def store_candidate(
+    candidate: Candidate, *, number: int = 0, with_files: bool = False
+) -> StoredCandidate:
+    """Return a candidate as it is stored."""
+    proposal = candidate.proposal
+    return StoredCandidate(
+        SCHEMA,
+        candidate.optimizer,
+        candidate.is_repair,
+        candidate.n_steps,
+        number,
+        candidate.error,
+        candidate.kind,
+        proposal.summary if proposal else "",
+        proposal.reason if proposal else "",
+        proposal.aim.name if proposal else Aim.BETTER.name,
+        proposal.source.text if proposal else None,
+        candidate.usage,
+        dict(candidate.files) if with_files else {},
+    )
+
+
+# -- sentences ------------------------------------------------------------------------------------
+
+
+def describe_race(race: Race) -> str:
+    """Return the result of a race in sentences."""
+    if race.gain is None:
+        return _describe_failure(race)
+    text = (
+        f"On {race.n_pairs} selection seeds the candidate's mean return is "
+        f"{race.child.mean_return:.2f}, its parent's {race.parent.mean_return:.2f}: a gain of "
+        f"{_points(race.gain)} a pair ({_test(race, race.gain)}; {_asked(race)})."
+    )
+    return text + (" The time was up before the race was decided." if race.cut_short else "")
+
+
+def describe_verdict(facts: Facts, body: str) -> str:
+    """Return what decided against a candidate, in a few words.
+
+    Args:
+        facts: Of the iteration.
+        body: Of its commit's message, which ends with the failure if there was one.
+    """
+    if facts.gain is not None:
+        error = f" ± {facts.gain_se:.2f}" if facts.gain_se is not None else ""
+        return f"a gain of {facts.gain:+.2f}{error} after {facts.pairs} pairs was not enough"
+    if facts.verdict is not Verdict.FAILED:
+        return ""
+    told = body.partition("\n\nTurned down, and kept beside the line:")[0]
+    lines = [line.strip() for line in told.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+def _points(gain: Gain) -> str:
+    error = f" ± {gain.standard_error:.2f}" if gain.standard_error is not None else ""
+    return f"{gain.mean:+.2f}{error}"
+
+
+def _test(race: Race, gain: Gain) -> str:
+    if race.margin is None:
+        return f"one-sided p = {gain.p_value:.2g}"
+    over = ""
+    if race.baseline is not None:
+        gain = race.baseline.gain
+        over = f"{_points(gain)} over the last policy that had to be better, "
+    p_value = no_worse_p_value(gain, race.margin)
+    return f"{over}one-sided p = {p_value:.2g} for a loss of {race.margin:.2f} or more"
+
+
+def _asked(race: Race) -> str:
+    if not race.critical_p:
+        return f"after {race.n_pairs} pairs none is accepted"
+    return f"at most {race.critical_p:.2g} is asked for after {race.n_pairs} pairs"
+
+
+def _describe_failure(race: Race) -> str:
+    broken = (race.child.failures or race.parent.failures)[0]
+    who = "The candidate" if race.child.failures else "The parent"
+    told = (
+        f"{who} failed in an episode (seed {broken.seed}, step {broken.n_steps}, "
+        f"{broken.outcome.value}):\n\n"
+        + "\n".join(f"    {line}" for line in broken.detail.splitlines())
+    )
+    if race.child.failures:
+        return told
+    n_finished = len(race.parent.episodes) - len(race.parent.failures)
+    told += f"\n\nThe candidate finished all {race.n_pairs}, its parent {n_finished}"
+    if race.shared is None:
+        return f"{told}."
+    return f"{told}: on these the candidate's gain is {_points(race.shared)} a pair."
