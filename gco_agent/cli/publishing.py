@@ -206,6 +206,7 @@ def _measure_and_commit(
     """Play, write the docstring, commit; the commit id and the score in words."""
     from gco_agent.cli.evaluating import play
     from gco_agent.core.seeds import Stream
+    from gco_agent.loop.improving import require_same_play
     from gco_agent.policy.header import claim_of, describe_score, with_measured_header
 
     n = given["n"]
@@ -220,6 +221,8 @@ def _measure_and_commit(
         )
     origin = f"{view.ref.branch}, iteration {_made_in(view)}"
     told = with_measured_header(source, protocol, played, seeds=label, origin=origin)
+    again, _ = play(told, Stream.REPORT.seeds(0, n), protocol, given, f"the file on {label}")
+    require_same_play(again, played)
     _require_no_better(given["there"], claim_of(told), view.policy_path)
     score, text = describe_score(played, label), told.text
     commit = runs.publish_file(

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gco_agent.core.codec import readable
+from gco_agent.core.codec import finite_number, readable
 from gco_agent.core.records import EpisodeResult, Evaluation, Outcome
 from gco_agent.jail.limits import weakest_jail
 from gco_agent.policy import PolicySource
@@ -152,7 +152,7 @@ def _to_json(episode: EpisodeResult) -> dict[str, Any]:
 def _from_json(data: Mapping[str, Any], jail: str) -> EpisodeResult:
     return EpisodeResult(
         int(data["seed"]),
-        float(data["return"]),
+        finite_number(data["return"], "return"),
         int(data["steps"]),
         Outcome(data["outcome"]),
         str(data.get("detail", "")),

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gco_agent.core.errors import PolicyError
 from gco_agent.core.events import Progress, Racing, Searching, silent
 from gco_agent.core.records import Evaluation
-from gco_agent.core.seeds import Stream, seed_of_chance
+from gco_agent.core.seeds import format_seeds, seed_of_chance
 from gco_agent.core.statistics import Aim
 from gco_agent.evaluation.judge import AcceptanceCriterion, Judge, Race
 from gco_agent.optimizers.cma import StepBudget
@@ -129,9 +130,25 @@ def _race(
 def _with_true_claim(
     source: PolicySource, judge: Judge, played: Evaluation, origin: str
 ) -> PolicySource:
-    """``source``, its docstring stating the new score if it stated one; all else stays."""
+    """Let the docstring of ``source`` state the new score if it stated one; all else stays."""
     if _CLAIM not in (docstring_of(source) or ""):
         return source
-    label = Stream.SELECTION.label(0, len(played.episodes))
+    seeds = [episode.seed for episode in played.episodes]
+    label = format_seeds(range(seeds[0], seeds[-1] + 1))
     told = with_measured_header(source, judge.protocol, played, seeds=label, origin=origin)
-    return replace_docstring(source, docstring_of(told) or "")
+    told = replace_docstring(source, docstring_of(told) or "")
+    require_same_play(judge.evaluate(told, seeds), played)
+    return told
+
+
+def require_same_play(with_header: Evaluation, without: Evaluation) -> None:
+    """Check that a policy plays as before once its docstring states its score.
+
+    Raises:
+        PolicyError: It acts by its own text, so no text of it can state its own score.
+    """
+    if with_header.digest != without.digest:
+        raise PolicyError(
+            "the policy plays differently once its docstring states its score: it acts by its own "
+            "docstring or by line numbers. Remove that from the policy"
+        )

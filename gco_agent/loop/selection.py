@@ -129,6 +129,7 @@ class Line:
 
 LINE = Line()
 
+
 def new_secret() -> str:
     """Return the secret of a run."""
     return secrets.token_hex(32)

@@ -92,7 +92,7 @@ def _escaped(value: str) -> str:
 
 
 _OURS = re.compile(r"[ \t]*(?:Environment|Mean return|Measured|Run):.*")
-_LIKE_A_SCORE = re.compile(r"\s*mean return\s*:\s*[-+.\d].*", re.IGNORECASE)
+_LIKE_A_SCORE = re.compile(r"\s*mean\s+return\s*:\s*[-+.\d].*", re.IGNORECASE)
 """What passes for a measurement in whatever paragraph it stands."""
 _STATED = re.compile(r"^[ \t]*(Environment|Mean return|Measured): (.+)$", re.MULTILINE)
 _SCORE = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]\d+)?")

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from gco_agent.core.codec import readable
-from gco_agent.core.errors import StoreError
+from gco_agent.evaluation.evidence import parse_evidence
 
 FILE = "evaluation.json"
-_SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,28 +48,14 @@ def parse_played(text: str | None, where: str) -> tuple[Played, ...]:
     """
     if text is None:
         return ()
+    evidence = parse_evidence(text, f"{FILE} of {where}")
     with readable(f"{FILE} of {where}"):
-        data = json.loads(text)
-        if data.get("schema") != _SCHEMA:
-            raise StoreError(
-                f"{FILE} of {where} has schema {data.get('schema')!r}, and this version of "
-                f"gco-agent reads schema {_SCHEMA}: use the version that wrote it, or the newest"
+        # the first is the candidate, the second its parent
+        mine, *others = evidence.policies.values()
+        returns = {e.seed: e.episode_return for e in (others[0] if others else ())}
+        return tuple(
+            Played(
+                e.seed, e.episode_return, e.n_steps, e.outcome.value, e.detail, returns.get(e.seed)
             )
-        # the first is the candidate, the second its parent, unless they play alike
-        mine, *others = data["policies"].values()
-        returns = {int(e["seed"]): float(e["return"]) for e in (others[0] if others else ())}
-        return tuple(_played(e, returns) for e in mine)
-
-
-def _played(episode: Mapping[str, Any], others: Mapping[int, float]) -> Played:
-    seed, gained = int(episode["seed"]), float(episode["return"])
-    if not math.isfinite(gained) or not math.isfinite(others.get(seed, 0.0)):
-        raise ValueError("no return of any episode")
-    return Played(
-        seed,
-        gained,
-        int(episode["steps"]),
-        str(episode["outcome"]),
-        str(episode.get("detail", "")),
-        others.get(seed),
-    )
+            for e in mine
+        )

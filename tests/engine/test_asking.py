@@ -373,7 +373,11 @@ def test_no_key_is_kept_whoever_wrote_it(
     names = view.evidence_names(step.commit, 1)
     assert {"prompt.md", "reply.md", "proposal.json"} <= set(names)
     kept = {name: view.evidence(step, name) or "" for name in names}
-    kept |= {"message": step.subject + step.body, "policy": view.policy(), "journal": "".join(journals)}
+    kept |= {
+        "message": step.subject + step.body,
+        "policy": view.policy(),
+        "journal": "".join(journals),
+    }
     assert "[key removed]" in kept["reply.md"]
     assert "[key removed]" in kept["journal"]
     assert [name for name, text in kept.items() if KEY in text] == []

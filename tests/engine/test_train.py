@@ -188,7 +188,7 @@ def check_checkout(project: Path, view: RunView) -> None:
     assert git(project, "fsck", "--strict") == ""
     assert parse_config((project / "run.toml").read_text()) == CONFIG
     evidence = json.loads((project / "iterations/0001/evaluation.json").read_text())
-    assert (evidence["schema"], evidence["protocol"]) == (1, RULES.stamp)
+    assert (evidence["schema"], evidence["protocol"]) == (2, RULES.stamp)
     assert len(evidence["policies"]) == 2
 
 
@@ -231,13 +231,13 @@ def test_every_iteration_is_raced_on_seeds_of_its_own(started: Runs, judge: Judg
     assert sum(len(seeds) for seeds in ranges) == len({seed for r in ranges for seed in r})
 
 
-def test_a_killed_iteration_is_raced_on_the_same_seeds_again(started: Runs) -> None:
+def test_a_killed_iteration_is_raced_on_the_same_seeds_again(project: Path, started: Runs) -> None:
     with started.open(REF) as run:
         first = selection_seed(run, 1)
         assert (selection_seed(run, 1), selection_seed(run, 2) == first) == (first, False)
     with started.open(REF) as run:
         assert selection_seed(run, 1) == first
-    assert "selection.key" not in git(started.view(REF).repo.root, "ls-files")
+    assert "selection.key" not in git(project, "ls-files")
 
 
 @pytest.mark.parametrize(
