@@ -144,7 +144,7 @@ def test_a_run_is_recorded_and_played_back(played: Path, cli: Cli, tmp_path: Pat
     ("arguments", "message"),
     [
         (["nothing"], "there is no file nothing, and no such run"),
-        (["README.md"], "this is no recording of a run"),
+        (["README.md"], "not a recording of a run"),
         (["first.json", "--record", "no/such/folder.json"], "no such run"),
     ],
 )

@@ -9,8 +9,9 @@ import pytest
 
 from gco_agent.cli.improving import _goal, _write
 from gco_agent.cli.place import CliContext
-from gco_agent.core.errors import UsageError
+from gco_agent.core.errors import PolicyError, UsageError
 from gco_agent.core.records import EpisodeResult, Evaluation, Outcome
+from gco_agent.core.seeds import Stream
 from gco_agent.envs.atari import default_protocol
 from gco_agent.evaluation.judge import Judge
 from gco_agent.evaluation.workers import WorkerPool
@@ -59,18 +60,35 @@ def test_a_file_that_is_not_made_better_is_not_written(cli: Cli, folder: Path) -
 def test_a_stated_score_becomes_that_of_the_new_text() -> None:
     protocol = default_protocol("space_invaders", 150)
     judge = Judge(WorkerPool(0), protocol, JailLevel.NONE)
-    old, new = (
-        Evaluation((EpisodeResult(1, total, 150, Outcome.HORIZON),), protocol.stamp)
-        for total in (5.0, 10.0)
-    )
     plain = PolicySource(LATE)
+    new = judge.evaluate(plain, Stream.SELECTION.seeds(0, 2))
+    old = Evaluation((EpisodeResult(1, 5.0, 150, Outcome.HORIZON),), protocol.stamp)
     assert _with_true_claim(plain, judge, new, "gco-agent tune") == plain
     source = with_measured_header(plain, protocol, old, seeds="report 0:1", origin="a run")
     told = _with_true_claim(source, judge, new, "gco-agent tune")
     doc = docstring_of(told) or ""
-    assert "Mean return: 10.00 (1 episodes, selection 0:1)" in doc
+    assert f"Mean return: {new.mean_return:.2f} ± " in doc
+    assert "(2 episodes, selection 0:2)" in doc
     assert "Run: gco-agent tune" in doc
     assert told.text.partition('"""\n\n')[2] == LATE.partition('"""\n\n')[2]
+
+
+def test_a_policy_that_acts_by_its_docstring_states_no_score() -> None:
+    protocol = default_protocol("pong", 60)
+    judge = Judge(WorkerPool(0), protocol, JailLevel.NONE)
+    text = """\"\"\"P.
+
+Mean return: 5.00
+\"\"\"
+
+
+def act(obs):
+    return 2 if "5.00" in globals()["__do" + "c__"] else 3
+"""
+    source = PolicySource(text)
+    played = judge.evaluate(source, Stream.SELECTION.seeds(0, 2))
+    with pytest.raises(PolicyError, match="acts by its own docstring"):
+        _with_true_claim(source, judge, played, "gco-agent tune")
 
 
 def test_a_file_is_simplified_and_said_to_be(cli: Cli, folder: Path) -> None:

@@ -21,7 +21,7 @@ from gco_agent.cli.words import fit, sparkline
 from gco_agent.core.events import Searching
 from gco_agent.store.status import Limits, Status, status_path, write_status
 from tests.cli.conftest import SHORT
-from tests.cli.scripted import FOLLOW
+from tests.cli.scripted import FOLLOW, IDLE
 from tests.report.samples import make_run
 from tests.store.samples import commit_file, git
 
@@ -98,7 +98,7 @@ def test_show_an_accepted_iteration(cli, played):
     assert text.startswith(f"{BRANCH}, iteration 1: accepted\nfollow the [bold]ball[/bold]\n")
     assert "Because follow the [bold]ball[/bold]" in text
     assert re.search(r"gain \+\S+ ± \S+ over the policy it was raced against, \d+ pairs", text)
-    assert re.search(r"^  1100000000 +-?\d+ +-?\d+ +\+?-?\d+ +300  cut here$", text, re.MULTILINE)
+    assert re.search(r"^  11\d{8} +-?\d+ +-?\d+ +\+?-?\d+ +300  cut here$", text, re.MULTILINE)
     assert '-"""Pong: the policy of a new run.' in text or re.search(r"^-\S*", text, re.MULTILINE)
     assert re.search(r"^\+ +gap = obs\[.Ball.\]\[0\]\.y", text, re.MULTILINE)
     assert text.rstrip().endswith("evidence: actions.json, evaluation.json, proposal.json")
@@ -153,7 +153,7 @@ def test_show_one_file_of_the_evidence(cli, played):
 
 
 def test_show_a_commit_by_hand(cli, played):
-    commit_file(played, "policies/pong.py", FOLLOW, "mine \x1b[31m")
+    commit_file(played, "policies/pong.py", IDLE, "mine \x1b[31m")
     text = cli(played, "show").stdout
     assert text.startswith(f"{BRANCH}, a commit by hand: by hand\nmine")
     assert "\x1b" not in text
@@ -179,13 +179,13 @@ def test_what_is_not_there(cli, played, arguments, message):
 
 def test_evidence_of_an_older_schema_is_refused(cli, played):
     path = "iterations/0001/evaluation.json"
-    text = (played / path).read_text().replace('"schema": 1', '"schema": 0')
+    text = (played / path).read_text().replace('"schema": 2', '"schema": 0')
     commit_file(played, path, text, "by hand")
     data = {"facts": git(played, "log", "-1", "--format=%B", "HEAD~4")}
     git(played, "commit", "--allow-empty", "--quiet", "-m", data["facts"])
     result = cli(played, "show", "1")
     assert result.exit_code == 2
-    assert "has schema 0, and this version of gco-agent reads schema 1" in result.stderr
+    assert "schema 0; this version reads 1 and 2" in result.stderr
 
 
 def test_log_as_csv_has_the_numbers_of_the_json(cli, played):

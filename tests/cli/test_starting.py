@@ -48,7 +48,7 @@ def test_a_run_begins_with_the_policy_of_another(cli, played):
             FOLLOW.replace("Pong-v5", "Freeway-v5"),
             "says `Environment: gco/Freeway-v5`, and the run",
         ),
-        (RAISES, "the policy to begin with failed on seed 1100000000, step"),
+        (RAISES, "the initial policy failed on seed 1"),
         (None, "there is no file my.py"),
     ],
 )

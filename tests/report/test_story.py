@@ -247,8 +247,8 @@ def test_played_seeds_are_read_back():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (json.dumps({"schema": 2, "policies": {}}), "has schema 2"),
-        ("{}", "has schema None"),
+        (json.dumps({"schema": 3, "policies": {}}), r"cannot be read \(schema 3"),
+        ("{}", "cannot be read"),
         (json.dumps({"schema": 1, "policies": {}}), "cannot be read"),
         ("[]", "cannot be read"),
         (evaluation([1.0], [])[:-9], "cannot be read"),
