@@ -1,24 +1,14 @@
 """The command line: parse, call, print.
 
-* `boundary`     the one place where errors and signals become messages and exit codes
-* `interrupts`   Ctrl-C and SIGTERM
-* `options`      what is typed: durations, shared options, examples
-* `place`        the repository, its runs, the judge and the workers a command works with
-* `words`        numbers and times as people read them
-* `results`      what is printed at the end, as text and as JSON
-* `display`      what is shown while it runs: `live` in a terminal, `plain` elsewhere
-* `broadcast`    tells other processes of what is shown here
-* `models`       the language model, its key and its prices
-* `starting`     what a run is started with, and what would refuse it
-* `concluding`   how a command ends that advances a run
-* `targets`      which policy a person means
-* `running`, `reading`, `showing`, `watching`, `reporting`, `evaluating`, `verifying`, `improving`,
-  `tracing`, `exchanging`, `replaying`, `pricing`, `enjoying`, `carding`, `exporting`,
-  `publishing`, `gaming`, `doctor`   the commands
+* `errors`    the one place where errors and signals become messages and exit codes
+* `options`   what is typed: types of values, shared options, examples
+* `context`   the repository, its runs, the workers, the policy that a command works with
+* `output`    what is printed, as text and as JSON
+* `display`   what is shown while it runs
+* the other modules hold the commands
 
-Importing this package loads click and nothing else that is heavy, not even the commands: a command
-is imported when it is called, and imports what it uses when it does.
-Results go to stdout, everything else to stderr.
+Importing this package loads click and nothing else that is heavy; a command is imported when it is
+called. Results go to stdout, everything else to stderr.
 """
 
 from __future__ import annotations
@@ -27,39 +17,39 @@ from pathlib import Path
 
 import click
 
-from gco_agent.cli.boundary import Boundary, begin_logging
-from gco_agent.cli.options import examples
-from gco_agent.cli.place import CliContext
+from gco_agent.cli.context import CliContext
+from gco_agent.cli.errors import CommandGroup, begin_logging
 
 __all__ = ["main"]
 
 _COMMANDS = {
-    "run": "running:run",
-    "init": "running:init",
-    "step": "running:step",
-    "watch": "watching:watch",
-    "log": "reading:log",
-    "show": "showing:show",
-    "report": "reporting:report",
-    "eval": "evaluating:evaluate",
-    "verify": "verifying:verify",
-    "enjoy": "enjoying:enjoy",
-    "card": "carding:card",
-    "export": "exporting:export",
-    "trace": "tracing:trace",
-    "tune": "improving:tune",
-    "simplify": "improving:simplify",
-    "prompt": "exchanging:prompt",
-    "apply": "exchanging:apply_",
-    "replay": "replaying:replay",
-    "estimate": "pricing:estimate",
-    "rollback": "publishing:rollback",
-    "publish": "publishing:publish",
-    "games": "gaming:games",
-    "check-game": "gaming:check_game",
-    "doctor": "doctor:doctor",
+    "run": ("run:run", "Start a run, improve its policy, and measure it."),
+    "init": ("run:init", "Only start a run."),
+    "step": ("run:step", "Advance a run by one iteration, or by several."),
+    "watch": ("look:watch", "Follow a run in another terminal."),
+    "runs": ("look:runs", "List the runs."),
+    "log": ("look:log", "Show the iterations of a run."),
+    "show": ("look:show", "Show one iteration: reason, scores, differences."),
+    "report": ("report:report", "Write a run as one HTML file."),
+    "eval": ("evaluate:evaluate", "Play a policy and print what it scores."),
+    "verify": ("evaluate:verify", "Play again what a commit claims."),
+    "enjoy": ("play:enjoy", "Watch a policy play, in a window or a video."),
+    "card": ("evaluate:card", "Play a policy under harder conditions."),
+    "export": ("publish:export", "Write a run or a policy for other tools."),
+    "trace": ("look:trace", "Show what a language model is told of a policy's results."),
+    "tune": ("improve:tune", "Tune the numeric constants of a policy."),
+    "simplify": ("improve:simplify", "Remove what a policy does not need."),
+    "prompt": ("models:prompt", "Write the prompt that asks for a better policy."),
+    "apply": ("models:apply_", "Race an answer to the prompt."),
+    "replay": ("replay:replay", "Play a recorded run back, without asking a model again."),
+    "estimate": ("models:estimate", "Estimate the cost of a run with a language model."),
+    "rollback": ("publish:rollback", "Go back to an earlier policy of a run."),
+    "publish": ("publish:publish", "Commit a run's policy to your own branch."),
+    "games": ("games:games", "List the games, or describe one."),
+    "check-game": ("games:check_game", "Check whether a game's specification is true."),
+    "doctor": ("doctor:doctor", "Show what this machine offers."),
 }
-"""Name of a command to where it is, below this package; in the order of ``--help``."""
+"""Name of a command to where it is, below this package, and its short help; in listed order."""
 
 
 def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:  # noqa: FBT001
@@ -71,15 +61,15 @@ def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> N
 
 
 @click.group(
-    cls=Boundary,
-    homes={name: f"{__name__}.{home}" for name, home in _COMMANDS.items()},
+    cls=CommandGroup,
+    homes={name: (f"{__name__}.{home}", short) for name, (home, short) in _COMMANDS.items()},
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog=examples(
-        "gco-agent run pong                 five minutes of search, then the score",
-        "gco-agent log                      the iterations of the run that is checked out",
-        "gco-agent step -n 5                five more iterations",
-        "gco-agent eval policies/pong.py    what any policy file scores",
-    ),
+    epilog="""\b
+Examples:
+  gco-agent run pong                 five minutes of search, then the score
+  gco-agent log                      the iterations of the run that is checked out
+  gco-agent step -n 5                five more iterations
+  gco-agent eval policies/pong.py    what any policy file scores""",
 )
 @click.option(
     "-C",
@@ -94,10 +84,10 @@ def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> N
     "trusted",
     metavar="NAME",
     multiple=True,
-    help="Let runs of this repository load the Python module NAME, which some of them play; it is "
+    help="Let runs of this repository load the Python module NAME, which some of them play; "
     "remembered in the repository's git config. Its code runs outside the jail: read it first.",
 )
-@click.option("-v", "--verbose", is_flag=True, help="Say more on stderr about what is being done.")
+@click.option("-v", "--verbose", is_flag=True, help="Show more on stderr.")
 @click.option(
     "--version",
     is_flag=True,
@@ -113,8 +103,8 @@ def main(
     """Improve game-playing policies by rewriting their code, one git commit an iteration.
 
     A run is a branch gco/GAME/NAME. Every iteration proposes a new version of the file
-    policies/GAME.py, plays it against the present one on the same seeds, and commits what came of
-    it. No key and no network are needed: the default optimizer is an embedded program search.
+    policies/GAME.py, plays it against the present one on the same seeds, and commits the result.
+    No key and no network are needed: the default optimizer is an embedded program search.
     """
     begin_logging(verbose=verbose)
     context.obj = place = CliContext(directory)

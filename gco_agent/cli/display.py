@@ -1,18 +1,78 @@
-"""What is shown while a command runs: which phase it is in, and a line for every iteration."""
+"""Progress on standard error: a live view in a terminal, plain lines elsewhere.
+
+`Broadcast` also leaves what is shown in a file, where ``gco-agent watch`` reads it.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 from dataclasses import dataclass
-from typing import Protocol, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, Self
 
-from gco_agent.cli.words import clock, count, duration, gain_in_words, number_with_error, one_line
+from gco_agent.cli.output import (
+    VERDICT_STYLES,
+    accept_any_text,
+    clock,
+    count,
+    duration,
+    gain_text,
+    tell,
+)
 from gco_agent.core.events import Committed, Event, Playing, Racing, Searching
-from gco_agent.loop.budget import Budget
+from gco_agent.core.formatting import format_score
+from gco_agent.core.records import Usage
+from gco_agent.core.text import clean_line
+from gco_agent.store.status import Limits, Status, remove_status, write_status
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.text import Text
+
+    from gco_agent.loop.budget import Budget
 
 _LEAST_S = 1.0
 _LARGE = 100
+_PAUSE_S = 0.5
+"""The status file is not written more often; it takes about 0.1 ms."""
+_REFRESH_HZ = 5
+_COLUMNS = ((4, "right"), (11, "left"), (16, "right"), (16, "right"), (11, "right"), (0, "left"))
+_HEADINGS = ("it", "verdict", "return now", "gain", "time", "what")
+_BAR_COLUMNS, _FEWEST_COLUMNS = 24, 6
+_ROW_COLUMNS = 6
+"""Of a row, what is neither words nor the bar: the spinner, and spaces between."""
+_BETWEEN = "  ·  "
+
+
+class Display(Protocol):
+    """Shows events; used as a context manager, and called with each event."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+
+    def __exit__(self, *exc_info: object) -> None:
+        """End; remove whatever moves from the screen."""
+
+    def __call__(self, event: Event) -> None:
+        """Show an event."""
+
+
+def open_display(
+    budget: Budget | None = None, *, following: int = 0, parting: str | None = None
+) -> Display:
+    """Return the display that standard error can take.
+
+    Args:
+        budget: Shows what is left of it; None where nothing is saved in between.
+        following: Number of the next iteration.
+        parting: How to stop, and what is kept then, if not the usual.
+    """
+    accept_any_text(sys.stderr)
+    if sys.stderr.isatty() and os.environ.get("TERM") not in (None, "", "dumb"):
+        return LiveDisplay(budget, following, parting)
+    return PlainDisplay(following, budget)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +96,28 @@ class Phase:
     n_steps: int = 0
 
 
+def phase_of(event: Searching | Racing | Playing) -> Phase:
+    """Describe an event."""
+    match event:
+        case Playing():
+            detail = f"{event.n_done} of {count(event.n_wanted, 'episode')}"
+            done = event.n_done / max(1, event.n_wanted)
+            what = clean_line(event.what)
+            return Phase(what, done, detail, n_episodes=event.n_done, n_steps=event.n_steps)
+        case Racing(gain=None):
+            return Phase("race", 0.0, "against the present policy, on the same seeds")
+        case Racing():
+            detail = f"{event.n_pairs} of at most {event.at_most} pairs, gain "
+            detail += gain_text(event.gain)
+            return Phase("race", event.n_pairs / event.at_most, detail, n_steps=event.n_steps)
+        case Searching():
+            detail = count(event.n_steps, "step") if event.n_steps else clean_line(event.detail)
+            best = clean_line(event.best)
+            return Phase(
+                clean_line(event.activity), event.done, detail, best, n_steps=event.n_steps
+            )
+
+
 class Pace:
     """How fast a phase plays, from its first event to its last."""
 
@@ -44,13 +126,13 @@ class Pace:
         self._last = (0.0, 0, 0)
 
     def note(self, phase: Phase, now: float) -> None:
-        """Take note of how far the phase is at ``now``, in seconds of any clock."""
+        """Record how far the phase is at ``now``, in seconds."""
         self._last = (now, phase.n_episodes, phase.n_steps)
         self._first = self._first or self._last
 
     @property
     def words(self) -> str:
-        """Write the pace, as 1,234 steps/s  2.1 episodes/s; nothing in the first second."""
+        """The pace, as "1,234 steps/s  2.1 episodes/s"; "" in the first second."""
         if self._first is None or self._last[0] - self._first[0] < _LEAST_S:
             return ""
         seconds, n_episodes, n_steps = (b - a for a, b in zip(self._first, self._last, strict=True))
@@ -58,56 +140,6 @@ class Pace:
         if n_episodes > 0:
             told.append(f"{n_episodes / seconds:.2g} episodes/s")
         return "  ".join(told)
-
-
-class Display(Protocol):
-    """Shows events; used as a context manager, and called with each event."""
-
-    def __enter__(self) -> Self:
-        """Begin."""
-
-    def __exit__(self, *exc_info: object) -> None:
-        """End; whatever moved on the screen is gone then."""
-
-    def __call__(self, event: Event) -> None:
-        """Show an event."""
-
-
-def open_display(budget: Budget | None, *, following: int, parting: str | None = None) -> Display:
-    """The display that standard error can take.
-
-    Args:
-        budget: To tell what is left of it; None where nothing is saved in between.
-        following: Number of the next iteration.
-        parting: How to stop, and what is kept then, if that is not what it says anyway.
-    """
-    if sys.stderr.isatty() and os.environ.get("TERM") not in (None, "", "dumb"):
-        from gco_agent.cli.live import LiveDisplay
-
-        return LiveDisplay(budget, following, parting)
-    from gco_agent.cli.plain import PlainDisplay
-
-    return PlainDisplay(following, budget)
-
-
-def phase_of(event: Searching | Racing | Playing) -> Phase:
-    """An event in words."""
-    match event:
-        case Playing():
-            detail = f"{event.n_done} of {count(event.n_wanted, 'episode')}"
-            done = event.n_done / max(1, event.n_wanted)
-            what = one_line(event.what)
-            return Phase(what, done, detail, n_episodes=event.n_done, n_steps=event.n_steps)
-        case Racing(gain=None):
-            return Phase("race", 0.0, "against the present policy, on the same seeds")
-        case Racing():
-            gain = gain_in_words(event.gain)
-            detail = f"{event.n_pairs} of at most {event.at_most} pairs, gain {gain}"
-            return Phase("race", event.n_pairs / event.at_most, detail, n_steps=event.n_steps)
-        case Searching():
-            detail = count(event.n_steps, "step") if event.n_steps else one_line(event.detail)
-            best = one_line(event.best)
-            return Phase(one_line(event.activity), event.done, detail, best, n_steps=event.n_steps)
 
 
 class Ledger:
@@ -122,10 +154,12 @@ class Ledger:
         self.budget, self._first = budget, max(1, following)
         self._frames, self._tokens, self._usd = 0, 0, 0.0
         self._n_done, self._n_timed, self._seconds = 0, 0, 0.0
+        self._since = 0.0
 
-    def note(self, event: Committed) -> None:
-        """Count an iteration that is on the branch; the initial policy and a report are none."""
+    def note(self, event: Committed, now: float | None = None) -> None:
+        """Count an iteration; the initial policy and a report are none."""
         self._frames = max(self._frames, event.frames or 0)
+        self._since = time.perf_counter() if now is None else now
         if event.iteration < self._first or event.verdict in ("initial", "reported"):
             return
         self._tokens += event.tokens or 0
@@ -135,59 +169,52 @@ class Ledger:
         self._seconds += event.seconds
 
     def used(self) -> list[str]:
-        """Iterations, frames, tokens and dollars, each of its limit where it has one."""
-        budget = self.budget
-        limit = budget.iterations if budget else None
-        told = []
-        if limit is not None:
-            told.append(f"{self._n_done} of {count(limit, 'iteration')}")
-        most = budget.frames if budget else None
-        if self._frames or most:
-            of = f" of {short_count(most)}" if most else ""
-            told.append(f"{short_count(self._frames)}{of} frames")
-        return told + self._spent()
-
-    def _spent(self) -> list[str]:
-        """Tokens and dollars: of the run where its account is open, else of this command."""
+        """List iterations, frames, tokens and dollars, each with its limit if it has one."""
         budget, tokens, usd = self.budget, self._tokens, self._usd
-        if budget is not None and budget.spending is not None:
-            spent = budget.spending.spent
-            tokens, usd = spent.total_tokens, spent.usd or 0.0
-        most, most_usd = (budget.tokens, budget.usd) if budget else (None, None)
+        if budget is not None and budget.spending is not None:  # the account of the whole run
+            tokens, usd = budget.spending.spent.total_tokens, budget.spending.spent.usd or 0.0
         told = []
-        if tokens or most:
-            of = f" of {short_count(most)}" if most else ""
-            told.append(f"{short_count(tokens)}{of} tokens")
-        if usd or most_usd:
-            told.append(f"${usd:.2f}" + (f" of ${most_usd:.2f}" if most_usd else ""))
+        if budget is not None and budget.iterations is not None:
+            told.append(f"{self._n_done} of {count(budget.iterations, 'iteration')}")
+        limits = (budget.frames, budget.tokens, budget.usd) if budget else (None, None, None)
+        for used, limit, noun in (
+            (self._frames, limits[0], "frames"),
+            (tokens, limits[1], "tokens"),
+        ):
+            if used or limit:
+                of = f" of {short_count(limit)}" if limit else ""
+                told.append(f"{short_count(used)}{of} {noun}")
+        if usd or limits[2]:
+            told.append(f"${usd:.2f}" + (f" of ${limits[2]:.2f}" if limits[2] else ""))
         return told
 
     def to_go(self, now: float) -> str:
-        """How long the iterations that are left will take, unless the time ends them first."""
-        limit = self.budget.iterations if self.budget else None
-        if limit is None or not self._n_timed or limit <= self._n_done:
-            return ""
-        left = (limit - self._n_done) * self._seconds / self._n_timed
+        """Estimate how long the iterations that are left take, unless the time ends them first."""
         budget = self.budget
-        if budget and budget.seconds is not None and budget.started + budget.seconds < now + left:
+        limit = budget.iterations if budget else None
+        if budget is None or limit is None or not self._n_timed or limit <= self._n_done:
+            return ""
+        each = self._seconds / self._n_timed
+        left = (limit - self._n_done) * each - min(each, max(0.0, now - self._since))
+        if budget.seconds is not None and budget.started + budget.seconds < now + left:
             return ""
         return f"about {duration(left)} to go"
 
     def time(self, now: float, *, is_iteration: bool) -> str:
-        """What is left of the time, or what has gone by where there is no limit."""
+        """Say how much time is left, or has passed where there is no limit."""
         budget = self.budget
         if budget is None:
             return ""
         if budget.seconds is None:
-            return f"{clock(now - budget.started)} gone"
-        left = budget.started + budget.seconds - now
+            return f"{clock(now - budget.started)} elapsed"
         is_kept = budget.reserve_s and is_iteration
         kept = f" ({clock(budget.reserve_s)} kept for the report)" if is_kept else ""
+        left = budget.started + budget.seconds - now
         return f"{clock(left)} of {clock(budget.seconds)} left{kept}"
 
 
 def short_count(n: int) -> str:
-    """Write a large number briefly: "12.3M", "4,520" below ten thousand."""
+    """Format a large number briefly: "12.3M", "4,520" below ten thousand."""
     for size, letter in ((10**9, "G"), (10**6, "M"), (10**4, "k")):
         if n >= size:
             scaled = n / (1000 if letter == "k" else size)
@@ -195,25 +222,243 @@ def short_count(n: int) -> str:
     return f"{n:,}"
 
 
-def verdict_in_words(event: Committed) -> str:
-    """The last verdict, with what decided it: "iteration 7 rejected: a gain of ..."."""
+def what_text(event: Committed) -> str:
+    """Describe the edit; of an iteration that failed, also the reason."""
+    what = clean_line(event.what)
+    return f"{what}: {clean_line(event.why)}" if event.verdict == "failed" and event.why else what
+
+
+def _last_verdict(event: Committed) -> str:
     lead = f"iteration {event.iteration} {event.verdict}"
     if event.gain is not None and not event.why:
-        return f"{lead}: a gain of {gain_in_words(event.gain)} after {event.gain.n_pairs} pairs"
-    return f"{lead}: {one_line(event.why)}" if event.why else lead
+        return f"{lead}: a gain of {gain_text(event.gain)} after {event.gain.n_pairs} pairs"
+    return f"{lead}: {clean_line(event.why)}" if event.why else lead
 
 
-def what_in_words(event: Committed) -> str:
-    """The edit; of an iteration that failed, also why."""
-    what = one_line(event.what)
-    return f"{what}: {one_line(event.why)}" if event.verdict == "failed" and event.why else what
+class PlainDisplay:
+    """Writes a line for every phase and every iteration.
+
+    Args:
+        following: Number of the next iteration.
+        budget: Shows what is used and left of it; None where nothing is saved in between.
+    """
+
+    def __init__(self, following: int, budget: Budget | None = None) -> None:
+        self._following, self._phase = following, ""
+        self._ledger = Ledger(budget, following)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Nothing moves, so nothing is removed."""
+
+    def __call__(self, event: Event) -> None:
+        """Show an event, if it is a finished iteration or begins a phase."""
+        if isinstance(event, Committed):
+            self._following, self._phase = event.iteration + 1, ""
+            self._ledger.note(event)
+            self._tell_committed(event)
+            return
+        name = phase_of(event).name
+        if name != self._phase:
+            self._phase = name
+            is_iteration = self._following > 0 and not isinstance(event, Playing)
+            tell(f"iteration {self._following}: {name}" if is_iteration else name)
+
+    def _tell_committed(self, event: Committed) -> None:
+        facts = [f"return {format_score(event.return_mean, event.return_se)}"]
+        if event.gain is not None:
+            facts.append(f"gain {gain_text(event.gain)}")
+        facts.append(duration(event.seconds))
+        ledger, account = self._ledger, ""
+        if ledger.budget is not None:
+            parts = [*ledger.used(), ledger.time(time.perf_counter(), is_iteration=False)]
+            account = f" [{', '.join(parts)}]"
+        lead = f"iteration {event.iteration} {event.verdict}"
+        tell(f"{lead}: {', '.join(facts)}: {what_text(event)}{account}")
 
 
-def standing_in_words(event: Committed) -> str:
-    """What the run's policy plays like now."""
-    return f"policy now: {number_with_error(event.return_mean, event.return_se)}"
+class LiveDisplay:
+    """Finished iterations scroll up; what is under way stays below them.
+
+    Args:
+        budget: Shows what is left of it; None where nothing is saved in between.
+        following: Number of the next iteration.
+        parting: How to stop, and what is kept then.
+    """
+
+    def __init__(self, budget: Budget | None, following: int, parting: str | None = None) -> None:
+        from rich.console import Console
+        from rich.live import Live
+        from rich.spinner import Spinner
+
+        self._ledger, self._following = Ledger(budget, following), following
+        self._pace = Pace()
+        self._last: Committed | None = None
+        self._console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self._phase = Phase("starting", None, "")
+        self._is_iteration = following > 0
+        self._since = time.perf_counter()
+        self._has_headings = False
+        saved = "Ctrl-C stops; finished iterations are saved"
+        self._parting = parting or ("Ctrl-C stops" if budget is None else saved)
+        is_ascii = not self._console.encoding.startswith("utf")
+        self._spinner = Spinner("line" if is_ascii else "dots", style="cyan")
+        self._live = Live(
+            self, console=self._console, refresh_per_second=_REFRESH_HZ, transient=True
+        )
+
+    def __enter__(self) -> Self:
+        self._live.start(refresh=True)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._live.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Show an event: a finished iteration as a row, anything else below the rows."""
+        if isinstance(event, Committed):
+            self._following = event.iteration + 1
+            self._ledger.note(event)
+            self._last = event
+            self._begin(Phase("starting", None, ""), is_iteration=True)
+            self._print_row(event)
+            return
+        phase = phase_of(event)
+        if phase.name != self._phase.name:
+            is_iteration = self._following > 0 and not isinstance(event, Playing)
+            self._begin(phase, is_iteration=is_iteration)
+        self._phase = phase
+        self._pace.note(phase, time.perf_counter())
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw what is under way, in a few lines."""
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        phase, width = self._phase, options.max_width
+        where = f"iteration {self._following}  {phase.name}" if self._is_iteration else phase.name
+        elapsed = clock(time.perf_counter() - self._since)
+        share = f"{phase.done:4.0%}" if phase.done is not None else "    "
+        detail = "  ".join(part for part in (phase.detail, self._pace.words, elapsed) if part)
+        told = f"{share}  {detail}"
+        room = width - len(where) - len(told) - _ROW_COLUMNS
+        bar = ProgressBar(
+            total=1.0,
+            completed=phase.done or 0.0,
+            width=min(_BAR_COLUMNS, max(_FEWEST_COLUMNS, room)),
+            pulse=phase.done is None,
+            complete_style="cyan",
+            finished_style="cyan",
+        )
+        row = Table.grid(padding=(0, 1))
+        row.add_column(no_wrap=True)
+        row.add_column(no_wrap=True, min_width=min(len(where), width // 2))
+        row.add_column(no_wrap=True, min_width=_FEWEST_COLUMNS)
+        row.add_column(no_wrap=True)
+        row.add_row(self._spinner, Text(where, style="bold"), bar, Text(told))
+        yield Text("")
+        yield row
+        if phase.best:
+            yield _cut(f"  best so far: {phase.best}")
+        if (last := self._last) is not None:
+            now = format_score(last.return_mean, last.return_se)
+            yield _cut(f"  policy now: {now}{_BETWEEN}last: {_last_verdict(last)}")
+        for line in self._outlook(width):
+            yield _cut(line, style="dim")
+
+    def _outlook(self, width: int) -> list[str]:
+        """List what is used and left of the budget, and how to stop, in lines that fit."""
+        ledger, now = self._ledger, time.perf_counter()
+        left = ledger.time(now, is_iteration=self._is_iteration)
+        lines: list[str] = []
+        for part in (*ledger.used(), ledger.to_go(now), left, self._parting):
+            if part and lines and len(lines[-1]) + len(_BETWEEN) + len(part) <= width:
+                lines[-1] += _BETWEEN + part
+            elif part:
+                lines.append(f"  {part}")
+        return lines
+
+    def _begin(self, phase: Phase, *, is_iteration: bool) -> None:
+        self._phase, self._is_iteration = phase, is_iteration
+        self._pace = Pace()
+        self._since = time.perf_counter()
+
+    def _print_row(self, event: Committed) -> None:
+        if not self._has_headings:
+            self._has_headings = True
+            self._print(_row(_HEADINGS, "dim"))
+        cells = (
+            str(event.iteration),
+            event.verdict,
+            format_score(event.return_mean, event.return_se),
+            gain_text(event.gain),
+            duration(event.seconds),
+            what_text(event),
+        )
+        self._print(_row(cells, VERDICT_STYLES.get(event.verdict, "")))
+
+    def _print(self, row: Text) -> None:
+        self._console.print(row, no_wrap=True, overflow="ellipsis", crop=True)
 
 
-def following_after(event: Committed) -> int:
-    """Number of the iteration after the one that was committed."""
-    return event.iteration + 1
+def _row(cells: tuple[str, ...], style: str) -> Text:
+    """Lay cells out in columns that stay where they are from one row to the next."""
+    padded = (
+        cell.rjust(width) if side == "right" else cell.ljust(width)
+        for cell, (width, side) in zip(cells, _COLUMNS, strict=True)
+    )
+    return _cut("  ".join(padded).rstrip(), style)
+
+
+def _cut(line: str, style: str = "") -> Text:
+    from rich.text import Text
+
+    return Text(line, style=style, no_wrap=True, overflow="ellipsis")
+
+
+class Broadcast:
+    """A display that also writes a status file.
+
+    Args:
+        display: What is shown here.
+        path: The status file.
+        budget: The limits of this command.
+        first: Number of the first iteration that the limits are for.
+    """
+
+    def __init__(self, display: Display, path: Path, budget: Budget, first: int) -> None:
+        self._display, self._path, self._budget, self._first = display, path, budget, first
+        self._written, self._works = float("-inf"), True
+
+    def __enter__(self) -> Self:
+        self._display.__enter__()
+        self._write(None)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        remove_status(self._path)
+        self._display.__exit__(*exc_info)
+
+    def __call__(self, event: Event) -> None:
+        """Show an event, and write it down unless another was written just now."""
+        self._display(event)
+        if isinstance(event, Committed):
+            self._write(None)
+        elif time.perf_counter() - self._written >= _PAUSE_S:
+            self._write(event)
+
+    def _write(self, event: Playing | Racing | Searching | None) -> None:
+        if not self._works:
+            return
+        budget = self._budget
+        spent = budget.spending.spent if budget.spending else Usage()
+        limits = Limits(budget.iterations, budget.seconds, budget.frames, budget.tokens, budget.usd)
+        status = Status(
+            os.getpid(), budget.started, self._first, budget.reserve_s, limits, event,
+            spent.total_tokens, spent.usd,
+        )  # fmt: skip
+        self._written = time.perf_counter()
+        self._works = write_status(self._path, status)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gco_agent.cli.options import examples, json_option
-from gco_agent.cli.place import CliContext
+from gco_agent.cli.context import CliContext
+from gco_agent.cli.options import command, json_option
+from gco_agent.cli.output import say
 from gco_agent.core.errors import GcoError
 
 if TYPE_CHECKING:
@@ -31,16 +32,13 @@ _EXTRAS = {
 Found = dict[str, Any]
 
 
-@click.command(
-    short_help="Say what this machine offers.",
-    epilog=examples("gco-agent doctor", "gco-agent doctor --json"),
-)
+@command("gco-agent doctor", "gco-agent doctor --json")
 @json_option
 @click.pass_context
-def doctor(context: click.Context, /, *, as_json: bool) -> None:
-    """Say what this machine offers: Python, git, cores, extras, the jail's level, the emulator.
+def doctor(context: click.Context, /) -> None:
+    """Show what this machine offers: Python, git, cores, extras, the jail's level, the emulator.
 
-    The exit code is 2 if something is missing without which nothing can be played.
+    The exit code is 2 if something is missing that every game needs.
 
     \b
     JSON: is_well, python, executable, platform, cores, git: {version,
@@ -52,7 +50,6 @@ def doctor(context: click.Context, /, *, as_json: bool) -> None:
     import platform
     import sys
 
-    from gco_agent.cli.results import print_json
     from gco_agent.evaluation.workers import usable_cores
     from gco_agent.report.video.window import has_screen
 
@@ -72,10 +69,7 @@ def doctor(context: click.Context, /, *, as_json: bool) -> None:
     is_well = bool(
         found["git"]["version"] and report is not None and not found["emulator"]["problem"]
     )
-    if as_json:
-        print_json({"is_well": is_well, **found})
-    else:
-        _print(found, report)
+    place.emit({"is_well": is_well, **found}, lambda: _print(found, report))
     if not is_well:
         raise click.exceptions.Exit(2)
 
@@ -184,4 +178,4 @@ def _print_missing(report: JailReport) -> None:
 
 
 def _say(what: str, text: str) -> None:
-    click.echo(f"{what:<10} {text}")
+    say(f"{what:<10} {text}")

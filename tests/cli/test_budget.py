@@ -80,7 +80,7 @@ def test_durations(text, seconds):
     "text", ["", "0", "-1", "m", "5 m", "1e3", "inf", "nan", "9999999h", "3m1h"]
 )
 def test_what_is_no_duration(text):
-    with pytest.raises(click.BadParameter, match="is no time"):
+    with pytest.raises(click.BadParameter, match="is not a duration"):
         Duration().convert(text, None, None)
 
 

@@ -191,7 +191,7 @@ def test_init_and_step_leave_the_work_tree_alone_if_told_to(cli, project):
     options = ("--optimizer", "scripted", "--name", "quiet", "--no-switch", *SHORT)
     result = cli(project, "init", "Pong", *options)
     assert result.exit_code == 0, result.output
-    assert "gco-agent step -n 5 --run gco/pong/quiet" in result.stdout
+    assert "gco-agent step gco/pong/quiet -n 5" in result.stdout
     assert git(project, "branch", "--show-current") == "main"
     result = cli(project, "step", "--run", "gco/pong/quiet", "--workers", "2")
     assert result.exit_code == 0, result.output

@@ -8,20 +8,21 @@ import re
 import sys
 import time
 
-from gco_agent.cli.boundary import begin_logging
 from gco_agent.cli.display import (
     Ledger,
+    LiveDisplay,
     Pace,
     Phase,
+    PlainDisplay,
     open_display,
     phase_of,
     short_count,
-    what_in_words,
+    what_text,
 )
-from gco_agent.cli.live import LiveDisplay
-from gco_agent.cli.plain import PlainDisplay
-from gco_agent.cli.words import clock, count, duration, gain_in_words, number_with_error, tell
+from gco_agent.cli.errors import begin_logging
+from gco_agent.cli.output import clock, count, duration, gain_text, tell
 from gco_agent.core.events import Committed, Playing, Racing, Searching
+from gco_agent.core.formatting import format_score
 from gco_agent.core.records import Usage
 from gco_agent.core.statistics import Gain
 from gco_agent.llm import Spending
@@ -158,10 +159,10 @@ def test_live_without_a_time_limit(monkeypatch):
     text = shown(terminal.getvalue())
     assert "iteration 6  tune" in text
     assert "1 of 2 iterations  ·  about 3 s to go" in text
-    assert "gone" in text
+    assert "elapsed" in text
     assert "last: iteration 5 rejected: too slow" in text
     failed = Committed(6, "failed", 1.0, None, None, "no candidate", 3.0, "", "KeyError: 'x'")
-    assert what_in_words(failed) == "no candidate: KeyError: 'x'"
+    assert what_text(failed) == "no candidate: KeyError: 'x'"
     assert max(map(len, text.splitlines())) <= 120
 
 
@@ -269,10 +270,10 @@ def test_phases_say_how_far_they_are():
 
 
 def test_words():
-    assert number_with_error(6.054, 0.8) == "6.05 ± 0.80"
-    assert number_with_error(None, None) == "–"
-    assert number_with_error(1234.5, None) == "1234"
-    assert gain_in_words(None) == ""
+    assert format_score(6.054, 0.8) == "6.05 ± 0.80"
+    assert format_score(None, None) == "–"
+    assert format_score(1234.5, None) == "1234"
+    assert gain_text(None) == ""
     assert [duration(s) for s in (0.4, 59.4, 60, 3725)] == ["0 s", "59 s", "1 min 0 s", "1 h 2 min"]
     assert [clock(s) for s in (-1, 61, 3725)] == ["0:00", "1:01", "1:02:05"]
     assert [count(n, "step") for n in (1, 2000)] == ["1 step", "2,000 steps"]

@@ -133,7 +133,7 @@ def test_a_run_of_somebody_elses_module_asks_for_trust(
 
 @pytest.mark.usefixtures("_own_path")
 def test_only_what_is_there_can_be_trusted(cli: Cli, project: Path) -> None:
-    for name, told in (("no_such_module", "there is no module"), ("../x", "is no name")):
+    for name, told in (("no_such_module", "there is no module"), ("../x", "is not a name")):
         refused = cli(project, "--trust-module", name, "log")
         assert refused.exit_code == 2
         assert told in refused.stderr

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gco_agent.cli.improving import _goal, _write
-from gco_agent.cli.place import CliContext
+from gco_agent.cli.improve import _write
 from gco_agent.core.errors import PolicyError, UsageError
 from gco_agent.core.records import EpisodeResult, Evaluation, Outcome
 from gco_agent.core.seeds import Stream
@@ -148,7 +147,6 @@ def test_files_keep_their_mark_and_their_mode_and_what_cannot_be_written_is_said
     assert _write(path, path, PolicySource("A = 2\r\n")) == path
     assert path.read_bytes() == b"\xef\xbb\xbfA = 2\r\n"
     assert path.stat().st_mode & 0o777 == 0o640
-    assert _goal(CliContext(tmp_path), path, Path("other.py")) == tmp_path / "other.py"
     with pytest.raises(UsageError, match=r"cannot be written: No such file"):
         _write(path, tmp_path / "no" / "where.py", PolicySource("A = 3\n"))
 

@@ -107,7 +107,7 @@ def test_enjoy_of_a_policy_that_fails_is_exit_code_2(cli, played):
     ("arguments", "message"),
     [
         (("--video", "x.avi"), "ends in none of .mp4, .gif, .webp"),
-        (("--seeds", "0:1000", "--video", "x.gif"), "1000 episodes are too many to look at"),
+        (("--seeds", "0:1000", "--video", "x.gif"), "1,000 episodes are too many"),
         (("--beside", "other.py", "--video", "x.gif"), "cannot be seen side by side"),
         (("nosuch.py", "--video", "x.gif"), "there is no file nosuch.py"),
         (("99", "--video", "x.gif"), "gco/pong/first has iterations 0 to 4, not 99"),
@@ -223,8 +223,8 @@ def test_report_with_a_commit_by_hand(cli, played):
     ("arguments", "message"),
     [
         (("nosuch",), "there is no run 'nosuch'"),
-        (("-o", "README.md"), "is there and is no report; name another file, or use --force"),
-        (("-o", "notes.md"), "is there and is no report; name another file, or use --force"),
+        (("-o", "README.md"), "is not a report"),
+        (("-o", "notes.md"), "is not a report"),
         (("-o", "nowhere/x.html"), "there is no folder"),
         (("--curve", "x.jpg"), "x.jpg ends in none of .svg, .png, .pdf"),
         (("--curve", "nowhere/x.svg"), "there is no folder"),
@@ -254,7 +254,7 @@ def test_a_revision_where_no_run_is_checked_out(cli, played):
     git(played, "switch", "--quiet", "main")
     result = cli(played, "enjoy", "nosuch")
     assert result.exit_code == 2
-    assert "nosuch is no file here and no run, and no run is checked out" in result.stderr
+    assert "nosuch is not a file" in result.stderr
     assert "main:policies/pong.py" in result.stderr
 
 

@@ -15,9 +15,9 @@ import time
 
 import pytest
 
-from gco_agent.cli import watching
+from gco_agent.cli import look
 from gco_agent.cli.display import Ledger
-from gco_agent.cli.words import fit, sparkline
+from gco_agent.cli.output import fit, sparkline
 from gco_agent.core.events import Searching
 from gco_agent.store.status import Limits, Status, status_path, write_status
 from tests.cli.conftest import SHORT
@@ -241,7 +241,7 @@ def test_watch_where_nobody_works_shows_the_last_iterations_and_ends(cli, played
     result = cli(played, "watch", "--last", "2")
     assert result.exit_code == 0
     lines = result.stderr.splitlines()
-    assert lines[0] == f"{BRANCH}: nobody is at work"
+    assert lines[0] == f"{BRANCH}: not running"
     assert [line.split(":")[0] for line in lines[1:]] == [
         "iteration 3 failed", "iteration 4 reported", f"4 iterations on {BRANCH}.",
     ]  # fmt: skip
@@ -259,7 +259,7 @@ def test_watch_follows_a_run_that_another_process_advances(cli, start, played):
     result = cli(played, "watch", "--run", "first", "--last", "0")
     assert process.wait(60) == 0
     lines = result.stderr.splitlines()
-    assert lines[0] == f"{BRANCH}: process {process.pid} is at work"
+    assert lines[0] == f"{BRANCH}: process {process.pid} advances it"
     assert [line.split(":")[0] for line in lines if re.match(r"iteration \d+ \w+:", line)] == [
         "iteration 5 failed", "iteration 6 failed",
     ]  # fmt: skip
@@ -277,7 +277,7 @@ def test_watch_shows_what_is_under_way(cli, played):
 
 def test_watch_has_the_limits_and_the_account_of_the_process_at_work():
     limits = Limits(3, None, 10**6, 50_000, 2.0)
-    budget = watching._budget(Status(1, 0.0, 5, 0.0, limits, None, 10_500, 0.75))
+    budget = look._budget(Status(1, 0.0, 5, 0.0, limits, None, 10_500, 0.75))
     assert Ledger(budget, 5).used() == [
         *("0 of 3 iterations", "0 of 1.0M frames", "10.5k of 50.0k tokens", "$0.75 of $2.00"),
     ]

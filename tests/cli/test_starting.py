@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from gco_agent.cli.results import _in_lines
+from gco_agent.cli.output import command_lines
 from tests.cli.conftest import SHORT
 from tests.cli.scripted import FOLLOW, RAISES
 from tests.store.samples import commit_file, git
@@ -24,7 +24,7 @@ def test_a_run_begins_with_a_policy_of_ones_own(cli, project):
     (project / "my.py").write_text(FOLLOW)
     result = cli(project, *INIT, "--start", "my.py")
     assert result.exit_code == 0, result.output
-    assert "\nIt begins with the policy my.py.\n" in result.stderr
+    assert "\nIt starts from the policy my.py.\n" in result.stderr
     text = git(project, "show", f"{NEW}:policies/pong.py")
     assert "Pong: keep the paddle level with the ball." in text
     assert f"Run: {NEW}, iteration 0" in text
@@ -64,7 +64,7 @@ def test_a_policy_that_is_there_and_is_not_used_is_told(cli, project):
     commit_file(project, "policies/pong.py", FOLLOW, "A policy of mine")
     result = cli(project, *INIT)
     assert result.exit_code == 0, result.output
-    assert "The policies/pong.py that is here is not used" in result.stderr
+    assert "The existing policies/pong.py is not used" in result.stderr
     assert "`--start policies/pong.py`" in result.stderr
     assert "level with the ball" not in (project / "policies/pong.py").read_text()
 
@@ -73,7 +73,7 @@ def test_a_run_begins_where_the_run_that_is_checked_out_began(cli, played):
     base = git(played, "rev-parse", "main")
     result = cli(played, *INIT)
     assert result.exit_code == 0, result.output
-    assert f"It begins at {base[:9]}, where gco/pong/first began, not on top" in result.stderr
+    assert f"It starts at {base[:9]}, where gco/pong/first starts, not on top" in result.stderr
     assert git(played, "rev-parse", "HEAD~1") == base
     hints = result.stdout.partition("Next:\n")[2]
     assert re.search(rf"^  git log --first-parent {base[:9]}\.\.{NEW} ", hints, re.MULTILINE)
@@ -115,8 +115,8 @@ def test_a_run_by_exchange_goes_on_with_a_prompt(cli, project):
 
 def test_hints_fit_a_narrow_terminal(monkeypatch):
     hints = [("git log --first-parent 123456789..gco/space_invaders/first", "the story " * 4)]
-    assert len(_in_lines(hints)) == 1
-    monkeypatch.setattr("gco_agent.cli.results.columns_of", lambda _: 80)
-    assert _in_lines(hints) == [f"  {hints[0][0]}", f"      {hints[0][1]}"]
-    monkeypatch.setattr("gco_agent.cli.results.columns_of", lambda _: 120)
-    assert len(_in_lines(hints)) == 1
+    assert len(command_lines(hints)) == 1
+    monkeypatch.setattr("gco_agent.cli.output.columns_of", lambda _: 80)
+    assert command_lines(hints) == [f"  {hints[0][0]}", f"      {hints[0][1]}"]
+    monkeypatch.setattr("gco_agent.cli.output.columns_of", lambda _: 120)
+    assert len(command_lines(hints)) == 1

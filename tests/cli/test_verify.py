@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gco_agent.cli import place
 from gco_agent.envs.atari import default_protocol
+from gco_agent.loop import checks
 from tests.cli.conftest import Cli
 from tests.store.samples import git
 
@@ -99,14 +99,14 @@ def test_an_edited_policy_differs_at_a_seed_and_a_step(cli: Cli, played: Path) -
 def test_other_versions_cannot_be_compared(
     cli: Cli, played: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = place.rules_here
+    real = checks.rules_here
 
     def rules_here(rules):
         found = real(rules)
         versions = tuple((n, "9.9" if n == "ale-py" else v) for n, v in found.versions)
         return type(found)(**{**_fields(found), "versions": versions})
 
-    monkeypatch.setattr("gco_agent.cli.verifying.rules_here", rules_here)
+    monkeypatch.setattr("gco_agent.loop.checks.rules_here", rules_here)
     told = cli(played, "verify", "1", *ONE)
     assert told.exit_code == 2
     assert "cannot be compared" in told.output

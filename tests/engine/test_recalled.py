@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from gco_agent.cli.results import interval_in
+from gco_agent.cli.run import interval_in
 from gco_agent.core.errors import StoreError
 from gco_agent.core.seeds import parse_seed_range
 from gco_agent.evaluation.judge import Judge

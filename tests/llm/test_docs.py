@@ -9,7 +9,7 @@ from pathlib import Path
 from click import Context
 
 from gco_agent.cli import main
-from gco_agent.cli.models import EFFORTS
+from gco_agent.cli.options import EFFORTS
 from gco_agent.llm import Patience, Price
 from gco_agent.llm.prices import DEFAULT_MODEL, PRICES, find_price, parse_prices
 from gco_agent.optimizers.base import LONGEST_S

@@ -5,16 +5,17 @@ from __future__ import annotations
 import itertools
 import json
 import random
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gco_agent.cli.options import StartOptions
-from gco_agent.cli.running import config_of
-from gco_agent.cli.running import run as run_command
+from gco_agent.cli.context import CliContext
+from gco_agent.cli.run import config_of
+from gco_agent.cli.run import run as run_command
 from gco_agent.core.errors import StoreError
 from gco_agent.core.statistics import confidence_interval
 from gco_agent.envs.environment import find_spec, make_protocol
@@ -313,10 +314,8 @@ def test_the_second_run_is_another(runs):
 def test_the_command_of_a_report_starts_the_same_run(view, options):
     def config_by(command: str) -> RunConfig:
         words = command.removeprefix("gco-agent run ").split()
-        given = run_command.make_context("run", words).params
-        names = {field.name for field in fields(StartOptions)}
-        chosen = StartOptions(**{name: given[name] for name in names})
-        return config_of(find_spec(chosen.game), chosen)
+        given = run_command.make_context("run", words, obj=CliContext(Path())).params
+        return config_of(find_spec(given["game"]), given)
 
     config = config_by(options)
     report = replace(read_report(view), config=config)

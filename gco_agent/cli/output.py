@@ -1,0 +1,337 @@
+"""What commands print: results on standard output, everything else on standard error.
+
+`emit` is the one way to print a result, as text or as JSON; `print_table` the one table.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import dataclasses
+import enum
+import io
+import itertools
+import json
+import math
+import os
+import shutil
+import statistics
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, Literal, TextIO
+
+from gco_agent.core.formatting import format_score
+from gco_agent.core.text import clean_line, clean_text
+
+if TYPE_CHECKING:
+    from gco_agent.core.statistics import Gain
+
+VERDICT_STYLES = {
+    "initial": "cyan",
+    "accepted": "bold green",
+    "rejected": "dim",
+    "failed": "red",
+    "rolled-back": "yellow",
+    "reported": "bold cyan",
+}
+_BARS = "▁▂▃▄▅▆▇█"
+_ASCII = {
+    "±": "+/-",
+    "–": "-",
+    "…": "...",
+    "·": "-",
+    "×": "x",
+    **dict(zip(_BARS, "12345678", strict=True)),
+}
+_UNENCODABLE = "gco-agent"
+_GAP = 2
+_LEAST_TEXT = 15
+_STDOUT, _STDERR = 1, 2
+_results: TextIO | None = None
+
+
+# Streams
+
+
+def _replace_unencodable(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(_ASCII.get(c, "?") for c in error.object[error.start : error.end]), error.end
+
+
+codecs.register_error(_UNENCODABLE, _replace_unencodable)
+
+
+def accept_any_text(stream: object) -> None:
+    """Let a stream replace what its encoding cannot express, such as ± on an ASCII terminal."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors=_UNENCODABLE)
+
+
+@contextlib.contextmanager
+def results_only() -> Iterator[None]:
+    """Keep standard output for `echo`; whatever else writes there writes to standard error.
+
+    Environments, libraries and worker processes print what they like; ``--json`` stays JSON.
+    """
+    global _results  # noqa: PLW0603 - there is one standard output
+    before, stdout = _results, sys.stdout
+    stdout.flush()
+    saved = -1
+    try:
+        if stdout.fileno() == _STDOUT:
+            saved = os.dup(_STDOUT)
+            os.dup2(_STDERR, _STDOUT)
+    except (OSError, ValueError):  # a stream of a test, or a descriptor that is closed
+        pass
+    if saved == -1:
+        _results = stdout
+    else:
+        _results = open(saved, "w", encoding=stdout.encoding, closefd=True)  # noqa: PTH123, SIM115
+        accept_any_text(_results)
+    sys.stdout = sys.stderr
+    try:
+        yield
+    finally:
+        results, _results, sys.stdout = _results, before, stdout
+        if saved == -1:
+            results.flush()
+        else:
+            os.dup2(saved, _STDOUT)
+            results.close()
+
+
+def results_stream() -> TextIO:
+    """Return the stream of results: standard output."""
+    return _results or sys.stdout
+
+
+def columns_of(stream: TextIO) -> int | None:
+    """Return the width of the terminal behind a stream; None if there is none."""
+    return shutil.get_terminal_size().columns if stream.isatty() else None
+
+
+def echo(text: str = "", *, nl: bool = True) -> None:
+    """Print a result."""
+    results_stream().write(text + "\n" * nl)
+    results_stream().flush()
+
+
+def say(text: str) -> None:
+    """Print lines of a result, cleaned of control characters and wrapped between words."""
+    echo(fit(clean_text(text)))
+
+
+def tell(text: str) -> None:
+    """Write lines to standard error, above whatever is shown live there.
+
+    `click.echo` would bypass the redirection that makes this possible.
+    """
+    sys.stderr.write(f"{fit(text, sys.stderr)}\n")
+    sys.stderr.flush()
+
+
+def emit(data: Any, text: Callable[[], None], *, as_json: bool) -> None:  # noqa: ANN401
+    """Print a result, as JSON or by calling ``text``."""
+    if as_json:
+        print_json(data)
+    else:
+        text()
+
+
+def print_json(data: Any) -> None:  # noqa: ANN401 - dataclasses, and whatever JSON can hold
+    """Print data as JSON; characters outside ASCII are escaped, numbers not finite are null."""
+    echo(json.dumps(_plain(data), indent=2, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+# Words
+
+
+def gain_text(gain: Gain | None) -> str:
+    """Format a gain: "+1.25 ± 0.30"; "" for None."""
+    return "" if gain is None else format_score(gain.mean, gain.standard_error, "+")
+
+
+def score_text(data: dict[str, Any]) -> str:
+    """Format the keys of a score: "6.05 ± 0.80, 95 % interval 4.41 to 7.69"."""
+    score = format_score(data["mean_return"], data["standard_error"])
+    if not data["confidence_interval"]:
+        return score
+    low, high = data["confidence_interval"]
+    error = data["standard_error"] or 0.0
+    return (
+        f"{score}, 95 % interval {format_score(low, error).split(' ')[0]} to "
+        + (format_score(high, error).split(" ")[0])
+    )
+
+
+def outcome_text(outcome: str) -> str:
+    """Return the word for the outcome of an episode, which is stored as "horizon" if truncated."""
+    return "truncated" if outcome == "horizon" else outcome
+
+
+def duration(seconds: float) -> str:
+    """Format a time: "45 s", "3 min 12 s", "1 h 2 min"."""
+    whole = round(seconds)
+    hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def clock(seconds: float) -> str:
+    """Format a time that changes on the screen: "3:12", "1:02:05"."""
+    whole = max(0, int(seconds))
+    hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def count(n: int, noun: str) -> str:
+    """Format a number of things: "1 iteration", "21,000 steps"."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def sparkline(values: Sequence[float], width: int = 60) -> str:
+    """Return bars in one line, at most ``width``; a bar is the mean of the values it covers."""
+    if not values:
+        return ""
+    n_bars = min(len(values), width)
+    edges = [i * len(values) // n_bars for i in range(n_bars + 1)]
+    bars = [statistics.fmean(values[a:b]) for a, b in itertools.pairwise(edges)]
+    low, high = min(bars), max(bars)
+    span = (high - low) or 1.0
+    return "".join(_BARS[min(len(_BARS) - 1, int((v - low) / span * len(_BARS)))] for v in bars)
+
+
+def fit(text: str, stream: TextIO | None = None) -> str:
+    """Wrap lines between words for a terminal; elsewhere return them as they are.
+
+    A continuation is indented by two more columns.
+    """
+    columns = columns_of(stream or results_stream())
+    if columns is None:
+        return text
+    return "\n".join(piece for line in text.split("\n") for piece in wrap(line, columns))
+
+
+def wrap(line: str, columns: int) -> list[str]:
+    """Break a line between words only."""
+    pieces = textwrap.wrap(
+        line,
+        max(1, columns),
+        subsequent_indent=" " * (len(line) - len(line.lstrip(" ")) + 2),
+        break_long_words=False,
+        break_on_hyphens=False,
+        replace_whitespace=False,
+    )
+    return pieces or [""]
+
+
+# Tables
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        heading: Its heading.
+        side: How cells are aligned.
+        rank: Columns with the highest rank are the first that a narrow terminal goes without; a
+            column with rank 0 is always shown.
+        text: Prose, in the last column: wrapped ("wrap") or shortened ("cut") to the room left.
+    """
+
+    heading: str
+    side: Literal["left", "right"] = "left"
+    rank: int = 0
+    text: Literal["", "wrap", "cut"] = ""
+
+
+def print_table(
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[str]],
+    *,
+    heading: str = "",
+    styles: Sequence[str] = (),
+) -> None:
+    """Print a table that fits the terminal without breaking a word or a number."""
+    from rich.console import Console
+    from rich.text import Text
+
+    stream = results_stream()
+    console = Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    if heading:
+        console.print(fit(heading), style="bold")
+    rows = [[clean_line(cell) for cell in row] for row in rows]
+    width = columns_of(stream)
+    lines = _table_lines(columns, [[c.heading for c in columns], *rows], width)
+    for style, row in zip(("bold", *styles, *[""] * len(rows)), lines, strict=False):
+        for line in row:
+            console.print(Text(line.rstrip(), style=style))
+
+
+def _table_lines(
+    columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None
+) -> Iterator[list[str]]:
+    """Yield the lines of each row, the headings first."""
+    from rich.cells import cell_len, set_cell_size
+
+    widths = [max(cell_len(row[i]) for row in rows) for i in range(len(columns))]
+    shown = [i for i, column in enumerate(columns) if not column.text]
+    prose = next((i for i, column in enumerate(columns) if column.text), None)
+    if width is not None:
+        need = _LEAST_TEXT if prose is not None else 0
+        for i in sorted(shown, key=lambda i: -columns[i].rank):
+            if sum(widths[j] + _GAP for j in shown) + need <= width or not columns[i].rank:
+                break
+            shown.remove(i)
+    used = sum(widths[i] + _GAP for i in shown)
+    room = None if width is None else width - used
+    for number, row in enumerate(rows):
+        cells = []
+        for i in shown:
+            pad = " " * (widths[i] - cell_len(row[i]))
+            cells.append(pad + row[i] if columns[i].side == "right" else row[i] + pad)
+        line = "".join(cell + " " * _GAP for cell in cells)
+        if prose is None:
+            yield [line]
+        elif room is None:
+            yield [line + row[prose]]
+        elif columns[prose].text == "cut" and room > 0:
+            fits = cell_len(row[prose]) <= room
+            yield [line + (row[prose] if fits else set_cell_size(row[prose], room - 1) + "…")]
+        elif room >= _LEAST_TEXT:
+            first, *rest = wrap(row[prose], room)
+            yield [line + first, *(" " * used + piece.strip() for piece in rest)]
+        else:  # below the row
+            yield [line, *(wrap("    " + row[prose], width or 0) if number else [])]
+
+
+def command_lines(hints: Sequence[tuple[str, str]]) -> list[str]:
+    """Lay out commands with what each is for beside it, or below on a narrow terminal."""
+    width = max(len(command) for command, _ in hints)
+    beside = [f"  {command.ljust(width)}  {what}" for command, what in hints]
+    columns = columns_of(results_stream())
+    if columns is None or max(map(len, beside)) <= columns:
+        return beside
+    return [line for command, what in hints for line in (f"  {command}", f"      {what}")]
