@@ -147,7 +147,7 @@ class Judged(Variant):
         self._steps = self._play()
 
     def _begin(self, episode: Episode) -> None:
-        self._jail.reset(episode.lane)
+        self._jail.reset(episode.lane, episode.seed)
         self._playing.append(episode)
         self._playing.sort(key=lambda one: one.lane)
         self.plans[episode.lane].append((episode.seed, episode.actions))

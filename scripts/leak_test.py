@@ -17,7 +17,7 @@ from pathlib import Path
 
 from gco_agent.envs.atari import default_protocol
 from gco_agent.evaluation.episode import Rollout, play_episodes
-from gco_agent.jail import launcher
+from gco_agent.jail import process
 
 N_SEEDS = 50
 N_STEPS = 3
@@ -50,7 +50,7 @@ class Holdings:
 def take_stock() -> Holdings:
     """Count everything now."""
     gc.collect()
-    zygotes = [zygote.pid for zygote in launcher._zygotes.values()]  # noqa: SLF001
+    zygotes = process.zygote_pids()
     everybody = [os.getpid(), *zygotes]
     children = [Path(f"/proc/{pid}/task/{pid}/children").read_text().split() for pid in everybody]
     return Holdings(

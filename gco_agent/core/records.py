@@ -55,6 +55,7 @@ class EpisodeResult:
             was read back from a record. No part of what an episode came to.
         jail: Level of the jail that it was played in; empty where that is not known, as of a policy
             that did not load. No part of what an episode came to either.
+        cpu_seconds: Processor time that the policy used; not compared.
     """
 
     seed: int
@@ -65,6 +66,7 @@ class EpisodeResult:
     digest: str = ""
     actions: str = field(default="", compare=False, repr=False)
     jail: str = field(default="", compare=False)
+    cpu_seconds: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -300,20 +300,14 @@ def _sendable(obs: Any) -> object:  # noqa: ANN401 - anything
         if obs.dtype.hasobject:
             raise TypeError("holds an array of Python objects")
         return np.asarray(obs)
-    if isinstance(obs, np.generic):
-        return obs.item()
     if isinstance(obs, dict):
-        return {str(key): _listed(value) for key, value in obs.items()}
+        return {key: _sendable(value) for key, value in obs.items()}
     if isinstance(obs, tuple | list):
-        return tuple(_listed(value) for value in obs)
-    if obs is None or isinstance(obs, int | float | str):
+        parts = map(_sendable, obs)
+        return tuple(parts) if isinstance(obs, tuple) else [*parts]
+    if obs is None or isinstance(obs, int | float | str | bytes | np.generic):
         return obs
     raise TypeError(f"holds an object of the class {type(obs).__name__}")
-
-
-def _listed(part: Any) -> object:  # noqa: ANN401 - anything
-    sent = _sendable(part)
-    return sent.tolist() if isinstance(sent, np.ndarray) else sent
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from gco_agent.core.records import (
     EpisodeResult,
@@ -22,10 +22,8 @@ from gco_agent.core.records import (
 from gco_agent.envs.environment import Environment, open_environment
 from gco_agent.envs.gymnasium_env import Action
 from gco_agent.evaluation.workers import watch_for_hangs
-from gco_agent.jail.host import Jail, JailLevel, JailLimits, PolicyFailure
-from gco_agent.jail.recording import Recording, RecordingJail
-
-AnyJail = TypeVar("AnyJail", bound=Jail)
+from gco_agent.jail.host import Jail, JailLevel, JailLimits, ObjectRows, PolicyFailure
+from gco_agent.jail.recording import Recording
 
 _HUGE = 1e100
 """No return is larger: the squares of such returns would be infinite."""
@@ -89,6 +87,11 @@ class Episode:
     actions: bytearray = field(default_factory=bytearray)
     result: EpisodeResult | None = None
 
+    @property
+    def observation(self) -> object:
+        """What the jail is given."""
+        return ObjectRows(self.seen, self.lives) if self.env.has_objects else self.seen
+
     def begin(self) -> None:
         """Start it."""
         self.seen, self.lives = self.env.begin(self.seed)
@@ -144,9 +147,7 @@ class JailedPlayer:
 
     def act(self, episodes: Sequence[Episode]) -> Sequence[Any]:
         """Return the policy's answers."""
-        if episodes[0].env.has_objects:
-            return self.jail.act([(e.lane, e.lives, e.seen) for e in episodes])
-        return self.jail.act_plain([(e.lane, e.seen) for e in episodes])
+        return self.jail.act([(e.lane, e.observation) for e in episodes])
 
 
 class LocalPlayer:
@@ -167,7 +168,7 @@ class RecordedPlayer:
         recording: The calls of the last step, if they were recorded.
     """
 
-    def __init__(self, jail: RecordingJail) -> None:
+    def __init__(self, jail: Jail) -> None:
         self.jail = jail
         self.recording: Recording | None = None
 
@@ -182,11 +183,7 @@ class RecordedPlayer:
         self.recording = None
         if not self.is_wanted(episode.n_steps):
             return JailedPlayer(self.jail).act(episodes)
-        if episode.env.has_objects:
-            seen = episode.lane, episode.lives, episode.seen
-            answer, self.recording = self.jail.act_recorded(seen)
-        else:
-            answer, self.recording = self.jail.act_plain_recorded(episode.lane, episode.seen)
+        answer, self.recording = self.jail.act_recorded(episode.lane, episode.observation)
         return [answer]
 
 
@@ -234,14 +231,14 @@ def play_episodes(task: Rollout) -> RolledOut:
         UsageError: The environment fails.
     """
     with _one_at_a_time:
-        episodes, level = _play_together(task)
+        episodes = _play_together(task)
         results = []
         for episode in episodes:
-            result = episode.result and replace(episode.result, jail=level)
+            result = episode.result
             if result is None:
-                [alone], level_alone = _play_together(replace(task, seeds=(episode.seed,)))
+                [alone] = _play_together(replace(task, seeds=(episode.seed,)))
                 assert alone.result is not None
-                result = _held_to(bytes(episode.actions), replace(alone.result, jail=level_alone))
+                result = _held_to(bytes(episode.actions), alone.result)
             results.append(result)
     return RolledOut(tuple(results))
 
@@ -258,12 +255,12 @@ def _held_to(begun: bytes, alone: EpisodeResult) -> EpisodeResult:
     )
 
 
-def _play_together(task: Rollout) -> tuple[list[Episode], str]:
-    """Play side by side; return the episodes, without a result if lost, and the jail's level."""
+def _play_together(task: Rollout) -> list[Episode]:
+    """Play side by side; return the episodes, without a result if they are lost."""
     episodes = [begin_episode(task.protocol, s, lane) for lane, s in enumerate(task.seeds)]
-    level = ""
+    jail, level = None, ""
     try:
-        with open_jail(Jail, task, episodes) as jail:
+        with open_jail(task, episodes) as jail:
             level = jail.level.word
             start_policy(jail, episodes)
             for _ in play_steps(JailedPlayer(jail), episodes, task.protocol.max_steps):
@@ -273,7 +270,11 @@ def _play_together(task: Rollout) -> tuple[list[Episode], str]:
             for episode in episodes:
                 if episode.result is None:
                     episode.end(failure.outcome, failure.detail)
-    return episodes, level
+    for episode in episodes:
+        if jail is not None and episode.result is not None:
+            used = jail.cpu_seconds(episode.lane)
+            episode.result = replace(episode.result, jail=level, cpu_seconds=used)
+    return episodes
 
 
 def begin_episode(protocol: PlayProtocol, seed: int, lane: int = 0) -> Episode:
@@ -285,7 +286,7 @@ def begin_episode(protocol: PlayProtocol, seed: int, lane: int = 0) -> Episode:
 
 
 @contextlib.contextmanager
-def open_jail(kind: type[AnyJail], task: Rollout, episodes: Sequence[Episode]) -> Iterator[AnyJail]:
+def open_jail(task: Rollout, episodes: Sequence[Episode]) -> Iterator[Jail]:
     """Start a jail for the policy of ``task``, with a lane for each episode.
 
     Raises:
@@ -294,7 +295,7 @@ def open_jail(kind: type[AnyJail], task: Rollout, episodes: Sequence[Episode]) -
     """
     env = episodes[0].env
     limits = task.limits if env.has_objects else replace(task.limits, with_numpy=True)
-    jail = kind(
+    jail = Jail(
         task.source,
         n_actions=env.n_actions,
         n_floats=env.n_floats,
@@ -317,7 +318,7 @@ def start_policy(jail: Jail, episodes: Sequence[Episode]) -> None:
     """
     for episode in episodes:
         try:
-            jail.reset(episode.lane)
+            jail.reset(episode.lane, episode.seed)
         except PolicyFailure as failure:
             if failure.lane is None:
                 raise

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import marshal
+import hashlib
 import math
-import os
+import sys
+import time
 import warnings
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from gco_agent.core.errors import JailError
 from gco_agent.core.records import Outcome
-from gco_agent.jail import deadline, text, wire
-from gco_agent.jail.channel import Gone, Late, Record
+from gco_agent.jail import tracebacks, wire
 from gco_agent.jail.limits import (
     JailLevel,
     JailLimits,
@@ -22,10 +22,8 @@ from gco_agent.jail.limits import (
     PolicyFailure,
 )
 from gco_agent.jail.process import WorkerProcess
-from gco_agent.jail.rows import check_plain
-
-if TYPE_CHECKING:
-    from gco_agent.jail.portable import PortableProcess
+from gco_agent.jail.recording import Recording, parse_calls
+from gco_agent.jail.wire import ObjectRows
 
 __all__ = [
     "Jail",
@@ -33,25 +31,32 @@ __all__ = [
     "JailLimits",
     "JailReport",
     "Layer",
+    "ObjectRows",
     "PolicyFailure",
     "probe_level",
 ]
 
-_SLOW_STEPS = "act, in its slow steps together,"
+RECORDED_PATIENCE = 20
+"""How many times as long a recorded step may take."""
+_SLOW_SECONDS = 0.05
+_NAP_SECONDS = 0.005
+"""A step that takes longer is looked at: does the worker sleep?"""
 _OUTCOMES = {wire.RAISED: Outcome.POLICY_RAISED, wire.BAD_ACTION: Outcome.BAD_ACTION}
 
 
 class Jail:
-    """One worker process with one policy in it, playing ``n_lanes`` episodes side by side.
+    """One worker process with one policy, playing ``n_lanes`` episodes side by side.
 
-    The lanes have a copy of the policy's module each, and chance and clocks of their own. Only one
-    that goes by the addresses of objects may do otherwise than it would alone. Not thread-safe.
+    Each lane has its own copy of the policy's module, its own random numbers and clock. Not
+    thread-safe.
 
     Args:
         source: The policy's text. It is never parsed or run in this process.
-        n_actions: Actions are the integers from 0 to ``n_actions - 1``; 0 where they are numbers.
-        n_floats: Above 0, an action is so many finite numbers; see `act_plain`.
-        require: Refuse to go on below this level.
+        n_actions: Actions are the integers from 0 to ``n_actions - 1``; 0 if they are floats.
+        n_floats: Above 0, an action is so many finite floats.
+        n_lanes: Number of lanes.
+        limits: What the policy may use.
+        require: Refuse to start below this level.
     """
 
     def __init__(
@@ -66,20 +71,20 @@ class Jail:
     ) -> None:
         if (n_actions < 1) == (n_floats < 1):
             raise ValueError(
-                f"n_actions is {n_actions} and n_floats is {n_floats}; one of them is above 0"
+                f"n_actions is {n_actions} and n_floats is {n_floats}; exactly one must be above 0"
             )
         if not 1 <= n_lanes <= wire.MAX_LANES:
             raise ValueError(f"n_lanes is {n_lanes}; a jail has 1 to {wire.MAX_LANES}")
         self._source = source
-        self._n_actions, self._n_lanes = n_actions, n_lanes
-        self._n_floats = n_floats
+        self._n_actions, self._n_floats = n_actions, n_floats
         self._limits = limits or JailLimits()
         self._require = require
-        self._quick_ms = min(self._limits.step_seconds, deadline.QUICK_SECONDS) * 1000
-        self._slow_steps = deadline.SlowSteps(self._limits.slow_seconds)
-        self._worker: WorkerProcess | PortableProcess | None = None
+        self._worker: WorkerProcess | None = None
         self._ready: set[int] = set()
         self._unchecked: set[int] = set()
+        self._cpu = [0.0] * n_lanes
+        self._cpu_at = 0.0
+        self._slow_left = self._limits.slow_seconds
         self._output = ""
 
     def __enter__(self) -> Self:
@@ -95,77 +100,107 @@ class Jail:
         self.close()
 
     def __del__(self) -> None:
-        """Close what was forgotten, and say so."""
         if getattr(self, "_worker", None) is not None:
             warnings.warn("a Jail was not closed", ResourceWarning, stacklevel=2)
             self.close()
 
     def start(self) -> None:
-        """Make the worker, seal it, and have it load the policy.
+        """Start the worker, seal it, and load the policy.
 
         Raises:
             PolicyFailure: The text does not load, or has no ``act``.
-            JailError: The worker cannot be made, or its level is below what is required.
+            JailError: The worker cannot be started, or its level is below ``require``.
         """
+        if sys.platform != "linux":
+            raise JailError(
+                "policies run in a jail that needs Linux: use Linux, WSL or a container"
+            )
         if self._worker is not None:
             raise RuntimeError("the jail has been started already")
-        data = self._encoded_source()
-        with_numpy = self._limits.with_numpy or "numpy" in self._source
-        self._worker = _make_process(self._order(), with_numpy=with_numpy)
+        data = self._encode_source()
+        limits = self._limits
+        order = wire.Order(
+            wire.FORK,
+            n_actions=self._n_actions,
+            n_floats=self._n_floats,
+            layers=int(limits.layers),
+            memory_bytes=limits.memory_bytes,
+            output_bytes=limits.output_bytes,
+            cpu_seconds=limits.total_seconds,
+        )
+        with_numpy = limits.with_numpy or "numpy" in self._source
+        self._worker = WorkerProcess(order, with_numpy=with_numpy)
+        self._slow_left = limits.slow_seconds
         try:
             self._check_level()
-            self._ask(wire.LOAD, 0, data)
+            self._command(wire.LOAD, 0, data)
+            self._cpu_at = self._worker.cpu_seconds() or 0.0
         except BaseException:
             self.close()
             raise
 
-    def reset(self, lane: int) -> None:
-        """Begin an episode in ``lane``: a fresh module, a fresh Policy, chance and clock anew.
+    def reset(self, lane: int, seed: int) -> None:
+        """Begin an episode in ``lane`` with a fresh module and a fresh ``Policy``.
+
+        The policy's random numbers follow from ``seed``, the seed of the episode. The worker gets
+        only a hash of it.
 
         Raises:
             PolicyFailure: The policy raised. With ``lane`` set the other lanes can go on.
         """
-        if not 0 <= lane < self._n_lanes:
-            raise ValueError(f"lane {lane} of a jail with {self._n_lanes}")
+        if not 0 <= lane < len(self._cpu):
+            raise ValueError(f"lane {lane} of a jail with {len(self._cpu)}")
         self._ready.discard(lane)
-        self._ask(wire.RESET, lane, b"")
+        self._cpu[lane] = 0.0
+        self._command(wire.RESET, lane, _chance_seed(seed))
+        self._charge([lane], 0.0)
         self._ready.add(lane)
         self._unchecked.add(lane)
 
-    def act(self, observations: Sequence[wire.LaneObservation]) -> list[int | PolicyFailure]:
+    def act(self, observations: Sequence[tuple[int, object]]) -> list[Any]:
         """Ask the policy for the next action of some lanes, in one message.
 
         Args:
-            observations: At most one of each lane, rows in plain Python numbers.
+            observations: Pairs of lane and observation, at most one of each lane. An observation is
+                `ObjectRows`, or a numpy array (with ``limits.with_numpy``), None, a number, text,
+                or a dict, tuple or list of such.
 
         Returns:
-            For each observation, in order, the action or the failure of that lane alone.
+            For each observation, in order, the action (an integer, or a tuple of ``n_floats``
+            floats) or the `PolicyFailure` of that lane alone.
 
         Raises:
             PolicyFailure: The step took too long, or the process ended: every lane is lost.
         """
-        self._live()
-        if self._unchecked or len(observations) > self._n_lanes:
-            self._check([lane for lane, _, _ in observations])
-            self._check_rows(observations)
-        return self._exchange(wire.ACT, wire.pack_objects(observations), observations)
+        lanes = self._check(observations)
+        values, records = self._exchange(wire.ACT, lanes, wire.pack_observations(observations))
+        return self._answers(lanes, values, records)
 
-    def act_plain(self, observations: Sequence[tuple[int, object]]) -> list[Any]:
-        """As `act`, for environments whose observation is not made of objects.
+    def act_recorded(self, lane: int, observation: object) -> tuple[Any, Recording]:
+        """Ask one lane for its next action, and for the functions that it calls.
 
-        Args:
-            observations: Lane and what the policy is to see: an array of numpy (for which
-                ``limits.with_numpy`` must be set), or None, numbers, text, and tuples, lists and
-                dictionaries of those.
+        The action is the same as that of `act`. Such a step takes many times as long.
 
-        Returns:
-            As `act`; where actions are numbers, each is a tuple of ``n_floats`` finite floats.
+        Raises:
+            PolicyFailure: As `act`; also if the worker reports calls that make no sense.
         """
-        if self._unchecked or len(observations) > self._n_lanes:
-            self._check([lane for lane, _ in observations])
-            self._unchecked.clear()
-        packed = [(lane, *wire.pack_plain(value)) for lane, value in observations]
-        return self._exchange(wire.ACT_PLAIN, marshal.dumps(packed), observations)
+        observations = [(lane, observation)]
+        lanes = self._check(observations)
+        values, records = self._exchange(wire.WATCH, lanes, wire.pack_observations(observations))
+        failures = [record for record in records if record.kind != wire.CALLS]
+        [answer] = self._answers(lanes, values, failures)
+        try:
+            [report] = (record for record in records if record.kind == wire.CALLS)
+            return answer, parse_calls(report.text, len(tracebacks.lines_of(self._source)))
+        except ValueError:
+            raise self._died("it reported calls that make no sense") from None
+
+    def cpu_seconds(self, lane: int) -> float:
+        """Return the processor time that the episode in ``lane`` has used; also after the end.
+
+        The time of a step is shared equally by the lanes that it was asked for.
+        """
+        return self._cpu[lane]
 
     def close(self) -> None:
         """End the worker. May be called at any time, and again."""
@@ -177,7 +212,7 @@ class Jail:
 
     @property
     def report(self) -> JailReport:
-        """What seals the worker.
+        """The seal of the worker.
 
         Raises:
             RuntimeError: The jail is not running.
@@ -186,7 +221,7 @@ class Jail:
 
     @property
     def level(self) -> JailLevel:
-        """What the worker's self-test proved; `JailLevel.NONE` unless it is running."""
+        """The level that the worker's self-test proved; `JailLevel.NONE` unless it runs."""
         return self._worker.report.level if self._worker is not None else JailLevel.NONE
 
     @property
@@ -201,7 +236,7 @@ class Jail:
         """Process id of the worker, while it runs."""
         return self._worker.pid if self._worker is not None else None
 
-    def _live(self) -> WorkerProcess | PortableProcess:
+    def _live(self) -> WorkerProcess:
         if self._worker is None:
             raise RuntimeError("the jail is not running: start it, and close it only at the end")
         return self._worker
@@ -213,172 +248,164 @@ class Jail:
                 f"{self.level.word} ({self.report.line}); `gco-agent doctor` says what is missing"
             )
 
-    def _encoded_source(self) -> bytes:
+    def _encode_source(self) -> bytes:
         try:
             data = self._source.encode("utf-8")
         except UnicodeEncodeError as error:
             raise PolicyFailure(Outcome.POLICY_RAISED, "the policy is not UTF-8 text") from error
-        if len(data) > self._limits.source_bytes:
+        limit = self._limits.source_bytes
+        if len(data) > limit:
             raise PolicyFailure(
                 Outcome.POLICY_RAISED,
-                f"the policy has {len(data):,} bytes; at most {self._limits.source_bytes:,} are "
-                "loaded",
+                f"the policy has {len(data):,} bytes; at most {limit:,} are loaded",
             )
         return data
 
-    def _order(self) -> wire.Order:
-        limits = self._limits
-        return wire.Order(
-            wire.FORK,
-            n_actions=self._n_actions,
-            n_floats=self._n_floats,
-            n_lanes=self._n_lanes,
-            layers=int(limits.layers),
-            memory_bytes=limits.memory_bytes,
-            output_bytes=limits.output_bytes,
-            cpu_seconds=limits.total_seconds,
-        )
+    def _check(self, observations: Sequence[tuple[int, object]]) -> list[int]:
+        """Return the lanes; raise for mistakes of the caller."""
+        lanes = [lane for lane, _ in observations]
+        if not self._ready.issuperset(lanes):
+            self._live()
+            lane = next(lane for lane in lanes if lane not in self._ready)
+            raise ValueError(f"lane {lane} acts before its reset")
+        if self._unchecked or len(lanes) > len(self._cpu):
+            if len(set(lanes)) < len(lanes):
+                raise ValueError(f"a lane occurs twice in one message: {lanes}")
+            for lane, seen in observations:
+                if lane in self._unchecked and isinstance(seen, ObjectRows):
+                    wire.check_rows(seen.rows)
+                self._unchecked.discard(lane)
+        return lanes
 
-    def _ask(self, kind: int, lane: int, payload: bytes) -> None:
-        """LOAD or RESET."""
-        worker = self._live()
-        seconds = self._limits.start_seconds
+    def _command(self, kind: int, lane: int, payload: bytes) -> None:
+        """Send LOAD or RESET and wait until it is done."""
+        worker, seconds = self._live(), self._limits.start_seconds
         what = "loading" if kind == wire.LOAD else "the start of an episode"
         try:
             worker.channel.send(kind, lane, payload, seconds)
-            if not worker.channel.is_readable(seconds * 1000):
-                self._wait_longer(seconds)
+            worker.wait(seconds)
             _, records = worker.channel.receive(wire.DONE, 0)
-        except Gone as gone:
+        except wire.Gone as gone:
             raise self._died(str(gone)) from None
-        except Late:
+        except wire.Late:
             raise self._timed_out(seconds, what) from None
         for record in records:
             raise self._failure(record, lane=lane if kind == wire.RESET else None)
 
     def _exchange(
-        self, kind: int, payload: bytes, observations: Sequence[tuple[Any, ...]]
-    ) -> list[Any]:
-        """The one message of a step: out, wait, in."""
-        channel = self._live().channel
-        count = len(observations)
-        n_integers = 2 * count * self._n_floats or count
+        self, kind: int, lanes: Sequence[int], payload: bytes
+    ) -> tuple[Sequence[Any], list[wire.Record]]:
+        """Send ACT or WATCH and return the reply."""
+        channel, seconds = self._live().channel, self._limits.step_seconds
+        n_values, is_float = len(lanes) * (self._n_floats or 1), self._n_floats > 0
+        max_bytes = wire.MAX_TEXT_BYTES
+        if kind == wire.WATCH:
+            seconds, max_bytes = RECORDED_PATIENCE * seconds, wire.MAX_CALLS_BYTES
+        slept = 0.0
         try:
-            channel.send(kind, count, payload, self._limits.step_seconds)
-            answer = channel.receive_at_once(wire.ACTIONS, n_integers)
-            if answer is None:
-                if not channel.is_readable(self._quick_ms) and not self._wait_for_slow_step():
-                    raise self._timed_out(self._limits.slow_seconds, _SLOW_STEPS)
-                answer = channel.receive(wire.ACTIONS, n_integers)
-            values, records = answer
-        except Gone as gone:
+            channel.send(kind, len(lanes), payload, seconds)
+            try:  # where judge and worker share a core, the reply is there already
+                reply = channel.receive(
+                    wire.ACTIONS, n_values, is_float=is_float, max_bytes=max_bytes
+                )
+            except BlockingIOError:
+                slept = self._await_step(seconds, may_be_slow=kind == wire.WATCH)
+                reply = channel.receive(
+                    wire.ACTIONS, n_values, is_float=is_float, max_bytes=max_bytes
+                )
+        except wire.Gone as gone:
             raise self._died(str(gone)) from None
-        except Late:
-            raise self._timed_out(self._limits.step_seconds, "act") from None
-        if self._n_floats:
-            return self._with_floats([item[0] for item in observations], values, records)
-        if not records and count and min(values) >= 0 and max(values) < self._n_actions:
-            return [*values]
-        return self._with_failures([item[0] for item in observations], values, records)
+        except wire.Late:
+            what = "act, recorded," if kind == wire.WATCH else "act"
+            raise self._timed_out(seconds, what) from None
+        self._charge(lanes, slept)
+        return reply
 
-    def _check(self, lanes: Sequence[int]) -> None:
-        """What would be the judge's own mistake; looked for in the first step of an episode."""
-        if len(set(lanes)) < len(lanes):
-            raise ValueError(f"a lane occurs twice in one message: {lanes}")
-        for lane in lanes:
-            if lane not in self._ready:
-                raise ValueError(f"lane {lane} acts before its reset")
-
-    def _check_rows(self, observations: Sequence[wire.LaneObservation]) -> None:
-        for lane, _, rows in observations:
-            if lane in self._unchecked:
-                check_plain(rows)
-                self._unchecked.discard(lane)
-
-    def _with_failures(
-        self,
-        lanes: Sequence[int],
-        values: Sequence[int],
-        records: Sequence[Record],
-    ) -> list[int | PolicyFailure]:
-        """Actions, and failures where there is one; a worker that makes no sense is at an end."""
-        told = {record.lane: record for record in records}
-        answers: list[int | PolicyFailure] = []
-        for index, (lane, value) in enumerate(zip(lanes, values, strict=True)):
-            if lane not in self._ready:
-                raise ValueError(f"lane {lane} acts before its reset")
-            if index in told:
-                answers.append(self._failure(told[index], lane=lane))
-            elif 0 <= value < self._n_actions:
-                answers.append(value)
-            else:
-                raise self._died("it answered what was not asked")
-        return answers
-
-    def _with_floats(
-        self, lanes: Sequence[int], integers: Sequence[int], records: Sequence[Record]
-    ) -> list[Any]:
-        """As `_with_failures`, where actions are numbers."""
-        told = {record.lane: record for record in records}
-        numbers = wire.integers_to_floats(integers)
-        answers: list[Any] = []
-        for index, lane in enumerate(lanes):
-            begin = index * self._n_floats
-            action = numbers[begin : begin + self._n_floats]
-            if index in told:
-                answers.append(self._failure(told[index], lane=lane))
-            elif all(map(math.isfinite, action)):
-                answers.append(action)
-            else:
-                raise self._died("it answered what was not asked")
-        return answers
-
-    def _failure(self, record: Record, *, lane: int | None) -> PolicyFailure:
-        outcome = _OUTCOMES.get(record.kind, Outcome.POLICY_RAISED)
-        summary, frames = text.parse_failure(record.text)
-        return PolicyFailure(outcome, text.format_failure(summary, frames, self._source), lane=lane)
-
-    def _wait_longer(self, seconds: float) -> None:
-        worker = self._live()
-        if not deadline.wait_fairly(worker.pid, seconds, worker.channel.is_readable):
-            raise Late
-
-    def _wait_for_slow_step(self) -> bool:
-        """Wait for a reply that is not there yet; false if there were too many of these.
+    def _await_step(self, limit: float, *, may_be_slow: bool) -> float:
+        """Wait for the reply of a step; return how long the worker slept instead of working.
 
         Raises:
-            Late: This one took too long.
+            Late: The step took too long.
+            PolicyFailure: It did not, but all slow steps together did.
         """
-        worker, seconds = self._live(), self._limits.step_seconds
-        self._slow_steps.begin(worker.pid)
-        if not worker.channel.is_readable(seconds * 1000 - self._quick_ms):
-            self._wait_longer(seconds)
-        return self._slow_steps.end(worker.pid)
+        worker = self._live()
+        began, cpu_before = time.monotonic(), self._cpu_at
+        nap = min(limit, _NAP_SECONDS)
+        if worker.channel.is_readable(nap * 1000):
+            return 0.0
+        is_asleep = worker.is_asleep()
+        worker.wait(limit, on_the_wall=limit - nap)
+        elapsed = time.monotonic() - began
+        slept = elapsed if is_asleep else 0.0
+        if elapsed > _SLOW_SECONDS and not may_be_slow:
+            used = (worker.cpu_seconds() or cpu_before) - cpu_before
+            self._slow_left -= max(slept, used)
+            if self._slow_left <= 0:
+                what = "act, in its slow steps together,"
+                raise self._timed_out(self._limits.slow_seconds, what)
+        return slept
+
+    def _charge(self, lanes: Sequence[int], slept: float) -> None:
+        """Share the processor time used since the last step among ``lanes``."""
+        now = self._live().cpu_seconds() or self._cpu_at
+        used, self._cpu_at = now - self._cpu_at, now
+        for lane in lanes:
+            self._cpu[lane] += max(used, slept) / len(lanes)
+
+    def _answers(
+        self, lanes: Sequence[int], values: Sequence[Any], records: Sequence[wire.Record]
+    ) -> list[Any]:
+        """Return actions, and failures where there is one; end a worker that makes no sense."""
+        limit = self._limits.episode_seconds
+        n = self._n_floats
+        if n:
+            values = [tuple(values[at : at + n]) for at in range(0, len(values), n)]
+        failures = {record.lane: record for record in records}
+        answers: list[Any] = []
+        for index, (lane, value) in enumerate(zip(lanes, values, strict=True)):
+            if index in failures:
+                answers.append(self._failure(failures[index], lane=lane))
+            elif not (all(map(math.isfinite, value)) if n else 0 <= value < self._n_actions):
+                raise self._died("it answered what was not asked")
+            elif self._cpu[lane] > limit:
+                what = f"TimeoutError: the episode used more than {limit:g} s of processor time"
+                answers.append(PolicyFailure(Outcome.TIMED_OUT, what, lane=lane))
+            else:
+                answers.append(value)
+        return answers
+
+    def _failure(self, record: wire.Record, *, lane: int | None) -> PolicyFailure:
+        outcome = _OUTCOMES.get(record.kind, Outcome.POLICY_RAISED)
+        summary, frames = tracebacks.parse_failure(record.text)
+        return PolicyFailure(
+            outcome, tracebacks.format_failure(summary, frames, self._source), lane=lane
+        )
 
     def _timed_out(self, seconds: float, what: str) -> PolicyFailure:
-        frames = text.parse_hang(self._live().dump_frames())
+        frames = tracebacks.parse_dump(self._live().dump_frames())
         self.close()
         summary = f"TimeoutError: {what} used more than {seconds:g} s"
-        return PolicyFailure(Outcome.TIMED_OUT, text.format_failure(summary, frames, self._source))
+        return PolicyFailure(
+            Outcome.TIMED_OUT, tracebacks.format_failure(summary, frames, self._source)
+        )
 
     def _died(self, why: str) -> PolicyFailure:
         worker = self._live()
         cause = worker.end(why)
-        frames = text.parse_hang(worker.faults())
+        frames = tracebacks.parse_dump(worker.faults())
         self.close()
         summary = "the policy's process ended: " + cause
-        return PolicyFailure(Outcome.DIED, text.format_failure(summary, frames, self._source))
+        return PolicyFailure(Outcome.DIED, tracebacks.format_failure(summary, frames, self._source))
 
 
-def _make_process(order: wire.Order, *, with_numpy: bool) -> WorkerProcess | PortableProcess:
-    if hasattr(os, "fork"):
-        return WorkerProcess(order, with_numpy=with_numpy)
-    from gco_agent.jail.portable import PortableProcess
-
-    return PortableProcess(order, with_numpy=with_numpy)
+def _chance_seed(seed: int) -> bytes:
+    """Derive the seed of a policy's random numbers, which does not tell the episode's seed."""
+    return hashlib.blake2b(
+        str(seed).encode(), digest_size=wire.SEED.size, person=b"policy chance"
+    ).digest()
 
 
 def probe_level() -> JailReport:
-    """What a jail on this machine is worth: make one, ask it, close it."""
+    """Start a jail on this machine, and return its report."""
     with Jail("def act(obs):\n    return 0\n", n_actions=1) as jail:
         return jail.report

@@ -1,4 +1,4 @@
-"""What a jail allows, how strong it turned out to be, and how a policy fails in it."""
+"""What a jail allows, how strong it is, and how a policy fails in it."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # workers import this module, and of our own only what they need
+if TYPE_CHECKING:  # workers import this module, and nothing of gco_agent that they do not need
     from gco_agent.core.records import EpisodeResult, Outcome
 
 
 class JailLevel(enum.IntEnum):
-    """How much of the seal was proved by the worker's own self-test; higher is stronger."""
+    """How much of the seal the worker's own self-test proved; higher is stronger."""
 
     NONE = 0
-    """A process of its own and nothing else: for tests that must see an attack succeed."""
+    """A separate process and nothing else: for tests in which an attack has to succeed."""
     BASIC = 1
     """Stops accidents, not attackers."""
     MEDIUM = 2
-    """The kernel refuses files, sockets and processes, but there is no system-call filter."""
+    """The kernel refuses files, sockets and processes; there is no system-call filter."""
     STRONG = 3
     """The kernel refuses every system call that a policy does not need."""
 
     @property
     def word(self) -> str:
-        """The name that people type and read: ``strong``."""
+        """Name in commands and records, like ``strong``."""
         return self.name.lower()
 
     @classmethod
     def parse(cls, word: str) -> JailLevel:
-        """The level called ``word``.
+        """Parse a level.
 
         Raises:
-            ValueError: There is none; the message lists those there are.
+            ValueError: There is no such level; the message lists the levels.
         """
         for level in cls:
             if level.word == word.lower():
@@ -42,7 +42,7 @@ class JailLevel(enum.IntEnum):
 
 
 def read_level(word: str) -> JailLevel:
-    """The level that a record names; nothing is proved by one that names none that is known."""
+    """Parse a recorded jail level; unknown names map to NONE."""
     try:
         return JailLevel.parse(word)
     except ValueError:
@@ -50,17 +50,16 @@ def read_level(word: str) -> JailLevel:
 
 
 def weakest_jail(episodes: Iterable[EpisodeResult]) -> str:
-    """Word of the weakest level that any of these was played in; empty if none was played.
+    """Return the word of the weakest level that any episode was played at; "" if there is none.
 
-    An episode that is scored and does not tell its level counts as played in none; a policy that
-    did not load has no level and proves nothing.
+    A scored episode without a level counts as NONE. A policy that did not load has no level.
     """
     told = [e for e in episodes if e.jail or e.outcome.is_scored]
     return min(read_level(e.jail) for e in told).word if told else ""
 
 
 class Layer(enum.IntFlag):
-    """One layer of the seal each; a jail is sealed with all that the system offers."""
+    """Layers of the seal; a jail has all that the system offers."""
 
     PRIVILEGES = 1
     """no_new_privs, another user id when root, no capabilities, not dumpable, no new code."""
@@ -71,35 +70,36 @@ class Layer(enum.IntFlag):
     SECCOMP = 8
     """An allow-list of system calls."""
     AUDIT = 16
-    """Python's own events: for clear messages, not for safety."""
-    PINS = 32
-    """Clocks and chance are the same in every episode: for repeatable scores, not for safety."""
+    """Python's audit hook: for clear messages, not for safety."""
+    CHANCE = 32
+    """Random numbers follow from the episode, clocks from its steps: for repeatable scores."""
 
     KERNEL = PRIVILEGES | LANDLOCK | RLIMITS | SECCOMP
-    ALL = KERNEL | AUDIT | PINS
+    ALL = KERNEL | AUDIT | CHANCE
 
 
 @dataclass(frozen=True, slots=True)
 class JailLimits:
-    """What a policy may use.
+    """What a policy may use. Seconds are processor time; time asleep counts like it.
 
     Attributes:
-        step_seconds: Processor time of one call of ``act`` for all lanes; on a busy machine the
-            clock on the wall may show more.
-        slow_seconds: Processor time, in the whole life of the worker, of those calls that take more
-            than a twentieth of a second.
-        start_seconds: Processor time to load the policy, and to construct it at each reset.
+        step_seconds: One call of ``act``, for all lanes.
+        slow_seconds: All calls of ``act`` together that take over a twentieth of a second each, in
+            the life of a worker.
+        episode_seconds: One episode. An episode that uses more fails alone, as timed out.
+        start_seconds: Loading the policy; and constructing it at each reset.
         memory_bytes: Memory beyond that of the interpreter, for all lanes together.
-        output_bytes: What is kept of the policy's prints; the rest is dropped.
-        source_bytes: Longest policy text, in UTF-8.
-        total_seconds: Processor time of the worker in its whole life: a backstop.
-        with_numpy: Have numpy in the jail even if the policy's text does not mention it, because
-            observations are arrays.
-        layers: What to seal with. Everything, except in tests that take layers away.
+        output_bytes: Kept of the policy's prints; the rest is dropped.
+        source_bytes: Longest policy, in UTF-8.
+        total_seconds: The whole life of a worker, a backstop.
+        with_numpy: Have numpy in the jail even if the policy does not mention it, as observations
+            are arrays.
+        layers: Layers of the seal; fewer than all only in tests.
     """
 
     step_seconds: float = 1.0
     slow_seconds: float = 60.0
+    episode_seconds: float = 240.0
     start_seconds: float = 10.0
     memory_bytes: int = 512 * 1024 * 1024
     output_bytes: int = 64 * 1024
@@ -111,13 +111,12 @@ class JailLimits:
 
 @dataclass(frozen=True, slots=True)
 class JailReport:
-    """What seals a worker, as it found out itself before it saw the policy.
+    """The seal of a worker, as its self-test found it before the policy arrived.
 
     Attributes:
-        level: What that amounts to.
-        layers: Layer to what it is: "on", with details, or "off: " and the reason.
-        probes: Forbidden act to what became of it when the worker tried: "refused (EPERM)" or
-            "POSSIBLE".
+        level: The level that this amounts to.
+        layers: Layer to "on", with details, or "off: " and the reason.
+        probes: Forbidden act to "refused (EPERM)" or "POSSIBLE".
     """
 
     level: JailLevel
@@ -126,15 +125,9 @@ class JailReport:
 
     @property
     def line(self) -> str:
-        """One line for people."""
-        on = [
-            name + state.removeprefix("on") for name, state in self.layers if state.startswith("on")
-        ]
-        off = [
-            f"{name} ({state.removeprefix('off: ')})"
-            for name, state in self.layers
-            if not state.startswith("on")
-        ]
+        """Describe the seal in one line."""
+        on = [name + state[2:] for name, state in self.layers if state.startswith("on")]
+        off = [f"{name} ({state[5:]})" for name, state in self.layers if state.startswith("off: ")]
         possible = [name for name, result in self.probes if result == "POSSIBLE"]
         parts = [f"jail: {self.level.word}", "on: " + (", ".join(on) or "nothing")]
         if off:
@@ -147,12 +140,12 @@ class JailReport:
 
 
 class PolicyFailure(Exception):  # noqa: N818 - data on its way to records.Outcome, not an error
-    """A policy raised, answered with nonsense, took too long, or took its process down.
+    """A policy raised, returned no action, took too long, or its process ended.
 
     Attributes:
         outcome: POLICY_RAISED, BAD_ACTION, TIMED_OUT or DIED.
-        detail: What happened, fit to be shown: escaped and cut.
-        lane: The lane it happened in, or None where the whole process is lost.
+        detail: What happened, escaped and cut.
+        lane: The lane that failed, or None if the whole process is lost.
     """
 
     def __init__(self, outcome: Outcome, detail: str, *, lane: int | None = None) -> None:

@@ -1,70 +1,272 @@
-"""A worker process as the judge holds it: its channel, its output, its end."""
+"""The judge's side of a worker's process: the zygote that forks it, its output, its end.
+
+There is one zygote without numpy and, once a policy needs it, one with numpy. Both serve every
+jail of this process; a process forked from this one starts its own.
+"""
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import errno
+import importlib.util
+import itertools
 import json
 import os
 import signal
+import socket
+import sys
 import tempfile
+import threading
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 from gco_agent.core.errors import JailError
-from gco_agent.jail import launcher, text, wire
-from gco_agent.jail.channel import CLOSED, Channel, Gone
+from gco_agent.core.text import escape_lines
+from gco_agent.jail import wire
 from gco_agent.jail.limits import JailLevel, JailReport
 
+_START_SECONDS = 60.0
+_END_SECONDS = 2.0
 _SEAL_SECONDS = 60.0
 _DUMP_SECONDS = 1.0
 _FAULT_BYTES = 1 << 14
+_PASSED_ON = "LD_LIBRARY_PATH"
+"""The only variable that a zygote gets from this process: it finds its libraries with it."""
+_PATIENCE = 60.0
+"""A worker that does not get the processor is given up after this many times its limit."""
+_LOOKS_PER_LIMIT = 4
+_MAX_LOOK_MS = 250.0
+_ASLEEP_LOOKS = 3
+_WAITING_STATES = "STtZ"
+"""Sleeping, stopped or ended, see proc(5); waiting for a disk is not among them."""
+
+
+class ZygoteClient:
+    """A running zygote.
+
+    Orders and answers are numbered: if Ctrl-C falls between the two, the next answer belongs to a
+    call that was interrupted.
+    """
+
+    def __init__(self, *, with_numpy: bool) -> None:
+        self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._forks: set[int] = set()
+        self._control, theirs = socket.socketpair()
+        self._control.settimeout(_START_SECONDS)
+        with theirs, tempfile.TemporaryFile() as log:
+            try:
+                folder = _numpy_parent() if with_numpy else ""
+                self.pid = _spawn(theirs.fileno(), log.fileno(), folder)
+            except BaseException:
+                self._control.close()
+                raise
+            theirs.close()
+            if self._receive(len(wire.READY)) != wire.READY:
+                self.close()
+                log.seek(0)
+                said = log.read()[-2000:].decode("utf-8", "replace").strip()
+                raise JailError(
+                    "the jail's helper process did not start: " + (said or "no message")
+                )
+
+    def fork(self, order: wire.Order, fds: Sequence[int]) -> int:
+        """Return the process id of a new worker, which gets copies of ``fds``."""
+        with self._lock:
+            number = next(self._numbers)
+            self._forks.add(number)
+            socket.send_fds(self._control, [order._replace(number=number).pack()], fds)
+            pid = self._answer(number)
+            self._forks.discard(number)
+        if pid < 0:
+            raise JailError(f"the system starts no further process: {os.strerror(-pid)}")
+        return pid
+
+    def reap(self, pid: int) -> int:
+        """Wait for a worker that has ended or is about to; return its wait status."""
+        with self._lock:
+            return self._answer(self._send_reap(pid))
+
+    def close(self) -> None:
+        """End the zygote and its workers."""
+        self._control.close()
+        end = time.monotonic() + _END_SECONDS
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(self.pid, os.WNOHANG) == (0, 0):
+                if time.monotonic() > end:
+                    os.kill(self.pid, signal.SIGKILL)
+                time.sleep(0.001)
+
+    def forget(self) -> None:
+        """Let go of the parent's zygote in a forked process."""
+        self._control.close()
+
+    def _send_reap(self, pid: int) -> int:
+        number = next(self._numbers)
+        self._control.sendall(wire.Order(wire.REAP, pid=pid, number=number).pack())
+        return number
+
+    def _answer(self, wanted: int) -> int:
+        """Return the answer to an order; clean up after orders that were interrupted."""
+        while True:
+            data = self._receive(wire.ANSWER.size)
+            if len(data) < wire.ANSWER.size:
+                raise BrokenPipeError(errno.EPIPE, "the zygote has ended")
+            number, value = map(int, wire.ANSWER.unpack(data))
+            if number == wanted:
+                return value
+            if number in self._forks:
+                self._forks.discard(number)
+                if value > 0:  # not reaped yet, so the id is still that worker's
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(value, signal.SIGKILL)
+                    self._send_reap(value)
+
+    def _receive(self, size: int) -> bytes:
+        data = b""
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            while len(data) < size and (more := self._control.recv(size - len(data))):
+                data += more
+        return data
+
+
+_zygotes: dict[bool, ZygoteClient] = {}
+_starting = threading.Lock()
+
+
+def zygote(*, with_numpy: bool) -> ZygoteClient:
+    """Return this process's zygote of that kind; start it if there is none."""
+    with _starting:
+        if with_numpy not in _zygotes:
+            _zygotes[with_numpy] = ZygoteClient(with_numpy=with_numpy)
+        return _zygotes[with_numpy]
+
+
+def close_zygotes() -> None:
+    """End every zygote of this process; the next jail starts a new one."""
+    with _starting:
+        while _zygotes:
+            _zygotes.popitem()[1].close()
+
+
+def zygote_pids() -> list[int]:
+    """Return the process ids of this process's zygotes."""
+    return [known.pid for known in _zygotes.values()]
+
+
+def _fork_worker(
+    order: wire.Order, fds: Sequence[int], *, with_numpy: bool
+) -> tuple[ZygoteClient, int]:
+    """Return a zygote and its new worker; replace a zygote that has ended, once."""
+    first = zygote(with_numpy=with_numpy)
+    try:
+        return first, first.fork(order, fds)
+    except OSError:
+        with _starting:
+            if _zygotes.get(with_numpy) is first:
+                del _zygotes[with_numpy]
+                first.close()
+    second = zygote(with_numpy=with_numpy)
+    try:
+        return second, second.fork(order, fds)
+    except OSError as error:
+        raise JailError(f"the jail's helper process ended twice: {error}") from error
+
+
+def _after_fork() -> None:
+    global _starting  # noqa: PLW0603 - a lock that another thread held would stay locked here
+    _starting = threading.Lock()
+    for known in _zygotes.values():
+        known.forget()
+    _zygotes.clear()
+
+
+def _spawn(control: int, log: int, numpy_folder: str) -> int:
+    """Start a zygote's process, with no descriptors but its socket and its log."""
+    if not sys.executable:
+        raise JailError("this Python does not know its own executable, so no jail can be started")
+    script = str(Path(__file__).with_name("zygote.py"))
+    nothing = os.open(os.devnull, os.O_RDWR)
+    moves = ((control, 0), (nothing, 1), (log, 2))
+    try:
+        return os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-s", "-S", "-B", "-P", script, numpy_folder],
+            environment(),
+            file_actions=[(os.POSIX_SPAWN_DUP2, fd, target) for fd, target in moves],
+            setsigmask=[],
+            setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP],
+        )
+    except OSError as error:
+        raise JailError(f"the jail's helper process cannot be started: {error}") from error
+    finally:
+        os.close(nothing)
+
+
+def environment() -> dict[str, str]:
+    """Return all environment variables of a zygote: none of ours but the library path."""
+    names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    return {
+        **{name: os.environ[name] for name in (_PASSED_ON,) if name in os.environ},
+        **dict.fromkeys(names, "1"),
+        "LC_ALL": "C.UTF-8",
+        "PYTHONHASHSEED": "0",
+        "TZ": "UTC",
+    }
+
+
+def _numpy_parent() -> str:
+    """Return the folder that numpy is installed in, or ""."""
+    spec = importlib.util.find_spec("numpy")
+    return str(Path(spec.origin).parent.parent) if spec and spec.origin else ""
 
 
 class WorkerProcess:
-    """One sealed worker; it has no policy yet.
+    """A sealed worker; it has no policy yet.
 
     Attributes:
         pid: Its process id.
-        channel: How to talk to it.
-        report: What seals it, as it said itself.
+        channel: The pipes to it.
+        report: Its seal, as it reported it.
     """
 
     def __init__(self, order: wire.Order, *, with_numpy: bool) -> None:
         self._owner = os.getpid()
         self._status: int | None = None
         self._pidfd = -1
-        self.channel = Channel()
-        self._output, self._faults = _open_scratch(), _open_scratch()
-        fds = [
-            self.channel.worker_reads,
-            self.channel.worker_writes,
-            self._output,
-            self._faults,
-        ]
+        self.channel = wire.Channel()
+        self._output, self._faults = os.memfd_create("jail"), os.memfd_create("jail")
+        ends = (self.channel.worker_reads, self.channel.worker_writes)
         try:
-            self._zygote, self.pid = launcher.fork_worker(order, fds, with_numpy=with_numpy)
+            self._zygote, self.pid = _fork_worker(
+                order, (*ends, self._output, self._faults), with_numpy=with_numpy
+            )
         except BaseException:
             self.channel.close_worker_ends()
             self._release()
             raise
         self.channel.close_worker_ends()
+        self._clock = (~self.pid << 3) | 2  # as clock_getcpuclockid(3) makes it
         try:
-            if hasattr(os, "pidfd_open"):
-                self._pidfd = os.pidfd_open(self.pid)
-            self.report = read_report(self.channel)
+            self._pidfd = os.pidfd_open(self.pid)
+            self.report = _receive_report(self.channel)
         except BaseException:
             self.close()
             raise
 
     def output(self, limit: int) -> str:
-        """What the policy printed so far, fit to be shown."""
+        """Return what the policy has printed so far, escaped."""
         printed = os.pread(self._output, limit, 0).decode("utf-8", "replace")
-        return text.escape_lines(printed, limit)
+        return escape_lines(printed, limit)
 
     def faults(self) -> str:
-        """What the interpreter wrote when it crashed, or was told to show where it is."""
+        """Return what the interpreter wrote when it crashed or was asked for a traceback."""
         return os.pread(self._faults, _FAULT_BYTES, 0).decode("utf-8", "replace")
 
     def dump_frames(self) -> str:
-        """Have the interpreter show where it is, loop in C or not; empty if it does not."""
+        """Ask the interpreter for a traceback, also out of a loop in C; "" if it gives none."""
         self._send_signal(signal.SIGUSR1)
         end = time.monotonic() + _DUMP_SECONDS
         before, dump = "", self.faults()
@@ -73,31 +275,76 @@ class WorkerProcess:
             before, dump = dump, self.faults()
         return dump
 
+    def cpu_seconds(self) -> float | None:
+        """Return the processor time that it has used; None if it has ended."""
+        try:
+            return time.clock_gettime(self._clock)
+        except OSError:
+            return None
+
+    def is_asleep(self) -> bool:
+        """Return whether it is waiting for something, or stopped."""
+        try:
+            stat = Path(f"/proc/{self.pid}/stat").read_text()
+        except OSError:
+            return False
+        return stat.rpartition(")")[2].split()[0] in _WAITING_STATES
+
+    def wait(self, limit: float, *, on_the_wall: float | None = None) -> None:
+        """Wait for a reply.
+
+        On a busy machine the worker may not have had the processor when its limit has passed on the
+        wall: then it gets ``limit`` seconds of processor time, unless it sleeps.
+
+        Args:
+            limit: Seconds for the reply.
+            on_the_wall: What is left of them on the wall.
+
+        Raises:
+            Late: The worker used up its time, or slept.
+        """
+        left = limit if on_the_wall is None else on_the_wall
+        if not self.channel.is_readable(left * 1000) and not self._wait_fairly(limit):
+            raise wire.Late
+
+    def _wait_fairly(self, limit: float) -> bool:
+        look_ms = min(max(1.0, 1000 * limit / _LOOKS_PER_LIMIT), _MAX_LOOK_MS)
+        end = time.monotonic() + _PATIENCE * limit
+        start = self.cpu_seconds()
+        n_asleep = 0
+        while time.monotonic() < end:
+            if self.channel.is_readable(look_ms):
+                return True
+            used = self.cpu_seconds()
+            if used is None or start is None or used - start >= limit:
+                return False
+            n_asleep += self.is_asleep()
+            if n_asleep >= _ASLEEP_LOOKS:
+                return False
+        return False
+
     def end(self, why: str = "") -> str:
-        """Kill it, if it still runs; what it died of, or ``why`` if nobody knows."""
+        """Kill it if it still runs; return what it died of, or ``why`` if that is not known."""
         if self._status is None:
             self._send_signal(signal.SIGKILL)
             try:
                 self._status = self._zygote.reap(self.pid)
             except OSError:
-                self._status = -1  # the zygote has gone, and its workers with it
+                self._status = -1  # the zygote has ended, and its workers with it
         return describe_end(self._status, why)
 
     def close(self) -> None:
-        """End it and let everything go; in a forked process, only let go."""
+        """End it and close everything; in a forked process, only close."""
         if os.getpid() == self._owner:
             self.end()
         self._release()
 
     def _send_signal(self, number: int) -> None:
-        """By descriptor where there is one: it never means another process with the same id."""
-        try:
-            if self._pidfd >= 0:
+        with contextlib.suppress(ProcessLookupError):  # it has ended already
+            if self._pidfd >= 0:  # a descriptor never means another process with the same id
                 signal.pidfd_send_signal(self._pidfd, number)
             else:
                 os.kill(self.pid, number)
-        except ProcessLookupError:
-            pass  # it has ended already, which is what the caller is about to find out
 
     def _release(self) -> None:
         self.channel.close()
@@ -106,36 +353,28 @@ class WorkerProcess:
                 os.close(fd)
 
 
-def read_report(channel: Channel) -> JailReport:
-    """What a new worker says of itself, before it has a policy.
-
-    Raises:
-        JailError: It says that it could not be sealed, or nothing.
-    """
+def _receive_report(channel: wire.Channel) -> JailReport:
     if not channel.is_readable(_SEAL_SECONDS * 1000):
         raise JailError(f"the jail's worker was not ready after {_SEAL_SECONDS:g} s")
     try:
         _, records = channel.receive(wire.REPORT, 0)
-    except Gone as gone:
+    except wire.Gone as gone:
         raise JailError(f"the jail's worker ended before it was sealed: {gone}") from None
     told = records[0] if records else None
     if told is None or told.kind != wire.SEAL_REPORT:
-        reason = told.text if told is not None else "it did not say why"
+        reason = told.text if told is not None else "it gave no reason"
         raise JailError(f"the jail's worker could not be sealed: {reason}")
     sealed = json.loads(told.text)
-    return JailReport(
-        JailLevel(sealed["level"]),
-        tuple(sealed["layers"].items()),
-        tuple(sealed["probes"].items()),
-    )
+    layers, probes = sealed["layers"].items(), sealed["probes"].items()
+    return JailReport(JailLevel(sealed["level"]), tuple(layers), tuple(probes))
 
 
 def describe_end(status: int, why: str) -> str:
-    """A wait status in words.
+    """Describe a wait status.
 
     Args:
-        status: As waitpid gives it, or below zero if unknown.
-        why: What the channel said; it decides where the process had to be killed.
+        status: As waitpid returns it; below zero if unknown.
+        why: What the channel reported; it decides if the process had to be killed.
     """
     if status < 0:
         return why
@@ -143,7 +382,7 @@ def describe_end(status: int, why: str) -> str:
         return f"it exited with code {os.WEXITSTATUS(status)}"
     number = os.WTERMSIG(status)
     if number == signal.SIGKILL:
-        return "it was killed, or closed its pipe" if why == CLOSED else why
+        return "it was killed, or closed its pipe" if why == wire.CLOSED else why
     known: dict[int, str] = {
         signal.SIGSYS: "it made a forbidden system call",
         signal.SIGXCPU: "it used up the processor time of its whole life",
@@ -152,9 +391,6 @@ def describe_end(status: int, why: str) -> str:
     return known.get(number, f"it was ended by signal {number}")
 
 
-def _open_scratch() -> int:
-    """Descriptor of a new file without a name, in memory where that is possible."""
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("jail")
-    with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+atexit.register(close_zygotes)

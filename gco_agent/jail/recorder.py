@@ -1,9 +1,9 @@
-"""Inside the jail: which functions of the policy are called, with what, and what comes back.
+"""Records which functions of a policy are called, with what, and what they return; in the jail.
 
 Works by the interpreter's trace function, for one call of ``act`` at a time. Nothing of the policy
-is called to describe a value: no ``repr``, no property, no iterator of its own, so that a policy
-does the same with and without. What is reported is cut, here for the sake of an honest policy and
-by the judge (`recording`) for that of any other.
+is called to describe a value (no ``repr``, no property, no iterator of its own), so a policy does
+the same with and without. The report is cut here for an honest policy, and by the judge
+(`recording`) for any other.
 
 The report is JSON: ``{"calls": [[name, depth, [[parameter, value], ...], output, [line, ...],
 error or null], ...], "left_out": n}``. A value is null, true, false, a number, a text, an array (a
@@ -44,7 +44,6 @@ _HAS_VARARGS, _HAS_VARKEYWORDS = 0x04, 0x08
 Value: TypeAlias = Any
 """Anything that a policy may have."""
 Json: TypeAlias = Any
-"""What `json.dumps` takes, as the module's docstring has it."""
 Tracer: TypeAlias = Callable[[FrameType, str, Any], Any]
 
 # A class may have a metaclass that answers for it; these ask `type` itself.
@@ -57,17 +56,15 @@ _dumps = json.dumps
 
 
 class Watched:
-    """A policy whose next calls are noted; ``notes`` gets a `wire.CALLS` for each ``act``."""
+    """A policy whose next calls are recorded; ``notes`` gets a `wire.CALLS` for each ``act``."""
 
     def __init__(
         self, policy: Value, notes: list[tuple[int, int, str]], integers: Iterable[type]
     ) -> None:
-        self._policy = policy
-        self._notes = notes
-        self._integers = integers
+        self._policy, self._notes, self._integers = policy, notes, integers
 
     def act(self, obs: Value) -> Value:
-        """What the policy's own ``act`` returns, or raises."""
+        """Call the policy's own ``act``."""
         recorder = Recorder(obs, self._integers)
         try:
             return recorder.run(self._policy.act)
@@ -88,17 +85,17 @@ class Call:
         self.raised: BaseException | None = None
 
     def row(self) -> list[Json]:
-        """As it is reported."""
+        """Return the call as it is reported."""
         lines = sorted(self.lines)[:_MAX_LINES]
         return [self.name, self.depth, self.inputs, self.output, lines, self.error]
 
 
 class Recorder:
-    """Notes the calls of one step.
+    """Records the calls of one step.
 
     Args:
         obs: The observation, which is reported by name and not by value.
-        integers: Types of numpy's integers.
+        integers: Integer types of numpy.
     """
 
     def __init__(self, obs: Value, integers: Iterable[type]) -> None:
@@ -112,7 +109,7 @@ class Recorder:
         self._n_left_out = 0
 
     def run(self, act: Callable[[Value], Value]) -> Value:
-        """Call ``act``, watching."""
+        """Call ``act`` and record."""
         sys.settrace(self._enter)
         try:
             return act(self._obs)
@@ -123,7 +120,7 @@ class Recorder:
             sys.settrace(None)
 
     def report(self) -> str:
-        """The calls as JSON of at most `wire.MAX_CALLS_BYTES` bytes; "" if that fails."""
+        """Return the calls as JSON of at most `wire.MAX_CALLS_BYTES` bytes; "" if that fails."""
         try:
             rows = [call.row() for call in self._calls]
             while True:
@@ -132,11 +129,11 @@ class Recorder:
                 if len(text) <= wire.MAX_CALLS_BYTES:
                     return text
                 rows.pop()
-        except BaseException:  # whatever a policy has done to json or to us
+        except BaseException:  # whatever a policy has done to json or to this module
             return ""
 
     def _enter(self, frame: FrameType, event: str, argument: Value) -> Tracer | None:
-        """The global trace function: a frame begins."""
+        """Trace the beginning of a frame."""
         del argument
         code = frame.f_code
         if event != "call" or code.co_filename != wire.POLICY_FILE:
@@ -156,7 +153,7 @@ class Recorder:
         return self._tracer(call)
 
     def _tracer(self, call: Call) -> Tracer:
-        """The trace function of a call that is recorded."""
+        """Return the trace function of a call that is recorded."""
 
         def trace(frame: FrameType, event: str, argument: Value) -> Tracer:
             self._count(frame)
@@ -172,7 +169,7 @@ class Recorder:
         return trace
 
     def _inside(self, frame: FrameType, event: str, argument: Value) -> Tracer:
-        """The trace function of what has no record of its own: its lines are its caller's."""
+        """Trace a frame without a record of its own: its lines are its caller's."""
         self._count(frame)
         if event == "line" and self._open:
             self._open[-1].lines.add(frame.f_lineno)
@@ -189,13 +186,13 @@ class Recorder:
             call.output = self._describe(output)
 
     def _settle(self, error: BaseException) -> None:
-        """``error`` has arrived in a caller: it has left those that raised it and returned None."""
+        """Note that ``error`` left the calls that raised it and returned None."""
         for call in self._suspects:
             if call.raised is error and call.error is None:
                 call.error = describe_error(error)
 
     def _count(self, frame: FrameType) -> None:
-        """Stop watching what takes too long; the step itself goes on."""
+        """Stop recording a step that takes too long; the step itself goes on."""
         self._n_events += 1
         if self._n_events == MAX_EVENTS:
             self._n_left_out += 1
@@ -216,7 +213,7 @@ class Recorder:
 
 
 class Describer:
-    """Makes JSON of values, without running a line of the policy's."""
+    """Makes JSON of values without running a line of the policy's."""
 
     def __init__(self, obs: Value, integers: Iterable[type]) -> None:
         self._obs = obs
@@ -229,7 +226,7 @@ class Describer:
         self._array: type | None = numpy.ndarray if numpy is not None else None
 
     def __call__(self, value: Value, depth: int = MAX_DEPTH) -> Json:
-        """``value`` as the module's docstring says."""
+        """Describe ``value`` in the form of the module's docstring."""
         kind = type(value)
         if value is None or kind is bool:
             return value
@@ -255,10 +252,9 @@ class Describer:
         return self._composed(value, kind, depth) if depth else {"t": f"<{_short_name(kind)}>"}
 
     def _composed(self, value: Value, kind: type, depth: int) -> Json:
-        if issubclass(kind, tuple):
-            return self._sequence(tuple.__iter__(value), tuple.__len__(value), depth)
-        if issubclass(kind, list):
-            return self._sequence(list.__iter__(value), list.__len__(value), depth)
+        for known in (tuple, list):
+            if issubclass(kind, known):
+                return self._sequence(known.__iter__(value), known.__len__(value), depth)
         if kind is deque:
             return self._sequence(value, len(value), depth)
         if issubclass(kind, dict):
@@ -288,7 +284,7 @@ class Describer:
 
 
 def attributes_of(value: Value) -> dict[str, Value] | None:
-    """What an instance has in its own ``__dict__``, past whatever its class says of that."""
+    """Return an instance's own ``__dict__``, past what its class says of that."""
     for owner in _mro_of(type(value)):
         found = _names_of(owner).get("__dict__")
         if found is not None:
@@ -299,7 +295,7 @@ def attributes_of(value: Value) -> dict[str, Value] | None:
 
 
 def describe_error(error: BaseException) -> str:
-    """Type and first argument, where that is plain; its own words may be code."""
+    """Return type and first argument, if that is plain; its ``str`` may be code of the policy."""
     arguments = _args_of(error)
     name = _short_name(type(error))
     first: Value = arguments[0] if arguments else None

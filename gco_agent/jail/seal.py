@@ -1,21 +1,60 @@
-"""Closes a worker, layer by layer, tests the result and says what it is worth; inside the jail.
+"""Seals a worker, layer by layer, and tests the result; runs inside the jail, before the policy.
 
 The order matters. Descriptors are closed already. Then: end with the zygote, no new privileges,
 another user, no capabilities, and only now (a change of user undoes them) not dumpable and the end
 with the zygote once more; no new code; the address space is measured before Landlock hides it;
-Landlock; limits; the system-call filter last of the kernel's layers, because it forbids the calls
-that make the others. After the self-test the audit hook, which would answer for the kernel.
+Landlock; limits; the system-call filter as the last layer of the kernel, as it forbids the calls
+that make the others.
+
+The self-test tries what the seal forbids with raw system calls: a return code of the sealing proves
+nothing, and the audit hook, installed last, would answer for a kernel layer that is missing.
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import errno
 import faulthandler
+import os
+import resource
 import signal
+import struct
+import sys
 from collections.abc import Callable
-from typing import TypedDict
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from typing import Any, TypedDict
 
-from gco_agent.jail import audit, kernel, probes, wire
+from gco_agent.jail import syscalls, wire
 from gco_agent.jail.limits import JailLevel, Layer
+
+NOBODY = 65534
+POSSIBLE = "POSSIBLE"
+MACHINE = os.uname().machine
+
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
+_PR_SET_NO_NEW_PRIVS, _PR_SET_MDWE = 38, 65
+_CAPABILITY_VERSION_3 = 0x20080522
+_SECCOMP_SET_MODE_FILTER, _SECCOMP_FILTER_FLAG_TSYNC = 1, 1
+_LANDLOCK_QUERY_VERSION = 1
+_FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}
+"""Landlock version to its number of file rights; 16 from version 5 on."""
+_LANDLOCK_SIZES = ((6, 24), (4, 16), (1, 8))
+"""Landlock version, and the bytes of a rule set's description from that version on."""
+_STACK_BYTES = 8 * 1024 * 1024
+_AT_FDCWD = -100
+_O_DIRECTORY = 0o200000 if MACHINE != "aarch64" else 0o40000
+_PROT_READ_EXEC, _MAP_PRIVATE_ANONYMOUS = 5, 0x22
+_NEEDED_FOR_MEDIUM = ("open", "socket", "fork")
+_MAX_SHOWN = 80
+_REFUSED_EVENTS = (
+    *("open", "os.", "socket.", "subprocess.", "ctypes.", "shutil.", "tempfile.", "glob.", "pty."),
+    *("fcntl.", "syslog.", "signal.", "mmap.", "resource.", "sqlite3.", "urllib.", "ftplib."),
+    *("http.", "smtplib.", "webbrowser.", "faulthandler.", "gc.get_", "_posixsubprocess."),
+)
+
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Sealed(TypedDict):
@@ -26,54 +65,41 @@ class Sealed(TypedDict):
     probes: dict[str, str]
 
 
-def prepare() -> None:
-    """In the zygote: nobody of the same user looks into it, or into what it forks."""
-    if kernel.IS_LINUX:
-        kernel.hide_memory()
-
-
 def close(order: wire.Order, zygote: int) -> Sealed:
-    """Seal this process with the layers that the order names, and report."""
+    """Seal this process with the layers that the order names; return what was achieved."""
     wanted = Layer(order.layers)
     states: dict[str, str] = {}
-    _show_where_it_hangs()
-    in_use = kernel.address_space()
-    if kernel.IS_LINUX:
-        _apply(states, "death with parent", lambda: kernel.die_with(zygote))
-        if wanted & (Layer.PRIVILEGES | Layer.LANDLOCK | Layer.SECCOMP):
-            _apply(states, "no_new_privs", kernel.forbid_new_privileges)
+    _write_traceback_on_signal()
+    in_use = address_space()
+    _apply(states, "death with parent", lambda: die_with(zygote))
+    if wanted & (Layer.PRIVILEGES | Layer.LANDLOCK | Layer.SECCOMP):
+        _apply(states, "no_new_privs", forbid_new_privileges)
     if Layer.PRIVILEGES in wanted:
-        _close_privileges(states, zygote)
+        _apply(states, "user", drop_user)
+        _apply(states, "capabilities", drop_capabilities)
+        _apply(states, "dumpable", hide_memory)
+        _apply(states, "death with parent", lambda: die_with(zygote))
+        _apply(states, "no new code", forbid_new_code)
     if Layer.LANDLOCK in wanted:
-        _apply(states, "landlock", kernel.landlock)
+        _apply(states, "landlock", landlock)
     if Layer.RLIMITS in wanted:
-        _apply(states, "rlimits", lambda: kernel.limit(order, in_use))
+        _apply(states, "rlimits", lambda: limit(order, in_use))
     if Layer.SECCOMP in wanted:
-        _apply(states, "seccomp", kernel.seccomp)
-    found = probes.run() if wanted & Layer.KERNEL else {}
+        _apply(states, "seccomp", seccomp)
+    probes = run_probes() if wanted & Layer.KERNEL else {}
     level = JailLevel.NONE
     if wanted & (Layer.KERNEL | Layer.AUDIT):
-        level = probes.level(found, is_filtered=_is_on(states, "seccomp"))
+        level = level_of(probes, is_filtered=states.get("seccomp", "").startswith("on"))
     if Layer.AUDIT in wanted:
-        audit.install()
+        install_audit_hook()
         states["audit"] = "on"
-    if Layer.PINS in wanted:
-        states["pins"] = "on"
-    return {"level": int(level), "layers": states, "probes": found}
-
-
-def _close_privileges(states: dict[str, str], zygote: int) -> None:
-    _apply(states, "user", kernel.drop_user)
-    if not kernel.IS_LINUX:
-        return
-    _apply(states, "capabilities", kernel.drop_capabilities)
-    _apply(states, "dumpable", kernel.hide_memory)
-    _apply(states, "death with parent", lambda: kernel.die_with(zygote))
-    _apply(states, "no new code", kernel.forbid_new_code)
+    if Layer.CHANCE in wanted:
+        states["chance"] = "on"
+    return {"level": int(level), "layers": states, "probes": probes}
 
 
 def _apply(states: dict[str, str], name: str, layer: Callable[[], str]) -> None:
-    """Apply one layer; one that this system does not offer is off, with the reason."""
+    """Apply one layer; if the system does not offer it, note the reason."""
     try:
         detail = layer()
     except OSError as error:
@@ -82,12 +108,220 @@ def _apply(states: dict[str, str], name: str, layer: Callable[[], str]) -> None:
         states[name] = f"on ({detail})" if detail else "on"
 
 
-def _is_on(states: dict[str, str], name: str) -> bool:
-    return states.get(name, "").startswith("on")
-
-
-def _show_where_it_hangs() -> None:
+def _write_traceback_on_signal() -> None:
     """Have a signal, and a crash, write the Python stack to a file, also from a loop in C."""
     faulthandler.enable(file=wire.FAULT_FD, all_threads=False)
-    if hasattr(faulthandler, "register"):
-        faulthandler.register(signal.SIGUSR1, file=wire.FAULT_FD, all_threads=False)
+    faulthandler.register(signal.SIGUSR1, file=wire.FAULT_FD, all_threads=False)
+
+
+# The layers of the kernel: each function applies one, or raises OSError.
+
+
+def syscall(name: str, *arguments: int | bytes | None) -> int:
+    """Make a raw system call.
+
+    Raises:
+        OSError: It failed, or this machine has no such call.
+    """
+    try:
+        known = syscalls.number(name, MACHINE)
+    except KeyError as error:
+        raise OSError(f"not known on {MACHINE}") from error
+    words = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
+    _libc.syscall.restype = ctypes.c_long
+    return _checked(int(_libc.syscall(ctypes.c_long(known), *words)))
+
+
+def die_with(parent: int) -> str:
+    """Have the kernel kill this process when the zygote ends, however it ends."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(0)
+    return ""
+
+
+def forbid_new_privileges() -> str:
+    """Let no set-uid program give anything back."""
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    return ""
+
+
+def drop_user() -> str:
+    """Become nobody if root."""
+    if os.geteuid() != 0:
+        return f"{os.geteuid()}"
+    os.setgroups([])
+    os.setresgid(NOBODY, NOBODY, NOBODY)
+    os.setresuid(NOBODY, NOBODY, NOBODY)
+    if os.getuid() != NOBODY or os.geteuid() != NOBODY:
+        raise OSError("still root")
+    return f"root to {NOBODY}"
+
+
+def drop_capabilities() -> str:
+    """Drop all capabilities, those given to an ordinary user too."""
+    header = struct.pack("Ii", _CAPABILITY_VERSION_3, 0)
+    syscall("capset", header, bytes(24))
+    return ""
+
+
+def hide_memory() -> str:
+    """Let no process of the same user look into this one; setuid undoes it, so do it after."""
+    _prctl(_PR_SET_DUMPABLE, 0)
+    return ""
+
+
+def forbid_new_code() -> str:
+    """Never let memory that could be written become executable (Linux 6.3)."""
+    _prctl(_PR_SET_MDWE, 1)
+    return ""
+
+
+def landlock() -> str:
+    """Apply a rule set without rules: nothing that Landlock governs is allowed."""
+    version = syscall("landlock_create_ruleset", None, 0, _LANDLOCK_QUERY_VERSION)
+    files = (1 << _FILE_RIGHTS.get(version, 16)) - 1
+    tcp, scopes = 0b11, 0b11
+    size = next(size for since, size in _LANDLOCK_SIZES if version >= since)
+    attributes = struct.pack("QQQ", files, tcp, scopes)[:size]
+    rules = syscall("landlock_create_ruleset", attributes, size, 0)
+    try:
+        syscall("landlock_restrict_self", rules, 0)
+    finally:
+        os.close(rules)
+    return f"version {version}"
+
+
+def address_space() -> int:
+    """Return the bytes of address space in use; Landlock hides the file that tells."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except OSError:
+        return 1 << 30
+    return pages * resource.getpagesize()
+
+
+def limit(order: wire.Order, in_use: int) -> str:
+    """Set resource limits; name those that, read back, did not take."""
+    wanted = {
+        **dict.fromkeys(("CORE", "MEMLOCK", "MSGQUEUE", "NPROC", "NOFILE"), 0),
+        "FSIZE": order.output_bytes,
+        "STACK": _STACK_BYTES,
+        "CPU": order.cpu_seconds,
+        "AS": in_use + order.memory_bytes,
+    }
+    failed = [name for name, value in wanted.items() if not _limit_one(name, value)]
+    return "without " + " ".join(failed) if failed else ""
+
+
+def seccomp() -> str:
+    """Install the filter of `syscalls`; it cannot be removed."""
+    if MACHINE not in syscalls.MACHINES:
+        raise OSError(f"no table of system calls for {MACHINE}")
+    program = syscalls.filter_program(MACHINE, os.getpid())
+    code = ctypes.create_string_buffer(program, len(program))
+    description = struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(code))
+    syscall("seccomp", _SECCOMP_SET_MODE_FILTER, _SECCOMP_FILTER_FLAG_TSYNC, description)
+    return f"{len(program) // 8} instructions"
+
+
+def _limit_one(name: str, value: int) -> bool:
+    kind = getattr(resource, f"RLIMIT_{name}")
+    try:
+        hard = resource.getrlimit(kind)[1]
+        if hard != resource.RLIM_INFINITY:
+            value = min(value, hard)
+        resource.setrlimit(kind, (value, value))
+        return resource.getrlimit(kind) == (value, value)
+    except (OSError, ValueError):
+        return False
+
+
+def _prctl(option: int, value: int) -> None:
+    _checked(_libc.prctl(option, *(ctypes.c_ulong(word) for word in (value, 0, 0, 0))))
+
+
+def _checked(result: int) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
+
+
+# The self-test.
+
+
+def run_probes() -> dict[str, str]:
+    """Try forbidden acts; return "refused (why)" or "POSSIBLE" for each."""
+    room = bytes(512)
+    tries: dict[str, Callable[[], object]] = {
+        "open": lambda: os.close(syscall("openat", _AT_FDCWD, b"/", _O_DIRECTORY, 0)),
+        "stat": lambda: syscall("newfstatat", _AT_FDCWD, b"/", room, 0),
+        "socket": lambda: os.close(syscall("socket", 2, 1, 0)),  # AF_INET, SOCK_STREAM
+        "fork": _try_fork,
+        "signal": lambda: syscall("kill", os.getppid(), 0),
+        "new code": lambda: syscall(
+            "mmap", 0, 4096, _PROT_READ_EXEC, _MAP_PRIVATE_ANONYMOUS, -1, 0
+        ),
+        "other calls": lambda: syscall("uname", room),
+    }
+    return {name: _attempt(attempt) for name, attempt in tries.items()}
+
+
+def level_of(probes: dict[str, str], *, is_filtered: bool) -> JailLevel:
+    """Return the level that the self-test proves."""
+    possible = {name for name, result in probes.items() if result == POSSIBLE}
+    if probes and is_filtered and not possible:
+        return JailLevel.STRONG
+    if probes and not possible.intersection(_NEEDED_FOR_MEDIUM):
+        return JailLevel.MEDIUM
+    return JailLevel.BASIC
+
+
+def _attempt(attempt: Callable[[], object]) -> str:
+    try:
+        attempt()
+    except OSError as error:
+        return f"refused ({errno.errorcode.get(error.errno or 0, str(error))})"
+    return POSSIBLE
+
+
+def _try_fork() -> None:
+    pid = syscall("clone", signal.SIGCHLD, 0, 0, 0, 0)
+    if pid == 0:
+        os._exit(0)
+    with contextlib.suppress(OSError):
+        os.waitpid(pid, 0)
+
+
+# Python's audit hook: clear messages for what the kernel refuses anyway. Not a boundary: code in
+# the same interpreter can switch it off.
+
+
+class ImportRefused:
+    """The last import finder: says why a module cannot be imported."""
+
+    @staticmethod
+    def find_spec(name: str, *_: object) -> ModuleSpec | None:
+        """Refuse every module."""
+        raise ModuleNotFoundError(
+            f"no module {name!r} in the jail: a policy has part of the standard library, and numpy",
+            name=name,
+        )
+
+
+def install_audit_hook() -> None:
+    """Leave only loaded, built-in and frozen modules to be imported; refuse events by name."""
+    sys.path.clear()
+    sys.path_importer_cache.clear()
+    sys.meta_path.append(ImportRefused)
+    sys.addaudithook(refuse_event)
+
+
+def refuse_event(event: str, arguments: tuple[Any, ...]) -> None:
+    """Raise PermissionError for an audit event that a policy may not cause."""
+    if event.startswith(_REFUSED_EVENTS):
+        shown = ""
+        if arguments and type(arguments[0]) in (str, bytes, int):
+            shown = repr(arguments[0])[:_MAX_SHOWN]
+        raise PermissionError(f"the jail does not allow a policy {event}({shown})")

@@ -1,142 +1,205 @@
-"""What crosses between the judge, its zygote and a sealed worker, byte by byte.
+"""The protocol between the judge, its zygote and a sealed worker, and the judge's end of the pipes.
 
-Judge to worker: a `COMMAND` header and a payload. The payload of an ACT is marshal data, which is
-safe in this direction only: the judge is trusted. Worker to judge: a `REPLY` header, then that many
-32-bit integers, then that many `RECORD`s with text; nothing that comes from a worker is ever
-unpickled or unmarshalled, and every length has a cap. Judge to zygote: an `Order`, with the
-worker's descriptors attached; the zygote answers with an `ANSWER`.
+The judge sends a `COMMAND` header and a payload. The payload of an ACT is marshal data, which is
+safe in this direction only. A worker answers with a `REPLY` header, values (integers or doubles)
+and `RECORD`s with text: nothing that comes from a worker is unpickled or unmarshalled, and every
+length has a limit. Each command has a random number that its reply must repeat, so that no reply
+can be written ahead. The judge sends an `Order` to the zygote, with the worker's descriptors
+attached; the zygote replies with an `ANSWER`.
 
-Both sides import this module; standard library only.
+Standard library only: the jail imports this module too.
 """
 
 from __future__ import annotations
 
+import functools
 import marshal
+import os
+import select
 import struct
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 from gco_agent.core.observation import Row, Still
 
-COMMAND = struct.Struct("<BxHII")
-"""Kind, number of lanes (or the lane), sequence number, bytes of payload."""
-LOAD, RESET, ACT, ACT_PLAIN, WATCH, WATCH_PLAIN = 1, 2, 3, 4, 5, 6
-"""ACT carries (lane, lives, rows) of each lane: `pack_objects`; ACT_PLAIN (lane, form, value):
-`pack_plain`.
-WATCH and WATCH_PLAIN are the same for one lane, and the reply says which calls were made."""
+COMMAND = struct.Struct("<BxHQI")
+"""Kind, number of lanes (or the lane), random number, bytes of payload."""
+LOAD, RESET, ACT, WATCH = 1, 2, 3, 4
+"""LOAD carries the source, RESET a seed (`SEED`), ACT `pack_observations`; WATCH is an ACT of one
+lane whose reply also says which functions were called."""
+SEED = struct.Struct("<Q")
 
-REPLY = struct.Struct("<BBHI")
-"""Kind, number of records, number of integers, sequence number."""
+REPLY = "<BBHQ"
+"""Kind, number of records, number of values, random number of the command."""
 REPORT, DONE, ACTIONS = 11, 12, 13
-"""ACTIONS carries an integer a lane; where actions are numbers, two for each: see below."""
 
 RECORD = struct.Struct("<BxHI")
-"""What kind of text, which lane of the message (from 0), bytes of UTF-8 text."""
+"""Kind of text, position of the lane in the message, bytes of UTF-8 text."""
 SEAL_REPORT, RAISED, BAD_ACTION, CALLS = 21, 22, 23, 24
-"""CALLS comes with the reply to a WATCH; its text is JSON: see `recorder` and `recording`."""
+"""CALLS comes with the reply to a WATCH; its text is JSON, see `recorder`."""
 
 MAX_TEXT_BYTES = 4096
 MAX_CALLS_BYTES = 1 << 15
-"""Of a CALLS; nothing of that length is taken from a worker that was not asked for one."""
 MAX_LANES = 128
 FAILED = -1
 """In place of an action: the lane failed, and a record says how."""
 
 COMMAND_FD, REPLY_FD, FAULT_FD = 3, 4, 5
-"""Where a worker finds its pipes, and the file that a traceback goes to when it hangs."""
+"""A worker's pipes, and the file that a traceback is written to when it hangs or crashes."""
 N_WORKER_FDS = 4
 """Descriptors sent with a FORK: command pipe, reply pipe, output file, traceback file."""
-
 POLICY_FILE = "policy.py"
-"""The name that a policy's text has in every traceback, whatever its file is called."""
-
-SECRET_BYTES = 32
-"""What a worker that was not forked shows to be let in."""
+"""Name of the policy in every traceback, whatever its file is called."""
 
 FORK, REAP = 31, 32
 ANSWER = struct.Struct("<qq")
-"""Number of the order, and of a FORK the worker's process id, of a REAP the wait status; below
-zero: minus an errno."""
+"""Number of the order; process id (FORK), wait status (REAP), or minus an errno."""
 READY = b"zygote"
 
-_DOUBLE = struct.Struct("<d")
+CLOSED = "its pipe is closed"
+_UNASKED = "it answered what was not asked"
+_REPLY_SECONDS = 5.0
+"""For the rest of a reply that has begun."""
+_ALL_REPLIES_SECONDS = 30.0
+"""For the rest of all replies of a worker together, or each could come five seconds late."""
+_N_NUMBERS = 512
 _N_KNOWN = 64
-_FORM = 2
-"""Of marshal: without its table of what occurs twice, which costs more than it saves."""
+_MARSHAL_VERSION = 2
+"""Without the table of repeated objects, which costs more than it saves."""
+_PLAIN = frozenset({type(None), bool, int, float, str, bytes})
+_PLAIN_IN_ROWS = frozenset({int, float, str, tuple, type(None)})
 
-LaneObservation = tuple[int, int, Mapping[str, Sequence[Row]]]
-"""Lane, lives, and category to rows: what one lane sees in one step."""
+Form: TypeAlias = Any
+"""How a packed observation is to be read: lives (`ObjectRows`), None (plain data), dtype and shape
+(an array; no shape is a scalar of numpy), or a list or dict of forms."""
 
 
-_replies: dict[int, struct.Struct] = {}
+class Late(Exception):  # noqa: N818 - control flow inside the jail package
+    """A deadline passed."""
 
 
-def reply(count: int) -> struct.Struct:
-    """`REPLY` and ``count`` integers."""
-    if count not in _replies:
-        _replies[count] = struct.Struct(f"<BBHI{count}i")
-    return _replies[count]
+class Gone(Exception):  # noqa: N818 - control flow inside the jail package
+    """The worker closed its pipe or broke the protocol."""
+
+
+class Record(NamedTuple):
+    """One text of a reply."""
+
+    kind: int
+    lane: int
+    text: str
+
+
+class ObjectRows(NamedTuple):
+    """An observation made of objects: category to plain rows, and the lives left."""
+
+    rows: Mapping[str, Sequence[Row]]
+    lives: int = 0
 
 
 class Order(NamedTuple):
-    """What the judge asks of its zygote.
+    """An order to the zygote.
 
     Attributes:
         kind: FORK or REAP.
         pid: Of a REAP: the worker that ended.
-        n_actions: Size of the action space.
-        n_lanes: Episodes that the worker plays side by side.
-        layers: Bits of `limits.Layer`: what to seal with.
-        memory_bytes: Address space beyond what the preloaded interpreter has.
-        output_bytes: Most bytes of a file that the worker may write.
-        cpu_seconds: Processor time of the whole worker.
-        n_floats: Above 0, an action is so many numbers, and ``n_actions`` is 0.
-        number: Which order it is; comes back with the answer.
+        n_actions: Size of the action space; 0 if actions are floats.
+        n_floats: Floats in an action; 0 if actions are integers.
+        layers: Bits of `limits.Layer`.
+        memory_bytes: Address space beyond that of the preloaded interpreter.
+        output_bytes: Largest file that the worker may write.
+        cpu_seconds: Processor time of the worker in its whole life.
+        number: Repeated in the answer.
     """
 
     kind: int
     pid: int = 0
     n_actions: int = 1
-    n_lanes: int = 1
+    n_floats: int = 0
     layers: int = 0
     memory_bytes: int = 0
     output_bytes: int = 0
     cpu_seconds: int = 0
-    n_floats: int = 0
     number: int = 0
 
     def pack(self) -> bytes:
-        """As bytes; `parse_order` is the inverse."""
+        """Return the order as bytes; `parse_order` is the inverse."""
         return ORDER.pack(*self)
 
 
-ORDER = struct.Struct("<qqqqqqqqqq")
+ORDER = struct.Struct("<9q")
 
 
-def floats_to_integers(numbers: Iterable[float]) -> tuple[int, ...]:
-    """Numbers as a reply carries them: two integers each, to the bit."""
-    data = b"".join(_DOUBLE.pack(number) for number in numbers)
-    return struct.unpack(f"<{len(data) // 4}i", data)
+def parse_order(data: bytes) -> Order:
+    """Parse an order."""
+    return Order(*ORDER.unpack(data))
 
 
-def integers_to_floats(integers: Sequence[int]) -> tuple[float, ...]:
-    """Inverse of `floats_to_integers`."""
-    data = struct.pack(f"<{len(integers)}i", *integers)
-    return struct.unpack(f"<{len(data) // 8}d", data)
+@functools.cache
+def reply_form(n_values: int, *, is_float: bool = False) -> struct.Struct:
+    """Return the layout of a reply with that many values."""
+    return struct.Struct(f"{REPLY}{n_values}{'d' if is_float else 'i'}")
 
 
-def pack_objects(observations: Iterable[LaneObservation]) -> bytes:
-    """The payload of an ACT; `Unpacker` helps with the inverse."""
-    packed = [(lane, lives, _pack_still(rows)) for lane, lives, rows in observations]
-    try:
-        return marshal.dumps(packed, _FORM)
-    except ValueError:  # rows that are no plain tuples, in no plain list
-        plain = [(lane, lives, _plain(rows)) for lane, lives, rows in observations]
-        return marshal.dumps(plain, _FORM)
+def pack_observations(observations: Sequence[tuple[int, object]]) -> bytes:
+    """Return the payload of an ACT for pairs of lane and observation.
+
+    Raises:
+        TypeError: A policy cannot be given such a value.
+    """
+    return marshal.dumps([(lane, *_pack(seen)) for lane, seen in observations], _MARSHAL_VERSION)
+
+
+def _pack(value: Any) -> tuple[Form, object]:  # noqa: ANN401 - whatever an environment returns
+    kind = type(value)
+    if kind is ObjectRows:
+        return value.lives, _pack_still(value.rows)
+    if kind in _PLAIN:
+        return None, value
+    if kind.__module__ == "numpy":
+        return _pack_numpy(value)
+    if isinstance(value, dict):
+        packed = {_pack_key(key): _pack(part) for key, part in value.items()}
+        forms = {key: form for key, (form, _) in packed.items()}
+        is_plain = all(form is None for form in forms.values())
+        return None if is_plain else forms, {key: part for key, (_, part) in packed.items()}
+    if isinstance(value, list | tuple):
+        return _pack_sequence(value)
+    for plain in (int, float, str):
+        if isinstance(value, plain):
+            return None, plain(value)
+    raise TypeError(
+        f"an observation has a part of type {kind.__module__}.{kind.__qualname__}; a policy can be "
+        "given numbers, text, numpy arrays, and dicts, tuples and lists of those"
+    )
+
+
+def _pack_numpy(value: Any) -> tuple[Form, bytes]:  # noqa: ANN401 - of numpy, which is not imported
+    dtype = value.dtype
+    if dtype.hasobject or dtype.names:
+        raise TypeError(f"an observation has an array of dtype {dtype}, which cannot be sent")
+    shape = value.shape if type(value).__name__ == "ndarray" else None
+    return (dtype.str, shape), value.tobytes()
+
+
+def _pack_sequence(value: Sequence[object]) -> tuple[Form, object]:
+    kind = tuple if isinstance(value, tuple) else list
+    if _PLAIN.issuperset(map(type, value)):
+        return None, kind(value)
+    packed = [_pack(part) for part in value]
+    forms = [form for form, _ in packed]
+    is_plain = all(form is None for form in forms)
+    return None if is_plain else forms, kind(part for _, part in packed)
+
+
+def _pack_key(key: object) -> object:
+    return key if type(key) in _PLAIN else str(key)
 
 
 def _pack_still(rows: Mapping[str, Sequence[Row]]) -> Mapping[str, object]:
-    """Rows with those that are `Still` as bytes, which are marshal data again, made once."""
+    """Replace rows that are `Still` by marshal data of them, which is made once."""
     packed: dict[str, object] | None = None
     for category, members in rows.items():
         if type(members) is Still:
@@ -144,16 +207,40 @@ def _pack_still(rows: Mapping[str, Sequence[Row]]) -> Mapping[str, object]:
             try:
                 packed[category] = members.packed
             except AttributeError:
-                packed[category] = members.packed = marshal.dumps([*members], _FORM)
+                packed[category] = members.packed = marshal.dumps([*members], _MARSHAL_VERSION)
     return rows if packed is None else packed
 
 
-def _plain(rows: Mapping[str, Sequence[Row]]) -> dict[str, list[tuple[object, ...]]]:
-    return {str(category): [tuple(row) for row in members] for category, members in rows.items()}
+def check_rows(rows: Mapping[str, Sequence[Row]]) -> None:
+    """Check that rows are made of plain values: numbers of numpy would arrive as bytes.
+
+    Raises:
+        TypeError: A value is neither None, a plain number, text nor a tuple.
+    """
+    for category, members in rows.items():
+        for value in (value for row in members for value in row):
+            if type(value) not in _PLAIN_IN_ROWS:
+                raise TypeError(
+                    f"{category} has the value {value!r} of type {type(value).__name__}; "
+                    "rows are made of plain Python numbers"
+                )
+
+
+def unpack_observation(form: Form, content: Any) -> object:  # noqa: ANN401 - see Form
+    """Return the policy's own copy of an observation that is not made of objects."""
+    if form is None:
+        return content
+    if type(form) is dict:
+        return {key: unpack_observation(form[key], part) for key, part in content.items()}
+    if type(form) is list:
+        return type(content)(map(unpack_observation, form, content))
+    dtype, shape = form
+    array = sys.modules["numpy"].ndarray(shape or (), dtype, bytearray(content))
+    return array if shape is not None else array[()]
 
 
 class Unpacker:
-    """Remembers what it has unpacked lately, of what stands still."""
+    """Unpacks rows that stand still, and remembers the latest."""
 
     def __init__(self) -> None:
         self._known: dict[bytes, Still] = {}
@@ -171,17 +258,123 @@ class Unpacker:
         return rows
 
 
-def pack_plain(value: object) -> tuple[tuple[str, tuple[int, ...]] | None, object]:
-    """An observation as marshal can write it: its form, and the value.
+class Channel:
+    """The judge's ends of a worker's two pipes.
 
-    The form of a numpy array is its dtype and shape, and the value its bytes; of all else, None.
+    The worker is not trusted: every length is checked and every wait has an end.
     """
-    if type(value).__module__ != "numpy":
-        return None, value
-    array: Any = value
-    return (array.dtype.str, array.shape), array.tobytes()
+
+    def __init__(self) -> None:
+        self.worker_reads, self._commands = os.pipe()
+        self._replies, self.worker_writes = os.pipe()
+        os.set_blocking(self._commands, False)
+        os.set_blocking(self._replies, False)
+        self._readable = select.poll()
+        self._readable.register(self._replies, select.POLLIN)
+        self._numbers = _random_numbers()
+        self._number = 0
+        self._rest_seconds = _ALL_REPLIES_SECONDS
+
+    def close_worker_ends(self) -> None:
+        """Close the worker's ends, once it has its own copies."""
+        os.close(self.worker_reads)
+        os.close(self.worker_writes)
+
+    def close(self) -> None:
+        """Close the judge's ends."""
+        os.close(self._commands)
+        os.close(self._replies)
+
+    def is_readable(self, milliseconds: float) -> bool:
+        """Wait for a reply to begin or the pipe to be closed; return False if neither happens."""
+        return bool(self._readable.poll(milliseconds))
+
+    def send(self, kind: int, count: int, payload: bytes, seconds: float) -> None:
+        """Send a command.
+
+        Raises:
+            Late: The worker does not read.
+            Gone: It closed the pipe.
+        """
+        self._number = next(self._numbers)
+        message = COMMAND.pack(kind, count, self._number, len(payload)) + payload
+        sent = self._write(message)
+        if sent < len(message):
+            self._send_rest(memoryview(message)[sent:], seconds)
+
+    def receive(
+        self,
+        kind: int,
+        n_values: int,
+        *,
+        is_float: bool = False,
+        max_bytes: int = MAX_TEXT_BYTES,
+    ) -> tuple[Sequence[Any], list[Record]]:
+        """Return the values and records of the reply to the last command.
+
+        Args:
+            kind: Expected kind of reply.
+            n_values: Expected number of values.
+            is_float: The values are doubles.
+            max_bytes: Longest text of a record.
+
+        Raises:
+            BlockingIOError: The reply has not begun.
+            Gone: The pipe is closed, or this is not such a reply.
+        """
+        form = reply_form(n_values, is_float=is_float)
+        data = os.read(self._replies, form.size)
+        if not data:
+            raise Gone(CLOSED)
+        began = time.monotonic()
+        deadline = began + min(_REPLY_SECONDS, self._rest_seconds)
+        is_whole = len(data) == form.size
+        if not is_whole:
+            data += self._read_rest(form.size - len(data), deadline)
+        got_kind, n_records, got_values, number, *values = form.unpack(data)
+        if got_kind != kind or got_values != n_values or number != self._number:
+            raise Gone(_UNASKED)
+        if is_whole and not n_records:
+            return values, []
+        records = [self._read_record(deadline, max_bytes) for _ in range(n_records)]
+        self._rest_seconds -= time.monotonic() - began
+        return values, records
+
+    def _read_record(self, deadline: float, max_bytes: int) -> Record:
+        kind, lane, size = RECORD.unpack(self._read_rest(RECORD.size, deadline))
+        if size > max_bytes:
+            raise Gone("it sent more text than it may")
+        return Record(kind, lane, self._read_rest(size, deadline).decode("utf-8", "replace"))
+
+    def _read_rest(self, size: int, deadline: float) -> bytes:
+        data = b""
+        while len(data) < size:
+            if not self.is_readable(max(0.0, deadline - time.monotonic()) * 1000):
+                raise Gone("it did not finish its reply")
+            more = os.read(self._replies, size - len(data))
+            if not more:
+                raise Gone(CLOSED)
+            data += more
+        return data
+
+    def _write(self, data: bytes | memoryview) -> int:
+        try:
+            return os.write(self._commands, data)
+        except BlockingIOError:
+            return 0
+        except ConnectionError as error:
+            raise Gone(CLOSED) from error
+
+    def _send_rest(self, rest: memoryview, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        writable = select.poll()
+        writable.register(self._commands, select.POLLOUT)
+        while rest:
+            if not writable.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                raise Late
+            rest = rest[self._write(rest) :]
 
 
-def parse_order(data: bytes) -> Order:
-    """The order that ``data`` holds."""
-    return Order(*ORDER.unpack(data))
+def _random_numbers() -> Iterator[int]:
+    while True:
+        yield from struct.unpack(f"<{_N_NUMBERS}Q", os.urandom(8 * _N_NUMBERS))

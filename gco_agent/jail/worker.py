@@ -1,9 +1,8 @@
-"""The process that a policy runs in: load, reset, act, and nothing else; runs inside the jail.
+"""The process that a policy runs in: load, reset, act; runs inside the jail.
 
-The zygote forks it, `seal` closes it, and only then does it ask for the policy's text. What a
-policy does here to these functions, to the builtins or to the interpreter harms its own replies at
-most: the judge checks every one of them. Catching everything that a policy may raise is the job
-of this module.
+The zygote forks it, `seal` closes it, and only then does it ask for the policy's text. Whatever a
+policy does to these functions, to the builtins or to the interpreter harms its own replies at most:
+the judge checks every one of them. This module catches everything that a policy may raise.
 """
 
 from __future__ import annotations
@@ -13,31 +12,33 @@ import json
 import marshal
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 from types import CodeType, ModuleType
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 from gco_agent.core.observation import build_observation
-from gco_agent.jail import heap, pins, seal, wire
+from gco_agent.jail import chance, seal, wire
 from gco_agent.jail.limits import Layer
 from gco_agent.jail.recorder import Watched
 
 _BUFFER_BYTES = 1 << 16
-_SHOWN_VALUE = 80
-_SHOWN_BITS = 64
-_KEPT_FRAMES = 12
+_MAX_SHOWN = 80
+_MAX_SHOWN_BITS = 64
+_MAX_FRAMES = 12
 _HUGE = 1e300
 _PLAIN_TYPES = (str, bytes, float, bool, type(None))
-"""Whose repr is the interpreter's own, and can be shown."""
+"""Types whose repr is the interpreter's own."""
 
 RawRecord = tuple[int, int, str]
-"""Kind of text, lane of the message, text: one `wire.RECORD`."""
-Build = Callable[[Any, Any], object]
-"""Makes an observation of what the judge sent."""
+"""Kind of text, position of the lane in the message, text."""
+
+
+class BadAction(Exception):  # noqa: N818 - named as the outcome it becomes
+    """What `act` returned is not an action."""
 
 
 class Output(io.TextIOBase):
-    """Standard output of a policy: kept up to a limit, silently dropped beyond it."""
+    """Standard output of a policy: kept up to a limit, dropped beyond it."""
 
     encoding = "utf-8"
 
@@ -45,7 +46,7 @@ class Output(io.TextIOBase):
         self._left = limit
 
     def write(self, text: str, /) -> int:
-        """Keep what still fits."""
+        """Write what still fits."""
         if self._left > 0:
             data = text[: self._left].encode("utf-8", "backslashreplace")[: self._left]
             self._left -= len(data)
@@ -53,21 +54,21 @@ class Output(io.TextIOBase):
         return len(text)
 
     def writable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def fileno(self) -> int:
-        """As any standard output."""
+        """Return the descriptor of standard output."""
         return 1
 
 
 class Seat:
     """One lane: its own copy of the policy's module, its own chance and clock."""
 
-    __slots__ = ("entropy", "module", "policy")
+    __slots__ = ("chance", "module", "policy")
 
-    def __init__(self, code: CodeType, *, pinned: bool) -> None:
-        self.entropy = pins.Entropy() if pinned else None
+    def __init__(self, code: CodeType, seed: int, *, is_seeded: bool) -> None:
+        self.chance = chance.Chance(seed) if is_seeded else None
         self.module = ModuleType("policy")
         self.module.__file__ = wire.POLICY_FILE
         self.enter()
@@ -77,8 +78,16 @@ class Seat:
     def enter(self) -> None:
         """Make this lane the one that runs."""
         sys.modules["policy"] = self.module
-        if self.entropy is not None:
-            self.entropy.enter()
+        if self.chance is not None:
+            self.chance.enter()
+
+    def begin(self, seed: int) -> bool:
+        """Seed a seat that is still as it was loaded; return False if it drew random numbers."""
+        if self.chance is not None:
+            if not self.chance.is_untouched():
+                return False
+            self.chance.seed(seed)
+        return True
 
     def _construct(self) -> Any:  # noqa: ANN401 - whatever the policy made
         names = vars(self.module)
@@ -93,51 +102,30 @@ class Seat:
         raise TypeError("the policy defines neither a class Policy nor a function act(obs)")
 
 
-class Line(Protocol):
-    """How a worker and the judge talk: bytes in, bytes out."""
-
-    def read_into(self, view: memoryview, /) -> int:
-        """Wait for some bytes; 0 at the end."""
-
-    def write(self, data: bytes, /) -> int:
-        """Send some of the bytes; how many."""
-
-
-class Pipes:
-    """The line of a worker that the zygote forked."""
-
-    def read_into(self, view: memoryview, /) -> int:
-        """From the command pipe."""
-        return os.readv(wire.COMMAND_FD, [view])
-
-    def write(self, data: bytes, /) -> int:
-        """To the reply pipe."""
-        return os.write(wire.REPLY_FD, data)
-
-
 class Worker:
-    """Answers the judge's commands, one at a time, until the line closes."""
+    """Answers the judge's commands, one at a time, until the pipe closes."""
 
-    def __init__(self, line: Line, order: wire.Order, *, pinned: bool) -> None:
-        self._line = line
-        self._n_actions = order.n_actions
-        self._n_floats = order.n_floats
-        self._pinned = pinned
-        self._seats: list[Any] = [None] * order.n_lanes
+    def __init__(self, order: wire.Order) -> None:
+        self._n_actions, self._n_floats = order.n_actions, order.n_floats
+        self._is_seeded = Layer.CHANCE in Layer(order.layers)
+        self._seats: dict[int, Any] = {}
         self._running: Seat | None = None
         self._spare: Seat | None = None
         self._code = compile("", wire.POLICY_FILE, "exec")
-        self._integers = _numpy_integers()
         self._unpacker = wire.Unpacker()
+        numpy = sys.modules.get("numpy")
+        codes = "?bhilqpBHILQP" if numpy is not None else ""
+        self._numpy_integers = frozenset(numpy.dtype(code).type for code in codes if numpy)
+        self._array: Any = numpy.ndarray if numpy is not None else ()
 
     def serve(self) -> NoReturn:
-        """Read a command, do it, reply; the end of the line is the end of the process."""
+        """Carry out commands; the end of the pipe ends the process."""
         buffer = bytearray(_BUFFER_BYTES)
         view = memoryview(buffer)
         command = wire.COMMAND
         while True:
             got = self._read(view, 0, command.size)
-            kind, count, sequence, size = command.unpack_from(view)
+            kind, lane, number, size = command.unpack_from(view)
             end = command.size + size
             if got < end:
                 if end > len(buffer):
@@ -147,27 +135,18 @@ class Worker:
                 self._read(view[:end], got, end)
             payload = view[command.size : end]
             if kind == wire.ACT:
-                self._act(sequence, payload, self._build, [])
-            elif kind == wire.ACT_PLAIN:
-                self._act(sequence, payload, _parse_plain, [])
-            elif kind == wire.RESET:
-                send(self._line, wire.DONE, sequence, [], self._reset(count))
+                self._act(number, payload, [])
             elif kind == wire.WATCH:
-                self._record(sequence, payload, self._build)
-            elif kind == wire.WATCH_PLAIN:
-                self._record(sequence, payload, _parse_plain)
+                self._watch(number, payload)
+            elif kind == wire.RESET:
+                send(wire.DONE, number, [], self._reset(lane, *wire.SEED.unpack(payload)))
             else:
-                send(self._line, wire.DONE, sequence, [], self._load(bytes(payload)))
-
-    def _build(self, rows: dict[str, Any], lives: int) -> object:
-        """An observation; a category that comes as bytes is one that stood still."""
-        self._unpacker.unpack(rows)
-        return build_observation(rows, lives)
+                send(wire.DONE, number, [], self._load(bytes(payload)))
 
     def _read(self, view: memoryview, got: int, wanted: int) -> int:
-        """Read until ``wanted`` bytes are there, or more; the end of the line ends the process."""
+        """Read until ``wanted`` bytes are there, or more."""
         while got < wanted:
-            more = self._line.read_into(view[got:])
+            more = os.readv(wire.COMMAND_FD, [view[got:]])
             if more == 0:
                 os._exit(0)
             got += more
@@ -177,47 +156,50 @@ class Worker:
         try:
             text = source.decode("utf-8").removeprefix("\ufeff")
             self._code = compile(text, wire.POLICY_FILE, "exec", dont_inherit=True)
-            self._spare = Seat(self._code, pinned=self._pinned)
+            self._spare = Seat(self._code, 0, is_seeded=self._is_seeded)
         except BaseException as error:
             return [(wire.RAISED, 0, describe(error))]
         return []
 
-    def _reset(self, lane: int) -> list[RawRecord]:
-        self._seats[lane] = self._running = None
+    def _reset(self, lane: int, seed: int) -> list[RawRecord]:
+        self._seats.pop(lane, None)
+        self._running = None
         try:
             seat, self._spare = self._spare, None
-            if seat is None:
-                seat = Seat(self._code, pinned=self._pinned)
+            if seat is None or not seat.begin(seed):
+                seat = Seat(self._code, seed, is_seeded=self._is_seeded)
         except BaseException as error:
             return [(wire.RAISED, 0, describe(error))]
         self._seats[lane] = seat
         return []
 
-    def _record(self, sequence: int, payload: memoryview, build: Build) -> None:
-        """As `_act`, for one lane, with the calls that its policy makes."""
+    def _watch(self, number: int, payload: memoryview) -> None:
+        """Act in one lane, and report the calls that its policy makes."""
         [(lane, _, _)] = marshal.loads(payload)  # noqa: S302 - from the judge
         seat = self._seats[lane]
         records: list[RawRecord] = []
-        policy, seat.policy = seat.policy, Watched(seat.policy, records, self._integers)
+        policy, seat.policy = seat.policy, Watched(seat.policy, records, self._numpy_integers)
         try:
-            self._act(sequence, payload, build, records)
+            self._act(number, payload, records)
         finally:
             seat.policy = policy
 
-    def _act(
-        self, sequence: int, payload: memoryview, build: Build, records: list[RawRecord]
-    ) -> None:
-        """Ask the policies, and send what they said after ``records``."""
+    def _act(self, number: int, payload: memoryview, records: list[RawRecord]) -> None:
+        """Ask the policies, and send their actions after ``records``."""
         values: list[Any] = []
-        for lane, detail, content in marshal.loads(payload):  # noqa: S302 - from the judge
+        for lane, form, content in marshal.loads(payload):  # noqa: S302 - from the judge
             try:
                 seat = self._seats[lane]
                 if seat is not self._running:
                     seat.enter()
                     self._running = seat
-                action = seat.policy.act(build(content, detail))
+                if form.__class__ is int:
+                    self._unpacker.unpack(content)
+                    action = seat.policy.act(build_observation(content, form))
+                else:
+                    action = seat.policy.act(wire.unpack_observation(form, content))
                 if type(action) is not int or not 0 <= action < self._n_actions:
-                    action = self._checked(action)
+                    action = self._check(action)
             except BadAction as error:
                 records.append((wire.BAD_ACTION, len(values), str(error)))
                 action = wire.FAILED
@@ -226,89 +208,85 @@ class Worker:
                 action = wire.FAILED
             values.append(action)
         if self._n_floats:
-            values = self._as_integers(values)
-        send(self._line, wire.ACTIONS, sequence, values, records)
+            failed = (0.0,) * self._n_floats
+            values = [x for action in values for x in (failed if action == wire.FAILED else action)]
+        send(wire.ACTIONS, number, values, records, is_float=self._n_floats > 0)
 
-    def _as_integers(self, values: list[Any]) -> list[int]:
-        """Actions that are numbers, as a reply carries them; zeros for those that failed."""
-        failed = (0.0,) * self._n_floats
-        numbers = (failed if value == wire.FAILED else value for value in values)
-        return [integer for action in numbers for integer in wire.floats_to_integers(action)]
+    def _check(self, action: Any) -> Any:  # noqa: ANN401 - it can be anything
+        """Return an action as a plain integer, or as a tuple of floats.
 
-    def _checked_floats(self, action: Any) -> tuple[float, ...]:  # noqa: ANN401 - it can be anything
-        """``action`` as plain floats: a list or tuple of numbers, or an array of numpy.
-
-        One number alone will do where an action is one number.
+        Booleans and integers of Python and numpy are integers, and so are members of an IntEnum and
+        arrays of one such element. A subclass of int does not decide about its own value.
         """
+        if self._n_floats:
+            return self._check_floats(action)
+        given: Any = action
+        number: int | None = None
+        if isinstance(given, self._array) and given.size == 1:
+            given = given.reshape(-1)[0]
+        if isinstance(given, int):
+            number = int.__index__(given)
+        elif type(given) in self._numpy_integers:
+            number = int(given)
+        if number is not None and 0 <= number < self._n_actions:
+            return number
+        shown = _show(action) if number is None else _show_number(number)
+        raise BadAction(
+            f"act returned {shown}; expected an integer from 0 to {self._n_actions - 1}"
+        )
+
+    def _check_floats(self, action: Any) -> tuple[float, ...]:  # noqa: ANN401 - as above
+        """Return the floats of a list, tuple or array; one float alone will do if there is one."""
         given = action.tolist() if type(action).__module__ == "numpy" else action
         if self._n_floats == 1 and isinstance(given, int | float):
             given = (given,)
         if isinstance(given, list | tuple) and len(given) == self._n_floats:
             parts = [part.tolist() if type(part).__module__ == "numpy" else part for part in given]
             if all(isinstance(part, int | float) for part in parts):
-                numbers = tuple(float(part) for part in parts)
-                if all(-_HUGE <= number <= _HUGE for number in numbers):
-                    return numbers
+                floats = tuple(float(part) for part in parts)
+                if all(-_HUGE <= number <= _HUGE for number in floats):
+                    return floats
         raise BadAction(
-            f"act returned {_shown(action)}; expected {self._n_floats} finite numbers in a list"
-        )
-
-    def _checked(self, action: Any) -> Any:  # noqa: ANN401 - it can be anything
-        """``action`` as a plain integer, if it is one that the environment has.
-
-        Integers of numpy and members of an IntEnum are integers; True and False are not, because
-        nobody means action 1 by True. A subclass of int has no say in what its value is.
-        """
-        if self._n_floats:
-            return self._checked_floats(action)
-        number: int | None = None
-        if isinstance(action, int) and not isinstance(action, bool):
-            number = int.__index__(action)
-        elif type(action) in self._integers:
-            number = int(action)
-        if number is not None and 0 <= number < self._n_actions:
-            return number
-        shown = _shown(action) if number is None else _shown_number(number)
-        raise BadAction(
-            f"act returned {shown}; expected an integer from 0 to {self._n_actions - 1}"
+            f"act returned {_show(action)}; expected {self._n_floats} finite numbers in a list"
         )
 
 
-class BadAction(Exception):  # noqa: N818 - named as the outcome it becomes
-    """What `act` returned is no action."""
-
-
-def live(order: wire.Order, line: Line, parent: int) -> NoReturn:
-    """The whole life of a worker: seal, report, serve."""
-    pinned = Layer.PINS in Layer(order.layers)
-    if pinned:
-        heap.settle()
-        pins.install()
-    served = Worker(line, order, pinned=pinned)
+def run(order: wire.Order, zygote: int) -> NoReturn:
+    """Live as a worker: seal, report, serve."""
+    if Layer.CHANCE in Layer(order.layers):
+        chance.install()
+    worker = Worker(order)
     redirect_output(order.output_bytes)
     try:
-        report = seal.close(order, parent)
+        report = seal.close(order, zygote)
     except BaseException as error:
-        send(line, wire.REPORT, 0, [], [(wire.RAISED, 0, describe(error))])
+        send(wire.REPORT, 0, [], [(wire.RAISED, 0, describe(error))])
         raise
-    send(line, wire.REPORT, 0, [], [(wire.SEAL_REPORT, 0, json.dumps(report))])
-    served.serve()
+    send(wire.REPORT, 0, [], [(wire.SEAL_REPORT, 0, json.dumps(report))])
+    worker.serve()
 
 
-def send(line: Line, kind: int, sequence: int, values: list[int], records: list[RawRecord]) -> None:
-    """Write one reply; what does not fit into its text is cut."""
-    count = len(values)
-    message = wire.reply(count).pack(kind, len(records), count, sequence, *values)
+def send(
+    kind: int,
+    number: int,
+    values: Sequence[Any],
+    records: list[RawRecord],
+    *,
+    is_float: bool = False,
+) -> None:
+    """Write one reply; texts are cut to their limit."""
+    form = wire.reply_form(len(values), is_float=is_float)
+    message = form.pack(kind, len(records), len(values), number, *values)
     for what, lane, text in records:
-        most = wire.MAX_CALLS_BYTES if what == wire.CALLS else wire.MAX_TEXT_BYTES
-        data = text.encode("utf-8", "backslashreplace")[:most]
+        limit = wire.MAX_CALLS_BYTES if what == wire.CALLS else wire.MAX_TEXT_BYTES
+        data = text.encode("utf-8", "backslashreplace")[:limit]
         message += wire.RECORD.pack(what, lane, len(data)) + data
     while message:
-        message = message[line.write(message) :]
+        message = message[os.write(wire.REPLY_FD, message) :]
 
 
 def describe(error: BaseException) -> str:
-    """Type and message on the first line, then ``line<tab>function`` of the policy's frames."""
+    """Return type and message on the first line, then ``line<tab>function`` of policy frames."""
     frames: list[str] = []
     trace = error.__traceback__
     while trace is not None:
@@ -325,8 +303,8 @@ def describe(error: BaseException) -> str:
         except BaseException:
             message = "(its message cannot be shown)"
     summary = f"{type(error).__name__}: {message}" if message else type(error).__name__
-    if len(frames) > _KEPT_FRAMES:
-        frames = frames[:2] + frames[2 - _KEPT_FRAMES :]
+    if len(frames) > _MAX_FRAMES:
+        frames = frames[:2] + frames[2 - _MAX_FRAMES :]
     return "\n".join([summary[:1000].replace("\n", "\\n"), *frames])
 
 
@@ -336,30 +314,15 @@ def redirect_output(limit: int) -> None:
     sys.stdin = sys.__stdin__ = None  # type: ignore[misc]
 
 
-def _parse_plain(value: Any, form: tuple[str, tuple[int, ...]] | None) -> object:  # noqa: ANN401
-    """The inverse of `wire.pack_plain`: the policy's own copy."""
-    if form is None:
-        return value
-    dtype, shape = form
-    return sys.modules["numpy"].frombuffer(bytearray(value), dtype).reshape(shape)
-
-
-def _numpy_integers() -> frozenset[type]:
-    numpy = sys.modules.get("numpy")
-    if numpy is None:
-        return frozenset()
-    return frozenset(numpy.dtype(code).type for code in "bhilqpBHILQP")
-
-
-def _shown(value: object) -> str:
+def _show(value: object) -> str:
     name = type(value).__name__
-    if isinstance(value, str | bytes) and len(value) > _SHOWN_VALUE:
+    if isinstance(value, str | bytes) and len(value) > _MAX_SHOWN:
         return f"a {name} of length {len(value)}"
     if type(value) in _PLAIN_TYPES:
         return f"{value!r} ({name})"
     return f"an object of type {name}"
 
 
-def _shown_number(number: int) -> str:
+def _show_number(number: int) -> str:
     bits = number.bit_length()
-    return f"{number}" if bits <= _SHOWN_BITS else f"an integer of {bits} bits"
+    return f"{number}" if bits <= _MAX_SHOWN_BITS else f"an integer of {bits} bits"

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from gco_agent.core.records import EpisodeResult, Evaluation, Outcome
 from gco_agent.core.statistics import confidence_interval, paired_gain
+from gco_agent.core.text import escape, escape_lines
 from gco_agent.games import GameSpec, Hints
 from gco_agent.games.stages import find_stage
-from gco_agent.jail.text import escape, escape_lines
 from gco_agent.optimizers.base import PastIteration
 from gco_agent.traces.records import ExecutionTrace
 from gco_agent.traces.render import DEFAULT_TOKENS, estimate_tokens, render_trace

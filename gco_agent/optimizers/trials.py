@@ -175,7 +175,7 @@ def retrace(task: Retrace) -> Recording:
     episode = begin_episode(task.protocol, seed)
     rollout = Rollout(task.source, (seed,), task.protocol, task.require, task.limits)
     try:
-        with open_jail(Jail, rollout, [episode]) as jail:
+        with open_jail(rollout, [episode]) as jail:
             start_policy(jail, [episode])
             for _ in play_steps(_Retracer(jail, task), [episode], task.protocol.max_steps):
                 pass

@@ -20,8 +20,8 @@ from gco_agent.evaluation.episode import (
     play_steps,
     start_policy,
 )
-from gco_agent.jail.limits import PolicyFailure
-from gco_agent.jail.recording import Recording, RecordingJail
+from gco_agent.jail.host import Jail, PolicyFailure
+from gco_agent.jail.recording import Recording
 from gco_agent.traces.records import TracedStep
 
 _OBSERVATION = "obs"
@@ -101,6 +101,8 @@ def _size(shape: tuple[int, ...]) -> int:
 
 
 def _short(value: Any) -> Plain:  # noqa: ANN401 - whatever an environment gives
+    if type(value).__module__ == "numpy":
+        value = value.tolist()
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, str):
@@ -266,7 +268,7 @@ def follow(replay: Replay) -> Trajectory:
     episode = begin_episode(task.protocol, seed)
     notes, level = _Notes(), ""
     try:
-        with open_jail(RecordingJail, task, [episode]) as jail:
+        with open_jail(task, [episode]) as jail:
             level = jail.level.word
             start_policy(jail, [episode])
             _play(episode, _SpanPlayer(jail, replay.spans), notes, replay)
@@ -279,7 +281,7 @@ def follow(replay: Replay) -> Trajectory:
 class _SpanPlayer(RecordedPlayer):
     """Records the steps of some spans."""
 
-    def __init__(self, jail: RecordingJail, spans: Sequence[tuple[int, int]]) -> None:
+    def __init__(self, jail: Jail, spans: Sequence[tuple[int, int]]) -> None:
         super().__init__(jail)
         self._wanted = frozenset(step for first, end in spans for step in range(first, end))
 

@@ -50,7 +50,7 @@ TABLE = {
     "Landlock alone": Layer.LANDLOCK,
     "limits alone": Layer.RLIMITS,
     "audit hook alone": Layer.AUDIT,
-    "a process of its own, unsealed": Layer.PINS,
+    "a process of its own, unsealed": Layer.CHANCE,
 }
 """Rows of the table of layers; those without the filter are not tried on what leaves traces."""
 _SHARED_MEMORY = Path("/dev/shm/canary_drop")
@@ -192,7 +192,7 @@ def run_file(path: Path, place: CliContext, layers: Layer) -> Verdict:
         jail.start()
         if layers & Layer.KERNEL == Layer.KERNEL and jail.level is not JailLevel.STRONG:
             harm.append(f"level {jail.level.word}")
-        jail.reset(0)
+        jail.reset(0, 0)
         _play(jail, harm)
     except PolicyFailure as failure:
         kind, detail = _KINDS[failure.outcome], failure.detail
@@ -235,7 +235,7 @@ def _play(jail: Jail, harm: list[str]) -> None:
             "ram": [(step + i) % 256 for i in range(128)],
         }
         kept = json.dumps(observation)
-        answer = jail.act_plain([(0, observation)])[0]
+        answer = jail.act([(0, observation)])[0]
         if json.dumps(observation) != kept:
             harm.append("changed the judge's observation")
         if isinstance(answer, PolicyFailure):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gco_agent.core.observation import Row
-from gco_agent.jail.host import Jail, PolicyFailure
+from gco_agent.jail.host import Jail, ObjectRows, PolicyFailure
 
 BALL: Row = (70, 80, 2, 4, 1, -1, None, (236, 236, 236), None)
 ROWS: dict[str, list[Row]] = {
@@ -32,5 +32,7 @@ def policy(body: str, imports: str = "") -> str:
 def answer(source: str, *, lives: int = 3, n_actions: int = 6) -> int | PolicyFailure:
     """What a policy does in its first step."""
     with Jail(source, n_actions=n_actions) as jail:
-        jail.reset(0)
-        return jail.act([(0, lives, ROWS)])[0]
+        jail.reset(0, 0)
+        [action] = jail.act([(0, ObjectRows(ROWS, lives))])
+    assert isinstance(action, int | PolicyFailure)
+    return action

@@ -99,7 +99,7 @@ def test_unsealed_control_lets_many_escape(tmp_path: Path):
     for path in (path for folder in FOLDERS for path in files_of(folder)):
         if not any(word in path.name for word in LEAVES_TRACES + ONLY_ANNOYS):
             shutil.copy(path, tmp_path)
-    verdicts = run_all([tmp_path], Layer.PINS)
+    verdicts = run_all([tmp_path], Layer.CHANCE)
     escaped = [v.name for v in verdicts if v.harm]
     assert len(escaped) > len(verdicts) / 4
     assert {"files_read", "files_change", "network_connect", "processes_exec"} <= set(escaped)

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from gco_agent.jail.host import Jail, JailLimits, Layer
+from gco_agent.jail import host
+from gco_agent.jail.host import Jail, JailLimits, Layer, ObjectRows
 from tests.jail.policies import ROWS, policy
 
 N_ACTIONS = 1000
 N_STEPS = 6
+SEEN = ObjectRows(ROWS, 3)
+CHANCE = (
+    *("random", "from random", "at import", "unseeded", "seed()", "system", "urandom", "secrets"),
+    *("uuid", "uuid1", "gauss", "samples", "numpy", "from numpy", "randn", "default_rng"),
+    *("RandomState", "bit generator"),
+)
+"""Sources that follow from the episode's seed."""
 SOURCES = {
     "random": ("random.randrange(1000)", "import random"),
     "from random": ("randrange(1000)", "from random import randrange"),
@@ -22,6 +30,8 @@ SOURCES = {
     "uuid": ("uuid.uuid4().int % 1000", "import uuid"),
     "uuid1": ("uuid.uuid1().int % 1000", "import uuid"),
     "samples": ("int(abs(NormalDist().samples(1)[0]) * 99)", "from statistics import NormalDist"),
+    "gauss": ("abs(random.gauss(0, 1)) * 99", "import random"),
+    "randn": ("abs(np.random.randn()) * 99", "import numpy as np"),
     "numpy": ("np.random.randint(1000)", "import numpy as np"),
     "from numpy": ("int(rand() * 999)", "from numpy.random import rand"),
     "default_rng": ("np.random.default_rng().integers(1000)", "import numpy as np"),
@@ -42,10 +52,6 @@ SOURCES = {
         "from datetime import datetime",
     ),
     "set of text": ("hash(''.join({str(i) for i in range(50)})) % 1000", ""),
-    "set of objects": (
-        "int(''.join(str(t.n) for t in {Thing(n) for n in range(9)})) % 1000",
-        "class Thing:\n    def __init__(self, n):\n        self.n = n\n",
-    ),
     "global": ("COUNT.append(0) or len(COUNT)", "COUNT = []"),
     "class attribute": (
         "self.__class__.__dict__.get('n', 0) + bump(self)",
@@ -54,13 +60,13 @@ SOURCES = {
 }
 
 
-def play(source: str, n_lanes: int, *, order: int = 1) -> list[list[object]]:
+def play(source: str, n_lanes: int, *, order: int = 1, seed: int = 0) -> list[list[int]]:
     """The actions of every lane, all played side by side."""
     lanes = list(range(n_lanes))[::order]
     with Jail(source, n_actions=N_ACTIONS, n_lanes=n_lanes) as jail:
         for lane in lanes:
-            jail.reset(lane)
-        steps = [jail.act([(lane, 3, ROWS) for lane in lanes]) for _ in range(N_STEPS)]
+            jail.reset(lane, seed)
+        steps = [jail.act([(lane, SEEN) for lane in lanes]) for _ in range(N_STEPS)]
     return [list(actions) for actions in zip(*steps, strict=True)]
 
 
@@ -70,50 +76,46 @@ def test_actions_do_not_depend_on_the_lanes_or_the_process(name: str):
     source = policy(f"return int({expression})", imports)
     [alone] = play(source, 1)
     assert all(type(action) is int for action in alone)
-    if name == "set of objects":
-        [again] = play(source, 1)
-        assert again == alone
-        return
     assert play(source, 8, order=-1) == [alone] * 8
 
 
-def test_addresses_do_not_depend_on_what_the_zygote_did_before():
-    """One by one, several at a time and after failures: the same objects in the same places."""
-    source = (
-        "class Thing:\n    def __init__(self, n):\n        self.n = n\n\n\n"
-        "class Policy:\n    def __init__(self):\n"
-        "        self.things = {Thing(n) for n in range(40)}\n\n"
-        "    def act(self, obs):\n        self.things.add(Thing(id(obs) // 16))\n"
-        "        return (next(iter(self.things)).n + id(obs) // 16) % 1000\n"
-    )
+@pytest.mark.parametrize("name", CHANCE)
+def test_another_episode_has_another_chance(name: str):
+    """And the same episode the same, whichever lane it is played in."""
+    expression, imports = SOURCES[name]
+    source = policy(f"return int({expression})", imports)
+    [one], [other] = play(source, 1, seed=1), play(source, 1, seed=2)
+    assert one != other
+    with Jail(source, n_actions=N_ACTIONS, n_lanes=3) as jail:
+        for lane, seed in ((2, 2), (0, 1), (1, 2)):
+            jail.reset(lane, seed)
+        steps = [jail.act([(lane, SEEN) for lane in range(3)]) for _ in range(N_STEPS)]
+    assert [list(actions) for actions in zip(*steps, strict=True)] == [one, other, other]
 
-    def acts() -> list[object]:
-        with Jail(source, n_actions=N_ACTIONS, n_lanes=2) as jail:
-            jail.reset(0)
-            jail.reset(1)
-            return [jail.act([(0, 3, ROWS), (1, 2, ROWS)]) for _ in range(40)]
 
-    first = acts()
-    for number in range(40):
-        with Jail(policy("return 1 // 0"), n_actions=2) as beside:
-            if number % 3 == 0:
-                beside.reset(0)
-                beside.act([(0, 3, ROWS)])
-            if number % 2:
-                assert acts() == first
-        assert acts() == first
+def test_coin_of_many_episodes_is_fair():
+    """Thirty episodes with a constant chance would be one episode, thirty times."""
+    source = policy("return random.randrange(2)", "import random")
+    heads = [sum(play(source, 1, seed=seed)[0]) for seed in range(30)]
+    assert len(set(heads)) > 3
+    assert 60 < sum(heads) < 120
+
+
+def test_the_seed_of_the_episode_is_not_told():
+    assert host._chance_seed(1_200_000_007) != (1_200_000_007).to_bytes(8, "little")
+    assert len({host._chance_seed(seed) for seed in range(1000)}) == 1000
 
 
 def test_lanes_may_stop_and_begin_again_at_any_time():
     source = policy("return random.randrange(1000)", "import random")
     [alone] = play(source, 1)
     with Jail(source, n_actions=N_ACTIONS, n_lanes=2) as jail:
-        jail.reset(0)
-        jail.reset(1)
-        assert [jail.act([(0, 0, {})])[0] for _ in range(3)] == alone[:3]
-        assert [jail.act([(1, 0, {})])[0] for _ in range(2)] == alone[:2]
-        jail.reset(0)
-        assert [jail.act([(1, 0, {}), (0, 0, {})]) for _ in range(2)] == [
+        jail.reset(0, 0)
+        jail.reset(1, 0)
+        assert [jail.act([(0, ObjectRows({}, 0))])[0] for _ in range(3)] == alone[:3]
+        assert [jail.act([(1, ObjectRows({}, 0))])[0] for _ in range(2)] == alone[:2]
+        jail.reset(0, 0)
+        assert [jail.act([(1, ObjectRows({}, 0)), (0, ObjectRows({}, 0))]) for _ in range(2)] == [
             [alone[2], alone[0]],
             [alone[3], alone[1]],
         ]
@@ -133,12 +135,12 @@ def test_negative_sleep_is_refused_as_ever():
     assert play(source, 1) == [[1] * N_STEPS]
 
 
-def test_unpinned_control_differs():
+def test_unseeded_control_differs():
     source = policy("return random.SystemRandom().randrange(1000)", "import random")
     played = []
     for _ in range(2):
         limits = JailLimits(layers=Layer.KERNEL)
         with Jail(source, n_actions=N_ACTIONS, limits=limits) as jail:
-            jail.reset(0)
-            played.append([jail.act([(0, 0, {})]) for _ in range(N_STEPS)])
+            jail.reset(0, 0)
+            played.append([jail.act([(0, ObjectRows({}, 0))]) for _ in range(N_STEPS)])
     assert played[0] != played[1]

@@ -5,20 +5,27 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
-import types
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-import numpy
+import numpy as np
 import pytest
 
 from gco_agent.core.errors import JailError
 from gco_agent.core.observation import Still
 from gco_agent.core.records import Outcome
-from gco_agent.jail import launcher, wire
-from gco_agent.jail.host import Jail, JailLevel, JailLimits, Layer, PolicyFailure, probe_level
+from gco_agent.jail import process, wire
+from gco_agent.jail.host import (
+    Jail,
+    JailLevel,
+    JailLimits,
+    Layer,
+    ObjectRows,
+    PolicyFailure,
+    probe_level,
+)
 from gco_agent.jail.limits import JailReport
-from gco_agent.jail.recording import RecordingJail
 from tests.jail.policies import BALL, COUNTING, ROWS, STILL, answer, policy
 
 
@@ -54,28 +61,30 @@ class Policy:
         return 2
 """
     with Jail(source, n_actions=3) as jail:
-        jail.reset(0)
-        assert [jail.act([(0, 0, {})]) for _ in range(3)] == [[1], [2], [2]]
+        jail.reset(0, 0)
+        assert [jail.act([(0, ObjectRows({}, 0))]) for _ in range(3)] == [[1], [2], [2]]
 
 
 def test_lanes_answer_in_the_order_they_were_asked():
     with Jail(COUNTING, n_actions=100, n_lanes=4) as jail:
         for lane in range(4):
-            jail.reset(lane)
-        assert jail.act([(2, 0, ROWS)]) == [1]
-        assert jail.act([(3, 0, ROWS), (2, 0, ROWS), (0, 0, ROWS)]) == [1, 2, 1]
+            jail.reset(lane, 0)
+        assert jail.act([(2, ObjectRows(ROWS, 0))]) == [1]
+        assert jail.act(
+            [(3, ObjectRows(ROWS, 0)), (2, ObjectRows(ROWS, 0)), (0, ObjectRows(ROWS, 0))]
+        ) == [1, 2, 1]
         assert jail.act([]) == []
 
 
 def test_reset_begins_anew_module_globals_included():
     source = "CALLS = []\n\ndef act(obs):\n    CALLS.append(1)\n    return len(CALLS)\n"
     with Jail(source, n_actions=9, n_lanes=2) as jail:
-        jail.reset(0)
-        jail.reset(1)
-        jail.act([(0, 0, {})])
-        assert jail.act([(0, 0, {}), (1, 0, {})]) == [2, 1]
-        jail.reset(0)
-        assert jail.act([(0, 0, {}), (1, 0, {})]) == [1, 2]
+        jail.reset(0, 0)
+        jail.reset(1, 0)
+        jail.act([(0, ObjectRows({}, 0))])
+        assert jail.act([(0, ObjectRows({}, 0)), (1, ObjectRows({}, 0))]) == [2, 1]
+        jail.reset(0, 0)
+        assert jail.act([(0, ObjectRows({}, 0)), (1, ObjectRows({}, 0))]) == [1, 2]
 
 
 def test_observation_is_new_at_every_step():
@@ -93,8 +102,8 @@ def test_observation_is_new_at_every_step():
         "obs['Ball'].append(7)\nobs['junk'] = 1\nself.kept = obs\nreturn int(ok)"
     )
     with Jail(source, n_actions=2) as jail:
-        jail.reset(0)
-        assert [jail.act([(0, 0, {"Ball": [BALL]})])[0] for _ in range(3)] == [1, 1, 1]
+        jail.reset(0, 0)
+        assert [jail.act([(0, ObjectRows({"Ball": [BALL]}, 0))])[0] for _ in range(3)] == [1, 1, 1]
 
 
 def test_rows_that_stand_still_are_seen_like_any_others():
@@ -110,16 +119,16 @@ def test_rows_that_stand_still_are_seen_like_any_others():
         "ROWS = [(8, y, 8, 6, 0, 0, None, (1, 2, 3), None) for y in (57, 63)]",
     )
     blocks = Still((8, y, 8, 6, 0, 0, None, (1, 2, 3), None) for y in (57, 63))
-    with RecordingJail(source, n_actions=3, n_lanes=2) as jail:
+    with Jail(source, n_actions=3, n_lanes=2) as jail:
         for lane in range(2):
-            jail.reset(lane)
+            jail.reset(lane, 0)
         rows = {"Block": blocks, "Ball": [BALL]}
-        assert jail.act([(0, 0, rows), (1, 0, rows)]) == [2, 2]
+        assert jail.act([(0, ObjectRows(rows, 0)), (1, ObjectRows(rows, 0))]) == [2, 2]
         packed = blocks.packed
-        assert jail.act([(0, 0, rows)]) == [2]
+        assert jail.act([(0, ObjectRows(rows, 0))]) == [2]
         assert blocks.packed is packed, "made once"
-        assert jail.act([(0, 0, {"Block": [*blocks], "Ball": [BALL]})]) == [2]
-        assert jail.act_recorded((0, 0, rows))[0] == 2
+        assert jail.act([(0, ObjectRows({"Block": [*blocks], "Ball": [BALL]}, 0))]) == [2]
+        assert jail.act_recorded(0, ObjectRows(rows, 0))[0] == 2
     assert rows == {"Block": blocks, "Ball": [BALL]}, "not changed by being sent"
 
 
@@ -127,7 +136,7 @@ def test_a_worker_does_not_remember_all_that_ever_stood_still():
     unpacker = wire.Unpacker()
     for x in range(500):
         still = Still([(x, 0, 8, 6, 0, 0, None, None, None)])
-        wire.pack_objects([(0, 3, {"Block": still})])
+        wire.pack_observations([(0, ObjectRows({"Block": still}, 3))])
         rows: dict[str, Any] = {"Block": still.packed}
         unpacker.unpack(rows)
         assert rows == {"Block": [*still]}
@@ -144,6 +153,12 @@ def test_a_worker_does_not_remember_all_that_ever_stood_still():
         ("numpy.int64(3)", 3),
         ("numpy.uint8(3)", 3),
         ("numpy.argmax([0, 1])", 1),
+        ("True", 1),
+        ("numpy.float32(2) > 1", 1),
+        ("numpy.array([0.5])[0] > 1", 0),
+        ("numpy.where(True, 2, 0)", 2),
+        ("numpy.array([3])", 3),
+        ("numpy.array([[True]])", 1),
     ],
 )
 def test_integers_are_actions(expression: str, action: int):
@@ -156,16 +171,16 @@ def test_integers_are_actions(expression: str, action: int):
         ("None", "act returned None (NoneType); expected an integer from 0 to 5"),
         ("'UP'", "act returned 'UP' (str); expected an integer from 0 to 5"),
         ("'x' * 1000", "act returned a str of length 1000; expected"),
-        ("True", "act returned True (bool); expected"),
         ("2.0", "act returned 2.0 (float); expected"),
         ("float('nan')", "act returned nan (float); expected"),
         ("6", "act returned 6; expected"),
         ("-1", "act returned -1; expected"),
         ("10**5000", "act returned an integer of 16610 bits; expected"),
         ("[0]", "act returned an object of type list; expected"),
-        ("numpy.bool_(True)", "act returned an object of type bool"),
         ("numpy.float32(1)", "act returned an object of type float32; expected"),
-        ("numpy.array(1)", "act returned an object of type ndarray; expected"),
+        ("numpy.array(1.0)", "act returned an object of type ndarray; expected"),
+        ("numpy.array([1, 2])", "act returned an object of type ndarray; expected"),
+        ("numpy.array([7])", "act returned 7; expected"),
         ("numpy.int64(-3)", "act returned -3; expected"),
     ],
 )
@@ -181,14 +196,16 @@ def test_failure_of_one_lane_leaves_the_others():
     source = policy("if obs.lives == 1:\n    raise KeyError('ball')\nreturn obs.lives")
     with Jail(source, n_actions=6, n_lanes=3) as jail:
         for lane in range(3):
-            jail.reset(lane)
-        first, second, third = jail.act([(0, 2, {}), (1, 1, {}), (2, 9, {})])
+            jail.reset(lane, 0)
+        first, second, third = jail.act(
+            [(0, ObjectRows({}, 2)), (1, ObjectRows({}, 1)), (2, ObjectRows({}, 9))]
+        )
         assert first == 2
         assert isinstance(second, PolicyFailure)
         assert (second.outcome, second.lane) == (Outcome.POLICY_RAISED, 1)
         assert isinstance(third, PolicyFailure)
         assert (third.outcome, third.lane) == (Outcome.BAD_ACTION, 2)
-        assert jail.act([(0, 4, {}), (2, 5, {})]) == [4, 5]
+        assert jail.act([(0, ObjectRows({}, 4)), (2, ObjectRows({}, 5))]) == [4, 5]
 
 
 def test_traceback_shows_the_lines_of_the_policy():
@@ -258,55 +275,89 @@ class Policy:
 open_for_business = True
 """
     with Jail(source, n_actions=2) as jail:
-        jail.reset(0)
-        assert jail.act([(0, 0, {})]) == [1]
+        jail.reset(0, 0)
+        assert jail.act([(0, ObjectRows({}, 0))]) == [1]
     counted = (
         "import sys\nsys.loads = getattr(sys, 'loads', 0) + 1\nassert sys.loads != 2\n" + STILL
     )
     with Jail(counted, n_actions=2, n_lanes=2) as jail:
-        jail.reset(0)
+        jail.reset(0, 0)
         with pytest.raises(PolicyFailure) as caught:
-            jail.reset(1)
+            jail.reset(1, 0)
         assert caught.value.lane == 1
-        assert jail.act([(0, 0, {})]) == [0]
+        assert jail.act([(0, ObjectRows({}, 0))]) == [0]
 
 
 def test_prints_are_kept_and_cut():
     source = policy("print('lives', obs.lives, '\\x1b[31m')\nreturn 0")
     with Jail(source, n_actions=2, limits=JailLimits(output_bytes=100)) as jail:
-        jail.reset(0)
+        jail.reset(0, 0)
         for _ in range(50):
-            assert jail.act([(0, 3, {})]) == [0]
+            assert jail.act([(0, ObjectRows({}, 3))]) == [0]
         assert jail.output.startswith("lives 3 \\x1b[31m\nlives 3")
         assert len(jail.output) <= 100
     assert jail.output.startswith("lives 3")
 
 
-def test_plain_observations_of_other_environments():
-    source = policy(
-        "if isinstance(obs, dict):\n    return obs['position'][1]\n"
-        "obs += 1\nreturn int(obs.sum()) + (obs.dtype == 'float32') + obs.shape[0]"
-    )
-    array = numpy.zeros((2, 2), dtype=numpy.float32)
+PARTS = """
+def check(obs):
+    pos, speed, name, kinds = obs["pos"], obs["speed"], obs["name"], obs["kinds"]
+    assert type(obs) is dict and type(kinds) is tuple and type(kinds[1]) is list
+    assert type(pos) is np.ndarray and pos.dtype == np.float32 and pos.shape == (2, 1)
+    assert type(speed) is np.float64 and type(kinds[0]) is np.int64 and kinds[1] == [1, True]
+    assert kinds[2]["deep"].shape == (0, 3) and kinds[3].shape == () and kinds[3] == 4
+    assert name == "x" and obs[7] is None and kinds[4].dtype == np.dtype(">u2")
+    pos += 1
+    return int((obs["pos"] * 2)[0, 0])
+"""
+
+
+def test_observations_keep_their_types():
+    """What a policy gets is what it would get in a plain Gymnasium loop."""
+    kinds = (np.int64(3), [1, True], {"deep": np.zeros((0, 3))}, np.array(4), np.ones(2, ">u2"))
+    pos = np.ones((2, 1), dtype=np.float32)
+    seen = OrderedDict({"pos": pos, "speed": np.float64(0.5), "name": "x", "kinds": kinds, 7: None})
+    source = PARTS + policy("return check(obs)", "import numpy as np")
+    with Jail(source, n_actions=20) as jail:
+        jail.reset(0, 0)
+        for _ in range(2):
+            assert jail.act([(0, seen)]) == [4]
+        assert jail.act_recorded(0, seen)[0] == 4
+    assert pos.tolist() == [[1], [1]]
+
+
+def test_arrays_are_copies_and_can_be_changed():
+    source = policy("obs += 1\nreturn int(obs.sum()) + (obs.dtype == 'float32') + obs.shape[0]")
+    array = np.zeros((2, 2), dtype=np.float32)
     with Jail(source, n_actions=20, limits=JailLimits(with_numpy=True)) as jail:
-        jail.reset(0)
-        assert jail.act_plain([(0, {"position": (3, 4)})]) == [4]
-        assert jail.act_plain([(0, array)]) == [7]
+        jail.reset(0, 0)
+        assert jail.act([(0, array)]) == [7]
+        assert jail.act([(0, array)]) == [7]
     assert not array.any()
 
 
-def test_mappings_and_sequences_of_any_kind_cross():
-    rows = types.MappingProxyType({"Ball": (list(BALL),)})
-    with Jail(policy("return obs['Ball'][0].dx"), n_actions=2) as jail:
-        jail.reset(0)
-        assert jail.act([(0, 3, rows)]) == [1]  # type: ignore[list-item]
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        (object(), "part of type builtins.object"),
+        ({"x": [np.array([None])]}, "dtype object"),
+        (np.ma.masked_array([1, 2], [0, 1]), "MaskedArray"),
+        (np.zeros(2, dtype=[("a", "i4")]), "dtype"),
+        (bytearray(b"x"), "bytearray"),
+    ],
+)
+def test_what_cannot_be_sent_is_an_error_of_the_environment(seen: object, said: str):
+    with Jail(STILL, n_actions=2) as jail:
+        jail.reset(0, 0)
+        with pytest.raises(TypeError, match=said):
+            jail.act([(0, seen)])
 
 
 def test_numbers_of_numpy_are_refused_before_they_become_bytes():
     with Jail(STILL, n_actions=2) as jail:
-        jail.reset(0)
+        jail.reset(0, 0)
         with pytest.raises(TypeError, match="Ball has the value 70 of type int64"):
-            jail.act([(0, 3, {"Ball": [(numpy.int64(70), *BALL[1:])]})])  # type: ignore[list-item]
+            jail.act([(0, ObjectRows({"Ball": [(np.int64(70), *BALL[1:])]}, 3))])  # type: ignore[list-item]
 
 
 def test_misuse_is_an_error_of_the_caller():
@@ -316,22 +367,22 @@ def test_misuse_is_an_error_of_the_caller():
         Jail(STILL, n_actions=2, n_lanes=1000)
     jail = Jail(STILL, n_actions=2, n_lanes=2)
     with pytest.raises(RuntimeError, match="not running"):
-        jail.reset(0)
+        jail.reset(0, 0)
     with jail:
         with pytest.raises(RuntimeError, match="started already"):
             jail.start()
         with pytest.raises(ValueError, match="lane 2"):
-            jail.reset(2)
-        jail.reset(0)
+            jail.reset(2, 0)
+        jail.reset(0, 0)
         with pytest.raises(ValueError, match="lane 1 acts before its reset"):
-            jail.act([(0, 0, {}), (1, 0, {})])
+            jail.act([(0, ObjectRows({}, 0)), (1, ObjectRows({}, 0))])
         with pytest.raises(ValueError, match="twice"):
-            jail.act([(0, 0, {}), (0, 0, {})])
+            jail.act([(0, ObjectRows({}, 0)), (0, ObjectRows({}, 0))])
         with pytest.raises(ValueError, match="before its reset"):
-            jail.act_plain([(1, None)])
-        assert jail.act([(0, 0, {})]) == [0]
+            jail.act([(1, None)])
+        assert jail.act([(0, ObjectRows({}, 0))]) == [0]
         with pytest.raises(ValueError, match="lane 1 acts before its reset"):
-            jail.act([(1, 0, {})])
+            jail.act([(1, ObjectRows({}, 0))])
     jail.close()
     assert jail.level is JailLevel.NONE
 
@@ -340,8 +391,8 @@ def test_jail_can_be_started_again_after_its_end():
     jail = Jail(COUNTING, n_actions=9)
     for _ in range(2):
         jail.start()
-        jail.reset(0)
-        assert jail.act([(0, 0, {})]) == [1]
+        jail.reset(0, 0)
+        assert jail.act([(0, ObjectRows({}, 0))]) == [1]
         jail.close()
 
 
@@ -349,16 +400,16 @@ def test_large_messages_cross():
     many = {f"Category{n}": [BALL] * 50 for n in range(100)}
     with Jail(policy("return len(obs) % 7"), n_actions=9, n_lanes=3) as jail:
         for lane in range(3):
-            jail.reset(lane)
-        assert jail.act([(lane, 0, many) for lane in range(3)]) == [2, 2, 2]
+            jail.reset(lane, 0)
+        assert jail.act([(lane, ObjectRows(many, 0)) for lane in range(3)]) == [2, 2, 2]
 
 
 def test_many_failures_with_long_texts_cross():
     source = policy("raise ValueError('x' * 100_000)")
     with Jail(source, n_actions=2, n_lanes=100) as jail:
         for lane in range(100):
-            jail.reset(lane)
-        answers = jail.act([(lane, 0, {}) for lane in range(100)])
+            jail.reset(lane, 0)
+        answers = jail.act([(lane, ObjectRows({}, 0)) for lane in range(100)])
     assert all(isinstance(a, PolicyFailure) and len(a.detail) < 2000 for a in answers)
 
 
@@ -366,7 +417,15 @@ def test_level_is_strong_here_and_its_line_says_what_it_rests_on():
     report = probe_level()
     assert report.level is JailLevel.STRONG
     assert report.line.startswith("jail: strong; on: ")
-    for word in ("landlock", "seccomp", "rlimits", "no_new_privs", "capabilities", "audit", "pins"):
+    for word in (
+        "landlock",
+        "seccomp",
+        "rlimits",
+        "no_new_privs",
+        "capabilities",
+        "audit",
+        "chance",
+    ):
         assert word in report.line
     assert {result.partition(" ")[0] for _, result in report.probes} == {"refused"}
 
@@ -386,9 +445,9 @@ def test_requirement_that_is_not_met_fails_closed():
         (Layer.KERNEL, JailLevel.STRONG),
         (Layer.ALL & ~Layer.LANDLOCK, JailLevel.STRONG),
         (Layer.ALL & ~Layer.SECCOMP, JailLevel.MEDIUM),
-        (Layer.AUDIT | Layer.PINS, JailLevel.BASIC),
+        (Layer.AUDIT | Layer.CHANCE, JailLevel.BASIC),
         (Layer.LANDLOCK, JailLevel.BASIC),
-        (Layer.PINS, JailLevel.NONE),
+        (Layer.CHANCE, JailLevel.NONE),
     ],
 )
 def test_levels_are_what_the_self_test_finds(layers: Layer, level: JailLevel):
@@ -418,20 +477,20 @@ def test_levels_have_words():
 
 
 def test_three_hundred_jails_leave_nothing():
-    zygote = launcher.zygote(with_numpy=False)
+    zygote = process.zygote(with_numpy=False)
     with Jail(STILL, n_actions=2):
         pass
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(300):
         with Jail(STILL, n_actions=2) as jail:
-            jail.reset(0)
-            assert jail.act([(0, 0, {})]) == [0]
+            jail.reset(0, 0)
+            assert jail.act([(0, ObjectRows({}, 0))]) == [0]
     assert len(list(Path("/proc/self/fd").iterdir())) == before
     assert _children(zygote.pid) == []
 
 
 def test_forgotten_jail_is_closed_with_a_warning():
-    zygote = launcher.zygote(with_numpy=False)
+    zygote = process.zygote(with_numpy=False)
     jail = Jail(STILL, n_actions=2)
     jail.start()
     pid = jail.pid
@@ -452,23 +511,23 @@ def test_import_is_light():
 
 def _play_in_fork(queue: multiprocessing.SimpleQueue[object]) -> None:
     with Jail(STILL, n_actions=2) as jail:
-        jail.reset(0)
-        queue.put((jail.act([(0, 0, {})]), launcher.zygote(with_numpy=False).pid))
+        jail.reset(0, 0)
+        queue.put((jail.act([(0, ObjectRows({}, 0))]), process.zygote(with_numpy=False).pid))
 
 
 def test_forked_process_has_a_zygote_of_its_own():
     context = multiprocessing.get_context("fork")
     queue = context.SimpleQueue()
     with Jail(STILL, n_actions=2) as jail:
-        jail.reset(0)
-        process = context.Process(target=_play_in_fork, args=(queue,))
-        process.start()
+        jail.reset(0, 0)
+        child = context.Process(target=_play_in_fork, args=(queue,))
+        child.start()
         actions, pid = queue.get()
-        process.join()
-        assert process.exitcode == 0
+        child.join()
+        assert child.exitcode == 0
         assert actions == [0]
-        assert pid != launcher.zygote(with_numpy=False).pid
-        assert jail.act([(0, 0, {})]) == [0]
+        assert pid != process.zygote(with_numpy=False).pid
+        assert jail.act([(0, ObjectRows({}, 0))]) == [0]
     queue.close()
 
 

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from gco_agent.core.observation import ObjectBox, build_observation
 from gco_agent.core.records import ComponentCall, Outcome, Plain, Shown
 from gco_agent.jail import recorder, wire, worker
-from gco_agent.jail.host import JailLimits, PolicyFailure
+from gco_agent.jail.host import Jail, JailLimits, ObjectRows, PolicyFailure
 from gco_agent.jail.recorder import Describer, Recorder
-from gco_agent.jail.recording import Recording, RecordingJail, parse_calls
+from gco_agent.jail.recording import Recording, parse_calls
 from tests.jail.corpus import OWN, files_of
 from tests.jail.policies import ROWS, policy
 
@@ -66,10 +66,10 @@ def double(x):
 
 def record(source: str, n: int = 1, **limits: Any) -> tuple[int | PolicyFailure, Recording]:
     """What the ``n``-th step of a policy came to, all of them recorded."""
-    with RecordingJail(source, n_actions=6, limits=JailLimits(**limits)) as jail:
-        jail.reset(0)
+    with Jail(source, n_actions=6, limits=JailLimits(**limits)) as jail:
+        jail.reset(0, 0)
         for _ in range(n):
-            answer, recording = jail.act_recorded((0, 3, ROWS))
+            answer, recording = jail.act_recorded(0, ObjectRows(ROWS, 3))
         return answer, recording
 
 
@@ -222,7 +222,7 @@ def test_values(expression: str, recorded: Plain):
     obs = build_observation(ROWS, 3)
     exec(IMPORTS, names)
     value = eval(expression, {**names, "obs": obs})
-    described = Describer(obs, worker._numpy_integers())(value)
+    described = Describer(obs, worker.Worker(wire.Order(wire.FORK))._numpy_integers)(value)
     [call] = parse_calls(in_report(described), 1).calls
     assert call.inputs["x"] == recorded
     assert type(call.inputs["x"]) is type(recorded)
@@ -335,13 +335,13 @@ def test_no_line_of_the_policys_runs_to_describe_a_value():
 @pytest.mark.parametrize("source", [POLICY, EVIL, policy("return 5 if obs else 0")])
 def test_recording_changes_no_action(source: str):
     def play(*, is_recorded: bool) -> Iterator[object]:
-        with RecordingJail(source, n_actions=60) as jail:
-            jail.reset(0)
+        with Jail(source, n_actions=60) as jail:
+            jail.reset(0, 0)
             for step in range(12):
                 if is_recorded and step % 3:
-                    yield jail.act_recorded((0, 3, ROWS))[0]
+                    yield jail.act_recorded(0, ObjectRows(ROWS, 3))[0]
                 else:
-                    yield jail.act([(0, 3, ROWS)])[0]
+                    yield jail.act([(0, ObjectRows(ROWS, 3))])[0]
 
     assert list(play(is_recorded=True)) == list(play(is_recorded=False))
 
@@ -357,13 +357,13 @@ def test_chance_and_clocks_are_the_same_when_recorded():
     )
     played = []
     for is_recorded in (False, True):
-        with RecordingJail(source, n_actions=1000) as jail:
-            jail.reset(0)
+        with Jail(source, n_actions=1000) as jail:
+            jail.reset(0, 0)
             played.append(
                 [
-                    jail.act_recorded((0, 3, ROWS))[0]
+                    jail.act_recorded(0, ObjectRows(ROWS, 3))[0]
                     if is_recorded
-                    else jail.act([(0, 3, ROWS)])[0]
+                    else jail.act([(0, ObjectRows(ROWS, 3))])[0]
                     for _ in range(10)
                 ]
             )
@@ -375,12 +375,12 @@ def test_a_recording_jail_plays_plain_observations_too():
         "\n    def first(self, obs):\n        return int(obs[0])\n"
     )
     limits = JailLimits(with_numpy=True)
-    with RecordingJail(source, n_actions=9, n_lanes=2, limits=limits) as jail:
-        jail.reset(0)
-        jail.reset(1)
-        assert jail.act_plain([(0, (5,)), (1, (6,))]) == [5, 6]
+    with Jail(source, n_actions=9, n_lanes=2, limits=limits) as jail:
+        jail.reset(0, 0)
+        jail.reset(1, 0)
+        assert jail.act([(0, (5,)), (1, (6,))]) == [5, 6]
         with pytest.raises(ValueError, match="lane 5 acts before its reset"):
-            jail.act_recorded((5, 0, ROWS))
+            jail.act_recorded(5, ObjectRows(ROWS, 0))
 
 
 RECORDER = "import os, struct, sys\nrecorder = sys.modules['gco_agent.jail.recorder']\n"
@@ -408,10 +408,10 @@ FORGERS = {
 
 @pytest.mark.parametrize("what", FORGERS)
 def test_forged_reports_end_the_process_or_say_nothing(what: str):
-    with RecordingJail(policy(RECORDER + FORGERS[what] + "return 0"), n_actions=6) as jail:
-        jail.reset(0)
+    with Jail(policy(RECORDER + FORGERS[what] + "return 0"), n_actions=6) as jail:
+        jail.reset(0, 0)
         with pytest.raises(PolicyFailure) as caught:
-            [jail.act_recorded((0, 3, ROWS)) for _ in range(3)]
+            [jail.act_recorded(0, ObjectRows(ROWS, 3)) for _ in range(3)]
         assert caught.value.outcome is Outcome.DIED
         assert jail.pid is None
 
@@ -450,12 +450,12 @@ def test_recursion_is_the_policys_own_failure():
 def test_hostile_policies_when_recorded(path):
     """Whatever they do, it is an answer or a failure, and nothing in it acts on a terminal."""
     told = []
-    jail = RecordingJail(path.read_text(), n_actions=6, limits=JailLimits(step_seconds=0.05))
+    jail = Jail(path.read_text(), n_actions=6, limits=JailLimits(step_seconds=0.05))
     try:
         jail.start()
-        jail.reset(0)
+        jail.reset(0, 0)
         for _ in range(3):
-            answer, recording = jail.act_recorded((0, 3, ROWS))
+            answer, recording = jail.act_recorded(0, ObjectRows(ROWS, 3))
             told.append(repr(recording))
             if isinstance(answer, PolicyFailure):
                 raise answer

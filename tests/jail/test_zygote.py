@@ -9,9 +9,9 @@ import socket
 
 import pytest
 
-from gco_agent.jail import process, wire
-from gco_agent.jail.channel import Channel
+from gco_agent.jail import wire
 from gco_agent.jail.limits import Layer
+from gco_agent.jail.wire import Channel
 from gco_agent.jail.zygote import Zygote
 from tests.jail.policies import STILL
 
@@ -32,7 +32,7 @@ def answers(orders: list[tuple[wire.Order, list[int]]]) -> tuple[Zygote, list[in
 
 def test_worker_is_forked_sealed_and_ended_with_its_pipe():
     channel = Channel()
-    output, faults = process._open_scratch(), process._open_scratch()
+    output, faults = os.memfd_create("test"), os.memfd_create("test")
     order = wire.Order(
         wire.FORK,
         layers=int(Layer.ALL),
@@ -68,7 +68,7 @@ def test_workers_are_reaped_and_the_last_ones_killed():
     )
     assert os.waitstatus_to_exitcode(status) == 5
     assert error < 0
-    zygote._workers.extend({sleeper, pid})
+    zygote._workers.update({sleeper, pid})
     zygote.kill_workers()
     assert os.waitpid(sleeper, 0)[1] == signal.SIGKILL
 

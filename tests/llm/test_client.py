@@ -26,7 +26,7 @@ from gco_agent.core.errors import (
     UnknownModel,
     UsageError,
 )
-from gco_agent.jail.launcher import environment
+from gco_agent.jail.process import environment
 from gco_agent.llm import ModelRequest, Price, ToolSpec, Usage
 from gco_agent.llm.anthropic import AnthropicModel
 from gco_agent.llm.http import Deadline, _certificates, retry_after

@@ -169,7 +169,7 @@ words = st.text(max_size=40) | st.just(HOSTILE) | st.just("```") | st.just("|")
 @given(words, words, words)
 def test_no_text_of_a_policys_gets_out_of_its_block(name: str, value: str, error: str):
     """What the jail lets through is escaped already; this is the second lock."""
-    from gco_agent.jail.text import escape
+    from gco_agent.core.text import escape
 
     name, value, error = (escape(word, 60) for word in (name, value, error))
     made = ComponentCall(name, {name: value}, (value, {name: value}), (1,), 1, error)

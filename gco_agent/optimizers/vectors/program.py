@@ -176,7 +176,7 @@ def numbers(obs):
         return []
     if isinstance(obs, dict):
         return [n for key in sorted(obs) for n in numbers(obs[key])]
-    if isinstance(obs, (int, float)):
+    if isinstance(obs, (int, float)) or getattr(obs, "ndim", None) == 0:
         return [float(obs)]
     return [n for part in obs for n in numbers(part)]
 '''

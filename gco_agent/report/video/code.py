@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from gco_agent.jail.text import escape
+from gco_agent.core.text import escape
 from gco_agent.report.video.drawing import FAINT, INK, PAPER, colour_of, even
 from gco_agent.report.video.film import Moment
 from gco_agent.report.video.predicted import component_names, told_by

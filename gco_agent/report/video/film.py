@@ -23,7 +23,6 @@ from gco_agent.evaluation.episode import (
     start_policy,
 )
 from gco_agent.jail import JailLevel, JailLimits, PolicyFailure
-from gco_agent.jail.recording import RecordingJail
 from gco_agent.report.video.window import prepare_for_no_screen
 
 
@@ -97,7 +96,7 @@ def film(
         moment = _moment(episode)
         calls: tuple[ComponentCall, ...] = ()
         try:
-            with open_jail(RecordingJail, task, [episode]) as jail:
+            with open_jail(task, [episode]) as jail:
                 start_policy(jail, [episode])
                 player: Player = RecordedPlayer(jail) if is_recorded else JailedPlayer(jail)
                 for _ in play_steps(player, [episode], protocol.max_steps):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from collections.abc import Iterator
 
 import pytest
 
-from gco_agent.jail import channel as channel_module
 from gco_agent.jail import wire
-from gco_agent.jail.channel import Channel, Gone, Late
+from gco_agent.jail.wire import Channel, Gone, Late
 
 
 @pytest.fixture
@@ -22,7 +22,8 @@ def channel() -> Iterator[Channel]:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channel_module, "_REST_SECONDS", 0.2)
+    monkeypatch.setattr(wire, "_REPLY_SECONDS", 0.2)
+    monkeypatch.setattr(wire, "_random_numbers", lambda: itertools.count(1))
 
 
 def close_worker_ends(channel: Channel) -> None:
@@ -31,7 +32,7 @@ def close_worker_ends(channel: Channel) -> None:
 
 def test_reply_with_texts(channel: Channel):
     channel.send(wire.ACT, 2, b"", 1)
-    reply = wire.reply(2).pack(wire.ACTIONS, 1, 2, 1, 4, wire.FAILED)
+    reply = wire.reply_form(2).pack(wire.ACTIONS, 1, 2, 1, 4, wire.FAILED)
     os.write(channel.worker_writes, reply + wire.RECORD.pack(wire.RAISED, 1, 3) + b"\xffno")
     values, [record] = channel.receive(wire.ACTIONS, 2)
     assert values == [4, wire.FAILED]
@@ -42,13 +43,13 @@ def test_reply_with_texts(channel: Channel):
 @pytest.mark.parametrize(
     ("reply", "said"),
     [
-        (wire.reply(1).pack(wire.DONE, 0, 1, 1, 0), "answered what was not asked"),
-        (wire.reply(1).pack(wire.ACTIONS, 0, 1, 2, 0), "answered what was not asked"),
-        (wire.reply(1).pack(wire.ACTIONS, 0, 7, 1, 0), "answered what was not asked"),
-        (wire.REPLY.pack(wire.ACTIONS, 0, 1, 1), "did not finish"),
-        (wire.reply(1).pack(wire.ACTIONS, 1, 1, 1, 0), "did not finish"),
+        (wire.reply_form(1).pack(wire.DONE, 0, 1, 1, 0), "answered what was not asked"),
+        (wire.reply_form(1).pack(wire.ACTIONS, 0, 1, 2, 0), "answered what was not asked"),
+        (wire.reply_form(1).pack(wire.ACTIONS, 0, 7, 1, 0), "answered what was not asked"),
+        (wire.reply_form(0).pack(wire.ACTIONS, 0, 1, 1), "did not finish"),
+        (wire.reply_form(1).pack(wire.ACTIONS, 1, 1, 1, 0), "did not finish"),
         (
-            wire.reply(1).pack(wire.ACTIONS, 1, 1, 1, 0) + wire.RECORD.pack(22, 0, 1 << 31),
+            wire.reply_form(1).pack(wire.ACTIONS, 1, 1, 1, 0) + wire.RECORD.pack(22, 0, 1 << 31),
             "more text than it may",
         ),
     ],

@@ -13,19 +13,19 @@ import pytest
 
 from gco_agent.core.errors import JailError
 from gco_agent.core.records import Outcome
-from gco_agent.jail import launcher, process, wire
-from gco_agent.jail.channel import Channel, Gone, Record
-from gco_agent.jail.host import Jail, JailLimits, Layer, PolicyFailure
+from gco_agent.jail import process, wire
+from gco_agent.jail.host import Jail, JailLimits, Layer, ObjectRows, PolicyFailure
+from gco_agent.jail.wire import Channel, Gone, Record
 from tests.jail.policies import STILL, policy
 
 
 def pid_of_zygote(*, with_numpy: bool = False) -> int:
-    return launcher.zygote(with_numpy=with_numpy).pid
+    return process.zygote(with_numpy=with_numpy).pid
 
 
 def play_on(jail: Jail) -> None:
     for _ in range(1000):
-        jail.act([(0, 0, {})])
+        jail.act([(0, ObjectRows({}, 0))])
 
 
 def test_one_zygote_serves_many_jails():
@@ -39,14 +39,14 @@ def test_numpy_is_loaded_only_for_those_who_ask():
     source = "import sys\n\ndef act(obs):\n    return int('num' + 'py' in sys.modules)\n"
     for text, expected in ((source, 0), (source + "# numpy\n", 1)):
         with Jail(text, n_actions=2) as jail:
-            jail.reset(0)
-            assert jail.act([(0, 0, {})]) == [expected]
+            jail.reset(0, 0)
+            assert jail.act([(0, ObjectRows({}, 0))]) == [expected]
 
 
 def test_zygote_that_died_is_replaced():
     before = pid_of_zygote()
     with Jail(STILL, n_actions=1) as jail:
-        jail.reset(0)
+        jail.reset(0, 0)
         os.kill(before, signal.SIGKILL)
         with pytest.raises(PolicyFailure) as caught:
             play_on(jail)
@@ -57,39 +57,39 @@ def test_zygote_that_died_is_replaced():
 
 def test_closed_zygotes_start_again():
     before = pid_of_zygote()
-    launcher.close_zygotes()
+    process.close_zygotes()
     assert pid_of_zygote() != before
 
 
 def test_zygote_that_is_killed_twice_is_an_error(monkeypatch: pytest.MonkeyPatch):
-    def die(self: launcher.Zygote, order: wire.Order, fds: list[int]) -> int:
+    def die(self: process.ZygoteClient, order: wire.Order, fds: list[int]) -> int:
         raise BrokenPipeError("gone")
 
-    monkeypatch.setattr(launcher.Zygote, "fork", die)
+    monkeypatch.setattr(process.ZygoteClient, "fork", die)
     before = len(list(Path("/proc/self/fd").iterdir()))
     jail = Jail(STILL, n_actions=1)
-    with pytest.raises(JailError, match="went away twice"):
+    with pytest.raises(JailError, match="ended twice"):
         jail.start()
-    launcher.close_zygotes()
+    process.close_zygotes()
     assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
 def test_zygote_that_does_not_start_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr(sys, "executable", "/nonexistent/python")
     with pytest.raises(JailError, match="cannot be started"):
-        launcher.Zygote(with_numpy=False)
+        process.ZygoteClient(with_numpy=False)
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with pytest.raises(JailError, match="did not start: it said nothing"):
-        launcher.Zygote(with_numpy=False)
+    with pytest.raises(JailError, match="did not start: no message"):
+        process.ZygoteClient(with_numpy=False)
     talker = tmp_path / "python"
     talker.write_text("#!/bin/sh\necho no such thing >&2\n")
     talker.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(talker))
     with pytest.raises(JailError, match="did not start: no such thing"):
-        launcher.Zygote(with_numpy=False)
+        process.ZygoteClient(with_numpy=False)
     monkeypatch.setattr(sys, "executable", "")
     with pytest.raises(JailError, match="does not know its own executable"):
-        launcher.Zygote(with_numpy=False)
+        process.ZygoteClient(with_numpy=False)
 
 
 def test_zygote_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -97,13 +97,15 @@ def test_zygote_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     sleeper.write_text("#!/bin/sh\nexec sleep 60\n")
     sleeper.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(sleeper))
-    monkeypatch.setattr(launcher, "_START_SECONDS", 0.1)
-    monkeypatch.setattr(launcher, "_END_SECONDS", 0.1)
+    monkeypatch.setattr(process, "_START_SECONDS", 0.1)
+    monkeypatch.setattr(process, "_END_SECONDS", 0.1)
     with pytest.raises(JailError, match="did not start"):
-        launcher.Zygote(with_numpy=False)
+        process.ZygoteClient(with_numpy=False)
 
 
-def interrupt_before_the_answer(monkeypatch: pytest.MonkeyPatch, zygote: launcher.Zygote) -> None:
+def interrupt_before_the_answer(
+    monkeypatch: pytest.MonkeyPatch, zygote: process.ZygoteClient
+) -> None:
     """As if Ctrl-C fell between an order and its answer, once."""
     real = zygote._receive
 
@@ -114,7 +116,7 @@ def interrupt_before_the_answer(monkeypatch: pytest.MonkeyPatch, zygote: launche
     monkeypatch.setattr(zygote, "_receive", receive)
 
 
-def jail_that_exits(zygote: launcher.Zygote) -> tuple[int, int]:
+def jail_that_exits(zygote: process.ZygoteClient) -> tuple[int, int]:
     """A worker that ends because nobody holds its pipes: its id and its wait status."""
     nothing = os.open(os.devnull, os.O_RDWR)
     pid = zygote.fork(wire.Order(wire.FORK), [nothing] * wire.N_WORKER_FDS)
@@ -128,15 +130,15 @@ def children_of(pid: int) -> list[str]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_an_interrupted_order_mixes_up_no_later_answer(monkeypatch: pytest.MonkeyPatch):
-    zygote = launcher.zygote(with_numpy=False)
+    zygote = process.zygote(with_numpy=False)
     before = len(children_of(zygote.pid))
     interrupt_before_the_answer(monkeypatch, zygote)
     with pytest.raises(KeyboardInterrupt):
         Jail(STILL, n_actions=1).start()
     with Jail(STILL, n_actions=1) as jail, Jail(STILL, n_actions=1) as other:
         for each in (jail, other):
-            each.reset(0)
-            assert each.act([(0, 0, {})]) == [0]
+            each.reset(0, 0)
+            assert each.act([(0, ObjectRows({}, 0))]) == [0]
             assert str(each.pid) in children_of(zygote.pid)
         assert jail.pid != other.pid
     jail = Jail(STILL, n_actions=1)
@@ -147,20 +149,20 @@ def test_an_interrupted_order_mixes_up_no_later_answer(monkeypatch: pytest.Monke
     pid, status = jail_that_exits(zygote)
     assert (os.WIFEXITED(status), os.WEXITSTATUS(status)) == (True, 0), pid
     assert len(children_of(zygote.pid)) <= before, "the worker that nobody knew of is gone"
-    assert launcher.zygote(with_numpy=False) is zygote
+    assert process.zygote(with_numpy=False) is zygote
 
 
 def test_system_that_forks_no_more(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(launcher.Zygote, "_answer", lambda self, number: -11)
+    monkeypatch.setattr(process.ZygoteClient, "_answer", lambda self, number: -11)
     with pytest.raises(JailError, match="starts no further process: Resource temporarily"):
-        launcher.zygote(with_numpy=False).fork(wire.Order(wire.REAP), [])
+        process.zygote(with_numpy=False).fork(wire.Order(wire.REAP), [])
     monkeypatch.undo()
-    launcher.close_zygotes()
+    process.close_zygotes()
 
 
 def test_numpy_that_is_not_there_is_not_preloaded(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert launcher.numpy_parent(with_numpy=True) == ""
+    assert process._numpy_parent() == ""
 
 
 def test_descriptors_that_would_be_inherited_are_closed():
@@ -171,11 +173,11 @@ def test_descriptors_that_would_be_inherited_are_closed():
         "try:\n    return int(os.fstat(obs.lives).st_dev * 0 + 1)\nexcept OSError:\n    return 0",
         "import os",
     )
-    launcher.close_zygotes()
-    with Jail(source, n_actions=2, limits=JailLimits(layers=Layer.PINS)) as jail:
-        jail.reset(0)
-        assert jail.act([(0, 1, {})]) == [1]
-        assert jail.act([(0, far, {})]) == [0]
+    process.close_zygotes()
+    with Jail(source, n_actions=2, limits=JailLimits(layers=Layer.CHANCE)) as jail:
+        jail.reset(0, 0)
+        assert jail.act([(0, ObjectRows({}, 1))]) == [1]
+        assert jail.act([(0, ObjectRows({}, far))]) == [0]
     os.close(far)
     os.close(kept)
 
@@ -183,7 +185,7 @@ def test_descriptors_that_would_be_inherited_are_closed():
 def test_environment_of_a_zygote_holds_nothing_of_ours(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-fake")
     monkeypatch.setenv("LD_LIBRARY_PATH", "/somewhere")
-    environment = launcher.environment()
+    environment = process.environment()
     assert environment["PYTHONHASHSEED"] == "0"
     assert environment["LD_LIBRARY_PATH"] == "/somewhere"
     assert not {"ANTHROPIC_API_KEY", "HOME", "PATH", "PYTHONPATH", "USER"} & set(environment)
@@ -196,7 +198,7 @@ def test_worker_that_cannot_be_sealed_is_an_error(monkeypatch: pytest.MonkeyPatc
     ]
     replies = iter(answers)
     monkeypatch.setattr(Channel, "receive", lambda self, kind, count: next(replies))
-    for said in ("did not say why", "no seal"):
+    for said in ("gave no reason", "no seal"):
         with pytest.raises(JailError, match=said):
             process.WorkerProcess(wire.Order(wire.FORK), with_numpy=False)
 
