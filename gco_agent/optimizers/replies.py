@@ -291,7 +291,8 @@ def _from_bare_text(text: str, parent: PolicySource) -> tuple[PolicySource, str,
         Unusable: There is none.
     """
     if is_diff(text) and not is_python(text):
-        start = min(at for at in (text.find("--- "), text.find("@@")) if at >= 0)
+        marks = (text.find(mark) for mark in ("--- ", "@@", "*** Begin", "<<<<<"))
+        start = min((at for at in marks if at >= 0), default=0)
         return _patched(parent, text), text[:start].strip(), "diff"
     starts = [match.start() for match in _CODE_START.finditer(text)]
     for start in starts[:_MOST_STARTS]:

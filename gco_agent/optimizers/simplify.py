@@ -18,7 +18,8 @@ from gco_agent.core.statistics import ALPHA, Aim, Gain, loss_margin, no_worse_p_
 from gco_agent.optimizers.base import Capabilities, Optimizer, Proposal, Request, Tools
 from gco_agent.optimizers.trials import Recording, Trials, seeds_of, trials_of
 from gco_agent.policy import PolicySource, format_policy
-from gco_agent.policy.removals import Kind, Removal, Size, removals, size_of, without
+from gco_agent.policy.complexity import Size, size_of
+from gco_agent.policy.removals import Kind, Removal, removals, without
 
 _LOOK_STEPS = 300
 """Steps after which most removals that matter have shown it."""

@@ -1,11 +1,6 @@
 """Policy text: what a policy file may be, how it is read, edited, formatted and loaded.
 
-All surgery on policy text is in this package; nobody else touches ``ast`` or ``tokenize`` for it.
 Text is parsed and compiled here, never run, with the one exception of `load_policy`.
-
-The parts: `source` (text as a value), `contract` (what is refused, and the words for it),
-`components` (the functions that may be rewritten), `merging` (parts put into a whole), `patching`
-(diffs), `docstrings` (the header), `formatting` (black), `loading` (importlib).
 """
 
 from gco_agent.policy.contract import (
@@ -24,7 +19,6 @@ from gco_agent.policy.edit import (
     is_python,
     is_same_code,
     replace_component,
-    strip_fences,
 )
 from gco_agent.policy.header import docstring_of, environment_of, replace_docstring
 from gco_agent.policy.source import MAX_BYTES, PolicySource, format_policy
@@ -49,5 +43,4 @@ __all__ = [
     "load_policy",
     "replace_component",
     "replace_docstring",
-    "strip_fences",
 ]

@@ -6,11 +6,14 @@ The figures are of the text alone: same text, same figures.
 from __future__ import annotations
 
 import ast
+import tokenize
 from dataclasses import dataclass
 
-from gco_agent.policy.edit import Layout
-from gco_agent.policy.source import parse
+from gco_agent.policy.source import PolicySource, parse, split_lines
 
+_NO_STATEMENT = frozenset(
+    (tokenize.COMMENT, tokenize.NL, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
+)
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 
 
@@ -46,32 +49,50 @@ def measure(text: str) -> Complexity:
     """
     from radon.visitors import ComplexityVisitor
 
-    tree, layout = parse(text), Layout.of(text)
+    tree = parse(text)
     functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
     # One function at a time, as radon's rows for classes repeat what their methods have, and its
     # rows for functions leave out the classes in them.
     cyclomatic = sum(ComplexityVisitor.from_ast(n).functions[0].complexity for n in functions)
     return Complexity(
-        loc=len(layout.lines),
-        sloc=_count_code(tree, layout),
+        loc=len(split_lines(text)),
+        sloc=_count_code(text, tree),
         cyclomatic=cyclomatic,
         nested_if=_deepest_if(tree),
         functions=len(functions),
     )
 
 
-def _count_code(tree: ast.Module, layout: Layout) -> int:
-    """Rows of statements, less the empty ones and those of docstrings.
+@dataclass(frozen=True, slots=True, order=True)
+class Size:
+    """How much there is to read: rows of code first, then nodes of the syntax tree."""
+
+    sloc: int
+    nodes: int
+
+
+def size_of(source: PolicySource) -> Size:
+    """Return the size of a policy, docstrings not counted as rows."""
+    tree = parse(source.text)
+    return Size(_count_code(source.text, tree), sum(1 for _ in ast.walk(tree)))
+
+
+def _count_code(text: str, tree: ast.Module) -> int:
+    """Count the rows of statements, less the empty ones and those of docstrings.
 
     As ``radon.raw`` counts (tests/unit/test_complexity.py compares them), which itself needs time
     in the square of the longest statement: 60,000 rows of a table never end.
     """
-    rows = {
-        row
-        for statement in layout.statements
-        for row in range(statement.first, statement.last + 1)
-        if layout.lines[row - 1].strip()
-    }
+    lines = split_lines(text)
+    rows: set[int] = set()
+    start = 0
+    for token in tokenize.generate_tokens(iter(split_lines(text + "\n")).__next__):
+        if token.type not in _NO_STATEMENT and not start:
+            start = token.start[0]
+        if token.type == tokenize.NEWLINE:
+            rows.update(range(start, min(token.start[0], len(lines)) + 1))
+            start = 0
+    rows = {row for row in rows if lines[row - 1].strip()}
     for node in ast.walk(tree):
         match node:
             case ast.Expr(value=ast.Constant(value=str()), lineno=first, end_lineno=int(last)):

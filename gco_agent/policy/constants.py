@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from gco_agent.policy.contract import FunctionNode, component_nodes, policy_class
-from gco_agent.policy.source import PolicySource, Positions, Replacement, parse, replaced
+from gco_agent.policy.source import PolicySource, Positions, parse
 
 _ACTION_LIKE = 17
 """Whole numbers up to this may be actions (the full action set of the ALE has 18)."""
@@ -114,13 +114,16 @@ def with_constants(
 
     Every byte that is not of a changed number stays.
     """
-    changes = []
-    for constant, value in zip(constants, values, strict=True):
-        fitted = constant.fitted(value)
-        if fitted != constant.value:
-            text = constant.written(fitted)
-            changes += [Replacement(start, end, text) for start, end in constant.places]
-    return PolicySource(replaced(source.text, changes))
+    text = source.text
+    changes = [
+        (start, end, constant.written(fitted))
+        for constant, value in zip(constants, values, strict=True)
+        if (fitted := constant.fitted(value)) != constant.value
+        for start, end in constant.places
+    ]
+    for start, end, new in sorted(changes, reverse=True):
+        text = text[:start] + new + text[end:]
+    return PolicySource(text)
 
 
 class _Role(enum.IntEnum):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
+import unicodedata
 from dataclasses import dataclass
 
 from gco_agent.core.errors import PolicyError
 from gco_agent.core.formatting import format_score
 from gco_agent.core.records import Evaluation, PlayProtocol
+from gco_agent.core.text import clean_line
 from gco_agent.policy.source import (
     PolicySource,
     Positions,
@@ -91,9 +93,9 @@ def _escaped(value: str) -> str:
     )
 
 
-_OURS = re.compile(r"[ \t]*(?:Environment|Mean return|Measured|Run):.*")
-_LIKE_A_SCORE = re.compile(r"\s*mean\s+return\s*:\s*[-+.\d].*", re.IGNORECASE)
-"""What passes for a measurement in whatever paragraph it stands."""
+_OURS = re.compile(r"(?:Environment|Mean return|Measured|Run) ?:.*")
+_LIKE_A_SCORE = re.compile(r"\W*mean[\s_-]*returns?\W*[:=]\W*\d.*", re.IGNORECASE)
+"""What reads like a measurement in whatever paragraph it stands."""
 _STATED = re.compile(r"^[ \t]*(Environment|Mean return|Measured): (.+)$", re.MULTILINE)
 _SCORE = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]\d+)?")
 
@@ -211,10 +213,10 @@ def _without_score(text: str) -> str:
 
 
 def _author_words(docstring: str) -> str:
-    """``docstring`` without the facts that were written here, or by whoever imitates them."""
-    kept = [
-        line
-        for line in docstring.splitlines()
-        if not (_OURS.fullmatch(line) or _LIKE_A_SCORE.fullmatch(line))
-    ]
+    """Return ``docstring`` without lines that are, or read like, facts that are written here."""
+    kept = []
+    for line in docstring.splitlines():
+        plain = clean_line(unicodedata.normalize("NFKC", line))
+        if not (_OURS.fullmatch(plain) or _LIKE_A_SCORE.fullmatch(plain)):
+            kept.append(line)
     return re.sub(r"\n(?:[ \t]*\n)+", "\n\n", "\n".join(kept)).strip()

@@ -1,7 +1,7 @@
-"""Policy text as a value: which bytes may be one, and the syntax tree of it.
+"""Policy text as a value: which text is accepted, its syntax tree, its format.
 
-Whoever holds a `PolicySource` knows that its text is what every reader of the file sees: strict
-UTF-8, no encoding cookie that says otherwise, one kind of line end, bounded in size.
+A `PolicySource` reads the same for everybody: strict UTF-8, no encoding cookie that says otherwise,
+no control or reordering characters, one kind of line end, bounded in size.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ import hashlib
 import itertools
 import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 
 from gco_agent.core.errors import ContractViolation, PolicyError, PolicyTooLarge
+
+if TYPE_CHECKING:
+    import libcst as cst
 
 MAX_BYTES = 256 * 1024
 """Largest policy, in bytes of UTF-8."""
@@ -29,8 +32,6 @@ PYTHON = (3, 11)
 
 _COOKIE = re.compile(r"[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")  # PEP 263
 _BLANK_OR_COMMENT = re.compile(r"[ \t\f]*(#.*)?\r?\n?")
-_LONE_CR = re.compile(r"\r(?!\n)")
-_BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _WINDOW = 72  # characters of an offending line that a message shows
 
 
@@ -42,8 +43,8 @@ class PolicySource:
         text: As in the file, line ends included.
 
     Raises:
-        ContractViolation: Larger than `MAX_BYTES`; a NUL, a lone surrogate, a lone carriage return
-            or a character that reorders the text; an encoding cookie that is not UTF-8.
+        ContractViolation: Larger than `MAX_BYTES`; a control character, a lone surrogate, a lone
+            carriage return or a character that reorders the text; a cookie that is not UTF-8.
     """
 
     text: str
@@ -57,7 +58,7 @@ class PolicySource:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the text in UTF-8, 64 hexadecimal digits."""
+        """SHA-256 of the exact text in UTF-8, 64 hexadecimal digits: the policy's identity."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
     @classmethod
@@ -102,13 +103,23 @@ class PolicySource:
 _REFUSED_CHARACTERS = (
     (re.compile("[\ud800-\udfff]"), "half of a surrogate pair, which UTF-8 cannot hold; remove it"),
     (re.compile("\0"), "a NUL character; remove it"),
-    (_LONE_CR, "a carriage return without a line feed; use one kind of line end, \\n or \\r\\n"),
-    (_BIDI, "a character that reorders text, so that readers see other code than runs; remove it"),
+    (
+        re.compile(r"\r(?!\n)"),
+        "a carriage return without a line feed; use one kind of line end, \\n or \\r\\n",
+    ),
+    (
+        re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"),
+        "a control character; remove it, or write it as an escape such as \\x1b",
+    ),
+    (
+        re.compile("[\u202a-\u202e\u2066-\u2069]"),
+        "a character that reorders text, so that readers see other code than runs; remove it",
+    ),
 )
 
 
 def check_characters(text: str) -> None:
-    """Refuse what neither a policy nor a part of one may hold.
+    """Check the characters and the size of a policy or of a part of one.
 
     Raises:
         ContractViolation: Too large, or with a character that is refused.
@@ -145,7 +156,7 @@ def is_header_comment(line: str, number: int) -> bool:
 
 
 def split_lines(text: str) -> list[str]:
-    """The lines of ``text`` as Python counts them, each with its line end."""
+    """Split ``text`` into lines as Python counts them, each with its line end."""
     *whole, last = text.split("\n")
     lines = [line + "\n" for line in whole]
     return [*lines, last] if last else lines
@@ -153,14 +164,14 @@ def split_lines(text: str) -> list[str]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence the warnings that compiling odd but valid text gives (``x is 1``)."""
+    """Silence warnings about odd but valid text (``x is 1``)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def parse(text: str) -> ast.Module:
-    """The syntax tree of ``text``; nothing is run.
+    """Parse ``text``; nothing is run.
 
     Raises:
         ContractViolation: Not Python `PYTHON`, or nested deeper than `MAX_DEPTH`.
@@ -180,7 +191,7 @@ def parse(text: str) -> ast.Module:
 
 @contextmanager
 def refusing_bad_syntax(text: str) -> Iterator[None]:
-    """Turn whatever the parser or the compiler raises on ``text`` into a `ContractViolation`."""
+    """Turn errors of the parser or the compiler into a `ContractViolation`."""
     try:
         yield
     except SyntaxError as exc:
@@ -215,67 +226,70 @@ def _describe(exc: SyntaxError, text: str) -> str:
     return f"line {exc.lineno}: {exc.msg}\n    {printable}\n    {caret}^"
 
 
-class Replacement(NamedTuple):
-    """Characters ``start`` up to but not including ``end`` become ``text``."""
-
-    start: int
-    end: int
-    text: str
-
-
 class Positions:
     """Translates lines and columns of a syntax tree (bytes of UTF-8) into indices of the text."""
 
     def __init__(self, text: str) -> None:
-        self.lines = split_lines(text)
-        self._starts = list(itertools.accumulate(map(len, self.lines), initial=0))
-
-    def index(self, line: int, column: int) -> int:
-        """Index of ``column`` in ``line`` (from 1)."""
-        row = self.lines[line - 1] if line <= len(self.lines) else ""
-        return self._starts[line - 1] + len(row.encode()[:column].decode())
-
-    def row_start(self, line: int) -> int:
-        """Index of the first character of ``line``; of the end, one line past the last."""
-        return self._starts[min(line, len(self._starts)) - 1]
+        self._lines = split_lines(text)
+        self._starts = list(itertools.accumulate(map(len, self._lines), initial=0))
 
     def span(self, node: ast.expr | ast.stmt) -> tuple[int, int]:
-        """Indices of the first character of ``node``, and of the one after its last."""
+        """Return the indices of the first character of ``node`` and of the one after its last."""
         assert node.end_lineno is not None, node
         assert node.end_col_offset is not None, node
         return (
-            self.index(node.lineno, node.col_offset),
-            self.index(node.end_lineno, node.end_col_offset),
+            self._index(node.lineno, node.col_offset),
+            self._index(node.end_lineno, node.end_col_offset),
         )
 
+    def _index(self, line: int, column: int) -> int:
+        return self._starts[line - 1] + len(self._lines[line - 1].encode()[:column].decode())
 
-def replaced(text: str, replacements: Iterable[Replacement]) -> str:
-    """``text`` with every replacement done.
+
+def read_tree(text: str) -> cst.Module:
+    """Parse ``text`` into a tree that keeps every byte; comments right above go with a statement.
 
     Raises:
-        ValueError: Two of them overlap.
+        ContractViolation: As `parse`; or a line is continued by a backslash where LibCST loses it.
     """
-    parts, at = [], 0
-    for start, end, new in sorted(replacements):
-        if start < at:
-            raise ValueError(f"two replacements meet at character {start}")
-        parts += [text[at:start], new]
-        at = end
-    return "".join([*parts, text[at:]])
+    import libcst as cst
+
+    parse(text)  # for our messages, and for the limit on nesting
+    try:
+        module = cst.parse_module(text)
+        is_kept = module.code == text
+    except (cst.ParserSyntaxError, RecursionError):
+        is_kept = False
+    if not is_kept:
+        raise ContractViolation(
+            "the layout of the text cannot be read; remove backslashes at the end of lines"
+        )
+    if not module.body:
+        return module
+    header, first = list(module.header), len(module.header)
+    while first and (comment := header[first - 1].comment):
+        if is_header_comment(comment.value, first):
+            break
+        first -= 1
+    statement = module.body[0]
+    leading = (*header[first:], *statement.leading_lines)
+    return module.with_changes(
+        header=header[:first],
+        body=[statement.with_changes(leading_lines=leading), *module.body[1:]],
+    )
 
 
 _MOST_PASSES = 4
 
 
 def format_policy(text: str) -> str:
-    r"""``text`` as black writes it (line length 88, for Python 3.11), with ``\n`` line ends.
+    r"""Format ``text`` with black (line length 88, for Python 3.11) and ``\n`` line ends.
 
-    Formatting what was formatted changes nothing. Must be done before a policy is judged or
-    committed: an edit that only moves white space then shows as no edit. Depends on ``text`` and
-    on black's version; black keeps its style within a calendar year.
+    Policies are formatted before they are judged or committed, so that an edit of white space alone
+    is no edit. Formatting twice changes nothing.
 
     Raises:
-        ContractViolation: Not a text a policy may be, not Python, or nothing that black can read.
+        ContractViolation: The text is not Python, or black cannot read it.
     """
     from black import Mode, format_str
     from black.mode import TargetVersion
@@ -294,5 +308,5 @@ def format_policy(text: str) -> str:
             return formatted
         text = formatted
     raise ContractViolation(
-        "black does not come to rest on this policy; rewrite its longest statement more simply"
+        "black formats this policy differently each time; simplify its longest statement"
     )

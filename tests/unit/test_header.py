@@ -91,6 +91,10 @@ def test_the_authors_words_stay() -> None:
         "Follow.\n\n  Environment: evil:X-v0\n",
         "Follow.\x0bEnvironment: evil.py\x0c",
         "Mean return: 21.00 ± 0.00 (1000 episodes, report 0:1000)\nFollow.",
+        "Follow.\nMean  return: 500.00 \u00b1 0.00 (30 episodes, report 0:30)",
+        "Follow.\nMean\u00a0return: 500\nMean\u200b return : 500\n* mean_return = 5",
+        "Follow.\nMEAN RETURN: +5",
+        "Follow.\n\uff2dean return\uff1a 500\nRun : gco/x/y",
         "Environment: a.py\nEnvironment: b.py\n\nFollow.\n\tMeasured: on the moon\nRun: gco/x/y",
     ],
 )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ast
 import io
+import itertools
 import tokenize
 
 import pytest
@@ -15,7 +16,6 @@ from gco_agent.policy.constants import (
     tunable_constants,
     with_constants,
 )
-from gco_agent.policy.source import Positions, Replacement, replaced
 
 TRACKER = '''"""Pong: be where the ball will be; 152 is no constant here."""
 
@@ -109,9 +109,15 @@ def split(text: str) -> tuple[str, dict[tuple[int, int], str]]:
     """``text`` with its numbers blanked out, and the numbers by where they stand."""
     lines = io.StringIO(text).readline
     numbers = [t for t in tokenize.generate_tokens(lines) if t.type == tokenize.NUMBER]
-    spans = [(Positions(text).index(*t.start), Positions(text).index(*t.end)) for t in numbers]
-    blank = replaced(text, [Replacement(*span, "#") for span in spans])
-    return blank, dict(zip(spans, (t.string for t in numbers), strict=True))
+    starts = list(itertools.accumulate(map(len, text.splitlines(keepends=True)), initial=0))
+    spans = {
+        (starts[t.start[0] - 1] + t.start[1], starts[t.end[0] - 1] + t.end[1]): t.string
+        for t in numbers
+    }
+    blank = text
+    for start, end in sorted(spans, reverse=True):
+        blank = f"{blank[:start]}#{blank[end:]}"
+    return blank, spans
 
 
 @settings(max_examples=50, deadline=None)

@@ -163,3 +163,44 @@ def test_same_code() -> None:
     )
     assert is_same_code(PARENT, PolicySource(PARENT.text.replace("UP = 2\n", "UP = 2  # up\n")))
     assert not is_same_code(PARENT, PolicySource(PARENT.text.replace("UP = 2\n", "UP = 3\n")))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def choose(self, obs, y):\n    ...  # unchanged\n",
+        (
+            'class Policy:\n    def choose(self, obs, y):\n        """Up."""\n        ...\n\n'
+            "    def act(self, obs):\n        return self.choose(obs, 1)\n"
+        ),
+        "def choose(self, obs, y):\n    # ... existing code ...\n    return 2\n",
+        "def choose(self, obs, y):\n    y += 1\n    # … rest as before\n",
+    ],
+)
+def test_bodies_that_were_left_out_are_refused(text: str) -> None:
+    with pytest.raises(EditRejected, match="body of choose is left out"):
+        complete_policy(PARENT, text)
+
+
+def test_a_comment_for_what_was_left_out_of_a_class_keeps_the_rest() -> None:
+    result = merged(
+        "class Policy:\n    # ... existing code ...\n\n    def act(self, obs):\n        return 2\n"
+    )
+    assert "def choose" in result
+    assert "import random" in result
+    assert "return 2" in result
+
+
+def test_a_whole_policy_whose_class_has_another_name_is_refused() -> None:
+    text = PARENT.text.replace("class Policy:", "class PongPolicy:")
+    with pytest.raises(EditRejected, match=r"class PongPolicy .* called Policy"):
+        complete_policy(PARENT, text)
+
+
+def test_a_function_that_never_had_a_body_may_stay_so() -> None:
+    parent = PolicySource(
+        PARENT.text.replace("return self.choose(obs, 3)", "return 1").replace(
+            '"""Up or down."""\n        return random.choice((UP, DOWN))', "..."
+        )
+    )
+    assert "..." in merged("def choose(self, obs, y):\n    ...\n\n\nUP = 4\n", parent)

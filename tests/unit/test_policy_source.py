@@ -37,6 +37,9 @@ def test_byte_order_mark_is_no_part_of_the_text():
     [
         (b"a = 1\nb = '\xe9'\n", r"pong\.py: line 2: byte 0xe9 is not UTF-8", 2),
         (b"a = 1\n\0", r"pong\.py: line 2: a NUL character", 2),
+        (b"a = 1\nb = '\x1b[2J'\n", r"pong\.py: line 2: a control character", 2),
+        (b"# \x0c\n", "line 1: a control character", 1),
+        ("# \x9b1;31m\n".encode(), "line 1: a control character", 1),
         (b"a = 1\rb = 2", "line 1: a carriage return without a line feed", 1),
         (b"a = 1\r\r\n", "line 1: a carriage return without a line feed", 1),
         ("a\n\u202eb".encode(), "line 2: a character that reorders text", 2),
