@@ -39,10 +39,10 @@ from gco_agent.games import (
     imports_code,
     likeness,
     nearest_game,
+    random_policy,
     why_not_played,
 )
-from gco_agent.games.documented import DOCUMENTED
-from gco_agent.games.starting import random_policy
+from gco_agent.games.generated import DOCUMENTED
 from gco_agent.policy import PolicySource, environment_of
 
 _LONGEST = 27_000
@@ -163,8 +163,7 @@ def _of_module(name: str) -> GameSpec:
     module = import_users(module_name)
     spec = getattr(module, "SPEC", None)
     if isinstance(spec, GameSpec) and env_id in ("", spec.env_id, spec.env_id.partition(":")[2]):
-        env_id = spec.env_id if ":" in spec.env_id else f"{module_name}:{spec.env_id}"
-        return replace(spec, env_id=env_id, module=module_name)
+        return spec.in_module(module_name)
     if not env_id:
         raise UsageError(f"{module_name} has no SPEC = GameSpec(...)")
     if env_id not in gymnasium.registry:
@@ -213,6 +212,7 @@ def _describe(env_id: str) -> GameSpec:
         goal=documented.goal if documented else "Make the sum of rewards large.",
         module=env_id.partition(":")[0] if ":" in env_id else "",
         most_a_step=documented.most_a_step if documented else None,
+        least=documented.least if documented else None,
     )
     with contextlib.closing(GymnasiumEnvironment(env_id)) as env:
         if documented and env.n_actions:

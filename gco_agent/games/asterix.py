@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gco_agent.games.spec import KUANG, MNIH, PPO, Category, GameSpec, Presence, Reference, Score
+from gco_agent.games.spec import Category, GameSpec, Presence, Reference, Stage, published
 
 _DIAGONAL = "moves both ways"
 
@@ -23,21 +23,13 @@ SPEC = GameSpec(
         "DOWNLEFT": _DIAGONAL,
     },
     categories=(
-        Category(
-            "Player",
-            "you; wider for a moment when you have been hit",
-            "always",
-            Presence.ALWAYS,
-            x=(0, 160),
-            y=(26, 138),
-        ),
+        Category("Player", "you; wider for a moment when you have been hit", y=(26, 138)),
         Category(
             "Enemy",
             "a lyre, deadly to touch; it keeps to its lane",
             "while it crosses the screen",
             Presence.USUAL,
             most=8,
-            x=(0, 160),
             y=(26, 138),
         ),
         Category(
@@ -55,7 +47,6 @@ SPEC = GameSpec(
             "for 64 steps after something was collected",
             Presence.SOME,
             most=8,
-            x=(0, 160),
             y=(26, 138),
             moves=False,
         ),
@@ -72,13 +63,12 @@ SPEC = GameSpec(
     },
     lives=3,
     components=("analyze_situation", "select_action"),
-    scores=(
-        Score("random", 210.0, MNIH),
-        Score("human", 8503.3, MNIH),
-        Score("LLM code, multi-step", 3466.7, f"{KUANG}; first lives only"),
-        Score("LLM code, one-step", 310.0, f"{KUANG}; first lives only"),
-        Score("PPO", 4903.44, PPO),
-        Score("PPO, sticky", 3850.27, PPO),
+    scores=published(
+        210.0,
+        8503.3,
+        llm_code=(3466.7, 310.0),
+        ppo=(4903.44, 3850.27),
+        notes=("first lives only", "first lives only"),
     ),
     facts={"top_lane": 26, "lane_height": 16, "bottom_lane": 138},
     hints=(
@@ -92,4 +82,26 @@ SPEC = GameSpec(
         ),
     ),
     reference=Reference(20_000, 3, one_life=True),
+    least=0,
+    stages=(
+        Stage(
+            "random-like",
+            "Look at what the player touched before each life was lost, and before each reward, "
+            "and whether the actions move it by a lane or by pixels.",
+            below=500,
+        ),
+        Stage(
+            "collects",
+            "Look at the lives that were lost: from which side did the enemy come, how fast, and "
+            "which lane was free?",
+            below=2_000,
+        ),
+        Stage(
+            "good",
+            "Look at how objects' speeds and kinds change later in an episode, and whether rewards "
+            "are passed by that could be reached in time.",
+            below=8_500,
+        ),
+        Stage("strong", "Look at what ends the episodes; avoid before you collect."),
+    ),
 )

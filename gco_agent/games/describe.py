@@ -1,8 +1,8 @@
-"""What a language model is told of a game, in one of three layers.
+"""The description of a game in a prompt, in one of three layers.
 
-``none`` is the types alone, so that what a model finds out by itself can be measured;
-``interface`` adds what categories, fields and actions mean, and the rules of play; ``paper`` adds
-what the authors of the paper tell their model besides: coordinates and advice.
+``none`` has the types alone, to measure what a model finds out by itself; ``interface`` adds what
+categories, fields and actions mean, and the rules of play; ``paper`` adds the coordinates and the
+advice that the authors of the paper give their model.
 """
 
 from __future__ import annotations
@@ -42,30 +42,27 @@ def describe_interface(
     moved: Mapping[str, str] | None = None,
     rules: PlayProtocol | None = None,
 ) -> str:
-    """The game as a text for a prompt; plain English, wrapped to 100 columns.
+    """Return the description of a game for a prompt, wrapped to 100 columns.
 
     Args:
         spec: The game.
-        hints: How much is told.
+        hints: The layer.
         action_names: Of the environment, in the order of their indices, where they are others
             than those of ``spec.actions``.
-        moved: Action word to what it was seen to do, for actions that ``spec`` does not explain.
-        rules: Those of play, to be told too.
+        moved: Action word to the movement it caused, for actions that ``spec`` does not explain.
+        rules: Rules of play to describe.
     """
     names = tuple(spec.actions) if action_names is None else tuple(action_names)
     parts = [_observation(spec, told=hints != "none"), _controls(spec.controls, hints)]
     if names:
-        parts.append(_actions(names, {**(moved or {}), **_meanings(spec)}, hints))
+        meanings = {**(moved or {}), **{word: text for word, text in spec.actions.items() if text}}
+        parts.append(_actions(names, spec.words_for(names), meanings, hints))
     if hints != "none":
         parts.insert(0, _fill(f"{spec.title}. {spec.goal}"))
         parts.append(_timing(rules) if rules is not None else "")
     if hints == "paper" and spec.hints:
         parts.append(_bullets("Hints:", [hint.format(**spec.facts) for hint in spec.hints]))
     return "\n\n".join(part for part in parts if part)
-
-
-def _meanings(spec: GameSpec) -> dict[str, str]:
-    return {word: meaning for word, meaning in spec.actions.items() if meaning}
 
 
 def _observation(spec: GameSpec, *, told: bool) -> str:
@@ -120,7 +117,6 @@ def _bare(number: int, name: str) -> str:
 
 
 def _controls(controls: Sequence[Control], hints: Hints) -> str:
-    """What an action is that is made of numbers."""
     if not controls:
         return ""
     n = len(controls)
@@ -141,14 +137,17 @@ def _bounds(control: Control) -> str:
     return f"any{low}{high}"
 
 
-def _actions(names: Sequence[str], meanings: Mapping[str, str], hints: Hints) -> str:
+def _actions(
+    names: Sequence[str], words: Sequence[str], meanings: Mapping[str, str], hints: Hints
+) -> str:
     has_words = any(name in meanings or name != str(n) for n, name in enumerate(names))
     if hints == "none" or not has_words:
         return f"Actions: 0 to {len(names) - 1}."
-    lines = [
-        f"{index} {name}" + (f": {meanings[name]}" if name in meanings else "")
-        for index, name in enumerate(names)
-    ]
+    lines = []
+    for index, (name, word) in enumerate(zip(names, words, strict=True)):
+        alias = "" if word == name else f" ({name} in the emulator)"
+        meaning = f": {meanings[name]}" if name in meanings else ""
+        lines.append(f"{index} {word}{alias}{meaning}")
     return _bullets("Actions:", lines)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gco_agent.games.spec import KUANG, MNIH, PPO, Category, GameSpec, Presence, Reference, Score
+from gco_agent.games.spec import Category, GameSpec, Presence, Reference, Stage, published
 
 SPEC = GameSpec(
     name="enduro",
@@ -21,14 +21,7 @@ SPEC = GameSpec(
         "LEFTFIRE": "speeds up and steers left",
     },
     categories=(
-        Category(
-            "Player",
-            "your car",
-            "always",
-            Presence.ALWAYS,
-            x=(40, 120),
-            y=(89, 160),
-        ),
+        Category("Player", "your car", x=(40, 120), y=(89, 160)),
         Category(
             "Car",
             "another car; passing it earns a point, being passed costs one, touching it stops you",
@@ -42,8 +35,6 @@ SPEC = GameSpec(
             "Road",
             "the road at five distances, from the farthest to the nearest: x is its left edge, "
             "w its width, cx its middle",
-            "always",
-            Presence.ALWAYS,
             most=5,
             x=(-80, 200),
             y=(60, 140),
@@ -51,8 +42,6 @@ SPEC = GameSpec(
         Category(
             "Speed",
             "a gauge without a place on the screen",
-            "always",
-            Presence.ALWAYS,
             x=(0, 0),
             y=(0, 0),
             moves=False,
@@ -61,8 +50,6 @@ SPEC = GameSpec(
         Category(
             "CarsToPass",
             "a counter without a place in the picture of the road",
-            "always",
-            Presence.ALWAYS,
             x=(0, 0),
             y=(0, 0),
             moves=False,
@@ -73,14 +60,7 @@ SPEC = GameSpec(
     approach=60,
     hold=10,
     components=("analyze_situation", "select_action"),
-    scores=(
-        Score("random", 0.0, MNIH),
-        Score("human", 860.5, MNIH),
-        Score("LLM code, multi-step", 71.8, KUANG),
-        Score("LLM code, one-step", 104.0, KUANG),
-        Score("PPO", 1178.37, PPO),
-        Score("PPO, sticky", 1047.62, PPO),
-    ),
+    scores=published(0.0, 860.5, llm_code=(71.8, 104.0), ppo=(1178.37, 1047.62)),
     facts={"danger_dx": 18, "danger_dy": 25},
     hints=(
         (
@@ -93,4 +73,31 @@ SPEC = GameSpec(
         ),
     ),
     reference=Reference(5_000, 1, starting_return=49.0),
+    least=0,
+    stages=(
+        Stage(
+            "stands",
+            "No car is passed. Look at which action makes anything move at all, and for how long "
+            "it was held.",
+            below=1,
+        ),
+        Stage(
+            "drives",
+            "Cars are passed. Look at the stretches without a reward and the collisions before "
+            "them: which cars were near, and which way was free?",
+            below=100,
+        ),
+        Stage(
+            "races",
+            "Look at collisions: how early was the car seen, and did the steering overshoot? Speed "
+            "lost in one costs more than a detour.",
+            below=300,
+        ),
+        Stage(
+            "good",
+            "Look at what changes with the time of the day and in curves, and at the days' quotas.",
+            below=860,
+        ),
+        Stage("strong", "Look at the slowest stretch of an episode."),
+    ),
 )

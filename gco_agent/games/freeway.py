@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from gco_agent.games.spec import KUANG, MNIH, PPO, Category, GameSpec, Presence, Reference, Score
+from gco_agent.games.spec import Category, GameSpec, Reference, Stage, published
 
 SPEC = GameSpec(
     name="freeway",
     title="Freeway",
     env_id="gco/Freeway-v5",
     goal="Cross ten lanes of cars as often as possible in two minutes; 1 point a crossing.",
-    actions={
-        "NOOP": "waits",
-        "UP": "walks up, towards the far side",
-        "DOWN": "walks back down",
-    },
+    actions={"NOOP": "waits", "UP": "walks up, towards the far side", "DOWN": "walks back down"},
     categories=(
         Category(
             "Chicken",
             "the first one is yours, on the left; the second, on the right, is not played",
-            "always",
-            Presence.ALWAYS,
             most=2,
             x=(44, 108),
             y=(0, 190),
@@ -28,7 +22,6 @@ SPEC = GameSpec(
             "Car",
             "a car, one in each lane; it throws you back a few lanes when it hits you",
             "always; it leaves on one side and comes in on the other",
-            Presence.ALWAYS,
             most=10,
             x=(-8, 160),
             y=(27, 171),
@@ -41,14 +34,7 @@ SPEC = GameSpec(
     warm_up=("UP",),
     hold=2,
     components=("analyze_traffic", "select_action"),
-    scores=(
-        Score("random", 0.0, MNIH),
-        Score("human", 29.6, MNIH),
-        Score("LLM code, multi-step", 27.2, KUANG),
-        Score("LLM code, one-step", 27.93, KUANG),
-        Score("PPO", 32.77, PPO),
-        Score("PPO, sticky", 21.75, PPO),
-    ),
+    scores=published(0.0, 29.6, llm_code=(27.2, 27.93), ppo=(32.77, 21.75)),
     facts={
         "top_lane": 27,
         "bottom_lane": 171,
@@ -71,4 +57,30 @@ SPEC = GameSpec(
         ),
     ),
     reference=Reference(2_500, 3, starting_return=65 / 3),
+    least=0,
+    stages=(
+        Stage(
+            "stuck",
+            "Hardly a crossing. Look at how the player's y changes with each action, and what "
+            "throws it back.",
+            below=5,
+        ),
+        Stage(
+            "slow",
+            "Crossings take long. Look at the stretches without a reward: is it waiting, or thrown "
+            "back, and by which lane?",
+            below=21,
+        ),
+        Stage(
+            "quick",
+            "Better than only going up. Look at each time it was hit: was the car's distance and "
+            "velocity looked at, and was waiting dearer than being hit?",
+            below=28,
+        ),
+        Stage(
+            "nearly perfect",
+            "Look at the slowest crossing of an episode, and at single steps of waiting that were "
+            "not needed.",
+        ),
+    ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gco_agent.games.spec import KUANG, MNIH, PPO, Category, GameSpec, Presence, Reference, Score
+from gco_agent.games.spec import Category, GameSpec, Presence, Reference, Stage, published
 
 SPEC = GameSpec(
     name="qbert",
@@ -19,19 +19,12 @@ SPEC = GameSpec(
     },
     categories=(
         Category(
-            "Player",
-            "you",
-            "but for a moment after a life is lost",
-            Presence.USUAL,
-            x=(0, 160),
-            y=(-60, 210),
+            "Player", "you", "but for a moment after a life is lost", Presence.USUAL, y=(-60, 210)
         ),
         Category(
             "Cube",
             "a cube of the pyramid, its top side: the first is the tip, then row by row, each from "
             "left to right",
-            "always",
-            Presence.ALWAYS,
             most=21,
             x=(8, 132),
             y=(34, 178),
@@ -51,36 +44,12 @@ SPEC = GameSpec(
             moves=False,
         ),
         Category(
-            "PurpleBall",
-            "a ball that hatches Coily at the bottom",
-            "now and then",
-            Presence.SOME,
-            x=(0, 160),
-            y=(0, 210),
+            "PurpleBall", "a ball that hatches Coily at the bottom", "now and then", Presence.SOME
         ),
-        Category("RedBall", "a red ball", "not told by this extraction", Presence.RARE, x=(0, 160)),
-        Category(
-            "GreenBall",
-            "a green ball",
-            "now and then",
-            Presence.RARE,
-            x=(0, 160),
-        ),
-        Category(
-            "Coily",
-            "the snake that follows you",
-            "after it has hatched",
-            Presence.SOME,
-            x=(0, 160),
-            y=(0, 210),
-        ),
-        Category(
-            "Sam",
-            "Sam, who changes cubes back",
-            "now and then",
-            Presence.RARE,
-            x=(0, 160),
-        ),
+        Category("RedBall", "a red ball", "not told by this extraction", Presence.RARE),
+        Category("GreenBall", "a green ball", "now and then", Presence.RARE),
+        Category("Coily", "the snake that follows you", "after it has hatched", Presence.SOME),
+        Category("Sam", "Sam, who changes cubes back", "now and then", Presence.RARE),
     ),
     effects={"UP": (1, -1), "RIGHT": (1, 1), "LEFT": (-1, -1), "DOWN": (-1, 1)},
     settle=60,
@@ -90,15 +59,13 @@ SPEC = GameSpec(
     rest=14,
     lives=4,
     components=("analyze_situation", "select_action"),
-    scores=(
-        Score("random", 163.9, MNIH),
-        Score("human", 13455.0, MNIH),
-        Score("LLM code, multi-step", 505.0, f"{KUANG}; first life only"),
-        Score("LLM code, one-step", 560.0, f"{KUANG}; first life only"),
-        Score("PPO", 17318.5, PPO),
-        Score("PPO, sticky", 15130.0, PPO),
+    scores=published(
+        163.9,
+        13455.0,
+        llm_code=(505.0, 560.0),
+        ppo=(17318.5, 15130.0),
+        notes=("first life only", "first life only"),
     ),
-    facts={},
     hints=(
         (
             "A cube changed is worth 25 points; Sam and the green ball are worth points to catch; "
@@ -110,4 +77,26 @@ SPEC = GameSpec(
         ),
     ),
     reference=Reference(4_000, 1, one_life=True, unseen=("Cube",)),
+    least=0,
+    stages=(
+        Stage(
+            "random-like",
+            "Look at each life lost: did the player hop off the pyramid, or meet somebody? Look at "
+            "what a hop in each direction does to its position, and how many steps a hop takes.",
+            below=300,
+        ),
+        Stage(
+            "hops",
+            "Look at which cubes were not visited, how long it went back and forth over finished "
+            "ones, and what was near when a life was lost.",
+            below=1_500,
+        ),
+        Stage(
+            "clears",
+            "Look at the steps in which somebody came near: which way led away, and was a disk in "
+            "reach?",
+            below=5_000,
+        ),
+        Stage("good", "Look at what is different in later rounds, and at what ends the episodes."),
+    ),
 )

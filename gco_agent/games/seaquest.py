@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gco_agent.games.spec import KUANG, MNIH, PPO, Category, GameSpec, Presence, Reference, Score
+from gco_agent.games.spec import Category, GameSpec, Presence, Reference, Stage, published
 
 _WAYS = {
     "UP": (0, -1),
@@ -39,7 +39,6 @@ SPEC = GameSpec(
             "your submarine; at y = 46 it is at the surface",
             "but for a moment after a life is lost",
             Presence.USUAL,
-            x=(0, 160),
             y=(46, 141),
             orientation="the way it faces and shoots: E is right, W is left",
         ),
@@ -66,7 +65,6 @@ SPEC = GameSpec(
             "an enemy that patrols the surface",
             "late in the game",
             Presence.RARE,
-            x=(0, 160),
             y=(45, 45),
         ),
         Category(
@@ -78,21 +76,13 @@ SPEC = GameSpec(
             x=(0, 165),
             y=(60, 160),
         ),
-        Category(
-            "PlayerMissile",
-            "your shot",
-            "while it is under way",
-            Presence.SOME,
-            x=(0, 160),
-            y=(50, 160),
-        ),
+        Category("PlayerMissile", "your shot", "while it is under way", Presence.SOME, y=(50, 160)),
         Category(
             "Diver",
             "a diver to pick up by touching",
             "while it crosses the screen",
             Presence.SOME,
             most=4,
-            x=(0, 160),
             y=(60, 160),
         ),
         Category(
@@ -121,13 +111,12 @@ SPEC = GameSpec(
     hold=5,
     lives=4,
     components=("analyze_situation", "select_action"),
-    scores=(
-        Score("random", 68.4, MNIH),
-        Score("human", 42054.7, MNIH),
-        Score("LLM code, multi-step", 92.0, f"{KUANG}; first life only"),
-        Score("LLM code, one-step", 128.0, f"{KUANG}; first life only"),
-        Score("PPO", 1203.3, PPO),
-        Score("PPO, sticky", 2055.5, PPO),
+    scores=published(
+        68.4,
+        42054.7,
+        llm_code=(92.0, 128.0),
+        ppo=(1203.3, 2055.5),
+        notes=("first life only", "first life only"),
     ),
     facts={"surface_y": 46},
     hints=(
@@ -142,5 +131,26 @@ SPEC = GameSpec(
     ),
     reference=Reference(
         4_000, 1, one_life=True, unseen=("OxygenBar", "CollectedDiver", "PlayerMissile")
+    ),
+    least=0,
+    stages=(
+        Stage(
+            "random-like",
+            "Look at what was near before each life was lost, whether the player faced what it "
+            "shot at, and what happens to it when nothing is near at all.",
+            below=200,
+        ),
+        Stage(
+            "shoots",
+            "Look at lives that were lost without an enemy near: what had run out? Look at which "
+            "shots hit, at what distance and height.",
+            below=1_000,
+        ),
+        Stage(
+            "survives",
+            "Look at when it surfaces and what it carries then, and what that brought.",
+            below=4_000,
+        ),
+        Stage("good", "Look at what ends the episodes, and at the rewards that grow with time."),
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gco_agent.games.spec import KUANG, MNIH, PPO, Category, GameSpec, Presence, Reference, Score
+from gco_agent.games.spec import Category, GameSpec, Presence, Reference, Stage, published
 
 SPEC = GameSpec(
     name="space_invaders",
@@ -18,14 +18,7 @@ SPEC = GameSpec(
         "LEFTFIRE": "moves left and shoots",
     },
     categories=(
-        Category(
-            "Player",
-            "your cannon",
-            "always",
-            Presence.ALWAYS,
-            x=(34, 120),
-            y=(185, 185),
-        ),
+        Category("Player", "your cannon", x=(34, 120), y=(185, 185)),
         Category(
             "Shield",
             "what the cannon can hide behind; shots wear it away",
@@ -40,9 +33,7 @@ SPEC = GameSpec(
             "an alien; they move to and fro together, and down at the edges; some are told to be "
             "at (0, 0) for one step when an outer column is emptied, and all when a wave begins",
             "until it is shot",
-            Presence.ALWAYS,
             most=36,
-            x=(0, 160),
             y=(0, 195),
         ),
         Category(
@@ -52,31 +43,23 @@ SPEC = GameSpec(
             "while it flies",
             Presence.USUAL,
             most=3,
-            x=(0, 160),
             y=(0, 515),
         ),
         Category(
-            "Satellite",
-            "a ship that crosses at the top",
-            "now and then",
-            Presence.SOME,
-            x=(0, 160),
-            y=(12, 12),
+            "Satellite", "a ship that crosses at the top", "now and then", Presence.SOME, y=(12, 12)
         ),
     ),
     effects={"RIGHT": (1, 0), "LEFT": (-1, 0), "RIGHTFIRE": (1, 0), "LEFTFIRE": (-1, 0)},
     approach=80,
     lives=3,
     components=("decide_shoot", "decide_movement", "combine_actions"),
-    scores=(
-        Score("random", 148.0, MNIH),
-        Score("human", 1668.7, MNIH),
-        Score("LLM code, multi-step", 929.0, f"{KUANG}; best of noisy single episodes"),
-        Score("LLM code, one-step", 570.0, f"{KUANG}; the starting policy, not improved"),
-        Score("PPO", 1164.26, PPO),
-        Score("PPO, sticky", 887.09, PPO),
+    scores=published(
+        148.0,
+        1668.7,
+        llm_code=(929.0, 570.0),
+        ppo=(1164.26, 887.09),
+        notes=("best of noisy single episodes", "the starting policy, not improved"),
     ),
-    facts={},
     hints=(
         (
             "Only one shot of yours is in the air at a time, so aim: the aliens and the ship above "
@@ -88,4 +71,32 @@ SPEC = GameSpec(
         ),
     ),
     reference=Reference(4_000, 1, starting_return=570.0),
+    least=0,
+    stages=(
+        Stage(
+            "shot down early",
+            "The episode ends early. Look at what is above the player in the steps before a life "
+            "is lost, and which way was free.",
+            below=100,
+        ),
+        Stage(
+            "random-like",
+            "Some aliens are hit. Look at which shots hit and which miss, how far an alien moves "
+            "while a shot flies, and whether a new shot waits for the old one.",
+            below=300,
+        ),
+        Stage(
+            "fair",
+            "Look at the lives that were lost for bombs that came down while the player moved to a "
+            "target, and at how long the gun stayed idle.",
+            below=700,
+        ),
+        Stage(
+            "good",
+            "Compare the largest gain with an ordinary one, and look at how the last aliens, which "
+            "move fastest, are dealt with.",
+            below=1_600,
+        ),
+        Stage("strong", "Look at what ends the episodes, and at which targets are worth the most."),
+    ),
 )

@@ -1,20 +1,20 @@
 """What is known of a game before it is played, as data: `GameSpec` and its parts.
 
-Every word here that reaches a person or a language model is checked against the emulator by
-`gco_agent.evaluation.check_game` and by tests/ale: names, bounds, what an action does, when a
-category appears.
+`gco_agent.evaluation.check_game` and tests/ale check against the emulator every word that reaches
+a person or a language model: names, bounds, what an action does, when a category appears.
 """
 
 from __future__ import annotations
 
+import ast
+import difflib
 import enum
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib import resources
 
 from gco_agent.core.errors import UsageError
-from gco_agent.games.numbering import renumbered
-from gco_agent.games.starting import random_policy
 
 Range = tuple[int, int]
 """Least and largest value, both included."""
@@ -57,8 +57,8 @@ class Category:
         name: Its key in the observation.
         meaning: What it is, in a few words.
         when: When it is there, in a few words.
-        presence: The same, so that it can be checked.
-        most: The largest number of it at once.
+        presence: The same, for `gco_agent.evaluation.check_game`.
+        most: The largest number of objects at once.
         x: Least and largest left edge, in pixels.
         y: Least and largest top edge, in pixels from the top.
         moves: Whether it ever has a velocity.
@@ -69,8 +69,8 @@ class Category:
 
     name: str
     meaning: str
-    when: str
-    presence: Presence
+    when: str = "always"
+    presence: Presence = Presence.ALWAYS
     most: int = 1
     x: Range = (0, 160)
     y: Range = (0, 210)
@@ -128,6 +128,58 @@ class Score:
         return _PLAYED.get(self.label, "")
 
 
+def published(
+    random: float,
+    human: float,
+    *,
+    llm_code: tuple[float, float],
+    ppo: tuple[float, float],
+    notes: tuple[str, str] = ("", ""),
+) -> tuple[Score, ...]:
+    """Return the published scores of a game of the paper.
+
+    Args:
+        random: Of random play (`MNIH`).
+        human: Of a games tester (`MNIH`).
+        llm_code: Of the paper's policies, multi-step and one-step (`KUANG`).
+        ppo: Without and with sticky actions (`PPO`).
+        notes: On the scores of ``llm_code``.
+    """
+    sources = [f"{KUANG}; {note}" if note else KUANG for note in notes]
+    return (
+        Score("random", random, MNIH),
+        Score("human", human, MNIH),
+        Score("LLM code, multi-step", llm_code[0], sources[0]),
+        Score("LLM code, one-step", llm_code[1], sources[1]),
+        Score("PPO", ppo[0], PPO),
+        Score("PPO, sticky", ppo[1], PPO),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A band of results, with advice for whoever improves a policy in it.
+
+    Attributes:
+        name: In a word or two.
+        advice: What to look at in a trace, in one or two sentences; no facts of the game.
+        below: Mean returns below this one belong to it, unless to an earlier stage.
+    """
+
+    name: str
+    advice: str
+    below: float = math.inf
+
+
+FAILED = Stage(
+    "fails",
+    "The policy failed in an episode, so it has no score. Make it play to the end first: read the "
+    "traceback and the step that failed, and mind what may be missing from an observation.",
+    below=-math.inf,
+)
+"""The stage of a policy that failed in an episode."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
     """How the paper's authors play the game, where it differs from game to game.
@@ -175,12 +227,16 @@ class GameSpec:
         facts: Coordinates that the hints name.
         hints: What the paper's authors tell their model, in our words; ``{name}`` is a fact.
         reference: How they play it.
+        shown: Action word of the emulator to the word that people and models see, where the
+            emulator's is misleading.
         constants: Names in the initial policy that stand for an action by another word than ALE's.
         module: Module whose import makes ``env_id`` known to Gymnasium.
         seen: What an observation is, where it is neither objects nor a vector with names.
         start: Text of the initial policy where it is in no file of the package.
-        most: The most that an episode can earn, whatever is played; None where nobody knows.
-        most_a_step: The most that a step can earn, likewise.
+        most: Largest possible return of an episode; None where it is not known.
+        most_a_step: Largest possible reward of a step, likewise.
+        least: Smallest possible return of an episode, likewise.
+        stages: Bands of mean returns, lowest first, the last without an end; general ones if empty.
     """
 
     name: str
@@ -204,28 +260,31 @@ class GameSpec:
     facts: Mapping[str, int] = field(default_factory=dict)
     hints: tuple[str, ...] = ()
     reference: Reference | None = None
+    shown: Mapping[str, str] = field(default_factory=dict)
     constants: Mapping[str, str] = field(default_factory=dict)
     module: str = ""
     seen: str = ""
     start: str = ""
     most: float | None = None
     most_a_step: float | None = None
+    least: float | None = None
+    stages: tuple[Stage, ...] = ()
 
     def most_in(self, n_steps: int) -> float | None:
-        """The most that an episode of at most ``n_steps`` can earn; None where nobody knows."""
+        """Return the largest return possible in ``n_steps`` steps; None if it is not known."""
         if self.most is not None or self.most_a_step is None:
             return self.most
         return self.most_a_step * n_steps
 
     def require_rules(self, protocol: str, objects: str | None) -> None:
-        """Refuse rules of play that this game does not have; nothing has to be imported for it.
+        """Check that the game has these rules of play.
 
         Args:
-            protocol: Its name.
-            objects: What is to be observed, as of `PlayProtocol`, if that was said.
+            protocol: Name of the protocol.
+            objects: As of `PlayProtocol`; None if not given.
 
         Raises:
-            UsageError: They are for Atari games, or for those that the paper has.
+            UsageError: The rules are for Atari games, or for games of the paper.
         """
         if not self.has_objects and objects is not None:
             raise UsageError(f"--objects is for Atari games; {self.title} has no objects")
@@ -245,49 +304,252 @@ class GameSpec:
 
     @property
     def policy_path(self) -> str:
-        """Where the policy lives in a repository, with forward slashes."""
+        """Path of the policy in a repository, with forward slashes."""
         return f"policies/{self.name}.py"
 
     @property
     def random_return(self) -> float | None:
-        """Mean return of uniformly random play, if anybody reports it."""
+        """Mean return of uniformly random play; None if it is not known."""
         return self._score("random")
 
     @property
     def human_return(self) -> float | None:
-        """Mean return of a professional games tester, if anybody reports it."""
+        """Mean return of a professional games tester; None if it is not known."""
         return self._score("human")
 
     @property
     def solved_return(self) -> float | None:
-        """Mean return from which it counts as solved, if anybody says."""
+        """Mean return from which it counts as solved; None if it is not known."""
         return self._score(SOLVED)
 
     def _score(self, label: str) -> float | None:
         return next((score.value for score in self.scores if score.label == label), None)
 
+    def words_for(self, action_names: Sequence[str]) -> tuple[str, ...]:
+        """Return what people and models see for the emulator's action words."""
+        return tuple(
+            name if (word := self.shown.get(name, name)) in action_names else word
+            for name in action_names
+        )
+
+    def in_module(self, module: str) -> GameSpec:
+        """Return the specification with ``module`` imported for the environment."""
+        if not module or ":" in self.env_id:
+            return replace(self, module=module)
+        return replace(self, env_id=f"{module}:{self.env_id}", module=module)
+
+    def stages_for(self, *, told: bool = True) -> tuple[Stage, ...]:
+        """Return the stages of the game, or general ones.
+
+        Args:
+            told: Whether the advice may speak of the game.
+        """
+        if self.stages and told:
+            return self.stages
+        if self.solved_return is not None:
+            return _solvable_stages(self.solved_return, told=told)
+        return general_stages(self.random_return, self.human_return)
+
+    def stage_at(self, mean_return: float | None, *, told: bool = True) -> Stage:
+        """Return the stage of a result.
+
+        Args:
+            mean_return: Points an episode; None or NaN if an episode failed.
+            told: As for `stages_for`.
+        """
+        if mean_return is None or math.isnan(mean_return):
+            return FAILED
+        stages = self.stages_for(told=told)
+        return next((stage for stage in stages if mean_return < stage.below), stages[-1])
+
+    def unknown_categories(self, names: Iterable[str]) -> list[str]:
+        """Return a sentence for each of ``names`` that is not a category of the observation."""
+        known = [category.name for category in self.categories]
+        return [
+            f"there is no category {name!r}{_suggestion(name, known)}"
+            for name in dict.fromkeys(names)
+            if known and name not in known
+        ]
+
     def initial_policy(self, action_names: Sequence[str] | None = None) -> str:
-        """Text of the policy that a run starts from.
+        """Return the text of the policy that a run starts from.
 
         Args:
             action_names: Of the environment, if they are others than those of ``actions``.
         """
-        path = resources.files("gco_agent.games.initial").joinpath(f"{self.name}.py")
-        if self.start or not path.is_file():
-            n_actions = len(self.actions if action_names is None else action_names)
-            return self.start or random_policy(self.title, self.env_id, n_actions)
-        text = path.read_text("utf-8")
-        if action_names is None or tuple(action_names) == tuple(self.actions):
+        names = tuple(self.actions if action_names is None else action_names)
+        text = self.start or _policy_file(f"{self.name}.py")
+        if not text:
+            return random_policy(self.title, self.env_id, len(names))
+        if self.start or names == tuple(self.actions):
             return text
-        return renumbered(text, self.constants, action_names)
+        return renumber_actions(text, self.constants, names)
 
     def reference_policy(self) -> str:
-        """Text of a policy that behaves as the one the paper's authors start from.
+        """Return the text of a policy that behaves as the one the paper's authors start from.
 
         Raises:
             UsageError: There is none: theirs plays at random, as `initial_policy` does.
         """
-        path = resources.files("gco_agent.games.initial").joinpath("reference", f"{self.name}.py")
-        if not path.is_file():
+        text = _policy_file(f"reference/{self.name}.py")
+        if not text:
             raise UsageError(f"{self.title} has no starting policy that plays without chance")
-        return path.read_text("utf-8")
+        return text
+
+
+def general_stages(random_return: float | None, human_return: float | None) -> tuple[Stage, ...]:
+    """Return stages for any environment, from the mean returns of random play and of people."""
+    if random_return is None or human_return is None or not random_return < human_return:
+        unknown = Stage(
+            "unknown",
+            "It is not known what a good return is here. Compare the best episode with the "
+            "worst: look at the losses and at what preceded the gains.",
+        )
+        return (unknown,)
+    span = human_return - random_return
+    return (
+        Stage(
+            "random-like",
+            "Hardly better than chance. Look at what each action does to the positions of things, "
+            "and at what precedes a loss and a reward.",
+            below=random_return + 0.1 * span,
+        ),
+        Stage(
+            "learning",
+            "Better than chance. Look at what the losses have in common, and whether the gains "
+            "were meant or happened.",
+            below=random_return + 0.5 * span,
+        ),
+        Stage(
+            "good",
+            "Not far from what people score. Look at the worst episode: what was different there?",
+            below=human_return,
+        ),
+        Stage("strong", "As good as people or better. Look at what ends the episodes."),
+    )
+
+
+def _solvable_stages(solved: float, *, told: bool) -> tuple[Stage, ...]:
+    goal = f"It counts as solved at a mean return of {solved:g}. " if told else ""
+    return (
+        Stage(
+            "unsolved",
+            f"{goal}Compare how the best episode "
+            "ends with how the worst does: what was different in the steps before, and which "
+            "action would have kept it from going that way?",
+            below=solved,
+        ),
+        Stage(
+            "solved",
+            "It counts as solved. Look at the worst episode, and change one thing at a time.",
+        ),
+    )
+
+
+def _suggestion(name: str, known: Sequence[str]) -> str:
+    lower = {other.lower(): other for other in known}
+    near = difflib.get_close_matches(name.lower(), lower, n=1)
+    return f"; did you mean {lower[near[0]]!r}?" if near else f"; there are {', '.join(known)}"
+
+
+def _policy_file(name: str) -> str:
+    """Return the text of a file of ``games/initial``; empty if there is none."""
+    path = resources.files("gco_agent.games").joinpath("initial", *name.split("/"))
+    return path.read_text("utf-8") if path.is_file() else ""
+
+
+def renumber_actions(text: str, aliases: Mapping[str, str], names: Sequence[str]) -> str:
+    """Return a policy's text with its action constants set to their indices in ``names``.
+
+    A module constant names an action if it is called as the action is, underscores apart
+    (``RIGHT_FIRE``), or if ``aliases`` says so. Nothing else changes.
+
+    Args:
+        text: Of a policy that parses.
+        aliases: Constant to the emulator's word.
+        names: The emulator's words in the order of the new indices.
+    """
+    lines = text.splitlines(keepends=True)
+    found = sorted(_constants(ast.parse(text)), key=lambda c: (c[1].lineno, -c[1].col_offset))
+    for name, literal in found:
+        word = aliases.get(name, name.replace("_", ""))
+        number = len(names) if name == "N_ACTIONS" else None
+        if word in names:
+            number = list(names).index(word)
+        if number is not None:
+            line = lines[literal.lineno - 1].encode()
+            end = literal.end_col_offset
+            changed = line[: literal.col_offset] + str(number).encode() + line[end:]
+            lines[literal.lineno - 1] = changed.decode()
+    return "".join(lines)
+
+
+def _constants(module: ast.Module) -> Iterator[tuple[str, ast.Constant]]:
+    """Yield the names of integer constants at the top level, and their literals."""
+    for node in module.body:
+        if not isinstance(node, ast.Assign) or len(node.targets) != 1:
+            continue
+        target, value = node.targets[0], node.value
+        if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+            pairs = zip(target.elts, value.elts, strict=False)
+        else:
+            pairs = zip([target], [value], strict=True)
+        for name, number in pairs:
+            is_number = isinstance(number, ast.Constant) and type(number.value) is int
+            if isinstance(name, ast.Name) and isinstance(number, ast.Constant) and is_number:
+                yield name.id, number
+
+
+_LARGEST = 1.0e3
+"""Bound for actions that have none."""
+_RANDOM_POLICY = '''"""{title}: act at random.
+
+Environment: {env_id}
+"""
+
+import random
+
+{constants}
+
+
+class Policy:
+    """One instance plays one episode."""
+
+    def select_action(self, obs):
+        """The action for obs."""
+        return {choice}
+
+    def act(self, obs):
+        """Return {kind} to play."""
+        return self.select_action(obs)
+'''
+
+
+def random_policy(
+    title: str, env_id: str, n_actions: int, low: Sequence[float] = (), high: Sequence[float] = ()
+) -> str:
+    """Return the text of a policy that acts at random.
+
+    Args:
+        title: As people write it.
+        env_id: For the docstring.
+        n_actions: Number of actions; 0 where an action is made of numbers.
+        low: Least value of each of these.
+        high: Largest value of each.
+    """
+    if n_actions:
+        constants = f"N_ACTIONS = {n_actions}"
+        choice, kind = "random.randrange(N_ACTIONS)", "the index of the action"
+    else:
+        bounds = [[_finite(bound) for bound in part] for part in (low, high)]
+        constants = f"LOW = {bounds[0]}\nHIGH = {bounds[1]}"
+        choice = "[random.uniform(low, high) for low, high in zip(LOW, HIGH)]"
+        kind = "the numbers of the action"
+    return _RANDOM_POLICY.format(
+        title=title, env_id=env_id, constants=constants, choice=choice, kind=kind
+    )
+
+
+def _finite(bound: float) -> float:
+    """Return a finite bound to draw from, with the seven digits of float32."""
+    return float(f"{max(-_LARGEST, min(_LARGEST, bound)):.7g}")

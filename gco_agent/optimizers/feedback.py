@@ -15,7 +15,6 @@ from gco_agent.core.records import EpisodeResult, Evaluation, Outcome
 from gco_agent.core.statistics import confidence_interval, paired_gain
 from gco_agent.core.text import escape, escape_lines
 from gco_agent.games import GameSpec, Hints
-from gco_agent.games.stages import find_stage
 from gco_agent.optimizers.base import PastIteration
 from gco_agent.traces.records import ExecutionTrace
 from gco_agent.traces.render import DEFAULT_TOKENS, estimate_tokens, render_trace
@@ -103,7 +102,7 @@ def compose_feedback(
     episodes, as far as they are known, since its bounds are returns of such. What was tried is cut
     to a quarter of the budget, oldest first; the trace gets what is left.
     """
-    stage = find_stage(results.spec, results.whole_return, results.hints)
+    stage = results.spec.stage_at(results.whole_return, told=results.hints != "none")
     if results.hints == "none":
         trace = trace.without_names()
     parts = [

@@ -25,7 +25,7 @@ from gco_agent.envs.environment import (
 from gco_agent.envs.gymnasium_env import GymnasiumEnvironment
 from gco_agent.evaluation.episode import Rollout, play_episodes
 from gco_agent.games import GAMES, describe_interface
-from gco_agent.games.documented import DOCUMENTED
+from gco_agent.games.generated import DOCUMENTED
 from gco_agent.optimizers.vectors.play import Episodes, play
 from gco_agent.policy import PolicySource, check_policy, environment_of, format_policy
 from gco_agent.store.config import RunConfig, default_slice, format_config, parse_config

@@ -18,7 +18,9 @@ def test_layers_tell_more_and_more(spec: GameSpec) -> None:
     assert interface in paper
     assert spec.goal not in nothing
     for word, meaning in spec.actions.items():
-        assert f" {word}: {meaning}"[:60] in " ".join(interface.split())
+        [shown] = spec.words_for([word])
+        assert f" {shown}" in interface
+        assert f": {meaning}"[:60] in " ".join(interface.split())
         assert word not in nothing.split()
     for category in spec.categories:
         assert f"- {category.name}: " in interface
@@ -39,10 +41,10 @@ def test_no_wall_is_told_unless_asked_for(spec: GameSpec) -> None:
         assert hint.format(**spec.facts)[:40] not in interface
 
 
-def test_the_default_layer_of_pong_says_that_right_is_up() -> None:
+def test_actions_of_pong_are_called_by_what_they_do() -> None:
     text = describe_interface(GAMES["pong"])
-    assert "- 2 RIGHT: moves the paddle up" in text
-    assert "- 3 LEFT: moves the paddle down" in text
+    assert "- 2 UP (RIGHT in the emulator): moves the paddle up" in text
+    assert "- 3 DOWN (LEFT in the emulator): moves the paddle down" in text
     assert "- Ball: the ball (from the serve until a point is made)." in text
 
 

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import importlib
+import sys
+from pathlib import Path
+
 import pytest
 
 from gco_agent.core.errors import UsageError
-from gco_agent.games import GAMES, find_game
+from gco_agent.games import GAMES, find_game, installed_games
 
 
 @pytest.mark.parametrize("spec", GAMES.values(), ids=list(GAMES))
@@ -30,3 +34,70 @@ def test_no_game_is_suggested_where_none_is_near(name: str) -> None:
     with pytest.raises(UsageError, match=r"no game called .*lists them: pong, breakout") as caught:
         find_game(name)
     assert "Did you mean" not in str(caught.value)
+
+
+def test_words_shown_for_actions_agree_with_what_the_actions_do() -> None:
+    directions = {"UP": (0, -1), "DOWN": (0, 1), "RIGHT": (1, 0), "LEFT": (-1, 0)}
+    for spec in GAMES.values():
+        words = spec.words_for(tuple(spec.actions))
+        assert len(set(words)) == len(words)
+        for action, word in zip(spec.actions, words, strict=True):
+            way = directions.get(word.removesuffix("FIRE"))
+            effect = spec.effects.get(action)
+            if way and effect:
+                assert way[0] * effect[0] + way[1] * effect[1] > 0, (spec.name, action, word)
+
+
+def test_a_misleading_word_stays_where_the_better_one_is_taken() -> None:
+    assert GAMES["pong"].words_for(("UP", "RIGHT", "LEFT")) == ("UP", "RIGHT", "DOWN")
+
+
+def test_the_least_return_is_below_random_play() -> None:
+    assert (GAMES["pong"].least, find_game("boxing").least) == (-21, -100)
+    for spec in GAMES.values():
+        assert spec.least is not None
+        assert spec.least <= spec.random_return
+
+
+def test_an_unknown_category_is_found_with_a_suggestion() -> None:
+    [one, other] = GAMES["pong"].unknown_categories(["Ball", "ball", "Puck", "ball"])
+    assert "'ball'; did you mean 'Ball'?" in one
+    assert "there are Player, Ball, Enemy" in other
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Install a package with an entry point that names ``value``."""
+
+    def install(value: str) -> None:
+        (tmp_path / "corridors.py").write_text(
+            "from gco_agent.games import GameSpec\n"
+            "SPEC = GameSpec('corridor', 'Corridor', 'Corridor-v0', 'Walk.')\n"
+            "OTHER = 3\n"
+        )
+        info = tmp_path / "corridors-1.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: corridors\nVersion: 1\n")
+        (info / "entry_points.txt").write_text(f"[gco_agent.games]\ncorridor = {value}\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        importlib.invalidate_caches()
+
+    installed_games.cache_clear()
+    yield install
+    installed_games.cache_clear()
+    sys.modules.pop("corridors", None)
+
+
+def test_a_package_can_offer_a_game(package) -> None:
+    package("corridors:SPEC")
+    spec = find_game("corridor")
+    assert (spec.title, spec.module, spec.env_id) == (
+        "Corridor", "corridors", "corridors:Corridor-v0"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("value", ["corridors:OTHER", "corridors:NONE", "nowhere:SPEC"])
+def test_a_package_that_offers_something_else_is_named(package, value: str) -> None:
+    package(value)
+    with pytest.raises(UsageError, match="corridors"):
+        find_game("corridor")

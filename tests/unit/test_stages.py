@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gco_agent.games import GAMES, SOLVED, GameSpec, Hints, Score, find_game
-from gco_agent.games.stages import FAILED, STAGES, find_stage, general_stages, stages_of
+from gco_agent.games import GAMES, SOLVED, GameSpec, Score, find_game
+from gco_agent.games.spec import FAILED, general_stages
 
 SOLVABLE = GameSpec("pole", "Pole", "Pole-v1", "Balance.", scores=(Score(SOLVED, 475.0, "us"),))
 UNKNOWN = GameSpec("chess", "Chess", "Chess-v0", "Win.")
 SPECS = [*GAMES.values(), find_game("boxing"), SOLVABLE, UNKNOWN]
 games = st.sampled_from(SPECS)
-told = st.sampled_from(["none", "interface", "paper"])
+told = st.booleans()
 returns = st.floats(allow_nan=False)
 FIRST_CLASS = (
     "pong", "breakout", "space_invaders", "freeway", "asterix", "enduro", "qbert", "seaquest"
@@ -25,16 +25,16 @@ FIRST_CLASS = (
 
 @settings(deadline=None)
 @given(games, returns, told)
-def test_every_return_is_in_a_band_of_its_game(game: GameSpec, value: float, hints: Hints):
-    assert find_stage(game, value, hints) in stages_of(game, hints)
+def test_every_return_is_in_a_band_of_its_game(game: GameSpec, value: float, told: bool):
+    assert game.stage_at(value, told=told) in game.stages_for(told=told)
 
 
 @settings(deadline=None)
 @given(games, returns, returns)
 def test_a_higher_return_is_never_in_an_earlier_band(game: GameSpec, a: float, b: float):
-    bands = stages_of(game)
+    bands = game.stages_for()
     lower, higher = sorted((a, b))
-    assert bands.index(find_stage(game, lower)) <= bands.index(find_stage(game, higher))
+    assert bands.index(game.stage_at(lower)) <= bands.index(game.stage_at(higher))
 
 
 @settings(deadline=None)
@@ -49,7 +49,7 @@ def test_general_bands_cover_everything(low: float | None, high: float | None, v
 
 @pytest.mark.parametrize("game", FIRST_CLASS)
 def test_bands_are_distinct_and_say_something(game: str):
-    bands = STAGES[game]
+    bands = GAMES[game].stages
     assert [stage.below for stage in bands] == sorted({stage.below for stage in bands})
     assert len({stage.name for stage in bands}) == len(bands) >= 4
     assert bands[-1].below == math.inf
@@ -70,22 +70,22 @@ def test_bands_are_distinct_and_say_something(game: str):
     ],
 )  # fmt: skip
 def test_examples(game: str, value: float | None, name: str):
-    assert find_stage(find_game(game), value).name == name
+    assert find_game(game).stage_at(value).name == name
 
 
 def test_other_environments_have_bands_too():
-    assert find_stage(UNKNOWN, 3.0).name == "unknown"
-    assert [find_stage(SOLVABLE, value).name for value in (-9.0, 474.9, 475.0, math.inf)] == [
+    assert UNKNOWN.stage_at(3.0).name == "unknown"
+    assert [SOLVABLE.stage_at(value).name for value in (-9.0, 474.9, 475.0, math.inf)] == [
         "unsolved", "unsolved", "solved", "solved"
     ]  # fmt: skip
-    assert "475" in find_stage(SOLVABLE, 0.0).advice
+    assert "475" in SOLVABLE.stage_at(0.0).advice
     named_alike = replace(SOLVABLE, name="pong")
-    assert find_stage(named_alike, 500.0).name == "solved"
+    assert named_alike.stage_at(500.0).name == "solved"
 
 
 @pytest.mark.parametrize("game", FIRST_CLASS)
 def test_with_no_hints_the_words_are_of_no_game(game: str):
-    general = stages_of(GAMES[game], "none")
+    general = GAMES[game].stages_for(told=False)
     assert general == general_stages(GAMES[game].random_return, GAMES[game].human_return)
     for word in ("ball", "paddle", "brick", "alien", "chicken", "car ", "lane", "diver", "disk"):
         assert not any(word in stage.advice.lower() for stage in general)
@@ -94,12 +94,12 @@ def test_with_no_hints_the_words_are_of_no_game(game: str):
 def test_random_play_is_in_the_first_bands_and_people_are_not():
     for game in FIRST_CLASS:
         spec = GAMES[game]
-        bands = stages_of(spec)
-        chance = bands.index(find_stage(spec, spec.random_return))
-        person = bands.index(find_stage(spec, spec.human_return))
+        bands = spec.stages_for()
+        chance = bands.index(spec.stage_at(spec.random_return))
+        person = bands.index(spec.stage_at(spec.human_return))
         assert chance <= 1
         assert person >= 2
-    assert FAILED not in [stage for bands in STAGES.values() for stage in bands]
+    assert FAILED not in [stage for spec in GAMES.values() for stage in spec.stages]
 
 
 def test_general_bands_lie_between_chance_and_people():
