@@ -56,6 +56,7 @@ def test_the_least_return_is_below_random_play() -> None:
     assert (GAMES["pong"].least, find_game("boxing").least) == (-21, -100)
     for spec in GAMES.values():
         assert spec.least is not None
+        assert spec.random_return is not None
         assert spec.least <= spec.random_return
 
 
