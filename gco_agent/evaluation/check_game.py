@@ -162,18 +162,16 @@ class _Played:
 def _check_episodes(env: GymnasiumEnvironment, n_steps: int, seed: int) -> Iterator[Finding]:
     """Compare episodes of the same seed, before and after another one, and look at one of them."""
     try:
-        first, other, again = (_play(env, n_steps, s) for s in (seed, seed + 1, seed))
+        first, *again, other, last = (_play(env, n_steps, s) for s in (seed, seed, seed + 1, seed))
     except UsageError as error:
         yield Finding("environment", str(error))
         return
     for about, text in first.wrong.items():
         yield Finding(about, text)
-    if first.observations != again.observations:
-        yield Finding("seed", "the same seed and actions give another episode")
-    elif first.rewards != again.rewards:
-        yield Finding("seed", "the same seed and actions give another reward")
-    elif first.ends != again.ends:
-        yield Finding("seed", "the same seed and actions give another end of the episode")
+    for name in ("observations", "rewards", "ends"):
+        if any(getattr(first, name) != getattr(played, name) for played in (*again, last)):
+            yield Finding("seed", f"the same seed and actions give other {name}")
+            break
     if first.observations == other.observations and len(first.observations) > 1:
         yield Finding("seed", "every seed gives the same episode: one is as good as thirty")
 
@@ -208,7 +206,7 @@ def _check_observation(env: GymnasiumEnvironment, wrong: dict[str, str]) -> None
             wrong.setdefault(path, "is a masked array; policies see what the mask hides")
         elif (n_nan := _n_nan(part)) > 0:
             wrong.setdefault(path, f"has NaN in {n_nan} of its numbers")
-    if "observation_space" not in wrong and not env.observation_space.contains(obs):
+    if not wrong and not env.observation_space.contains(obs):
         shown = f"{obs!r:.200}"
         kinds = ", ".join(f"{path} is {_kind(part)}" for path, part in _parts(obs, "obs"))
         wrong["observation_space"] = f"{env.observation_space} does not hold {shown} ({kinds:.200})"

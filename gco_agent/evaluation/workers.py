@@ -179,15 +179,15 @@ class WorkerPool:
         executor, self._executor = self._executor, self._given
         if isinstance(executor, ProcessPoolExecutor) and executor is not self._given:
             _ensure_tracker()
-            executor.shutdown(wait=False, cancel_futures=True)
             processes, self._processes = list(self._processes.values()), {}
-            for process in processes:
+            for process in processes:  # before the queues that they wait for are closed
                 process.terminate()
             end = time.monotonic() + _END_S
             for process in processes:
                 process.join(max(0.0, end - time.monotonic()))
                 process.kill()
                 process.join()
+            executor.shutdown(wait=False, cancel_futures=True)
         if self._fault_file is not None:
             self._fault_file.close()
             self._fault_file = None

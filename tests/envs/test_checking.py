@@ -84,7 +84,7 @@ gymnasium.register("Liar-v0", entry_point=Liar, max_episode_steps=9)
 """
     monkeypatch.syspath_prepend(str(tmp_path))
     for name, start, about in (
-        ("liar_chance", "random.random()", "the same seed and actions give another episode"),
+        ("liar_chance", "random.random()", "the same seed and actions give other observations"),
         ("liar_outside", "7.0", "does not hold array([7.]"),
         ("liar_same", "0.5", "every seed gives the same episode"),
     ):
