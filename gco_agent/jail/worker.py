@@ -26,6 +26,7 @@ _MAX_SHOWN = 80
 _MAX_SHOWN_BITS = 64
 _MAX_FRAMES = 12
 _HUGE = 1e300
+_TWO = 2
 _PLAIN_TYPES = (str, bytes, float, bool, type(None))
 """Types whose repr is the interpreter's own."""
 
@@ -215,8 +216,9 @@ class Worker:
     def _check(self, action: Any) -> Any:  # noqa: ANN401 - it can be anything
         """Return an action as a plain integer, or as a tuple of floats.
 
-        Booleans and integers of Python and numpy are integers, and so are members of an IntEnum and
-        arrays of one such element. A subclass of int does not decide about its own value.
+        Integers of Python and numpy are integers, and so are members of an IntEnum, booleans of
+        numpy, and arrays of one such element. True and False are actions only if there are two: of
+        more, nobody means action 1 by True. A subclass of int does not decide about its own value.
         """
         if self._n_floats:
             return self._check_floats(action)
@@ -224,7 +226,7 @@ class Worker:
         number: int | None = None
         if isinstance(given, self._array) and given.size == 1:
             given = given.reshape(-1)[0]
-        if isinstance(given, int):
+        if isinstance(given, int) and (type(given) is not bool or self._n_actions == _TWO):
             number = int.__index__(given)
         elif type(given) in self._numpy_integers:
             number = int(given)

@@ -1,10 +1,14 @@
 """Runs hostile policies and says what each of them got.
 
-A corpus file tries one trick and prints PWNED if it works. Its ``@CANARY@`` stands for the folder
-that `CliContext` makes: everything in it must be untouched afterwards, and the listeners must have
-heard nothing. Run as a program (``python -m tests.jail.corpus LAYERS FOLDER...``) it writes one
-JSON object, so that a test can do the same as another user; ``table FOLDER...`` prints how many
-files each set of layers contains.
+An attack tries one trick and prints PWNED if it works. ``@CANARY@`` in it stands for the folder
+that `Canary` makes: everything in it must be untouched afterwards, and the listeners must have
+heard nothing. A corpus is a folder of Python files, one attack each, which begin with ``# expect:
+KINDS``; or of text files with sections ``=== name: KINDS``, whose text is a policy, or the body of
+its ``act`` with the names of `PRELUDE`.
+
+Run as a program (``python -m tests.jail.corpus LAYERS FOLDER...``) it writes one JSON object, so
+that a test can do the same as another user; ``table FOLDER...`` prints how many attacks each set of
+layers contains.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from pathlib import Path
 from gco_agent.core.records import Outcome
 from gco_agent.core.text import INVISIBLE
 from gco_agent.jail.host import Jail, JailLevel, JailLimits, Layer, PolicyFailure
+from tests.jail.policies import policy
 
 OWN = Path(__file__).parent / "hostile"
 PORT = 48765
@@ -62,9 +67,53 @@ _KINDS = {
 }
 
 
+PRELUDE = '''
+import ctypes, os, struct, sys
+
+libc = ctypes.CDLL(None, use_errno=True)
+call = libc.syscall
+call.restype = ctypes.c_long
+
+
+def attempt(act):
+    try:
+        print('PWNED', act())
+    except Exception as error:
+        print('refused', type(error).__name__)
+
+
+def attempt_call(act):
+    try:
+        print('PWNED' if act() >= 0 else 'refused')
+    except Exception as error:
+        print('refused', type(error).__name__)
+
+
+def number():
+    """Of the command under way: it stands in the frames of the worker."""
+    frame = sys._getframe(1)
+    while 'number' not in frame.f_locals:
+        frame = frame.f_back
+    return frame.f_locals['number']
+'''
+
+
+@dataclasses.dataclass(frozen=True)
+class Attack:
+    """One hostile (or benign) policy.
+
+    Attributes:
+        kinds: What it may come to: ok, error, died, timeout.
+    """
+
+    name: str
+    kinds: frozenset[str]
+    text: str
+
+
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """What one file came to.
+    """What one attack came to.
 
     Attributes:
         kind: ok, error, died or timeout.
@@ -77,7 +126,7 @@ class Verdict:
     detail: str
 
 
-class CliContext:
+class Canary:
     """The canary folder and the listeners."""
 
     def __init__(self, folder: Path) -> None:
@@ -92,7 +141,7 @@ class CliContext:
         for listener in (self._tcp, self._udp, self._abstract):
             listener.setblocking(False)
 
-    def __enter__(self) -> CliContext:
+    def __enter__(self) -> Canary:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -166,23 +215,41 @@ def _drain(listener: socket.socket) -> bool:
     return reached
 
 
-def files_of(folder: Path) -> list[Path]:
-    """The policies of a corpus, in order."""
-    return sorted(folder.glob("*.py"))
+def attacks_of(folder: Path) -> list[Attack]:
+    """Return the attacks of a corpus, in order."""
+    found = []
+    for path in sorted(folder.glob("*.py")):
+        text = path.read_bytes().decode("utf-8", "surrogateescape")
+        first = text.split("\n", 1)[0].removeprefix("# expect:")
+        found.append(Attack(path.stem, _kinds(first), text))
+    for path in sorted(folder.glob("*.txt")):
+        for section in path.read_text("utf-8").split("=== ")[1:]:
+            head, _, text = section.partition("\n")
+            name, _, kinds = head.partition(":")
+            if "def act(" not in text:
+                text = policy(text.strip("\n") + "\nreturn 0", PRELUDE)
+            elif "number()" in text:
+                text = PRELUDE + text
+            found.append(Attack(name, _kinds(kinds), text))
+    return found
 
 
-def expected_kinds(path: Path) -> set[str]:
-    """What the first line says may happen; "reject" is for checks made before a jail."""
-    first = path.read_bytes().split(b"\n", 1)[0].decode()
-    return set(first.removeprefix("# expect:").strip().split("|"))
+def without(attacks: list[Attack], words: tuple[str, ...]) -> list[Attack]:
+    """Return the attacks with none of ``words`` in their names."""
+    return [attack for attack in attacks if not any(word in attack.name for word in words)]
 
 
-def run_file(path: Path, place: CliContext, layers: Layer) -> Verdict:
+def _kinds(text: str) -> frozenset[str]:
+    """Parse outcomes; "reject" is for checks made before a jail."""
+    return frozenset(text.replace("protocol", "died").strip().split("|"))
+
+
+def run_attack(attack: Attack, place: Canary, layers: Layer) -> Verdict:
     """Play one policy for a few steps."""
     place.fill()
     before = place.snapshot()
     place.heard()
-    source = place.prepare(path.read_bytes().decode("utf-8", "surrogateescape"))
+    source = place.prepare(attack.text)
     limits = JailLimits(step_seconds=0.05, start_seconds=0.15, layers=layers)
     began = time.monotonic()
     jail = Jail(source, n_actions=N_ACTIONS, limits=limits)
@@ -215,15 +282,15 @@ def run_file(path: Path, place: CliContext, layers: Layer) -> Verdict:
         _SHARED_MEMORY.unlink()
         harm.append("wrote shared memory")
     harm += [f"reached the {name} listener" for name in place.heard()]
-    return Verdict(path.stem, kind, tuple(harm), detail)
+    return Verdict(attack.name, kind, tuple(harm), detail)
 
 
-def run_all(folders: list[Path], layers: Layer) -> list[Verdict]:
-    """Play every policy of the folders."""
+def run_all(attacks: list[Attack], layers: Layer) -> list[Verdict]:
+    """Play every attack."""
     os.environ["ANTHROPIC_API_KEY"] = FAKE_KEY
-    with tempfile.TemporaryDirectory() as name, CliContext(Path(name)) as place:
+    with tempfile.TemporaryDirectory() as name, Canary(Path(name)) as place:
         Path(name).chmod(0o777)
-        return [run_file(path, place, layers) for folder in folders for path in files_of(folder)]
+        return [run_attack(attack, place, layers) for attack in attacks]
 
 
 def _play(jail: Jail, harm: list[str]) -> None:
@@ -247,14 +314,14 @@ def _play(jail: Jail, harm: list[str]) -> None:
 def print_table(folders: list[Path]) -> None:
     """How many of the hostile files each set of layers contains, and what got through."""
     os.environ["ANTHROPIC_API_KEY"] = FAKE_KEY
-    paths = [path for folder in folders or [OWN] for path in files_of(folder)]
-    with tempfile.TemporaryDirectory() as name, CliContext(Path(name)) as place:
+    attacks = [attack for folder in folders or [OWN] for attack in attacks_of(folder)]
+    with tempfile.TemporaryDirectory() as name, Canary(Path(name)) as place:
         Path(name).chmod(0o777)
         for what, layers in TABLE.items():
-            chosen = paths
+            chosen = attacks
             if Layer.SECCOMP not in layers:
-                chosen = [p for p in paths if not any(w in p.name for w in LEAVES_TRACES)]
-            escaped = [v.name for v in (run_file(p, place, layers) for p in chosen) if v.harm]
+                chosen = without(attacks, LEAVES_TRACES)
+            escaped = [v.name for v in (run_attack(a, place, layers) for a in chosen) if v.harm]
             n_contained = f"{len(chosen) - len(escaped):>4} of {len(chosen)}"
             sys.stdout.write(f"{what:<34}{n_contained}  {', '.join(escaped[:4])}\n")
             sys.stdout.flush()
@@ -266,7 +333,8 @@ def main(arguments: list[str]) -> None:
     if layers == "table":
         print_table([Path(folder) for folder in folders])
         return
-    verdicts = run_all([Path(folder) for folder in folders], Layer(int(layers)))
+    attacks = [attack for folder in folders for attack in attacks_of(Path(folder))]
+    verdicts = run_all(attacks, Layer(int(layers)))
     json.dump(
         {"uid": os.getuid(), "verdicts": [dataclasses.asdict(v) for v in verdicts]}, sys.stdout
     )

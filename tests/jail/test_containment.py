@@ -23,14 +23,15 @@ from tests.jail.corpus import (
     ONLY_ANNOYS,
     OWN,
     Verdict,
-    expected_kinds,
-    files_of,
+    attacks_of,
     run_all,
+    without,
 )
 
 ROOT = Path(__file__).parents[2]
 SHARED = Path(os.environ.get("GCO_HOSTILE_CORPUS") or ROOT.parent / "shared/hostile")
 FOLDERS = [OWN, *([SHARED] if SHARED.is_dir() else [])]
+ATTACKS = [attack for folder in FOLDERS for attack in attacks_of(folder)]
 needs_shared = pytest.mark.skipif(
     not SHARED.is_dir(), reason="no second corpus: set GCO_HOSTILE_CORPUS to its folder"
 )
@@ -40,8 +41,9 @@ def test_every_line_of_the_docstring_has_a_hostile_policy():
     document = gco_agent.jail.__doc__ or ""
     promised = set(re.findall(r"^\* (\w+)  +\w", document, flags=re.MULTILINE))
     assert len(promised) > 15
-    assert {path.stem.split("_")[0] for path in files_of(OWN)} == promised | {"benign"}
-    assert len(files_of(OWN)) > 40
+    names = [attack.name for attack in attacks_of(OWN)]
+    assert {name.split("_")[0] for name in names} == promised | {"benign"}
+    assert len(set(names)) == len(names) > 100
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -57,9 +59,9 @@ def _alone() -> Iterator[None]:
 def reports() -> dict[str, list[Verdict]]:
     """The corpora as this user and, if that is root, as an ordinary user at the same time."""
     if os.getuid() != 0 or shutil.which("setpriv") is None:
-        return {"this user": run_all(FOLDERS, Layer.KERNEL)}
+        return {"this user": run_all(ATTACKS, Layer.KERNEL)}
     with start_as_ordinary_user(Layer.KERNEL) as other:
-        found = {"this user": run_all(FOLDERS, Layer.KERNEL)}
+        found = {"this user": run_all(ATTACKS, Layer.KERNEL)}
         told, errors = other.communicate()
     assert other.returncode == 0, errors[-2000:]
     report = json.loads(told)
@@ -78,28 +80,21 @@ def test_all_is_contained_for_an_ordinary_user(reports: dict[str, list[Verdict]]
     check(reports["ordinary user"])
 
 
-def test_second_lock_holds_alone(tmp_path: Path):
+def test_second_lock_holds_alone():
     """Without Landlock the filter does it all: neither of the two hides a hole in the other."""
-    for path in (path for folder in FOLDERS for path in files_of(folder)):
-        if not any(word in path.name for word in ONLY_ANNOYS):
-            shutil.copy(path, tmp_path)
-    check(run_all([tmp_path], Layer.SECCOMP | Layer.RLIMITS))
+    check(run_all(without(ATTACKS, ONLY_ANNOYS), Layer.SECCOMP | Layer.RLIMITS))
 
 
 @needs_shared
-def test_benign_policies_run_with_every_layer(tmp_path: Path):
-    for path in [*SHARED.glob("*_ok_*.py"), *OWN.glob("benign_*.py")]:
-        shutil.copy(path, tmp_path)
-    verdicts = run_all([tmp_path], Layer.ALL)
+def test_benign_policies_run_with_every_layer():
+    benign = [attack for attack in ATTACKS if "_ok_" in attack.name or "benign" in attack.name]
+    verdicts = run_all(benign, Layer.ALL)
     assert len(verdicts) >= 10
     assert [v for v in verdicts if v.kind != "ok" or v.harm] == []
 
 
-def test_unsealed_control_lets_many_escape(tmp_path: Path):
-    for path in (path for folder in FOLDERS for path in files_of(folder)):
-        if not any(word in path.name for word in LEAVES_TRACES + ONLY_ANNOYS):
-            shutil.copy(path, tmp_path)
-    verdicts = run_all([tmp_path], Layer.CHANCE)
+def test_unsealed_control_lets_many_escape():
+    verdicts = run_all(without(ATTACKS, LEAVES_TRACES + ONLY_ANNOYS), Layer.CHANCE)
     escaped = [v.name for v in verdicts if v.harm]
     assert len(escaped) > len(verdicts) / 4
     assert {"files_read", "files_change", "network_connect", "processes_exec"} <= set(escaped)
@@ -112,14 +107,9 @@ def test_source_of_megabytes_is_refused_before_it_is_read():
 
 def check(verdicts: list[Verdict]) -> None:
     """Everything contained, and every outcome one of those that the file names."""
-    paths = {path.stem: path for folder in FOLDERS for path in files_of(folder)}
+    kinds = {attack.name: attack.kinds for attack in ATTACKS}
     assert {v.name: v.harm for v in verdicts if v.harm} == {}
-    unexpected = {
-        v.name: v.kind
-        for v in verdicts
-        if v.kind not in {k.replace("protocol", "died") for k in expected_kinds(paths[v.name])}
-    }
-    assert unexpected == {}
+    assert {v.name: v.kind for v in verdicts if v.kind not in kinds[v.name]} == {}
 
 
 def start_as_ordinary_user(layers: Layer) -> subprocess.Popen[str]:

@@ -153,7 +153,6 @@ def test_a_worker_does_not_remember_all_that_ever_stood_still():
         ("numpy.int64(3)", 3),
         ("numpy.uint8(3)", 3),
         ("numpy.argmax([0, 1])", 1),
-        ("True", 1),
         ("numpy.float32(2) > 1", 1),
         ("numpy.array([0.5])[0] > 1", 0),
         ("numpy.where(True, 2, 0)", 2),
@@ -165,12 +164,21 @@ def test_integers_are_actions(expression: str, action: int):
     assert answer(policy(f"return {expression}", "import enum, numpy")) == action
 
 
+def test_true_and_false_are_actions_where_there_are_two():
+    """``return obs[0] < 17`` works in a plain Gymnasium loop."""
+    assert answer(policy("return obs.lives < 17"), n_actions=2) == 1
+    failure = answer(policy("return obs.lives < 17"), n_actions=3)
+    assert isinstance(failure, PolicyFailure)
+    assert failure.outcome is Outcome.BAD_ACTION
+
+
 @pytest.mark.parametrize(
     ("expression", "shown"),
     [
         ("None", "act returned None (NoneType); expected an integer from 0 to 5"),
         ("'UP'", "act returned 'UP' (str); expected an integer from 0 to 5"),
         ("'x' * 1000", "act returned a str of length 1000; expected"),
+        ("True", "act returned True (bool); expected"),
         ("2.0", "act returned 2.0 (float); expected"),
         ("float('nan')", "act returned nan (float); expected"),
         ("6", "act returned 6; expected"),

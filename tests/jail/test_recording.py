@@ -19,7 +19,7 @@ from gco_agent.jail import recorder, wire, worker
 from gco_agent.jail.host import Jail, JailLimits, ObjectRows, PolicyFailure
 from gco_agent.jail.recorder import Describer, Recorder
 from gco_agent.jail.recording import Recording, parse_calls
-from tests.jail.corpus import OWN, files_of
+from tests.jail.corpus import OWN, Attack, attacks_of
 from tests.jail.policies import ROWS, policy
 
 POLICY = """
@@ -443,14 +443,18 @@ def test_recursion_is_the_policys_own_failure():
 
 
 @pytest.mark.parametrize(
-    "path",
-    [p for p in files_of(OWN) if p.stem.startswith(("replies", "text", "recursion", "recording"))],
-    ids=lambda path: path.stem,
+    "attack",
+    [
+        a
+        for a in attacks_of(OWN)
+        if a.name.startswith(("replies", "text", "recursion", "recording"))
+    ],
+    ids=lambda attack: attack.name,
 )
-def test_hostile_policies_when_recorded(path):
+def test_hostile_policies_when_recorded(attack: Attack):
     """Whatever they do, it is an answer or a failure, and nothing in it acts on a terminal."""
     told = []
-    jail = Jail(path.read_text(), n_actions=6, limits=JailLimits(step_seconds=0.05))
+    jail = Jail(attack.text, n_actions=6, limits=JailLimits(step_seconds=0.05))
     try:
         jail.start()
         jail.reset(0, 0)

@@ -140,7 +140,7 @@ def test_reset_that_raises(session: Session):
         ("type('N', (int,), {})(3)", [3], None),
         ("6", [-1], "act returned 6; expected an integer from 0 to 5"),
         ("2**70", [-1], "act returned an integer of 71 bits; expected an integer from 0 to 5"),
-        ("False", [0], None),
+        ("False", [-1], "act returned False (bool); expected an integer from 0 to 5"),
         ("b'x' * 99", [-1], "act returned a bytes of length 99; expected an integer from 0 to 5"),
         ("[]", [-1], "act returned an object of type list; expected an integer from 0 to 5"),
         ("1 / 0", [-1], "ZeroDivisionError: division by zero\n2\tact"),

@@ -1,8 +1,0 @@
-# expect: timeout
-
-
-class Policy:
-    def act(self, obs):
-        while True:
-            print('x' * 1000)
-        return 0

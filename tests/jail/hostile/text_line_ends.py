@@ -1,8 +1,0 @@
-# expect: error
-X = "abc d"
-Y = 0
-
-
-class Policy:
-    def act(self, obs):
-        raise KeyError  # this line
