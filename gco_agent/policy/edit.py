@@ -84,8 +84,8 @@ def components(source: PolicySource) -> tuple[Component, ...]:
 def replace_component(source: PolicySource, name: str, new_text: str) -> PolicySource:
     """Put ``new_text`` in the place of the component ``name``; every other byte stays.
 
-    The new text may stand at any indentation and may repeat imports that the module has at its top
-    (they are dropped). It gets the indentation and the line ends of the file.
+    The new text may stand at any indentation, and below imports, which the module gets if it lacks
+    them. It takes the indentation and the line ends of the file.
 
     Returns:
         The policy with the new text; not checked against the contract otherwise.
@@ -104,12 +104,13 @@ def replace_component(source: PolicySource, name: str, new_text: str) -> PolicyS
     try:
         check_characters(new_text.replace("\r\n", "\n"))
         part = _read_part(new_text)
-    except ContractViolation as error:
-        raise EditRejected(f"the new text of {name} is not Python: {error}") from None
-    new = _only_function(part, name, module)
-    changed = _with_function(module, functions[name], new)
-    try:
-        return _written(changed, source)
+        rest = [node for node in part.body if not isinstance(parsed(node), _Import)]
+        if [n.name.value for n in rest if isinstance(n, cst.FunctionDef)] != [name] or rest[1:]:
+            raise EditRejected(
+                f"the new text must be one function {name} and nothing else but imports; helpers "
+                "can be nested in the function"
+            )
+        return _written(_merged(module, part), source)
     except ContractViolation as error:
         raise EditRejected(f"{name} does not fit into the policy: {error}") from None
 
@@ -288,56 +289,10 @@ def _written(module: cst.Module, parent: PolicySource) -> PolicySource:
 # One function
 
 
-def _with_function(module: cst.Module, old: cst.FunctionDef, new: cst.FunctionDef) -> cst.Module:
-    _check_same_interface(_as_function(old), _as_function(new))
-    return _replaced(module, old, _in_place_of(old, new))
-
-
-def _as_function(node: cst.FunctionDef) -> FunctionNode:
-    return _function_in(_code(cst.Module(()), node))
-
-
 def _replaced(module: cst.Module, old: cst.CSTNode, new: cst.CSTNode) -> cst.Module:
     changed = module.deep_replace(old, new)
     assert isinstance(changed, cst.Module), changed
     return changed
-
-
-def _only_function(part: cst.Module, name: str, module: cst.Module) -> cst.FunctionDef:
-    known = set(_imports(ast.parse(module.code).body))
-    rest: list[Statement] = []
-    for node in part.body:
-        statement = parsed(node)
-        if not isinstance(statement, _Import):
-            rest.append(node)
-        elif missing := set(_imports([statement])) - known:
-            modules = ", ".join(sorted(text for text, _ in missing))
-            raise EditRejected(
-                f"the new text of {name} imports {modules}, which the module does not; put the "
-                "import into the function, or give the whole module with the import at its top"
-            )
-    functions = [node for node in rest if isinstance(node, cst.FunctionDef)]
-    if len(rest) == len(functions) == 1:
-        if functions[0].name.value != name:
-            raise EditRejected(
-                f"the new text defines {functions[0].name.value}, not {name}; keep the name"
-            )
-        return functions[0]
-    names = [node.name.value for node in rest if isinstance(node, cst.FunctionDef | cst.ClassDef)]
-    raise EditRejected(
-        f"the new text of {name} must be one function of that name, but it defines "
-        f"{', '.join(names) or 'nothing'}; helpers can be nested in the function"
-    )
-
-
-def _imports(body: Sequence[ast.stmt]) -> Iterator[tuple[str, str]]:
-    """Yield what the statements import, and the names it gets."""
-    for node in body:
-        if isinstance(node, ast.Import):
-            yield from ((alias.name, alias.asname or alias.name) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            origin = "." * node.level + (node.module or "")
-            yield from ((f"{origin}.{a.name}", a.asname or a.name) for a in node.names)
 
 
 def _check_same_interface(old: FunctionNode, new: FunctionNode) -> None:
@@ -534,7 +489,9 @@ def _put(base: cst.Module, node: Statement, *, is_inner: bool) -> cst.Module:
     """Return ``base`` with one definition, in the place of its namesake or where it belongs."""
     statement, owner = parsed(node), _owner(base)
     if isinstance(node, cst.FunctionDef) and (old := _functions(base).get(node.name.value)):
-        return _with_function(base, old, _with_self(old, node))
+        node = _with_self(old, node)
+        _check_same_interface(*(_function_in(_code(base, one)) for one in (old, node)))
+        return _replaced(base, old, _in_place_of(old, node))
     place: cst.Module | cst.ClassDef = base
     if is_inner or (_is_method(statement) and owner is not None):
         if owner is None:

@@ -179,10 +179,13 @@ def test_rows_that_hang_out_stay_where_they_are():
     assert "\n        return (1 +\n2)\n" in replaced(POLICY, "act", new)
 
 
-def test_known_imports_of_any_form_are_dropped():
+def test_known_imports_are_dropped_and_others_come_along():
     text = "import numpy as np\nfrom math import floor as f, ceil\ndef act(obs): ...\n"
-    new = "from math import ceil\nimport numpy as np\ndef act(obs):\n    return ceil(obs)\n"
-    assert replaced(text, "act", new) == text.replace(" ...", "\n    return ceil(obs)")
+    new = "from math import floor as f, ceil\nimport numpy as np\ndef act(obs):\n    return 1\n"
+    assert replaced(text, "act", new) == text.replace(" ...", "\n    return 1")
+    new = "import random\ndef act(obs):\n    return 1\n"
+    wanted = text.replace(" ...", "\n    return 1").replace("def act", "import random\ndef act")
+    assert replaced(text, "act", new) == wanted
 
 
 def test_async_function_is_replaced_by_one():
@@ -193,35 +196,31 @@ def test_async_function_is_replaced_by_one():
 @pytest.mark.parametrize(
     ("new", "message"),
     [
-        ("", "must be one function of that name, but it defines nothing"),
-        ("# only a comment", "defines nothing"),
-        ("I would not change anything.", "the new text of act is not Python: line 1: invalid"),
-        ("def act(self, obs):\n    return = 1", "is not Python: line 2: invalid syntax"),
-        ("def act(self, obs):\nreturn 1", "is not Python: line 2: expected an indented block"),
-        ("def act(self, obs):\n    x = '''", "is not Python: line 2: unterminated"),
-        ("def act(self, obs):\n    return (", "is not Python: line 2"),
-        ("def act(self, obs):\r    return 1", "is not Python: line 1: a carriage return"),
+        ("", "must be one function act"),
+        ("# only a comment", "must be one function act"),
+        ("I would not change anything.", "act does not fit .*: line 1: invalid"),
+        ("def act(self, obs):\n    return = 1", "line 2: invalid syntax"),
+        ("def act(self, obs):\nreturn 1", "line 2: expected an indented block"),
+        ("def act(self, obs):\n    x = '''", "line 2: unterminated"),
+        ("def act(self, obs):\n    return (", "line 2"),
+        ("def act(self, obs):\r    return 1", "line 1: a carriage return"),
         ("def act(self, obs):\n    '\0'", "a NUL character"),
-        ("def move(self, obs): ...", "the new text defines move, not act; keep the name"),
+        ("def move(self, obs): ...", "must be one function act"),
         ("def act(self, state): ...", r"keep its parameters \(self, obs\), .* has \(self, state\)"),
         ("def act(self, obs, n=1): ...", r"but the new text has \(self, obs, n=1\)"),
         ("def act(obs, self): ...", "must keep its parameters"),
         ("def act(self, /, obs): ...", "must keep its parameters"),
         ("def act(self, *, obs): ...", "must keep its parameters"),
         ("def act(self, *obs): ...", "must keep its parameters"),
-        ("def act(self, obs): ...\ndef help(x): ...", "it defines act, help"),
-        ("class Policy:\n    def act(self, obs): ...", "it defines Policy"),
-        ("def act(self, obs): ...\nact = 1", "must be one function"),
-        ("act = lambda self, obs: 1", "it defines nothing"),
-        ("import random\ndef act(self, obs): ...", r"imports random, which the module does not"),
-        ("from math import pi\ndef act(self, obs): ...", r"imports math\.pi, which"),
-        ("import math as m\ndef act(self, obs): ...", "imports math, which"),
-        ("from . import a\ndef act(self, obs): ...", r"imports \.\.a, which"),
+        ("def act(self, obs): ...\ndef help(x): ...", "must be one function act"),
+        ("class Policy:\n    def act(self, obs): ...", "must be one function act"),
+        ("def act(self, obs): ...\nact = 1", "must be one function act"),
+        ("act = lambda self, obs: 1", "must be one function act"),
         ("async def act(self, obs): ...", "act must stay a plain function, .* that is async"),
         ("@staticmethod\ndef act(self, obs): ...", "is a function that is staticmethod"),
         ("def act(self, obs):\n    return x" + ".b" * 500, "nested too deeply"),
-        ("def act(self, obs):\n    return 1 \\", "act does not fit|is not Python"),
-        ("def act(self, obs):\n    # " + "x" * 300_000, "the policy has|is not Python"),
+        ("def act(self, obs):\n    return 1 \\", "does not fit"),
+        ("def act(self, obs):\n    # " + "x" * 300_000, "the policy has"),
     ],
 )
 def test_text_that_does_not_fit_is_refused(new, message):
