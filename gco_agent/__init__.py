@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gco_agent.core.records import EpisodeResult, Evaluation, Outcome
     from gco_agent.envs.objects import ObjectObservation
     from gco_agent.policy import PolicySource, check_policy, load_policy
-    from gco_agent.store.sources import read_policy
+    from gco_agent.store.view import read_policy
 
     __version__: str
 
@@ -47,7 +47,7 @@ _HOMES = {
     "check_policy": "gco_agent.policy",
     "evaluate": "gco_agent.api",
     "load_policy": "gco_agent.policy",
-    "read_policy": "gco_agent.store.sources",
+    "read_policy": "gco_agent.store.view",
 }
 
 

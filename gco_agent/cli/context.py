@@ -265,7 +265,7 @@ class CliContext:
 
     def _find_target(self, target: str | None) -> Target:
         from gco_agent.policy import PolicySource
-        from gco_agent.store.sources import read_policy
+        from gco_agent.store.view import read_policy
 
         if target is None:
             runs = self.runs_or_file()

@@ -237,7 +237,7 @@ def _print_claim(found: Verified) -> None:
     score = format_score(facts.return_mean, facts.return_se)
     episodes = clean_line(f"{count(facts.episodes or 0, 'episode')}, {facts.seeds}")
     say(
-        f"iteration {facts.iteration:<4} {facts.verdict.value:<11} {score:>16} ({episodes})  "
+        f"iteration {facts.iteration:<4} {facts.verdict:<11} {score:>16} ({episodes})  "
         f"{found.answer.value}"
     )
     for difference in found.differences:
@@ -268,7 +268,7 @@ def _claim_json(found: Verified) -> dict[str, Any]:
     facts, first, played = found.claim.facts, found.first, found.played
     return {
         "iteration": facts.iteration,
-        "verdict": facts.verdict.value,
+        "verdict": facts.verdict,
         "commit": found.claim.commit,
         "answer": found.answer.name.lower(),
         "mean_return": facts.return_mean,

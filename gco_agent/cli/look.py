@@ -42,32 +42,30 @@ from gco_agent.cli.output import (
     tell,
 )
 from gco_agent.cli.run import interval_in, score_json
-from gco_agent.core.errors import GcoError, NotARun, StoreError, UsageError
+from gco_agent.core.errors import NotARun, StoreError, UsageError
 from gco_agent.core.events import Committed
 from gco_agent.core.formatting import format_points, format_score
 from gco_agent.core.records import Usage
 from gco_agent.core.statistics import Gain, confidence_interval
 from gco_agent.core.text import clean_line, clean_text
 from gco_agent.report.diffs import count_changes, difference
-from gco_agent.report.earned import earned_by_optimizer
-from gco_agent.report.story import (
+from gco_agent.store.entries import Entry, Facts, RunRef, Verdict
+from gco_agent.store.status import Status, live_runs, read_status
+from gco_agent.store.view import (
     Details,
+    OptimizerStats,
+    RunSummary,
+    RunView,
+    Step,
     Trial,
-    evidence_files,
-    find_trials,
-    read_details,
-    read_trials,
-    summary_of,
+    evidence_folder,
+    optimizer_stats,
 )
-from gco_agent.store.entries import Entry, Facts, RunRef
-from gco_agent.store.status import Status, read_status
-from gco_agent.store.view import RunView, Step, evidence_folder
 
 if TYPE_CHECKING:
     from gco_agent.core.records import Evaluation
     from gco_agent.loop.budget import Budget
     from gco_agent.store.git import GitRepo
-    from gco_agent.store.run import Runs
 
 _FORMULA = ("=", "+", "-", "@", "\t")
 _COUNTED = ("gain", "gain_se", "pairs", "loc", "cyclomatic", "nested_if")
@@ -87,12 +85,20 @@ def runs(place: CliContext, /) -> None:
 
     \b
     JSON, of each: run, game, commit, checked_out, running, optimizer, seed,
-    iterations, accepted, frames, the keys of a score, updated; problem (why it
+    iterations, accepted, frames, tokens, usd, the keys of a score, updated; problem (why it
     cannot be read, or null).
     """  # noqa: D301 - click wants the character
     repo, all_runs = place.repository(), place.runs()
     head = repo.head_branch()
-    data = [_run_row(repo, all_runs, ref, head) for ref in all_runs.list()]
+    live = live_runs(repo.common_dir)
+    data = [
+        {
+            **_summary_json(row),
+            "checked_out": head == str(row.ref),
+            "running": row.ref in live,
+        }
+        for row in all_runs.summaries()
+    ]
 
     def text() -> None:
         if not data:
@@ -126,37 +132,17 @@ def runs(place: CliContext, /) -> None:
     place.emit(data, text)
 
 
-def _run_row(repo: GitRepo, all_runs: Runs, ref: RunRef, head: str | None) -> dict[str, Any]:
-    from gco_agent.store.config import FILE, parse_config
-
-    row: dict[str, Any] = {
-        "run": ref.branch,
-        "game": ref.game,
-        "commit": repo.ref(str(ref)),
-        "checked_out": head == str(ref),
-        "running": read_status(status_file(repo, ref)) is not None,
-        **dict.fromkeys(("optimizer", "seed", "iterations", "accepted", "frames")),
-        **score_json(None, None),
-        "updated": "",
-        "problem": None,
+def _summary_json(row: RunSummary) -> dict[str, Any]:
+    return {
+        "run": row.ref.branch,
+        "game": row.ref.game,
+        "commit": row.commit,
+        **{name: getattr(row, name) for name in ("optimizer", "seed", "iterations", "accepted")},
+        **{name: getattr(row, name) for name in ("frames", "tokens", "usd")},
+        **score_json(row.facts, None),
+        "updated": row.advanced.isoformat() if row.advanced else "",
+        "problem": clean_line(row.error) or None,
     }
-    try:
-        view = all_runs.view(ref)
-        history, config = view.history(), parse_config(view.read(FILE) or "")
-        row |= {
-            "optimizer": config.optimizer,
-            "seed": config.seed,
-            "iterations": view.last_iteration,
-            "accepted": sum(
-                s.facts is not None and s.facts.verdict.value == "accepted" for s in history
-            ),
-            "frames": max((s.facts.frames or 0 for s in history if s.facts), default=0),
-            **score_json(view.standing.facts, None),
-            "updated": history[-1].when.isoformat(),
-        }
-    except GcoError as error:
-        row["problem"] = clean_line(str(error))
-    return row
 
 
 @command(
@@ -187,23 +173,19 @@ def log(place: CliContext, /, *, as_csv: bool) -> None:
     accepted, in points an episode), tokens, usd, steps, seconds].
     CSV: the columns of these, except the interval.
     """  # noqa: D301 - click wants the character
-    from gco_agent.store.config import FILE, parse_config
-
     if place.as_json and as_csv:
         raise UsageError("--json and --csv exclude each other")
     view = place.shown_view()
     if as_csv:
         _print_csv(_steps_json(view))
         return
-    earned = earned_by_optimizer(view.history())
+    earned = optimizer_stats(view.history())
     if not place.as_json:
         _print_log(view, has_several=len(earned) > 1)
         if len(earned) > 1:
             _print_optimizers(earned)
         return
-    seed = None
-    if config := view.read(FILE):
-        seed = parse_config(config).seed
+    seed = view.summary().seed
     data = {
         "run": view.ref.branch,
         "commit": view.tip,
@@ -223,12 +205,12 @@ def _steps_json(view: RunView) -> list[dict[str, Any]]:
     return [
         {
             "iteration": step.iteration,
-            "verdict": step.verdict.value if step.verdict else "by hand",
+            "verdict": step.verdict,
             "commit": step.commit,
             "in_force": step.commit == standing,
             **score_json(step.facts, interval_in(text, step)),
             **{name: getattr(step.facts, name, None) for name in own},
-            "summary": summary_of(step),
+            "summary": step.summary,
         }
         for step, text in zip(steps, texts, strict=True)
     ]
@@ -268,21 +250,19 @@ def _print_log(view: RunView, *, has_several: bool) -> None:
     for step in history:
         cells = _cells(step)
         used = [*cells[:8], *(cells[8:10] if is_paid else ()), *(cells[10:] if has_several else ())]
-        rows.append(["*" if step.commit == standing else "", *used, summary_of(step)])
-    styles = [
-        VERDICT_STYLES.get(step.verdict.value if step.verdict else "", "") for step in history
-    ]
+        rows.append(["*" if step.commit == standing else "", *used, step.summary])
+    styles = [VERDICT_STYLES.get(step.verdict, "") for step in history]
     print_table(columns, rows, heading=_heading(view), styles=styles)
 
 
 def _cells(step: Step) -> list[str]:
     facts = step.facts
     if facts is None:
-        return ["", "by hand", *[""] * 9]
+        return ["", step.verdict, *[""] * 9]
     tokens = (facts.tokens_in or 0) + (facts.tokens_out or 0)
     return [
         str(facts.iteration),
-        facts.verdict.value,
+        facts.verdict,
         format_score(facts.return_mean, facts.return_se),
         "" if facts.gain is None else format_score(facts.gain, facts.gain_se, "+"),
         "" if facts.loc is None else str(facts.loc),
@@ -302,7 +282,7 @@ def _heading(view: RunView) -> str:
         for step in view.history()
         if step.facts
         and step.facts.verdict.is_kept
-        and step.facts.verdict.value != "reported"
+        and step.facts.verdict is not Verdict.REPORTED
         and step.facts.return_mean is not None
     ]
     heading = f"{view.ref.branch}, commit {view.tip[:9]}"
@@ -312,7 +292,7 @@ def _heading(view: RunView) -> str:
     return heading
 
 
-def _print_optimizers(earned: Sequence[Any]) -> None:
+def _print_optimizers(earned: Sequence[OptimizerStats]) -> None:
     columns = [
         Column("optimizer"),
         Column("iterations", "right", 1),
@@ -368,11 +348,11 @@ def show(place: CliContext, /, names: tuple[str, ...], name: str | None) -> None
     """  # noqa: D301 - click wants the character
     rev = place.run_and_rev(names)
     view = place.shown_view()
-    trials = _trials(view, rev)
+    trials = view.trials_of(rev)
     if name is not None:
         _print_file(view, trials, name)
         return
-    details = list(read_details(view, trials))
+    details = list(view.details(trials))
     if not place.as_json:
         for trial, detail in zip(trials, details, strict=True):
             _print_trial(view, trial, detail)
@@ -382,26 +362,14 @@ def show(place: CliContext, /, names: tuple[str, ...], name: str | None) -> None
     place.emit(data, lambda: None)
 
 
-def _trials(view: RunView, rev: str | None) -> list[Trial]:
-    """Return the trials of an iteration, or the one that a revision names."""
-    trials = read_trials(view)
-    if rev is None:
-        return [trial for trial in trials if trial.line_commit == trials[-1].line_commit]
-    if _NUMBER.fullmatch(rev) and (found := find_trials(trials, int(rev))):
-        return found
-    commit = view.step(rev).commit
-    exact = [trial for trial in trials if trial.commit == commit]
-    return exact or [trial for trial in trials if trial.line_commit == commit]
-
-
 def _print_file(view: RunView, trials: list[Trial], name: str) -> None:
     """Print a file of the evidence, unchanged."""
     for trial in reversed(trials):
-        if name in evidence_files(view, trial):
+        if name in view.evidence_names(trial.commit, trial.iteration):
             text = view.read(evidence_folder(trial.iteration or 0) + name, trial.commit)
             echo(text or "", nl=False)
             return
-    kept = ", ".join(evidence_files(view, trials[-1])) or "none"
+    kept = ", ".join(view.evidence_names(trials[-1].commit, trials[-1].iteration)) or "none"
     raise UsageError(f"that iteration has no file {name!r}; its files: {kept}")
 
 
@@ -435,7 +403,7 @@ def _trial_json(view: RunView, trial: Trial, details: Details) -> dict[str, Any]
         "difference": "".join(f"{line.kind}{line.text}\n" for line in lines),
         "policy": details.after,
         "feedback": details.feedback,
-        "evidence": evidence_files(view, trial),
+        "evidence": view.evidence_names(trial.commit, trial.iteration),
     }
 
 
@@ -471,7 +439,7 @@ def _print_trial(view: RunView, trial: Trial, details: Details) -> None:
     if details.feedback:
         console.print("\nwhat the optimizer was told", style="bold")
         echo(clean_text(details.feedback))
-    if files := evidence_files(view, trial):
+    if files := view.evidence_names(trial.commit, trial.iteration):
         console.print(fit(f"\nevidence: {', '.join(files)}"), style="dim")
 
 
@@ -573,7 +541,7 @@ def watch(place: CliContext, /, last: int, *, keep: bool) -> None:
 def _watched(place: CliContext, repo: GitRepo) -> RunRef:
     """Return the run to follow; one that has no commit yet has a status file already."""
     all_runs = place.runs()
-    live = _live_runs(repo)
+    live = list(live_runs(repo.common_dir))
     if place.run_name is not None:
         named = [ref for ref in live if place.run_name in (ref.branch, ref.run_id, ref.game)]
         try:
@@ -588,17 +556,6 @@ def _watched(place: CliContext, repo: GitRepo) -> RunRef:
         named_all = ", ".join(ref.branch for ref in live)
         raise NotARun(f"several runs are being advanced: {named_all}. Name one of them.")
     return find_shown(all_runs, None)
-
-
-def _live_runs(repo: GitRepo) -> list[RunRef]:
-    """Return the runs that a process advances now."""
-    found = []
-    for path in sorted(status_file(repo, RunRef("x", "x")).parent.glob("*.status.json")):
-        stem = path.name.removesuffix(".status.json")
-        game, _, run_id = stem.replace("--", "\0").partition("-")
-        if read_status(path) is not None:
-            found.append(RunRef(game.replace("\0", "-"), run_id.replace("\0", "--")))
-    return found
 
 
 class _Follower:
@@ -637,7 +594,7 @@ def _events(view: RunView) -> list[Committed]:
         if facts.gain is not None:
             gain = Gain(facts.gain, facts.gain_se, facts.pairs or 0, math.nan)
         entry = Entry(step.subject, step.body, facts)
-        events.append(committed_event(standing, entry, step.commit, gain, summary_of(step)))
+        events.append(committed_event(standing, entry, step.commit, gain, step.summary))
     return events
 
 

@@ -158,14 +158,13 @@ def _gather(place: CliContext, views: list[RunView], given: dict[str, Any]) -> C
     """Read runs whole, film what got better in them, and trace what went wrong."""
     from gco_agent.report.pack import pack
     from gco_agent.report.page import Content
-    from gco_agent.report.story import read_details
     from gco_agent.report.summary import read_report
 
     reports, chunks, clips, failures, n_cut = [], [], [], [], 0
     for view in views:
         found = read_report(view)
         tell(f"{found.branch}: {count(found.n_iterations, 'iteration')}")
-        details = read_details(view, found.trials)
+        details = view.details(found.trials)
         packed, cut = pack(found.trials, details, _MOST_BYTES // len(views))
         reports.append(found)
         chunks.append(packed)
@@ -182,7 +181,6 @@ def _clips(
     if not n:
         return {}
     from gco_agent.loop.checks import require_trusted, rules_here
-    from gco_agent.report.story import read_details
     from gco_agent.report.video.decisive import film_decision
 
     require_trusted(view.repo, report.config.protocol, view.ref.branch)
@@ -191,7 +189,7 @@ def _clips(
     found = {}
     for i in accepted:
         trial = report.trials[i]
-        (details,) = read_details(view, [trial])
+        (details,) = view.details([trial])
         gains = [(p.difference, p.seed) for p in details.played if p.difference is not None]
         if not gains or details.after is None:
             continue

@@ -41,10 +41,10 @@ from gco_agent.llm.providers import open_model
 from gco_agent.loop import checks
 from gco_agent.loop.budget import Budget
 from gco_agent.policy import environment_of
-from gco_agent.store.config import FILE, RunConfig, default_slice, parse_config
-from gco_agent.store.entries import Facts, RunRef, new_run_id
+from gco_agent.store.config import RunConfig, default_slice
+from gco_agent.store.entries import Facts, RunRef, Verdict, new_run_id
 from gco_agent.store.run import Run, Runs, is_same_game
-from gco_agent.store.view import RunView, Step, policy_path
+from gco_agent.store.view import RunView, Step, policy_path, returns_of
 
 if TYPE_CHECKING:
     from gco_agent.evaluation.judge import Judge
@@ -518,18 +518,15 @@ def interval_in(text: str | None, step: Step) -> tuple[float, float] | None:
         StoreError: That text has another schema, or is garbled.
     """
     from gco_agent.core.statistics import confidence_interval
-    from gco_agent.report.played import parse_played
 
-    if text is None or step.facts is None or step.facts.return_mean is None:
-        return None
-    returns = [one.episode_return for one in parse_played(text, f"commit {step.commit[:9]}")]
-    return confidence_interval(returns) if len(returns) == step.facts.episodes else None
+    returns = returns_of(step, text)
+    return confidence_interval(returns) if returns is not None else None
 
 
 def _config(view: RunView) -> RunConfig | None:
     """Return the configuration, to be looked at only; None if it cannot be read."""
     try:
-        return parse_config(view.read(FILE) or "")
+        return view.config()
     except GcoError:
         return None
 
@@ -590,9 +587,9 @@ def _conclude(
 
 def _how_it_went(data: dict[str, Any], view: RunView) -> list[str]:
     """Describe the iterations in two lines; none for a run that has just begun."""
-    verdicts = [step.verdict.value for step in view.history() if step.verdict]
-    n_accepted = verdicts.count("accepted")
-    n_tried = sum(verdicts.count(word) for word in ("accepted", "rejected", "failed"))
+    verdicts = [step.verdict for step in view.history()]
+    n_accepted = sum(verdict is Verdict.ACCEPTED for verdict in verdicts)
+    n_tried = sum(verdict.is_trial for verdict in verdicts)
     first, limit = view.history()[0].facts, data["stopped_by"]
     if not limit or first is None:
         return []

@@ -19,13 +19,11 @@ from gco_agent.games import imports_code
 from gco_agent.llm.providers import open_model
 from gco_agent.optimizers.registry import capabilities_of
 from gco_agent.policy import PolicySource, check_policy
-from gco_agent.store.config import FILE, RunConfig, parse_config
+from gco_agent.store.config import FILE, RunConfig, trust_module, trusted_modules
 from gco_agent.store.entries import RunRef
 from gco_agent.store.git import GitRepo
-from gco_agent.store.run import REASON
-from gco_agent.store.sources import trust_module, trusted_modules
+from gco_agent.store.run import Runs
 from gco_agent.store.view import RunView, evidence_folder, policy_path
-from gco_agent.store.worktree import WorkTree
 
 
 def require_contract(source: PolicySource, name: str) -> None:
@@ -48,10 +46,7 @@ def read_config(view: RunView, rev: str | None = None) -> RunConfig:
     Raises:
         UsageError: It is missing, cannot be read, or plays code that is not trusted here.
     """
-    text = view.read(FILE, rev)
-    if text is None:
-        raise UsageError(f"{view.ref.branch} has no {FILE}, which says how it is played")
-    config = parse_config(text)
+    config = view.config(rev)
     require_trusted(view.repo, config.protocol, view.ref.branch)
     return config
 
@@ -192,11 +187,7 @@ def require_clean(repo: GitRepo) -> None:
     Raises:
         DirtyWorkTree: It has some.
     """
-    if repo.root is None:
-        return
-    is_run = (repo.head_branch() or "").startswith("refs/heads/gco/")
-    is_ours = is_run or repo.last_reason("HEAD").startswith(REASON)
-    WorkTree(repo, repo.root).require_clean(catch_up=is_ours)
+    Runs(repo).require_clean()
 
 
 def require_room(repo: GitRepo, ref: RunRef) -> None:

@@ -158,5 +158,5 @@ def publish(
 
 def _made_in(view: RunView) -> str:
     """Return the iteration that made the run's policy: a report only measures it."""
-    made = [step for step in view.history() if step.verdict and step.verdict.is_kept]
+    made = [step for step in view.history() if step.facts and step.verdict.is_kept]
     return str([s.iteration for s in made if s.verdict is not Verdict.REPORTED][-1])

@@ -15,7 +15,6 @@ from gco_agent.core.events import Committed
 from gco_agent.core.records import Evaluation, Usage
 from gco_agent.core.seeds import format_seeds
 from gco_agent.core.statistics import Gain
-from gco_agent.evaluation.evidence import format_evidence, parse_evidence
 from gco_agent.evaluation.judge import Judge, Race
 from gco_agent.jail.limits import weakest_jail
 from gco_agent.llm import Exchange, Spending, parse_exchanges
@@ -32,6 +31,7 @@ from gco_agent.optimizers.base import CANDIDATES_OWN, EXCHANGE_FILE
 from gco_agent.policy import PolicySource
 from gco_agent.policy.complexity import measure
 from gco_agent.store.entries import Entry, Facts, Verdict, headline
+from gco_agent.store.evidence import format_evidence, parse_evidence
 from gco_agent.store.run import Run
 from gco_agent.store.view import RunView, Step, evidence_folder
 

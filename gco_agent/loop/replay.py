@@ -151,7 +151,11 @@ def record_run(view: RunView) -> Recording:
     left_out = ""
     for step in rest:
         if step.verdict not in (*_PROPOSED, Verdict.REPORTED):
-            what = "was made by hand" if step.verdict is None else "went back to an earlier policy"
+            what = (
+                "was made by hand"
+                if step.verdict is Verdict.BY_HAND
+                else "went back to an earlier policy"
+            )
             left_out = f"the commit {step.commit[:9]} {what}; what follows it is left out"
             break
         iterations.append(_record_step(view, step))

@@ -61,7 +61,7 @@ class Archive:
         again, all are held to the last policy that had to show a gain, or that nothing was asked
         of.
         """
-        line = [step for step in self.history if step.verdict is None or step.verdict.is_kept]
+        line = [step for step in self.history if step.verdict.is_kept]
         place = here = len(line) - 1
         while place > 0:
             step = line[place]
@@ -78,7 +78,7 @@ class Archive:
         return None if place == here or source == self.champion else source
 
     def _changed_nothing(self, step: Step) -> bool:
-        if step.verdict is None:  # made by hand
+        if step.verdict is Verdict.BY_HAND:
             return self.run.policy(step.commit) == self.run.policy(step.parents[0])
         return step.verdict is Verdict.REPORTED
 

@@ -30,13 +30,13 @@ from gco_agent.core.records import (
 )
 from gco_agent.core.seeds import parse_seed_range
 from gco_agent.core.statistics import paired_gain
-from gco_agent.evaluation.evidence import Evidence, conditions, parse_evidence
 from gco_agent.evaluation.judge import Judge
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel
 from gco_agent.loop.recording import ACTIONS, EPISODES
 from gco_agent.policy import PolicySource
 from gco_agent.store.entries import Facts
+from gco_agent.store.evidence import Evidence, conditions, parse_evidence
 from gco_agent.store.view import RunView, Step, evidence_folder
 
 _INDEX_BYTES = 4

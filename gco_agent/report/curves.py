@@ -1,4 +1,4 @@
-"""The numbers that are drawn: where each trial is along four axes, and how sure its mean is."""
+"""Numbers that are drawn: the position of each trial along four axes, and intervals of means."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gco_agent.core.statistics import half_width
-from gco_agent.report.story import Trial
 from gco_agent.store.entries import Facts
+from gco_agent.store.view import Trial
 
 _SECONDS_AN_HOUR = 3600
 _MILLION = 1_000_000
@@ -15,7 +15,7 @@ _MILLION = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """What a curve may be drawn against: a key, what people choose, and the title with units."""
+    """An axis of the curves: its key, what people choose, and the title with units."""
 
     key: str
     word: str
@@ -34,7 +34,7 @@ Position = dict[str, float]
 
 
 def positions(trials: Sequence[Trial]) -> list[Position]:
-    """Where each trial is: what the run had used when its iteration was over.
+    """Return what the run had used at the end of each trial's iteration.
 
     The candidates of one iteration share a place; what an iteration cost is counted once.
     """
@@ -56,14 +56,14 @@ def positions(trials: Sequence[Trial]) -> list[Position]:
 
 
 def half_interval(facts: Facts | None) -> float | None:
-    """Half of the 95 % interval of a mean return; None where there is none."""
-    if facts is None or facts.return_se is None or not facts.episodes or facts.episodes == 1:
+    """Return half of the 95 % interval of a mean return; None where there is none."""
+    if facts is None or facts.return_se is None or not facts.episodes or facts.episodes <= 1:
         return None
     return half_width(facts.return_se, facts.episodes)
 
 
 def thinned(indices: Sequence[int], most: int) -> list[int]:
-    """At most ``most`` of them, evenly spread, the first and last among them."""
+    """Return at most ``most`` indices, evenly spread, the first and last among them."""
     if len(indices) <= most:
         return list(indices)
     step = (len(indices) - 1) / (most - 1)
@@ -71,13 +71,11 @@ def thinned(indices: Sequence[int], most: int) -> list[int]:
 
 
 def lanes(trials: Sequence[Trial]) -> list[int]:
-    """Where each trial is in the lineage: 0 on the line, below it the others of its iteration."""
+    """Return the row of each trial in the lineage: 0 on the line, others of its iteration below."""
     depth: dict[str, int] = {}
     found = []
     for trial in trials:
-        if trial.is_kept:
-            found.append(0)
-            continue
-        depth[trial.line_commit] = depth.get(trial.line_commit, 0) + 1
-        found.append(-depth[trial.line_commit])
+        if not trial.is_kept:
+            depth[trial.line_commit] = depth.get(trial.line_commit, 0) + 1
+        found.append(0 if trial.is_kept else -depth[trial.line_commit])
     return found

@@ -202,7 +202,7 @@ def scalars(report: RunReport) -> Iterator[Scalar]:
             "used/usd": used["usd"],
             "search/gain": facts.gain,
         }
-        is_report = trial.verdict == Verdict.REPORTED.value
+        is_report = trial.verdict == Verdict.REPORTED
         kind = "report" if is_report else "in_force" if trial.is_kept else "candidate"
         numbers[f"return/{kind}"] = facts.return_mean
         numbers[f"return/{kind}_half_interval"] = half_interval(facts)

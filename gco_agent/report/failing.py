@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from gco_agent.core.records import Outcome, PlayProtocol
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel
-from gco_agent.report.played import Played
-from gco_agent.report.story import Trial, read_details
 from gco_agent.store.entries import Verdict
-from gco_agent.store.view import RunView
+from gco_agent.store.view import Played, RunView, Trial
 from gco_agent.traces.moments import capture
 from gco_agent.traces.render import render_trace
 
@@ -22,7 +20,7 @@ _COLUMNS = 120
 _MOST_LOOKED_AT = 50
 _FENCE = "```"
 _SCORED = frozenset(outcome.value for outcome in Outcome if outcome.is_scored)
-_MEASURED_IN_RACES = (Verdict.ACCEPTED.value, Verdict.INITIAL.value, Verdict.ROLLED_BACK.value)
+_MEASURED_IN_RACES = (Verdict.ACCEPTED, Verdict.INITIAL, Verdict.ROLLED_BACK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +78,8 @@ def _last_failed(view: RunView, trials: Sequence[Trial]) -> Iterator[Episode | F
 
     Only the last of very many are looked at.
     """
-    failed = [t for t in reversed(trials) if t.verdict == Verdict.FAILED.value][:_MOST_LOOKED_AT]
-    for trial, details in zip(failed, read_details(view, failed), strict=True):
+    failed = [t for t in reversed(trials) if t.verdict == Verdict.FAILED][:_MOST_LOOKED_AT]
+    for trial, details in zip(failed, view.details(failed), strict=True):
         broken = next((p for p in details.played if p.outcome not in _SCORED), None)
         if broken is not None and details.after is not None:
             where = f"{broken.outcome}, seed {broken.seed}, step {broken.n_steps:,}"
@@ -97,7 +95,7 @@ def _worst(view: RunView, trials: Sequence[Trial]) -> Iterator[Episode]:
     kept = [t for t in trials if t.is_kept and t.verdict in _MEASURED_IN_RACES]
     if not kept:
         return
-    (details,) = read_details(view, kept[-1:])
+    (details,) = view.details(kept[-1:])
     scored = [played for played in details.played if played.outcome in _SCORED]
     if not scored or details.after is None:
         return

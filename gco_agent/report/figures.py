@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from gco_agent.core.formatting import format_points
 from gco_agent.report.curves import AXES, half_interval, lanes, thinned
-from gco_agent.report.story import Trial
 from gco_agent.report.summary import Reference, RunReport
 from gco_agent.store.entries import Verdict
+from gco_agent.store.view import Trial
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -26,16 +26,16 @@ _SIDES = ("top left", "top", "top right")
 """Where the name of a line for scale stands: the next higher one's beside it, not over it."""
 _DASHES = ("solid", "dash", "dot")
 _MARKS = {
-    Verdict.ACCEPTED.value: ("circle", 9),
-    Verdict.REJECTED.value: ("x-thin-open", 7),
-    Verdict.REPORTED.value: ("diamond", 12),
+    Verdict.ACCEPTED: ("circle", 9),
+    Verdict.REJECTED: ("x-thin-open", 7),
+    Verdict.REPORTED: ("diamond", 12),
 }
 _LINEAGE_MARKS = {
     **_MARKS,
-    Verdict.INITIAL.value: ("square", 12),
-    Verdict.FAILED.value: ("triangle-down-open", 10),
-    Verdict.ROLLED_BACK.value: ("arrow-left", 11),
-    "by hand": ("star", 11),
+    Verdict.INITIAL: ("square", 12),
+    Verdict.FAILED: ("triangle-down-open", 10),
+    Verdict.ROLLED_BACK: ("arrow-left", 11),
+    Verdict.BY_HAND: ("star", 11),
 }
 
 Figure = dict[str, Any]
@@ -57,7 +57,7 @@ def learning_curve(reports: Sequence[RunReport]) -> Figure:
     for number in range(len(reports)):
         _add_policy_in_force(figure, places, reports, number)
         for verdict in (Verdict.ACCEPTED, Verdict.REJECTED, Verdict.REPORTED):
-            _add_marks(figure, places, reports, number, verdict.value)
+            _add_marks(figure, places, reports, number, verdict)
     drawn = [r for r in (reports[0].references if reports else ()) if r.is_drawn]
     for number, reference in enumerate(sorted(drawn, key=lambda r: r.value)):
         figure.add_hline(
@@ -184,7 +184,7 @@ def _add_policy_in_force(
         i
         for i, trial in enumerate(report.trials)
         if trial.is_kept
-        and trial.verdict != Verdict.REPORTED.value
+        and trial.verdict != Verdict.REPORTED
         and trial.facts is not None
         and trial.facts.return_mean is not None
     ]
@@ -219,7 +219,7 @@ def _add_policy_in_force(
 
 
 def _add_marks(
-    figure: go.Figure, places: _Places, reports: Sequence[RunReport], number: int, verdict: str
+    figure: go.Figure, places: _Places, reports: Sequence[RunReport], number: int, verdict: Verdict
 ) -> None:
     report = reports[number]
     indices = [
@@ -232,8 +232,8 @@ def _add_marks(
     shown = thinned(indices, MOST_DRAWN)
     symbol, size = _MARKS[verdict]
     some = f" ({len(shown):,} of {len(indices):,} drawn)" if len(shown) < len(indices) else ""
-    is_muted = verdict == Verdict.REJECTED.value  # looks the same in every run
-    word = "report seeds" if verdict == Verdict.REPORTED.value else verdict
+    is_muted = verdict == Verdict.REJECTED  # looks the same in every run
+    word = "report seeds" if verdict == Verdict.REPORTED else verdict
     figure.add_scatter(
         y=[_mean(report.trials[i]) for i in shown],
         error_y=_error_bars(report, shown, verdict),
@@ -249,8 +249,8 @@ def _add_marks(
     places.add(report, shown)
 
 
-def _error_bars(report: RunReport, shown: Sequence[int], verdict: str) -> dict[str, Any] | None:
-    if verdict == Verdict.REJECTED.value or len(shown) > _MOST_MARKED:
+def _error_bars(report: RunReport, shown: Sequence[int], verdict: Verdict) -> dict[str, Any] | None:
+    if verdict == Verdict.REJECTED or len(shown) > _MOST_MARKED:
         return None  # of so many, the band tells it
     halves = [half_interval(report.trials[i].facts) or 0.0 for i in shown]
     return {"type": "data", "array": halves, "thickness": 1, "width": 3}

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gco_agent.report.diffs import difference
-from gco_agent.report.story import Details, Trial
+from gco_agent.store.view import Details, Trial
 
 CHUNK = 100
 """Trials a chunk."""

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 from gco_agent.core.formatting import format_points
 from gco_agent.report import figures
 from gco_agent.report.curves import AXES
-from gco_agent.report.earned import Earned
 from gco_agent.report.summary import RunReport, score_in_words
 from gco_agent.store.entries import Verdict
+from gco_agent.store.view import OptimizerStats
 
 if TYPE_CHECKING:
     from gco_agent.report.failing import Failure
@@ -122,7 +122,7 @@ def _run(report: RunReport, failures: Sequence[Failure]) -> dict[str, Any]:
     """A run in words."""
     first = report.trials[0].facts
     verdicts = (Verdict.ACCEPTED, Verdict.REJECTED, Verdict.FAILED)
-    tried = ", ".join(f"{report.count(verdict):,} {verdict.value}" for verdict in verdicts)
+    tried = ", ".join(f"{report.count(verdict):,} {verdict}" for verdict in verdicts)
     facts = [
         ("began at", score_in_words(first)),
         ("policy now", score_in_words(report.facts_now)),
@@ -145,11 +145,11 @@ def _run(report: RunReport, failures: Sequence[Failure]) -> dict[str, Any]:
         "policy": report.policy,
         "path": report.path,
         "failures": failures,
-        "earned": [_earned(row) for row in report.earned],
+        "earned": [_earned(row) for row in report.optimizers],
     }
 
 
-def _earned(row: Earned) -> tuple[str, ...]:
+def _earned(row: OptimizerStats) -> tuple[str, ...]:
     """A row of the table by optimizer."""
     gain = f"{format_points(row.gain, '+')}" if row.accepted else "–"
     return (
@@ -167,7 +167,7 @@ def _earned(row: Earned) -> tuple[str, ...]:
 
 def _used(report: RunReport) -> str:
     used = report.positions[-1]
-    hours, tokens = used["hours"], sum(row.tokens for row in report.earned)
+    hours, tokens = used["hours"], sum(row.tokens for row in report.optimizers)
     time = f"{hours:.1f} hours" if hours >= 1 else f"{hours * 60:.1f} minutes"
     told = f"{time}, {used['frames']:.2f} million frames"
     told += f", {tokens:,} tokens" if tokens else ""

@@ -10,9 +10,9 @@ from typing import Any
 from gco_agent.core.errors import UsageError
 from gco_agent.core.formatting import format_points
 from gco_agent.report.curves import half_interval
-from gco_agent.report.story import Trial
 from gco_agent.report.summary import RunReport
 from gco_agent.store.entries import Verdict
+from gco_agent.store.view import Trial
 
 FORMATS = (".svg", ".png", ".pdf")
 _COLOURS = ("#0b5fcc", "#b3541e", "#1a7f5a", "#8250bf", "#a8325e", "#5b6b1f")
@@ -103,11 +103,10 @@ def _draw_run(axes: Any, report: RunReport, colour: str) -> None:  # noqa: ANN40
 
 def _measured(report: RunReport, *verdicts: Verdict) -> list[tuple[int, float, float]]:
     """Iteration, mean return and half of its interval, of the trials that came to ``verdicts``."""
-    words = {verdict.value for verdict in verdicts}
     return [
         point
         for trial in report.trials
-        if trial.verdict in words and (point := _point(trial)) is not None
+        if trial.verdict in verdicts and (point := _point(trial)) is not None
     ]
 
 

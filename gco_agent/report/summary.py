@@ -1,4 +1,4 @@
-"""One run as the report tells it: its trials, what they came to, and how to see it again."""
+"""One run as the report shows it: trials, positions on the axes, reference scores, samples."""
 
 from __future__ import annotations
 
@@ -9,12 +9,9 @@ from gco_agent.core.errors import UsageError
 from gco_agent.core.formatting import format_points
 from gco_agent.core.records import PlayProtocol
 from gco_agent.report.curves import Position, half_interval, positions
-from gco_agent.report.earned import Earned, earned_by_optimizer
-from gco_agent.report.played import Played
-from gco_agent.report.story import Trial, read_details, read_trials
-from gco_agent.store.config import FILE, RunConfig, parse_config
+from gco_agent.store.config import RunConfig
 from gco_agent.store.entries import Facts, Verdict
-from gco_agent.store.view import RunView
+from gco_agent.store.view import OptimizerStats, Played, RunView, Trial, optimizer_stats
 
 _WORDS = {
     "random": "random play",
@@ -27,13 +24,13 @@ _PAPER = "LLM code"
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A score that somebody reports, for scale.
+    """A published score, for scale.
 
     Attributes:
-        name: Whose.
+        name: Player or method.
         value: Mean return.
         source: Where it is reported.
-        played: By which rules, in a few words.
+        played: Rules of play, in a few words.
         is_drawn: Whether it is a line of the learning curve, too.
     """
 
@@ -45,7 +42,7 @@ class Reference:
 
     @property
     def short_name(self) -> str:
-        """For a label in a drawing."""
+        """Label in a drawing."""
         return self.name.partition(",")[0]
 
 
@@ -59,20 +56,20 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """Everything that is told of one run.
+    """The content of a report on one run.
 
     Attributes:
-        branch: Its name.
-        title: Of the game, as people write it.
-        commit: Its last.
-        config: What it was started with.
+        branch: Name of the run.
+        title: Title of the game.
+        commit: Its last commit.
+        config: Its settings.
         trials: Oldest first.
-        positions: Of the trials, along the axes.
-        references: Scores for scale.
-        earned: What each optimizer tried, gained and used.
-        samples: Returns seed by seed: of the initial policy, the one in force, the report.
+        positions: Positions of the trials along the axes.
+        references: Published scores.
+        optimizers: Totals of each optimizer.
+        samples: Returns seed by seed: of the initial policy, the last accepted one, the report.
         policy: Text of the policy in force.
-        path: Of the policy file.
+        path: Path of the policy file.
     """
 
     branch: str
@@ -82,7 +79,7 @@ class RunReport:
     trials: list[Trial]
     positions: list[Position]
     references: tuple[Reference, ...]
-    earned: list[Earned]
+    optimizers: list[OptimizerStats]
     samples: tuple[Sample, ...]
     policy: str
     path: str
@@ -93,31 +90,29 @@ class RunReport:
         return max((t.iteration or 0 for t in self.trials), default=0)
 
     def count(self, verdict: Verdict) -> int:
-        """How many trials came to ``verdict``."""
-        return sum(trial.verdict == verdict.value for trial in self.trials)
+        """Return how many trials have this verdict."""
+        return sum(trial.verdict is verdict for trial in self.trials)
 
     @property
     def reported(self) -> Facts | None:
         """The facts of the last report, if that policy is still in force."""
-        for trial in reversed(self.trials):
-            if trial.is_kept:
-                return trial.facts if trial.verdict == Verdict.REPORTED.value else None
-        return None
+        last = next((trial for trial in reversed(self.trials) if trial.is_kept), None)
+        return last.facts if last and last.verdict is Verdict.REPORTED else None
 
     @property
     def facts_now(self) -> Facts | None:
-        """What was measured of the policy in force."""
+        """What was measured for the policy in force."""
         return next((trial.facts for trial in self.trials if trial.in_force), None)
 
     @property
     def protocols(self) -> list[str]:
-        """The rules of play that its numbers are of, without doubles."""
+        """Protocol stamps of its numbers, without duplicates."""
         stamps = [t.facts.protocol for t in self.trials if t.facts and t.facts.protocol]
         return list(dict.fromkeys(stamps))
 
     @property
     def command(self) -> str:
-        """What starts a run like this one again."""
+        """The command that starts a run like this one."""
         config, rules = self.config, self.config.protocol
         game = config.game if rules.has_objects else rules.env_id
         others = [
@@ -145,22 +140,17 @@ class RunReport:
     @property
     def n_tried(self) -> int:
         """Iterations that proposed something, or tried to."""
-        told = (Verdict.ACCEPTED, Verdict.REJECTED, Verdict.FAILED)
-        return len({t.line_commit for t in self.trials if t.verdict in {v.value for v in told}})
+        return len({trial.line_commit for trial in self.trials if trial.verdict.is_trial})
 
 
 def read_report(view: RunView) -> RunReport:
-    """Read a run whole.
+    """Read everything that a report shows of a run.
 
     Raises:
         UsageError: Its configuration is missing or cannot be read.
         StoreError: A commit of it is of another schema, or garbled.
     """
-    text = view.read(FILE)
-    if text is None:
-        raise UsageError(f"{view.ref.branch} has no {FILE}, so nobody knows how it is played")
-    config = parse_config(text)
-    trials = read_trials(view)
+    config, trials = view.config(), view.trials()
     title, references = _references(config.protocol)
     return RunReport(
         view.ref.branch,
@@ -170,7 +160,7 @@ def read_report(view: RunView) -> RunReport:
         trials,
         positions(trials),
         references,
-        earned_by_optimizer(view.history()),
+        optimizer_stats(view.history()),
         _samples(view, trials),
         view.policy(),
         view.policy_path,
@@ -178,7 +168,7 @@ def read_report(view: RunView) -> RunReport:
 
 
 def score_in_words(facts: Facts | None) -> str:
-    """A mean return and its 95 % interval: "6.05, 95 % interval 4.41 to 7.69 (30 episodes)"."""
+    """Format a mean return and its interval: "6.05, 95 % interval 4.41 to 7.69 (30 episodes)"."""
     if facts is None or facts.return_mean is None:
         return "not measured"
     told = format_points(facts.return_mean)
@@ -191,10 +181,10 @@ def score_in_words(facts: Facts | None) -> str:
 
 
 def _references(protocol: PlayProtocol) -> tuple[str, tuple[Reference, ...]]:
-    """The title of what is played, and what others score in it.
+    """Return the title of the game and its published scores.
 
-    Of the scores of one kind only one is drawn: the better of the paper's two, and of PPO the one
-    with sticky actions if the run has such.
+    Of the paper's two scores only the better is drawn, and of PPO's the one with sticky actions if
+    the run has those.
     """
     from gco_agent.envs.environment import spec_of
 
@@ -219,13 +209,12 @@ def _references(protocol: PlayProtocol) -> tuple[str, tuple[Reference, ...]]:
 
 
 def _samples(view: RunView, trials: Sequence[Trial]) -> tuple[Sample, ...]:
-    """Returns of the initial policy, of the last accepted one and of the last report."""
-    first = trials[:1]
-    accepted = [t for t in trials if t.verdict == Verdict.ACCEPTED.value][-1:]
-    reported = [t for t in trials if t.verdict == Verdict.REPORTED.value][-1:]
-    chosen = [*first, *accepted, *reported]
-    named = [
+    """Return the episodes of the initial policy, the last accepted one and the last report."""
+    wanted = (Verdict.ACCEPTED, Verdict.REPORTED)
+    last = [[t for t in trials if t.verdict is verdict][-1:] for verdict in wanted]
+    chosen = [*trials[:1], *last[0], *last[1]]
+    samples = (
         Sample(f"iteration {trial.iteration}, {trial.verdict}", details.played)
-        for trial, details in zip(chosen, read_details(view, chosen), strict=True)
-    ]
-    return tuple(sample for sample in named if sample.played)
+        for trial, details in zip(chosen, view.details(chosen), strict=True)
+    )
+    return tuple(sample for sample in samples if sample.played)

@@ -1,59 +1,77 @@
-"""The configuration of a run: frozen when the run starts, kept on its branch as ``run.toml``."""
+"""The settings of a run, ``run.toml`` on its branch, fixed when it starts; and trust in modules."""
 
 from __future__ import annotations
 
 import dataclasses
+import re
 import tomllib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from gco_agent.core.errors import UsageError
+from gco_agent.core.codec import decode
+from gco_agent.core.errors import StoreError, UsageError
 from gco_agent.core.records import OBJECTS, PlayProtocol
 from gco_agent.core.seeds import HIGHEST_SEED
-from gco_agent.games import HINTS, Hints
+from gco_agent.games import Hints
 
 if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-Record = TypeVar("Record", bound="DataclassInstance")
+    from gco_agent.store.git import GitRepo
 
 SCHEMA = 1
-_SLICE_STEPS, _CHEAP_SLICE_STEPS = 70_000, 1_000_000
 FILE = "run.toml"
-_TYPES: dict[str, tuple[type, ...]] = {
-    "bool": (bool,),
-    "int": (int,),
-    "float": (int, float),
-    "str": (str,),
+_SLICE_STEPS, _CHEAP_SLICE_STEPS = 70_000, 1_000_000
+_LONGEST_EPISODE = 4_000_000
+_MOST_TOKENS = 10_000_000
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "seed": (0, HIGHEST_SEED),
+    "slice_steps": (1, 10**12),
+    "slice_seconds": (1e-3, 10**9),
+    "candidates": (1, 1_000),
+    "horizon": (0, _LONGEST_EPISODE),
+    "trace_tokens": (1, _MOST_TOKENS),
+    "max_tokens": (1, _MOST_TOKENS),
+    "selection_steps": (1, _LONGEST_EPISODE),
+    "frame_skip": (1, 1_000),
+    "sticky": (0, 1),
+    "max_steps": (1, _LONGEST_EPISODE),
+    "restarts": (0, 1_000),
+    "mode": (0, 255),
+    "difficulty": (0, 255),
+    "noop_frames": (0, 10_000),
+    "noise_px": (0, 1_000),
+    "noise_share": (0, 1_000),
+    "dropout": (0, 1),
 }
+"""Least and largest value of every number of `RunConfig` and its protocol."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunConfig:
-    """What a run does, whoever runs it and wherever.
+    """The settings of a run, the same for everybody who advances it.
 
     Attributes:
         game: Name in snake case.
-        optimizer: Which one proposes.
-        seed: Of the optimizer's own chance; the seeds of play are fixed streams.
+        protocol: Rules of play for reported numbers.
+        selection_steps: Steps after which a race cuts an episode, so that it need not wait for
+            endless rallies. 4,500 are the five minutes of Machado et al. 2018 (arXiv:1709.06009).
+        optimizer: Name of the optimizer, or several that take turns: "reflect, search".
+        seed: Seed of the optimizer's own random choices; seeds of episodes are fixed streams.
         slice_steps: Steps that an iteration of the embedded search may play.
-        slice_seconds: Wall time after which such an iteration ends all the same. A run that
-            never meets it repeats to the letter.
-        candidates: How many candidates an iteration asks for and races.
+        slice_seconds: Wall time after which such an iteration ends in any case. A run that never
+            reaches it is reproducible exactly.
+        hints: What prompts say about the game: "none", only types; "interface", what things mean;
+            "paper", the advice of the paper's authors too.
+        trace_tokens: Limit of what a language model is shown of results, in estimated tokens.
+        candidates: Candidates that an iteration asks for and races.
         horizon: If not 0, optoprime is shown the first so many steps of an episode, as in the
             paper, instead of the moments that decided several.
-        hints: How much prompts tell of the game: "none", the types alone; "interface", what things
-            mean; "paper", the advice of the paper's authors too.
-        trace_tokens: What a language model is told of results has at most so many tokens, as
-            `gco_agent.traces.render` estimates them.
-        model: Language model that is asked, as its server knows it; empty for the usual one.
-        effort: How much it is to think, in the words of the Messages API; empty leaves that to
-            the server.
-        max_tokens: Most tokens of a reply of the language model, its thinking included.
-        protocol: Rules of play, of what is reported.
-        selection_steps: Steps after which the judge cuts an episode when it selects: a race need
-            not wait for rallies without an end. 4,500 are the five minutes of Machado et al. 2018
-            (arXiv:1709.06009).
+        model: Language model, as its server names it; empty for the default one.
+        effort: Effort in the words of the Messages API; empty leaves that to the server.
+        max_tokens: Limit of tokens of a reply of the language model, thinking included.
+
+    Raises:
+        UsageError: A value is out of range.
     """
 
     game: str
@@ -71,6 +89,15 @@ class RunConfig:
     effort: str = ""
     max_tokens: int = 32_000
 
+    def __post_init__(self) -> None:
+        rules = self.protocol
+        for name, (least, most) in _BOUNDS.items():
+            value = getattr(self, name) if hasattr(self, name) else getattr(rules, name)
+            if not least <= value <= most:
+                raise UsageError(f"{name} = {value} is not from {least:,} to {most:,}")
+        if rules.actions not in {"minimal", "all"} or rules.objects not in OBJECTS:
+            raise UsageError(f"actions = {rules.actions!r}, objects = {rules.objects!r} is unknown")
+
     @property
     def selection_protocol(self) -> PlayProtocol:
         """Rules of play of a race."""
@@ -84,101 +111,85 @@ class RunConfig:
 
 
 def split_optimizers(text: str) -> tuple[str, ...]:
-    """The names in "reflect, search"."""
+    """Return the names in "reflect, search"."""
     return tuple(part.strip() for part in text.split(","))
 
 
 def default_slice(protocol: PlayProtocol) -> int:
-    """Steps that an iteration of the search may play: those of an emulator are dear."""
+    """Return how many steps an iteration of the search may play; those of an emulator are slow."""
     return _CHEAP_SLICE_STEPS if protocol.is_cheap else _SLICE_STEPS
 
 
 def format_config(config: RunConfig) -> str:
-    """The text of ``run.toml``; `parse_config` gives the configuration back."""
+    """Return the text of ``run.toml``; `parse_config` is the inverse."""
     import tomlkit
 
+    data = dataclasses.asdict(config)
+    rules = data.pop("protocol")
+    rules["versions"] = dict(rules.pop("versions"))  # a table, so last
     document = tomlkit.document()
     document.add(tomlkit.comment("What this run was started with. Frozen: its commits rely on it."))
-    document.add("schema", tomlkit.item(SCHEMA))
-    for part in dataclasses.fields(config):
-        if part.name != "protocol":
-            document.add(part.name, tomlkit.item(getattr(config, part.name)))
-    rules = tomlkit.table()
-    for part in dataclasses.fields(config.protocol):
-        if part.name != "versions":
-            rules.add(part.name, getattr(config.protocol, part.name))
-    versions = tomlkit.table()
-    for name, version in config.protocol.versions:
-        versions.add(name, version)
-    rules.add("versions", versions)
-    document.add("protocol", rules)
+    for name, value in {"schema": SCHEMA, **data, "protocol": rules}.items():
+        document.add(name, tomlkit.item(value))
     return tomlkit.dumps(document)
 
 
 def parse_config(text: str) -> RunConfig:
-    """The configuration that ``text`` holds.
+    """Parse ``run.toml``.
 
     Raises:
-        UsageError: It is no TOML, of another schema, or has a value too many, of a wrong type or
-            out of range, or lacks one that has no default.
+        UsageError: It is not TOML, of another schema, or a value is missing, unknown, of a wrong
+            type or out of range.
     """
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(f"{FILE} is not TOML: {error}") from error
-    if data.get("schema") != SCHEMA:
+    if data.pop("schema", None) != SCHEMA:
         raise UsageError(
-            f"{FILE} has schema {data.get('schema')!r} and this version reads {SCHEMA}: "
-            "use the version of gco-agent that started the run."
+            f"{FILE} is not of schema {SCHEMA}, which this version reads: use the version of "
+            "gco-agent that started the run"
         )
     try:
-        rules = dict(data["protocol"])
-        versions = tuple((str(k), str(v)) for k, v in rules.pop("versions").items())
-        protocol = _build(PlayProtocol, {**rules, "versions": versions})
-        del data["schema"]
-        return _checked(_build(RunConfig, {**data, "protocol": protocol}))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UsageError(f"{FILE} has a missing, misnamed or wrong value: {error}") from error
+        _require_known(RunConfig, data)
+        rules = _require_known(PlayProtocol, data["protocol"])
+        data["protocol"] = {**rules, "versions": list(dict(rules["versions"]).items())}
+        return decode(RunConfig, data, FILE)
+    except (KeyError, TypeError, ValueError, AttributeError, StoreError, UsageError) as error:
+        raise UsageError(f"{FILE} has a missing, unknown or wrong value: {error}") from error
 
 
-def _build(kind: type[Record], values: dict[str, Any]) -> Record:
-    """An instance of ``kind``, each value of the type that its annotation names."""
-    for part in dataclasses.fields(kind):
-        wanted = _TYPES.get(str(part.type))
-        if wanted is not None and part.name in values:
-            value = values[part.name]
-            if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
-                raise TypeError(f"{part.name} = {value!r} should be of type {part.type}")
-            if part.type == "float":
-                values[part.name] = float(values[part.name])
-    return kind(**values)
+def _require_known(kind: type, data: dict[str, Any]) -> dict[str, Any]:
+    known = {field.name for field in dataclasses.fields(kind)}
+    if unknown := data.keys() - known:
+        raise UsageError(f"{', '.join(sorted(unknown))} is unknown")
+    return data
 
 
-def _checked(config: RunConfig) -> RunConfig:
-    rules = config.protocol
-    if not 0 <= rules.sticky <= 1:
-        raise ValueError(f"sticky = {rules.sticky} is no probability")
-    if not 0 <= config.seed <= HIGHEST_SEED:
-        raise ValueError(f"seed = {config.seed} is not from 0 to {HIGHEST_SEED}")
-    if config.horizon < 0:
-        raise ValueError(f"horizon = {config.horizon} should not be below 0")
-    counts = {
-        "frame_skip": rules.frame_skip,
-        "max_steps": rules.max_steps,
-        "selection_steps": config.selection_steps,
-        "slice_steps": config.slice_steps,
-        "slice_seconds": config.slice_seconds,
-        "max_tokens": config.max_tokens,
-        "trace_tokens": config.trace_tokens,
-        "candidates": config.candidates,
-    }
-    if rules.actions not in {"minimal", "all"} or rules.objects not in OBJECTS:
-        raise ValueError(f"actions = {rules.actions!r}, objects = {rules.objects!r}")
-    if config.hints not in HINTS:
-        raise ValueError(f"hints = {config.hints!r} should be one of {', '.join(HINTS)}")
-    if rules.restarts < 0:
-        raise ValueError(f"restarts = {rules.restarts} should not be below 0")
-    for name, value in counts.items():
-        if not value > 0:
-            raise ValueError(f"{name} = {value} should be above 0")
-    return config
+# -- modules that a user lets the runs of a repository import --------------------------------------
+
+TRUST = "gco.trust"
+"""Setting in git's config; each value is ``module=folder``, the folder empty if not needed."""
+
+
+def trust_module(repo: GitRepo, module: str, folder: Path | None = None) -> None:
+    """Remember in the repository's config that the user trusts a module.
+
+    Args:
+        repo: The repository.
+        module: Name by which it is imported.
+        folder: Folder to import it from; None if it is installed.
+
+    Raises:
+        StoreError: The config cannot be written.
+    """
+    same = f"^{re.escape(module)}="
+    value = f"{module}={folder.resolve() if folder else ''}"
+    repo.run("config", "--local", "--replace-all", TRUST, value, same)
+
+
+def trusted_modules(repo: GitRepo) -> dict[str, Path | None]:
+    """Return the modules that the user trusts, with the folder of each; None if installed."""
+    found = repo.attempt("config", "--local", "--null", "--get-all", TRUST)
+    pairs = (value.partition("=")[::2] for value in found.names)
+    return {module: Path(folder) if folder else None for module, folder in pairs}

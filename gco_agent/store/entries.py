@@ -1,7 +1,7 @@
-"""What a commit of a run says, as records: pure text to record and back, no git.
+"""What a commit of a run says, as records, and its message as text.
 
-A message is a subject for people, a body with the reason, and a last paragraph of trailers with
-the measured facts. Only the last paragraph is read back, so nothing in a body can pass for a fact.
+A message is a subject for people, a body with the reason, and a last paragraph of trailers with the
+measured facts. Only the last paragraph is parsed, so nothing in a body can pass for a fact.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import enum
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field, fields
 from datetime import date
 from typing import Self, SupportsFloat, SupportsIndex
@@ -24,10 +24,12 @@ SCHEMA = 1
 
 LONGEST_SUBJECT = 300
 """Characters of a subject that are kept; of them the first line of a message has 72."""
-_OPENS_CODE = "```"
+_CODE_BLOCK = "```"
+_LARGEST = 2**63 - 1
 BRANCH_NAMESPACE = "gco"
 _REFS_HEADS = "refs/heads/"
 _NAME = re.compile(r"(?!.*\.\.)[a-z0-9][a-z0-9._-]{0,99}(?<!\.)(?<!\.lock)")
+_STEM = re.compile(r"((?:[^-]|--)*)-([^-].*)")
 _NAME_RULE = "lower-case letters, digits, '.', '_' and '-', the first a letter or digit"
 
 
@@ -40,7 +42,7 @@ class RunRef:
         run_id: Chosen by the user, or ``yyyymmdd-xxxx`` from `new_run_id`.
 
     Raises:
-        UsageError: A part is no name that git and every file system take.
+        UsageError: A part is not a name that git and every file system accept.
     """
 
     game: str
@@ -52,7 +54,7 @@ class RunRef:
                 raise UsageError(f"{name!r} cannot name a {what}: use {_NAME_RULE}")
 
     def __str__(self) -> str:
-        """Full ref name, as git's plumbing wants it."""
+        """Return the full ref name, as git's plumbing wants it."""
         return _REFS_HEADS + self.branch
 
     @property
@@ -62,16 +64,15 @@ class RunRef:
 
     @property
     def stem(self) -> str:
-        """How files that belong to the run begin; no two runs have the same.
+        """Prefix of files that belong to the run, unique to it: "pong-first".
 
-        "pong-first"; a "-" of the game is written twice, so that game "a-b" run "c" and game "a"
-        run "b-c" differ: a run begins with a letter or digit.
+        A "-" of the game is doubled, so that game "a-b" run "c" and game "a" run "b-c" differ.
         """
         return f"{self.game.replace('-', '--')}-{self.run_id}"
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a branch name, or a full ref name.
+        """Parse a branch name, or a full ref name.
 
         Raises:
             UsageError: It is not of the form ``gco/<game>/<run>``.
@@ -84,14 +85,24 @@ class RunRef:
             f"such as {BRANCH_NAMESPACE}/pong/20260131-1f0c"
         )
 
+    @classmethod
+    def parse_stem(cls, stem: str) -> Self:
+        """Return the run whose `stem` this is.
+
+        Raises:
+            UsageError: It is not one.
+        """
+        match = _STEM.fullmatch(stem)
+        return cls(match[1].replace("--", "-"), match[2]) if match else cls("", stem)
+
 
 def new_run_id(*, today: date, entropy: str) -> str:
-    """Compose a run id that sorts by day; `entropy` is what keeps two runs of a day apart."""
+    """Compose a run id that sorts by day; `entropy` keeps two runs of a day apart."""
     return f"{today:%Y%m%d}-{entropy}"
 
 
-class Verdict(enum.Enum):
-    """What an iteration, or one of its candidates, came to."""
+class Verdict(enum.StrEnum):
+    """Outcome of an iteration, or of one of its candidates; equal to its word."""
 
     INITIAL = "initial"
     """The policy the run starts from."""
@@ -105,26 +116,33 @@ class Verdict(enum.Enum):
     """The policy of an earlier commit is the run's policy again."""
     REPORTED = "reported"
     """The same policy; its docstring now carries the score on the report seeds."""
+    BY_HAND = "by hand"
+    """A commit that a person made; never written by the store."""
 
     @property
     def is_kept(self) -> bool:
         """Whether the commit's own policy is the one its facts were measured on."""
         return self not in (Verdict.REJECTED, Verdict.FAILED)
 
+    @property
+    def is_trial(self) -> bool:
+        """Whether an optimizer proposed something in the iteration, or tried to."""
+        return self in (Verdict.ACCEPTED, Verdict.REJECTED, Verdict.FAILED)
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What was measured, as the trailers of a commit carry it. None: not measured.
 
-    A record holds exactly what its trailers say: floats are rounded to 10 significant digits and
-    NaN and infinities become None when it is made, and text is put on one clean line. So parsing
-    what was formatted gives an equal record.
+    Values are stored as the trailers can express them: floats are rounded to 10 significant digits,
+    NaN and infinities become None, text is put on one clean line. So parsing a formatted record
+    gives an equal one.
 
     Attributes:
         run: Branch of the run, ``gco/<game>/<run>``.
         iteration: Number of the iteration, from 0 for the initial policy.
-        verdict: What it came to.
-        optimizer: Who proposed the policy.
+        verdict: Its outcome.
+        optimizer: Name of the optimizer that proposed the policy.
         return_mean: Mean return per episode, in points.
         return_se: Standard error of that mean.
         episodes: Episodes the mean is over.
@@ -143,8 +161,8 @@ class Facts:
         tokens_out: Tokens it replied.
         usd: Price of this iteration's exchanges.
         digest: Hash of the actions played, for `gco-agent verify`.
-        jail: Level of the jail they were played in. Beside the protocol, not in it: a policy that
-            attacks nothing plays the same in every jail.
+        jail: Level of the jail they were played in. Not part of the protocol: a policy that attacks
+            nothing plays the same in every jail.
         schema: Version of the trailers.
     """
 
@@ -175,58 +193,36 @@ class Facts:
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
-        for trailer in _TRAILERS:
-            value = getattr(self, trailer.field)
-            if value is not None:
-                object.__setattr__(self, trailer.field, _canonical(value, trailer.parse))
+        for name, kind in _KINDS.items():
+            value: object = getattr(self, name)
+            if kind == "float" and isinstance(value, SupportsFloat):
+                number = float(f"{float(value):.10g}")
+                value = number if math.isfinite(number) else None
+            elif kind == "int" and isinstance(value, SupportsIndex):
+                value = operator.index(value)
+            elif kind == "str" and value is not None:
+                value = clean_line(str(value)) or None
+            object.__setattr__(self, name, value)
 
 
-@dataclass(frozen=True, slots=True)
-class _Trailer:
-    """One trailer: the word after ``Gco-``, the field of `Facts`, and how its text is read."""
-
-    word: str
-    field: str
-    parse: Callable[[str], object]
-
-
-_TRAILERS = (
-    _Trailer("Schema", "schema", int),
-    _Trailer("Run", "run", str),
-    _Trailer("Iteration", "iteration", int),
-    _Trailer("Outcome", "verdict", Verdict),
-    _Trailer("Optimizer", "optimizer", str),
-    _Trailer("Return-Mean", "return_mean", float),
-    _Trailer("Return-SE", "return_se", float),
-    _Trailer("Episodes", "episodes", int),
-    _Trailer("Gain", "gain", float),
-    _Trailer("Gain-SE", "gain_se", float),
-    _Trailer("Pairs", "pairs", int),
-    _Trailer("Seeds", "seeds", str),
-    _Trailer("Protocol", "protocol", str),
-    _Trailer("Steps", "steps", int),
-    _Trailer("Frames", "frames", int),
-    _Trailer("Seconds", "seconds", float),
-    _Trailer("Loc", "loc", int),
-    _Trailer("Cyclomatic", "cyclomatic", int),
-    _Trailer("Nested-If", "nested_if", int),
-    _Trailer("Tokens-In", "tokens_in", int),
-    _Trailer("Tokens-Out", "tokens_out", int),
-    _Trailer("Usd", "usd", float),
-    _Trailer("Digest", "digest", str),
-    _Trailer("Jail", "jail", str),
-)
-_BY_WORD = {trailer.word.lower(): trailer for trailer in _TRAILERS}
+_KINDS = {"schema": "int"} | {f.name: str(f.type).partition(" ")[0] for f in fields(Facts)}
+"""Type of each field of `Facts`, in the order of the trailers."""
+_WORDS = {
+    name: "Outcome" if name == "verdict" else name.title().replace("_", "-").replace("-Se", "-SE")
+    for name in _KINDS
+}
+"""Trailer of each field, without ``Gco-``."""
+_FIELDS = {word.lower(): name for name, word in _WORDS.items()}
 _TRAILER_LINE = re.compile(r"gco-([a-z-]+): *(.*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is to be committed.
+    """A commit to be made.
 
     Attributes:
-        subject: First line of the message, for people; `headline` composes one. Where it is too
-            long for a first line, that is cut, and the body begins with the whole.
+        subject: First line of the message, for people; `headline` composes one. A long one is cut,
+            and the body begins with the whole.
         body: The optimizer's reason, or whatever else explains the commit.
         facts: What was measured.
         policy: Text of the policy; None leaves it as it is.
@@ -241,13 +237,19 @@ class Entry:
     files: Mapping[str, str] = field(default_factory=dict)
     top_files: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def has_changes(self) -> bool:
+        """Whether the commit's tree differs from that of its parent."""
+        return bool(self.policy is not None or self.files or self.top_files)
+
 
 def format_message(subject: str, body: str, facts: Facts) -> str:
     """Compose a commit message. Subject and body may be anything; see `gco_agent.core.text`."""
+    values = ((word, getattr(facts, name)) for name, word in _WORDS.items())
     trailers = [
-        f"Gco-{trailer.word}: {_format(value)}"
-        for trailer in _TRAILERS
-        if (value := getattr(facts, trailer.field)) is not None
+        f"Gco-{word}: {f'{value:.10g}' if isinstance(value, float) else value}"
+        for word, value in values
+        if value is not None
     ]
     return format_plain_message(subject, body, trailers)
 
@@ -257,9 +259,9 @@ def format_plain_message(subject: str, body: str, trailers: list[str]) -> str:
     whole = shorten(clean_line(subject), LONGEST_SUBJECT) or "(no subject)"
     line = shorten(whole)
     wrapped = wrap_body(body)
-    if _OPENS_CODE in whole:
+    if _CODE_BLOCK in whole:
         limit = WIDTH
-        while _is_repeated(line, wrapped):  # by a body that goes on as if it were what was cut
+        while _is_repeated(line, wrapped):  # the body must not read as the subject's own rest
             limit -= 1
             line = shorten(whole, limit)
     elif line != whole or _is_repeated(line, wrapped):
@@ -268,10 +270,10 @@ def format_plain_message(subject: str, body: str, trailers: list[str]) -> str:
 
 
 def parse_message(text: str) -> tuple[str, str, Facts | None]:
-    """Read a commit message back into subject, body and facts.
+    """Parse a commit message into subject, body and facts.
 
-    The facts are None when a person wrote the message. Lines a person or another tool added to
-    the last paragraph, such as ``Signed-off-by``, are passed over.
+    The facts are None when a person wrote the message. Lines that a person or another tool added to
+    the last paragraph, such as ``Signed-off-by``, are ignored.
 
     Raises:
         StoreError: The trailers are of a newer schema, incomplete or garbled.
@@ -283,27 +285,22 @@ def parse_message(text: str) -> tuple[str, str, Facts | None]:
         for line in block.split("\n")
         if (match := _TRAILER_LINE.fullmatch(line))
     }
-    if "schema" not in found:
-        return *_whole_subject(clean_line(subject), wrap_body(rest)), None
-    return *_whole_subject(clean_line(subject), wrap_body(body)), _parse_facts(found)
-
-
-def _whole_subject(subject: str, body: str) -> tuple[str, str]:
-    """The subject as it was before it was cut, where the body begins with it, and the rest."""
+    facts = _parse_facts(found) if "schema" in found else None
+    subject, body = clean_line(subject), wrap_body(rest if facts is None else body)
     if _is_repeated(subject, body):
         first, _, rest = body.partition("\n\n")
-        return clean_line(first), wrap_body(rest)
-    return subject, body
+        subject, body = clean_line(first), wrap_body(rest)
+    return subject, body, facts
 
 
 def _is_repeated(subject: str, body: str) -> bool:
-    """Whether a body begins with what was cut to make this subject, or could be taken for that."""
+    """Whether a body begins with the whole of a subject that was cut."""
     whole = clean_line(body.partition("\n\n")[0])
-    return _OPENS_CODE not in whole and shorten(whole) == subject
+    return _CODE_BLOCK not in whole and shorten(whole) == subject
 
 
 def headline(facts: Facts, what: str = "", *, side: bool = False) -> str:
-    """Compose the subject of a commit: which iteration, what came of it, how it plays, the edit.
+    """Compose the subject of a commit: the iteration, its verdict, the score, the edit.
 
     Args:
         facts: What was measured; the number shown is the mean return, the gain in brackets.
@@ -318,7 +315,7 @@ def headline(facts: Facts, what: str = "", *, side: bool = False) -> str:
     elif side and verdict is Verdict.REJECTED:
         lead = f"{iteration} candidate"
     else:
-        lead = f"{iteration}{' candidate' if side else ''} {verdict.value}"
+        lead = f"{iteration}{' candidate' if side else ''} {verdict}"
     if facts.return_mean is not None:
         lead += f", return {format_points(facts.return_mean)}"
         if facts.gain is not None:
@@ -326,26 +323,8 @@ def headline(facts: Facts, what: str = "", *, side: bool = False) -> str:
     return shorten(clean_line(f"{lead}: {what}" if what else lead), LONGEST_SUBJECT)
 
 
-def _canonical(value: object, parse: Callable[[str], object]) -> object:
-    """Bring a value into the form its trailer gives back; None where it has none."""
-    if parse is float and isinstance(value, SupportsFloat):
-        number = float(f"{float(value):.10g}")
-        return number if math.isfinite(number) else None
-    if parse is int and isinstance(value, SupportsIndex):
-        return operator.index(value)
-    if parse is str:
-        return clean_line(str(value)) or None
-    return value
-
-
-def _format(value: object) -> str:
-    if isinstance(value, Verdict):
-        return value.value
-    return f"{value:.10g}" if isinstance(value, float) else str(value)
-
-
 def _parse_facts(found: Mapping[str, str]) -> Facts:
-    """Read facts from trailer texts by lower-case word."""
+    """Parse facts from trailer texts by lower-case word."""
     if found["schema"] != str(SCHEMA):
         raise StoreError(
             f"a commit of this run has Gco-Schema {found['schema']}, and this version of gco-agent "
@@ -353,20 +332,30 @@ def _parse_facts(found: Mapping[str, str]) -> Facts:
         )
     values: dict[str, object] = {}
     for word, text in found.items():
-        if (trailer := _BY_WORD.get(word)) is None or not text:
+        if (name := _FIELDS.get(word)) is None or not text:
             continue
         try:
-            values[trailer.field] = trailer.parse(text)
+            values[name] = _parse_value(_KINDS[name], text)
         except ValueError:
             raise StoreError(
-                f"a commit says Gco-{trailer.word}: {text!r}, which is no value of it"
+                f"a commit says Gco-{_WORDS[name]}: {text!r}, which is not valid"
             ) from None
-    missing = [t.word for t in _TRAILERS if t.field in _REQUIRED and t.field not in values]
-    if missing:
-        raise StoreError(
-            f"a commit has Gco-Schema but no Gco-{missing[0]}: was its message edited?"
-        )
+    for name in ("run", "iteration", "verdict"):
+        if values.get(name) is None:
+            raise StoreError(
+                f"a commit has Gco-Schema but no Gco-{_WORDS[name]}: was its message edited?"
+            )
     return Facts(**values)  # type: ignore[arg-type]
 
 
-_REQUIRED = frozenset({f.name for f in fields(Facts)} & {"run", "iteration", "verdict"})
+def _parse_value(kind: str, text: str) -> object:
+    if kind == "int":
+        number = int(text)
+        if abs(number) > _LARGEST:
+            raise ValueError(text)
+        return number
+    if kind == "Verdict":
+        if text == Verdict.BY_HAND:
+            raise ValueError(text)
+        return Verdict(text)
+    return float(text) if kind == "float" else text

@@ -1,8 +1,14 @@
-"""What git said when a command failed, in words for the person who ran ours."""
+"""The only door to git: objects and refs by plumbing, and errors that say what to do.
+
+A repository may come from a stranger, its ``.git/config`` included. So git runs here with all that
+would start a program switched off (hooks, fsmonitor, filters of the repository, signing,
+transports) and without the keys of the user's environment.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import signal
@@ -15,13 +21,79 @@ from typing import Self
 
 from gco_agent.core.errors import NoIdentity, RunMoved, StoreError
 
+REFS_HEADS = "refs/heads/"
+PRIVATE_FOLDER = "gco-agent"
+"""Folder below git's own, for what belongs to no commit: locks, status, journals."""
+
+_SETTINGS = {
+    "core.hooksPath": os.devnull,
+    "core.fsmonitor": "false",
+    "core.sshCommand": "false",
+    "core.gitProxy": "",
+    "core.editor": "false",
+    "core.pager": "cat",
+    "credential.helper": "",
+    "diff.external": "",
+    "gpg.program": "false",
+    "log.showSignature": "false",
+    "commit.gpgSign": "false",
+    "protocol.allow": "never",
+    "core.fsync": "committed",  # after a power cut, no ref without its commit
+    "core.quotePath": "false",
+    "i18n.commitEncoding": "UTF-8",
+    "submodule.recurse": "false",
+}
+_ENVIRONMENT = {
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_ALLOW_PROTOCOL": "none",  # nothing is fetched, not even what a partial clone lacks
+    "GIT_NO_LAZY_FETCH": "1",
+    "LC_ALL": "C",
+}
+"""Variables of the user that say who commits, and when, reach git as they are; so do the others."""
+_SECRET = re.compile(
+    r"(?!GIT_)(ANTHROPIC_|OPENAI_|AWS_"
+    r"|(.*_)?(API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)(_|$))",
+    re.IGNORECASE,
+)
+_NO_VALUE = "GCO_NO_VALUE"
+_LOCK_TRIES = 20
+_LOCK_PAUSE_S = 0.1
+_FILES_PER_CALL = 2_000
+"""So that the texts of a long run need not all be in memory twice."""
+
+# -- what git's refusals mean ------------------------------------------------------------------
+
 _LOCK_EXISTS = re.compile(r"Unable to create '(.+\.lock)': File exists")
 _NOTHING_LOST = "Nothing of the run was lost: it is where the last commit left it."
+_CAUSES = (
+    (
+        r"No space left on device|[Dd]isk quota exceeded|File too large",
+        "the disk is full",
+        "Free space and run the command again.",
+    ),
+    (
+        r"Read-only file system|[Pp]ermission denied|insufficient permission",
+        "the repository cannot be written",
+        "Make it writable and run the command again.",
+    ),
+    (
+        r"(?:couldn't|could not|unable to|failed to|cannot) (?:write|create|close)|write error",
+        "a file of the repository could not be written, which most often means a full disk",
+        "Free space and run the command again.",
+    ),
+    (
+        r"corrupt|unable to read|object file .* is empty|inflate|missing|(?:bad|valid) object",
+        "an object of the repository is damaged or missing",
+        "`git fsck --full` says which; fetch it from another clone.",
+    ),
+)
+"""Words that git uses, what they mean, and what helps."""
 
 
 @dataclass(frozen=True, slots=True)
 class GitResult:
-    """What a git command came to."""
+    """Status and output of a git command."""
 
     status: int
     output: bytes
@@ -29,56 +101,17 @@ class GitResult:
 
     @property
     def text(self) -> str:
-        """Output as text, without the line end that closes it."""
+        """Output as text, without the last line end."""
         return self.output.decode("utf-8", "replace").removesuffix("\n")
 
     @property
     def names(self) -> list[str]:
-        """Output of a command that was given ``-z``: its parts, as file names."""
+        """File names in the output of a command that was given ``-z``."""
         return [os.fsdecode(part) for part in self.output.split(b"\0") if part]
 
 
-@dataclass(frozen=True, slots=True)
-class _Cause:
-    """A reason why git fails, by the words it uses, and what helps."""
-
-    words: str
-    what: str
-    remedy: str
-
-
-_CAUSES = (
-    _Cause(
-        r"No space left on device|[Dd]isk quota exceeded|File too large",
-        "the disk is full",
-        "Free space and run the command again.",
-    ),
-    _Cause(
-        r"Read-only file system|[Pp]ermission denied|insufficient permission",
-        "the repository cannot be written",
-        "Make it writable and run the command again.",
-    ),
-    _Cause(
-        r"(?:couldn't|could not|unable to|failed to|cannot) (?:write|create|close)|write error",
-        "a file of the repository could not be written, which most often means a full disk",
-        "Free space and run the command again.",
-    ),
-    _Cause(
-        r"is corrupt|unable to read|bad object|object file .* is empty|inflate"
-        r"|missing (?:blob|tree|commit)|not a valid object|invalid object",
-        "an object of the repository is damaged or missing",
-        "`git fsck --full` says which; fetch it from another clone.",
-    ),
-)
-
-
-def is_lock_held(result: GitResult) -> bool:
-    """Whether the command failed because another git process holds a lock, or left one."""
-    return bool(_LOCK_EXISTS.search(result.errors))
-
-
 def explain(command: str, result: GitResult, place: Path) -> StoreError:
-    """Say what a failed git command means, where it failed and what to do next."""
+    """Return an error that says what a failed git command means and what to do next."""
     told = " ".join(result.errors.split()) or f"it ended with status {result.status}"
     if lock := _LOCK_EXISTS.search(result.errors):
         return StoreError(
@@ -92,17 +125,15 @@ def explain(command: str, result: GitResult, place: Path) -> StoreError:
             f"git {command} was killed by signal {-result.status} in {place}. "
             f"{_NOTHING_LOST} Run the command again."
         )
-    for cause in _CAUSES:
-        if re.search(cause.words, told):
+    for words, what, remedy in _CAUSES:
+        if re.search(words, told):
             return StoreError(
-                f"git {command} failed in {place}: {cause.what} ({told}). "
-                f"{_NOTHING_LOST} {cause.remedy}"
+                f"git {command} failed in {place}: {what} ({told}). {_NOTHING_LOST} {remedy}"
             )
     return StoreError(f"git {command} failed in {place}: {told}")
 
 
-def explain_os(error: OSError) -> StoreError:
-    """Say what it means that one of our own temporary files could not be written."""
+def _explain_os(error: OSError) -> StoreError:
     where = f" ({error.filename})" if error.filename else ""
     return StoreError(
         f"a temporary file could not be written{where}: {error.strerror}. {_NOTHING_LOST} "
@@ -110,38 +141,7 @@ def explain_os(error: OSError) -> StoreError:
     )
 
 
-def no_identity() -> NoIdentity:
-    """Say that git does not know who commits, and how to tell it."""
-    return NoIdentity(
-        "git does not know who commits. Tell it, then run the command again:\n"
-        '  git config --global user.name "Your Name"\n'
-        '  git config --global user.email "you@example.org"'
-    )
-
-
-def no_repository(path: Path, result: GitResult) -> StoreError:
-    """Say why no repository was found from a path."""
-    if "dubious ownership" in result.errors:
-        return StoreError(result.errors.strip())
-    return StoreError(
-        f"not a git repository: {path}, nor any folder above it. "
-        "Run `git init` there, or let `gco-agent run GAME --create-repo` make one."
-    )
-
-
-REFS_HEADS = "refs/heads/"
-
-_SETTINGS = {
-    "core.hooksPath": os.devnull,
-    "core.fsync": "committed",  # after a power cut, no ref without its commit
-    "core.quotePath": "false",
-    "commit.gpgSign": "false",
-    "i18n.commitEncoding": "UTF-8",
-    "submodule.recurse": "false",
-}
-_ENVIRONMENT = {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
-_LOCK_TRIES = 20
-_LOCK_PAUSE_S = 0.1
+# -- the repository ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A commit as git stores it; `when` is the committer's date in ISO 8601."""
+    """A commit as git stores it; `when` is the committer's date in ISO 8601, as git prints it."""
 
     id: str
     parents: tuple[str, ...]
@@ -185,21 +185,34 @@ class GitRepo:
         """Open the repository that contains a path, as git itself would find it.
 
         Raises:
-            StoreError: There is none, or git does not trust its owner.
+            StoreError: There is none, git does not trust its owner, or its settings place the work
+                tree somewhere else.
         """
         if not os.access(path / ".", os.X_OK):
             raise StoreError(f"there is no folder {path} that can be entered")
         asked = ["rev-parse", "--is-bare-repository", "--absolute-git-dir", "--git-common-dir"]
         found = _start(path, asked)
+        if "dubious ownership" in found.errors:
+            raise StoreError(found.errors.strip())
         if found.status:
-            raise no_repository(path, found)
+            raise StoreError(
+                f"not a git repository: {path}, nor any folder above it. "
+                "Run `git init` there, or let `gco-agent run GAME --create-repo` make one."
+            )
         bare, git_dir, common_dir = found.text.split("\n")
         root = _start(path, ["rev-parse", "--show-toplevel"]).text if bare == "false" else ""
+        if root and not {"GIT_DIR", "GIT_WORK_TREE"} & os.environ.keys():
+            own = _start(path, ["rev-parse", "--resolve-git-dir", f"{root}/.git"]).text
+            if not own or not Path(own).samefile(git_dir):
+                raise StoreError(
+                    f"{git_dir}/config places the files in {root}, which is not the repository's "
+                    "folder: remove core.worktree from it, if you trust the rest"
+                )
         return cls(Path(git_dir), (path / common_dir).resolve(), Path(root) if root else None)
 
     @classmethod
     def create(cls, path: Path) -> Self:
-        """Make a repository, its branch main unless settings name another; or open what is there.
+        """Make a repository, its branch main unless settings name another; or open one.
 
         Raises:
             NoIdentity: Git does not know who commits; nothing was made then.
@@ -223,6 +236,10 @@ class GitRepo:
         """Folder to name in messages: the top of the work tree, or the bare repository."""
         return self.root or self.git_dir
 
+    def private_file(self, name: str) -> Path:
+        """Return the path of a file in git's folder that only this program uses."""
+        return self.common_dir / PRIVATE_FOLDER / name
+
     # -- running git ---------------------------------------------------------------------------
 
     def attempt(
@@ -232,8 +249,23 @@ class GitRepo:
         command = [f"--git-dir={self.git_dir}"]
         if self.root is not None:
             command.append(f"--work-tree={self.root}")
-        environment = {"GIT_INDEX_FILE": str(index or self.git_dir / "index")}
+        environment = {"GIT_INDEX_FILE": str(index or self.git_dir / "index"), _NO_VALUE: ""}
+        command += self._without_filters
         return _start(self.place, [*command, *arguments], stdin=stdin, environment=environment)
+
+    @functools.cached_property
+    def _without_filters(self) -> list[str]:
+        """Options that switch off filters that the repository's own config defines."""
+        asked = ["config", "--includes", "--show-scope", "-z", "--name-only", "--get-regexp"]
+        where = f"--git-dir={self.git_dir}"
+        found = _start(self.place, [where, *asked, r"^filter\..*\."]).names
+        filters = {
+            key.rpartition(".")[0]
+            for scope, key in zip(found[::2], found[1::2], strict=True)
+            if scope in ("local", "worktree")  # those of the user, as git-lfs, stay
+        }
+        parts = ("clean", "smudge", "process", "required")
+        return [f"--config-env={name}.{part}={_NO_VALUE}" for name in filters for part in parts]
 
     def run(
         self, *arguments: str, stdin: bytes | None = None, index: Path | None = None
@@ -254,23 +286,19 @@ class GitRepo:
             result = self.attempt(*arguments, stdin=stdin, index=index)
             if not result.status:
                 return result
-            if not is_lock_held(result):
+            if not _LOCK_EXISTS.search(result.errors):
                 break
             time.sleep(_LOCK_PAUSE_S)
         raise explain(arguments[0], result, self.place)
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
-        """Give a folder for the duration of a few commands.
-
-        Raises:
-            StoreError: A file could not be written there.
-        """
+        """Open a temporary folder; errors of writing there become a `StoreError`."""
         try:
             with tempfile.TemporaryDirectory(prefix="gco-agent-") as name:
                 yield Path(name)
         except OSError as error:
-            raise explain_os(error) from error
+            raise _explain_os(error) from error
 
     # -- reading -------------------------------------------------------------------------------
 
@@ -329,6 +357,30 @@ class GitRepo:
             return None
         raise explain("cat-file", found, self.place)
 
+    def read_files(self, wanted: Sequence[tuple[str, str]]) -> Iterator[str | None]:
+        """Yield the texts of files, in order; None for one that is not there.
+
+        Args:
+            wanted: Commit ids and paths from the top of the tree; no path has a line end in it.
+
+        Raises:
+            StoreError: The repository is damaged.
+        """
+        for begin in range(0, len(wanted), _FILES_PER_CALL):
+            part = wanted[begin : begin + _FILES_PER_CALL]
+            specs = "".join(f"{commit}:{path}\n" for commit, path in part)
+            output, at = self.run("cat-file", "--batch", stdin=specs.encode()).output, 0
+            while at < len(output):  # "<id> blob <size>", content, line end; or "<spec> missing"
+                end = output.index(b"\n", at)
+                *_, kind, size = output[at:end].split(b" ")
+                at = end + 1
+                if not size.isdigit():
+                    yield None
+                    continue
+                content = output[at : at + int(size)]
+                yield content.decode("utf-8", "replace") if kind == b"blob" else None
+                at += int(size) + 1
+
     def list_files(self, rev: str, prefix: str = "") -> list[str]:
         """List the files of a commit below a folder, by their paths from the top."""
         scope = ["--", prefix] if prefix else []
@@ -338,8 +390,13 @@ class GitRepo:
         """List the commits that arguments of `git rev-list` select."""
         form = "--format=%P%n%T%n%cI%n%B%x00"
         listed = self.run("rev-list", "--encoding=UTF-8", form, *selection, stdin=stdin)
-        texts = listed.output.decode("utf-8", "replace").split("\0\n")
-        return [_parse_commit(text) for text in texts if text]
+        commits = []
+        for text in listed.output.decode("utf-8", "replace").split("\0\n"):
+            if text:
+                head, parents, tree, when, message = text.split("\n", 4)
+                name = head.removeprefix("commit ")
+                commits.append(Commit(name, tuple(parents.split()), tree, when, message))
+        return commits
 
     def is_shallow(self) -> bool:
         """Whether older commits were left out when the repository was cloned."""
@@ -373,7 +430,7 @@ class GitRepo:
             parents: Commit ids, the one of the line first.
             base: Commit whose tree it starts from; None starts from an empty tree.
             changes: New content by path from the top; None removes the path.
-            message: Taken to the letter.
+            message: Stored as it is.
 
         Returns:
             The commit id.
@@ -457,7 +514,11 @@ class GitRepo:
 def _require_identity(ask: Callable[..., GitResult]) -> None:
     for who in ("GIT_COMMITTER_IDENT", "GIT_AUTHOR_IDENT"):
         if ask("var", who).status:
-            raise no_identity()
+            raise NoIdentity(
+                "git does not know who commits. Tell it, then run the command again:\n"
+                '  git config --global user.name "Your Name"\n'
+                '  git config --global user.email "you@example.org"'
+            )
 
 
 def _start(
@@ -473,6 +534,7 @@ def _start(
     except ImportError as error:
         raise StoreError(f"git could not be started; is it installed? ({error})") from error
     settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
+    secrets = dict.fromkeys(filter(_SECRET.match, os.environ), "")  # GitPython adds, never removes
     try:
         with contextlib.ExitStack() as stack:
             source = None
@@ -487,63 +549,21 @@ def _start(
                 with_exceptions=False,
                 stdout_as_string=False,
                 strip_newline_in_stdout=False,
-                env={**_ENVIRONMENT, **(environment or {})},
+                env={**secrets, **_ENVIRONMENT, **(environment or {})},
                 start_new_session=True,
             )
     except git.GitCommandNotFound as error:
         raise StoreError("git could not be started; is it installed and on the PATH?") from error
     except OSError as error:
-        raise explain_os(error) from error
+        raise _explain_os(error) from error
     return GitResult(status, output, errors)
-
-
-def _parse_commit(text: str) -> Commit:
-    head, parents, tree, when, message = text.split("\n", 4)
-    return Commit(head.removeprefix("commit "), tuple(parents.split()), tree, when, message)
-
-
-_BATCH = 2_000
-"""Files a call, so that a long run's texts need not all be in memory twice."""
-
-
-def read_files(repo: GitRepo, wanted: Sequence[tuple[str, str]]) -> Iterator[str | None]:
-    """Yield the texts of files, in order; None for one that is not there.
-
-    Args:
-        repo: Where.
-        wanted: Commit ids and paths from the top of the tree; no path has a line end in it.
-
-    Raises:
-        StoreError: The repository is damaged.
-    """
-    for begin in range(0, len(wanted), _BATCH):
-        part = wanted[begin : begin + _BATCH]
-        specs = "".join(f"{commit}:{path}\n" for commit, path in part)
-        output = repo.run("cat-file", "--batch", stdin=specs.encode()).output
-        yield from _parse(output)
-
-
-def _parse(output: bytes) -> Iterator[str | None]:
-    """Read ``<id> blob <size>``, the content and a line end; or ``<spec> missing``."""
-    at = 0
-    while at < len(output):
-        end = output.index(b"\n", at)
-        header = output[at:end].split(b" ")
-        at = end + 1
-        if header[-1] == b"missing":
-            yield None
-            continue
-        size = int(header[-1])
-        is_file = header[-2] == b"blob"
-        yield output[at : at + size].decode("utf-8", "replace") if is_file else None
-        at += size + 1
 
 
 def checked_path(path: str) -> str:
     """Return a path that stays inside the tree.
 
     Raises:
-        ValueError: It does not, or no file system takes it.
+        ValueError: It does not, or no file system accepts it.
     """
     pure = PurePosixPath(path)
     if str(pure) != path or pure.is_absolute() or {"..", ".git"} & set(pure.parts) or "\0" in path:

@@ -1,16 +1,18 @@
-"""The writer of a run: every commit of an iteration is made here."""
+"""The writer of runs: every commit of an iteration is made here, under a lock."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from gco_agent.core.errors import NotARun, RunMoved, StoreError, UsageError
+from gco_agent.core.errors import GcoError, NotARun, RunBusy, RunMoved, StoreError, UsageError
+from gco_agent.core.files import read_file, write_file
 from gco_agent.core.text import clean_line
 from gco_agent.policy.header import is_same_but_for_score
 from gco_agent.store.entries import (
@@ -25,16 +27,29 @@ from gco_agent.store.entries import (
     parse_message,
 )
 from gco_agent.store.git import REFS_HEADS, GitRepo
-from gco_agent.store.lock import RunLock
-from gco_agent.store.view import RunView, Step, evidence_folder, policy_path
+from gco_agent.store.view import (
+    RunSummary,
+    RunView,
+    evidence_folder,
+    policy_path,
+)
 from gco_agent.store.worktree import WorkTree
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 _log = logging.getLogger(__name__)
 
 REASON = "gco-agent:"
-"""How the reflog entries of this program begin."""
+"""Prefix of this program's reflog entries."""
 
 _STRANDED = "refs/gco-agent/stranded/"
+_OF_POLICY = (
+    *("return_mean", "return_se", "episodes", "seeds", "protocol", "loc", "cyclomatic"),
+    *("nested_if", "digest", "jail"),
+)
+"""Facts that are true of a policy wherever it is committed."""
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL})
 
 
 class Run(RunView):
@@ -45,7 +60,7 @@ class Run(RunView):
     valid and the next `Runs.open` goes on from it.
     """
 
-    def __init__(self, repo: GitRepo, ref: RunRef, lock: RunLock) -> None:
+    def __init__(self, repo: GitRepo, ref: RunRef, lock: BaseFileLock) -> None:
         super().__init__(repo, ref)
         self._lock = lock
 
@@ -60,47 +75,37 @@ class Run(RunView):
         self._lock.release()
 
     def put_aside(self, name: str, text: str | None) -> None:
-        """Keep a text beside the branch, in git's folder, until it is replaced; None removes it.
+        """Keep a text in git's folder until it is replaced; None removes it.
 
         For what must survive a killed command and has no place in a commit yet.
-
-        Args:
-            name: Name of a file.
-            text: What to keep.
 
         Raises:
             StoreError: It cannot be written.
         """
-        path = self._aside(name)
+        path = self.repo.private_file(f"{self.ref.stem}.{name}")
         try:
             if text is None:
                 path.unlink(missing_ok=True)
-                return
-            path.parent.mkdir(parents=True, exist_ok=True)
-            scratch = path.with_name(f"{path.name}.new")
-            scratch.write_text(text, "utf-8", "backslashreplace")
-            scratch.replace(path)
+            else:
+                write_file(path, text, root=self.repo.common_dir, parents=True)
         except OSError as error:
             raise StoreError(f"cannot write {path}: {error.strerror}") from error
 
     def set_aside(self, name: str) -> str | None:
-        """The text that was kept under ``name``; None if there is none that can be read."""
+        """Return the text that was kept under ``name``; None if there is none that can be read."""
+        path = self.repo.private_file(f"{self.ref.stem}.{name}")
         try:
-            return self._aside(name).read_text("utf-8")
-        except (OSError, UnicodeDecodeError):
+            return read_file(path, root=self.repo.common_dir).decode("utf-8")
+        except (OSError, UnicodeDecodeError, GcoError):
             return None
-
-    def _aside(self, name: str) -> Path:
-        folder = self.repo.common_dir / "gco-agent"
-        return folder / f"{self.ref.stem}.{name}"
 
     def accept(self, entry: Entry, *, rejected: Sequence[Entry] = ()) -> str:
         """Commit an accepted candidate: the next commit of the line.
 
         Args:
             entry: The candidate; its verdict is ACCEPTED.
-            rejected: Candidates of the same iteration that were turned down; they are kept as
-                side commits, as `reject` does it.
+            rejected: Rejected candidates of the same iteration, kept as side commits, as in
+                `reject`.
 
         Returns:
             The commit id.
@@ -122,7 +127,7 @@ class Run(RunView):
                 no policy and no files.
         """
         self._check(line, Verdict.REJECTED, Verdict.FAILED)
-        if line.policy is not None or line.files or line.top_files:
+        if line.has_changes:
             raise ValueError("the line's commit of a rejected iteration keeps the tree it has")
         return self._advance(line, candidates)
 
@@ -149,11 +154,20 @@ class Run(RunView):
         text = self.policy(step.commit)
         if is_same_but_for_score(text, self.policy()):
             raise UsageError(f"nothing to roll back: the policy of {rev} is in force already")
-        on_line = [s.commit for s in self.history()]
+        history = self.history()
+        on_line = [s.commit for s in history]
         source = step
         if step.commit in on_line:
-            source = self._standing(self.history()[: on_line.index(step.commit) + 1])
-        facts = self._rolled_back_facts(source)
+            source = self._standing(history[: on_line.index(step.commit) + 1])
+        known = source.facts or Facts(self.ref.branch, 0, Verdict.INITIAL)
+        frames = [s.facts.frames for s in history if s.facts and s.facts.frames is not None]
+        facts = Facts(
+            self.ref.branch,
+            self.last_iteration + 1,
+            Verdict.ROLLED_BACK,
+            frames=max(frames, default=None),
+            **{name: getattr(known, name) for name in _OF_POLICY},
+        )
         names = (
             f"The policy is again that of {step.commit[:9]} ({step.subject}), "
             f"in place of that of {self.tip[:9]}."
@@ -162,36 +176,11 @@ class Run(RunView):
         what = f"to iteration {step.iteration}" if step.facts else f"to {step.commit[:9]}"
         return self._advance(Entry(headline(facts, what), body, facts, policy=text))
 
-    def _rolled_back_facts(self, source: Step) -> Facts:
-        iteration = self.last_iteration + 1
-        told = [s.facts for s in self.history() if s.facts]
-        frames = max((f.frames for f in told if f.frames is not None), default=None)
-        name, verdict = self.ref.branch, Verdict.ROLLED_BACK
-        if source.facts is None:
-            return Facts(name, iteration, verdict, frames=frames)
-        known = source.facts
-        return Facts(
-            name,
-            iteration,
-            verdict,
-            return_mean=known.return_mean,
-            return_se=known.return_se,
-            episodes=known.episodes,
-            seeds=known.seeds,
-            protocol=known.protocol,
-            frames=frames,
-            loc=known.loc,
-            cyclomatic=known.cyclomatic,
-            nested_if=known.nested_if,
-            digest=known.digest,
-            jail=known.jail,
-        )
-
     def _check(self, entry: Entry, *verdicts: Verdict) -> None:
         """Raise ValueError unless the facts are those of the run's next iteration."""
         facts, following = entry.facts, self.last_iteration + 1
         if facts.verdict not in verdicts:
-            raise ValueError(f"{facts.verdict} where {' or '.join(map(str, verdicts))} belongs")
+            raise ValueError(f"{facts.verdict} where {' or '.join(verdicts)} belongs")
         if (facts.run, facts.iteration) != (self.ref.branch, following):
             raise ValueError(
                 f"facts of {facts.run}, iteration {facts.iteration}, "
@@ -206,20 +195,19 @@ class Run(RunView):
         side = [write_entry(self.repo, [old], candidate, game) for candidate in candidates]
         new = write_entry(self.repo, [old, *side], _pointing_to(entry, candidates, side), game)
         try:
-            reason = f"{REASON} {entry.facts.verdict.value}"
+            reason = f"{REASON} {entry.facts.verdict}"
             self.repo.move_ref(str(self.ref), new, expected=old, reason=reason)
         except RunMoved:
             self._strand(new)
             raise
         history, self.tip, self._history = self.history(), new, None
-        is_same_tree = entry.policy is None and not entry.files and not entry.top_files
-        if not is_same_tree and self.repo.head_branch() == str(self.ref) and self.repo.root:
+        if entry.has_changes and self.repo.head_branch() == str(self.ref) and self.repo.root:
             WorkTree(self.repo, self.repo.root).bring_along(old, new)
         self._history = [*history, self._read_step(new)]
         return new
 
     def _strand(self, commit: str) -> None:
-        """Keep a commit that found no place on the branch from being collected as garbage."""
+        """Give a commit that lost the race for the branch a ref, so that git keeps it."""
         ref = f"{_STRANDED}{self.ref.game}/{self.ref.run_id}/{commit[:12]}"
         try:
             self.repo.move_ref(ref, commit, expected=None, reason=f"{REASON} stranded")
@@ -230,7 +218,7 @@ class Run(RunView):
 
 
 def _pointing_to(entry: Entry, candidates: Sequence[Entry], commits: Sequence[str]) -> Entry:
-    """Add to the body of a merge which candidates it keeps: git shows no difference for them."""
+    """Name the candidates in the body of a merge, since git shows no difference for them."""
     if not candidates:
         return entry
     kept = "\n".join(
@@ -271,6 +259,39 @@ def write_entry(
     return repo.write_commit(parents, parents[0] if parents else None, changes, message)
 
 
+def _lock_run(repo: GitRepo, ref: RunRef) -> BaseFileLock:
+    """Acquire the right to advance a run, which ends with `release` or the process.
+
+    Where the file system has no locks it is granted with a warning: two writers then still cannot
+    overwrite each other, because refs move by compare-and-swap.
+    """
+    from filelock import FileLock, Timeout
+
+    path = repo.private_file(f"{ref.stem}.lock")
+    holder = path.with_suffix(".pid")
+    lock = FileLock(path, timeout=0, thread_local=False)
+    try:
+        path.parent.mkdir(exist_ok=True)
+        if path.parent.is_symlink() or path.is_symlink():
+            raise StoreError(f"{path} leads through a symbolic link; delete the link")
+        lock.acquire()
+        with contextlib.suppress(OSError):  # only a message needs it
+            write_file(holder, f"{os.getpid()}\n", root=repo.common_dir)
+    except Timeout:
+        pid = holder.read_text("ascii", "replace").strip() if holder.is_file() else ""
+        who = f"process {pid}" if pid.isdigit() else "another process"
+        raise RunBusy(
+            f"run {ref.branch} is being advanced by {who}; "
+            "wait for it or stop it, then run the command again"
+        ) from None
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            lock.release()
+            raise StoreError(f"cannot lock {path}: {error.strerror}") from error
+        _log.warning("%s: this file system has no locks; do not advance a run twice", path)
+    return lock
+
+
 _MOST_LISTED = 5
 _ATTRIBUTES = {
     "iterations/.gitattributes": "# evidence is kept to the byte, whatever is set above\n"
@@ -290,6 +311,8 @@ class Runs:
     def __init__(self, repo: GitRepo) -> None:
         self._repo = repo
         self._work_tree = WorkTree(repo, repo.root) if repo.root else None
+
+    # -- starting ------------------------------------------------------------------------------
 
     def create(self, ref: RunRef, entry: Entry, *, switch: bool) -> str:
         """Start a run: its branch, with the initial policy on top of `base`.
@@ -316,12 +339,11 @@ class Runs:
             raise ValueError("a run starts with iteration 0 and the verdict INITIAL")
         if entry.facts.run != ref.branch:
             raise ValueError(f"facts of {entry.facts.run} where {ref.branch} belongs")
-        if self._repo.ref(str(ref)):
-            raise _taken(ref)
+        self.require_free(ref)
         self._repo.require_identity()
         work_tree = self._work_tree if switch else None
         if work_tree:
-            self._require_clean(work_tree)
+            self.require_clean()
         head, base = self._repo.head(), self.base()
         is_unborn = bool(work_tree and head.branch and head.commit is None)
         if is_unborn:
@@ -339,19 +361,47 @@ class Runs:
         except RunMoved:
             raise _taken(ref) from None
         if work_tree:
-            self._switch(work_tree, ref, new)
+            try:
+                work_tree.switch(str(ref))
+            except StoreError:
+                self._repo.delete_ref(str(ref), expected=new)
+                raise
         return new
 
-    def base(self) -> str | None:
-        """The commit that a new run begins on; None where there is none.
+    def require_free(self, ref: RunRef) -> None:
+        """Make sure that there is no run of that name.
 
-        What is checked out; where that is in a run, what that run began on: no run is a part of
-        another's story.
+        Raises:
+            UsageError: There is one.
+        """
+        if self._repo.ref(str(ref)):
+            raise _taken(ref)
+
+    def require_clean(self) -> None:
+        """Make sure that no tracked file of the work tree has changes that are not committed.
+
+        Raises:
+            DirtyWorkTree: Some have.
+        """
+        if self._work_tree is None:
+            return
+        # away from a run's branch, an index that holds an earlier tree is most likely what a person
+        # staged, unless this program was the last to move HEAD
+        branch = self._repo.head_branch() or ""
+        is_run = branch.startswith(f"{REFS_HEADS}{BRANCH_NAMESPACE}/")
+        is_ours = is_run or self._repo.last_reason("HEAD").startswith(REASON)
+        self._work_tree.require_clean(catch_up=is_ours)
+
+    def base(self) -> str | None:
+        """Return the commit that a new run starts from; None where there is none.
+
+        This is what is checked out; where that is a run, the commit that this run started from, so
+        that no run is part of another's history.
         """
         return self.beginning()[0]
 
     def beginning(self) -> tuple[str | None, RunRef | None]:
-        """As `base`; and the run that what is checked out is a part of, its branch or a commit."""
+        """Return `base`, and the run that the checked out branch or commit belongs to."""
         head = self._repo.head()
         with contextlib.suppress(StoreError, UsageError):
             ref = RunRef.parse(head.branch or self._run_of(head.commit) or "")
@@ -360,27 +410,31 @@ class Runs:
         return head.commit, None
 
     def _run_of(self, commit: str | None) -> str | None:
-        """The branch that a commit says it was made for."""
+        """Return the branch that a commit says it was made for."""
         found = self._repo.commits("--max-count=1", commit) if commit else []
         facts = parse_message(found[0].message)[2] if found else None
         return facts.run if facts is not None else None
 
     def home(self) -> str | None:
-        """A branch of the person's own to go to from a run: main where there is one, or master."""
+        """Return a branch that is not a run's: main if there is one, or master, or another."""
         names = [name.removeprefix(REFS_HEADS) for name in self._repo.refs(REFS_HEADS)]
         own = [name for name in names if not name.startswith(f"{BRANCH_NAMESPACE}/")]
         usual = [name for name in ("main", "master") if name in own]
         return next(iter([*usual, *own]), None)
 
+    # -- finding -------------------------------------------------------------------------------
+
     def list(self) -> list[RunRef]:
         """List the runs, the one that advanced last first."""
         found = []
         for name in self._repo.refs(f"{REFS_HEADS}{BRANCH_NAMESPACE}/"):
-            try:
+            with contextlib.suppress(UsageError):  # a branch of the user's may be named so
                 found.append(RunRef.parse(name))
-            except UsageError:
-                continue  # a branch of the user's that happens to be named so
         return found
+
+    def summaries(self) -> Sequence[RunSummary]:
+        """Return a row for each run, the one that advanced last first."""
+        return [self.view(ref).summary() for ref in self.list()]
 
     def current(self) -> RunRef:
         """Return the run that is checked out.
@@ -398,11 +452,11 @@ class Runs:
             return RunRef.parse(branch)
         except UsageError:
             raise NotARun(
-                f"the branch {name} is no run of gco-agent. {self._what_there_is()}"
+                f"the branch {name} is not a run of gco-agent. {self._what_there_is()}"
             ) from None
 
     def of_game(self, name: str) -> tuple[RunRef, ...]:
-        """The runs of a game, the one that advanced last first.
+        """Return the runs of a game, the one that advanced last first.
 
         Args:
             name: The game as people type it: "pong", "cart_pole", "CartPole-v1", "Pong".
@@ -412,14 +466,13 @@ class Runs:
         return tuple(ref for ref in self.list() if is_same_game(name, ref.game))
 
     def find(self, text: str) -> RunRef:
-        """Find a run by its branch, by ``<game>/<run>``, or by a run id or game that no other has.
+        """Find a run by its branch, by ``<game>/<run>``, or by a unique run id or game.
 
         Raises:
             NotARun: No run, or more than one, is named so.
         """
-        runs = self.list()
         name = text.removeprefix(REFS_HEADS).removeprefix(f"{BRANCH_NAMESPACE}/")
-        found = [ref for ref in runs if name in (f"{ref.game}/{ref.run_id}", ref.run_id)]
+        found = [ref for ref in self.list() if name in (f"{ref.game}/{ref.run_id}", ref.run_id)]
         found = found or [*self.of_game(name)]
         if len(found) == 1:
             return found[0]
@@ -435,8 +488,21 @@ class Runs:
                 )
         raise NotARun(f"there is no run {text!r} in {self._repo.place}. {self._what_there_is()}")
 
+    def _what_there_is(self) -> str:
+        runs = self.list()
+        if not runs:
+            return "Start one with `gco-agent run GAME`."
+        named = ", ".join(ref.branch for ref in runs[:_MOST_LISTED])
+        more = f" and {len(runs) - _MOST_LISTED} more" if len(runs) > _MOST_LISTED else ""
+        return (
+            f"There is {named}{more}: name one, as in `gco-agent log --run {runs[0].branch}`, "
+            "or start another with `gco-agent run GAME`."
+        )
+
+    # -- opening -------------------------------------------------------------------------------
+
     def view(self, ref: RunRef) -> RunView:
-        """Open a run to read it, whoever may be advancing it.
+        """Open a run to read it, even while another process advances it.
 
         Raises:
             NotARun: There is none of that name.
@@ -455,7 +521,7 @@ class Runs:
         """
         RunView(self._repo, ref)
         self._repo.require_identity()
-        lock = RunLock(self._repo.common_dir / "gco-agent" / f"{ref.stem}.lock", ref.branch)
+        lock = _lock_run(self._repo, ref)
         try:
             self._settle(ref)
             run = Run(self._repo, ref, lock)
@@ -475,16 +541,7 @@ class Runs:
         if self._work_tree and self._repo.head_branch() == str(ref):
             self._work_tree.require_clean(catch_up=True)
 
-    def _require_clean(self, work_tree: WorkTree) -> None:
-        """Refuse changes that are not committed, on whatever branch is checked out.
-
-        Away from a run's branch, an index that holds an earlier tree is most likely what a person
-        staged, unless the last to move HEAD was this program.
-        """
-        branch = self._repo.head_branch() or ""
-        is_run = branch.startswith(f"{REFS_HEADS}{BRANCH_NAMESPACE}/")
-        is_ours = is_run or self._repo.last_reason("HEAD").startswith(REASON)
-        work_tree.require_clean(catch_up=is_ours)
+    # -- publishing ----------------------------------------------------------------------------
 
     def publish_file(
         self, path: str, text: str, subject: str, body: str, trailers: Mapping[str, str]
@@ -493,16 +550,16 @@ class Runs:
 
         Args:
             path: From the top of the tree.
-            text: What the file holds from now on.
+            text: The file's new text.
             subject: First line of the message.
-            body: What else it says.
-            trailers: Its last paragraph, by name; ``Gco-Schema`` is kept for runs.
+            body: Second part of the message.
+            trailers: Its last paragraph, by name; ``Gco-Schema`` is reserved for runs.
 
         Returns:
             The commit id.
 
         Raises:
-            UsageError: A run is checked out, or nothing is, or the file is already so.
+            UsageError: A run is checked out, or nothing is, or the file already has this text.
             DirtyWorkTree: Changes or untracked files are in the way; nothing was made then.
             NoIdentity: Git does not know who commits.
             RunMoved: Somebody else moved the branch.
@@ -516,8 +573,7 @@ class Runs:
                 f"{name} is the branch of a run: `git switch` to the branch to publish on"
             )
         self._repo.require_identity()
-        if self._work_tree:
-            self._require_clean(self._work_tree)
+        self.require_clean()
         content = text.encode("utf-8", "backslashreplace")
         if head.commit and self._repo.read_file(head.commit, path) == content:
             raise UsageError(f"nothing to publish: {path} is already so on {name}")
@@ -532,37 +588,16 @@ class Runs:
             self._work_tree.bring_along(head.commit, new)
         return new
 
-    def _switch(self, work_tree: WorkTree, ref: RunRef, commit: str) -> None:
-        """Check a new run out, or take it back."""
-        try:
-            work_tree.switch(str(ref))
-        except StoreError:
-            self._repo.delete_ref(str(ref), expected=commit)
-            raise
-
-    def _what_there_is(self) -> str:
-        """Say which runs there are and what to type next."""
-        runs = self.list()
-        if not runs:
-            return "Start one with `gco-agent run GAME`."
-        named = ", ".join(ref.branch for ref in runs[:_MOST_LISTED])
-        more = f" and {len(runs) - _MOST_LISTED} more" if len(runs) > _MOST_LISTED else ""
-        return (
-            f"There is {named}{more}: name one, as in `gco-agent log --run {runs[0].branch}`, "
-            "or start another with `gco-agent run GAME`."
-        )
-
 
 def is_same_game(one: str, other: str) -> bool:
     """Whether two names mean the same game, as "pong" and "ALE/Pong-v5" do.
 
-    Versions and letter case count for nothing, nor what stands before a colon or a slash.
+    Versions, letter case, and what stands before a colon or a slash are ignored.
     """
     return bool(_squash(one)) and _squash(one) == _squash(other)
 
 
 def _squash(name: str) -> str:
-    """The name of a game, or the id of an environment, without what people write differently."""
     base = _VERSION.sub("", name.lower()).rpartition(":")[2].rpartition("/")[2]
     return "".join(c for c in base if c.isalnum())
 

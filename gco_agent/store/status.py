@@ -1,31 +1,29 @@
-"""What a process at work tells others: its limits and its last event, in a small file.
+"""The live status of a process that advances a run: a small file in git's folder.
 
-Nothing relies on the file. It is beside the repository's objects, is replaced as a whole, and is
-gone when the work is over; what is worth keeping is in the commits.
+Nothing relies on the file. It is replaced as a whole and deleted when the work is over; everything
+worth keeping is in the commits.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from gco_agent.core.codec import dumps, loads
+from gco_agent.core.errors import GcoError, UsageError
 from gco_agent.core.events import Playing, Racing, Searching
-from gco_agent.core.statistics import Gain
+from gco_agent.core.files import read_file, write_file
+from gco_agent.store.entries import RunRef
+from gco_agent.store.git import PRIVATE_FOLDER
 
 _log = logging.getLogger(__name__)
 
 SCHEMA = 1
 _SUFFIX = ".status.json"
-_KINDS: dict[str, type[Playing | Racing | Searching]] = {
-    "playing": Playing,
-    "racing": Racing,
-    "searching": Searching,
-}
+_MOST_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +39,19 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How a process stands.
+    """What a process is doing.
 
     Attributes:
         pid: Its process id.
         started: `time.perf_counter` value at which its time began; processes of one machine share
             that clock.
         first: Number of the first iteration that the limits are for.
-        reserve_s: Of the time, what is kept for the end.
+        reserve_s: Part of the time that is reserved for the end.
         limits: What it may use.
-        event: What it does; None between iterations.
-        tokens: That the run has sent to language models and received, with what is under way.
+        event: What it is doing; None between iterations.
+        tokens: Tokens that the run has sent to language models and received, so far.
         usd: Their price; None where that is not known.
+        schema: Version of the file.
     """
 
     pid: int
@@ -63,75 +62,59 @@ class Status:
     event: Playing | Racing | Searching | None
     tokens: int = 0
     usd: float | None = 0.0
+    schema: int = SCHEMA
 
     @property
     def is_alive(self) -> bool:
-        """Whether there is such a process on this machine."""
+        """Whether the process exists on this machine."""
         try:
             os.kill(self.pid, 0)
         except PermissionError:
             return True
         except (OSError, OverflowError):
             return False
-        return True
+        return self.pid > 0
 
 
-def status_path(folder: Path, stem: str) -> Path:
-    """Where the status of a run is, given the folder that its repository shares, and its stem."""
-    return folder / "gco-agent" / f"{stem}{_SUFFIX}"
-
-
-def format_status(status: Status) -> str:
-    """The text of the file; `parse_status` gives the status back."""
-    data: dict[str, Any] = {"schema": SCHEMA, **asdict(status)}
-    event = status.event
-    if event is not None:
-        data["event"] = {"kind": type(event).__name__.lower(), **asdict(event)}
-    return json.dumps(data)
-
-
-def parse_status(text: str) -> Status | None:
-    """The status that ``text`` holds; None where it is none that this version reads."""
-    try:
-        data = json.loads(text)
-        if data.pop("schema") != SCHEMA:
-            return None
-        limits, event = Limits(**data.pop("limits")), data.pop("event")
-        return Status(**data, limits=limits, event=None if event is None else _event(event))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
+def status_path(common_dir: Path, stem: str) -> Path:
+    """Return the path of a run's status file."""
+    return common_dir / PRIVATE_FOLDER / f"{stem}{_SUFFIX}"
 
 
 def read_status(path: Path) -> Status | None:
-    """The status of the process that advances a run; None where none is alive."""
+    """Return the status of the process that advances a run; None if none is alive."""
     try:
-        status = parse_status(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError):
+        text = read_file(path, root=path.parent.parent, limit_bytes=_MOST_BYTES)
+        status = loads(Status, text, str(path))
+    except (OSError, GcoError):
         return None
-    return status if status is not None and status.is_alive else None
+    return status if status.schema == SCHEMA and status.is_alive else None
+
+
+def live_runs(common_dir: Path) -> dict[RunRef, Status]:
+    """Return the runs that a process is advancing now, the one that started last first.
+
+    A run is among them from its first moment on, before its branch exists.
+    """
+    found = {}
+    for path in sorted((common_dir / PRIVATE_FOLDER).glob(f"*{_SUFFIX}")):
+        if (status := read_status(path)) is not None:
+            with contextlib.suppress(UsageError):
+                found[RunRef.parse_stem(path.name.removesuffix(_SUFFIX))] = status
+    return dict(sorted(found.items(), key=lambda item: item[1].started, reverse=True))
 
 
 def write_status(path: Path, status: Status) -> bool:
-    """Replace the file; whether that worked."""
-    beside = path.with_name(f"{path.name}.{status.pid}")
+    """Replace the file; return whether that worked."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(format_status(status), "utf-8")
-        beside.replace(path)
-    except OSError as error:
+        write_file(path, dumps(status), root=path.parent.parent, parents=True)
+    except (OSError, ValueError, GcoError) as error:
         _log.debug("cannot write %s: %s", path, error)
         return False
     return True
 
 
 def remove_status(path: Path) -> None:
-    """Say no more."""
+    """Delete the file."""
     with contextlib.suppress(OSError):
         path.unlink(missing_ok=True)
-
-
-def _event(data: dict[str, Any]) -> Playing | Racing | Searching:
-    kind = _KINDS[data.pop("kind")]
-    if kind is Racing and data["gain"] is not None:
-        data["gain"] = Gain(**data["gain"])
-    return kind(**data)

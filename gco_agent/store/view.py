@@ -1,6 +1,6 @@
-"""What a run has been: its commits, read back as steps.
+"""The one reader of a run: its commits as steps and trials, their episodes, policies and totals.
 
-The branch's first-parent line is the story: one commit an iteration. A rejected candidate is a
+The branch's first-parent line is the history: one commit an iteration. A rejected candidate is a
 commit beside the line; the iteration's commit is then a merge of it that keeps the line's tree.
 """
 
@@ -10,16 +10,26 @@ import functools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
+from pathlib import Path
 
-from gco_agent.core.errors import NotARun, StoreError
+from gco_agent.core.codec import readable
+from gco_agent.core.errors import GcoError, NotARun, StoreError, UsageError
+from gco_agent.core.text import clean_line
+from gco_agent.policy import PolicySource
+from gco_agent.store.config import FILE, RunConfig, parse_config
 from gco_agent.store.entries import Facts, RunRef, Verdict, parse_message
-from gco_agent.store.git import Commit, GitRepo, read_files
+from gco_agent.store.evidence import parse_evidence
+from gco_agent.store.git import Commit, GitRepo
 
+EPISODES_FILE = "evaluation.json"
+FEEDBACK_FILE = "feedback.md"
 _PAGE = 256
-_REMEMBERED = 256
-"""Files of commits that are not read a second time."""
+_CACHED_FILES = 256
 _FULL_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_NUMBER = re.compile(r"\d{1,6}")  # git shortens no id below seven digits
+_NO_DATE = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_YEAR = 9998
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +39,7 @@ class Step:
     Attributes:
         commit: Its id.
         parents: Commit ids, the one before it on the line first.
-        when: Committer's date.
+        when: Committer's date; 1970 if the commit has none that can be read.
         subject: First line of its message.
         body: The reason.
         facts: What was measured; None for a commit that a person made by hand.
@@ -45,21 +55,168 @@ class Step:
     candidates: tuple[Step, ...] = ()
 
     @property
-    def verdict(self) -> Verdict | None:
-        """What it came to; None for a commit that a person made by hand."""
-        return self.facts.verdict if self.facts else None
+    def verdict(self) -> Verdict:
+        """Outcome of the iteration; BY_HAND for a commit that a person made."""
+        return self.facts.verdict if self.facts else Verdict.BY_HAND
 
     @property
     def iteration(self) -> int | None:
         """Number of the iteration; None for a commit that a person made by hand."""
         return self.facts.iteration if self.facts else None
 
+    @property
+    def summary(self) -> str:
+        """The edit in a few words: the subject without the facts that stand before it."""
+        subject = clean_line(self.subject)
+        if self.facts is None:
+            return subject
+        lead, _, what = subject.partition(": ")
+        return what or lead.partition(" rolled back ")[2].partition(", return ")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One policy text that was tried, and its verdict; or an iteration without a candidate.
+
+    Attributes:
+        iteration: Its number; None for a commit that a person made by hand.
+        commit: Where the text is: on the run's line, or beside it.
+        line_commit: The iteration's commit on the line.
+        parents: Commits of the trials that it descends from, the one it was compared with first;
+            empty for the initial policy.
+        when: Committer's date.
+        verdict: Its outcome.
+        summary: The edit in a few words.
+        reason: Body of the commit's message.
+        facts: What was measured, if anything.
+        is_kept: Whether it became the run's policy.
+        in_force: Whether it is the run's policy now.
+    """
+
+    iteration: int | None
+    commit: str
+    line_commit: str
+    parents: tuple[str, ...]
+    when: datetime
+    verdict: Verdict
+    summary: str
+    reason: str
+    facts: Facts | None
+    is_kept: bool
+    in_force: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """One seed, played by a candidate and, in a race, by its parent.
+
+    Attributes:
+        seed: Seed of the environment.
+        episode_return: The candidate's return.
+        n_steps: Steps it played.
+        outcome: Why its episode ended.
+        detail: For a failure, what happened.
+        parent_return: The parent's return, or None.
+    """
+
+    seed: int
+    episode_return: float
+    n_steps: int
+    outcome: str
+    detail: str = ""
+    parent_return: float | None = None
+
+    @property
+    def difference(self) -> float | None:
+        """Candidate minus parent."""
+        return None if self.parent_return is None else self.episode_return - self.parent_return
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """Files of a trial.
+
+    Attributes:
+        before: Text of the policy that it was made from; "" for the initial policy.
+        after: Its own text; None where the iteration had no candidate.
+        played: Its episodes, in the order of the seeds.
+        feedback: What the optimizer was shown; None where nothing is stored.
+    """
+
+    before: str
+    after: str | None
+    played: tuple[Played, ...]
+    feedback: str | None = None
+
+
+@dataclass(slots=True)
+class OptimizerStats:
+    """Totals of one optimizer in a run.
+
+    Attributes:
+        optimizer: Its name, as the commits have it.
+        iterations: Iterations in which it was asked.
+        candidates: Policy texts that it proposed and that could be measured.
+        accepted: Those that became the run's policy.
+        gain: Sum of the gains of the accepted, in points an episode. It is read from the races that
+            decided, so it is optimistic; and it depends on where the other optimizers left off.
+        tokens: Sent to language models and received.
+        usd: Their price in US dollars.
+        steps: Played in its iterations, races and feedback included.
+        seconds: Wall time of its iterations.
+    """
+
+    optimizer: str
+    iterations: int = 0
+    candidates: int = 0
+    accepted: int = 0
+    gain: float = 0.0
+    tokens: int = 0
+    usd: float = 0.0
+    steps: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """One row of a list of runs.
+
+    Attributes:
+        ref: Name of the run.
+        commit: Its last commit.
+        optimizer: As in its configuration; "" if that cannot be read.
+        seed: As in its configuration.
+        facts: What was measured of the policy in force.
+        iterations: Number of its last iteration.
+        accepted: How many were accepted.
+        started: Date of its first commit.
+        advanced: Date of its last commit.
+        frames: Emulator frames it used.
+        tokens: Sent to language models and received.
+        usd: Their price in US dollars.
+        error: Why the run, or its configuration, cannot be read; "" if it can.
+    """
+
+    ref: RunRef
+    commit: str
+    optimizer: str = ""
+    seed: int | None = None
+    facts: Facts | None = None
+    iterations: int | None = None
+    accepted: int | None = None
+    started: datetime | None = None
+    advanced: datetime | None = None
+    frames: int | None = None
+    tokens: int = 0
+    usd: float = 0.0
+    error: str = ""
+
 
 class RunView:
     """A run, to be read. It shows the branch as it was when the view was opened.
 
     Attributes:
-        repo: Where it is kept.
+        repo: Repository of the run.
         ref: Its name.
         tip: Commit id of its last commit.
         policy_path: Path of the policy from the top of the tree.
@@ -73,12 +230,14 @@ class RunView:
         self.tip = tip
         self.policy_path = policy_path(ref.game)
         self._history: list[Step] | None = None
-        self._text = functools.lru_cache(maxsize=_REMEMBERED)(self._read_text)
+        self._text = functools.lru_cache(maxsize=_CACHED_FILES)(self._read_text)
+
+    # -- steps ---------------------------------------------------------------------------------
 
     def history(self) -> list[Step]:
         """List the steps of the run's line, the initial policy first.
 
-        A commit a person made in between is a step without facts; the policy it leaves is the
+        A commit that a person made in between is a step without facts; the policy it leaves is the
         run's policy from then on.
 
         Raises:
@@ -96,7 +255,7 @@ class RunView:
 
     @property
     def standing(self) -> Step:
-        """The step that made the run's policy what it is: the last that was not turned down."""
+        """The step that made the policy in force: the last one that was kept."""
         return self._standing(self.history())
 
     def facts(self, rev: str | None = None) -> Facts | None:
@@ -114,7 +273,7 @@ class RunView:
             StoreError: There is no such revision.
         """
         history = self.history()
-        is_number = bool(re.fullmatch(r"\d{1,6}", rev))  # git shortens no id below seven digits
+        is_number = bool(_NUMBER.fullmatch(rev))
         numbered = [s for s in history if is_number and s.iteration == int(rev)]
         if numbered:
             return numbered[-1]
@@ -131,9 +290,11 @@ class RunView:
                 if each.commit == commit:
                     return each
         raise NotARun(
-            f"{rev} ({commit[:9]}) is no commit of the run {self.ref.branch}. "
+            f"{rev} ({commit[:9]}) is not a commit of the run {self.ref.branch}. "
             f"`git log --graph --oneline {self.ref.branch}` shows those that are."
         )
+
+    # -- files ---------------------------------------------------------------------------------
 
     def read(self, path: str, rev: str | None = None) -> str | None:
         """Return the text of a file at a commit, by default the last; None if it has none."""
@@ -147,11 +308,7 @@ class RunView:
 
     def read_many(self, wanted: Sequence[tuple[str, str]]) -> Iterator[str | None]:
         """Yield the texts of many files, given commit ids and paths; None for one not there."""
-        return read_files(self.repo, wanted)
-
-    def files(self, rev: str, folder: str) -> list[str]:
-        """List the paths of the files below a folder at a commit."""
-        return self.repo.list_files(rev, folder)
+        return self.repo.read_files(wanted)
 
     def policy(self, rev: str | None = None) -> str:
         """Return the text of the policy at a commit, by default the last.
@@ -164,11 +321,22 @@ class RunView:
             raise NotARun(f"{rev or self.ref.branch} has no file {self.policy_path}")
         return text
 
+    def config(self, rev: str | None = None) -> RunConfig:
+        """Return the settings of the run.
+
+        Raises:
+            UsageError: ``run.toml`` is missing or cannot be read.
+        """
+        text = self.read(FILE, rev)
+        if text is None:
+            raise UsageError(f"{self.ref.branch} has no {FILE}, which says how it is played")
+        return parse_config(text)
+
     def evidence(self, step: Step, name: str, *, candidate: int = -1) -> str | None:
         """Return a file of ``iterations/<nnnn>/`` of a step; None if there is no such file.
 
         Args:
-            step: Where the candidates were turned down, the file is one of theirs.
+            step: Where the candidates were rejected, the file is one of theirs.
             name: Path below the folder of the iteration.
             candidate: Which of them, as an index; the last by default.
         """
@@ -186,18 +354,135 @@ class RunView:
         texts = dict(zip((step.commit for step in known), self.read_many(wanted), strict=True))
         return [texts.get(step.commit) for step in steps]
 
-    def evidence_names(self, rev: str, iteration: int) -> list[str]:
-        """Names of the files that a commit has of an iteration, below its folder, sorted."""
+    def evidence_names(self, commit: str, iteration: int | None) -> list[str]:
+        """List the files that a commit has of an iteration, by their names in its folder."""
+        if iteration is None:
+            return []
         folder = evidence_folder(iteration)
-        paths = self.repo.list_files(self.repo.resolve(rev), folder)
-        return sorted(path.removeprefix(folder) for path in paths)
+        return sorted(path.removeprefix(folder) for path in self.repo.list_files(commit, folder))
+
+    def returns(self, step: Step) -> list[float] | None:
+        """Return the returns behind the mean of a step's facts; None if they are not stored.
+
+        Raises:
+            StoreError: They are of another schema, or garbled.
+        """
+        return returns_of(step, self.evidence(step, EPISODES_FILE))
+
+    # -- trials and totals ---------------------------------------------------------------------
+
+    def trials(self) -> list[Trial]:
+        """List every policy text that was tried, on the run's line or beside it, oldest first."""
+        standing = self.standing.commit
+        origin: dict[str, str] = {}  # a commit of the run to the trial that its policy is from
+        trials: list[Trial] = []
+        before = ""
+        for step in self.history():
+            own = [step] if step.verdict.is_kept or not step.candidates else []
+            for source in (*step.candidates, *own):
+                known = [origin[commit] for commit in source.parents if origin.get(commit)]
+                trials.append(
+                    Trial(
+                        iteration=source.iteration,
+                        commit=source.commit,
+                        line_commit=step.commit,
+                        parents=tuple(dict.fromkeys([*([before] if before else []), *known])),
+                        when=source.when,
+                        verdict=source.verdict,
+                        summary=source.summary,
+                        reason=source.body,
+                        facts=source.facts,
+                        is_kept=source is step and step.verdict.is_kept,
+                        in_force=source.commit == standing,
+                    )
+                )
+                origin[source.commit] = source.commit
+            if step.verdict.is_kept:
+                before = step.commit
+            origin[step.commit] = before
+        return trials
+
+    def trials_of(self, rev: str | None) -> list[Trial]:
+        """List the trials of an iteration, by default the last one, the kept one last.
+
+        Args:
+            rev: As for `step`; a candidate's commit gives that trial alone.
+
+        Raises:
+            NotARun: The revision is not of this run.
+        """
+        trials = self.trials()
+        if rev is None:
+            return [trial for trial in trials if trial.line_commit == trials[-1].line_commit]
+        if _NUMBER.fullmatch(rev):
+            found = [trial for trial in trials if trial.iteration == int(rev)]
+            if found:
+                return found
+        commit = self.step(rev).commit
+        exact = [trial for trial in trials if trial.commit == commit]
+        return exact or [trial for trial in trials if trial.line_commit == commit]
+
+    def details(self, trials: Sequence[Trial]) -> Iterator[Details]:
+        """Yield the texts and episodes of trials, one after the other.
+
+        Raises:
+            StoreError: The evidence of one is of another schema, or garbled.
+        """
+        wanted: list[tuple[str, str]] = []
+        for trial in trials:
+            folder = evidence_folder(trial.iteration or 0)
+            wanted += [
+                (trial.parents[0] if trial.parents else trial.commit, self.policy_path),
+                (trial.commit, self.policy_path),
+                (trial.commit, folder + EPISODES_FILE),
+                (trial.commit, folder + FEEDBACK_FILE),
+            ]
+        texts = self.read_many(wanted)
+        for trial in trials:
+            before, after, evidence, feedback = (next(texts) for _ in range(4))
+            if trial.iteration is None:
+                evidence = feedback = None
+            has_candidate = trial.verdict is not Verdict.FAILED or (trial.facts and trial.facts.loc)
+            yield Details(
+                (before or "") if trial.parents else "",
+                after if has_candidate else None,
+                parse_played(evidence, f"commit {trial.commit[:9]}"),
+                feedback,
+            )
+
+    def summary(self) -> RunSummary:
+        """Return what a list of runs shows; a run that cannot be read has an ``error``."""
+        try:
+            history, standing = self.history(), self.standing
+            stats = optimizer_stats(history)
+        except GcoError as error:
+            return RunSummary(self.ref, self.tip, error=str(error))
+        row = RunSummary(
+            self.ref,
+            self.tip,
+            facts=standing.facts,
+            iterations=self.last_iteration,
+            accepted=sum(step.verdict is Verdict.ACCEPTED for step in history),
+            started=history[0].when,
+            advanced=history[-1].when,
+            frames=frames_of(history),
+            tokens=sum(one.tokens for one in stats),
+            usd=sum(one.usd for one in stats),
+        )
+        try:
+            config = self.config()
+        except GcoError as error:
+            return replace(row, error=str(error))
+        return replace(row, optimizer=config.optimizer, seed=config.seed)
+
+    # -- reading commits -----------------------------------------------------------------------
 
     def _standing(self, line: Sequence[Step]) -> Step:
-        """The last step of a line that made its policy; the initial one did in any case."""
-        return next(step for step in reversed(line) if self._made_policy(step))
+        """Return the last step of a line that made its policy; the first did in any case."""
+        return next((s for s in reversed(line) if self._made_policy(s)), line[0])
 
     def _made_policy(self, step: Step) -> bool:
-        if step.verdict:
+        if step.facts is not None:
             return step.verdict.is_kept
         before, after = (self.read(self.policy_path, c) for c in (step.parents[0], step.commit))
         return before != after
@@ -236,20 +521,111 @@ class RunView:
         ]
 
 
-def _evidence_commit(step: Step, candidate: int = -1) -> str:
-    """The commit that has the evidence of a step: beside the line if it was turned down."""
-    is_kept = step.facts is not None and step.facts.verdict.is_kept
-    return step.candidates[candidate].commit if step.candidates and not is_kept else step.commit
+# -- parts of a run's records ----------------------------------------------------------------------
 
 
 def policy_path(game: str) -> str:
-    """Path of a game's policy from the top of the tree."""
+    """Return the path of a game's policy from the top of the tree."""
     return f"policies/{game}.py"
 
 
 def evidence_folder(iteration: int) -> str:
-    """Path of an iteration's evidence from the top of the tree, with the slash."""
+    """Return the path of an iteration's evidence from the top of the tree, with the slash."""
     return f"iterations/{iteration:04d}/"
+
+
+def frames_of(steps: Sequence[Step]) -> int:
+    """Return the emulator frames that a run has used in its steps."""
+    return max((step.facts.frames or 0 for step in steps if step.facts), default=0)
+
+
+def optimizer_stats(steps: Sequence[Step]) -> list[OptimizerStats]:
+    """Return the totals of each optimizer in the steps of a run's line, in order of appearance."""
+    rows: dict[str, OptimizerStats] = {}
+    for step in steps:
+        facts = step.facts
+        if facts is None or facts.optimizer is None or not facts.verdict.is_trial:
+            continue
+        row = rows.setdefault(facts.optimizer, OptimizerStats(facts.optimizer))
+        row.iterations += 1
+        row.tokens += (facts.tokens_in or 0) + (facts.tokens_out or 0)
+        row.usd += facts.usd or 0.0
+        row.steps += facts.steps or 0
+        row.seconds += facts.seconds or 0.0
+        row.candidates += sum(
+            s.facts is not None and s.facts.loc is not None for s in step.candidates
+        )
+        if facts.verdict is Verdict.ACCEPTED:
+            row.candidates += 1
+            row.accepted += 1
+            row.gain += facts.gain or 0.0
+    return list(rows.values())
+
+
+def parse_played(text: str | None, where: str) -> tuple[Played, ...]:
+    """Parse an ``evaluation.json``; empty where there is no such file.
+
+    Args:
+        text: Its text.
+        where: Which commit, for the message.
+
+    Raises:
+        StoreError: It is of another schema, or garbled.
+    """
+    if text is None:
+        return ()
+    name = f"{EPISODES_FILE} of {where}"
+    evidence = parse_evidence(text, name)
+    with readable(name):
+        mine, *others = evidence.policies.values()  # the candidate, its parent
+        parent = {e.seed: e.episode_return for e in (others[0] if others else ())}
+        return tuple(
+            Played(
+                e.seed, e.episode_return, e.n_steps, e.outcome.value, e.detail, parent.get(e.seed)
+            )
+            for e in mine
+        )
+
+
+def returns_of(step: Step, episodes: str | None) -> list[float] | None:
+    """As `RunView.returns`, given the text of the step's ``evaluation.json``."""
+    facts = step.facts
+    if episodes is None or facts is None or facts.return_mean is None:
+        return None
+    returns = [one.episode_return for one in parse_played(episodes, f"commit {step.commit[:9]}")]
+    return returns if len(returns) == facts.episodes else None
+
+
+def read_policy(target: str | Path, directory: Path = Path()) -> PolicySource:
+    """Read a policy from a path or from ``REV:PATH``.
+
+    ``load_policy(read_policy("HEAD~3:policies/pong.py"))`` plays what it was three commits ago.
+
+    Args:
+        target: Path of a file, or a git revision, a colon, and a path from the top of the tree. An
+            existing file of that name has precedence.
+        directory: Folder that relative paths begin in, and whose git repository is asked.
+
+    Raises:
+        PolicyError: It cannot be read, or is not UTF-8 text.
+        StoreError: There is no repository, or no such revision.
+        UsageError: The revision has no such file.
+    """
+    rev, colon, path = str(target).partition(":")
+    if not colon or (directory / target).exists():
+        return PolicySource.from_file(directory / target)
+    repo = GitRepo.find(directory.absolute())
+    content = repo.read_file(repo.resolve(rev or "HEAD"), path)
+    if content is None:
+        raise UsageError(f"{rev or 'HEAD'} has no file {path}")
+    return PolicySource.from_bytes(content, str(target))
+
+
+def _evidence_commit(step: Step, candidate: int = -1) -> str:
+    """Return the commit that has the evidence of a step: beside the line if it was rejected."""
+    if step.verdict.is_kept or not step.candidates:
+        return step.commit
+    return step.candidates[candidate].commit
 
 
 def _parse_step(commit: Commit) -> Step:
@@ -257,6 +633,10 @@ def _parse_step(commit: Commit) -> Step:
         subject, body, facts = parse_message(commit.message)
     except StoreError as error:
         raise StoreError(f"commit {commit.id[:9]} cannot be read: {error}") from None
-    return Step(
-        commit.id, commit.parents, datetime.fromisoformat(commit.when), subject, body, facts
-    )
+    try:
+        when = datetime.fromisoformat(commit.when)
+    except ValueError:  # none at all, an impossible time zone, a year of five digits
+        when = _NO_DATE
+    if when.tzinfo is None or not _NO_DATE.year <= when.year <= _LAST_YEAR:
+        when = _NO_DATE
+    return Step(commit.id, commit.parents, when, subject, body, facts)

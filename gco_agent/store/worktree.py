@@ -1,12 +1,13 @@
-"""The files a person has checked out, and how they are kept in step with a run.
+"""The checked out files, and how they follow a run.
 
 A run's branch moves first; then, if it is checked out, the work tree follows. What a kill in
-between leaves undone, `WorkTree.require_clean` finishes later. No change a person made is ever
-overwritten: a file that was changed stays as it is, and what is left to do is said.
+between leaves undone, `WorkTree.require_clean` finishes later. A file that a person changed is
+never overwritten; a warning names it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
@@ -41,7 +42,7 @@ class WorkTree:
         """Make sure that no tracked file has changes that are not committed.
 
         Args:
-            catch_up: Whether to finish first what a killed process may have left.
+            catch_up: Whether to finish first what a killed process may have left undone.
 
         Raises:
             DirtyWorkTree: Some have; names them and the commands that help.
@@ -82,8 +83,7 @@ class WorkTree:
     def bring_along(self, old: str | None, new: str) -> None:
         """Bring index and files from commit `old` to `new`, where HEAD is already.
 
-        Files that were changed meanwhile stay as they are, and a warning is logged that says so:
-        the commit is made, and nothing is undone because of them.
+        Files that were changed meanwhile stay as they are, and a warning is logged.
         """
         start = old or self._empty_tree()
         try:
@@ -162,7 +162,7 @@ class WorkTree:
         from_old: Mapping[str, str],
         from_new: Mapping[str, str],
     ) -> bool:
-        """Whether a file is neither as the old commit has it nor as the new one has it."""
+        """Whether a file is neither as in the old commit nor as in the new one."""
         if change is None:
             return path in from_old
         if change == "A":
@@ -200,13 +200,13 @@ class WorkTree:
         )
 
     def _remove(self, path: str) -> None:
-        """Delete a file and the folders it leaves empty."""
-        target = self._root / path
-        target.unlink(missing_ok=True)
-        for folder in target.parents:
-            if folder == self._root or (folder.exists() and any(folder.iterdir())):
-                break
-            if folder.exists():
+        """Delete a file and the folders it leaves empty; nothing behind a symbolic link."""
+        above = [self._root / folder for folder in Path(path).parents][:-1]
+        if any(folder.is_symlink() for folder in above):
+            return
+        (self._root / path).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not empty, or already gone
+            for folder in above:
                 folder.rmdir()
 
     def _empty_tree(self) -> str:
@@ -214,7 +214,7 @@ class WorkTree:
 
 
 def _pairs(names: list[str]) -> dict[str, str]:
-    """Read ``letter, path, letter, path`` as a mapping of path to letter."""
+    """Parse ``letter, path, letter, path`` into a mapping of path to letter."""
     return dict(zip(names[1::2], names[::2], strict=True))
 
 

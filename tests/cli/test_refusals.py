@@ -232,7 +232,7 @@ def test_what_was_typed_wrong(cli, played, arguments, words):
 
 def test_rollback_to_nowhere(cli, played):
     assert "unknown revision 'nowhere'" in refused(cli(played, "rollback", "nowhere"))
-    assert "is no commit of the run" in refused(cli(played, "rollback", "main"))
+    assert "is not a commit of the run" in refused(cli(played, "rollback", "main"))
     assert "nothing to roll back" in refused(cli(played, "rollback", "4"))
 
 

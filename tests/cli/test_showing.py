@@ -164,7 +164,7 @@ def test_show_a_commit_by_hand(cli, played):
     [
         (("show", "17"), "gco/pong/first has iterations 0 to 4, not 17"),
         (("show", "nosuch"), "unknown revision 'nosuch'"),
-        (("show", "main"), "is no commit of the run gco/pong/first"),
+        (("show", "main"), "is not a commit of the run gco/pong/first"),
         (("show", "1", "--file", "prompt.md"), "no file 'prompt.md'; it keeps actions.json"),
         (("show", "--run", "second"), "there is no run 'second'"),
         (("log", "--json", "--csv"), "--json and --csv exclude each other"),

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gco_agent.core.records import EpisodeResult, Evaluation, Outcome
-from gco_agent.evaluation.evidence import format_evidence, key_path, parse_evidence
 from gco_agent.jail.limits import read_level, weakest_jail
+from gco_agent.store.evidence import format_evidence, key_path, parse_evidence
 from tests.engine.policies import FOLLOW, HIDE, RULES, source
 
 

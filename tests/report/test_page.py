@@ -19,7 +19,6 @@ from gco_agent.report.curves import positions
 from gco_agent.report.failing import Failure
 from gco_agent.report.pack import pack
 from gco_agent.report.page import MARK, Content, _protocols, render
-from gco_agent.report.story import read_details, read_trials
 from gco_agent.report.summary import read_report
 from gco_agent.report.video.encoding import write_video
 from gco_agent.store.entries import Verdict
@@ -35,7 +34,7 @@ def write_page(
 ) -> Path:
     reports = [read_report(view) for view in views]
     packed = [
-        pack(report.trials, read_details(view, report.trials), 10**7)[0]
+        pack(report.trials, view.details(report.trials), 10**7)[0]
         for view, report in zip(views, reports, strict=True)
     ]
     path.write_text(
@@ -234,8 +233,8 @@ def test_a_step_has_its_video(browser: Browser, view, tmp_path):
 
 def test_ten_thousand_iterations(browser: Browser, view, tmp_path):
     """A page of them stays small, and opens in 3 s of the browser's own processor time."""
-    trials = read_trials(view)
-    details = list(read_details(view, trials))
+    trials = view.trials()
+    details = list(view.details(trials))
     report = read_report(view)
     many = [
         dataclasses.replace(

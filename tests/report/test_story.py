@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gco_agent.cli.context import CliContext
@@ -22,27 +22,19 @@ from gco_agent.envs.environment import find_spec, make_protocol
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.report.curves import AXES, half_interval, lanes, positions, thinned
 from gco_agent.report.diffs import ADDED, REMOVED, SAME, count_changes, difference
-from gco_agent.report.earned import Earned, earned_by_optimizer
 from gco_agent.report.failing import laid_out, trace_failures
 from gco_agent.report.pack import CHUNK, pack, unpack
-from gco_agent.report.played import Played, parse_played
-from gco_agent.report.story import (
-    evidence_files,
-    find_trials,
-    read_details,
-    read_trials,
-)
 from gco_agent.report.summary import read_report, score_in_words
 from gco_agent.store.config import RunConfig
 from gco_agent.store.entries import Facts, Verdict
-from gco_agent.store.view import Step
+from gco_agent.store.view import OptimizerStats, Played, Step, optimizer_stats, parse_played
 from tests.report.samples import HOSTILE, REF, evaluation, policy
 
 LINES = st.lists(st.sampled_from(["a", "b", "", " c", "-d", "+e", "@f", HOSTILE]), max_size=12)
 
 
 def test_trials_are_one_for_each_text_that_was_tried(view):
-    trials = read_trials(view)
+    trials = view.trials()
     assert [trial.iteration for trial in trials] == list(range(21))
     assert {trial.verdict for trial in trials} == {"initial", "accepted", "rejected", "failed"}
     assert [t.commit for t in trials if t.in_force] == [view.standing.commit]
@@ -53,7 +45,7 @@ def test_trials_are_one_for_each_text_that_was_tried(view):
 
 
 def test_a_trial_descends_from_the_policy_in_force_before_it(view):
-    trials = read_trials(view)
+    trials = view.trials()
     assert trials[0].parents == ()
     standing = trials[0]
     for trial in trials[1:]:
@@ -62,8 +54,8 @@ def test_a_trial_descends_from_the_policy_in_force_before_it(view):
 
 
 def test_details_are_the_texts_on_both_sides_and_the_seeds(view):
-    trials = read_trials(view)
-    for trial, details in zip(trials, read_details(view, trials), strict=True):
+    trials = view.trials()
+    for trial, details in zip(trials, view.details(trials), strict=True):
         assert details.after is not None
         assert details.after.startswith(policy(trial.iteration or 0)[:200])
         assert len(details.played) == 8
@@ -76,15 +68,16 @@ def test_details_are_the_texts_on_both_sides_and_the_seeds(view):
 
 
 def test_evidence_and_iterations_are_found(view):
-    trials = read_trials(view)
-    (seventh,) = find_trials(trials, 7)
-    assert evidence_files(view, seventh) == ["evaluation.json"]
-    (fourth,) = find_trials(trials, 4)
-    assert evidence_files(view, fourth) == ["evaluation.json", "feedback.md"]
-    told = [details.feedback for details in read_details(view, trials)]
+    trials = view.trials()
+    (seventh,) = view.trials_of("7")
+    assert view.evidence_names(seventh.commit, 7) == ["evaluation.json"]
+    (fourth,) = view.trials_of("4")
+    assert view.evidence_names(fourth.commit, 4) == ["evaluation.json", "feedback.md"]
+    told = [details.feedback for details in view.details(trials)]
     assert [i for i, text in enumerate(told) if text] == [4]
     assert HOSTILE in (told[4] or "")
-    assert find_trials(trials, 99) == []
+    with pytest.raises(StoreError, match="not 99"):
+        view.trials_of("99")
 
 
 def test_many_files_of_which_some_are_missing(view):
@@ -113,8 +106,8 @@ def test_a_report_counts_and_names(view, runs):
 
 def test_what_each_optimizer_earned_adds_up_to_the_run(view):
     report = read_report(view)
-    assert [row.optimizer for row in report.earned] == ["search", "tune"]
-    search, tune = report.earned
+    assert [row.optimizer for row in report.optimizers] == ["search", "tune"]
+    search, tune = report.optimizers
     assert (search.iterations, tune.iterations) == (17, 3)
     assert search.accepted + tune.accepted == report.count(Verdict.ACCEPTED)
     assert search.candidates + tune.candidates == 20
@@ -142,12 +135,12 @@ def test_an_iteration_with_no_candidate_is_one_all_the_same():
         step(Verdict.ROLLED_BACK, None, loc=9),
         step(Verdict.REPORTED, None, loc=9),
     ]  # fmt: skip
-    (row,) = earned_by_optimizer(steps)
-    assert row == Earned("reflect", 2, 2, 1, 1.5, 17, 0.5)
+    (row,) = optimizer_stats(steps)
+    assert row == OptimizerStats("reflect", 2, 2, 1, 1.5, 17, 0.5)
 
 
 def test_the_last_failure_is_one_that_was_played_if_there_is_one(view):
-    trials = read_trials(view)
+    trials = view.trials()
     failed = [trial for trial in trials if trial.verdict == "failed"]
     rules = make_protocol("default", "CartPole-v1")  # its steps are quick; it is another episode
     with WorkerPool(0) as pool:
@@ -171,7 +164,7 @@ def test_traces_are_laid_out_for_people():
 
 
 def test_axes_grow_and_count_an_iteration_once(view):
-    trials = read_trials(view)
+    trials = view.trials()
     places = positions(trials)
     for before, after in itertools.pairwise(places):
         assert all(after[axis.key] >= before[axis.key] for axis in AXES)
@@ -184,6 +177,7 @@ def test_axes_grow_and_count_an_iteration_once(view):
     assert lanes(twice) == [-1, -2]
 
 
+@settings(deadline=None)  # the first example imports scipy
 @given(st.lists(st.floats(-1000, 1000), min_size=2, max_size=20))
 def test_the_interval_of_facts_is_that_of_the_returns(returns):
     mean = sum(returns) / len(returns)
@@ -261,8 +255,8 @@ def test_evidence_of_another_kind_is_refused(text, message):
 
 
 def test_details_come_back_from_little_space(view):
-    trials = read_trials(view)
-    details = list(read_details(view, trials))
+    trials = view.trials()
+    details = list(view.details(trials))
     (chunk,), n_cut = pack(trials, iter(details), 10**9)
     assert n_cut == 0
     rows = unpack(chunk)
@@ -272,9 +266,9 @@ def test_details_come_back_from_little_space(view):
 
 
 def test_where_space_is_short_the_oldest_rejected_lose_their_differences(view):
-    trials = read_trials(view) * 12
+    trials = view.trials() * 12
     chance = random.Random(0)
-    details = list(read_details(view, trials))
+    details = list(view.details(trials))
     chance.shuffle(details)
     whole, _ = pack(trials, iter(details), 10**9)
     size = sum(map(len, whole))
@@ -289,8 +283,8 @@ def test_where_space_is_short_the_oldest_rejected_lose_their_differences(view):
 
 
 def test_where_that_is_not_enough_the_others_lose_them_too(view):
-    trials = read_trials(view)
-    (chunk,), n_cut = pack(trials, read_details(view, trials), 10)
+    trials = view.trials()
+    (chunk,), n_cut = pack(trials, view.details(trials), 10)
     assert n_cut == len(trials)
     assert all(set(row) == {"reason", "cut"} for row in unpack(chunk))
 

@@ -1,114 +1,107 @@
-"""One writer a run, across processes, and none left behind by a dead one."""
+"""One writer a run, across processes, and no lock is left behind by a dead one."""
 
 from __future__ import annotations
 
 import errno
-import multiprocessing
 import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
+import filelock
 import pytest
 
 from gco_agent.core.errors import RunBusy, StoreError
-from gco_agent.store import lock as module
-from gco_agent.store.lock import RunLock
+from tests.store.samples import REF, accepted
 
-HOLD = (
-    "import sys; from pathlib import Path; from gco_agent.store.lock import RunLock\n"
-    "lock = RunLock(Path(sys.argv[1]), 'gco/pong/x'); print('held', flush=True); sys.stdin.read()"
-)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "gco-agent" / "pong-x.lock"
-
-
-def test_a_second_writer_is_told_who_the_first_is(path):
-    with (
-        RunLock(path, "gco/pong/x"),
-        pytest.raises(
-            RunBusy, match=f"gco/pong/x is being advanced by process {os.getpid()}; wait"
-        ),
-    ):
-        RunLock(path, "gco/pong/x")
-    RunLock(path, "gco/pong/x").release()
+HOLD = """
+import multiprocessing, sys, time
+from pathlib import Path
+from gco_agent.store.entries import RunRef
+from gco_agent.store.git import GitRepo
+from gco_agent.store.run import Runs
+run = Runs(GitRepo.find(Path(sys.argv[1]))).open(RunRef.parse(sys.argv[2]))
+worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+worker.start()
+print(worker.pid, flush=True)
+sys.stdin.read()
+"""
 
 
-def test_releasing_twice_does_nothing(path):
-    lock = RunLock(path, "r")
-    lock.release()
-    lock.release()
+def test_a_second_writer_is_told_who_the_first_is(started):
+    with started.open(REF), pytest.raises(RunBusy, match=f"advanced by process {os.getpid()}; wa"):
+        started.open(REF)
+    started.open(REF).close()
 
 
-def test_the_kernel_releases_the_lock_of_a_killed_process(path):
+def test_closing_twice_does_nothing(started):
+    run = started.open(REF)
+    run.close()
+    run.close()
+
+
+def test_the_kernel_releases_the_lock_of_a_killed_process(started, project):
+    """Also where a forked worker of it lives on for a while."""
     with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(path)],
+        [sys.executable, "-c", HOLD, str(project), REF.branch],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     ) as child:
         assert child.stdout is not None
-        assert child.stdout.readline() == "held\n"
-        with pytest.raises(RunBusy, match=f"process {child.pid}"):
-            RunLock(path, "gco/pong/x")
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-        RunLock(path, "gco/pong/x").release()
+        worker = int(child.stdout.readline())
+        try:
+            with pytest.raises(RunBusy, match=f"process {child.pid}"):
+                started.open(REF)
+            child.send_signal(signal.SIGKILL)
+            child.wait()
+            os.kill(worker, 0)  # still there
+            with started.open(REF) as run:
+                run.accept(accepted(1))
+        finally:
+            os.kill(worker, signal.SIGKILL)
 
 
-def test_a_forked_worker_does_not_hold_the_run_of_its_parent(path):
-    """Parent dies, worker lives on for a while: the run is free."""
-    fork = multiprocessing.get_context("fork")
-    ours, theirs = fork.Pipe()
-    lock = RunLock(path, "r")
-    assert lock._descriptor is not None
-
-    def stay() -> None:
-        theirs.send("up")
-        theirs.recv()
-
-    worker = fork.Process(target=stay)
-    worker.start()
-    assert ours.recv() == "up"
-    try:
-        os.close(lock._descriptor)  # as the kernel does for a killed process: no unlocking
-        lock._descriptor = None
-        RunLock(path, "r").release()
-    finally:
-        ours.send(None)
-        worker.join()
+def test_a_file_without_a_process_id_is_another_process(started, repo):
+    with started.open(REF):
+        repo.private_file(f"{REF.stem}.pid").write_text("")
+        with pytest.raises(RunBusy, match="advanced by another process"):
+            started.open(REF)
 
 
-def test_a_file_without_a_process_id_is_no_riddle(path, monkeypatch):
-    def no_space(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "ftruncate", no_space)
-    with RunLock(path, "r"), pytest.raises(RunBusy, match="advanced by another process"):
-        RunLock(path, "r")
-
-
-def test_a_file_system_without_locks_gets_a_warning(path, monkeypatch, caplog):
-    def no_locks(_):
+def test_a_file_system_without_locks_gets_a_warning(started, monkeypatch, caplog):
+    def no_locks(self):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(module, "_try_lock", no_locks)
-    RunLock(path, "r").release()
+    monkeypatch.setattr(filelock.UnixFileLock, "_acquire", no_locks)
+    with started.open(REF) as run:
+        run.accept(accepted(1))
     assert "has no locks" in caplog.text
 
 
-def test_a_lock_that_cannot_be_had_says_why(path, monkeypatch):
-    def broken(_):
-        raise OSError(errno.EIO, "Input/output error")
+def test_a_lock_that_cannot_be_had_says_why(started, repo, monkeypatch):
+    path = repo.private_file(f"{REF.stem}.lock")
+    with monkeypatch.context() as patch:
 
-    monkeypatch.setattr(module, "_try_lock", broken)
-    with pytest.raises(StoreError, match=r"cannot lock .*Input/output error"):
-        RunLock(path, "r")
-    path.unlink()
-    path.mkdir()
-    with pytest.raises(StoreError, match=r"cannot open the lock of run r, .*Is a directory"):
-        RunLock(path, "r")
+        def broken(self):
+            raise OSError(errno.EIO, "Input/output error")
+
+        patch.setattr(filelock.UnixFileLock, "_acquire", broken)
+        with pytest.raises(StoreError, match=r"cannot lock .*Input/output error"):
+            started.open(REF)
+    path.unlink(missing_ok=True)
+    path.mkdir(parents=True)
+    with pytest.raises(StoreError, match=r"cannot lock .*"):
+        started.open(REF)
+
+
+def test_the_lock_is_not_behind_a_link(started, repo, tmp_path):
+    outside = tmp_path / "outside"
+    outside.write_text("precious")
+    path = repo.private_file(f"{REF.stem}.lock")
+    path.unlink(missing_ok=True)
+    path.parent.mkdir(exist_ok=True)
+    path.symlink_to(outside)
+    with pytest.raises(StoreError, match="symbolic link"):
+        started.open(REF)
+    assert outside.read_text() == "precious"

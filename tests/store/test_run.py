@@ -147,7 +147,7 @@ def test_a_person_may_edit_the_policy_by_hand(project, started):
     by_hand = commit_file(project, POLICY, "by hand\n", "Tune by hand")
     with started.open(REF) as run:
         step = run.history()[-1]
-        assert (step.commit, step.verdict, step.iteration) == (by_hand, None, None)
+        assert (step.commit, step.verdict, step.iteration) == (by_hand, Verdict.BY_HAND, None)
         assert (step.subject, step.candidates) == ("Tune by hand", ())
         assert run.policy() == "by hand\n"
         assert run.standing == step
@@ -180,7 +180,11 @@ def test_a_merge_of_the_user_adds_no_candidates(project, started):
     git(project, "merge", "--quiet", "--no-edit", "side")
     with started.open(REF) as run:
         run.accept(accepted(1))
-    assert story(started) == [(0, Verdict.INITIAL, 0), (None, None, 0), (1, Verdict.ACCEPTED, 0)]
+    assert story(started) == [
+        (0, Verdict.INITIAL, 0),
+        (None, Verdict.BY_HAND, 0),
+        (1, Verdict.ACCEPTED, 0),
+    ]
 
 
 def test_a_run_may_branch_off_another(project, started):
@@ -248,7 +252,7 @@ def test_a_rollback_to_what_is_there_or_not_of_the_run_is_refused(project, start
         ):
             run.rollback("1")
         with pytest.raises(
-            NotARun, match=rf"main .* is no commit of the run {REF.branch}\. `git log"
+            NotARun, match=rf"main .* is not a commit of the run {REF.branch}\. `git log"
         ):
             run.rollback("main")
         with pytest.raises(StoreError, match=f"{REF.branch} has iterations 0 to \\d, not 77"):
@@ -275,7 +279,7 @@ def test_a_message_that_was_garbled_by_hand_is_named(project, started):
 @pytest.mark.parametrize(
     ("entry", "match"),
     [
-        (turned_down(1), "Verdict.REJECTED where Verdict.ACCEPTED belongs"),
+        (turned_down(1), "rejected where accepted belongs"),
         (accepted(2), "iteration 2, where gco/pong/20260131-1f0c, iteration 1 belongs"),
         (accepted(1, RunRef("pong", "other")), "facts of gco/pong/other, iteration 1, where"),
     ],
@@ -295,7 +299,7 @@ def test_a_turned_down_iteration_keeps_the_tree(started):
         ):
             with pytest.raises(ValueError, match="keeps the tree it has"):
                 run.reject([], wrong)
-        with pytest.raises(ValueError, match="ACCEPTED where"):
+        with pytest.raises(ValueError, match="accepted where"):
             run.reject([accepted(1)], line)
 
 
@@ -315,7 +319,11 @@ def test_two_writers_overwrite_nothing(project, started, caplog):
     assert f"git show {kept}" in caplog.text
     with started.open(REF) as run:
         run.accept(accepted(1))
-    assert story(started) == [(0, Verdict.INITIAL, 0), (None, None, 0), (1, Verdict.ACCEPTED, 0)]
+    assert story(started) == [
+        (0, Verdict.INITIAL, 0),
+        (None, Verdict.BY_HAND, 0),
+        (1, Verdict.ACCEPTED, 0),
+    ]
 
 
 def test_work_that_cannot_even_be_kept_is_named(project, started, monkeypatch, caplog):

@@ -241,7 +241,7 @@ def test_runs_are_listed_the_last_advanced_first(project, runs, monkeypatch):
 
 def test_what_is_checked_out_and_no_run_is_said(project, runs):
     with pytest.raises(
-        NotARun, match=r"branch main is no run of gco-agent. Start one with `gco-agent run GAME`"
+        NotARun, match=r"branch main is not a run of gco-agent. Start one with `gco-agent run GAME`"
     ):
         runs.current()
     runs.create(REF, initial(), switch=False)
@@ -365,7 +365,7 @@ def test_a_run_lives_in_a_bare_repository(project, tmp_path):
         run.accept(accepted(2))
         run.rollback("0")
     assert runs.view(REF).policy() == "policy 0\n"
-    with pytest.raises(NotARun, match="branch main is no run"):
+    with pytest.raises(NotARun, match="branch main is not a run"):
         runs.current()
     runs.publish_file("policies/pong.py", "best\n", "Publish", "", {})
     git(tmp_path / "bare.git", "fsck", "--strict")
