@@ -1,8 +1,7 @@
-"""The numbers of a policy that may be moved: found by how they are used, and written back.
+"""The numbers of a policy that can be tuned: found by how they are used, and written back.
 
-A number is a quantity where it is calculated with or compared by order, and a label where it only
-stands for something: an action, an index, a flag. Only quantities are offered. The sign is part of
-the text around a number, not of the number, so that no move changes it; a zero stays zero.
+A number that is calculated with or compared by order is a quantity; an action, an index or a flag
+is a label. Only quantities are tuned. Signs are no part of the numbers, and a zero stays zero.
 """
 
 from __future__ import annotations
@@ -59,13 +58,13 @@ class TunableConstant:
 
     @property
     def scale(self) -> float:
-        """How far a typical change goes: an eighth of a large number, half of a small one."""
+        """A typical change: an eighth of a large number, half of a small one."""
         least = 1.5 if self.value >= _LARGE else 0.4
         usual = max(0.12 * self.value, least)
         return max(1.0, usual) if self.is_integer else min(0.5 * self.value, usual)
 
     def fitted(self, value: float) -> float:
-        """The nearest value that it may have: above zero, whole if it is, of four digits."""
+        """Return the nearest allowed value: above zero, an integer if it is one, of four digits."""
         if self.is_integer:
             return float(max(1, round(value)))
         if value == self.value:
@@ -73,12 +72,12 @@ class TunableConstant:
         return float(f"{max(value, _FLOOR * self.value):.4g}")
 
     def written(self, value: float) -> str:
-        """``value`` as Python writes it."""
+        """Return ``value`` as Python code."""
         return str(int(value)) if self.is_integer else repr(float(value))
 
 
 def tunable_constants(source: PolicySource) -> tuple[TunableConstant, ...]:
-    """The quantities of a policy: named ones first, each group in the order of the file.
+    """Return the quantities of a policy: named ones first, then in the order of the file.
 
     Raises:
         ContractViolation: The text is not Python.
@@ -102,7 +101,7 @@ def tunable_constants(source: PolicySource) -> tuple[TunableConstant, ...]:
 
 
 def sign_of(source: PolicySource, constant: TunableConstant) -> int:
-    """-1 for a number with a minus of its own before it, wherever it stands; else 1."""
+    """Return -1 if a minus sign stands before the number in all its places, else 1."""
     before = [source.text[:start] for start, _ in constant.places]
     return -1 if before and all(map(_ENDS_IN_MINUS.search, before)) else 1
 
@@ -110,10 +109,7 @@ def sign_of(source: PolicySource, constant: TunableConstant) -> int:
 def with_constants(
     source: PolicySource, constants: Sequence[TunableConstant], values: Sequence[float]
 ) -> PolicySource:
-    """``source`` with a value for each of its constants, as near as `fitted` allows.
-
-    Every byte that is not of a changed number stays.
-    """
+    """Return ``source`` with a value for each of its constants; all other bytes stay."""
     text = source.text
     changes = [
         (start, end, constant.written(fitted))
@@ -127,7 +123,7 @@ def with_constants(
 
 
 class _Role(enum.IntEnum):
-    """What a number is where it stands; the higher ones prevail."""
+    """What a number is used as; the higher role prevails."""
 
     UNKNOWN = 0
     QUANTITY = 1
@@ -145,7 +141,7 @@ class _Finder:
         self._functions = {n.name: n for n in ast.walk(self._tree) if isinstance(n, FunctionNode)}
 
     def all(self) -> Iterator[TunableConstant]:
-        """Every quantity once for each place, named ones first."""
+        """Yield every quantity once for each place, named ones first."""
         owner = policy_class(self._tree)
         named: set[ast.Constant] = set()
         for body in (self._tree.body, owner.body if owner else []):
@@ -189,7 +185,7 @@ class _Finder:
         return role is _Role.QUANTITY or (role is _Role.UNKNOWN and not may_be_action)
 
     def _role_of_name(self, name: str) -> _Role:
-        """What a name of the module or the class stands for, over all its uses."""
+        """Return the role of a name of the module or the class over all its uses."""
         roles = []
         for node in ast.walk(self._tree):
             match node:
@@ -208,7 +204,7 @@ class _Finder:
         return node
 
     def _role(self, node: ast.AST, depth: int) -> _Role:
-        """What ``node`` is for the expression or statement that it stands in."""
+        """Return the role of ``node`` in the expression or statement around it."""
         parent = self._parents[node]
         match parent:
             case ast.UnaryOp(op=ast.USub() | ast.UAdd()) | ast.Tuple() | ast.Starred():
@@ -226,7 +222,7 @@ class _Finder:
         return _Role.LABEL
 
     def _role_of_argument(self, call: ast.AST, argument: ast.AST, depth: int) -> _Role:
-        """What the function that is called does with it, if that is one of the policy's own."""
+        """Return the role of the parameter, if the function is one of the policy's own."""
         if not isinstance(call, ast.Call):
             return _Role.LABEL
         name = getattr(call.func, "attr", getattr(call.func, "id", ""))
@@ -252,7 +248,7 @@ class _Finder:
 
 
 def _named_numbers(body: Sequence[ast.stmt]) -> Iterator[tuple[str, ast.Constant]]:
-    """Names of ``body`` that are given a number, and given it once, with the number."""
+    """Yield the names of ``body`` that are bound once, to a number, and the number."""
     pairs: list[tuple[ast.expr, ast.expr]] = []
     for statement in body:
         match statement:
@@ -277,7 +273,7 @@ def _is_number(node: ast.Constant) -> bool:
 
 
 def _is_calculated_with(node: ast.AST, parent: ast.AST) -> bool:
-    """Whether the operation ``parent`` takes ``node`` for a size rather than for a name or form."""
+    """Return whether the operation ``parent`` uses ``node`` as a quantity."""
     match parent:
         case ast.BinOp(left=ast.Constant(value=str())):  # text is formatted or repeated
             return False

@@ -1,22 +1,19 @@
-"""The contract of a policy file, and the words for each way to break it.
+"""The contract of a policy file, with a message for each way to break it; and its loading.
 
-These checks read the syntax tree. They are there for clear messages, early and without a process;
-they are not the safety boundary. Code that means harm gets past any such list (an attribute of an
-allowed module leads to ``os``); what holds it is the jail.
+The checks read the syntax tree. They give clear messages early and without a process; they are not
+the safety boundary, which is the jail (an attribute of an allowed module leads to ``os``).
 """
 
 from __future__ import annotations
 
 import ast
-import importlib.abc
-import importlib.util
 import itertools
+import linecache
 import re
 import sys
 import traceback
 import types
 from collections.abc import Iterator, Sequence
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 
@@ -62,9 +59,9 @@ FORBIDDEN_NAMES = {
     "__loader__": _NO_MODULES,
     "globals": _NO_MODULES,
     "open": _NO_FILES,
-    "input": "nobody answers; decide from obs",
-    "breakpoint": "nobody answers; raise an error or print instead",
-    "help": "nobody answers; print instead",
+    "input": "there is no user; decide from obs",
+    "breakpoint": "there is no user; raise an error or print instead",
+    "help": "there is no user; print instead",
     "exit": "a policy never ends the process; return an action",
     "quit": "a policy never ends the process; return an action",
 }
@@ -128,13 +125,13 @@ class _InlineFinally(ast.NodeTransformer):
 
 
 def policy_class(tree: ast.Module) -> ast.ClassDef | None:
-    """The ``class Policy`` at the top level (the last, as Python sees it), if there is one."""
+    """Return the ``class Policy`` at the top level, the last as Python sees it."""
     found = [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == POLICY_CLASS]
     return found[-1] if found else None
 
 
 def component_nodes(tree: ast.Module) -> list[FunctionNode]:
-    """The methods of ``Policy``, or the module's functions where there is no such class."""
+    """Return the methods of ``Policy``, or the module's functions without such a class."""
     return [n for n in (policy_class(tree) or tree).body if isinstance(n, FunctionNode)]
 
 
@@ -158,7 +155,7 @@ def _entry_findings(tree: ast.Module) -> Iterator[Finding]:
 
 
 def _repeated(body: Sequence[ast.stmt]) -> Iterator[Finding]:
-    """Definitions that replace an earlier one of the same name, unless a decorator asks for it."""
+    """Yield definitions that replace an earlier one of the same name, without a decorator."""
     lines: dict[str, int] = {}
     for node in body:
         if isinstance(node, FunctionNode | ast.ClassDef):
@@ -172,7 +169,7 @@ def _repeated(body: Sequence[ast.stmt]) -> Iterator[Finding]:
 
 
 def _construction_findings(owner: ast.ClassDef) -> Iterator[Finding]:
-    """Reasons why ``Policy()`` cannot be called without arguments."""
+    """Yield why ``Policy()`` cannot be called without arguments."""
     advice = "it is made without any, once an episode; give each a default"
     for node in owner.body:
         if isinstance(node, FunctionNode) and node.name in ("__init__", "__new__"):
@@ -190,7 +187,7 @@ def _construction_findings(owner: ast.ClassDef) -> Iterator[Finding]:
 
 
 def _act_findings(act: FunctionNode, *, in_class: bool) -> Iterator[Finding]:
-    """Reasons why ``act(obs)`` cannot be called with one argument, or gives no action."""
+    """Yield why ``act(obs)`` cannot be called with one argument, or returns no action."""
     wanted = "def act(self, obs):" if in_class else "def act(obs):"
     decorators = binding_decorators(act)
     if isinstance(act, ast.AsyncFunctionDef):
@@ -200,13 +197,11 @@ def _act_findings(act: FunctionNode, *, in_class: bool) -> Iterator[Finding]:
     if "property" in decorators:
         yield Finding(act.lineno, f"act is a property; write `{wanted}` without the decorator")
         return
-    n_bound = int(in_class and "staticmethod" not in decorators)
-    args = act.args
-    n_accepted = len(args.posonlyargs) + len(args.args)
-    n_needed = n_accepted - len(args.defaults)
-    keyword_only = any(default is None for default in args.kw_defaults)
-    fits = n_needed <= n_bound + 1 and (args.vararg or n_accepted >= n_bound + 1)
-    if not fits or keyword_only:
+    n_given = 2 if in_class and "staticmethod" not in decorators else 1
+    args, needed = act.args, required_parameters(act)
+    positional = [arg.arg for arg in (*args.posonlyargs, *args.args)]
+    fits = len(needed) <= n_given and set(needed) <= set(positional)
+    if not fits or not (args.vararg or len(positional) >= n_given):
         yield Finding(
             act.lineno,
             f"act takes ({ast.unparse(args)}), but it is called with the observation and nothing "
@@ -215,13 +210,13 @@ def _act_findings(act: FunctionNode, *, in_class: bool) -> Iterator[Finding]:
 
 
 def binding_decorators(function: FunctionNode) -> set[str]:
-    """Which of the decorators that change how a method is called ``function`` has."""
+    """Return those of its decorators that change how a method is called."""
     names = {ast.unparse(decorator).rpartition(".")[2] for decorator in function.decorator_list}
     return names & {"staticmethod", "classmethod", "property", "cached_property", "setter"}
 
 
 def required_parameters(function: FunctionNode) -> list[str]:
-    """Names of the parameters without a default, in order, ``self`` included."""
+    """Return the names of the parameters without a default, ``self`` included."""
     args = function.args
     positional = [a.arg for a in (*args.posonlyargs, *args.args)]
     needed = positional[: len(positional) - len(args.defaults)]
@@ -230,7 +225,7 @@ def required_parameters(function: FunctionNode) -> list[str]:
 
 
 def _own_nodes(function: FunctionNode) -> Iterator[ast.AST]:
-    """The nodes of the body, without those of functions and classes defined in it."""
+    """Yield the nodes of the body, without those of functions and classes defined in it."""
     stack: list[ast.AST] = list(function.body)
     while stack:
         node = stack.pop()
@@ -283,10 +278,10 @@ _numbers = itertools.count(1)
 
 
 class LoadedPolicy(Protocol):
-    """What a loop calls."""
+    """A policy that is loaded."""
 
     def act(self, obs: Any, /) -> Any:  # noqa: ANN401 - of the environment's own types
-        """The action for ``obs``."""
+        """Return the action for ``obs``."""
 
 
 class _FunctionPolicy:
@@ -296,33 +291,18 @@ class _FunctionPolicy:
         self.act = getattr(module, ENTRY)
 
 
-class _TextLoader(importlib.abc.InspectLoader):
-    """Executes a text as a module; tracebacks and ``inspect`` find their lines through it."""
-
-    def __init__(self, source: PolicySource, origin: str) -> None:
-        self._text, self._origin = source.text.replace("\r\n", "\n"), origin
-
-    def get_source(self, fullname: str) -> str:  # noqa: ARG002 - the loader has one module
-        return self._text
-
-    def get_code(self, fullname: str) -> types.CodeType:  # noqa: ARG002 - the same
-        with quiet():
-            return self.source_to_code(self._text, self._origin)
-
-
 def load_policy(
     source: PolicySource | str | Path, *, origin: str | None = None, name: str | None = None
 ) -> LoadedPolicy:
-    """Run a policy in this process, without a jail, and give a fresh one to play an episode with.
+    """Load a policy in this process, without a jail, to play one episode with.
 
-    Only for policies that you have read. A second episode wants a second call, as a policy may
-    keep what it saw.
+    Only for policies that you have read. Load it again for each episode, as a policy may keep what
+    it saw.
 
     Args:
         source: A path, or the text itself.
-        origin: What tracebacks call the text, such as ``policies/pong.py@a1b2c3d``; of a path,
-            the path.
-        name: What the module is called in ``sys.modules``, where it stays; unique if not given.
+        origin: File name in tracebacks, such as ``policies/pong.py@a1b2c3d``; by default the path.
+        name: Name of the module in ``sys.modules``, where it stays; unique by default.
 
     Raises:
         ContractViolation: The text breaks the contract; nothing was run.
@@ -338,13 +318,15 @@ def load_policy(
     name = name or _unique_name(origin)
     if name in sys.modules:
         raise UsageError(f"a module called {name} is loaded already; choose another name")
-    loader = _TextLoader(source, origin)
-    spec = ModuleSpec(name, loader, origin=origin)
-    spec.has_location = True
-    module = importlib.util.module_from_spec(spec)
+    text = source.text.replace("\r\n", "\n")
+    module = types.ModuleType(name)
+    module.__file__ = origin
+    linecache.cache[origin] = (len(text), None, text.splitlines(keepends=True), origin)
     sys.modules[name] = module  # dataclasses look their module up while it runs
     try:
-        loader.exec_module(module)
+        with quiet():
+            code = compile(text, origin, "exec", dont_inherit=True)
+        exec(code, vars(module))  # noqa: S102 - what this function is for
         make = getattr(module, POLICY_CLASS, None)
         return cast(LoadedPolicy, make()) if isinstance(make, type) else _FunctionPolicy(module)
     except (Exception, SystemExit) as exc:
@@ -361,7 +343,7 @@ def _unique_name(origin: str) -> str:
 
 
 def _describe(exc: BaseException, origin: str) -> str:
-    """``file:line: Type: message``, the line being the innermost one of the policy."""
+    """Return ``file:line: Type: message`` with the innermost line of the policy."""
     frames = traceback.walk_tb(exc.__traceback__)
     lines = [number for frame, number in frames if frame.f_code.co_filename == origin]
     place = f"{origin}:{lines[-1]}" if lines else origin
