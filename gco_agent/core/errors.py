@@ -1,20 +1,21 @@
 """Everything gco-agent raises on purpose.
 
-* GcoError                something a person can act on; the CLI prints it and exits with 2
-  x UsageError            what was asked for cannot be done as asked (unknown game, wrong seeds)
+* GcoError                something the user can act on; the CLI prints it and exits with 2
+  x UsageError            wrong arguments (unknown game, malformed seeds)
+  x FileRefused           a symbolic link, a path outside of the repository, or a file too large
   x PolicyError           the policy text cannot be used (not: the policy plays badly)
     + ContractViolation   no act, wrong signature, forbidden import, syntax error, too large
     + EditRejected        a component does not fit into the text it is to replace
   x JailError             the jail itself failed (not: the policy crashed in it)
   x ModelError            the language model was not reached, or did not answer
-    + ModelUnreachable    no connection to its server
-    + ModelOverloaded     its server is too busy, or in trouble
-    + RateLimited         the account may not ask that often
-    + ModelTimedOut       no whole answer within the time
+    + ModelUnreachable    no connection to the server
+    + ModelOverloaded     the server is overloaded or has an error
+    + RateLimited         the account's rate limit is reached
+    + ModelTimedOut       no complete answer within the timeout
     + StreamCut           the answer broke off
-    + KeyRefused          there is no key, or the server does not take it
+    + KeyRefused          the API key is missing or not accepted
     + UnknownModel        the server has no such model
-    + RequestRefused      the server does not take the request
+    + RequestRefused      the server rejects the request
     + ReplyRefused        the model declined to answer (also a ProposalError)
     + ReplyTruncated      its answer is longer than it may be (also a ProposalError)
   x ProposalError         the optimizer returned nothing usable
@@ -37,11 +38,11 @@ _NOTHING = Usage()
 
 
 class GcoError(Exception):
-    """Base of every error meant for a person: what happened, where, what to do next."""
+    """Base of every error meant for the user: what happened, where, what to do next."""
 
 
 class UsageError(GcoError):
-    """What was asked for cannot be done as asked."""
+    """The arguments are wrong."""
 
 
 class FileRefused(GcoError):  # noqa: N818 - names the event
@@ -56,7 +57,7 @@ class ContractViolation(PolicyError):  # noqa: N818 - names the event
     """The policy text breaks the contract of a policy file.
 
     Attributes:
-        line: Line of the offending text, from 1, or None where no one line is to blame.
+        line: Line of the offending text, from 1, or None.
     """
 
     def __init__(self, message: str, *, line: int | None = None) -> None:
@@ -81,15 +82,15 @@ class ProposalError(GcoError):
 
 
 class ModelError(GcoError):
-    """The language model was not reached, or gave no whole answer.
+    """The language model was not reached, or gave no complete answer.
 
     Attributes:
         what: What happened, without what to do.
-        is_passing: Whether the same request may well succeed later.
+        is_passing: Whether the same request may succeed later.
         usage: What the server said that the request used.
-        is_bill_open: Whether the server may have worked more than it said.
-        text: What there is of the answer.
-        retry_after_s: Seconds after which the server asks to be asked again, or None.
+        is_bill_open: Whether more may be billed than ``usage``.
+        text: The part of the answer that was received.
+        retry_after_s: Seconds after which the server asks to retry, or None.
     """
 
     is_passing = False
@@ -117,19 +118,19 @@ class ModelUnreachable(ModelError):  # noqa: N818 - names the event
 
 
 class ModelOverloaded(ModelError):  # noqa: N818 - names the event
-    """The model's server is too busy, or in trouble."""
+    """The model's server is overloaded or has an error."""
 
     is_passing = True
 
 
 class RateLimited(ModelError):  # noqa: N818 - names the event
-    """The account may not ask that often."""
+    """The account's rate limit is reached."""
 
     is_passing = True
 
 
 class ModelTimedOut(ModelError):  # noqa: N818 - names the event
-    """There was no whole answer within the time."""
+    """There was no complete answer within the timeout."""
 
 
 class StreamCut(ModelError):  # noqa: N818 - names the event
@@ -157,7 +158,7 @@ class RequestAbandoned(ModelError):  # noqa: N818 - names the event
 
 
 class KeyRefused(ModelError):  # noqa: N818 - names the event
-    """There is no key, or the server does not take it."""
+    """The API key is missing or not accepted."""
 
 
 class UnknownModel(ModelError):  # noqa: N818 - names the event
@@ -165,7 +166,7 @@ class UnknownModel(ModelError):  # noqa: N818 - names the event
 
 
 class RequestRefused(ModelError):  # noqa: N818 - names the event
-    """The server does not take the request."""
+    """The server rejects the request."""
 
 
 class ReplyRefused(ModelError, ProposalError):  # noqa: N818 - names the event

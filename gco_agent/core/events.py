@@ -1,4 +1,4 @@
-"""What a long computation says while it runs; how it looks is the CLI's business."""
+"""Progress events of long computations, for the CLI to display."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gco_agent.core.statistics import LOOKS, Gain
 
 @dataclass(frozen=True, slots=True)
 class Searching:
-    """An optimizer is at work.
+    """An optimizer is running.
 
     Attributes:
         activity: What it does, in a few words.
@@ -29,7 +29,7 @@ class Searching:
 
 @dataclass(frozen=True, slots=True)
 class Racing:
-    """The judge compares a child with its parent.
+    """The judge races a candidate against its parent.
 
     Attributes:
         gain: Child minus parent so far; None before the first look.
@@ -46,7 +46,7 @@ class Racing:
 
 @dataclass(frozen=True, slots=True)
 class Playing:
-    """The judge plays a given number of episodes.
+    """The judge plays a fixed number of episodes.
 
     Attributes:
         what: Which policy on which seeds.
@@ -98,12 +98,12 @@ Event = Searching | Racing | Playing | Committed
 
 
 class Progress(Protocol):
-    """Whoever wants to know how things stand."""
+    """Receives progress events."""
 
     def __call__(self, event: Event, /) -> None:
-        """Take note; must return at once and not raise."""
+        """Handle one event; must return at once and not raise."""
 
 
 def silent(event: Event) -> None:
-    """The progress that nobody watches."""
+    """Ignore an event."""
     del event

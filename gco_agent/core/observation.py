@@ -1,8 +1,7 @@
-"""What a policy sees: the objects of one step.
+"""Object observations: what a policy sees of an Atari game in one step.
 
-The judge sends plain rows across the process boundary; this module turns them into what a policy
-reads, on the judge's side, in the Gymnasium wrapper and inside the jail alike. Standard library
-only, because the jail imports it.
+Rows cross the process boundary; they become observations here, in the Gymnasium wrapper and inside
+the jail alike. Standard library only, because the jail imports it.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ Row = tuple[int, int, int, int, int, int, int | None, Colour | None, int | str |
 
 
 class Still(list[Row]):
-    """Rows that are never changed, of things that stay as they are for some steps.
+    """Rows of objects that stay the same for some steps; never changed.
 
     Attributes:
-        packed: For who sends them, to be made once and not for each step.
-        boxes: The same for who makes an observation of them.
+        packed: The rows as they are sent, packed once.
+        boxes: Their boxes, built once.
     """
 
     __slots__ = ("boxes", "packed")
@@ -82,19 +81,16 @@ class Observation(dict[str, Sequence[ObjectBox]]):
         self.lives = lives
 
     def __missing__(self, category: str) -> Sequence[ObjectBox]:
-        """Nothing of that category is on the screen; never a KeyError."""
+        """Return an empty tuple: nothing of that category is on the screen."""
         return ()
 
     def copy(self) -> Observation:
-        """A copy that is an observation too; the boxes are immutable and are shared."""
+        """Return a shallow copy; boxes are immutable."""
         return Observation(self, self.lives)
 
 
 def build_observation(rows: Mapping[str, Sequence[Row]], lives: int) -> Observation:
-    """The observation that ``rows`` (category to rows) describe.
-
-    Its lists are its own; boxes of what stands still are those of the step before.
-    """
+    """Return the observation of ``rows``, by category; its lists may be changed by the policy."""
     new = tuple.__new__
     box = ObjectBox
     observation = Observation.__new__(Observation)
@@ -110,7 +106,7 @@ def build_observation(rows: Mapping[str, Sequence[Row]], lives: int) -> Observat
 
 
 def _boxes_of(still: Still) -> list[ObjectBox]:
-    """Made once; they cannot be changed."""
+    """Return the boxes of ``still``, which are built once."""
     try:
         return still.boxes
     except AttributeError:

@@ -1,4 +1,4 @@
-"""The nouns of the project, as frozen records.
+"""Frozen records that all packages share.
 
 Nothing here opens a file, draws a random number or imports more than the standard library.
 """
@@ -42,7 +42,7 @@ class Outcome(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class EpisodeResult:
-    """What one episode came to.
+    """The result of one episode.
 
     Attributes:
         seed: The seed given to ``env.reset``.
@@ -52,9 +52,9 @@ class EpisodeResult:
         detail: For a failure, what happened, in one or a few lines fit to be shown.
         digest: Hash of the actions played, so that two machines can compare.
         actions: The actions themselves, from `action_record.pack_actions`; empty where the episode
-            was read back from a record. No part of what an episode came to.
+            was read back from a record. Not compared.
         jail: Level of the jail that it was played in; empty where that is not known, as of a policy
-            that did not load. No part of what an episode came to either.
+            that did not load. Not compared either.
         cpu_seconds: Processor time that the policy used; not compared.
     """
 
@@ -230,7 +230,7 @@ class Usage:
     usd: float | None = 0.0
 
     def __add__(self, other: Usage) -> Usage:
-        """Both together; a price that is not known makes the sum unknown."""
+        """Add both; an unknown price makes the sum unknown."""
         known = self.usd is not None and other.usd is not None
         return Usage(
             self.input_tokens + other.input_tokens,
@@ -253,38 +253,38 @@ class Usage:
 
 
 _LONGEST = 1 << 22
-"""No episode has more steps than this; a longer record is no record of ours."""
+"""Most steps that a record of actions may have."""
 
 
 def digest_actions(actions: bytes | bytearray) -> str:
-    """Hash of the actions, one byte each."""
+    """Return a hash of the actions, one byte each."""
     return hashlib.sha256(actions).hexdigest()[:16]
 
 
 def pack_actions(actions: bytes | bytearray) -> str:
-    """The actions, one byte each, as text without quotes or backslashes."""
+    """Compress the actions, one byte each, to text without quotes or backslashes."""
     return base64.b85encode(zlib.compress(actions, 9)).decode("ascii")
 
 
 def unpack_actions(text: str) -> bytes:
-    """Inverse of `pack_actions`; records come from repositories of strangers, so it is careful.
+    """Return the actions that `pack_actions` compressed; the text is not trusted.
 
     Raises:
-        ValueError: It is no such record, or one of more than four million steps.
+        ValueError: The text is malformed, or has more than four million steps.
     """
     try:
         packed = base64.b85decode(text.encode("ascii"))
         stream = zlib.decompressobj()
         actions = stream.decompress(packed, _LONGEST)
     except (UnicodeEncodeError, ValueError, binascii.Error, zlib.error) as error:
-        raise ValueError(f"no record of actions: {error}") from None
+        raise ValueError(f"not a record of actions: {error}") from None
     if not stream.eof or stream.unused_data:
-        raise ValueError("no record of actions: it is cut, or too long")
+        raise ValueError("not a record of actions: cut off, or too long")
     return actions
 
 
 def first_different_step(one: bytes, other: bytes) -> int | None:
-    """The first step, from 0, at which two plays differ; None if they are the same.
+    """Return the first step, from 0, at which two episodes differ, or None.
 
     Where one is the beginning of the other that is the step after its last.
     """

@@ -35,7 +35,7 @@ class Stream(enum.Enum):
     REPORT = 1_200_000_000
 
     def seeds(self, first: int, end: int) -> range:
-        """The seeds ``first`` up to but not including ``end`` of this stream.
+        """Return the seeds ``first`` up to but not including ``end`` of this stream.
 
         Raises:
             ValueError: The stream does not have them.
@@ -60,20 +60,20 @@ class Stream(enum.Enum):
         return 2 * (number % ((_STREAM_LENGTH - n) // 2))
 
     def label(self, first: int, end: int) -> str:
-        """What people read: "selection 0:16"."""
+        """Return a label such as "selection 0:16"."""
         return f"{self.name.lower()} {first}:{end}"
 
 
 def seed_of_chance(number: int) -> int:
-    """A positive seed for a generator of numpy's, which takes no more than 32 bits."""
+    """Return a positive 32-bit seed for a generator of numpy."""
     return 1 + number % (HIGHEST_SEED - 1_000)  # whoever adds a few to it stays below
 
 
 def parse_seed_range(text: str) -> range:
-    """Seeds from "A:B", or from "report A:B" and the like: A up to but not including B.
+    """Parse "A:B", or "report A:B" and the like: A up to but not including B.
 
     Raises:
-        UsageError: It is no such range, or holds nothing.
+        UsageError: The range is malformed or empty.
     """
     match = _RANGE.fullmatch(text.strip())
     if match is None:
@@ -87,7 +87,7 @@ def parse_seed_range(text: str) -> range:
 
 
 def format_seeds(seeds: range) -> str:
-    """Inverse of `parse_seed_range`, naming the stream where all the seeds are of one."""
+    """Format seeds for `parse_seed_range`, with the stream if all are of one."""
     for stream in Stream:
         first, end = seeds.start - stream.value, seeds.stop - stream.value
         if 0 <= first <= end <= _STREAM_LENGTH:

@@ -1,4 +1,4 @@
-"""The header of a policy: the module docstring, read and replaced."""
+"""The header of a policy: the module docstring, with the facts that are measured."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ENVIRONMENT = re.compile(r"^[ \t]*Environment:[ \t]*(\S+)", re.MULTILINE)
 
 
 def docstring_of(source: PolicySource) -> str | None:
-    """The module docstring as the module would have it (not cleaned), or None.
+    """Return the module docstring, not cleaned, or None.
 
     Raises:
         ContractViolation: The text is not Python.
@@ -37,9 +37,8 @@ def docstring_of(source: PolicySource) -> str | None:
 def replace_docstring(source: PolicySource, new: str) -> PolicySource:
     r"""Give the module the docstring ``new`` and leave every other byte alone.
 
-    Where there is none it becomes the first statement, below a ``#!`` line or an encoding cookie.
-    Whatever would not survive as itself (quotes at the end, backslashes, characters that do not
-    print) is written as an escape, so that `docstring_of` gives ``new`` back.
+    A new one becomes the first statement, below a ``#!`` line or an encoding cookie. Quotes at the
+    end, backslashes and unprintable characters are escaped, so that `docstring_of` returns ``new``.
 
     Raises:
         ContractViolation: The text is not Python, or becomes too large.
@@ -60,7 +59,7 @@ def replace_docstring(source: PolicySource, new: str) -> PolicySource:
 
 
 def environment_of(source: PolicySource) -> str | None:
-    """The id in the line ``Environment: <id>`` of the module docstring, or None.
+    """Return the id in the line ``Environment: <id>`` of the docstring, or None.
 
     Raises:
         ContractViolation: The text is not Python.
@@ -81,7 +80,7 @@ def _is_header(lines: list[str], number: int) -> bool:
 
 
 def _literal(value: str) -> str:
-    """A triple-quoted literal whose value is ``value``."""
+    """Return a triple-quoted literal whose value is ``value``."""
     body = _CLOSING_QUOTES.sub(lambda found: found[0].replace('"', r"\""), _escaped(value))
     return f'"""{body}"""'
 
@@ -102,7 +101,7 @@ _SCORE = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]\d+)?")
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a docstring states; whether it is true, `gco-agent eval` finds out.
+    """The score that a docstring states; `gco-agent eval` measures whether it is true.
 
     Attributes:
         score: As `describe_score` writes it.
@@ -116,7 +115,7 @@ class Claim:
 
 
 def claim_of(source: PolicySource) -> Claim | None:
-    """What the docstring of a policy states of its score; None if it states none.
+    """Return the score that the docstring of a policy states, or None.
 
     Raises:
         ContractViolation: The text is not Python.
@@ -130,7 +129,7 @@ def claim_of(source: PolicySource) -> Claim | None:
 
 
 def describe_rules(protocol: PlayProtocol) -> str:
-    """The rules as they stand in a docstring."""
+    """Return the rules of play as written in a docstring."""
     return (
         f"{protocol.name} protocol, frame skip {protocol.frame_skip}, sticky {protocol.sticky:g}, "
         f"{protocol.max_steps} steps at most" + "".join(f", {rule}" for rule in protocol.unusual)
@@ -138,7 +137,7 @@ def describe_rules(protocol: PlayProtocol) -> str:
 
 
 def describe_score(evaluation: Evaluation, seeds: str) -> str:
-    """The score as it stands in a docstring: "6.05 ± 0.80 (30 episodes, report 0:30)"."""
+    """Return the score as written in a docstring: "6.05 ± 0.80 (30 episodes, report 0:30)"."""
     if evaluation.mean_return is None:
         return f"none: {len(evaluation.failures)} episodes failed"
     text = format_score(evaluation.mean_return, evaluation.standard_error, least=2)
@@ -153,9 +152,9 @@ def with_measured_header(
     seeds: str,
     origin: str,
 ) -> PolicySource:
-    """``source`` with a docstring that says what it plays, what it scored, and where it is from.
+    """Return ``source`` with environment, score, rules and run in its docstring.
 
-    The author's words stay; lines that begin as ours do are written anew, wherever they stood.
+    The author's words stay; lines that read like these facts are replaced.
 
     Args:
         source: The policy.
@@ -186,21 +185,17 @@ def with_environment(source: PolicySource, env_id: str) -> PolicySource:
         ContractViolation: The text is not Python, or becomes too large.
     """
     docstring = docstring_of(source) or ""
-    words = _author_words(docstring)
-    names_it = environment_of(source) == env_id
-    claims = [line for line in docstring.splitlines() if _is_claim(line)]
-    if names_it and not claims:
+    claims = [
+        row for row in docstring.splitlines() if _is_fact(row) and not _ENVIRONMENT.match(row)
+    ]
+    if environment_of(source) == env_id and not claims:
         return source
-    return replace_docstring(source, f"{words or 'A policy.'}\n\nEnvironment: {env_id}\n")
-
-
-def _is_claim(line: str) -> bool:
-    stated = _OURS.fullmatch(line) and not _ENVIRONMENT.match(line)
-    return bool(stated or _LIKE_A_SCORE.fullmatch(line))
+    words = _author_words(docstring) or "A policy."
+    return replace_docstring(source, f"{words}\n\nEnvironment: {env_id}\n")
 
 
 def is_same_but_for_score(one: str, other: str) -> bool:
-    """Whether two texts of a policy differ at most in the facts of their docstrings."""
+    """Return whether two texts of a policy differ at most in the facts of their docstrings."""
     return one == other or _without_score(one) == _without_score(other)
 
 
@@ -213,10 +208,11 @@ def _without_score(text: str) -> str:
 
 
 def _author_words(docstring: str) -> str:
-    """Return ``docstring`` without lines that are, or read like, facts that are written here."""
-    kept = []
-    for line in docstring.splitlines():
-        plain = clean_line(unicodedata.normalize("NFKC", line))
-        if not (_OURS.fullmatch(plain) or _LIKE_A_SCORE.fullmatch(plain)):
-            kept.append(line)
+    """Return ``docstring`` without facts that are written here, or lines that read like them."""
+    kept = [line for line in docstring.splitlines() if not _is_fact(line)]
     return re.sub(r"\n(?:[ \t]*\n)+", "\n\n", "\n".join(kept)).strip()
+
+
+def _is_fact(line: str) -> bool:
+    plain = clean_line(unicodedata.normalize("NFKC", line))
+    return bool(_OURS.fullmatch(plain) or _LIKE_A_SCORE.fullmatch(plain))
