@@ -13,17 +13,19 @@ from gco_agent.core.errors import ContractViolation, EditRejected, PolicyError, 
 from gco_agent.optimizers.base import Unusable
 from gco_agent.policy import (
     PolicySource,
-    apply_diff,
     check_policy,
-    complete_policy,
     docstring_of,
     format_policy,
+    replace_docstring,
+)
+from gco_agent.policy.edit import (
+    apply_diff,
+    complete_policy,
+    components,
     is_diff,
     is_python,
     is_same_code,
-    replace_docstring,
 )
-from gco_agent.policy.edit import components
 
 _FENCE = re.compile(r"^[ \t]{0,12}(`{3,}|~{3,})[ \t]*([\w+.-]*)[^\n`]*$", re.MULTILINE)
 _OPENING = re.compile(r"^[^\S\n]*\{", re.MULTILINE)

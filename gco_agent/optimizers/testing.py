@@ -35,7 +35,8 @@ from gco_agent.optimizers.base import (
     Tools,
     Unusable,
 )
-from gco_agent.policy import PolicySource, check_policy, format_policy, is_same_code
+from gco_agent.policy import PolicySource, check_policy, format_policy
+from gco_agent.policy.edit import is_same_code
 from gco_agent.store.config import RunConfig
 
 Factory: TypeAlias = Callable[[Tools], Optimizer]

@@ -10,16 +10,6 @@ from gco_agent.policy.contract import (
     check_policy,
     load_policy,
 )
-from gco_agent.policy.edit import (
-    Component,
-    apply_diff,
-    complete_policy,
-    components,
-    is_diff,
-    is_python,
-    is_same_code,
-    replace_component,
-)
 from gco_agent.policy.header import docstring_of, environment_of, replace_docstring
 from gco_agent.policy.source import MAX_BYTES, PolicySource, format_policy
 
@@ -27,20 +17,12 @@ __all__ = [
     "ALLOWED_IMPORTS",
     "FORBIDDEN_NAMES",
     "MAX_BYTES",
-    "Component",
     "LoadedPolicy",
     "PolicySource",
-    "apply_diff",
     "check_policy",
-    "complete_policy",
-    "components",
     "docstring_of",
     "environment_of",
     "format_policy",
-    "is_diff",
-    "is_python",
-    "is_same_code",
     "load_policy",
-    "replace_component",
     "replace_docstring",
 ]

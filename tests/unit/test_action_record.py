@@ -51,7 +51,7 @@ def test_nonsense_is_refused_with_one_kind_of_error(text: str) -> None:
     ],
 )
 def test_cut_endless_and_padded_records_are_refused(data: bytes) -> None:
-    with pytest.raises(ValueError, match="cut, or too long"):
+    with pytest.raises(ValueError, match="cut off, or too long"):
         unpack_actions(base64.b85encode(data).decode())
 
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gco_agent.core.errors import ContractViolation, EditRejected
-from gco_agent.policy import Component, PolicySource, replace_component
-from gco_agent.policy.edit import components
+from gco_agent.policy import PolicySource
+from gco_agent.policy.edit import Component, components, replace_component
 
 POLICY = '''\
 """Pong."""

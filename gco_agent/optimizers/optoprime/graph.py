@@ -14,7 +14,7 @@ from typing import Any
 from gco_agent.core.observation import ObjectBox
 from gco_agent.core.records import ComponentCall, Shown
 from gco_agent.optimizers.optoprime.library import Library
-from gco_agent.policy import Component
+from gco_agent.policy.edit import Component
 from gco_agent.traces.records import ExecutionTrace, TracedStep, Window
 
 _STEPS_A_WINDOW = 6
