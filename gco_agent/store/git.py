@@ -438,6 +438,8 @@ class GitRepo:
         Raises:
             StoreError: Git could not store it; nothing has changed then.
         """
+        for path in changes:
+            checked_path(path)
         with self.scratch() as folder:
             if base and not changes:
                 tree = f"{base}^{{tree}}"
@@ -464,9 +466,7 @@ class GitRepo:
         blobs = dict(zip(kept, stored.text.split(), strict=True))
         nothing = "0" * len(base or "")
         lines = [
-            f"100644 {blobs[path]}\t{checked_path(path)}"
-            if path in blobs
-            else f"0 {nothing}\t{path}"
+            f"100644 {blobs[path]}\t{path}" if path in blobs else f"0 {nothing}\t{path}"
             for path in changes
         ]
         listing = "".join(f"{line}\0" for line in lines)
@@ -563,9 +563,9 @@ def checked_path(path: str) -> str:
     """Return a path that stays inside the tree.
 
     Raises:
-        ValueError: It does not, or no file system accepts it.
+        StoreError: It does not, or no file system accepts it.
     """
     pure = PurePosixPath(path)
     if str(pure) != path or pure.is_absolute() or {"..", ".git"} & set(pure.parts) or "\0" in path:
-        raise ValueError(f"{path!r} is not a path of a file in a commit")
+        raise StoreError(f"{path!r} is not a path of a file in a commit")
     return path

@@ -178,7 +178,7 @@ def test_a_commit_starts_from_the_tree_of_its_base(project, repo):
     "path", ["/a", "../a", "a/../../b", "a//b", ".git/hooks/x", "a/.git/x", "a\0b", ""]
 )
 def test_no_path_leaves_the_tree(repo, path):
-    with pytest.raises(ValueError, match="not a path"):
+    with pytest.raises(StoreError, match="not a path"):
         write(repo, {path: b"x"})
 
 
