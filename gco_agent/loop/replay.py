@@ -35,6 +35,7 @@ from gco_agent.optimizers.base import (
 from gco_agent.policy import PolicySource, replace_docstring
 from gco_agent.store.config import FILE, RunConfig, parse_config
 from gco_agent.store.entries import RunRef, Verdict
+from gco_agent.store.git import checked_path
 from gco_agent.store.run import Runs
 from gco_agent.store.view import RunView, Step, evidence_folder
 
@@ -238,6 +239,8 @@ def parse_recording(text: str) -> Recording:
         for iteration in recording.iterations:
             for tried in iteration.tries:
                 tried.restore()
+                for name in tried.files:
+                    checked_path(evidence_folder(iteration.iteration) + name)
     except GcoError as error:
         raise UsageError(f"this is not a recording of a run: {error}") from error
     return recording

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,3 +86,15 @@ def test_what_is_not_in_the_recording_is_said() -> None:
 def test_other_texts_are_no_recordings(text: str) -> None:
     with pytest.raises(UsageError, match="recording"):
         parse_recording(text)
+
+
+def test_a_recording_with_a_path_outside_is_refused(started: Runs, judge: Judge) -> None:
+    with started.open(REF) as run:
+        train(run, Asking(block(FOLLOW)), judge, CONFIG, Budget(iterations=1))
+    data = json.loads(format_recording(record_run(started.view(REF))))
+    for path in ("../../pwn.txt", "/pwn.txt", "a/../../../x", ".git/config"):
+        data["iterations"][0]["tries"][0]["files"][path] = "x"
+        with pytest.raises(UsageError, match="is not a path"):
+            parse_recording(json.dumps(data))
+        del data["iterations"][0]["tries"][0]["files"][path]
+    parse_recording(json.dumps(data))
