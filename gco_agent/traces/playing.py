@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -86,11 +87,20 @@ def values_of(obs: object) -> dict[str, Plain]:
             return {f"{_OBSERVATION}[{n}]": _short(number) for n, number in enumerate(numbers)}
         return {_OBSERVATION: Shown(f"<array {' x '.join(map(str, shape))}>")}
     if isinstance(obs, dict):
-        return {f"{_OBSERVATION}[{key!r}]"[:_MOST_TEXT]: _short(part) for key, part in obs.items()}
+        return dict(itertools.islice(_parts(obs, _OBSERVATION), _MOST_NUMBERS))
     if isinstance(obs, tuple | list):
         shown = list(obs)[:_MOST_NUMBERS]
         return {f"{_OBSERVATION}[{n}]": _short(part) for n, part in enumerate(shown)}
     return {_OBSERVATION: _short(obs)}
+
+
+def _parts(obs: Mapping[Any, Any], path: str) -> Iterator[tuple[str, Plain]]:
+    for key, part in obs.items():
+        name = f"{path}[{key!r}]"
+        if isinstance(part, dict):
+            yield from _parts(part, name)
+        else:
+            yield name[:_MOST_TEXT], _short(part)
 
 
 def _size(shape: tuple[int, ...]) -> int:

@@ -11,14 +11,23 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gco_agent.core.errors import UsageError
 from gco_agent.envs.environment import find_spec, make_importable, make_protocol
 from gco_agent.evaluation import workers
 from gco_agent.evaluation.check_game import check_game
-from gco_agent.evaluation.episode import Rollout, play_episodes
+from gco_agent.evaluation.episode import (
+    LocalPlayer,
+    Rollout,
+    begin_episode,
+    play_episodes,
+    play_steps,
+)
 from gco_agent.evaluation.workers import WorkerPool
+from gco_agent.optimizers.vectors.play import Probe, probe
+from gco_agent.traces.playing import values_of
 
 ROOT = Path(__file__).parents[2]
 POLICY = "def act(obs):\n    return 1\n"
@@ -287,3 +296,29 @@ def test_a_killed_process_leaves_no_tracebacks(victim: str, tmp_path: Path) -> N
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "4\n", "")
+
+
+def test_a_probe_ends_by_the_clock_and_pictures_are_known_after_one_reset(write: Write) -> None:
+    slow = make_protocol("default", write("slowreset", begin="time.sleep(0.2)"))
+    begun = time.perf_counter()
+    assert len(probe(Probe(slow, 1, 2_000, begun + 0.5)).scale) == 2
+    assert time.perf_counter() - begun < 5
+    space = "Box(0, 255, (210, 160, 3), np.uint8)"
+    big = make_protocol("default", write("big", space=space, obs="self.observation_space.sample()"))
+    assert len(probe(Probe(big, 1, 2_000)).scale) == 210 * 160 * 3
+    assert time.perf_counter() - begun < 15
+
+
+def test_a_loop_ends_between_steps_at_its_deadline(write: Write) -> None:
+    rules = make_protocol("default", write("slowstep", act="time.sleep(0.1)"))
+    episode = begin_episode(rules, 1)
+    begun = time.perf_counter()
+    for _ in play_steps(LocalPlayer(lambda _: 1), [episode], 1_000, deadline=begun + 0.25):
+        pass
+    assert episode.result is None
+    assert 1 < episode.n_steps < 10
+
+
+def test_nested_observations_reach_the_trace() -> None:
+    seen = values_of({"a": {"b": np.float32(0.5), "c": {"d": 2}}, "e": np.array([1.0, 2.0])})
+    assert seen == {"obs['a']['b']": 0.5, "obs['a']['c']['d']": 2, "obs['e']": (1.0, 2.0)}

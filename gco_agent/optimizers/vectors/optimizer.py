@@ -26,7 +26,7 @@ from gco_agent.optimizers.vectors.arms import (
     thin,
     tune_all,
 )
-from gco_agent.optimizers.vectors.play import Probe, probe
+from gco_agent.optimizers.vectors.play import MOST_NUMBERS, Probe, probe
 from gco_agent.optimizers.vectors.program import Task, VectorProgram, headline, render
 from gco_agent.optimizers.vectors.table import Table
 from gco_agent.policy import PolicySource, format_policy
@@ -34,7 +34,6 @@ from gco_agent.policy import PolicySource, format_policy
 STATE_FILE = "search.json"
 _SLICE_SEEDS = 100_000
 _PROBE_STEPS = 2_000
-_MOST_NUMBERS = 4_096
 
 
 class VectorSearch(Optimizer):
@@ -91,7 +90,9 @@ class VectorSearch(Optimizer):
         remembered = request.recall(STATE_FILE)
         if remembered is None:
             (seed,) = Stream.FEEDBACK.cycle(500_000 + config.seed, 1)
-            (seen,) = self._pool.map(probe, [Probe(config.protocol, seed, _PROBE_STEPS)])
+            (seen,) = self._pool.map(
+                probe, [Probe(config.protocol, seed, _PROBE_STEPS, request.deadline)]
+            )
             state = State(seen.scale, seen.is_vector)
         else:
             with readable(STATE_FILE):
@@ -125,10 +126,10 @@ def task_of(protocol: PlayProtocol, state: State) -> Task:
     env = environment_of(protocol)
     if not state.scale:
         raise ProposalError(f"observations of {spec.title} have no numbers in them")
-    if len(state.scale) > _MOST_NUMBERS:
+    if len(state.scale) > MOST_NUMBERS:
         raise ProposalError(
             f"an observation of {spec.title} is {len(state.scale):,} numbers, a picture perhaps; "
-            f"the search weighs {_MOST_NUMBERS:,} at most"
+            f"the search weighs {MOST_NUMBERS:,} at most"
         )
     low, high = env.bounds
     names = tuple(f.name for f in spec.fields) or tuple(f"n{i}" for i in range(len(state.scale)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import random
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,9 @@ from typing import Any
 from gco_agent.core.errors import UsageError
 from gco_agent.core.records import PlayProtocol
 from gco_agent.evaluation.episode import LocalPlayer, begin_episode, environment_of, play_steps
+
+MOST_NUMBERS = 4_096
+"""Observations with more numbers are not weighed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +70,12 @@ def _with_tuples(act: Callable[[Any], Sequence[float]]) -> Callable[[Any], tuple
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A request to play at random for ``n_steps``."""
+    """A request to play at random for ``n_steps``, or until ``deadline`` (`time.perf_counter`)."""
 
     protocol: PlayProtocol
     seed: int
     n_steps: int
+    deadline: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +98,12 @@ def probe(task: Probe) -> Probed:
     seed, (obs, _) = task.seed, env.begin(task.seed)
     is_vector = getattr(obs, "ndim", 0) == 1
     squares = [0.0] * len(numbers(obs))
+    n_steps = 0
     action: Any = 0
-    for step in range(task.n_steps):
+    for step in range(task.n_steps if len(squares) <= MOST_NUMBERS else 1):
+        if step and time.perf_counter() >= task.deadline:
+            break
+        n_steps += 1
         if step % 8 == 0:
             action = (
                 tuple(
@@ -110,7 +119,7 @@ def probe(task: Probe) -> Probed:
         if terminated or truncated:
             seed += 1
             obs, _ = env.begin(seed)
-    scale = (math.sqrt(total / task.n_steps) or 1.0 for total in squares)
+    scale = (math.sqrt(total / n_steps) or 1.0 for total in squares)
     return Probed(tuple(float(f"{number:.3g}") for number in scale), is_vector)
 
 
