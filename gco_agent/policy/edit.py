@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
 import re
 import textwrap
 from collections import Counter
@@ -174,27 +175,14 @@ def _part_text(text: str) -> tuple[str, bool]:
     """
     text = text.replace("\r\n", "\n").strip("\n") + "\n"
     rows = [row for row in text.split("\n") if row.strip() and not row.lstrip().startswith("#")]
-    first = _margin(rows[0]) if rows else ""
-    if first:
-        wrapped = [f"if 1:\n{text}"]
-    else:  # `strip()` may have taken the margin of the first row
-        margins = dict.fromkeys(_margin(row) for row in rows[1:])
-        wrapped = [f"if 1:\n{margin}{text}" for margin in list(margins)[:2] if margin]
-        wrapped = wrapped if text.startswith(("@", "#")) else []
-    if not first:
-        try:
-            parse(text)
-        except ContractViolation:
-            if not wrapped:
-                raise
-        else:
-            return text, False
-    for candidate in wrapped:
-        try:
+    margins = [_margin(row) for row in rows]
+    candidates = [f"if 1:\n{text}" if any(margins[:1]) else text]
+    if text.startswith(("@", "#")):  # `strip()` may have taken the margin of the first row
+        candidates += [f"if 1:\n{margin}{text}" for margin in margins[1:2] if margin]
+    for candidate in candidates:
+        with contextlib.suppress(ContractViolation):
             parse(candidate)
-        except ContractViolation:
-            continue
-        return candidate, True
+            return candidate, candidate is not text
     parse(textwrap.dedent(text))  # raises, with the row of the text
     return textwrap.dedent(text), False
 
@@ -459,6 +447,7 @@ def _definitions(part: cst.Module) -> list[tuple[Statement, bool]]:
     """
     kept: list[tuple[Statement, bool]] = []
     owner = _owner(part)
+    has_entry = owner is not None or ENTRY in _functions(part)
     found = [(node, False) for node in part.body if node is not owner]
     found += [(node, True) for node in _body(owner)] if owner else []
     for node, is_inner in found:
@@ -468,7 +457,7 @@ def _definitions(part: cst.Module) -> list[tuple[Statement, bool]]:
                 continue
             case ast.If() if "__name__" in ast.unparse(statement.test):
                 continue
-            case ast.ClassDef(name=name) if not is_inner and f"def {ENTRY}(" in _code(part, node):
+            case ast.ClassDef(name=name) if not has_entry and f"def {ENTRY}(" in _code(part, node):
                 raise EditRejected(
                     f"the class {name} has a method {ENTRY}, but nothing uses it: the class of a "
                     f"policy is called {POLICY_CLASS}; rename it"

@@ -204,3 +204,9 @@ def test_a_function_that_never_had_a_body_may_stay_so() -> None:
         )
     )
     assert "..." in merged("def choose(self, obs, y):\n    ...\n\n\nUP = 4\n", parent)
+
+
+def test_a_helper_class_may_have_an_act_of_its_own() -> None:
+    helper = "class Chaser:\n    def act(self, obs):\n        return 2\n\n\n"
+    result = merged(f"{helper}def act(self, obs):\n    return Chaser().act(obs)\n")
+    assert result.index("class Chaser") < result.index("class Policy")
