@@ -9,46 +9,69 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gco_agent.api import evaluate
+    from gco_agent.api import Iteration, Run, evaluate, open_run, run
     from gco_agent.core.errors import GcoError
+    from gco_agent.core.events import Committed, Event, Playing, Racing, Searching
     from gco_agent.core.observation import ObjectBox, Observation
-    from gco_agent.core.records import EpisodeResult, Evaluation, Outcome
+    from gco_agent.core.records import EpisodeResult, Evaluation, Outcome, PlayProtocol
+    from gco_agent.core.seeds import Stream
+    from gco_agent.envs.environment import make_protocol
     from gco_agent.envs.objects import ObjectObservation
+    from gco_agent.games import GameSpec
+    from gco_agent.optimizers.base import Capabilities, Optimizer, Proposal, Request
     from gco_agent.policy import PolicySource, check_policy, load_policy
     from gco_agent.store.view import read_policy
 
     __version__: str
 
+_NAMES = {
+    "gco_agent.api": ("Iteration", "Run", "evaluate", "open_run", "run"),
+    "gco_agent.core.errors": ("GcoError",),
+    "gco_agent.core.events": ("Committed", "Event", "Playing", "Racing", "Searching"),
+    "gco_agent.core.observation": ("ObjectBox", "Observation"),
+    "gco_agent.core.records": ("EpisodeResult", "Evaluation", "Outcome", "PlayProtocol"),
+    "gco_agent.core.seeds": ("Stream",),
+    "gco_agent.envs.environment": ("make_protocol",),
+    "gco_agent.envs.objects": ("ObjectObservation",),
+    "gco_agent.games": ("GameSpec",),
+    "gco_agent.optimizers.base": ("Capabilities", "Optimizer", "Proposal", "Request"),
+    "gco_agent.policy": ("PolicySource", "check_policy", "load_policy"),
+    "gco_agent.store.view": ("read_policy",),
+}
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
+
 __all__ = [
+    "Capabilities",
+    "Committed",
     "EpisodeResult",
     "Evaluation",
+    "Event",
+    "GameSpec",
     "GcoError",
+    "Iteration",
     "ObjectBox",
     "ObjectObservation",
     "Observation",
+    "Optimizer",
     "Outcome",
+    "PlayProtocol",
+    "Playing",
     "PolicySource",
+    "Proposal",
+    "Racing",
+    "Request",
+    "Run",
+    "Searching",
+    "Stream",
     "__version__",
     "check_policy",
     "evaluate",
     "load_policy",
+    "make_protocol",
+    "open_run",
     "read_policy",
+    "run",
 ]
-
-_HOMES = {
-    "EpisodeResult": "gco_agent.core.records",
-    "Evaluation": "gco_agent.core.records",
-    "GcoError": "gco_agent.core.errors",
-    "ObjectBox": "gco_agent.core.observation",
-    "ObjectObservation": "gco_agent.envs.objects",
-    "Observation": "gco_agent.core.observation",
-    "Outcome": "gco_agent.core.records",
-    "PolicySource": "gco_agent.policy",
-    "check_policy": "gco_agent.policy",
-    "evaluate": "gco_agent.api",
-    "load_policy": "gco_agent.policy",
-    "read_policy": "gco_agent.store.view",
-}
 
 
 def __getattr__(name: str) -> object:

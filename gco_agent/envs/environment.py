@@ -45,6 +45,8 @@ from gco_agent.games import (
 from gco_agent.games.generated import DOCUMENTED
 from gco_agent.policy import PolicySource, environment_of
 
+KNOWN: dict[str, GameSpec] = {}
+"""Specifications that a program made, by the id of their environment; see `local`."""
 _LONGEST = 27_000
 _MOST_FIELDS = 400
 _LIBRARIES = {"box2d": "box2d", "mujoco": "mujoco", "minigrid": "minigrid"}
@@ -123,6 +125,8 @@ def find_spec(name: str) -> GameSpec:
     Raises:
         UsageError: There is none, or it cannot be made.
     """
+    if name in KNOWN:
+        return KNOWN[name]
     if name.endswith(".py"):
         return load_spec(Path(name))
     if ":" in name:
@@ -166,6 +170,8 @@ def _of_module(name: str) -> GameSpec:
         return spec.in_module(module_name)
     if not env_id:
         raise UsageError(f"{module_name} has no SPEC = GameSpec(...)")
+    if env_id not in gymnasium.registry and callable(make := getattr(module, env_id, None)):
+        gymnasium.register(env_id, entry_point=lambda **_: make())
     if env_id not in gymnasium.registry:
         raise UsageError(f"the module {module_name} registers no environment {env_id}")
     return _describe(name)

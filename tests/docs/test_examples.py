@@ -81,7 +81,15 @@ def test_the_policy_of_the_docs_is_one(cli, played):
     assert names["done"]
 
 
+def test_the_python_page_is_one_program(project, monkeypatch):
+    monkeypatch.chdir(project)
+    names: dict[str, object] = {"__name__": "notebook"}
+    for block in blocks("python.md", "python"):
+        exec(compile(block, "python.md", "exec"), names)
+    assert (project / "first.html").exists()
+
+
 def test_links_between_pages_lead_somewhere():
-    for page in PAGES:
+    for page in (*PAGES, "python.md"):
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", (DOCS / page).read_text("utf-8")):
             assert (DOCS / target).exists(), f"{page}: {target}"
