@@ -50,8 +50,7 @@ from gco_agent.store.config import RunConfig, default_slice
 from gco_agent.store.entries import RunRef, Verdict, new_run_id
 from gco_agent.store.git import GitRepo
 from gco_agent.store.run import Runs
-from gco_agent.store.view import read_policy
-from gco_agent.store.view import RunView, Step
+from gco_agent.store.view import RunView, Step, read_policy
 
 DEFAULT_EPISODES = 30
 DEFAULT_MINUTES = 5.0
@@ -67,8 +66,8 @@ class Iteration:
     """One iteration of a run; number 0 is the initial policy.
 
     Attributes:
-        number: Its number.
-        verdict: What came of it; None for a commit made by hand.
+        number: Its number; None for a commit made by hand.
+        verdict: What came of it.
         summary: Subject of its commit.
         commit: Id of its commit.
         return_mean: Mean return of the candidate, in points an episode; None if it has none.
@@ -82,7 +81,7 @@ class Iteration:
     """
 
     number: int | None
-    verdict: Verdict | None
+    verdict: Verdict
     summary: str
     commit: str
     return_mean: float | None = None
@@ -214,12 +213,11 @@ class Run:
         """Write the run as one HTML file that opens without a network, and return its path."""
         from gco_agent.report.pack import pack
         from gco_agent.report.page import Content, render
-        from gco_agent.report.story import read_details
         from gco_agent.report.summary import read_report
 
         view = self._view
         found = read_report(view)
-        packed, cut = pack(found.trials, read_details(view, found.trials), _MOST_REPORT_BYTES)
+        packed, cut = pack(found.trials, view.details(found.trials), _MOST_REPORT_BYTES)
         content = Content([found], [packed], [{}], cut, version("gco-agent"), [[]])
         write_file(path, render(content), root=work_tree_of(path))
         return Path(path)
@@ -589,7 +587,7 @@ def _plain_action(action: Any, n_floats: int) -> int | tuple[float, ...]:  # noq
 def _iteration(step: Step) -> Iteration:
     facts = step.facts
     if facts is None:
-        return Iteration(None, None, step.subject, step.commit)
+        return Iteration(None, step.verdict, step.subject, step.commit)
     return Iteration(
         facts.iteration,
         facts.verdict,

@@ -128,14 +128,19 @@ def test_policies_of_every_kind(home: Path) -> None:
     run = started()
     seeds = range(2)
     (home / "lean.py").write_text(LEAN)
-    texts = ["lean.py", home / "lean.py", LEAN, gco_agent.PolicySource(LEAN)]
+    texts: list[Any] = ["lean.py", home / "lean.py", LEAN, gco_agent.PolicySource(LEAN)]
     found = [gco_agent.evaluate(each, seeds=seeds) for each in texts]
     found.append(gco_agent.evaluate(run.history[0].commit, repo="runs", seeds=seeds))
     rev = f"{run.history[0].commit}:policies/cart_pole.py"
     found.append(gco_agent.evaluate(rev, repo="runs", seeds=seeds))
     assert found == [found[0]] * len(found)
     assert all(JailLevel.parse(e.jail) > JailLevel.NONE for e in found[0].episodes)
-    objects = [Lean, Lean(), Lean().act, gco_agent.load_policy(gco_agent.PolicySource(LEAN))]
+    objects: list[Any] = [
+        Lean,
+        Lean(),
+        Lean().act,
+        gco_agent.load_policy(gco_agent.PolicySource(LEAN)),
+    ]
     here = [gco_agent.evaluate(each, "CartPole-v1", seeds=seeds) for each in objects]
     assert {evaluation.digest for evaluation in here} == {found[0].digest}
     assert {episode.jail for episode in here[0].episodes} == {"none"}
