@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gco_agent.core.text import WIDTH, clean_line, clean_text, shorten, wrap_body
+from gco_agent.core.text import (
+    INVISIBLE,
+    WIDTH,
+    clean_line,
+    clean_text,
+    escape,
+    fence,
+    quote,
+    shorten,
+    wrap_body,
+)
 
 NASTY = st.text(
     st.one_of(
@@ -169,3 +179,27 @@ def test_nothing_that_acts_on_a_terminal_is_left(text):
 @given(st.lists(st.text(st.characters(categories=["L"]), min_size=1, max_size=WIDTH)))
 def test_wrapping_loses_no_word(words):
     assert wrap_body(" ".join(words)).split() == words
+
+
+@given(NASTY, st.integers(1, 60))
+def test_a_quotation_is_one_printable_line_that_it_cannot_close(text, limit):
+    shown = quote(text, limit)
+    assert shown.isprintable()
+    assert shown.count('"') == 2
+    assert "`" not in shown
+    assert len(shown) <= limit + len('"" [cut]')
+
+
+@given(st.text(st.sampled_from("`~a \n")))
+def test_a_fenced_block_cannot_be_closed(text):
+    ticks, *inner, last = fence(text, "python").split("\n")
+    assert ticks == last + "python"
+    assert not any(line.strip().startswith(last) for line in inner)
+
+
+@given(NASTY, st.integers(1, 60))
+def test_escaped_text_is_one_printable_line(text, limit):
+    shown = escape(text, limit)
+    assert shown.isprintable()
+    assert not INVISIBLE.search(shown)
+    assert len(shown) <= limit + len(" [cut]")
