@@ -19,12 +19,12 @@ What the seal stops, each line with hostile policies of that name in tests/jail/
 * privileges   none can be had, and no limit lifted
 * environment  no variable, key or command line of the judge's is there to be read
 * descriptors  two pipes and two small files of its own; none can be made, copied, mapped or closed
-* loops        in Python and in C; sleeping is no excuse: a traceback, then the end. Steps that are
-               slow, but not too slow, have a limit together
+* loops        in Python and in C; sleeping is no excuse: a traceback, then the end. Slow steps
+               have a limit together, and so have all steps of an episode
 * output       what is printed is kept up to a limit and cannot reach the protocol
 * recursion    ends in an exception or in the end of that process alone
-* replies      only integers in range get through; forged, early, slow or endless ones end the
-               process, or harm its own actions alone
+* replies      only actions in range get through, and only with the random number of their command;
+               forged, early, slow or endless ones end the process, or harm its own actions alone
 * recording    what is recorded of calls is data of a strict form with limits, and escaped
 * text         of errors and prints is escaped and cut, with all that nobody sees, and a traceback
                is made by the judge
@@ -35,8 +35,12 @@ What the seal stops, each line with hostile policies of that name in tests/jail/
 What it does not stop:
 
 * a fault of the kernel in the two dozen system calls that are allowed, or of the processor
-* a look at itself: where Python is installed on this machine and which process it is stand in its
-  own memory, and code that calls the kernel itself gets the real clock and real chance
+* a look at itself: where Python is installed on this machine, which process it is, how many lanes
+  play and whether its calls are recorded stand in its own memory, and code that calls the kernel
+  itself gets the real clock and real chance. So what must not be told apart (races and reports)
+  has to be played with the same lanes and limits
+* a guess at the episode: its random numbers and observations follow from the episode's seed, so a
+  policy that has seen a seed before can recognise it
 * a policy that mutes its own traceback: it is ended all the same
 * side channels: how long a step takes, what the caches do
 * lanes of one jail that want to talk: they share an interpreter. Play with one lane, and a fresh
@@ -45,10 +49,10 @@ What it does not stop:
 
 That is level ``strong``. At ``medium`` (no system-call filter) files, sockets and processes are
 refused, and facts about files, machine code and odd corners of the kernel are not. At ``basic``
-(macOS, Windows, a kernel that offers nothing) there is a process of its own, an empty environment,
-the deadline, and Python's audit hook: this stops accidents, not attackers, because code that wants
-to can switch the hook off and then has all the rights of the user. Do not run text there that you
-have not read.
+(a kernel that offers nothing) there is a process of its own, an empty environment, the deadline,
+and Python's audit hook: this stops accidents, not attackers, because code that wants to can switch
+the hook off and then has all the rights of the user. Do not run text there that you have not read.
+Other systems than Linux have no jail.
 """
 
 from gco_agent.jail.host import (
@@ -57,6 +61,7 @@ from gco_agent.jail.host import (
     JailLimits,
     JailReport,
     Layer,
+    ObjectRows,
     PolicyFailure,
     probe_level,
 )
@@ -67,6 +72,7 @@ __all__ = [
     "JailLimits",
     "JailReport",
     "Layer",
+    "ObjectRows",
     "PolicyFailure",
     "probe_level",
 ]

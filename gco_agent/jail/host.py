@@ -77,6 +77,7 @@ class Jail:
             raise ValueError(f"n_lanes is {n_lanes}; a jail has 1 to {wire.MAX_LANES}")
         self._source = source
         self._n_actions, self._n_floats = n_actions, n_floats
+        self._values_kind = wire.DOUBLES if n_floats else wire.INTEGERS
         self._limits = limits or JailLimits()
         self._require = require
         self._worker: WorkerProcess | None = None
@@ -297,22 +298,17 @@ class Jail:
     ) -> tuple[Sequence[Any], list[wire.Record]]:
         """Send ACT or WATCH and return the reply."""
         channel, seconds = self._live().channel, self._limits.step_seconds
-        n_values, is_float = len(lanes) * (self._n_floats or 1), self._n_floats > 0
-        max_bytes = wire.MAX_TEXT_BYTES
+        n_values, max_bytes = len(lanes) * (self._n_floats or 1), wire.MAX_TEXT_BYTES
         if kind == wire.WATCH:
             seconds, max_bytes = RECORDED_PATIENCE * seconds, wire.MAX_CALLS_BYTES
         slept = 0.0
         try:
             channel.send(kind, len(lanes), payload, seconds)
             try:  # where judge and worker share a core, the reply is there already
-                reply = channel.receive(
-                    wire.ACTIONS, n_values, is_float=is_float, max_bytes=max_bytes
-                )
+                reply = channel.receive(wire.ACTIONS, n_values, self._values_kind, max_bytes)
             except BlockingIOError:
                 slept = self._await_step(seconds, may_be_slow=kind == wire.WATCH)
-                reply = channel.receive(
-                    wire.ACTIONS, n_values, is_float=is_float, max_bytes=max_bytes
-                )
+                reply = channel.receive(wire.ACTIONS, n_values, self._values_kind, max_bytes)
         except wire.Gone as gone:
             raise self._died(str(gone)) from None
         except wire.Late:
@@ -348,16 +344,19 @@ class Jail:
     def _charge(self, lanes: Sequence[int], slept: float) -> None:
         """Share the processor time used since the last step among ``lanes``."""
         now = self._live().cpu_seconds() or self._cpu_at
-        used, self._cpu_at = now - self._cpu_at, now
+        share = max(now - self._cpu_at, slept) / (len(lanes) or 1)
+        self._cpu_at = now
         for lane in lanes:
-            self._cpu[lane] += max(used, slept) / len(lanes)
+            self._cpu[lane] += share
 
     def _answers(
         self, lanes: Sequence[int], values: Sequence[Any], records: Sequence[wire.Record]
     ) -> list[Any]:
         """Return actions, and failures where there is one; end a worker that makes no sense."""
-        limit = self._limits.episode_seconds
-        n = self._n_floats
+        limit, n = self._limits.episode_seconds, self._n_floats
+        is_plain = not records and values and min(values) >= 0
+        if is_plain and max(values) < self._n_actions and max(self._cpu) <= limit:
+            return [*values]
         if n:
             values = [tuple(values[at : at + n]) for at in range(0, len(values), n)]
         failures = {record.lane: record for record in records}

@@ -33,6 +33,7 @@ SEED = struct.Struct("<Q")
 
 REPLY = "<BBHQ"
 """Kind, number of records, number of values, random number of the command."""
+INTEGERS, DOUBLES = "i", "d"
 REPORT, DONE, ACTIONS = 11, 12, 13
 
 RECORD = struct.Struct("<BxHI")
@@ -138,9 +139,9 @@ def parse_order(data: bytes) -> Order:
 
 
 @functools.cache
-def reply_form(n_values: int, *, is_float: bool = False) -> struct.Struct:
+def reply_form(n_values: int, kind: str = INTEGERS) -> struct.Struct:
     """Return the layout of a reply with that many values."""
-    return struct.Struct(f"{REPLY}{n_values}{'d' if is_float else 'i'}")
+    return struct.Struct(f"{REPLY}{n_values}{kind}")
 
 
 def pack_observations(observations: Sequence[tuple[int, object]]) -> bytes:
@@ -149,13 +150,17 @@ def pack_observations(observations: Sequence[tuple[int, object]]) -> bytes:
     Raises:
         TypeError: A policy cannot be given such a value.
     """
-    return marshal.dumps([(lane, *_pack(seen)) for lane, seen in observations], _MARSHAL_VERSION)
+    packed = [
+        (lane, seen.lives, _pack_still(seen.rows))
+        if type(seen) is ObjectRows
+        else (lane, *_pack(seen))
+        for lane, seen in observations
+    ]
+    return marshal.dumps(packed, _MARSHAL_VERSION)
 
 
 def _pack(value: Any) -> tuple[Form, object]:  # noqa: ANN401 - whatever an environment returns
     kind = type(value)
-    if kind is ObjectRows:
-        return value.lives, _pack_still(value.rows)
     if kind in _PLAIN:
         return None, value
     if kind.__module__ == "numpy":
@@ -306,8 +311,7 @@ class Channel:
         self,
         kind: int,
         n_values: int,
-        *,
-        is_float: bool = False,
+        values_kind: str = INTEGERS,
         max_bytes: int = MAX_TEXT_BYTES,
     ) -> tuple[Sequence[Any], list[Record]]:
         """Return the values and records of the reply to the last command.
@@ -315,30 +319,37 @@ class Channel:
         Args:
             kind: Expected kind of reply.
             n_values: Expected number of values.
-            is_float: The values are doubles.
+            values_kind: INTEGERS or DOUBLES.
             max_bytes: Longest text of a record.
 
         Raises:
             BlockingIOError: The reply has not begun.
             Gone: The pipe is closed, or this is not such a reply.
         """
-        form = reply_form(n_values, is_float=is_float)
+        form = reply_form(n_values, values_kind)
         data = os.read(self._replies, form.size)
-        if not data:
+        if len(data) == form.size:
+            values, n_records = self._parse(form, data, kind, n_values)
+            if not n_records:
+                return values, []
+        elif not data:
             raise Gone(CLOSED)
         began = time.monotonic()
         deadline = began + min(_REPLY_SECONDS, self._rest_seconds)
-        is_whole = len(data) == form.size
-        if not is_whole:
+        if len(data) < form.size:
             data += self._read_rest(form.size - len(data), deadline)
-        got_kind, n_records, got_values, number, *values = form.unpack(data)
-        if got_kind != kind or got_values != n_values or number != self._number:
-            raise Gone(_UNASKED)
-        if is_whole and not n_records:
-            return values, []
+            values, n_records = self._parse(form, data, kind, n_values)
         records = [self._read_record(deadline, max_bytes) for _ in range(n_records)]
         self._rest_seconds -= time.monotonic() - began
         return values, records
+
+    def _parse(
+        self, form: struct.Struct, data: bytes, kind: int, n_values: int
+    ) -> tuple[Sequence[Any], int]:
+        got_kind, n_records, got_values, number, *values = form.unpack(data)
+        if got_kind != kind or got_values != n_values or number != self._number:
+            raise Gone(_UNASKED)
+        return values, n_records
 
     def _read_record(self, deadline: float, max_bytes: int) -> Record:
         kind, lane, size = RECORD.unpack(self._read_rest(RECORD.size, deadline))

@@ -211,7 +211,10 @@ class Worker:
         if self._n_floats:
             failed = (0.0,) * self._n_floats
             values = [x for action in values for x in (failed if action == wire.FAILED else action)]
-        send(wire.ACTIONS, number, values, records, is_float=self._n_floats > 0)
+            kind = wire.DOUBLES
+        else:
+            kind = wire.INTEGERS
+        send(wire.ACTIONS, number, values, records, kind)
 
     def _check(self, action: Any) -> Any:  # noqa: ANN401 - it can be anything
         """Return an action as a plain integer, or as a tuple of floats.
@@ -273,12 +276,12 @@ def send(
     number: int,
     values: Sequence[Any],
     records: list[RawRecord],
-    *,
-    is_float: bool = False,
+    values_kind: str = wire.INTEGERS,
 ) -> None:
     """Write one reply; texts are cut to their limit."""
-    form = wire.reply_form(len(values), is_float=is_float)
-    message = form.pack(kind, len(records), len(values), number, *values)
+    n_values = len(values)
+    form = wire.reply_form(n_values, values_kind)
+    message = form.pack(kind, len(records), n_values, number, *values)
     for what, lane, text in records:
         limit = wire.MAX_CALLS_BYTES if what == wire.CALLS else wire.MAX_TEXT_BYTES
         data = text.encode("utf-8", "backslashreplace")[:limit]

@@ -438,6 +438,12 @@ def test_level_is_strong_here_and_its_line_says_what_it_rests_on():
     assert {result.partition(" ")[0] for _, result in report.probes} == {"refused"}
 
 
+def test_other_systems_have_no_jail(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(JailError, match="needs Linux"):
+        Jail(STILL, n_actions=2).start()
+
+
 def test_requirement_that_is_not_met_fails_closed():
     limits = JailLimits(layers=Layer.ALL & ~Layer.SECCOMP)
     jail = Jail(STILL, n_actions=2, limits=limits, require=JailLevel.STRONG)
