@@ -10,7 +10,7 @@ import ast
 import difflib
 import enum
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import resources
 
@@ -362,12 +362,12 @@ class GameSpec:
         stages = self.stages_for(told=told)
         return next((stage for stage in stages if mean_return < stage.below), stages[-1])
 
-    def unknown_categories(self, names: Iterable[str]) -> list[str]:
-        """Return a sentence for each of ``names`` that is not a category of the observation."""
+    def unknown_categories(self, policy: str) -> list[str]:
+        """Return a sentence for each subscript of ``obs`` in a policy that is not a category."""
         known = [category.name for category in self.categories]
         return [
             f"there is no category {name!r}{_suggestion(name, known)}"
-            for name in dict.fromkeys(names)
+            for name in dict.fromkeys(_subscripts(policy))
             if known and name not in known
         ]
 
@@ -450,6 +450,19 @@ def _suggestion(name: str, known: Sequence[str]) -> str:
     lower = {other.lower(): other for other in known}
     near = difflib.get_close_matches(name.lower(), lower, n=1)
     return f"; did you mean {lower[near[0]]!r}?" if near else f"; there are {', '.join(known)}"
+
+
+def _subscripts(policy: str) -> Iterator[str]:
+    """Yield the strings that ``obs`` is subscripted with."""
+    try:
+        nodes = [*ast.walk(ast.parse(policy))]
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return
+    for node in nodes:
+        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
+            key = node.slice.value if isinstance(node.slice, ast.Constant) else None
+            if node.value.id in ("obs", "observation") and isinstance(key, str):
+                yield key
 
 
 def _policy_file(name: str) -> str:

@@ -21,11 +21,13 @@ from gco_agent.core.errors import (
     StoreError,
 )
 from gco_agent.core.events import Progress, silent
+from gco_agent.core.records import EpisodeResult
 from gco_agent.core.seeds import FEEDBACK_EPISODES, Stream
 from gco_agent.evaluation.judge import Judge
 from gco_agent.llm import Exchange, Spending, Usage, format_exchanges, scrub, scrubbed
 from gco_agent.loop.budget import Budget
 from gco_agent.loop.candidate import Candidate, StoredCandidate, store_candidate
+from gco_agent.loop.recording import EPISODES
 from gco_agent.loop.selection import Archive
 from gco_agent.optimizers.base import (
     EXCHANGE_FILE,
@@ -43,6 +45,7 @@ from gco_agent.optimizers.feedback import Feedback
 from gco_agent.policy import PolicySource, check_policy
 from gco_agent.policy.header import with_environment
 from gco_agent.store.config import RunConfig
+from gco_agent.store.evidence import parse_evidence
 from gco_agent.store.run import Run
 from gco_agent.store.view import RunView, Step
 
@@ -252,7 +255,9 @@ def _conversation(exchange: Exchange) -> dict[str, str]:
 # -- the request ----------------------------------------------------------------------------------
 
 _MOST_SOURCES = 12
-"""Past iterations, the newest, whose policies are read."""
+"""Past iterations, the newest, whose policies are read;"""
+_MOST_RACES = 4
+"""and those whose races are."""
 
 
 def compose_request(
@@ -296,8 +301,11 @@ def _past_iterations(run: RunView, history: Sequence[Step]) -> Iterator[PastIter
             continue
         with_source = number == 0 or number >= len(history) - _MOST_SOURCES
         is_kept = step.facts.verdict.is_kept
-        for candidate in (step,) if is_kept or not step.candidates else step.candidates:
+        candidates = (step,) if is_kept or not step.candidates else step.candidates
+        for index, candidate in enumerate(candidates):
             facts = candidate.facts or step.facts
+            text = _own_policy(run, candidate) if with_source else None
+            has_race = text is not None and not is_kept and number >= len(history) - _MOST_RACES
             yield PastIteration(
                 step.facts.iteration,
                 facts.verdict.value,
@@ -305,8 +313,27 @@ def _past_iterations(run: RunView, history: Sequence[Step]) -> Iterator[PastIter
                 facts.gain,
                 facts.optimizer,
                 candidate.body,
-                _own_policy(run, candidate) if with_source else None,
+                text,
+                _race(run, step, index, PolicySource(text)) if has_race and text else (),
             )
+
+
+def _race(
+    run: RunView, step: Step, candidate: int, source: PolicySource
+) -> tuple[tuple[EpisodeResult, EpisodeResult | None], ...]:
+    """Return a candidate's episodes beside those of the policy in force, seed by seed."""
+    text = run.evidence(step, EPISODES, candidate=candidate)
+    try:
+        evidence = parse_evidence(text or "", EPISODES)
+    except StoreError:
+        return ()  # there is none, or somebody edited it
+    others = {
+        e.seed: e
+        for digest, episodes in evidence.policies.items()
+        if digest != source.digest
+        for e in episodes
+    }
+    return tuple((episode, others.get(episode.seed)) for episode in evidence.of(source))
 
 
 def _own_policy(run: RunView, step: Step) -> str | None:

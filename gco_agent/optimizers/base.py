@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from gco_agent.core.errors import BudgetSpent, ModelTimedOut, ProposalError, UsageError
 from gco_agent.core.events import Progress, silent
-from gco_agent.core.records import Evaluation
+from gco_agent.core.records import EpisodeResult, Evaluation
 from gco_agent.core.statistics import Aim
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel
@@ -49,6 +49,8 @@ class PastIteration:
         optimizer: Who proposed it, if anybody did.
         reason: Why it was proposed, and what came of it.
         source: Text of the candidate; None if there was none.
+        race: Of the latest candidates: their episodes, and those of the policy in force on the same
+            seeds where they were played.
     """
 
     iteration: int
@@ -58,6 +60,7 @@ class PastIteration:
     optimizer: str | None = None
     reason: str = ""
     source: str | None = None
+    race: tuple[tuple[EpisodeResult, EpisodeResult | None], ...] = ()
 
     @property
     def gave_policy(self) -> bool:

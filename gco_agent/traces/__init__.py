@@ -1,11 +1,12 @@
-"""Execution traces: the moments that decided an episode, replayed with recording on.
+"""Execution traces: the moments that decided some episodes, recorded call by call.
 
-The parts: `records` (the data), `course` (an episode played fast, with what is cheap to note),
-`windows` (which moments decided it), `capture` (these played again, recorded), `arrivals` (where
-things then really were), `render` (as text within a budget of tokens), `tokens` (the estimate).
+* `records` the trace as plain data
+* `playing` an episode, played with notes, or recorded in some of its steps
+* `moments` which steps decided it, and `moments.capture`, which records them
+* `render`  a trace as text within a budget of tokens
 """
 
 from gco_agent.core.records import ComponentCall, Plain, Shown
-from gco_agent.traces.records import ExecutionTrace, TracedStep, Window
+from gco_agent.traces.records import Ending, ExecutionTrace, TracedStep, Window
 
-__all__ = ["ComponentCall", "ExecutionTrace", "Plain", "Shown", "TracedStep", "Window"]
+__all__ = ["ComponentCall", "Ending", "ExecutionTrace", "Plain", "Shown", "TracedStep", "Window"]

@@ -1,7 +1,7 @@
-"""Which moments decided some episodes: in any game, from rewards, lives and ends alone. Pure.
+"""The moments that decided some episodes: chosen from rewards, lives and ends, then recorded.
 
 Where nearly every step brings a reward, a single one decides nothing: then episodes are compared by
-how they end, and by the stretches that brought least and most.
+how they end, and by the segments that brought least and most.
 """
 
 from __future__ import annotations
@@ -38,19 +38,21 @@ _DENSE = 0.5
 _UNUSUAL = 10.0
 """one among them is told if it is so many times as large as most."""
 _MOST_FAILURES = 2
+_MOST_OF_A_KIND = 2
 _MOST_WINDOWS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Something that happened in an episode.
+    """An event of an episode.
 
     Attributes:
         seed: Of the episode.
         event: The step in which it happened.
-        title: What.
+        title: What happened.
         is_good: Whether it is to be repeated; None if it is neither good nor bad.
-        size: How much: points, lives, or steps of a stall.
+        size: Points, lives, or steps of a stall.
+        kind: "failure", "end", "life", "loss", "gain", "stall" or "segment".
     """
 
     seed: int
@@ -58,41 +60,56 @@ class Moment:
     title: str
     is_good: bool | None
     size: float = 1.0
+    kind: str = "end"
 
 
 def choose_moments(courses: Sequence[Trajectory]) -> tuple[Moment, ...]:
-    """The moments to show, the most telling first; at least one if anything was played.
+    """Return the moments to show, the most telling first; at least one if anything was played.
 
-    Failures of the policy come first; then the first loss of the worst episode and the largest
-    gain of the best, side by side; then the longest stall, the last loss of the best episode, and
-    from the middle of the middle one another loss; and where there is little of that, the end of
-    an episode. Where rewards are dense: the end, the stretch that brought least and the largest
-    single loss of the worst, beside the end, the best stretch and the largest gain of the best.
+    Failures of the policy come first, then the end of the worst episode that was over; then the
+    first loss of the worst episode and the largest gain of the best, the longest stall, the last
+    loss of the best episode and one from the middle of the middle one. Where rewards are dense, the
+    segments that brought least and most and unusual rewards of the worst and the best instead.
+    At most two are of one kind, and none shows what an earlier one does.
     """
     ranked = sorted(courses, key=lambda c: c.result.episode_return)
     chosen: list[Moment] = _failures(ranked)[:_MOST_FAILURES]
-    if any(map(_is_dense, courses)):
-        return _apart([*chosen, *_compared(ranked)])[:_MOST_WINDOWS]
-    losses = [list(_losses(course)) for course in ranked]
+    chosen += _worst_end(ranked)
+    chosen += _compared(ranked) if any(map(_is_dense, courses)) else _sparse(ranked)
+    chosen += [_end(c) for c in ranked[:1] if not chosen]
+    return tuple(_distinct(chosen))[:_MOST_WINDOWS]
+
+
+def _sparse(ranked: Sequence[Trajectory]) -> Iterator[Moment]:
+    losses = [lost for c in ranked if (lost := list(_losses(c)))]
     gains = [moment for c in reversed(ranked) if (moment := _largest_gain(c)) is not None]
-    stalls = sorted(
-        (moment for c in ranked for moment in _stalls(c)), key=lambda m: m.size, reverse=True
-    )
-    chosen += next((lost[:1] for lost in losses if lost), [])
-    chosen += gains[:1] + stalls[:1]
+    stalls = [moment for c in ranked for moment in _stalls(c)]
+    yield from (lost[0] for lost in losses[:1])
+    yield from gains[:1]
+    yield from sorted(stalls, key=lambda moment: -moment.size)[:1]
     if losses:
         middle = losses[len(losses) // 2]
-        chosen += losses[-1][-1:] + middle[len(middle) // 2 :][:1]
-    if len(set(chosen)) <= 1:
-        chosen += [_end(c) for c in ranked[:1]]
-    return tuple(dict.fromkeys(chosen))[:_MOST_WINDOWS]
+        yield from (losses[-1][-1], middle[len(middle) // 2])
+
+
+def _distinct(moments: Sequence[Moment]) -> Iterator[Moment]:
+    """Drop what an earlier window shows, and the third of a kind."""
+    kept: list[Moment] = []
+    for moment in moments:
+        is_near = any(
+            moment.seed == other.seed and abs(moment.event - other.event) < BEFORE // 2
+            for other in kept
+        )
+        if not is_near and [m.kind for m in kept].count(moment.kind) < _MOST_OF_A_KIND:
+            kept.append(moment)
+            yield moment
 
 
 def span_of(moment: Moment, n_steps: int, *, is_failure: bool = False) -> tuple[int, int]:
-    """First step of the window, and the step after its last.
+    """Return the first step of the window, and the step after its last.
 
     Args:
-        moment: What it is about.
+        moment: Its event.
         n_steps: Steps played in the episode.
         is_failure: The policy failed in the step after these, which belongs to the window.
     """
@@ -101,7 +118,7 @@ def span_of(moment: Moment, n_steps: int, *, is_failure: bool = False) -> tuple[
 
 
 def describe_all(courses: Sequence[Trajectory]) -> str:
-    """How much happened in the episodes, so that a reader knows what is not shown."""
+    """Return how much happened in the episodes, shown or not."""
     n_gains = sum(reward > 0 for c in courses for _, reward in c.rewards)
     n_losses = sum(reward < 0 for c in courses for _, reward in c.rewards)
     n_lives = sum(int(moment.size) for c in courses for moment in _lost_lives(c))
@@ -123,36 +140,40 @@ def _is_dense(course: Trajectory) -> bool:
 
 
 def _compared(ranked: Sequence[Trajectory]) -> Iterator[Moment]:
-    """What tells the worst of some episodes with dense rewards from the best."""
+    """Yield what distinguishes the worst from the best of some episodes with dense rewards."""
     worst, best = ranked[0], ranked[-1]
     if worst.result.episode_return == best.result.episode_return:
-        yield from (*_unusual(worst), _end(worst), *_stretches(worst))
+        yield from (*_unusual(worst), _end(worst), *_segments(worst))
         return
-    lost, won = list(_unusual(worst)), list(_unusual(best))
-    yield from [moment for moment in lost if moment.is_good is False][:1]
+    yield from [moment for moment in _unusual(worst) if moment.is_good is False][:1]
     yield _end(worst, "the worst episode", is_good=False)
-    yield from [moment for moment in won if moment.is_good][:1]
+    yield from [moment for moment in _unusual(best) if moment.is_good][:1]
     yield _end(best, "the best episode", is_good=True)
-    yield from [moment for moment in _stretches(worst) if moment.is_good is False]
-    yield from [moment for moment in _stretches(best) if moment.is_good]
-    yield _end(ranked[len(ranked) // 2], "the middle episode")
+    yield from [moment for moment in _segments(worst) if moment.is_good is False]
+    yield from [moment for moment in _segments(best) if moment.is_good]
 
 
 def _unusual(course: Trajectory) -> Iterator[Moment]:
-    """The rewards that stand out from those of all other steps, the largest first."""
-    if not course.rewards:
-        return
-    usual = statistics.median(abs(reward) for _, reward in course.rewards)
+    """Yield the rewards that stand out from those of all other steps, the largest first."""
+    usual = _usual(course)
     for step, reward in sorted(course.rewards, key=lambda pair: -abs(pair[1])):
         if abs(reward) > _UNUSUAL * usual:
-            title = f"a reward of {reward:+.3g}"
-            yield Moment(course.result.seed, step, title, is_good=reward > 0, size=abs(reward))
+            yield _reward(course, step, reward)
 
 
-def _stretches(course: Trajectory) -> Iterator[Moment]:
-    """The stretches of the length of a window that brought least and most, if they differ."""
-    result = course.result
-    rewards = dict(course.rewards)
+def _usual(course: Trajectory) -> float:
+    return statistics.median(abs(reward) for _, reward in course.rewards) if course.rewards else 0.0
+
+
+def _reward(course: Trajectory, step: int, reward: float) -> Moment:
+    kind = "gain" if reward > 0 else "loss"
+    title = f"a reward of {reward:+.4g}"
+    return Moment(course.result.seed, step, title, reward > 0, abs(reward), kind)
+
+
+def _segments(course: Trajectory) -> Iterator[Moment]:
+    """Yield the segments of a window's length that brought least and most, if they differ."""
+    result, rewards = course.result, dict(course.rewards)
     total = sum(rewards.get(step, 0.0) for step in range(min(BEFORE, result.n_steps)))
     sums = {BEFORE: total}
     for end in range(BEFORE + 1, result.n_steps + 1):
@@ -163,43 +184,24 @@ def _stretches(course: Trajectory) -> Iterator[Moment]:
         return
     for end, word, is_good in ((least, "least", False), (most, "most", True)):
         title = f"the {BEFORE} steps that brought {word}, {sums[end]:+.4g} together"
-        yield Moment(result.seed, end - 1, title, is_good=is_good)
-
-
-def _apart(moments: Sequence[Moment]) -> tuple[Moment, ...]:
-    """The moments without those whose window shows what an earlier one's does."""
-    kept: list[Moment] = []
-    for moment in moments:
-        if not any(
-            moment.seed == other.seed and abs(moment.event - other.event) < BEFORE // 2
-            for other in kept
-        ):
-            kept.append(moment)
-    return tuple(kept)
+        yield Moment(result.seed, end - 1, title, is_good, kind="segment")
 
 
 def _failures(courses: Sequence[Trajectory]) -> list[Moment]:
-    """One for each kind of failure."""
+    """Return one moment for each kind of failure."""
     found: dict[str, Moment] = {}
-    for course in courses:
-        result = course.result
+    for result in (course.result for course in courses):
         if not result.outcome.is_scored:
             what = result.detail.rpartition("\n")[2] or result.outcome.value
-            moment = Moment(
-                result.seed, result.n_steps, f"the policy failed: {what}", is_good=False
-            )
+            title = f"the policy failed: {what}"
+            moment = Moment(result.seed, result.n_steps, title, is_good=False, kind="failure")
             found.setdefault(what, moment)
     return list(found.values())
 
 
 def _losses(course: Trajectory) -> Iterator[Moment]:
-    """Negative rewards and lives lost, in the order of time."""
-    seed = course.result.seed
-    punished = [
-        Moment(seed, step, f"a reward of {reward:g}", is_good=False, size=-reward)
-        for step, reward in course.rewards
-        if reward < 0
-    ]
+    """Yield negative rewards and lives lost, in the order of time."""
+    punished = [_reward(course, step, reward) for step, reward in course.rewards if reward < 0]
     yield from sorted((*punished, *_lost_lives(course)), key=lambda moment: moment.event)
 
 
@@ -207,40 +209,51 @@ def _lost_lives(course: Trajectory) -> Iterator[Moment]:
     for (_, before, _), (step, after, in_play) in itertools.pairwise(course.lives):
         if after < before:
             title = f"a life is lost ({before} before, {after} after; counted in step {step})"
-            yield Moment(course.result.seed, in_play, title, is_good=False, size=before - after)
+            yield Moment(
+                course.result.seed, in_play, title, is_good=False, size=before - after, kind="life"
+            )
 
 
 def _largest_gain(course: Trajectory) -> Moment | None:
     gains = [(step, reward) for step, reward in course.rewards if reward > 0]
-    if not gains:
-        return None
-    step, reward = max(gains, key=lambda gain: gain[1])
-    return Moment(course.result.seed, step, f"a reward of {reward:+g}", is_good=True, size=reward)
+    return _reward(course, *max(gains, key=lambda gain: gain[1])) if gains else None
 
 
 def _stalls(course: Trajectory) -> Iterator[Moment]:
-    """The longest stretch in which nothing was gained or lost, if it is long."""
+    """Yield the longest stretch in which nothing was gained or lost, if it is long."""
     result = course.result
     changes = {step for step, _ in course.rewards} | {step for step, _, _ in course.lives[1:]}
     marks = sorted({0, result.n_steps, *changes})
-    first, end = max(itertools.pairwise(marks), key=_length, default=(0, 0))
+    first, end = max(itertools.pairwise(marks), key=lambda pair: pair[1] - pair[0], default=(0, 0))
     length = end - first
     if length >= max(STALL_STEPS, result.n_steps // _STALL_SHARE):
         title = f"nothing is gained or lost for {length:,} steps ({first} to {end})"
-        yield Moment(result.seed, (first + end) // 2, title, is_good=None, size=length)
-
-
-def _length(stretch: tuple[int, int]) -> int:
-    return stretch[1] - stretch[0]
+        yield Moment(result.seed, (first + end) // 2, title, None, length, "stall")
 
 
 def _end(course: Trajectory, whose: str = "", *, is_good: bool | None = None) -> Moment:
-    result = course.result
+    result, lives = course.result, course.lives_left
     is_over = result.outcome is Outcome.GAME_OVER
-    title = "the game is over" if is_over else "the episode is cut at its step limit"
-    if whose:
-        title = f"the end of {whose}: {title}"
-    return Moment(result.seed, max(0, result.n_steps - 1), title, is_good=is_good)
+    title = "the game is over" if is_over else "the episode is truncated at its step limit"
+    if is_over and lives:
+        title += f" with {lives} {'life' if lives == 1 else 'lives'} left"
+    last = dict(course.rewards).get(result.n_steps - 1)
+    if last and (not _is_dense(course) or abs(last) > _UNUSUAL * _usual(course)):
+        title += f", and the last step brings {last:+.4g}"
+    event = course.last_step if is_over else max(0, result.n_steps - 1)
+    return Moment(result.seed, event, f"the end of {whose}: {title}" if whose else title, is_good)
+
+
+def _worst_end(ranked: Sequence[Trajectory]) -> list[Moment]:
+    """Return the end of the worst episode that was over, if one was."""
+    over = [course for course in ranked if course.result.outcome is Outcome.GAME_OVER]
+    if not over:
+        return []
+    worst = "the worst episode" if over[0] is ranked[0] else "the worst episode that was over"
+    is_worse = over[0].result.episode_return < ranked[-1].result.episode_return
+    has_cost = dict(over[0].rewards).get(over[0].result.n_steps - 1, 0.0) < 0
+    is_good = False if is_worse or has_cost else None
+    return [_end(over[0], worst if len(ranked) > 1 else "", is_good=is_good)]
 
 
 _UNSTEADY = (
@@ -253,11 +266,11 @@ _FIRST, _AGAIN = "playing feedback", "recording moments"
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """A trace and the episodes that it is of.
+    """A trace and its episodes.
 
     Attributes:
         trace: Their decisive moments.
-        evaluation: What they scored.
+        evaluation: The episodes.
         n_steps: Steps played, replays included.
     """
 
@@ -274,7 +287,7 @@ def capture(
     require: JailLevel = JailLevel.NONE,
     progress: Progress = silent,
 ) -> Captured:
-    """Play ``text`` on ``seeds``, replay what decided these episodes, and tell ``progress``.
+    """Play ``text`` on ``seeds`` and record the moments that decided these episodes.
 
     The result depends on the arguments alone, and not on the workers.
 
@@ -306,6 +319,7 @@ def capture(
             merge_ranges(list(courses.values())),
             merge_extents(list(courses.values())),
             field_names(protocol),
+            tuple(courses[seed].ending for seed in seeds),
         ),
         Evaluation(tuple(courses[seed].result for seed in seeds), protocol.stamp),
         sum(course.result.n_steps for course in played),
@@ -340,5 +354,6 @@ def _window(moment: Moment, course: Trajectory, replay: Trajectory) -> Window:
         tuple(step for step in replay.recorded if first <= step.step < end),
         result.n_steps,
         result.episode_return,
-        result.detail if moment.event >= result.n_steps else "",
+        result.detail if moment.kind == "failure" else "",
+        is_ending=moment.kind == "end" and result.outcome is Outcome.GAME_OVER,
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gco_agent.core.observation import ObjectBox, Row, build_observation
+from gco_agent.core.observation import Row, build_observation
 from gco_agent.core.records import EpisodeResult, Plain, PlayProtocol, Shown
 from gco_agent.envs.environment import spec_of
 from gco_agent.envs.gymnasium_env import Action
@@ -23,46 +24,20 @@ from gco_agent.evaluation.episode import (
 )
 from gco_agent.jail.host import Jail, PolicyFailure
 from gco_agent.jail.recording import Recording
-from gco_agent.traces.records import TracedStep
+from gco_agent.traces.records import Ending, TracedStep
 
 _OBSERVATION = "obs"
 _MOST_NUMBERS = 400
 _MOST_PARTS = 8
 _MOST_TEXT = 60
 
-Rows = Mapping[str, tuple[Row, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What a policy sees in one step.
-
-    Attributes:
-        objects: Category to rows, of an environment made of objects.
-        values: What an observation of another kind holds, by the words to write for it.
-        lives: Lives left; 0 where the game has none.
-    """
-
-    objects: Mapping[str, Any] = field(default_factory=dict)
-    values: Mapping[str, Plain] = field(default_factory=dict)
-    lives: int = 0
-
-    def boxes(self) -> Mapping[str, tuple[ObjectBox, ...]]:
-        """The objects as the policy reads them."""
-        built = build_observation(self.objects, self.lives)
-        return {name: tuple(boxes) for name, boxes in built.items()}
-
-
-def _look(episode: Episode) -> Seen:
-    if episode.env.has_objects:
-        return Seen(episode.seen, lives=episode.lives)
-    return Seen(values=values_of(episode.seen))
-
 
 def _action_names(episode: Episode, protocol: PlayProtocol) -> tuple[str, ...]:
     env = episode.env
-    names = env.action_names if env.has_objects else tuple(spec_of(protocol).actions)
-    return names if len(names) == env.n_actions else env.action_names
+    spec = spec_of(protocol)
+    if env.has_objects:
+        return spec.words_for(env.action_names)
+    return tuple(spec.actions) if len(spec.actions) == env.n_actions else env.action_names
 
 
 def _name_of(action: Action, names: Sequence[str]) -> str:
@@ -72,17 +47,17 @@ def _name_of(action: Action, names: Sequence[str]) -> str:
 
 
 def field_names(protocol: PlayProtocol) -> dict[str, str]:
-    """The words for a number of an observation, as `values_of` has them, to its name."""
+    """Return the names of an observation's numbers, by the keys of `values_of`."""
     fields = spec_of(protocol).fields
     named = {f"{_OBSERVATION}[{n}]": part.name for n, part in enumerate(fields)}
     return {words: name for words, name in named.items() if name != words}
 
 
 def values_of(obs: object) -> dict[str, Plain]:
-    """What an observation that is not made of objects holds: short, plain data, by name."""
+    """Return the values of an observation without objects by expression, "obs[2]"; cut short."""
     shape = getattr(obs, "shape", None)
     if shape is not None:
-        numbers = obs.tolist() if _size(shape) <= _MOST_NUMBERS else None  # type: ignore[attr-defined]
+        numbers = obs.tolist() if math.prod(shape) <= _MOST_NUMBERS else None  # type: ignore[attr-defined]
         if len(shape) == 1 and numbers is not None:
             return {f"{_OBSERVATION}[{n}]": _short(number) for n, number in enumerate(numbers)}
         return {_OBSERVATION: Shown(f"<array {' x '.join(map(str, shape))}>")}
@@ -101,13 +76,6 @@ def _parts(obs: Mapping[Any, Any], path: str) -> Iterator[tuple[str, Plain]]:
             yield from _parts(part, name)
         else:
             yield name[:_MOST_TEXT], _short(part)
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for length in shape:
-        size *= length
-    return size
 
 
 def _short(value: Any) -> Plain:  # noqa: ANN401 - whatever an environment gives
@@ -137,6 +105,8 @@ in this share of the steps since it was first seen, and in half of that of all s
 _PAUSE, _RESUMED = 3, 8
 """Play pauses when for so many steps nothing moves, or something is missing that belongs to it; and
 has begun again so many steps after the pause."""
+_PAUSED_AT_MOST = 60
+"""Steps that a game may show the end of before it is over."""
 _SELDOM = 16
 """Of what there are more than a few at once, positions are noted every so many steps."""
 
@@ -146,16 +116,18 @@ class Trajectory:
     """How one episode went.
 
     Attributes:
-        result: What it came to.
-        rewards: Step and reward, where there was one.
-        lives: Step, lives left, and the last step before it in which there was play, at the start
-            and wherever the number became another. Games count a lost life up to thirty steps
-            late: until then what was hit is gone, or everything stands still.
-        ranges: How far things got.
-        actions: The action of each step, as the digest of an episode takes it in.
-        recorded: The steps that were recorded, if any were.
-        n_left_out: Calls made in them that were not recorded.
-        extents: How far the numbers went of an observation that is not made of objects.
+        result: Its result.
+        rewards: Step and reward, where it is not 0.
+        lives: Step, lives left, and the last step before it in which there was play; at the start
+            and at each change. Games count a lost life up to thirty steps late: until then what
+            was hit is gone, or everything stands still.
+        ranges: Smallest and largest positions of objects.
+        actions: As `EpisodeResult.digest` is made of.
+        recorded: The recorded steps.
+        n_left_out: Calls in them that were not recorded.
+        extents: Smallest and largest numbers of an observation without objects.
+        lives_left: Lives at the end; 0 where the game has none.
+        in_play: The last step in which there was play.
     """
 
     result: EpisodeResult
@@ -166,6 +138,32 @@ class Trajectory:
     recorded: tuple[TracedStep, ...] = ()
     n_left_out: int = 0
     extents: Mapping[str, Extent] = field(default_factory=dict)
+    lives_left: int = 0
+    in_play: int | None = None
+
+    @property
+    def deaths(self) -> tuple[int, ...]:
+        """Steps in which a life was lost, the last one included where it ended the game."""
+        lost = [b[2] for a, b in itertools.pairwise(self.lives) if b[1] < a[1]]
+        if self.lives and self.lives_left < self.lives[-1][1]:
+            lost.append(self.last_step)
+        return tuple(lost)
+
+    @property
+    def last_step(self) -> int:
+        """The last step in which there was play, if that was shortly before the end."""
+        last = max(0, self.result.n_steps - 1)
+        is_near = self.in_play is not None and last - self.in_play <= _PAUSED_AT_MOST
+        return self.in_play if is_near and self.in_play is not None else last
+
+    @property
+    def ending(self) -> Ending:
+        """How the episode ended."""
+        result = self.result
+        has_lives = any(lives for _, lives, _ in self.lives)
+        lives = self.lives_left if has_lives else None
+        told = result.seed, result.episode_return, result.n_steps, result.outcome
+        return Ending(*told, lives, self.deaths if has_lives else ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +191,7 @@ class Replay:
 class _Notes:
     """What is known of an episode under way."""
 
+    names: Sequence[str]
     rewards: list[tuple[int, float]] = field(default_factory=list)
     lives: list[tuple[int, int, int]] = field(default_factory=list)
     ranges: Ranges = field(default_factory=dict)
@@ -205,23 +204,26 @@ class _Notes:
     n_left_out: int = 0
     extents: dict[str, Extent] = field(default_factory=dict)
 
-    def see(self, step: int, seen: Seen) -> None:
-        rows, lives = seen.objects, seen.lives
-        for name, value in seen.values.items():
-            if isinstance(value, int | float):
-                low, high = self.extents.get(name, (value, value))
-                self.extents[name] = (min(low, value), max(high, value))
+    def see(self, episode: Episode) -> None:
+        """Note what the policy sees next."""
+        step, lives = episode.n_steps, episode.lives
         if not self.lives or self.lives[-1][1] != lives:
             self.lives.append((step, lives, self.in_play))
+        if not episode.env.has_objects:
+            for name, value in values_of(episode.seen).items():
+                if isinstance(value, int | float):
+                    low, high = self.extents.get(name, (value, value))
+                    self.extents[name] = (min(low, value), max(high, value))
+            return
         is_moving = False
-        for category, members in rows.items():
+        for category, members in episode.seen.items():
             if len(members) <= _FEW or step % _SELDOM == 0:
                 _widen(self.ranges, category, members)
             if len(members) == 1:
                 self.alone[category] += 1
                 self.first_seen.setdefault(category, step)
             is_moving = is_moving or any(row[4] or row[5] for row in members)
-        self._note_play(step, rows, is_lively=is_moving)
+        self._note_play(step, episode.seen, is_lively=is_moving)
 
     def _note_play(self, step: int, rows: Mapping[str, Sequence[Row]], *, is_lively: bool) -> None:
         """Keep `in_play` at the last step before a pause until play has been resumed."""
@@ -234,39 +236,26 @@ class _Notes:
         if is_lively and self.n_lively > _RESUMED:
             self.in_play = step
 
-    def keep(
-        self,
-        recording: Recording | None,
-        step: int,
-        seen: Seen,
-        action: tuple[Action, str] | None = None,
-        reward: float = 0.0,
-    ) -> None:
-        """Keep a step, if it was recorded; without an action the policy failed in it."""
-        if recording is None:
-            return
-        played, name = action or (None, "")
-        self.n_left_out += recording.n_left_out
-        calls = recording.calls
-        self.recorded.append(
-            TracedStep(step, seen.boxes(), seen.lives, calls, played, name, reward, seen.values)
-        )
+    def look(self, episode: Episode) -> TracedStep:
+        """Return the step to come, without calls and action."""
+        if not episode.env.has_objects:
+            return TracedStep(episode.n_steps, {}, 0, (), None, "", 0.0, values_of(episode.seen))
+        built = build_observation(episode.seen, episode.lives)
+        objects = {name: tuple(boxes) for name, boxes in built.items()}
+        return TracedStep(episode.n_steps, objects, episode.lives, (), None, "", 0.0)
 
-    def course(self, result: EpisodeResult, actions: bytes) -> Trajectory:
-        return Trajectory(
-            result,
-            tuple(self.rewards),
-            tuple(self.lives),
-            self.ranges,
-            actions,
-            tuple(self.recorded),
-            self.n_left_out,
-            self.extents,
-        )
+    def keep(self, before: TracedStep, recording: Recording, episode: Episode) -> None:
+        """Keep a recorded step; without an action the policy failed in it."""
+        self.n_left_out += recording.n_left_out
+        step, answer = replace(before, calls=recording.calls), episode.answer
+        if not isinstance(answer, PolicyFailure):
+            name = _name_of(answer, self.names)
+            step = replace(step, action=answer, action_name=name, reward=episode.reward)
+        self.recorded.append(step)
 
 
 def follow(replay: Replay) -> Trajectory:
-    """Play the episode; the same request gives the same course, recorded or not.
+    """Play the episode; the same request gives the same trajectory, recorded or not.
 
     What a policy does wrong is the outcome, never an exception.
 
@@ -276,16 +265,29 @@ def follow(replay: Replay) -> Trajectory:
     task = replay.task
     [seed] = task.seeds
     episode = begin_episode(task.protocol, seed)
-    notes, level = _Notes(), ""
+    notes = _Notes(_action_names(episode, task.protocol))
+    level, used = "", 0.0
     try:
         with open_jail(task, [episode]) as jail:
             level = jail.level.word
             start_policy(jail, [episode])
-            _play(episode, _SpanPlayer(jail, replay.spans), notes, replay)
+            _play(episode, _SpanPlayer(jail, replay.spans), notes, replay.n_steps)
+            used = jail.cpu_seconds(episode.lane)
     except PolicyFailure as failure:
         episode.end(failure.outcome, failure.detail)
     assert episode.result is not None
-    return notes.course(replace(episode.result, jail=level), bytes(episode.actions))
+    return Trajectory(
+        replace(episode.result, jail=level, cpu_seconds=used),
+        tuple(notes.rewards),
+        tuple(notes.lives),
+        notes.ranges,
+        bytes(episode.actions),
+        tuple(notes.recorded),
+        notes.n_left_out,
+        notes.extents,
+        episode.lives,
+        notes.in_play if episode.env.has_objects else None,
+    )
 
 
 class _SpanPlayer(RecordedPlayer):
@@ -300,23 +302,23 @@ class _SpanPlayer(RecordedPlayer):
         return step in self._wanted
 
 
-def _play(episode: Episode, player: _SpanPlayer, notes: _Notes, replay: Replay) -> None:
-    names = _action_names(episode, replay.task.protocol)
+def _play(episode: Episode, player: _SpanPlayer, notes: _Notes, max_steps: int) -> None:
     if episode.result is not None:  # the policy failed at its start
         return
-    step, seen = 0, _look(episode)
-    notes.see(step, seen)
-    for _ in play_steps(player, [episode], replay.n_steps):
+    step = 0
+    notes.see(episode)
+    before = notes.look(episode) if player.is_wanted(step) else None
+    for _ in play_steps(player, [episode], max_steps):
+        if player.recording is not None and before is not None:
+            notes.keep(before, player.recording, episode)
         if isinstance(episode.answer, PolicyFailure):
-            notes.keep(player.recording, step, seen)
             return
-        action = episode.answer, _name_of(episode.answer, names)
-        notes.keep(player.recording, step, seen, action, episode.reward)
         if episode.reward:
             notes.rewards.append((step, episode.reward))
         if episode.result is None:
-            step, seen = episode.n_steps, _look(episode)
-            notes.see(step, seen)
+            step = episode.n_steps
+            notes.see(episode)
+            before = notes.look(episode) if player.is_wanted(step) else None
 
 
 def _widen(ranges: Ranges, category: str, members: Sequence[Row]) -> None:
@@ -330,7 +332,7 @@ def _widen(ranges: Ranges, category: str, members: Sequence[Row]) -> None:
 
 
 def merge_ranges(courses: Sequence[Trajectory]) -> Ranges:
-    """How far things got in any of several episodes."""
+    """Merge the ranges of several episodes."""
     merged: Ranges = {}
     for course in courses:
         for category, (left, right, top, bottom) in course.ranges.items():
@@ -340,7 +342,7 @@ def merge_ranges(courses: Sequence[Trajectory]) -> Ranges:
 
 
 def merge_extents(courses: Sequence[Trajectory]) -> dict[str, Extent]:
-    """Least and largest value of the numbers of an observation in any of several episodes."""
+    """Merge the extents of several episodes."""
     merged: dict[str, Extent] = {}
     for course in courses:
         for name, (low, high) in course.extents.items():

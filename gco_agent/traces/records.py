@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import enum
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from gco_agent.core.observation import ObjectBox
-from gco_agent.core.records import ComponentCall, Plain
+from gco_agent.core.records import ComponentCall, Outcome, Plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +40,40 @@ class TracedStep:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """Some steps in a row of one episode that decided something.
+class Ending:
+    """How an episode went and ended.
 
     Attributes:
-        title: What they decided: "a life is lost".
-        is_good: Whether that is to be repeated; None if it is neither good nor bad.
+        seed: Of the episode.
+        episode_return: Its return.
+        n_steps: Its length.
+        outcome: Why it ended.
+        lives: Lives left at the end; None where the game has none.
+        deaths: Steps in which a life was lost: the last steps in which there was play.
+    """
+
+    seed: int
+    episode_return: float
+    n_steps: int
+    outcome: Outcome
+    lives: int | None = None
+    deaths: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Consecutive steps of an episode, around an event.
+
+    Attributes:
+        title: The event: "a life is lost".
+        is_good: Whether it is to be repeated; None if it is neither good nor bad.
         seed: Of the episode.
         event: Number of the step that it is about; one of ``steps``, or the last.
         steps: In order, without gaps.
         n_steps: Steps of the whole episode.
         episode_return: Its return.
         failure: If the episode ended because the policy failed, the traceback.
+        is_ending: It shows how the episode ended, and is never left out.
     """
 
     title: str
@@ -60,6 +84,7 @@ class Window:
     n_steps: int
     episode_return: float
     failure: str = ""
+    is_ending: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +98,7 @@ class ExecutionTrace:
             smallest and largest ``x``, then ``y``, in pixels, of their top left corners.
         extents: The same of the numbers of an observation without objects, by the words for them.
         names: Words for such a number to what it is called: "obs[2]" to "angle".
+        endings: How all episodes ended, in the order of the seeds.
     """
 
     windows: tuple[Window, ...] = ()
@@ -80,9 +106,10 @@ class ExecutionTrace:
     ranges: Mapping[str, tuple[int, int, int, int]] = field(default_factory=dict)
     extents: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
+    endings: tuple[Ending, ...] = ()
 
     def without_names(self) -> ExecutionTrace:
-        """The same for a reader who is told nothing but types: numbers for actions and fields."""
+        """Return the trace with numbers in place of the names of actions and fields."""
         windows = tuple(
             replace(window, steps=tuple(map(_nameless, window.steps))) for window in self.windows
         )
@@ -96,60 +123,22 @@ def _nameless(step: TracedStep) -> TracedStep:
 
 
 def trace_json(trace: ExecutionTrace) -> dict[str, Any]:
-    """The whole trace as data that `json.dumps` takes, whatever policies had in their values."""
-    return {
-        "notes": list(trace.notes),
-        "ranges": {name: list(extent) for name, extent in trace.ranges.items()},
-        "extents": {name: list(extent) for name, extent in trace.extents.items()},
-        "names": dict(trace.names),
-        "windows": [_window_json(window) for window in trace.windows],
-    }
+    """Return the whole trace as data for `json.dumps`, whatever values policies had."""
+    data: dict[str, Any] = _json(trace)
+    return data
 
 
-def _window_json(window: Window) -> dict[str, Any]:
-    return {
-        "title": window.title,
-        "is_good": window.is_good,
-        "seed": window.seed,
-        "event": window.event,
-        "n_steps": window.n_steps,
-        "episode_return": window.episode_return,
-        "failure": window.failure,
-        "steps": [_step_json(step) for step in window.steps],
-    }
-
-
-def _step_json(step: TracedStep) -> dict[str, Any]:
-    return {
-        "step": step.step,
-        "lives": step.lives,
-        "objects": {
-            category: [{n: v for n, v in box._asdict().items() if v is not None} for box in boxes]
-            for category, boxes in step.objects.items()
-        },
-        "values": {name: _plain_json(value) for name, value in step.values.items()},
-        "calls": [
-            {
-                "name": call.name,
-                "depth": call.depth,
-                "inputs": {name: _plain_json(value) for name, value in call.inputs.items()},
-                "output": _plain_json(call.output),
-                "lines": list(call.lines),
-                "error": call.error,
-            }
-            for call in step.calls
-        ],
-        "action": step.action,
-        "action_name": step.action_name,
-        "reward": step.reward,
-    }
-
-
-def _plain_json(value: Plain) -> Any:  # noqa: ANN401 - JSON
+def _json(value: Any) -> Any:  # noqa: ANN401 - JSON
+    if isinstance(value, enum.Enum):
+        return value.value
+    if dataclasses.is_dataclass(value):
+        return {part.name: _json(getattr(value, part.name)) for part in fields(value)}
+    if isinstance(value, ObjectBox):
+        return {name: _json(part) for name, part in value._asdict().items() if part is not None}
+    if isinstance(value, tuple):
+        return [_json(part) for part in value]
+    if isinstance(value, Mapping):
+        return {key: _json(part) for key, part in value.items()}
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)  # JSON has no such number
-    if isinstance(value, tuple):
-        return [_plain_json(part) for part in value]
-    if isinstance(value, dict):
-        return {key: _plain_json(part) for key, part in value.items()}
     return value

@@ -1,4 +1,8 @@
-"""How many tokens a text is, estimated without anybody's tokenizer. Pure."""
+"""A trace as text for a prompt, within a budget of tokens.
+
+In the order of the file: the estimate of tokens, values in a few characters, landings of one thing
+on the player, the table of a window, and the whole text.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ _ENDS_LINE = "\n"
 
 
 def estimate_tokens(text: str) -> int:
-    """An upper estimate of the tokens of ``text``: a budget in it is kept by most tokenizers.
+    """Return an upper estimate of the tokens of ``text``; most tokenizers stay below it.
 
     Counts a token for every six letters of a word, every two digits of a number, every mark of
     punctuation, every line end, and every space that no word follows; other scripts count their
@@ -61,7 +65,7 @@ class Column:
 def number_columns(
     steps: Sequence[TracedStep], names: Mapping[str, str]
 ) -> tuple[list[Column], list[str]]:
-    """A column for each number that changes, and a phrase for each that does not.
+    """Return a column for each number that changes, and a phrase for each that does not.
 
     Args:
         steps: Those of a window.
@@ -89,14 +93,14 @@ def number_columns(
 
 
 def named(words: str, names: Mapping[str, str]) -> str:
-    """The words for a number with its name: "obs[2] angle"."""
+    """Return an expression with its name: "obs[2] angle"."""
     name = names.get(words)
     text = words if name is None else f"{words} {name}"
     return text.replace("|", "\\x7c").replace("`", "\\x60")
 
 
 def tell_value(value: Plain) -> str:
-    """A value in a few characters: three digits of a number."""
+    """Return a value in a few characters, a number with three digits."""
     if value is None or isinstance(value, Shown | bool):
         text = str(value)
     elif isinstance(value, float):
@@ -110,7 +114,7 @@ def tell_value(value: Plain) -> str:
 
 
 def describe_extents(trace: ExecutionTrace) -> str:
-    """How far every number of the observation went; empty where there is none."""
+    """Return the extents of the numbers of the observation; empty if there are none."""
     if not trace.extents:
         return ""
     told = [
@@ -159,7 +163,7 @@ class Arrivals:
 
 
 def find_arrivals(windows: Sequence[Window]) -> Arrivals | None:
-    """The landings in all of some windows; None where nothing lands on anything."""
+    """Find where a thing lands on the player in some windows; None if nothing does."""
     steps = [step for window in windows for step in window.steps]
     singles = _singles(steps)
     found = _player(steps, singles)
@@ -181,7 +185,7 @@ def find_arrivals(windows: Sequence[Window]) -> Arrivals | None:
 
 
 def number_of(call: ComponentCall) -> float | None:
-    """The output of a call, if it is one number."""
+    """Return the output of a call if it is a number."""
     output = call.output
     if isinstance(output, bool) or not isinstance(output, int | float):
         return None
@@ -191,7 +195,6 @@ def number_of(call: ComponentCall) -> float | None:
 def _extent(
     steps: Sequence[TracedStep], categories: Sequence[str], axis: Axis
 ) -> tuple[float, float]:
-    """From where to where things of some categories were seen on an axis."""
     boxes = _boxes(steps, categories)
     ends = [getattr(box, axis) + getattr(box, _SIZE[axis]) for box in boxes]
     return min(getattr(box, axis) for box in boxes), max(ends)
@@ -217,7 +220,7 @@ def _predictors(
 
 
 def _singles(steps: Sequence[TracedStep]) -> list[str]:
-    """Categories of which there is one and no more, most of the time; the steadiest first."""
+    """Return the categories with one object most of the time, the steadiest first."""
     counts: dict[str, int] = {}
     many: set[str] = set()
     for step in steps:
@@ -231,7 +234,7 @@ def _singles(steps: Sequence[TracedStep]) -> list[str]:
 
 
 def _player(steps: Sequence[TracedStep], singles: Sequence[str]) -> tuple[str, Axis] | None:
-    """The player and the one axis that it moves along."""
+    """Return the player and the one axis that it moves along."""
     axes: tuple[Axis, ...] = ("x", "y")
     for category in sorted(singles, key=lambda name: name != _PLAYER):
         moving = [axis for axis in axes if _moves(steps, category, axis)]
@@ -255,7 +258,7 @@ def _one(step: TracedStep, category: str) -> ObjectBox | None:
 def _landings(
     steps: Sequence[TracedStep], category: str, player: str, axis: Axis
 ) -> dict[int, float]:
-    """For each step of a window, the place of the next landing, if the window has it."""
+    """Return for each step the place of the next landing, if the window has it."""
     across = _OTHER[axis]
     boxes = [_one(step, category) for step in steps]
     gaps = [_gap(box, _one(step, player), across) for step, box in zip(steps, boxes, strict=True)]
@@ -274,7 +277,7 @@ def _landings(
 
 
 def _gap(box: ObjectBox | None, player: ObjectBox | None, axis: Axis) -> int | None:
-    """Pixels between the two along an axis; None if one of them is not there."""
+    """Return the pixels between the two along an axis; None if one is missing."""
     if box is None or player is None:
         return None
     near, far = getattr(box, axis), getattr(box, axis) + getattr(box, _SIZE[axis])
@@ -285,7 +288,7 @@ def _gap(box: ObjectBox | None, player: ObjectBox | None, axis: Axis) -> int | N
 def _lands(
     boxes: Sequence[ObjectBox | None], gaps: Sequence[int | None], index: int, axis: Axis
 ) -> bool:
-    """Whether it comes in and touches now, or would before the next step, or turns round."""
+    """Return whether it touches now, or would before the next step, or turns round."""
     gap, before = gaps[index], gaps[index - 1] if index else None
     after = gaps[index + 1] if index + 1 < len(gaps) else None
     if gap is None or before is None or before <= gap:
@@ -297,7 +300,7 @@ def _lands(
 
 
 def _speed(boxes: Sequence[ObjectBox | None], index: int, axis: Axis) -> float:
-    """Pixels a step along an axis, as of the last few steps."""
+    """Return pixels a step along an axis over the last few steps."""
     places = [getattr(box, axis) for box in boxes[max(0, index - 3) : index + 1] if box]
     moves = [abs(b - a) for a, b in itertools.pairwise(places)]
     return float(statistics.median_high(moves)) if moves else 0.0
@@ -306,7 +309,7 @@ def _speed(boxes: Sequence[ObjectBox | None], index: int, axis: Axis) -> float:
 def _place(
     boxes: Sequence[ObjectBox | None], gap: int | None, index: int, axis: Axis
 ) -> float | None:
-    """Centre on the axis at the moment of touching, between two steps."""
+    """Return the centre on the axis at the moment of touching, between two steps."""
     box, before = boxes[index], boxes[index - 1] if index else None
     if box is None or gap is None:
         return None
@@ -320,14 +323,18 @@ def _place(
 
 ENTRY = "act"
 SAME = '"'
-"""In place of a long output that is the same as in the row above."""
+"""In place of a long cell that is the same as in the row above."""
 _FEW = 3
 """Of so many things of a category, each is shown; of more, what changed, and the nearest."""
 _NEAREST = 2
-_MOST_CELL_columns = 64
+_MOST_WIDTH = 64
+_SHORT = 5
+"""Cells that are no longer are repeated."""
 _MOST_VALUE = 40
 _MOST_BRIEF = 24
 _MOST_COLUMNS = 14
+_MOST_OTHERS = 3
+"""Columns of outputs that are no scalars."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,55 +353,55 @@ class Table:
 def make_table(
     window: Window, arrivals: Arrivals | None, names: Mapping[str, str] | None = None
 ) -> Table:
-    """The table of the steps of a window.
+    """Return the table of the steps of a window.
+
+    Columns beyond the most are left out: first outputs of components that are no scalars, then
+    categories of objects, the most crowded first.
 
     Args:
-        window: Which one.
+        window: Its steps.
         arrivals: Where things really landed, if anything does.
-        names: What the numbers of an observation are called, by the words for them.
+        names: Names of the numbers of an observation, by expression.
     """
     steps = window.steps
-    columns = [Column("step", tuple(str(step.step) for step in steps))]
     numbers, constant = number_columns(steps, names or {})
-    columns += numbers
+    objects: list[Column] = []
     categories = _categories(steps)
     for category in categories:
         column, phrase = _describe_category(steps, category, categories[0])
         constant += [phrase] if phrase else []
-        columns += [column] if column else []
-    parts = _component_columns(steps)
-    actions = tuple("" if step.action is None else _brief(step.action) for step in steps)
-    for column in parts:
-        if column.cells == actions:
-            constant.append(f"{column.heading} returns the action")
-        elif len(set(column.cells)) == 1 and len(steps) > 1:
-            constant.append(f"{column.heading} returns {column.cells[0]}")
-        else:
-            columns.append(column)
-    if arrivals is not None and parts:
+        objects += [column] if column else []
+    scalars, others, phrases = _component_columns(steps)
+    constant += phrases
+    if arrivals is not None and (scalars or others or phrases):
         cells = tuple(_centre(arrivals, window.seed, step.step) for step in steps)
         if set(cells) != {MISSING}:
-            columns.append(Column(arrival_heading(arrivals), cells))
+            scalars.append(Column(arrival_heading(arrivals), cells))
     outcome = [Column("action", tuple(step.action_name or "FAILED" for step in steps))]
     rewards, phrase = _rewards(steps)
     outcome += rewards
     if len({step.lives for step in steps}) > 1:
         outcome.append(Column("lives", tuple(str(step.lives) for step in steps)))
     constant += [phrase] if phrase else []
-    most = _MOST_COLUMNS + len(numbers) - len(outcome)
-    return Table(tuple(constant), (*columns[:most], *outcome))
+    room = _MOST_COLUMNS - 1 - len(outcome) - len(scalars)
+    left_out = [column.heading for column in objects[max(0, room) :]]
+    objects = objects[: max(0, room)]
+    room = min(_MOST_OTHERS, room - len(objects))
+    left_out += [column.heading for column in others[max(0, room) :]]
+    if left_out:
+        constant.append(f"without columns for {', '.join(left_out)}")
+    first = Column("step", tuple(str(step.step) for step in steps))
+    columns = (first, *numbers, *objects, *scalars, *others[: max(0, room)], *outcome)
+    return Table(tuple(constant), columns)
 
 
 def arrival_heading(arrivals: Arrivals) -> str:
-    """Heading of the column of true landings."""
+    """Return the heading of the column of true landings."""
     return f"{arrivals.category}@{arrivals.player} {arrivals.axis}"
 
 
 def predictions(window: Window, arrivals: Arrivals) -> Mapping[str, list[float]]:
-    """Component to its errors, output minus where the thing then really was, in pixels.
-
-    Of those alone whose outputs can be places.
-    """
+    """Return the errors in pixels of the components that predict where the thing lands."""
     errors: dict[str, list[float]] = {}
     for step in window.steps:
         truth = arrivals.centres.get((window.seed, step.step))
@@ -408,12 +415,12 @@ def predictions(window: Window, arrivals: Arrivals) -> Mapping[str, list[float]]
 
 
 def show(value: Plain, limit: int = _MOST_VALUE) -> str:
-    """A recorded value in a few characters; what a policy made of text stays in quotes."""
+    """Return a recorded value in a few characters; text of a policy stays in quotes."""
     return cut(_show(value), limit)
 
 
 def cut(text: str, limit: int) -> str:
-    """``text``, or its beginning and an ellipsis."""
+    """Return ``text``, or its beginning and an ellipsis."""
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
@@ -437,12 +444,12 @@ def _show(value: Plain) -> str:
 
 
 def plain_name(name: str) -> str:
-    """A text of a policy's without what would end a cell of a table, or a block of code."""
+    """Escape what would end a cell of a table or a block of code."""
     return name.replace("|", "\\x7c").replace("`", "\\x60")
 
 
 def _categories(steps: Sequence[TracedStep]) -> list[str]:
-    """The categories of a window, those with few objects first."""
+    """Return the categories of a window, those with few objects first."""
     most: dict[str, int] = {}
     for step in steps:
         for category, members in step.objects.items():
@@ -453,10 +460,7 @@ def _categories(steps: Sequence[TracedStep]) -> list[str]:
 def _describe_category(
     steps: Sequence[TracedStep], category: str, player: str
 ) -> tuple[Column | None, str]:
-    """A column for the category, and what is constant about it; either may be missing.
-
-    Of what there is a crowd, what is nearest to the first of ``player`` is told.
-    """
+    """Return a column for the category, and what is constant about it; either may be missing."""
     rows = [step.objects.get(category, ()) for step in steps]
     boxes = [box for row in rows for box in row]
     tell = _teller(boxes, is_alone=max(map(len, rows)) == 1)
@@ -478,16 +482,14 @@ def _describe_category(
         ]
         heading = f"{category} n: nearest, or changes"
     phrase = "" if phrase.endswith(" is") else phrase
-    return Column(heading, tuple(cut(cell, _MOST_CELL_columns) for cell in cells)), phrase
+    return Column(heading, tuple(_with_dittos(cells, 2 * _SHORT))), phrase
 
 
 def _still(row: Sequence[ObjectBox]) -> tuple[ObjectBox, ...]:
-    """The row without velocities."""
     return tuple(box._replace(dx=0, dy=0) for box in row)
 
 
 def _where(row: Sequence[ObjectBox]) -> str:
-    """Where some things are that stay there."""
     if len(row) <= 2 * _FEW:
         told = " ".join(f"{b.x},{b.y} {b.w}x{b.h}" + _extras(b) for b in row)
         return f"at {told} throughout"
@@ -517,7 +519,7 @@ def _fixed_axis(boxes: Sequence[ObjectBox], *, is_alone: bool) -> str:
 
 
 def _teller(boxes: Sequence[ObjectBox], *, is_alone: bool) -> Callable[[ObjectBox], str]:
-    """How to tell one object of a category: only what differs within the window."""
+    """Return a function that formats an object: only what differs within the window."""
     moving = [axis for axis in ("x", "y") if len({getattr(box, axis) for box in boxes}) > 1]
     axes = moving if is_alone and moving else ["x", "y"]
     has_sizes = len({(box.w, box.h) for box in boxes}) > 1
@@ -543,7 +545,7 @@ def _crowd_cell(
     near: tuple[float, float] | None,
     tell: Callable[[ObjectBox], str],
 ) -> str:
-    """Many things in one cell: what came and went if that is little, else the nearest."""
+    """Return many things in one cell: what came and went if that is little, else the nearest."""
     if before is not None:
         gone = [tell(box) for box in _still(before) if box not in _still(row)]
         new = [tell(box) for box in _still(row) if box not in _still(before)]
@@ -562,41 +564,59 @@ def _middle(row: Sequence[ObjectBox]) -> tuple[float, float] | None:
     return (row[0].cx, row[0].cy) if row else None
 
 
-def _component_columns(steps: Sequence[TracedStep]) -> list[Column]:
-    """The outputs of every component but ``act``, in the order of their first calls."""
+def _component_columns(
+    steps: Sequence[TracedStep],
+) -> tuple[list[Column], list[Column], list[str]]:
+    """Return columns of scalar outputs of components, columns of others, and constant phrases."""
+    scalars: list[Column] = []
+    others: list[Column] = []
+    constant: list[str] = []
+    actions = [None if step.action is None else _brief(step.action) for step in steps]
     names = dict.fromkeys(call.name for step in steps for call in step.calls)
-    columns = []
     for name in names:
         if name == ENTRY:
             continue
-        cells = [
-            " ".join(
-                plain_name(f"!{call.error.partition(':')[0]}")
-                if call.error
-                else _brief(call.output)
-                for call in step.calls
-                if call.name == name
-            )
-            or MISSING
-            for step in steps
-        ]
-        columns.append(Column(plain_name(name), tuple(_with_dittos(cells))))
-    return columns
+        calls = [[call for call in step.calls if call.name == name] for step in steps]
+        cells = [" ".join(map(_output, made)) or MISSING for made in calls]
+        is_scalar = all(_is_scalar(call.output) for made in calls for call in made)
+        if cells == actions:
+            constant.append(f"{plain_name(name)} returns the action")
+        elif len(set(cells)) == 1 and len(steps) > 1:
+            constant.append(f"{plain_name(name)} returns {cells[0]}")
+        elif is_scalar:
+            scalars.append(Column(plain_name(name), tuple(_with_dittos(cells))))
+        else:
+            cells = [cut(cell, _MOST_BRIEF) for cell in cells]
+            others.append(Column(plain_name(name), tuple(_with_dittos(cells))))
+    return scalars, others, constant
+
+
+def _output(call: ComponentCall) -> str:
+    if call.error:
+        return plain_name(f"!{call.error.partition(':')[0]}")
+    return _brief(call.output)
+
+
+def _is_scalar(output: Plain) -> bool:
+    if isinstance(output, tuple):
+        return len(output) <= _FEW and all(_is_scalar(part) for part in output)
+    return not isinstance(output, dict | Shown)
 
 
 def _brief(output: Plain) -> str:
-    """An output in a cell: of one that is long, how many parts it has."""
-    shown = show(output, _MOST_CELL_columns)
+    """Return an output in a cell: of a long one, the number of its parts."""
+    shown = show(output, _MOST_WIDTH)
     if len(shown) > _MOST_BRIEF and isinstance(output, tuple | dict):
         return f"[{len(output)} items]" if isinstance(output, tuple) else f"{{{len(output)} items}}"
     return cut(shown, _MOST_VALUE)
 
 
-def _with_dittos(cells: Sequence[str]) -> list[str]:
-    shown = [cut(cell, _MOST_CELL_columns) for cell in cells]
-    is_same = [a == b and len(a) > len("RIGHT") for a, b in zip(shown[1:], shown, strict=False)]
-    return shown[:1] + [
-        SAME if same else cell for cell, same in zip(shown[1:], is_same, strict=True)
+def _with_dittos(cells: Sequence[str], least: int = _SHORT) -> list[str]:
+    """Cut cells, and replace those that are longer than ``least`` and equal the one above."""
+    shown = [cut(cell, _MOST_WIDTH) for cell in cells]
+    return [
+        SAME if i and cell == shown[i - 1] and len(cell) > least else cell
+        for i, cell in enumerate(shown)
     ]
 
 
@@ -606,7 +626,7 @@ def _centre(arrivals: Arrivals, seed: int, step: int) -> str:
 
 
 def _rewards(steps: Sequence[TracedStep]) -> tuple[list[Column], str]:
-    """A column of the rewards, or a phrase where every step brings the same."""
+    """Return a column of the rewards, or a phrase where every step brings the same."""
     if not any(step.reward for step in steps):
         return [], ""
     told = tuple(f"{step.reward:+.4g}" if step.reward else "" for step in steps)
@@ -657,6 +677,9 @@ def render_trace(
 ) -> Rendered:
     """Render ``trace`` within ``max_tokens`` estimated tokens.
 
+    Windows are shortened at their beginning, then dropped, the last ones first. How the worst
+    episode ended is never dropped, and only shortened when nothing else is left.
+
     Args:
         trace: What to show.
         source: The policy's text, to quote the lines that ran.
@@ -664,18 +687,28 @@ def render_trace(
     """
     lines = lines_of(source)
     arrivals = find_arrivals(trace.windows)
-    n_windows = len(trace.windows)
-    for shown in range(n_windows, 0, -1):
-        for length in _LENGTHS if shown > 1 else _SHORT_LENGTHS:
-            windows = [_shortened(w, length) for w in trace.windows[:shown]]
-            rendered = _compose(trace, windows, arrivals, lines)
-            if rendered.n_tokens <= max_tokens:
-                return rendered
-    return _compose(trace, [], arrivals, lines)
+    rendered = _compose(trace, [], arrivals, lines)
+    for windows in _selections(trace.windows):
+        rendered = _compose(trace, windows, arrivals, lines)
+        if rendered.n_tokens <= max_tokens:
+            break
+    return rendered
+
+
+def _selections(windows: Sequence[Window]) -> Iterator[list[Window]]:
+    """Yield what may be shown, from all of it to the least."""
+    shown = list(windows)
+    while shown:
+        others = [window for window in shown if not window.is_ending]
+        for length in _LENGTHS if len(shown) > 1 else _SHORT_LENGTHS:
+            yield [_shortened(w, length) if not (w.is_ending and others) else w for w in shown]
+        if not others:
+            return
+        shown.remove(others[-1])
+    yield []
 
 
 def _shortened(window: Window, length: int) -> Window:
-    """The window without its earliest steps."""
     return replace(window, steps=window.steps[-length:])
 
 
@@ -700,14 +733,17 @@ def _compose(
 
 
 def _left_out(trace: ExecutionTrace, windows: Sequence[Window]) -> Iterator[str]:
-    for number, (window, whole) in enumerate(zip(windows, trace.windows, strict=False), start=1):
-        n_dropped = len(whole.steps) - len(window.steps)
+    steps = {(w.seed, w.event, w.title): len(w.steps) for w in trace.windows}
+    for number, window in enumerate(windows, start=1):
+        n_steps = steps[window.seed, window.event, window.title]
+        n_dropped = n_steps - len(window.steps)
         if n_dropped:
-            yield f"the first {n_dropped} of the {len(whole.steps)} steps of moment {number};"
-    n_dropped = len(trace.windows) - len(windows)
-    if n_dropped:
-        titles = ", ".join(_title(window) for window in trace.windows[len(windows) :])
-        yield f"{n_dropped} of {len(trace.windows)} recorded moments ({titles});"
+            yield f"the first {n_dropped} of the {n_steps} steps of moment {number};"
+    shown = [(window.seed, window.event, window.title) for window in windows]
+    dropped = [w for w in trace.windows if (w.seed, w.event, w.title) not in shown]
+    if dropped:
+        titles = ", ".join(map(_title, dropped))
+        yield f"{len(dropped)} of {len(trace.windows)} recorded moments ({titles});"
     if trace.windows:
         yield "all other steps of these episodes."
 
@@ -738,11 +774,11 @@ def _render_window(
     arrivals: Arrivals | None,
     quoted: tuple[Sequence[str], Mapping[str, str]],
 ) -> str:
-    """A window, with the lines of the policy, and the names of numbers, to quote."""
+    """Render a window; ``quoted`` is the lines of the policy and the names of numbers."""
     lines, names = quoted
-    kind = {True: "good", False: "bad", None: "neither good nor bad"}[window.is_good]
+    kind = {True: " (good)", False: " (bad)", None: ""}[window.is_good]
     heading = (
-        f"### Moment {number} ({kind}): {_title(window)}\n\n"
+        f"### Moment {number}{kind}: {_title(window)}\n\n"
         f"Seed {window.seed}, in step {window.event} of {window.n_steps}; "
         f"the episode's return is {window.episode_return:g}."
     )
@@ -763,12 +799,12 @@ def _render_window(
 
 
 def _title(window: Window) -> str:
-    """A policy has a say in it, where it failed."""
+    """Return the title, which is partly the policy's text if it failed."""
     return plain_name(escape(window.title, _MOST_LINE))
 
 
 def _accuracy(window: Window, arrivals: Arrivals | None) -> list[str]:
-    """How far the components that return a number were from where the thing landed."""
+    """Return how far predictions were from where the thing landed."""
     if arrivals is None:
         return []
     told = [
@@ -781,10 +817,10 @@ def _accuracy(window: Window, arrivals: Arrivals | None) -> list[str]:
 
 
 def _telling_step(window: Window, arrivals: Arrivals | None) -> TracedStep:
-    """The step that is shown in full.
+    """Return the step to show in full.
 
-    That which failed; or the last one up to the event from which something landed on the player,
-    or else in which most was to be seen.
+    The one that failed; or the last up to the event from which something landed on the player, or
+    else in which most was to be seen.
     """
     failed = [step for step in window.steps if step.action is None]
     if failed:
@@ -798,7 +834,7 @@ def _telling_step(window: Window, arrivals: Arrivals | None) -> TracedStep:
 
 
 def _in_full(step: TracedStep, lines: Sequence[str]) -> str:
-    """The calls of one step with inputs, outputs and the lines that ran."""
+    """Return the calls of a step with inputs, outputs and the lines that ran."""
     if not step.calls:
         return ""
     told = [_describe_call(call) for call in step.calls[:_MOST_CALLS]]
@@ -827,5 +863,5 @@ def _describe_call(call: ComponentCall) -> str:
 
 
 def _block(text: str) -> str:
-    """A code block that nothing in it can close."""
+    """Return a code block that nothing in it can close."""
     return "```\n" + text.replace("```", "'''") + "\n```"

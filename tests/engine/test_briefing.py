@@ -135,13 +135,13 @@ def test_what_the_limit_of_the_race_cuts_is_played_on_once():
     config = RunConfig("pong", replace(RULES, max_steps=700), selection_steps=150)
     judge = Judge(WorkerPool(0), config.selection_protocol)
     text = brief(judge, source(FOLLOW), [], config).text
-    assert "8 of them cut at the step limit of 150 steps." in text
-    assert "8 of 8 episodes were not over after 150 steps, and whole ones may take 700" in text
+    assert "8 of 8 episodes were truncated after 150 steps" in text
     whole = judge.under(config.protocol).cached(source(FOLLOW), SEEDS)
     assert [episode.seed for episode in whole.episodes] == list(SEEDS[:2])
     assert all(episode.n_steps > 150 for episode in whole.episodes)
     for episode in whole.episodes:
-        assert f"seed {episode.seed} returns {episode.episode_return:g} in " in text
+        row = next(line for line in text.splitlines() if line.startswith(f"{episode.seed}|"))
+        assert f"|{episode.episode_return:g} in {episode.n_steps} steps, " in row
     played = judge.n_steps
     assert brief(judge, source(FOLLOW), [], config).text == text
     assert judge.n_steps == played
@@ -149,7 +149,7 @@ def test_what_the_limit_of_the_race_cuts_is_played_on_once():
 
 def test_the_limit_of_the_rules_themselves_hides_nothing(judge: Judge):
     text = brief(judge, source(FOLLOW), [], CONFIG).text
-    assert "8 of them cut at the step limit of 150 steps." in text
+    assert "8 of 8 episodes were truncated after 150 steps." in text
     assert "understate" not in text
     assert not judge.under(replace(RULES, max_steps=700)).n_steps
 
@@ -157,6 +157,6 @@ def test_the_limit_of_the_rules_themselves_hides_nothing(judge: Judge):
 def test_hints_reach_the_feedback(judge: Judge):
     told = brief(judge, source(FOLLOW), [], CONFIG).text
     untold = brief(judge, source(FOLLOW), [], replace(CONFIG, hints="none")).text
-    assert "|RIGHT" in told
-    assert "|RIGHT" not in untold
+    assert "|UP" in told
+    assert "|UP" not in untold
     assert "ball" not in untold.partition("### Results")[0].lower()

@@ -116,7 +116,7 @@ def test_cart_pole_shows_every_number_under_its_name_and_why_the_pole_fell():
 def test_pendulum_shows_numbers_for_actions_and_the_stretches_that_cost_most():
     got = captured("Pendulum-v1", SWING)
     titles = [window.title for window in got.trace.windows]
-    assert titles[0].startswith("the end of the worst episode: the episode is cut")
+    assert titles[0].startswith("the end of the worst episode: the episode is truncated")
     assert any(title.startswith("the 40 steps that brought least, -") for title in titles)
     assert any(title.startswith("the 40 steps that brought most, ") for title in titles)
     rows = cells(render_trace(got.trace, SWING).text)
@@ -135,7 +135,8 @@ def test_lunar_lander_shows_the_crash():
     pytest.importorskip("Box2D")
     got = captured("LunarLander-v3")
     window = got.trace.windows[0]
-    assert (window.title, window.is_good) == ("a reward of -100", False)
+    assert window.title.endswith("the game is over, and the last step brings -100")
+    assert window.is_good is False
     assert window.steps[-1].reward == -100.0
     assert (
         window.steps[0].action_name in spec_of(make_protocol("default", "LunarLander-v3")).actions
@@ -209,8 +210,9 @@ def dense(seed: int, rewards: list[float]) -> object:
 def test_among_dense_rewards_only_an_unusual_one_is_a_moment():
     crash, land = [-1.0] * 60 + [-100.0], [-1.0] * 60 + [100.0]
     moments = choose_moments([dense(1, crash), dense(2, land), dense(3, [-1.0] * 61)])  # type: ignore[list-item]
+    end = "the end of the worst episode: the game is over, and the last step brings -100"
     assert [(m.seed, m.event, m.title, m.is_good) for m in moments[:2]] == [
-        (1, 60, "a reward of -100", False), (2, 60, "a reward of +100", True)
+        (1, 60, end, False), (2, 60, "a reward of +100", True)
     ]  # fmt: skip
     even = choose_moments([dense(1, [1.0] * 50), dense(2, [1.0] * 90)])  # type: ignore[list-item]
     assert [m.title for m in even] == [

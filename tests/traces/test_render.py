@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -60,6 +61,33 @@ def test_what_does_not_fit_is_left_out_whole_and_said():
     assert none.left_out[0] == "2 of 2 recorded moments (a life is lost, a reward of +4);"
     assert "###" not in none.text
     assert render_trace(ExecutionTrace(), SOURCE).text == "\n"
+
+
+def test_the_end_of_the_worst_episode_is_never_left_out_and_shortened_last():
+    end = window(falling(40, first=60), title="the game is over", is_ending=True)
+    trace = ExecutionTrace((TRACE.windows[0], end, TRACE.windows[1]))
+    whole = render_trace(trace, SOURCE).n_tokens
+    for budget in range(0, whole + 1, 100):
+        text = render_trace(trace, SOURCE, budget).text
+        assert "the game is over" in text
+        others = text.count("### Moment") - 1
+        rows = len(re.findall(r"^(?:6|7|8|9)\d\|", text, re.MULTILINE))
+        assert rows >= 4
+        assert rows == 40 or not others
+    assert render_trace(trace, SOURCE, 0).text.count("### Moment") == 1
+
+
+def test_scalars_have_their_columns_before_lists_and_dictionaries():
+    def calls(i: int):
+        lists = [call(f"list_{n}", tuple(range(i, i + 9))) for n in range(20)]
+        return (call("act", 1, 0), *lists, call("decide_fire", i % 2 == 0))
+
+    steps = [step(i, (40, 70 + i), calls=calls(i)) for i in range(4)]
+    table = make_table(window(steps), None)
+    headings = [column.heading for column in table.columns]
+    assert column("decide_fire", steps) == ("True", "False", "True", "False")
+    assert len([name for name in headings if name.startswith("list_")]) <= 3
+    assert any("list_19" in phrase for phrase in table.constant) or "list_19" in headings
 
 
 @settings(deadline=None, max_examples=30)

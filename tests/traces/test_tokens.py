@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gco_agent.traces.render import estimate_tokens
-from tests.traces.policies import CASES, path_of
 
 MEASURED = {"breakout": 3374, "pong": 3200, "seaquest": 3370, "space_invaders": 3441}
-"""Tokens of the golden files."""
+"""Tokens of the files in tests/data/tokens, by the tokenizer of Claude 2."""
+SAMPLES = Path(__file__).parents[1] / "data" / "tokens"
 
 
 @pytest.mark.parametrize(
@@ -31,8 +33,8 @@ def test_more_text_is_never_fewer_tokens(a: str, b: str):
     assert estimate_tokens(a + b) <= estimate_tokens(a) + estimate_tokens(b) + 1
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", MEASURED)
 def test_estimate_against_a_real_tokenizer(name: str):
     """Measured with the tokenizer of Claude 2, the last that Anthropic released."""
-    estimate = estimate_tokens(path_of(name).read_text("utf-8"))
+    estimate = estimate_tokens((SAMPLES / f"trace_{name}.md").read_text("utf-8"))
     assert MEASURED[name] <= estimate <= 1.3 * MEASURED[name]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,29 +30,59 @@ def test_the_first_loss_of_the_worst_beside_the_best_gain_of_the_best():
     worst = course(1, [(20, -1.0), (50, -1.0), (60, 1.0)])
     best = course(2, [(30, 1.0), (40, 4.0), (45, 4.0), (90, -1.0)])
     assert titles(worst, best) == [
+        "1:199 the end of the worst episode: the game is over",
         "1:20 a reward of -1",
         "2:40 a reward of +4",
         "2:90 a reward of -1",
     ]
     assert titles(best, worst) == titles(worst, best)
-    assert [m.is_good for m in choose_moments([worst, best])] == [False, True, False]
+    assert [m.is_good for m in choose_moments([worst, best])] == [False, False, True, False]
 
 
-def test_another_loss_is_from_the_middle_of_the_middle_episode():
+def test_the_end_of_the_worst_episode_that_was_over_comes_first():
+    cut = course(1, [(9, 1.0)], outcome=Outcome.HORIZON)
+    over, best = course(2, [(9, 3.0), (199, -1.0)]), course(3, [(9, 9.0)])
+    title = "2:199 the end of the worst episode that was over: the game is over"
+    assert titles(best, over, cut)[0] == f"{title}, and the last step brings -1"
+    assert not any(
+        "end" in title for title in titles(cut, course(4, [(9, 2.0)], outcome=Outcome.HORIZON))
+    )
+
+
+def test_the_end_is_where_play_ended_and_says_how_many_lives_were_left():
+    landed = replace(course(1, lives=[(0, 3, 0), (60, 2, 41)]), lives_left=2, in_play=180)
+    assert titles(landed)[0] == "1:180 the game is over with 2 lives left"
+    assert landed.deaths == (41,)
+    shot = replace(landed, lives_left=0)
+    assert titles(shot)[0] == "1:180 the game is over"
+    assert shot.deaths == (41, 180)
+    assert (shot.ending.lives, shot.ending.deaths) == (0, (41, 180))
+    assert course(1, lives=[(0, 0, 0)]).ending.lives is None
+
+
+def test_no_three_moments_are_of_a_kind_and_none_repeats_another():
+    lives = [(0, 5, 0), (30, 4, 25), (90, 3, 80), (130, 2, 120), (135, 1, 130)]
+    courses = [course(n, lives=lives) for n in (1, 2, 3)]
+    kinds = [moment.kind for moment in choose_moments(courses)]
+    assert kinds == ["end", "life", "life"]
+
+
+def test_another_loss_is_from_the_best_episode():
     worst, middle, best = (
         course(seed, [(10 * seed + n, -1.0) for n in range(5)] + [(90, float(seed))], n_steps=100)
         for seed in (1, 2, 3)
     )
-    assert titles(best, worst, middle) == [
+    assert titles(best, worst, middle)[1:] == [
         "1:10 a reward of -1",
         "3:90 a reward of +3",
         "3:34 a reward of -1",
-        "2:22 a reward of -1",
     ]
 
 
 def test_a_life_is_lost_where_play_ended_before_it_was_counted():
-    lost = course(1, lives=[(0, 3, 0), (60, 2, 41), (90, 3, 90), (120, 1, 100)])
+    lost = course(
+        1, lives=[(0, 3, 0), (60, 2, 41), (90, 3, 90), (120, 1, 100)], outcome=Outcome.HORIZON
+    )
     assert titles(lost) == [
         "1:41 a life is lost (3 before, 2 after; counted in step 60)",
         "1:100 a life is lost (3 before, 1 after; counted in step 120)",
@@ -70,7 +102,7 @@ def test_failures_come_first_once_for_each_kind():
 
 
 def test_a_long_time_without_anything_is_looked_at_in_its_middle():
-    stuck = course(1, [(10, 1.0)], n_steps=10 + STALL_STEPS)
+    stuck = course(1, [(10, 1.0)], n_steps=10 + STALL_STEPS, outcome=Outcome.HORIZON)
     middle, end = 10 + STALL_STEPS // 2, 10 + STALL_STEPS
     stall = f"1:{middle} nothing is gained or lost for {STALL_STEPS} steps (10 to {end})"
     assert titles(stuck) == ["1:10 a reward of +1", stall]
@@ -81,7 +113,7 @@ def test_a_long_time_without_anything_is_looked_at_in_its_middle():
 def test_where_nothing_happens_the_end_is_shown():
     assert titles(course(1, n_steps=200)) == ["1:199 the game is over"]
     cut = course(1, n_steps=200, outcome=Outcome.HORIZON)
-    assert titles(cut) == ["1:199 the episode is cut at its step limit"]
+    assert titles(cut) == ["1:199 the episode is truncated at its step limit"]
     assert titles(course(1, n_steps=0)) == ["1:0 the game is over"]
     assert titles() == []
 

@@ -61,7 +61,10 @@ def test_the_least_return_is_below_random_play() -> None:
 
 
 def test_an_unknown_category_is_found_with_a_suggestion() -> None:
-    [one, other] = GAMES["pong"].unknown_categories(["Ball", "ball", "Puck", "ball"])
+    policy = "def act(obs):\n    return obs['Ball'] or obs['ball'] or obs['Puck'] or obs['ball']\n"
+    [one, other] = GAMES["pong"].unknown_categories(policy)
+    assert GAMES["pong"].unknown_categories("no Python") == []
+    assert find_game("pong").unknown_categories(GAMES["pong"].initial_policy()) == []
     assert "'ball'; did you mean 'Ball'?" in one
     assert "there are Player, Ball, Enemy" in other
 
