@@ -21,7 +21,7 @@ def test_a_file(cli, tmp_path):
     for heading in ("### Stage: ", "### Results", "### Execution trace", "### Moment 1 ("):
         assert f"\n{heading}" in f"\n{result.stdout}"
     assert "over 2 episodes (seeds 1:3)" in result.stdout
-    assert "turned down" not in result.stdout
+    assert "not accepted" not in result.stdout
     assert clean_text(result.stdout) == result.stdout
     again = cli(tmp_path, "trace", "follow.py", "--tokens", "1500", *FEW, "--workers", "1")
     assert again.stdout == result.stdout
@@ -49,7 +49,7 @@ def test_as_json(cli, tmp_path):
 def test_a_run_with_what_it_tried(cli, played):
     result = cli(played, "trace", *FEW)
     assert result.exit_code == 0
-    assert "### Tried before, and turned down" in result.stdout
+    assert "### Tried before, and not accepted" in result.stdout
     assert "### Since the policy before it" in result.stdout
     assert "- Iteration 3, failed" in result.stdout
     assert 'look at what is not there"' in result.stdout
@@ -57,7 +57,7 @@ def test_a_run_with_what_it_tried(cli, played):
     assert told.stdout == result.stdout
     older = cli(played, "trace", "0", *FEW)
     assert older.exit_code == 0
-    assert "turned down" not in older.stdout
+    assert "not accepted" not in older.stdout
     git(played, "switch", "-q", "main")
     by_name = cli(played, "trace", "gco/pong/first~4", *FEW)
     assert by_name.stdout == older.stdout
@@ -65,9 +65,9 @@ def test_a_run_with_what_it_tried(cli, played):
 
 
 def test_hints_of_the_run_or_as_asked_for(cli, played):
-    assert "|RIGHT" in cli(played, "trace", *FEW).stdout
+    assert "|UP" in cli(played, "trace", *FEW).stdout
     untold = cli(played, "trace", "--hints", "none", *FEW).stdout
-    assert "|RIGHT" not in untold
+    assert "|UP" not in untold
     assert "ball" not in untold.partition("### Results")[0].lower()
 
 

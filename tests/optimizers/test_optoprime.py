@@ -115,7 +115,7 @@ def test_the_prompt_has_graph_feedback_and_memory(request_: Request) -> None:
     assert "### Stage: outplayed" in text
     assert "rows" not in text.partition("#Feedback")[2]
     assert "rejected, -1.50 points an episode: wait" in text
-    assert "2 RIGHT: moves the paddle up" in text
+    assert "2 UP (RIGHT in the emulator): moves the paddle up" in text
     assert " object at 0x" not in text
 
 

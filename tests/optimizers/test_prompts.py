@@ -117,7 +117,7 @@ def test_a_prompt_tells_as_much_as_it_is_to(
 ) -> None:
     config = replace(CONFIG, hints=hints)
     text = compose_prompt(bare_request(config=config)).cached
-    assert ("- 2 RIGHT: moves the paddle up" in text) == has_meanings
+    assert ("- 2 UP (RIGHT in the emulator): moves the paddle up" in text) == has_meanings
     assert ("Random play scores -20.7 points" in text) == has_meanings
     assert ("With probability 0.25 a frame repeats" in text) == has_meanings
     assert ("The ball bounces off the walls" in text) == has_advice
