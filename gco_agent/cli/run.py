@@ -44,7 +44,7 @@ from gco_agent.policy import environment_of
 from gco_agent.store.config import RunConfig, default_slice
 from gco_agent.store.entries import Facts, RunRef, Verdict, new_run_id
 from gco_agent.store.run import Run, Runs, is_same_game
-from gco_agent.store.view import RunView, Step, policy_path, returns_of
+from gco_agent.store.view import RunView, Step, frames_of, policy_path, returns_of
 
 if TYPE_CHECKING:
     from gco_agent.evaluation.judge import Judge
@@ -358,11 +358,7 @@ def _prepare(place: CliContext, given: dict[str, Any]) -> _Start:
     switch = given["switch"] and repo.root is not None
     if switch:
         checks.require_clean(repo)
-    if repo.ref(str(ref)):
-        raise UsageError(
-            f"there is a run {ref.branch} already: go on with `gco-agent step {ref.branch}`, "
-            "or choose another name with --name"
-        )
+    Runs(repo).require_free(ref)
     if switch:
         checks.require_room(repo, ref)
     checks.trust_own(repo, spec.env_id)  # the user named it
@@ -545,7 +541,7 @@ def _run_json(view: RunView, stopped_by: str, seconds: float) -> dict[str, Any]:
         "iterations": view.last_iteration,
         "seed": config.seed if config else None,
         **score_json(facts, interval),
-        "frames": max((s.facts.frames or 0 for s in view.history() if s.facts), default=0),
+        "frames": frames_of(view.history()),
         "loc": facts.loc if facts else None,
         "cyclomatic": facts.cyclomatic if facts else None,
         "stopped_by": stopped_by,

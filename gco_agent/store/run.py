@@ -495,7 +495,7 @@ class Runs:
         named = ", ".join(ref.branch for ref in runs[:_MOST_LISTED])
         more = f" and {len(runs) - _MOST_LISTED} more" if len(runs) > _MOST_LISTED else ""
         return (
-            f"There is {named}{more}: name one, as in `gco-agent log --run {runs[0].branch}`, "
+            f"There is {named}{more}: name one, as in `gco-agent log {runs[0].branch}`, "
             "or start another with `gco-agent run GAME`."
         )
 
@@ -604,6 +604,6 @@ def _squash(name: str) -> str:
 
 def _taken(ref: RunRef) -> UsageError:
     return UsageError(
-        f"there is a run {ref.branch} already: go on with `gco-agent step --run {ref.branch}`, "
+        f"there is a run {ref.branch} already: go on with `gco-agent step {ref.branch}`, "
         "or choose another name with --name"
     )

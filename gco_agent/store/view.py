@@ -361,14 +361,6 @@ class RunView:
         folder = evidence_folder(iteration)
         return sorted(path.removeprefix(folder) for path in self.repo.list_files(commit, folder))
 
-    def returns(self, step: Step) -> list[float] | None:
-        """Return the returns behind the mean of a step's facts; None if they are not stored.
-
-        Raises:
-            StoreError: They are of another schema, or garbled.
-        """
-        return returns_of(step, self.evidence(step, EPISODES_FILE))
-
     # -- trials and totals ---------------------------------------------------------------------
 
     def trials(self) -> list[Trial]:
@@ -588,7 +580,15 @@ def parse_played(text: str | None, where: str) -> tuple[Played, ...]:
 
 
 def returns_of(step: Step, episodes: str | None) -> list[float] | None:
-    """As `RunView.returns`, given the text of the step's ``evaluation.json``."""
+    """Return the returns behind the mean of a step's facts; None if they are not stored.
+
+    Args:
+        step: The step.
+        episodes: Text of its ``evaluation.json``, if there is one.
+
+    Raises:
+        StoreError: It is of another schema, or garbled.
+    """
     facts = step.facts
     if episodes is None or facts is None or facts.return_mean is None:
         return None

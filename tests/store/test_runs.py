@@ -98,9 +98,7 @@ def test_a_run_starts_from_a_detached_head(project, runs):
 
 
 def test_a_name_is_taken_once(started, runs, monkeypatch):
-    match = (
-        "there is a run gco/pong/20260131-1f0c already.*step --run gco/pong/20260131-1f0c.*--name"
-    )
+    match = "there is a run gco/pong/20260131-1f0c already.*step gco/pong/20260131-1f0c.*--name"
     with pytest.raises(UsageError, match=match):
         runs.create(REF, initial(), switch=False)
     seen = iter([None, "HEAD"])  # as if made between looking and writing
@@ -246,7 +244,7 @@ def test_what_is_checked_out_and_no_run_is_said(project, runs):
         runs.current()
     runs.create(REF, initial(), switch=False)
     with pytest.raises(
-        NotARun, match=f"There is {REF.branch}: name one, as in `gco-agent log --run {REF.branch}`"
+        NotARun, match=f"There is {REF.branch}: name one, as in `gco-agent log {REF.branch}`"
     ):
         runs.current()
     git(project, "checkout", "--quiet", "--detach")
