@@ -141,18 +141,17 @@ def _describe_results(results: Results, endings: Sequence[Ending]) -> str:
 
 
 def _describe_time(episodes: Sequence[EpisodeResult]) -> str:
-    """Return the processor time of a step, where it was measured."""
+    """Return the processor time of a step, where it was measured; coarse, as it varies."""
     times = [1000 * e.cpu_seconds / e.n_steps for e in episodes if e.cpu_seconds and e.n_steps]
     if not times:
         return ""
-    mean, worst = (f"{time:.1g}" if time < 1 else f"{time:.0f}" for time in _mean_and_most(times))
+    if max(times) < 1:
+        return "A step takes the policy less than 1 ms of processor time."
+    mean, most = statistics.fmean(times), max(times)
     return (
-        f"A step takes the policy {mean} ms of processor time, {worst} ms in the slowest episode."
+        f"A step takes the policy {mean:.0f} ms of processor time, {most:.0f} ms in the slowest "
+        "episode."
     )
-
-
-def _mean_and_most(values: Sequence[float]) -> tuple[float, float]:
-    return statistics.fmean(values), max(values)
 
 
 def _table(results: Results, endings: Sequence[Ending]) -> str:

@@ -255,6 +255,14 @@ def test_an_iteration_whose_candidates_all_lose_tells_of_each(started: Runs, jud
         *((2, "rejected", True), (2, "rejected", True)),
     ]
     assert "hide from the ball" in (following.requests[0].attempts[2].source or "")
+    for attempt in following.requests[0].attempts[2:]:
+        assert attempt.race
+        for candidate, in_force in attempt.race:
+            assert in_force is not None
+            assert candidate.seed == in_force.seed
+        gain = sum(a.episode_return - b.episode_return for a, b in attempt.race if b)
+        assert gain / len(attempt.race) == pytest.approx(attempt.gain)
+    assert not any(attempt.race for attempt in following.requests[0].attempts[:2])
 
 
 def usage_of(started: Runs) -> list[tuple[int | None, int | None, float | None]]:

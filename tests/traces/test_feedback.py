@@ -94,6 +94,9 @@ def test_the_time_of_a_step_is_told_where_it_is_known():
     text = text_of(Results(GAMES["pong"], "", replace(slow, episodes=episodes), "0:2"))
     assert "6 ms of processor time, 8 ms in the slowest episode" in text
     assert "processor" not in text_of(Results(GAMES["pong"], "", slow, "0:2"))
+    quick = tuple(replace(e, cpu_seconds=0.01) for e in slow.episodes)
+    text = text_of(Results(GAMES["pong"], "", replace(slow, episodes=quick), "0:2"))
+    assert "less than 1 ms of processor time" in text
 
 
 def test_a_misspelt_category_is_told():
