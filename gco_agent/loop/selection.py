@@ -35,14 +35,14 @@ class Archive:
         history: Its steps when the archive was made, oldest first.
     """
 
-    def __init__(self, run: RunView) -> None:
+    def __init__(self, run: RunView, history: Sequence[Step] | None = None) -> None:
         self.run = run
-        self.history: list[Step] = run.history()
+        self.history: Sequence[Step] = run.history() if history is None else history
 
     @functools.cached_property
     def champion(self) -> PolicySource:
         """The policy in force."""
-        return PolicySource(self.run.policy())
+        return self.policy(self.history[-1])
 
     @property
     def made_by(self) -> Step:

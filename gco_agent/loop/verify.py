@@ -1,41 +1,51 @@
-"""Plays what a commit claims again and answers to the digit: holds, differs, or not comparable.
+"""Verify what a run's commits claim, with a judge that knows nothing before.
 
-A claim is a commit's policy, its seeds, its rules of play and what came of it: returns, gain, a
-digest of every action. What decides the answer is compared in this order. Rules of play first: with
-another emulator or ROM nothing is played, because nothing could be concluded. Then every number of
-the message, then every episode of the evidence, down to the first action that differs.
+A claim is a commit: its policy, its message and its evidence. Rules of play are compared first:
+with another emulator or ROM nothing is played, because nothing could be concluded. Then everything
+that the commit says is computed again: subject, body, complexity, frames and cost; the race with
+its parent and the verdict; every number of the message; and every episode of every policy of the
+evidence, down to the first action that differs. Wall time and the level of the jail cannot be
+computed again.
 
 The jail's level, the Python and the machine of the claim are not rules of play: a policy that
-attacks nothing and computes with integers plays the same in all of them. They are reported beside
-the answer, so that a difference has its explanation next to it.
+computes with integers plays the same in all of them. They are reported beside the answer, so that a
+difference has its explanation next to it.
 """
 
 from __future__ import annotations
 
 import enum
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from math import isclose
 from typing import Any
 
+from gco_agent.core import codec
 from gco_agent.core.codec import readable
-from gco_agent.core.errors import UsageError
+from gco_agent.core.errors import PolicyError, UsageError
 from gco_agent.core.records import (
     EpisodeResult,
     Evaluation,
     PlayProtocol,
+    Usage,
     digest_actions,
     first_different_step,
     unpack_actions,
 )
-from gco_agent.core.seeds import parse_seed_range
+from gco_agent.core.seeds import Stream, parse_seed_range
 from gco_agent.core.statistics import paired_gain
-from gco_agent.evaluation.judge import Judge
+from gco_agent.evaluation.judge import AcceptanceCriterion, Judge
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel
-from gco_agent.loop.recording import ACTIONS, EPISODES
+from gco_agent.loop.candidate import FILE, StoredCandidate, describe_race
+from gco_agent.loop.recording import ACTIONS, EPISODES, read_exchanges
+from gco_agent.loop.selection import LINE, Archive
 from gco_agent.policy import PolicySource
-from gco_agent.store.entries import Facts
+from gco_agent.policy.complexity import measure
+from gco_agent.policy.header import claim_of, is_same_but_for_score
+from gco_agent.store.entries import Facts, Verdict, headline
 from gco_agent.store.evidence import Evidence, conditions, parse_evidence
 from gco_agent.store.view import RunView, Step, evidence_folder
 
@@ -46,6 +56,11 @@ _NUMBERS = ("return_mean", "return_se", "episodes", "gain", "gain_se", "pairs", 
 _NEEDED = ("protocol", "seeds", "digest")
 """What a claim cannot be played again without."""
 _MOST_EPISODES = 100_000
+_LONGEST_STREAM = 100_000_000
+_RACE = re.compile(r"On \d+ selection seeds .*?\)\.")
+_CUT_SHORT = "The time was up before the race was decided."
+_RIVAL_WON = "It won its race, as did a better candidate"
+_TURNED_DOWN = (Verdict.REJECTED, Verdict.FAILED)
 
 
 class Answer(enum.Enum):
@@ -54,28 +69,6 @@ class Answer(enum.Enum):
     HOLDS = "holds"
     DIFFERS = "differs"
     INCOMPARABLE = "cannot be compared"
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What a commit says of the policy in it.
-
-    Attributes:
-        commit: Its id.
-        facts: What its message says.
-        source: Its policy.
-        parent: The policy that a gain is over; None where no gain is claimed.
-        episodes: What its evidence says, with the actions where they were recorded; empty where
-            there is no evidence.
-        made_in: Jail level, Python and machine of the claim, where they are told.
-    """
-
-    commit: str
-    facts: Facts
-    source: PolicySource
-    parent: PolicySource | None = None
-    episodes: tuple[EpisodeResult, ...] = ()
-    made_in: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +88,35 @@ class Difference:
     here: Any
     seed: int | None = None
     step: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a commit says of the policy in it.
+
+    Attributes:
+        commit: Its id.
+        facts: The trailers of its message.
+        source: Its policy.
+        parent: The policy that a gain is over; None where no gain is claimed.
+        episodes: Those of its policy in its evidence, with the actions where they were recorded.
+        made_in: Jail level, Python and machine of the claim, as far as it says.
+        text: Subject and body of its message, on one line.
+        others: Episodes of other policies in its evidence.
+        criterion: What the policy had to show in its race; None if that cannot be known.
+        faults: What is wrong about it whatever is played.
+    """
+
+    commit: str
+    facts: Facts
+    source: PolicySource
+    parent: PolicySource | None = None
+    episodes: tuple[EpisodeResult, ...] = ()
+    made_in: dict[str, str] = field(default_factory=dict)
+    text: str = ""
+    others: tuple[tuple[PolicySource, tuple[EpisodeResult, ...]], ...] = ()
+    criterion: AcceptanceCriterion | None = None
+    faults: tuple[Difference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +172,9 @@ class Verifier:
         """
         missing = [name for name in _NEEDED if getattr(claim.facts, name) is None]
         if missing:
-            lacking = (Difference(name, None, "needed") for name in missing)
-            return Verified(claim, Answer.INCOMPARABLE, tuple(lacking))
+            lacking = [Difference(name, None, "needed") for name in missing]
+            answer = Answer.DIFFERS if claim.faults else Answer.INCOMPARABLE
+            return Verified(claim, answer, (*claim.faults, *lacking))
         stamp = claim.facts.protocol or ""
         protocol = min(rules, key=lambda one: len(differing_parts(stamp, one.stamp)))
         parts = differing_parts(stamp, protocol.stamp)
@@ -161,16 +184,23 @@ class Verifier:
         seeds = parse_seed_range(claim.facts.seeds or "")
         if len(seeds) != claim.facts.episodes or len(seeds) > _MOST_EPISODES:
             stated = Difference("episodes", claim.facts.episodes, len(seeds))
-            return Verified(claim, Answer.DIFFERS, (stated,))
+            return Verified(claim, Answer.DIFFERS, (*claim.faults, stated))
         played = judge.evaluate(claim.source, seeds, watch)
         over = judge.evaluate(claim.parent, seeds) if claim.parent and played.is_valid else None
         here = _facts_of(claim.facts, played, over)
         differences = [
-            Difference(name.replace("_", " "), getattr(claim.facts, name), getattr(here, name))
-            for name in _NUMBERS
-            if getattr(claim.facts, name) != getattr(here, name)
+            *claim.faults,
+            *(
+                Difference(name.replace("_", " "), getattr(claim.facts, name), getattr(here, name))
+                for name in _NUMBERS
+                if getattr(claim.facts, name) != getattr(here, name)
+            ),
+            *_check_race(claim, judge, seeds),
         ]
         first = first_difference(claim.episodes, played.episodes) if claim.episodes else None
+        for source, episodes in claim.others:
+            again = judge.evaluate(source, [episode.seed for episode in episodes])
+            first = first or first_difference(episodes, again.episodes)
         holds = not differences and first is None
         return Verified(
             claim,
@@ -182,18 +212,41 @@ class Verifier:
         )
 
 
+def _check_race(claim: Claim, judge: Judge, seeds: range) -> Iterator[Difference]:
+    """Yield what of the verdict, and of its explanation, does not follow from the race."""
+    criterion, verdict = claim.criterion, claim.facts.verdict
+    if criterion is None or claim.parent is None:
+        return
+    if seeds.start not in Stream.SELECTION.seeds(0, _LONGEST_STREAM):
+        yield Difference("seeds", claim.facts.seeds, "of the selection stream")
+        return
+    first = seeds.start - Stream.SELECTION.value
+    race = judge.race(claim.source, claim.parent, criterion, first_seed=first)
+    is_won, is_cut = race.verdict.is_won, _CUT_SHORT in claim.text and verdict in _TURNED_DOWN
+    if is_cut and race.n_pairs >= len(seeds):
+        return  # wall time ended it before it was decided
+    if race.n_pairs != len(seeds):
+        yield Difference("pairs", len(seeds), race.n_pairs)
+        return
+    if (verdict is Verdict.ACCEPTED) != is_won and not (is_won and _RIVAL_WON in claim.text):
+        yield Difference("verdict", verdict.value, race.verdict.value)
+    if race.gain is not None and (said := _one_line(describe_race(race))) not in claim.text:
+        yield Difference("body", "another description of the race", said)
+
+
 def read_claims(view: RunView, rev: str | None = None) -> list[Claim]:
-    """The claims of a run, oldest first: of all its commits, or of one.
+    """Return the claims of a run, oldest first: of all its commits, or of one.
+
+    A commit made by hand that changes the policy is among them: it has no score.
 
     Raises:
         UsageError: The commit ``rev`` claims nothing: no policy was scored there.
         NotARun: ``rev`` is not of this run.
         StoreError: A record of the run cannot be read.
     """
-    if rev is None:
-        return [claim for step in view.history() for claim in _claims_of(view, step)]
-    found = list(_claims_of(view, view.step(rev)))
-    if not found:
+    steps = view.history() if rev is None else [view.step(rev)]
+    found = [claim for step in steps for claim in _claims_of(view, step)]
+    if rev is not None and not found:
         raise UsageError(f"{rev} claims no score: there is nothing to verify")
     return found
 
@@ -268,13 +321,85 @@ def _facts_of(claimed: Facts, played: Evaluation, over: Evaluation | None) -> Fa
 
 
 def _claims_of(view: RunView, step: Step) -> Iterator[Claim]:
+    """Yield the claims of a step, or of the candidate that ``step`` is, its candidates first."""
+    if step.facts is None:
+        yield from _claim_by_hand(view, step)
+        return
+    line = view.history()
+    place = next((n for n, s in enumerate(line) if step in (s, *s.candidates)), 0)
     for each in (*step.candidates, step):
         facts = each.facts
-        if facts is None or all(getattr(facts, name) is None for name in _NUMBERS):
+        if facts is None:
             continue
-        if each is step and any(_says_the_same(facts, other.facts) for other in step.candidates):
-            continue  # the numbers are those of the candidate beside it
-        yield _claim(view, each, facts)
+        is_side = each is not line[place]
+        faults = tuple(_check_message(view, line, place, each, is_side=is_side))
+        has_numbers = any(getattr(facts, name) is not None for name in _NUMBERS)
+        if not has_numbers or (
+            each is step and any(_says_the_same(facts, other.facts) for other in step.candidates)
+        ):
+            if faults:  # the numbers are none, or those of the candidate beside it
+                yield Claim(
+                    each.commit, facts, PolicySource(view.policy(each.commit)), faults=faults
+                )
+            continue
+        yield _claim(view, line[:place], each, facts, faults)
+
+
+def _claim_by_hand(view: RunView, step: Step) -> Iterator[Claim]:
+    before, after = view.policy(step.parents[0]), view.policy(step.commit)
+    if before == after:
+        return
+    number = max(s.iteration or 0 for s in view.history())
+    facts = Facts(view.ref.branch, number, Verdict.BY_HAND)
+    fault = Difference("policy", "changed by hand", "no score is claimed of it")
+    in_force = (fault,) if after == view.policy() else ()
+    yield Claim(step.commit, facts, PolicySource(after), faults=in_force)
+
+
+def _check_message(
+    view: RunView, line: Sequence[Step], place: int, step: Step, *, is_side: bool
+) -> Iterator[Difference]:
+    """Yield what a message says that does not follow from the commit and those before it."""
+    facts, earlier = step.facts, line[:place]
+    assert facts is not None
+    told = [s.facts for s in earlier if s.facts is not None]
+    expected = 1 + told[-1].iteration if told else 0
+    yield from _differing("run", facts.run, view.ref.branch)
+    yield from _differing("iteration", facts.iteration, expected)
+    subject = headline(facts, step.summary, side=is_side)
+    yield from _differing("subject", step.subject, subject)
+    frames = max((f.frames for f in told if f.frames is not None), default=0)
+    skip = re.search(r"frame_skip=(\d+)", facts.protocol or "")
+    if facts.steps is not None and skip:
+        yield from _differing("frames", facts.frames, frames + facts.steps * int(skip[1]))
+    if not is_side and not facts.verdict.is_kept and place:
+        kept = view.policy(step.commit) == view.policy(line[place - 1].commit)
+        yield from _differing("policy", "as before" if kept else "another", "as before")
+    if not is_side and not facts.verdict.is_kept:
+        for candidate in step.candidates:
+            raced = _RACE.search(_one_line(candidate.body))
+            if raced is not None and raced[0] not in _one_line(step.body):
+                yield Difference("body", "another description of the race", raced[0])
+    if facts.verdict is Verdict.REPORTED and place:
+        before, now = view.policy(line[place - 1].commit), view.policy(step.commit)
+        is_same = is_same_but_for_score(before, now)
+        yield from _differing("policy", "as before" if is_same else "another", "as before")
+    if facts.loc is not None and (facts.verdict.is_kept or is_side):
+        size = measure(view.policy(step.commit))
+        yield from _differing("loc", facts.loc, size.loc)
+        yield from _differing("cyclomatic", facts.cyclomatic, size.cyclomatic)
+        yield from _differing("nested if", facts.nested_if, size.nested_if)
+    if not is_side and (exchanges := read_exchanges(view, [step])):
+        usage = sum((exchange.usage for exchange in exchanges), Usage())
+        yield from _differing("tokens in", facts.tokens_in, usage.tokens_in)
+        yield from _differing("tokens out", facts.tokens_out, usage.output_tokens)
+        if usage.usd is not None and facts.usd is not None and not isclose(facts.usd, usage.usd):
+            yield Difference("usd", facts.usd, usage.usd)
+
+
+def _differing(what: str, claimed: object, here: object) -> Iterator[Difference]:
+    if claimed != here:
+        yield Difference(what, claimed, here)
 
 
 def _says_the_same(line: Facts, candidate: Facts | None) -> bool:
@@ -285,22 +410,89 @@ def _says_the_same(line: Facts, candidate: Facts | None) -> bool:
     )
 
 
-def _claim(view: RunView, step: Step, facts: Facts) -> Claim:
+def _claim(
+    view: RunView, earlier: Sequence[Step], step: Step, facts: Facts, faults: tuple[Difference, ...]
+) -> Claim:
     source = PolicySource(view.policy(step.commit))
     over = None
     if facts.gain is not None and step.parents:
         over = PolicySource(view.policy(step.parents[0]))
+    faults = (*faults, *_check_docstring(source, facts))
     told = {"jail": facts.jail} if facts.jail else {}
+    text = _one_line(f"{step.subject} {step.body}")
     folder, where = evidence_folder(facts.iteration), f"of commit {step.commit[:9]}"
-    text = view.read(folder + EPISODES, step.commit)
-    if text is None:
-        return Claim(step.commit, facts, source, over, made_in=told)
-    evidence = parse_evidence(text, f"{EPISODES} {where}")
+    record = view.read(folder + EPISODES, step.commit)
+    if record is None:
+        if facts.verdict is not Verdict.ROLLED_BACK:
+            faults = (*faults, Difference(EPISODES, None, "needed"))
+        return Claim(step.commit, facts, source, over, (), told, text, faults=faults)
+    evidence = parse_evidence(record, f"{EPISODES} {where}")
+    criterion = _criterion(view, earlier, step, facts) if over and evidence.schema > 1 else None
+    others: list[tuple[PolicySource, tuple[EpisodeResult, ...]]] = []
+    if evidence.schema > 1:  # the digests of older records leave the docstring out
+        known = {over.digest: over} if over else {}
+        if not known and earlier and facts.verdict is Verdict.FAILED:
+            known = {(p := PolicySource(view.policy(earlier[-1].commit))).digest: p}
+        if criterion is not None and criterion.baseline is not None:
+            known[criterion.baseline.digest] = criterion.baseline
+        for digest, episodes in evidence.policies.items():
+            if digest in known and digest != source.digest:
+                others.append((known[digest], episodes))
+            elif digest != source.digest:
+                faults = (*faults, Difference("policy in the evidence", digest[:9], None))
+        faults = (
+            *faults,
+            *_differing("protocol of the evidence", evidence.protocol, facts.protocol),
+        )
     actions = _read_actions(view.read(folder + ACTIONS, step.commit), f"{ACTIONS} {where}")
-    episodes = tuple(
+    own = tuple(
         replace(e, actions=actions.get(str(e.seed), "")) for e in _own_episodes(evidence, source)
     )
-    return Claim(step.commit, facts, source, over, episodes, {**evidence.made_in, **told})
+    made_in = {**evidence.made_in, **told}
+    return Claim(
+        step.commit, facts, source, over, own, made_in, text, tuple(others), criterion, faults
+    )  # fmt: skip
+
+
+def _check_docstring(source: PolicySource, facts: Facts) -> Iterator[Difference]:
+    """Yield a score that the docstring states and the message does not."""
+    try:
+        stated = claim_of(source)
+    except PolicyError:
+        return
+    if stated is not None and (
+        facts.return_mean is None or f"{facts.return_mean:.2f}" != f"{stated.mean:.2f}"
+    ):
+        yield Difference("score in the docstring", stated.mean, facts.return_mean)
+
+
+def _criterion(
+    view: RunView, earlier: Sequence[Step], step: Step, facts: Facts
+) -> AcceptanceCriterion | None:
+    """Return what a candidate had to show, from what was proposed beside it."""
+    line = view.history()
+    whole = next(s for s in line if s.facts and s.iteration == facts.iteration)
+    rivals = []
+    for each in {s.commit: s for s in (*whole.candidates, whole, step)}.values():
+        text = view.read(evidence_folder(facts.iteration) + FILE, each.commit)
+        if text is not None:
+            rivals.append(codec.loads(StoredCandidate, text, FILE).restore({}))
+    own = view.read(evidence_folder(facts.iteration) + FILE, step.commit)
+    if own is None:
+        return None
+    proposal = codec.loads(StoredCandidate, own, FILE).restore({}).proposal
+    first = [each for each in rivals if not each.is_repair]
+    asked = [each for each in rivals if each.is_repair] if _is_repair(own) else first
+    criterion = LINE.criterion(Archive(view, earlier), asked)
+    return replace(criterion, aim=proposal.aim) if proposal else None
+
+
+def _is_repair(text: str) -> bool:
+    return codec.loads(StoredCandidate, text, FILE).is_repair
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _own_episodes(evidence: Evidence, source: PolicySource) -> tuple[EpisodeResult, ...]:

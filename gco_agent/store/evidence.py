@@ -39,12 +39,14 @@ class Evidence:
         policies: Digest of a policy's text to its episodes.
         made_in: Weakest jail, Python and machine, as far as the record says.
         is_authentic: It was written by this user on this machine.
+        schema: Version of the record; in the first, digests leave docstrings out.
     """
 
     protocol: str
     policies: Mapping[str, tuple[EpisodeResult, ...]]
     made_in: Mapping[str, str]
     is_authentic: bool
+    schema: int = SCHEMA
 
     def of(self, source: PolicySource) -> tuple[EpisodeResult, ...]:
         """Return the episodes of a policy, of which there may be none."""
@@ -86,7 +88,9 @@ def parse_evidence(text: str, name: str) -> Evidence:
             str(digest): tuple(_from_json(e, str(levels.get(digest, level))) for e in episodes)
             for digest, episodes in data["policies"].items()
         }
-        return Evidence(str(data["protocol"]), policies, told_conditions(data), _is_authentic(data))
+        made_in, is_authentic = told_conditions(data), _is_authentic(data)
+        protocol, schema = str(data["protocol"]), int(data["schema"])
+        return Evidence(protocol, policies, made_in, is_authentic, schema)
 
 
 def conditions(episodes: Iterable[EpisodeResult]) -> dict[str, str]:

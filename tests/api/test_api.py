@@ -16,6 +16,7 @@ from gymnasium.wrappers import TimeLimit
 import gco_agent
 from gco_agent.core.errors import ContractViolation, NotARun, PolicyError, UsageError
 from gco_agent.core.seeds import Stream
+from gco_agent.envs import environment, local
 from gco_agent.jail.limits import JailLevel
 from gco_agent.store.entries import Verdict
 from tests.engine.policies import FOLLOW, STILL
@@ -55,6 +56,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(environment, "KNOWN", {})
+    monkeypatch.setattr(local, "KNOWN", environment.KNOWN)
     return tmp_path
 
 

@@ -1,0 +1,291 @@
+"""Commits that somebody edited, one field each: `verify` notices every one of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gco_agent.core.errors import GcoError
+from gco_agent.core.events import silent
+from gco_agent.evaluation.judge import Judge
+from gco_agent.evaluation.workers import WorkerPool
+from gco_agent.loop.budget import Budget
+from gco_agent.loop.recording import ACTIONS, EPISODES, recall_episodes
+from gco_agent.loop.train import report, start_run, train
+from gco_agent.loop.verify import Answer, Verifier, read_claims
+from gco_agent.policy import PolicySource, replace_docstring
+from gco_agent.store.config import RunConfig
+from gco_agent.store.entries import RunRef
+from gco_agent.store.git import GitRepo
+from gco_agent.store.run import Runs
+from gco_agent.store.view import RunView
+from tests.engine.policies import FOLLOW, HIDE, RULES
+from tests.engine.test_train import Scripted
+from tests.store.samples import git
+
+REF = RunRef("pong", "forged")
+CONFIG = RunConfig("pong", RULES, optimizer="scripted")
+POLICY = "policies/pong.py"
+
+
+@dataclass
+class Forger:
+    """A run whose last commit can be replaced by another."""
+
+    project: Path
+    runs: Runs
+    verifier: Verifier
+
+    def view(self) -> RunView:
+        return self.runs.view(REF)
+
+    def reset(self, commit: str) -> None:
+        git(self.project, "update-ref", str(REF), commit)
+
+    def replace(self, message: Callable[[str], str], files: dict[str, str]) -> None:
+        """Make the tip again with another message and other files."""
+        tip = self.view().tip
+        words = git(self.project, "log", "-1", "--format=%B", tip)
+        parents = git(self.project, "log", "-1", "--format=%P", tip).split()
+        tree = git(self.project, "rev-parse", f"{tip}^{{tree}}")
+        if files:
+            env_index = self.project / "forger-index"
+            self._git(env_index, "read-tree", tree)
+            for path, text in files.items():
+                blob = self._git(None, "hash-object", "-w", "--stdin", stdin=text)
+                self._git(
+                    env_index, "update-index", "--add", "--cacheinfo", f"100644,{blob},{path}"
+                )
+            tree = self._git(env_index, "write-tree")
+        arguments = [argument for parent in parents for argument in ("-p", parent)]
+        commit = self._git(None, "commit-tree", tree, *arguments, stdin=message(words))
+        self.reset(commit)
+
+    def _git(self, index: Path | None, *arguments: str, stdin: str = "") -> str:
+        env = {**os.environ, **({"GIT_INDEX_FILE": str(index)} if index else {})}
+        done = subprocess.run(
+            ["git", *arguments], cwd=self.project, env=env, input=stdin, text=True,
+            capture_output=True, check=True,
+        )  # fmt: skip
+        return done.stdout.strip()
+
+    def answers(self) -> list[Answer]:
+        view = self.view()
+        return [self.verifier.verify(claim, (RULES,)).answer for claim in read_claims(view)]
+
+    def is_noticed(self) -> bool:
+        try:
+            return Answer.DIFFERS in self.answers()
+        except GcoError:
+            return True
+
+
+@pytest.fixture(scope="module")
+def forger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forger]:
+    folder = tmp_path_factory.mktemp("forged")
+    with pytest.MonkeyPatch.context() as patch:
+        (folder / ".gitconfig").write_text("[user]\n\tname = T\n\temail = t@example.org\n")
+        patch.setenv("HOME", str(folder))
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / "state"))
+        patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+        git(folder, "init", "--quiet", "project")
+        project = folder / "project"
+        runs = Runs(GitRepo(project / ".git", project / ".git", project))
+        with WorkerPool(0) as pool:
+            judge = Judge(pool, RULES)
+            start_run(
+                runs, REF, CONFIG, judge, switch=False, progress=silent,
+                initial=PolicySource(HIDE), first_seed=0,
+            )  # fmt: skip
+            with runs.open(REF) as run:
+                train(run, Scripted(FOLLOW, HIDE), judge, CONFIG, Budget(iterations=2))
+                report(run, judge, CONFIG, Budget(report_episodes=4), silent)
+            yield Forger(project, runs, Verifier(pool))
+
+
+@pytest.fixture
+def at(forger: Forger) -> Iterator[Callable[[str], Forger]]:
+    """Go to an iteration, as if it were the last."""
+    tip = forger.view().tip
+
+    def go(rev: str) -> Forger:
+        forger.reset(tip)
+        forger.reset(forger.view().step(rev).commit)
+        return forger
+
+    yield go
+    forger.reset(tip)
+
+
+def test_the_run_itself_holds(forger: Forger) -> None:
+    assert set(forger.answers()) == {Answer.HOLDS}
+
+
+def trailer(word: str, value: str) -> Callable[[str], str]:
+    def edit(message: str) -> str:
+        edited, n = re.subn(rf"^Gco-{word}: .*$", f"Gco-{word}: {value}", message, flags=re.M)
+        assert n == 1, message
+        return edited
+
+    return edit
+
+
+def words(old: str, new: str) -> Callable[[str], str]:
+    def edit(message: str) -> str:
+        edited, n = re.subn(old, new, message, count=1)
+        assert n == 1, message
+        return edited
+
+    return edit
+
+
+ACCEPTED = [
+    trailer("Run", "gco/pong/other"),
+    trailer("Iteration", "7"),
+    trailer("Outcome", "rejected"),
+    trailer("Return-Mean", "20.5"),
+    trailer("Return-SE", "0.123"),
+    trailer("Episodes", "16"),
+    trailer("Gain", "9"),
+    trailer("Gain-SE", "0.123"),
+    trailer("Pairs", "3"),
+    trailer("Seeds", "selection 0:4"),
+    trailer("Seeds", "report 0:8"),
+    trailer("Seeds", "feedback 0:8"),
+    trailer("Steps", "7"),
+    trailer("Frames", "7"),
+    trailer("Loc", "1"),
+    trailer("Cyclomatic", "1"),
+    trailer("Nested-If", "7"),
+    trailer("Digest", "0" * 16),
+    trailer("Schema", "99"),
+    words(r"return \S+", "return 500"),
+    words(r"\(\+[\d.]+\)", "(+486)"),
+    words(r"accepted", "rejected"),
+    words(r"mean\s+return\s+is\s+\S+", "mean return is 500.00,"),
+    words(r"one-sided\s+p = \S+;", "one-sided p = 1e-9;"),
+    words(r"parent's\s+\S+", "parent's -99.00"),
+]
+
+
+@pytest.mark.parametrize("edit", ACCEPTED)
+def test_an_edited_message_is_noticed(
+    at: Callable[[str], Forger], edit: Callable[[str], str]
+) -> None:
+    forger = at("1")
+    forger.replace(edit, {})
+    assert forger.is_noticed()
+
+
+def evidence(edit: Callable[[dict[str, Any]], object], name: str = EPISODES):
+    def files(view: RunView, iteration: int) -> dict[str, str]:
+        path = f"iterations/{iteration:04d}/{name}"
+        data = json.loads(view.read(path) or "")
+        edit(data)
+        return {path: json.dumps(data)}
+
+    return files
+
+
+def second(data: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = list(data["policies"].values())[1]
+    return found
+
+
+def policy(text: str):
+    return lambda view, iteration: {POLICY: text}
+
+
+def other_docstring(view: RunView, iteration: int) -> dict[str, str]:
+    stated = "P.\n\nEnvironment: gco/Pong-v5\nMean return: 21.00 ± 0.00 (8 episodes)\n"
+    return {POLICY: replace_docstring(PolicySource(view.policy()), stated).text}
+
+
+FILES = [
+    policy(HIDE),
+    policy(FOLLOW.replace("return 0", "return 1")),
+    policy(FOLLOW.replace("Pong: follow", "Pong: pursue")),
+    other_docstring,
+    evidence(lambda d: d["policies"][next(iter(d["policies"]))][0].update({"return": 21.0})),
+    evidence(lambda d: d["policies"][next(iter(d["policies"]))][2].update({"steps": 1})),
+    evidence(lambda d: d["policies"][next(iter(d["policies"]))].pop()),
+    evidence(lambda d: second(d)[0].update({"return": -21.0})),
+    evidence(lambda d: second(d)[3].update({"outcome": "died"})),
+    evidence(lambda d: second(d)[1].update({"digest": "0" * 16})),
+    evidence(lambda d: d["policies"].update({"f" * 64: second(d)})),
+    evidence(lambda d: d.update(protocol="other rules")),
+    evidence(lambda d: d.update(schema=9)),
+    evidence(lambda d: d["actions"].update({next(iter(d["actions"])): "no record"}), ACTIONS),
+]
+
+
+@pytest.mark.parametrize("forge", FILES)
+def test_an_edited_file_is_noticed(at: Callable[[str], Forger], forge) -> None:
+    forger = at("1")
+    forger.replace(lambda message: message, forge(forger.view(), 1))
+    assert forger.is_noticed()
+
+
+@pytest.mark.parametrize(
+    ("iteration", "edit"),
+    [
+        ("0", trailer("Return-Mean", "500")),
+        ("0", trailer("Loc", "2")),
+        ("2", trailer("Gain", "9")),
+        ("2", trailer("Outcome", "accepted")),
+        ("2", words(r"mean\s+return\s+is\s+\S+", "mean return is 500.00,")),
+        ("2", words(r"return \S+ ", "return 500 ")),
+        ("3", trailer("Return-Mean", "500")),
+        ("3", trailer("Seeds", "report 0:8")),
+        ("3", words(r"return \S+:", "return 500:")),
+    ],
+)
+def test_so_are_the_other_kinds_of_commits(
+    at: Callable[[str], Forger], iteration: str, edit: Callable[[str], str]
+) -> None:
+    forger = at(iteration)
+    forger.replace(edit, {})
+    assert forger.is_noticed()
+
+
+@pytest.mark.parametrize("iteration", ["2", "3"])
+def test_a_policy_that_changes_where_none_may_is_noticed(
+    at: Callable[[str], Forger], iteration: str
+) -> None:
+    forger = at(iteration)
+    forger.replace(lambda message: message, {POLICY: FOLLOW.replace("return 0", "return 1")})
+    assert forger.is_noticed()
+
+
+def test_a_commit_by_hand_is_a_policy_without_a_claim(at: Callable[[str], Forger]) -> None:
+    forger = at("1")
+    tip = forger.view().tip
+    tree = forger._git(None, "rev-parse", f"{tip}^{{tree}}")
+    index = forger.project / "hand-index"
+    forger._git(index, "read-tree", tree)
+    blob = forger._git(None, "hash-object", "-w", "--stdin", stdin=HIDE + "\n# mine\n")
+    forger._git(index, "update-index", "--cacheinfo", f"100644,{blob},{POLICY}")
+    tree = forger._git(index, "write-tree")
+    forger.reset(forger._git(None, "commit-tree", tree, "-p", tip, stdin="Better, believe me\n"))
+    assert forger.answers()[-1] is Answer.DIFFERS
+
+
+def test_forged_evidence_is_not_taken_over(at: Callable[[str], Forger]) -> None:
+    """A judge takes over what it is given only if this user's machine wrote it."""
+    forger = at("1")
+    believed = Judge(WorkerPool(0), RULES)
+    recall_episodes(forger.view(), believed)
+    source = PolicySource(forger.view().policy())
+    assert believed.cached(source).episodes
+    forger.replace(lambda message: message, FILES[4](forger.view(), 1))
+    judge = Judge(WorkerPool(0), RULES)
+    recall_episodes(forger.view(), judge)
+    assert judge.cached(source).episodes == ()
