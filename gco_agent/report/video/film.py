@@ -88,7 +88,8 @@ def film(
     if not protocol.has_objects:
         prepare_for_no_screen()
     env = open_environment(protocol, is_seen=True)
-    names = spec_of(protocol).actions if not protocol.has_objects else env.action_names
+    spec = spec_of(protocol)
+    names = spec.words_for(env.action_names) if protocol.has_objects else spec.actions
     episode = Episode(env, seed)
     task = Rollout(source, (seed,), protocol, require, limits or JailLimits())
     with contextlib.closing(env):
