@@ -366,7 +366,7 @@ class GameSpec:
         """Return a sentence for each subscript of ``obs`` in a policy that is not a category."""
         known = [category.name for category in self.categories]
         return [
-            f"there is no category {name!r}{_suggestion(name, known)}"
+            f"There is no category {name!r}{_suggestion(name, known)}"
             for name in dict.fromkeys(_subscripts(policy))
             if known and name not in known
         ]
@@ -449,7 +449,7 @@ def _solvable_stages(solved: float, *, told: bool) -> tuple[Stage, ...]:
 def _suggestion(name: str, known: Sequence[str]) -> str:
     lower = {other.lower(): other for other in known}
     near = difflib.get_close_matches(name.lower(), lower, n=1)
-    return f"; did you mean {lower[near[0]]!r}?" if near else f"; there are {', '.join(known)}"
+    return f"; did you mean {lower[near[0]]!r}?" if near else f"; the categories are {', '.join(known)}."
 
 
 def _subscripts(policy: str) -> Iterator[str]:

@@ -136,7 +136,7 @@ def _describe_results(results: Results, endings: Sequence[Ending]) -> str:
     parts.append(_table(results, endings))
     parts.append(_describe_truncation(results))
     if unknown := results.spec.unknown_categories(results.source):
-        parts.append(f"In the policy, {'; '.join(unknown)}. Such a category is always empty.")
+        parts.append(f"{' '.join(unknown)} In the policy, it is always empty.")
     return "\n\n".join(part for part in parts if part)
 
 

@@ -102,7 +102,7 @@ def test_the_time_of_a_step_is_told_where_it_is_known():
 def test_a_misspelt_category_is_told():
     policy = "def act(obs):\n    return len(obs['ball'])\n"
     text = text_of(Results(GAMES["pong"], policy, evaluation(1, 2), "0:2"))
-    assert "there is no category 'ball'; did you mean 'Ball'?" in text
+    assert "There is no category 'ball'; did you mean 'Ball'?" in text
 
 
 def test_what_the_limit_of_the_race_hides_is_told_and_the_stage_is_that_of_whole_episodes():

@@ -66,7 +66,7 @@ def test_an_unknown_category_is_found_with_a_suggestion() -> None:
     assert GAMES["pong"].unknown_categories("no Python") == []
     assert find_game("pong").unknown_categories(GAMES["pong"].initial_policy()) == []
     assert "'ball'; did you mean 'Ball'?" in one
-    assert "there are Player, Ball, Enemy" in other
+    assert "the categories are Player, Ball, Enemy." in other
 
 
 @pytest.fixture
