@@ -449,7 +449,11 @@ def _solvable_stages(solved: float, *, told: bool) -> tuple[Stage, ...]:
 def _suggestion(name: str, known: Sequence[str]) -> str:
     lower = {other.lower(): other for other in known}
     near = difflib.get_close_matches(name.lower(), lower, n=1)
-    return f"; did you mean {lower[near[0]]!r}?" if near else f"; the categories are {', '.join(known)}."
+    return (
+        f"; did you mean {lower[near[0]]!r}?"
+        if near
+        else f"; the categories are {', '.join(known)}."
+    )
 
 
 def _subscripts(policy: str) -> Iterator[str]:
