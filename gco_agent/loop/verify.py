@@ -39,7 +39,7 @@ from gco_agent.core.statistics import paired_gain
 from gco_agent.evaluation.judge import AcceptanceCriterion, Judge
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel
-from gco_agent.loop.candidate import FILE, StoredCandidate, describe_race
+from gco_agent.loop.candidate import FILE, Candidate, StoredCandidate, describe_race
 from gco_agent.loop.recording import ACTIONS, EPISODES, read_exchanges
 from gco_agent.loop.selection import LINE, Archive
 from gco_agent.policy import PolicySource
@@ -470,25 +470,19 @@ def _criterion(
     view: RunView, earlier: Sequence[Step], step: Step, facts: Facts
 ) -> AcceptanceCriterion | None:
     """Return what a candidate had to show, from what was proposed beside it."""
-    line = view.history()
-    whole = next(s for s in line if s.facts and s.iteration == facts.iteration)
-    rivals = []
-    for each in {s.commit: s for s in (*whole.candidates, whole, step)}.values():
-        text = view.read(evidence_folder(facts.iteration) + FILE, each.commit)
-        if text is not None:
-            rivals.append(codec.loads(StoredCandidate, text, FILE).restore({}))
-    own = view.read(evidence_folder(facts.iteration) + FILE, step.commit)
-    if own is None:
+    path = evidence_folder(facts.iteration) + FILE
+
+    def stored(commit: str) -> Candidate | None:
+        text = view.read(path, commit)
+        return codec.loads(StoredCandidate, text, FILE).restore({}) if text is not None else None
+
+    own = stored(step.commit)
+    if own is None or own.proposal is None:
         return None
-    proposal = codec.loads(StoredCandidate, own, FILE).restore({}).proposal
-    first = [each for each in rivals if not each.is_repair]
-    asked = [each for each in rivals if each.is_repair] if _is_repair(own) else first
-    criterion = LINE.criterion(Archive(view, earlier), asked)
-    return replace(criterion, aim=proposal.aim) if proposal else None
-
-
-def _is_repair(text: str) -> bool:
-    return codec.loads(StoredCandidate, text, FILE).is_repair
+    whole = next(s for s in view.history() if s.facts and s.iteration == facts.iteration)
+    commits = dict.fromkeys((*(s.commit for s in whole.candidates), whole.commit, step.commit))
+    asked = [c for c in map(stored, commits) if c is not None and c.is_repair == own.is_repair]
+    return replace(LINE.criterion(Archive(view, earlier), asked), aim=own.proposal.aim)
 
 
 def _one_line(text: str) -> str:

@@ -115,7 +115,7 @@ class Verdict(enum.StrEnum):
     ROLLED_BACK = "rolled-back"
     """The policy of an earlier commit is the run's policy again."""
     REPORTED = "reported"
-    """The same policy; its docstring now carries the score on the report seeds."""
+    """The same policy, with its score on the report seeds."""
     BY_HAND = "by hand"
     """A commit that a person made; never written by the store."""
 

@@ -132,7 +132,7 @@ class Run(RunView):
         return self._advance(line, candidates)
 
     def report(self, entry: Entry) -> str:
-        """Commit the policy with its report score in its docstring; raises as `accept`."""
+        """Commit the score of the policy on report seeds; raises as `accept`."""
         self._check(entry, Verdict.REPORTED)
         return self._advance(entry)
 

@@ -27,7 +27,7 @@ def test_a_run_begins_with_a_policy_of_ones_own(cli, project):
     assert "\nIt starts from the policy my.py.\n" in result.stderr
     text = git(project, "show", f"{NEW}:policies/pong.py")
     assert "Pong: keep the paddle level with the ball." in text
-    assert f"Run: {NEW}, iteration 0" in text
+    assert "Environment: gco/Pong-v5" in text
     assert text.partition("def act")[2] == FOLLOW.partition("def act")[2].rstrip()
     assert "-> " not in git(project, "log", "-1", "--format=%s", NEW)
     assert cli(project, "step", "--workers", "2").exit_code == 0

