@@ -6,10 +6,6 @@ text, which does as well.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import Any
-
 from gco_agent.core.errors import ReplyRefused, ReplyTruncated
 from gco_agent.core.events import Searching
 from gco_agent.llm import Completion, LanguageModel, ModelRequest, Patience, ToolSpec
@@ -23,8 +19,7 @@ from gco_agent.optimizers.base import (
     ask_in_time,
 )
 from gco_agent.optimizers.prompts import Prompt, compose_prompt
-from gco_agent.optimizers.replies import MAX_CHARACTERS, Reply, make_reply, parse_reply
-from gco_agent.policy import PolicySource
+from gco_agent.optimizers.replies import read_completion
 
 TOOL = ToolSpec(
     "hand_in_policy",
@@ -119,28 +114,3 @@ class ReflectOptimizer(Optimizer):
             prompt.system, prompt.cached, prompt.user, TOOL, request.config.max_tokens
         )
         return ask_in_time(self.model, asked, request, self.patience)
-
-
-def read_completion(completion: Completion, parent: PolicySource) -> Reply:
-    """The candidate in an answer: in the call of the tool, or else in its text.
-
-    Raises:
-        Unusable: There is none.
-    """
-    fields = completion.tool_input
-    if fields is None:
-        return parse_reply(completion.text, parent)
-    code = _words(fields, "policy")
-    if len(code) > MAX_CHARACTERS:
-        return parse_reply(code, parent)  # which says so
-    if not code.strip():
-        return parse_reply(completion.text or json.dumps(fields), parent)
-    reason = (_words(fields, "diagnosis"), _words(fields, "change"))
-    return make_reply(
-        code, parent, summary=_words(fields, "summary"), reason="\n\n".join(filter(None, reason))
-    )
-
-
-def _words(fields: Mapping[str, Any], name: str) -> str:
-    value = fields.get(name)
-    return value if isinstance(value, str) else ""

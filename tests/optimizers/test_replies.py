@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gco_agent.evaluation.judge import Judge
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.optimizers.base import Unusable
-from gco_agent.optimizers.replies import KINDS, MAX_CHARACTERS, make_reply, parse_reply
+from gco_agent.optimizers.replies import KINDS, MAX_CHARACTERS, parse_reply, read_fields
 from gco_agent.policy import PolicySource, check_policy
 from gco_agent.policy.edit import components
 from tests.engine.policies import RULES
@@ -109,8 +109,8 @@ def test_words_around_the_code_become_summary_and_reason() -> None:
     reply = parse_reply(f"**Summary:** *go down*\n```python\n{GOOD}```\nAs it should.", PARENT)
     assert (reply.summary, reply.reason) == ("go down", "As it should.")
     assert parse_reply(GOOD, PARENT).summary == "rewrites select_action"
-    added = "class Policy:\n    def far(self):\n        return 1\n\n    N = 4\n"
-    assert parse_reply(added, PARENT).summary == "adds far"
+    added = "def far():\n    return 2\n\n\n" + HEAD + "    return far()\n"
+    assert parse_reply(added, PARENT).summary == "rewrites select_action"
 
 
 def test_paragraphs_are_joined_and_lists_are_not() -> None:
@@ -157,6 +157,11 @@ def test_a_class_that_leaves_out_the_top_of_the_file_gets_it_back() -> None:
         (f"```python\n\0{BETTER}```", "not Python"),
         ("--- a\n+++ b\n@@ -1 +1 @@\n-nowhere\n+here\n", "does not fit"),
         ("{" * 100_000, "no code"),
+        ("`" * 100_000 + "x", "cut off"),
+        ("```\n" * 50_000, "no code"),
+        ("```python\n" * 50_000, "cut off"),
+        ("def act(: ```\n" * 10_000, "not Python"),
+        ("<think>\n" * 50_000 + "</think>", "cut off"),
         ("```python\n" + "(" * 5_000 + "\n```", "not Python"),
     ],
 )
@@ -165,10 +170,10 @@ def test_hostile_and_poor_replies_have_a_kind(text: str, kind: str) -> None:
 
 
 def test_parts_of_a_tool_call() -> None:
-    reply = make_reply(GOOD, PARENT, summary=" go\n down ", reason="Because.")
+    reply = read_fields({"code": GOOD, "summary": " go\n down ", "reason": "Because."}, PARENT)
     assert (reply.summary, reply.reason, reply.form) == ("go down", "Because.", "parts")
     with pytest.raises(Unusable, match="no code"):
-        make_reply("  ", PARENT, summary="", reason="")
+        read_fields({"code": "  "}, PARENT)
 
 
 @settings(deadline=None)
@@ -191,3 +196,94 @@ def test_a_reply_that_is_longer_than_any_policy_is_refused_without_reading_it_ov
     with pytest.raises(Unusable):
         parse_reply("def act(obs):\n" * 60_000, PARENT)
     assert time.process_time() - before < 20
+
+
+EXAMPLE = '    """One episode.\n\n    ```python\n    Policy().act(obs)\n    ```\n    """'
+WITH_FENCE = BETTER.replace('    """One instance plays one episode."""', EXAMPLE)
+
+DRAFT = f"draft\n```python\n{WITH_FENCE.replace('2 if', '3 if')}```"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        f"Summary: f\n```python\n{WITH_FENCE}```\n",
+        f"```python\n{WITH_FENCE}```\nAnd a second one:\n```bash\nls\n```\n",
+        f"Summary: f\n```python\n{BETTER.rstrip()}```\n",
+        f"Here it is: ```python\n{BETTER}```\n",
+        f"Here it is: ```python\n{BETTER.rstrip()} ```",
+        f"\ufeff```python\n{BETTER}```\n",
+        f"\ufeff{BETTER}",
+        *(
+            f"Words.\n```{tag}\n{BETTER}```\n"
+            for tag in ("plaintext", "code", "policies/pong.py", "Python3.11", "{.python}", "text")
+        ),
+        f"<think>\n{DRAFT}\n</think>\n```python\n{BETTER}```\n",
+        f"{DRAFT}\n</think>\n```python\n{BETTER}```\n",
+    ],
+)
+def test_fences_in_odd_places(reply: str) -> None:
+    assert "return 2 if" in parse_reply(reply, PARENT).source.text
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (f"<think>\n```python\n{BETTER}```\n</think>\nNothing needs to change.", "no code"),
+        (f"<thinking>\n```python\n{BETTER}```\n</thinking>\nTERMINATE", "declined"),
+        (f"<think>\n```python\n{BETTER}```\n", "cut off"),
+        (f"draft\n```python\n{BETTER}```\n</think>\nIt is good as it is.", "no code"),
+    ],
+)
+def test_a_draft_in_the_thinking_is_not_proposed(reply: str, kind: str) -> None:
+    assert made_of(reply) == kind
+
+
+CLASS = BETTER[BETTER.index("class Policy") :]
+
+
+def without_body(body: str) -> str:
+    return BETTER.replace('return obs["Ball"][0].y if obs["Ball"] else None', body)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        without_body("..."),
+        without_body("...  # unchanged"),
+        without_body("pass  # as before"),
+        without_body("# ... existing code ...\n        pass"),
+        without_body("raise NotImplementedError"),
+        "def predict_ball_trajectory(self, obs): ...\n\n\n" + GOOD,
+    ],
+)
+def test_code_with_parts_left_out_is_refused(code: str) -> None:
+    assert made_of(f"```python\n{code}\n```") == "does not fit"
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (BETTER.replace("class Policy", "class PongPolicy"), "does not fit"),
+        (GOOD + "\n\n" + CLASS.replace("class Policy", "class Better"), "does not fit"),
+        ("def far(x):\n    return x + 1\n", "does not fit"),
+        ("class Policy:\n    def far(self):\n        return 1\n\n    N = 4\n", "no change"),
+        (without_body("pass"), "usable"),
+        (without_body("return None  # the same as before the ball appears"), "usable"),
+    ],
+)
+def test_code_that_nothing_uses_is_no_change(code: str, kind: str) -> None:
+    assert made_of(f"```python\n{code}\n```") == kind
+
+
+@pytest.mark.parametrize("policy", [{"content": BETTER}, BETTER.split("\n"), f"```\n{BETTER}```"])
+def test_odd_shapes_of_a_field(policy: object) -> None:
+    assert "return 2 if" in read_fields({"policy": policy}, PARENT).source.text
+
+
+def test_a_comment_for_other_code_leaves_that_code_as_it_is() -> None:
+    act = CLASS[CLASS.index("    def act") :].replace("return self", "return 0 or self")
+    code = f"class Policy:\n    # ... existing code ...\n\n{act}"
+    source = parse_reply(f"```python\n{code}```", PARENT).source
+    assert "def predict_ball_trajectory" in source.text
+    assert "return 0 or self" in source.text

@@ -22,7 +22,7 @@ from gco_agent.optimizers.base import (
 from gco_agent.optimizers.optoprime.graph import PolicyGraph, open_graph
 from gco_agent.optimizers.optoprime.library import load_library
 from gco_agent.optimizers.prompts import compose_contract, describe_run, spec_of_run
-from gco_agent.optimizers.replies import Reply, parse_reply, read_fields
+from gco_agent.optimizers.replies import Reply, read_completion
 from gco_agent.policy.edit import components
 
 MEMORY = 5
@@ -169,10 +169,7 @@ class _Answers:
     def _read(self, answer: Completion) -> None:
         """Make a candidate of the answer, and suggestions of what differs in its components."""
         parent = self._request.parent
-        if answer.tool_input is not None:
-            reply = read_fields(answer.tool_input, parent)
-        else:
-            reply = parse_reply(answer.text, parent)
+        reply = read_completion(answer, parent)
         before = {c.name: c.text for c in components(parent)}
         self.suggested = {
             self._graph.parameters[c.name].py_name: c.dedented
