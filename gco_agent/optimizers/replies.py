@@ -258,9 +258,11 @@ def _unused_additions(source: PolicySource, parent: PolicySource) -> list[str]:
     known = set(_defined(ast.parse(parent.text)))
     tree = ast.parse(source.text)
     added = [name for name in _defined(tree) if name not in known and not name.endswith("__")]
-    for holder in (tree, *(node for node in tree.body if isinstance(node, ast.ClassDef))):
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    holders: list[ast.Module | ast.ClassDef] = [tree, *classes]
+    for holder in holders:
         holder.body = [row for row in holder.body if not set(_names(row)) & set(added)]
-    if any(isinstance(node, ast.ClassDef) and not node.body for node in tree.body):
+    if not all(node.body for node in classes):
         return []
     rest = PolicySource(ast.unparse(tree))
     return added if added and is_same_code(rest, parent) else []
