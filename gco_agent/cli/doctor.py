@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,20 +16,6 @@ from gco_agent.core.errors import GcoError
 if TYPE_CHECKING:
     from gco_agent.jail.limits import JailReport
 
-_PACKAGES = (
-    "gco-agent", "gymnasium", "ale-py", "ocatari", "numpy", "scipy", "cma", "black", "radon",
-    "gitpython", "click", "rich", "anthropic", "trace-opt",
-)  # fmt: skip
-_EXTRAS = {
-    "trace": ("trace-opt",),
-    "video": ("imageio-ffmpeg", "pygame-ce"),
-    "export": ("minari", "h5py", "tensorboardX"),
-    "dask": ("distributed",),
-    "box2d": ("box2d",),
-    "mujoco": ("mujoco",),
-    "minigrid": ("minigrid",),
-}
-"""Extra of this package to what it brings."""
 Found = dict[str, Any]
 
 
@@ -54,14 +41,15 @@ def doctor(context: click.Context, /) -> None:
     from gco_agent.report.video.window import has_screen
 
     place: CliContext = context.obj
+    needed = _requirements()
     found: Found = {
         "python": platform.python_version(),
         "executable": sys.executable,
         "platform": platform.platform(),
         "cores": usable_cores(),
         "git": _look_at_git(place),
-        "packages": _versions(_PACKAGES),
-        "extras": {extra: _versions(names) for extra, names in _EXTRAS.items()},
+        "packages": _versions(["gco-agent", *needed.pop("")]),
+        "extras": {extra: _versions(names) for extra, names in needed.items()},
         "has_screen": has_screen(),
     }
     found["jail"], report = _look_at_jail()
@@ -88,6 +76,20 @@ def _look_at_git(place: CliContext) -> Found:
         found["has_identity"] = True
     except GcoError as error:
         found["problem"] = str(error)
+    return found
+
+
+def _requirements() -> dict[str, list[str]]:
+    """Return the packages that each extra needs; those of the key "" are needed in any case."""
+    from importlib import metadata
+
+    found: dict[str, list[str]] = {"": []}
+    for text in metadata.requires("gco-agent") or ():
+        name = re.match(r"([\w.-]+)(?:\[([\w.-]+)\])?", text)
+        extra = re.search(r"extra == .([\w-]+)", text)
+        names = found.setdefault(extra[1] if extra else "", [])
+        if name is not None and name[1] != "gco-agent":  # gymnasium[box2d] brings box2d
+            names.append(name[2] or name[1])
     return found
 
 

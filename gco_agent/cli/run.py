@@ -38,7 +38,6 @@ from gco_agent.core.errors import GcoError, ModelError, UsageError
 from gco_agent.core.formatting import format_score
 from gco_agent.core.text import clean_line
 from gco_agent.llm.providers import open_model
-from gco_agent.loop import checks
 from gco_agent.loop.budget import Budget
 from gco_agent.policy import environment_of
 from gco_agent.store.config import RunConfig, default_slice
@@ -227,6 +226,8 @@ def advance(
         extras: What else the optimizer needs.
         again: How to go on if the command is interrupted; "{run}" is the run's branch.
     """
+    from gco_agent.loop import checks
+
     runs = place.runs()
     ref = find_run(runs, place.run_name)
     config = change(checks.read_config(runs.view(ref)))
@@ -341,6 +342,8 @@ def config_of(spec: GameSpec, given: dict[str, Any]) -> RunConfig:
 
 def _prepare(place: CliContext, given: dict[str, Any]) -> _Start:
     """Refuse now whatever would be refused after the first episodes."""
+    from gco_agent.loop import checks
+
     spec = place.find_spec(given["game"])
     spec.require_rules(given["protocol"], given["objects"])
     checks.require_optimizer(

@@ -35,7 +35,7 @@ def test_prompt_and_apply(played: Path, cli: Cli) -> None:
     assert asked.exit_code == 0, asked.output
     prompt = played / FOLDER / "0005-prompt.md"
     assert asked.stdout.strip() == str(prompt)
-    assert "gco-agent apply ANSWER --run gco/pong/first" in asked.stderr
+    assert "gco-agent apply ANSWER gco/pong/first" in asked.stderr
     assert "playing feedback" in asked.stderr
     text = prompt.read_text()
     assert "## The present policy" in text
@@ -87,7 +87,7 @@ def test_a_step_waits_and_ctrl_c_loses_nothing(played: Path, start: Start) -> No
     _, errors = waiting.communicate(timeout=60)
     assert waiting.returncode == 130, errors
     assert "0005-reply.md" in errors
-    assert "gco-agent step --optimizer exchange --run gco/pong/first" in errors
+    assert "gco-agent step --optimizer exchange gco/pong/first" in errors
     assert "playing feedback" in errors
     assert "recording moments" in errors
     assert tip(played) == before

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import statistics
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from click import Context, Group
+from click import Command, Context, Group
 from click.testing import CliRunner
 
 from gco_agent.cli import main
 
 COMMANDS = (
-    "run", "init", "step", "watch", "log", "show", "report", "eval", "verify", "enjoy", "card",
-    "export", "trace", "tune", "simplify", "prompt", "apply", "replay", "estimate", "rollback",
-    "publish", "games", "check-game", "doctor",
+    "run", "init", "step", "watch", "runs", "log", "show", "report", "eval", "verify", "enjoy",
+    "card", "export", "trace", "tune", "simplify", "prompt", "apply", "replay", "estimate",
+    "rollback", "publish", "games", "check-game", "doctor",
 )  # fmt: skip
 HEAVY = (
     "rich", "git", "numpy", "gymnasium", "ale_py", "ocatari", "scipy", "black", "radon", "cma",
@@ -46,7 +48,8 @@ def test_every_option_is_explained():
         assert command is not None, name
         for parameter in command.params:
             if parameter.param_type_name == "option":
-                assert getattr(parameter, "help", None), f"{name} {parameter.name}"
+                is_hidden = getattr(parameter, "hidden", False)
+                assert is_hidden or getattr(parameter, "help", None), f"{name} {parameter.name}"
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"]])
@@ -79,3 +82,41 @@ def test_version():
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_help_shows_marks_that_are_meant_for_click(command: str) -> None:
     assert "\\b" not in CliRunner().invoke(main, [command, "--help"]).output
+
+
+ROOT = Path(__file__).parents[2]
+NAMED = re.compile(r"gco-agent ((?:export )?[a-z][a-z-]*)([^`\n\"']*)")
+
+
+def hints() -> list[tuple[str, str, str]]:
+    """Every command that messages, help and documentation tell people to type."""
+    found = []
+    pages = [*(ROOT / "gco_agent").rglob("*.py"), *(ROOT / "docs").glob("*.md"), ROOT / "README.md"]
+    for path in pages:
+        for name, rest in NAMED.findall(path.read_text("utf-8")):
+            found.append((str(path.relative_to(ROOT)), name, rest))
+    return found
+
+
+def options_of(name: str) -> set[str] | None:
+    command: Command | None = main
+    for part in name.split():
+        command = command.get_command(CONTEXT, part) if isinstance(command, Group) else None
+    if command is None:
+        return None
+    shown = [p for p in command.params if not getattr(p, "hidden", False)]
+    return {opt for parameter in shown for opt in (*parameter.opts, *parameter.secondary_opts)}
+
+
+def test_hints_name_commands_and_options_that_exist():
+    seen = 0
+    for path, name, rest in hints():
+        known = options_of(name)
+        if known is None:
+            continue  # prose: "gco-agent writes"
+        for option in re.findall(
+            r"(?<!\S)(--?[a-z][a-z-]*)", rest.partition("|")[0].partition("&&")[0]
+        ):
+            assert option in {*known, "--help"}, f"{path}: gco-agent {name}{rest}"
+            seen += 1
+    assert seen > 50

@@ -78,7 +78,7 @@ def test_in_mid_search(start, project):
     errors = end(process, signal.SIGINT, signal.SIGINT, signal.SIGINT)
     assert process.returncode == 130
     assert "Stopped (SIGINT). Saved on gco/pong/cut: the initial policy. Mean" in errors
-    assert "gco-agent step --run gco/pong/cut" in errors
+    assert "gco-agent step gco/pong/cut" in errors
     git(project, "fsck", "--strict")
     assert git(project, "status", "--porcelain") == ""
     assert git(project, "log", "--format=%s").splitlines()[0].startswith("Start gco/pong/cut")

@@ -63,7 +63,7 @@ def test_enjoy_card_and_exports_of_another_environment(cli, played):
     (played / "pole.py").write_text(f'"""Pole.\n\nEnvironment: CartPole-v1\n"""\n\n\n{text}')
     shown = cli(played, "enjoy", "pole.py", "--video", "p.gif", "--code", "--speed", "9", *SHORT)
     assert shown.exit_code == 0, shown.output
-    assert "return 24, 24 steps, horizon" in shown.stdout
+    assert "return 24, 24 steps, truncated" in shown.stdout
     kept = cli(played, "export", "minari", "pole.py", "--episodes", "1", *SHORT, "-o", "sets",
                "--json")  # fmt: skip
     assert kept.exit_code == 0, kept.output
@@ -108,7 +108,7 @@ def test_enjoy_of_a_policy_that_fails_is_exit_code_2(cli, played):
     [
         (("--video", "x.avi"), "ends in none of .mp4, .gif, .webp"),
         (("--seeds", "0:1000", "--video", "x.gif"), "1,000 episodes are too many"),
-        (("--beside", "other.py", "--video", "x.gif"), "cannot be seen side by side"),
+        (("--beside", "other.py", "--video", "x.gif"), "side by side"),
         (("nosuch.py", "--video", "x.gif"), "there is no file nosuch.py"),
         (("99", "--video", "x.gif"), "gco/pong/first has iterations 0 to 4, not 99"),
         (("nosuch", "--video", "x.gif"), "unknown revision 'nosuch'"),
@@ -293,5 +293,5 @@ def test_exports(cli, played, monkeypatch):
     assert "- run `gco/pong/first`" in result.stdout
     assert cli(played, *card, "-o", "CARD.md").exit_code == 0
     assert (played / "CARD.md").read_text() == result.stdout
-    assert "is there already" in cli(played, *card, "-o", "CARD.md").stderr
+    assert "exists already" in cli(played, *card, "-o", "CARD.md").stderr
     assert "## Where it is from" not in cli(played, *card[:2], "policies/pong.py", *card[2:]).stdout

@@ -113,7 +113,7 @@ def test_what_a_server_refuses_leaves_the_run_as_it_was(
             said = refused(cli(begun, *STEP))
             assert words in said
             assert "Saved on gco/pong/asked: the initial policy." in said
-            assert "Go on with: gco-agent step --run gco/pong/asked" in said
+            assert "Go on with: gco-agent step gco/pong/asked" in said
     assert git(begun, "rev-parse", "gco/pong/asked") == before
     assert git(begun, "status", "--porcelain") == ""
 
@@ -163,7 +163,7 @@ def test_an_estimate(cli, tmp_path: Path) -> None:
 
 def test_an_estimate_without_a_price(cli, tmp_path: Path, monkeypatch) -> None:
     text = cli(tmp_path, "estimate", "pong", "--model", "my-own").stdout
-    assert "No price of the model my-own is known" in text
+    assert "price of the model my-own is not known" in text
     assert "$" not in text.splitlines()[-1]
     (tmp_path / "prices.toml").write_text("[my-own]\ninput = 1.0\noutput = 2.0\n")
     monkeypatch.setenv("GCO_AGENT_PRICES", str(tmp_path / "prices.toml"))

@@ -90,7 +90,7 @@ def test_a_detached_head(cli, played):
     for arguments in (("step",), ("rollback", "0"), ("eval",)):
         message = refused(cli(played, *arguments))
         assert "HEAD is detached" in message
-        assert "--run gco/pong/first" in message
+        assert "gco/pong/first" in message
     assert "HEAD is detached" in refused(cli(played, "publish", "pong"))
 
 

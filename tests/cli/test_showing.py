@@ -98,7 +98,7 @@ def test_show_an_accepted_iteration(cli, played):
     assert text.startswith(f"{BRANCH}, iteration 1: accepted\nfollow the [bold]ball[/bold]\n")
     assert "Because follow the [bold]ball[/bold]" in text
     assert re.search(r"gain \+\S+ ± \S+ over the policy it was raced against, \d+ pairs", text)
-    assert re.search(r"^  11\d{8} +-?\d+ +-?\d+ +\+?-?\d+ +300  cut here$", text, re.MULTILINE)
+    assert re.search(r"^  11\d{8} +-?\d+ +-?\d+ +\+?-?\d+ +300  truncated$", text, re.MULTILINE)
     assert '-"""Pong: the policy of a new run.' in text or re.search(r"^-\S*", text, re.MULTILINE)
     assert re.search(r"^\+ +gap = obs\[.Ball.\]\[0\]\.y", text, re.MULTILINE)
     assert text.rstrip().endswith("evidence: actions.json, evaluation.json, proposal.json")
@@ -165,7 +165,7 @@ def test_show_a_commit_by_hand(cli, played):
         (("show", "17"), "gco/pong/first has iterations 0 to 4, not 17"),
         (("show", "nosuch"), "unknown revision 'nosuch'"),
         (("show", "main"), "is not a commit of the run gco/pong/first"),
-        (("show", "1", "--file", "prompt.md"), "no file 'prompt.md'; it keeps actions.json"),
+        (("show", "1", "--file", "prompt.md"), "no file 'prompt.md'; its files: actions.json"),
         (("show", "--run", "second"), "there is no run 'second'"),
         (("log", "--json", "--csv"), "--json and --csv exclude each other"),
         (("watch", "--run", "second"), "there is no run 'second'"),
