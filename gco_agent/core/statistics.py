@@ -26,7 +26,7 @@ NO_WORSE_INTERIM_ANALYSES: tuple[int, ...] = (8, 16, 32, 64)
 """The same where a candidate only has to lose less than a margin."""
 ALPHA = 0.007
 """Error rate of a race, over all its analyses: 1 - 0.993**15 = 0.10 for a run of 15 iterations."""
-RARE_LOSS_ALPHA = 0.05
+RARE_LOSS_ALPHA = 0.02
 """Error rate against candidates that gain on most seeds and lose it all on a few."""
 NO_WORSE_ALPHA, NO_WORSE_RARE_LOSS_ALPHA = 0.10, 0.20
 """The same where a candidate only has to lose less than a margin."""
@@ -37,12 +37,13 @@ _FIRST_SHARE = 2 / 7
 """Part of `ALPHA` that is spent at the first analysis; the others share the rest equally."""
 _GIVE_UP_Z = -1.0
 _FUTILE_FROM, _FUTILE = 16, 2.0
-_FRACTIONS = (0.25, 0.5, 1.0)
+_FRACTIONS = (0.25, 0.5, 0.9)
 """Of the wealth that `rare_loss_p` stakes, in units of the largest possible loss."""
 _UNKNOWN_LOSS = 10.0
 """Largest possible loss, in gains, where the parent's returns are all 0 and nothing is known."""
 _MARGIN_SPREAD, _MARGIN_MEAN = 0.5, 0.05
-_LARGEST_ENUMERATION, _N_FLIPS, _N_RESAMPLES = 12, 9_999, 4_999
+_LARGEST_ENUMERATION, _N_RESAMPLES = 12, 4_999
+_N_FLIPS, _MOST_SIGNS = 19_999, 4_000_000
 _FEWEST_FOR_INTERVAL = 5
 _LOWER_BOUND = 0.80
 _ROUNDING = 1e-9
@@ -175,8 +176,8 @@ def paired_gain(
 def sign_flip_p(differences: Sequence[float]) -> float:
     """Test that paired differences are symmetric about 0, against a positive mean (one-sided).
 
-    All sign patterns are enumerated for up to 12 pairs. Above that 9,999 are drawn, the same ones
-    in every process.
+    All sign patterns are enumerated for up to 12 pairs. Above that 19,999 are drawn (fewer above
+    200 pairs), the same ones in every process.
     """
     import numpy as np
 
@@ -189,12 +190,12 @@ def sign_flip_p(differences: Sequence[float]) -> float:
     return (n_extreme + is_drawn) / (len(signs) + is_drawn)
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=8)
 def _sign_patterns(n: int) -> npt.NDArray[np.float64]:
     import numpy as np
 
     if n > _LARGEST_ENUMERATION:
-        drawn = np.random.default_rng(n).integers(0, 2, (_N_FLIPS, n))
+        drawn = np.random.default_rng(n).integers(0, 2, (min(_N_FLIPS, _MOST_SIGNS // n), n))
     else:
         drawn = np.arange(2**n)[:, None] >> np.arange(n) & 1
     return 1.0 - 2.0 * drawn

@@ -21,6 +21,7 @@ from gco_agent.core.statistics import (
     INTERIM_ANALYSES,
     NO_WORSE_ALPHA,
     NO_WORSE_INTERIM_ANALYSES,
+    RARE_LOSS_ALPHA,
     Aim,
     Gain,
     Verdict,
@@ -99,7 +100,8 @@ def test_drawn_sign_flips_are_close_to_all_of_them() -> None:
     differences = [1.0] * 15 + [-1.0] * 5
     assert sign_flip_p(differences) == pytest.approx(0.0207, abs=0.004)
     assert sign_flip_p(differences) == sign_flip_p(differences)
-    assert sign_flip_p([1.0] * 64) == 1e-4
+    assert sign_flip_p([1.0] * 64) == pytest.approx(1 / 20_000)
+    assert sign_flip_p([1.0, -1.0] * 1000) == pytest.approx(0.5, abs=0.05)
 
 
 def test_the_bound_of_an_overwhelming_gain_by_hand() -> None:
@@ -108,7 +110,7 @@ def test_the_bound_of_an_overwhelming_gain_by_hand() -> None:
 
 
 def test_bets_by_hand() -> None:
-    assert rare_loss_p([1, 1]) == pytest.approx(3 / (1.25**2 + 1.5**2 + 2**2))
+    assert rare_loss_p([1, 1]) == pytest.approx(3 / (1.25**2 + 1.5**2 + 1.9**2))
     assert rare_loss_p([-1, -1, 0]) == 1
     assert rare_loss_p([1e200, 1e200]) == 0
 
@@ -146,9 +148,9 @@ def test_the_analyses_share_one_error_rate(analyses: tuple[int, ...], n_rivals: 
     [
         (Gain(5, 1, 4, 0.0019, 0.01, 9), Verdict.BETTER),
         (Gain(5, 1, 4, 0.0021, 0.01, 9), Verdict.UNDECIDED),
-        (Gain(5, 1, 10, 0.0012, 0.05, 9), Verdict.BETTER),
-        (Gain(5, 1, 10, 0.0013, 0.05, 9), Verdict.UNDECIDED),
-        (Gain(5, 1, 10, 0.0012, 0.06, 9), Verdict.UNDECIDED),  # may be undone by rare losses
+        (Gain(5, 1, 10, 0.0012, 0.02, 9), Verdict.BETTER),
+        (Gain(5, 1, 10, 0.0013, 0.02, 9), Verdict.UNDECIDED),
+        (Gain(5, 1, 10, 0.0012, 0.03, 9), Verdict.UNDECIDED),  # may be undone by rare losses
         (Gain(-0.9, 1, 4, 0.8), Verdict.UNDECIDED),
         (Gain(-1, 1, 4, 0.84), Verdict.NOT_BETTER),
         (Gain(-2, 0.0, 4, 1.0), Verdict.NOT_BETTER),
@@ -175,7 +177,7 @@ def test_when_the_time_is_up_nothing_stays_undecided() -> None:
 def test_rivals_share_the_error_rate() -> None:
     assert judge_race(Gain(5, 1, 16, 0.001, 0.01, 5)) is Verdict.BETTER
     assert judge_race(Gain(5, 1, 16, 0.001, 0.01, 5), 2) is Verdict.UNDECIDED
-    assert judge_race(Gain(5, 1, 16, 0.0001, 0.03, 5), 2) is Verdict.UNDECIDED
+    assert judge_race(Gain(5, 1, 16, 0.0001, 0.015, 5), 2) is Verdict.UNDECIDED
 
 
 def test_an_overwhelming_gain_wins_after_four_pairs() -> None:
@@ -270,6 +272,12 @@ def rare(share: float, loss: float) -> Candidates:
     )
 
 
+def all_or_little(share: float) -> Candidates:
+    """Candidates that lose all there is on some seeds, and gain just as much on the others."""
+    gain = 10 * share / (1 - share)
+    return differing(lambda rng, shape: np.where(rng.random(shape) < share, -10.0, gain))
+
+
 LOW = {"Space Invaders": 0.0, "Breakout": 0.0, "Pong": -21.0}
 NO_BETTER = {
     **{f"{game}, resampled": identical(resampled(game), low) for game, low in LOW.items()},
@@ -293,6 +301,9 @@ NO_BETTER = {
     ),
     "+1, one in ten -9": rare(0.1, 9.0),
     "+1, one in five -6": rare(0.2, 6.0),
+    "all lost, one in fourteen": all_or_little(1 / 14),
+    "all lost, one in four": all_or_little(1 / 4),
+    "all lost, two in five": all_or_little(2 / 5),
 }
 
 
@@ -431,7 +442,7 @@ def test_a_candidate_that_is_no_better_is_rarely_accepted(kind: str) -> None:
     assert found.better <= ALPHA + 3 * math.sqrt(ALPHA / N_RACES)
     written = written_rows()[kind]
     assert float(written[1].split()[0]) / 100 <= ALPHA
-    assert float(written[3].split()[0]) / 100 <= 0.1
+    assert float(written[3].split()[0]) / 100 <= 0.12
     assert found.n_pairs == pytest.approx(float(written[5]), abs=4)
     former = race_by_t_test(kind, NO_BETTER[kind], 3000)
     assert former.better == pytest.approx(float(written[0].split()[0]) / 100, abs=0.05)
@@ -471,7 +482,7 @@ def test_pairs_to_go_are_enough_four_times_in_five(game: str) -> None:
         gain = paired_gain(
             (1.4 * draw(rng, (n,))).tolist(), draw(rng, (n,)).tolist(), low=LOW[game]
         )
-        won += gain.p_value <= ALPHA / len(INTERIM_ANALYSES) and gain.rare_loss_p <= 0.05
+        won += gain.p_value <= ALPHA / len(INTERIM_ANALYSES) and gain.rare_loss_p <= RARE_LOSS_ALPHA
     assert 0.65 <= won / 300 <= 0.97
 
 
