@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import random
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gco_agent.core.observation import Row
+from gco_agent.core.observation import Row, build_observation
 from gco_agent.core.records import PlayProtocol
 from gco_agent.core.seeds import Stream
 from gco_agent.games import find_game
-from gco_agent.optimizers.search.memory import read_world
+from gco_agent.optimizers.search.genome import Constant, Plan, Program, Worth, to_json
+from gco_agent.optimizers.search.grammar import Grammar
+from gco_agent.optimizers.search.memory import read_program, read_world
 from gco_agent.optimizers.search.play import Probe, Segment, play, probe
-from gco_agent.optimizers.search.world import Sightings, World, identify
+from gco_agent.optimizers.search.render import render
+from gco_agent.optimizers.search.world import Contact, ContactWatch, Sightings, World, identify
 from tests.search.strategies import MAZE, PONG, WORLDS, names_in
 
 START = Stream.FEEDBACK.value
@@ -144,3 +150,74 @@ def test_what_things_show_is_noted_where_it_changes() -> None:
     assert read_world(without, names_in(world)).values == {}, (
         "a run that was begun before values were noted"
     )
+
+
+def box(x: int, y: int) -> Row:
+    return (x, y, 8, 8, 0, 0, None, None, None)
+
+
+def test_what_follows_contact_is_attributed_to_it() -> None:
+    watch = ContactWatch("Player")
+    coin, enemy = {"Coin": [box(54, 50)]}, {"Enemy": [box(50, 44)]}
+    for rows, reward, is_lost in (
+        ({}, 5.0, False),  # of nothing that was touched
+        (coin, 0.0, False),
+        (coin, 10.0, False),
+        ({}, 0.0, False),
+        (enemy, 0.0, False),
+        ({"Enemy": [box(80, 80)]}, 0.0, False),
+        ({}, 0.0, True),
+        (enemy, 0.0, False),
+        ({}, 0.0, False),
+    ):
+        watch.step({"Player": [box(50, 50)], **rows}, reward, is_lost=is_lost)
+    assert watch.contacts == {"Coin": Contact(1, 1, 10.0, 0), "Enemy": Contact(2, 0, 0.0, 1)}
+
+
+def test_strides_are_found_by_playing() -> None:
+    moves = {(("Player", 0)): {0: [(0, 0)] * 20, 1: [(4, 0), (0, 0)] * 10, 2: [(-4, 0)] * 20}}
+    world = identify(("NOOP", "RIGHT", "LEFT"), moves, [])
+    assert world.axes == ("x",)
+    assert world.strides == ((3.0, 4.0), (0.0, 0.0))
+
+
+ROAD = dataclasses.replace(
+    MAZE,
+    player_index=0,
+    strides=((0.0, 0.0), (4.0, 4.0)),
+    axes=("y",),
+    contacts={"Car": Contact(30, 0, 0.0, 12), "GoldBar": Contact(5, 4, 40.0, 0)},
+)
+
+
+def test_a_plan_goes_round_what_is_bad_and_to_what_is_good() -> None:
+    def constant(value: float) -> Constant:
+        return Constant(value, 1)
+
+    def worth(category: str, points: float) -> Worth:
+        return Worth(category, constant(points), constant(1), None, constant(0))
+
+    plan = Plan(
+        (worth("Car", -100), worth("GoldBar", 50)),
+        *(None, constant(0)),
+        *(constant(1), constant(0), constant(4), constant(0), constant(10)),
+    )
+    program = Program((), (), (), constant(0), constant(0), plan)
+    scope: dict[str, Any] = {}
+    exec(render(program, ROAD, "Road", "gco/Freeway-v5"), scope)
+    assert read_program(json.loads(json.dumps(to_json(program))), names_in(ROAD)) == program
+    act = scope["Policy"]().act
+    up, stay, down = 1, 0, 4
+    me = {"Chicken": [(44, 100, 8, 8, 0, 0, None, None, None)]}
+    seen = lambda rows: act(build_observation({**me, **rows}, 1))  # noqa: E731
+    assert seen({}) == up, "home is above"
+    car = (44, 88, 8, 8, 0, 0, None, None, None)
+    assert seen({"Car": [car]}) in (stay, down), "a car stands in the way"
+    assert seen({"GoldBar": [(44, 116, 8, 8, 0, 0, None, None, None)]}) == down
+
+
+def test_new_plans_follow_what_contact_led_to() -> None:
+    grammar = Grammar(ROAD, random.Random(3))
+    worths = [grammar.worth(category) for category in ("Car", "GoldBar") for _ in range(20)]
+    assert all(w.points.value < 0 for w in worths[:20])
+    assert all(w.points.value > 0 for w in worths[20:])

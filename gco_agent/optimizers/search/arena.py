@@ -88,7 +88,7 @@ class Arena:
             if not _has_reached(member.episodes.get(seed), horizon)
         ]
         tasks = [
-            Segment(self._protocol, member.text, seed, horizon, _checkpoint(member, seed))
+            self._segment(member.text, seed, horizon, _checkpoint(member, seed))
             for member, seed in wanted
         ]
         for (member, seed), played in zip(wanted, self.play(tasks), strict=True):
@@ -101,9 +101,15 @@ class Arena:
         self, texts: Sequence[str], seeds: Sequence[int], horizon: int
     ) -> list[list[Played]]:
         """For each text its episodes on ``seeds``, from their start, cut at ``horizon``."""
-        tasks = [Segment(self._protocol, text, seed, horizon) for text in texts for seed in seeds]
+        tasks = [self._segment(text, seed, horizon) for text in texts for seed in seeds]
         results = iter(self.play(tasks))
         return [[next(results) for _ in seeds] for _ in texts]
+
+    def _segment(
+        self, text: str, seed: int, horizon: int, checkpoint: bytes | None = None
+    ) -> Segment:
+        player = (self.world.player, self.world.player_index)
+        return Segment(self._protocol, text, seed, horizon, checkpoint, player)
 
     def play(self, tasks: Sequence[Segment]) -> list[Played]:
         """Results in the order of the tasks; what they cost and showed is booked."""

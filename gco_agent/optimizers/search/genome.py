@@ -96,7 +96,7 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class CliContext:
+class Place:
     """It is beyond a place on the screen (or before it)."""
 
     axis: Axis
@@ -153,7 +153,7 @@ class Count:
     count: Constant
 
 
-Relation = Approaching | Distance | Side | CliContext | Heading | ContactSoon | WillHit | FewerThan
+Relation = Approaching | Distance | Side | Place | Heading | ContactSoon | WillHit | FewerThan
 """Conditions on what a rule is about."""
 State = Reading | Count
 """Conditions on the rest of the screen."""
@@ -265,6 +265,51 @@ Trigger = Pulse | Missing | Always | When
 
 
 @dataclass(frozen=True, slots=True)
+class Worth:
+    """What contact with a category is worth to a `Plan`.
+
+    Attributes:
+        points: Positive to seek contact, negative to avoid it.
+        margin: Pixels by which boxes may miss each other and still touch; negative where they have
+            to overlap.
+        line_up: None for contact itself. An axis to be level on it instead, at any distance on the
+            other, as for a shot that flies along that.
+        lead: Steps that such a shot takes for each pixel.
+    """
+
+    category: str
+    points: Constant
+    margin: Constant
+    line_up: Axis | None
+    lead: Constant
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Move along the best path through where things will be, found anew at every step.
+
+    Attributes:
+        worths: Categories that count.
+        home_x: Place to prefer, where nothing else decides; None for none.
+        home_y: The same on the other axis.
+        pull: Points that a step a hundred pixels from home costs.
+        stride_x: Pixels that the player moves in a step; 0 where it does not move on the axis.
+        stride_y: The same on the other axis.
+        late: Steps by which things may come sooner or later than predicted.
+        horizon: Steps to look ahead.
+    """
+
+    worths: tuple[Worth, ...]
+    home_x: Constant | None
+    home_y: Constant | None
+    pull: Constant
+    stride_x: Constant
+    stride_y: Constant
+    late: Constant
+    horizon: Constant
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """A whole policy.
 
@@ -274,6 +319,7 @@ class Program:
         fire: The button is pressed when any of these says so.
         dead_zone: Pixels off target that are good enough.
         coasting: Steps of its present movement that the player still makes once let go.
+        plan: Decides how to move, and the rules do not; None where they do.
     """
 
     rules: tuple[Rule, ...]
@@ -281,6 +327,7 @@ class Program:
     fire: tuple[Trigger, ...]
     dead_zone: Constant
     coasting: Constant
+    plan: Plan | None = None
 
 
 T = TypeVar("T")
@@ -317,6 +364,13 @@ def _replace(node: Any, numbers: Iterator[float]) -> Any:  # noqa: ANN401 - tree
 
 def niche(program: Program) -> tuple[str, ...]:
     """The kind of program: for each axis what its most general rule does, and about what."""
+    if program.plan is not None:
+        return tuple(
+            sorted(
+                f"{'seek' if w.points.value > 0 else 'avoid'} {w.category} {w.line_up or ''}"
+                for w in program.plan.worths
+            )
+        )
     kinds = []
     for axis in ("x", "y"):
         rules = [rule for rule in program.rules if rule.axis == axis]

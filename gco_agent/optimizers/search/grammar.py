@@ -16,7 +16,6 @@ from gco_agent.optimizers.search.genome import (
     Always,
     Approaching,
     Axis,
-    CliContext,
     Constant,
     ContactSoon,
     Distance,
@@ -28,6 +27,8 @@ from gco_agent.optimizers.search.genome import (
     Intercept,
     Missing,
     Pick,
+    Place,
+    Plan,
     Press,
     Program,
     Pulse,
@@ -42,13 +43,17 @@ from gco_agent.optimizers.search.genome import (
     Trigger,
     When,
     WillHit,
+    Worth,
     constants,
     with_values,
 )
-from gco_agent.optimizers.search.world import World
+from gco_agent.optimizers.search.world import BEYOND_PX, SCREEN, World
 
 MAX_RULES = 8
+MAX_WORTHS = 6
 MAX_GUARDS = 4
+_PLANS = 0.5
+"""Share of new programs that plan."""
 _ARCHETYPES = 0.35
 """Share of new rules that are one of the five general behaviours rather than drawn part by part."""
 
@@ -121,7 +126,7 @@ class Grammar:
             lambda: Side(axis, before=flag, line=Constant(rng.gauss(0, 20), 10)),
             lambda: ContactSoon(Constant(rng.uniform(1, 12), 4), Constant(rng.uniform(0, 10), 5)),
             lambda: WillHit(self.axis(), Constant(rng.uniform(3, 25), 8)),
-            lambda: CliContext(axis, before=flag, place=self.place(axis)),
+            lambda: Place(axis, before=flag, place=self.place(axis)),
             lambda: FewerThan(Constant(float(rng.choice((1, 2, 3, 5, 8, 13, 20))), 4)),
             lambda: Heading(axis, negative=flag),
         ]
@@ -229,8 +234,10 @@ class Grammar:
         )
 
     def program(self) -> Program:
-        """A new program of one to four rules."""
+        """A new program: one that plans, or one of one to four rules."""
         rng = self._rng
+        if self._world.axes and self._world.strides and self._chance(_PLANS):
+            return self._planned()
         rules = [self.rule() for _ in range(rng.choice((1, 1, 2, 2, 3, 4)))]
         presses: list[Press] = []
         if not self._world.axes or self._chance(0.06):
@@ -244,10 +251,102 @@ class Grammar:
             Program(tuple(rules), tuple(presses), self.triggers(), dead_zone, coasting)
         )
 
+    # Plans
+
+    def plan(self) -> Plan:
+        """A plan by what contact was seen to lead to; of what is not known, a guess."""
+        rng, world = self._rng, self._world
+        wanted = [c for c in world.categories if self._chance(0.8 if self._tells(c) else 0.35)]
+        worths = [self.worth(c) for c in wanted[:MAX_WORTHS]]
+        strides = [rng.choice(pair) for pair in world.strides or ((0.0, 0.0), (0.0, 0.0))]
+        homes = [self._home(axis) if axis in world.axes else None for axis in ("x", "y")]
+        return Plan(
+            tuple(worths),
+            homes[0],
+            homes[1],
+            Constant(rng.choice((0.1, 0.3, 1.0, 3.0)) * self._unit, 0.3 * self._unit),
+            Constant(strides[0] if "x" in world.axes else 0.0, 0.15 * strides[0]),
+            Constant(strides[1] if "y" in world.axes else 0.0, 0.15 * strides[1]),
+            Constant(rng.choice((0.0, 0.5, 1.0)), 0.3),
+            Constant(float(rng.choice((8, 15, 20, 30))), 5),
+        )
+
+    @property
+    def _unit(self) -> float:
+        """A usual reward of this game, or 1 where none was seen."""
+        rewards = [abs(c.reward) / c.n_rewarded for c in self._world.contacts.values() if c.reward]
+        return max(1.0, min(rewards, default=1.0))
+
+    def _tells(self, category: str) -> bool:
+        known = self._world.contacts.get(category)
+        return known is not None and bool(known.n_lost or known.reward)
+
+    def worth(self, category: str) -> Worth:
+        """What a category may be worth, by what followed contact with it."""
+        rng, known = self._rng, self._world.contacts.get(category)
+        is_bad = known is not None and known.n_lost * 5 > known.n
+        is_good = known is not None and known.reward > 0 and not is_bad
+        if not is_bad and not is_good:
+            is_bad = self._chance(0.5)
+        line_up: Axis | None = None
+        if self._world.has_fire and not is_bad and self._chance(0.6):
+            line_up = self.any_axis()
+        size = self._unit * 10 ** (rng.uniform(0.3, 2.5) if is_bad else rng.uniform(-0.5, 0.7))
+        margin = rng.uniform(0, 6) if is_bad else rng.uniform(-3, 2)
+        return Worth(
+            category,
+            Constant(-size if is_bad else size, 0.4 * size),
+            Constant(margin, 2),
+            line_up,
+            Constant(rng.uniform(0, 0.4) if line_up else 0.0, 0.1 if line_up else 0.0),
+        )
+
+    def _home(self, axis: Axis) -> Constant | None:
+        left, right, top, bottom = self._world.ranges.get(self._world.player, SCREEN)
+        low, high = (left, right) if axis == "x" else (top, bottom)
+        kind = self._rng.randrange(5)
+        places = {0: low - BEYOND_PX, 1: high + BEYOND_PX, 2: (low + high) / 2}
+        place = {**places, 3: self._rng.uniform(low, high)}.get(kind)
+        return None if place is None else Constant(place, 10)
+
+    def _planned(self) -> Program:
+        """A new program that plans."""
+        presses = (self.press(),) if self._chance(0.05) else ()
+        return Program((), presses, self.triggers(), Constant(0, 0), Constant(0, 0), self.plan())
+
+    def _change_plan(self, program: Program, mate: Program) -> Program:
+        """Change what counts in a plan, or where it is at home; or take that from another plan."""
+        plan, rng = program.plan, self._rng
+        assert plan is not None, program
+        worths = list(plan.worths)
+        other = mate.plan
+        kind = rng.choice(("drop", "redraw", "borrow", "home_x", "home_y", "add", "add"))
+        if kind == "drop" and worths:
+            worths.pop(rng.randrange(len(worths)))
+        elif kind == "redraw" and worths:
+            at = rng.randrange(len(worths))
+            worths[at] = self.worth(worths[at].category)
+        elif kind == "borrow" and other is not None and other.worths:
+            worths.append(rng.choice(other.worths))
+        elif kind == "home_x" and "x" in self._world.axes:
+            return dataclasses.replace(
+                program, plan=dataclasses.replace(plan, home_x=self._home("x"))
+            )
+        elif kind == "home_y" and "y" in self._world.axes:
+            return dataclasses.replace(
+                program, plan=dataclasses.replace(plan, home_y=self._home("y"))
+            )
+        else:
+            worths.append(self.worth(self.category()))
+        kept = tuple({(w.category, w.line_up): w for w in worths}.values())[-MAX_WORTHS:]
+        return dataclasses.replace(program, plan=dataclasses.replace(plan, worths=kept))
+
     # Changes
 
     def mutate(self, program: Program, mate: Program) -> Program:
         """One to three random changes; ``mate`` lends parts for crossover."""
+        if program.plan is not None:
+            return self._mutate_plan(program, mate)
         changes: list[tuple[int, Callable[[Program], Program]]] = [
             (24, self._move_constant),
             (8, self._move_constants),
@@ -267,6 +366,19 @@ class Grammar:
             change = self._rng.choices(changes, weights)[0][1]
             program = change(program)
         return self._sensible(program)
+
+    def _mutate_plan(self, program: Program, mate: Program) -> Program:
+        changes: list[tuple[int, Callable[[Program], Program]]] = [
+            (10, self._move_constant),
+            (8, self._move_constants),
+            (10, lambda p: self._change_plan(p, mate)),
+            (5 if self._world.has_fire else 0, self._change_fire),
+            (2 if self._world.has_fire else 0, lambda p: dataclasses.replace(p, fire=mate.fire)),
+        ]
+        weights = [weight for weight, _ in changes]
+        for _ in range(self._rng.choice((1, 1, 2, 3))):
+            program = self._rng.choices(changes, weights)[0][1](program)
+        return program
 
     def _sensible(self, program: Program) -> Program:
         rules = tuple(self._meaningful(rule) for rule in program.rules[:MAX_RULES])

@@ -163,3 +163,81 @@ def helper_methods(names: Iterable[str]) -> list[str]:
     for name in tuple(needed):
         needed.update(HELPERS[name].calls)
     return [_method(HELPERS[name].text) for name in sorted(needed)]
+
+
+PLANNER = '''
+    def best_move(self, obs, me):
+        """The first move, columns and rows, of the best path through the next HORIZON steps."""
+        xs, column = self.places(me.cx, STRIDE[0], FIELD[0], FIELD[1])
+        ys, row = self.places(me.cy, STRIDE[1], FIELD[2], FIELD[3])
+        future = self.solve(self.costs(obs, me, xs, ys))
+        best, chosen = np.inf, (0, 0)
+        for move_x, move_y in MOVES:
+            i, j = column + move_x, row + move_y
+            if 0 <= i < len(xs) and 0 <= j < len(ys) and future[i, j] < best - 1e-9:
+                best, chosen = future[i, j], (move_x, move_y)
+        return chosen
+
+    @staticmethod
+    def places(here, stride, low, high):
+        """Places within reach on one axis, in strides from here, and which of them is here."""
+        if not stride:
+            return np.array([here]), 0
+        back = min(HORIZON, max(0, int((here - low) / stride + 0.5)))
+        ahead = min(HORIZON, max(0, int((high - here) / stride + 0.5)))
+        return here + stride * np.arange(-back, ahead + 1), back
+
+    @staticmethod
+    def costs(obs, me, xs, ys):
+        """What it costs to be at each place after each step: (HORIZON + 1, len(xs), len(ys))."""
+        cost = np.zeros((len(xs), len(ys)))
+        if HOME[0] is not None:
+            cost += PULL / 100 * np.abs(xs - HOME[0])[:, None]
+        if HOME[1] is not None:
+            cost += PULL / 100 * np.abs(ys - HOME[1])
+        table = []
+        for category, points, margin, line_up, lead in WORTHS:
+            late = LATE if points < 0 else 0
+            for thing in obs[category]:
+                reach_x = (thing.w + me.w) / 2 + margin + late * abs(thing.dx)
+                reach_y = (thing.h + me.h) / 2 + margin + late * abs(thing.dy)
+                flight = 0
+                if line_up == "x":
+                    reach_y, flight = 999, lead * abs(thing.cy - me.cy)
+                elif line_up == "y":
+                    reach_x, flight = 999, lead * abs(thing.cx - me.cx)
+                x, y = thing.cx + flight * thing.dx, thing.cy + flight * thing.dy
+                table.append((x, y, thing.dx, thing.dy, reach_x, reach_y, points))
+        if not table:
+            return np.broadcast_to(cost, (HORIZON + 1, *cost.shape))
+        x, y, dx, dy, reach_x, reach_y, points = np.array(table).T
+        steps = np.arange(HORIZON + 1.0)[:, None]
+        gap_x = np.abs((x + steps * dx)[:, :, None] - xs)
+        gap_y = np.abs((y + steps * dy)[:, :, None] - ys)
+        touch_x = (gap_x < reach_x[:, None]) * -points[:, None]
+        touch_y = (gap_y < reach_y[:, None]) * 1.0
+        return np.matmul(touch_x.transpose(0, 2, 1), touch_y) + cost
+
+    @staticmethod
+    def solve(cost):
+        """The cost of the best path from each place after one step to the horizon."""
+        n_x, n_y = cost.shape[1:]
+        wall = np.full((n_x + 2, n_y + 2), np.inf)
+        inside = wall[1:-1, 1:-1]
+        moved = [wall[1 + a : 1 + a + n_x, 1 + b : 1 + b + n_y] for a, b in MOVES]
+        future = cost[HORIZON]
+        best = np.empty((n_x, n_y))
+        for step in range(HORIZON - 1, 0, -1):
+            inside[...] = future
+            best[...] = future
+            for place in moved[1:]:
+                np.minimum(best, place, out=best)
+            future = DISCOUNT * best
+            future += cost[step]
+        return future
+'''
+
+
+def planner_methods() -> str:
+    """Text of the methods that a policy with a plan has."""
+    return _method(PLANNER)

@@ -17,7 +17,7 @@ from typing import Any, Literal, cast
 
 from gco_agent.core.codec import finite_number
 from gco_agent.optimizers.search.genome import Program
-from gco_agent.optimizers.search.world import Range, World
+from gco_agent.optimizers.search.world import Contact, Range, World
 
 _LARGEST = 1e6
 """No place, distance or number of steps is larger."""
@@ -70,6 +70,8 @@ def read_world(data: Mapping[str, Any], names: Names) -> World:
         {_category(c, names): _range(r) for c, r in data["ranges"].items()},
         {_category(c, names): whole(n, "most") for c, n in data["most"].items()},
         {_category(c, names): _extremes(pair) for c, pair in data.get("values", {}).items()},
+        tuple((finite(a, "stride"), finite(b, "stride")) for a, b in data.get("strides", ())),
+        {_category(c, names): _contact(told) for c, told in data.get("contacts", {}).items()},
     )
 
 
@@ -109,6 +111,8 @@ def _node(data: object, kind: Any, names: Names) -> object:  # noqa: ANN401 - a 
     hints = _hints(kind)
     if not isinstance(data, dict) or data.get("is") != kind.__name__:
         raise ValueError(f"no {kind.__name__}: {data!r}")
+    if kind is Program:
+        data = {"plan": None, **data}  # programs of earlier versions have no plan
     if data.keys() != {"is", *hints}:
         raise ValueError(f"{kind.__name__} has not the parts {sorted(data)}")
     return kind(**{part: _read(data[part], hint, part, names) for part, hint in hints.items()})
@@ -158,6 +162,12 @@ def _category(data: object, names: Names) -> str:
 def _range(data: Sequence[object]) -> Range:
     left, right, top, bottom = (finite(number, "range") for number in data)
     return left, right, top, bottom
+
+
+def _contact(told: Sequence[object]) -> Contact:
+    n, n_rewarded, reward, n_lost = told
+    counts = (whole(n, "contacts"), whole(n_rewarded, "contacts"), whole(n_lost, "contacts"))
+    return Contact(counts[0], counts[1], finite(reward, "reward"), counts[2])
 
 
 def _extremes(pair: Sequence[object]) -> tuple[int, int]:

@@ -28,7 +28,7 @@ from gco_agent.optimizers.search.evolve import (
     screen,
 )
 from gco_agent.optimizers.search.genome import Program, constants, niche
-from gco_agent.optimizers.search.play import Probe, all_moves, names_of, probe
+from gco_agent.optimizers.search.play import Probe, all_moves, names_of, note_contacts, probe
 from gco_agent.optimizers.search.prune import prune
 from gco_agent.optimizers.search.render import render
 from gco_agent.optimizers.search.tuning import TuningRun, tune
@@ -119,7 +119,9 @@ class SearchOptimizer(Optimizer):
         seeds = Stream.FEEDBACK.cycle(500_000 + 1_000 * seed, 100 * _PROBES)
         tasks = [Probe(protocol, seeds[100 * i], _PROBE_STEPS) for i in range(_PROBES)]
         found = self._pool.map(probe, tasks)
-        return identify(found[0].action_names, all_moves(found), [p.sightings for p in found])
+        world = identify(found[0].action_names, all_moves(found), [])
+        note_contacts(found, world.player, world.player_index)
+        return world.after(part.sightings for part in found)
 
     def _play_slice(self, request: Request, arena: Arena, state: SearchState) -> _Slice:
         number = request.iteration

@@ -21,7 +21,7 @@ from gco_agent.core.records import PlayProtocol
 from gco_agent.envs.objects import ObjectObservation
 from gco_agent.evaluation.episode import Episode, LocalPlayer, environment_of, play_steps
 from gco_agent.optimizers.search.memory import Names
-from gco_agent.optimizers.search.world import Displacements, Sightings
+from gco_agent.optimizers.search.world import ContactWatch, Displacements, Sightings
 
 _NOTE_EVERY = 8
 """Steps between two looks at where things are."""
@@ -43,6 +43,7 @@ class Segment:
     seed: int
     horizon: int
     checkpoint: bytes | None = None
+    player: tuple[str, int] = ("", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,8 @@ def play(task: Segment) -> Played:
         env.restore(moment)
         vars(policy).update(memory)
         episode.seen, episode.lives, episode.total, episode.n_steps = account
-    begun, is_over = episode.n_steps, False
+    begun, is_over, lives = episode.n_steps, False, episode.lives
+    watch = ContactWatch(*task.player)
     if begun < task.horizon:
         if begun % _NOTE_EVERY == 0:
             sightings.note(episode.seen)
@@ -110,11 +112,15 @@ def play(task: Segment) -> Played:
                 n_rewards += 1
                 last_reward = episode.n_steps
             is_over = episode.result is not None
+            is_lost = is_over or episode.lives < lives
+            watch.step(episode.seen, episode.reward, is_lost=is_lost)
+            lives = episode.lives
             is_over = is_over or episode.n_steps - last_reward > _STALL_STEPS
             if is_over or episode.n_steps >= task.horizon:
                 break
             if episode.n_steps % _NOTE_EVERY == 0:
                 sightings.note(episode.seen)
+    sightings.contacts = watch.contacts
     checksum = zlib.crc32(episode.actions, checksum)
     checkpoint = None
     if not is_over:
@@ -151,6 +157,7 @@ class Probed:
     action_names: tuple[str, ...]
     moved: Displacements
     sightings: Sightings
+    steps: Sequence[tuple[Mapping[str, Sequence[Row]], float, bool]] = ()
 
 
 def probe(task: Probe) -> Probed:
@@ -160,21 +167,33 @@ def probe(task: Probe) -> Probed:
     moved: Displacements = defaultdict(lambda: defaultdict(list))
     names = env.action_names
     seed, t = task.seed, 0
-    rows, _ = env.begin(seed)
+    steps: list[tuple[Mapping[str, Sequence[Row]], float, bool]] = []
+    rows, lives = env.begin(seed)
     while t < task.n_steps:
         action, held = rng.randrange(len(names)), rng.choice((2, 4, 8, 12))
         for since in range(held):
-            rows, _, _, terminated, truncated = env.step_rows(action)
+            before = lives
+            rows, lives, reward, terminated, truncated = env.step_rows(action)
             t += 1
             sightings.note(rows)
+            steps.append((dict(rows), reward, lives < before or terminated))
             if since:  # the first step may still repeat the action before
                 _note_moves(moved, rows, action)
             if terminated or truncated:
                 seed += 1
-                rows, _ = env.begin(seed)
+                rows, lives = env.begin(seed)
                 break
     plain = {key: dict(per_action) for key, per_action in moved.items()}
-    return Probed(names, plain, sightings)
+    return Probed(names, plain, sightings, steps)
+
+
+def note_contacts(found: Sequence[Probed], player: str, index: int) -> None:
+    """Add to the sightings of probes what followed contact with the player, now known."""
+    for part in found:
+        watch = ContactWatch(player, index)
+        for rows, reward, is_lost in part.steps:
+            watch.step(rows, reward, is_lost=is_lost)
+        part.sightings.contacts = watch.contacts
 
 
 def _note_moves(moved: Displacements, rows: Mapping[str, Sequence[Row]], action: int) -> None:

@@ -12,7 +12,7 @@ _SCAN = (1, 400)
 _PROOF = (2, 700)
 """Episodes and steps that a part is first tried on, and that all idle parts are dropped on."""
 Part = tuple[str, int, int]
-"""What it is ("rule", "press", "fire", "guard"), its index, and for a guard its index there."""
+"""Kind ("rule", "press", "fire", "worth", "guard"), index, and for a guard its index there."""
 
 
 def prune(arena: Arena, member: Individual) -> Individual:
@@ -53,6 +53,8 @@ def _same(
 def _parts(program: Program) -> list[Part]:
     """Everything that could be left out; whole rules before their guards."""
     parts: list[Part] = [("rule", i, 0) for i in range(len(program.rules))]
+    if program.plan is not None:
+        parts += [("worth", i, 0) for i in range(len(program.plan.worths))]
     parts += [("press", i, 0) for i in range(len(program.presses))]
     parts += [("fire", i, 0) for i in range(len(program.fire))]
     parts += [
@@ -72,6 +74,10 @@ def without(program: Program, parts: Collection[Part]) -> Program:
     ]
     presses = [p for i, p in enumerate(program.presses) if ("press", i, 0) not in parts]
     fire = [t for i, t in enumerate(program.fire) if ("fire", i, 0) not in parts]
+    plan = program.plan
+    if plan is not None:
+        worths = [w for i, w in enumerate(plan.worths) if ("worth", i, 0) not in parts]
+        plan = dataclasses.replace(plan, worths=tuple(worths))
     return dataclasses.replace(
-        program, rules=tuple(rules), presses=tuple(presses), fire=tuple(fire)
+        program, rules=tuple(rules), presses=tuple(presses), fire=tuple(fire), plan=plan
     )

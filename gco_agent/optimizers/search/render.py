@@ -14,7 +14,6 @@ from gco_agent.optimizers.search.genome import (
     Aim,
     Always,
     Approaching,
-    CliContext,
     Constant,
     ContactSoon,
     Count,
@@ -26,6 +25,8 @@ from gco_agent.optimizers.search.genome import (
     Intercept,
     Missing,
     Pick,
+    Place,
+    Plan,
     Press,
     Program,
     Pulse,
@@ -43,9 +44,9 @@ from gco_agent.optimizers.search.genome import (
     When,
     WillHit,
 )
-from gco_agent.optimizers.search.helpers import helper_methods
+from gco_agent.optimizers.search.helpers import helper_methods, planner_methods
 from gco_agent.optimizers.search.words import headline, rule_words, subject_words
-from gco_agent.optimizers.search.world import SCREEN, World
+from gco_agent.optimizers.search.world import BEYOND_PX, SCREEN, World
 
 _EDGES = {"x": ("LEFT", "RIGHT"), "y": ("TOP", "BOTTOM")}
 
@@ -76,6 +77,8 @@ class _Writer:
 
     def policy(self, program: Program, title: str, env_id: str) -> str:
         me = snake(self.world.player)
+        if program.plan is not None:
+            return self._planning(program, program.plan, title, env_id)
         axes = [axis for axis in ("x", "y") if any(r.axis == axis for r in program.rules)]
         bodies = [self._choose(axis, program.rules, me) for axis in axes]
         press = self._press(program.presses, me)
@@ -99,6 +102,55 @@ class _Writer:
         head += [f"{name} = {value}  # {why}" for name, (value, why) in self.constants.items()]
         opening = ["", "", "class Policy:", '    """One instance plays one episode."""', ""]
         return "\n".join([*head, *opening, "\n\n".join(methods)]) + "\n"
+
+    def _planning(self, program: Program, plan: Plan, title: str, env_id: str) -> str:
+        """The policy of a program that plans."""
+        me, axes = snake(self.world.player), list(self.world.axes)
+        press = self._press(program.presses, me)
+        fire = self._wants_fire(program.fire, me)
+        act = self._act({}, me, has_press=bool(press), has_fire=bool(fire)).split("\n")
+        keys = [f"move_{axis}" for axis in axes]
+        keys += [f"self.wants_fire(obs, {me})"] if fire else []
+        names = ", ".join(f"move_{axis}" if axis in axes else "_" for axis in ("x", "y"))
+        act[-1] = f"        {names} = self.best_move(obs, {me})"
+        act.append(f"        return ACTIONS[{', '.join(keys)}]")
+        methods = ["\n".join(act), *press, *fire, *helper_methods(self.helpers), planner_methods()]
+        if self.counts_steps:
+            methods.insert(0, "    def __init__(self):\n        self.steps = 0")
+        head = [f'"""{title}: {headline(program)}.', "", f"Environment: {env_id}.", '"""', ""]
+        head += ["import math", ""] if "steps_to_contact" in self.helpers else []
+        head += ["import numpy as np", "", *self._actions(axes, has_fire=bool(fire))]
+        head += [f"{name} = {value}  # {why}" for name, (value, why) in self.constants.items()]
+        head += self._plan_constants(plan)
+        opening = ["", "", "class Policy:", '    """One instance plays one episode."""', ""]
+        return "\n".join([*head, *opening, "\n\n".join(methods)]) + "\n"
+
+    def _plan_constants(self, plan: Plan) -> list[str]:
+        steps = {axis: (0, -1, 1) if axis in self.world.axes else (0,) for axis in ("x", "y")}
+        moves = [(a, b) for a in steps["x"] for b in steps["y"]]
+        left, right, top, bottom = self.world.ranges.get(self.world.player, SCREEN)
+        field = (left - BEYOND_PX, right + BEYOND_PX, top - BEYOND_PX, bottom + BEYOND_PX)
+        home = [_number(place) if place else "None" for place in (plan.home_x, plan.home_y)]
+        stride = f"({_number(plan.stride_x)}, {_number(plan.stride_y)})"
+        lines = [
+            f"MOVES = {moves}  # columns and rows in a step",
+            f"STRIDE = {stride}  # pixels of a column and of a row",
+            f"FIELD = ({', '.join(f'{edge:g}' for edge in field)})  # left, right, top, bottom",
+            f"HOME = ({', '.join(home)})  # where to be if nothing else counts, x and y",
+            f"PULL = {_number(plan.pull)}  # points that a step 100 pixels from home costs",
+            f"HORIZON = {max(3, min(30, round(plan.horizon.value)))}  # steps to look ahead",
+            f"LATE = {max(0.0, round(plan.late.value, 2)):g}  # steps by which a danger may be off",
+            "DISCOUNT = 0.97  # of what comes a step later",
+            "WORTHS = (",
+            "    # category, points for contact, pixels of margin,",
+            "    # axis to line up on, steps that a shot takes for a pixel",
+        ]
+        lines += [
+            f'    ("{w.category}", {_number(w.points)}, {_number(w.margin)}, '
+            f"{w.line_up!r}, {max(0.0, round(w.lead.value, 3)):g}),"
+            for w in plan.worths
+        ]
+        return [*lines, ")"]
 
     # Names
 
@@ -334,7 +386,7 @@ class _Writer:
             case Side(axis, before, line):
                 bound = self._name(f"{stem}_BESIDE_{axis.upper()}", line, "pixels")
                 return f"{name}.c{axis} - {me}.c{axis} {'<' if before else '>'} {bound}"
-            case CliContext(axis, before, place):
+            case Place(axis, before, place):
                 bound = self._name(f"{stem}_LINE_{axis.upper()}", place, "pixels")
                 return f"{name}.c{axis} {'<' if before else '>'} {bound}"
             case Heading(axis, negative):
@@ -369,6 +421,10 @@ class _Writer:
         stem += "_LITTLE" if guard.below else "_MUCH"
         bound = self._name(stem, guard.limit, "as it shows")
         return f'self.value_of(obs["{guard.category}"]) {"<" if guard.below else ">"} {bound}'
+
+
+def _number(constant: Constant) -> str:
+    return f"{round(constant.value, 2):g}"
 
 
 def _sentence(words: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from gco_agent.optimizers.search.genome import (
     Approaching,
-    CliContext,
     ContactSoon,
     Count,
     Distance,
@@ -15,6 +14,8 @@ from gco_agent.optimizers.search.genome import (
     Heading,
     Intercept,
     Pick,
+    Place,
+    Plan,
     Program,
     Reading,
     Rule,
@@ -64,6 +65,8 @@ def rule_words(rule: Rule) -> str:
 
 def headline(program: Program) -> str:
     """The program in a few words: on each axis what the most general rule about a thing does."""
+    if program.plan is not None:
+        return plan_words(program.plan)
     parts = []
     for axis in ("x", "y"):
         rules = [rule for rule in program.rules if rule.axis == axis]
@@ -71,6 +74,16 @@ def headline(program: Program) -> str:
             main = min(rules, key=lambda r: (isinstance(r.target, _AIMLESS), len(r.guards)))
             parts.append(_brief_words(main))
     return ", ".join(dict.fromkeys(parts)) or "press buttons"
+
+
+def plan_words(plan: Plan) -> str:
+    """What a plan goes for and keeps clear of."""
+    seek = [w.category for w in plan.worths if w.points.value > 0 and w.line_up is None]
+    line_up = [w.category for w in plan.worths if w.points.value > 0 and w.line_up is not None]
+    avoid = [w.category for w in plan.worths if w.points.value <= 0]
+    kinds = (("to", seek), ("level with", line_up), ("clear of", avoid))
+    parts = [f"{how} {' and '.join(dict.fromkeys(names))}" for how, names in kinds if names]
+    return "plan a path " + (", ".join(parts) or "home")
 
 
 def _brief_words(rule: Rule) -> str:
@@ -111,9 +124,9 @@ def _guard_words(guard: Guard) -> str:  # noqa: C901, PLR0911, PLR0912 - a line 
             return f"is more to the {'left' if before else 'right'}"
         case Side(_, before, _):
             return f"is {'higher' if before else 'lower'}"
-        case CliContext("x", before, _):
+        case Place("x", before, _):
             return f"is on the {'left' if before else 'right'} of the screen"
-        case CliContext(_, before, _):
+        case Place(_, before, _):
             return f"is in the {'upper' if before else 'lower'} part of the screen"
         case Heading("x", negative):
             return f"moves {'left' if negative else 'right'}"

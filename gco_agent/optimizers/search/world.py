@@ -7,6 +7,7 @@ System identification without names: the object whose displacement depends most 
 from __future__ import annotations
 
 import dataclasses
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,37 @@ _CLEAR = 1.6
 """An action moves one way if it does so this many times as often as the other way,"""
 _OFTEN = 0.12
 """and in more than this share of its steps."""
+BEYOND_PX = 20
+"""How far past the places where the player was seen a plan may go: there may be more."""
+_NEAR_PX = 2
+"""Boxes that are no farther apart touch."""
+_REWARD_WITHIN, _LOST_WITHIN = 3, 60
+"""Steps within which a reward, and the loss of a life, is taken to follow from contact."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """What followed contacts of the player with a category.
+
+    Attributes:
+        n: Contacts that began.
+        n_rewarded: Rewards that came while there was contact, or just after.
+        reward: Their sum.
+        n_lost: Lives lost after it, with no contact with another category between.
+    """
+
+    n: int = 0
+    n_rewarded: int = 0
+    reward: float = 0.0
+    n_lost: int = 0
+
+    def __add__(self, other: Contact) -> Contact:
+        return Contact(
+            self.n + other.n,
+            self.n_rewarded + other.n_rewarded,
+            self.reward + other.reward,
+            self.n_lost + other.n_lost,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +74,9 @@ class World:
         most: Category to the largest number of it that was seen at once.
         values: Category to the least and the largest number that one of it was seen to show, where
             that is not always the same.
+        strides: For x and y, the mean and the most frequent distance that actions move the player
+            in a step, in pixels.
+        contacts: Category to what followed contact with it.
     """
 
     action_names: tuple[str, ...]
@@ -52,6 +87,8 @@ class World:
     ranges: Mapping[str, Range]
     most: Mapping[str, int]
     values: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    strides: tuple[tuple[float, float], ...] = ()
+    contacts: Mapping[str, Contact] = field(default_factory=dict)
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -76,7 +113,9 @@ class World:
 
     def after(self, sightings: Iterable[Sightings]) -> World:
         """The same world after more was seen of it; the order of the sightings does not matter."""
-        merged = Sightings(dict(self.ranges), dict(self.most), dict(self.values))
+        merged = Sightings(
+            dict(self.ranges), dict(self.most), dict(self.values), contacts=dict(self.contacts)
+        )
         for part in sightings:
             merged.merge(part)
         return dataclasses.replace(
@@ -84,6 +123,7 @@ class World:
             ranges=dict(sorted(merged.ranges.items())),
             most=dict(sorted(merged.most.items())),
             values={c: pair for c, pair in sorted(merged.values.items()) if pair[0] < pair[1]},
+            contacts=dict(sorted(merged.contacts.items())),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -97,6 +137,11 @@ class World:
             "ranges": {category: list(r) for category, r in sorted(self.ranges.items())},
             "most": dict(sorted(self.most.items())),
             "values": {category: list(pair) for category, pair in sorted(self.values.items())},
+            "strides": [list(pair) for pair in self.strides],
+            "contacts": {
+                category: [known.n, known.n_rewarded, known.reward, known.n_lost]
+                for category, known in sorted(self.contacts.items())
+            },
         }
 
 
@@ -107,6 +152,7 @@ class Sightings:
     ranges: dict[str, Range] = field(default_factory=dict)
     most: dict[str, int] = field(default_factory=dict)
     values: dict[str, tuple[int, int]] = field(default_factory=dict)
+    contacts: dict[str, Contact] = field(default_factory=dict)
 
     def note(self, rows: Mapping[str, Sequence[Row]]) -> None:
         """Take in what ``rows`` show."""
@@ -140,6 +186,68 @@ class Sightings:
         for category, (low, high) in other.values.items():
             first, last = self.values.get(category, (low, high))
             self.values[category] = min(low, first), max(high, last)
+        for category, contact in other.contacts.items():
+            self.contacts[category] = self.contacts.get(category, Contact()) + contact
+
+
+class ContactWatch:
+    """Notes what follows when the player touches something, step by step."""
+
+    def __init__(self, player: str, index: int = 0) -> None:
+        self._player, self._index = player, index
+        self._t = 0
+        self._last: dict[str, int] = {}
+        self.contacts: dict[str, Contact] = {}
+
+    def step(self, rows: Mapping[str, Sequence[Row]], reward: float, *, is_lost: bool) -> None:
+        """Take in what a step led to.
+
+        Args:
+            rows: What is seen after it.
+            reward: Of the step.
+            is_lost: A life was lost, or the episode ended.
+        """
+        self._t += 1
+        t, last = self._t, self._last
+        self._credit(reward, is_lost=is_lost)
+        mine = rows.get(self._player, ())
+        if len(mine) <= self._index:
+            return
+        me = mine[self._index]
+        for category, members in rows.items():
+            if category != self._player and any(_touch(me, row) for row in members):
+                if last.get(category, -2) < t - 1:
+                    self._add(category, Contact(n=1))
+                last[category] = t
+
+    def _credit(self, reward: float, *, is_lost: bool) -> None:
+        """Attribute a reward to all recent contacts, and a lost life to the latest."""
+        t, last = self._t, self._last
+        if reward:
+            for category, at in last.items():
+                if t - at <= _REWARD_WITHIN:
+                    self._add(category, Contact(0, 1, reward, 0))
+        if is_lost:
+            if last:
+                category, at = max(last.items(), key=lambda pair: (pair[1], pair[0]))
+                if t - at <= _LOST_WITHIN:
+                    self._add(category, Contact(n_lost=1))
+            last.clear()
+
+    def _add(self, category: str, more: Contact) -> None:
+        self.contacts[category] = self.contacts.get(category, Contact()) + more
+
+
+def _touch(me: Row, row: Row) -> bool:
+    """Return whether two boxes touch; a gauge, which has no width, touches nothing."""
+    x, y, w, h = me[:4]
+    return bool(
+        row[2]
+        and row[0] + row[2] - x > -_NEAR_PX
+        and row[0] - x < w + _NEAR_PX
+        and row[1] + row[3] - y > -_NEAR_PX
+        and row[1] - y < h + _NEAR_PX
+    )
 
 
 def _around(a: Range, b: Range) -> Range:
@@ -166,7 +274,25 @@ def identify(
         if name not in axes:
             ways[:] = [0] * len(ways)
     pairs = tuple(zip(signs[0], signs[1], strict=True))
-    return World(tuple(action_names), *player, axes, pairs, {}, {}).after(sightings)
+    strides = tuple(_stride(per_action, ways, axis) for axis, ways in enumerate(signs))
+    world = World(tuple(action_names), *player, axes, pairs, {}, {}, strides=strides)
+    return world.after(sightings)
+
+
+def _stride(
+    per_action: Mapping[int, Sequence[tuple[int, int]]], ways: Sequence[int], axis: int
+) -> tuple[float, float]:
+    """Mean and most frequent distance that the actions for an axis move the player in a step."""
+    moved = [
+        abs(move[axis])
+        for action, moves in per_action.items()
+        for move in moves
+        if ways[action] and move[axis] * ways[action] >= 0
+    ]
+    far = [distance for distance in moved if distance]
+    if not far:
+        return 0.0, 0.0
+    return round(statistics.fmean(moved), 2), float(statistics.mode(sorted(far)))
 
 
 def _eta_squared(per_action: Mapping[int, Sequence[tuple[int, int]]]) -> float:
