@@ -72,6 +72,8 @@ class AtLeast(click.ParamType[int]):
             number = int(value)
         except ValueError:
             self.fail(f"{value!r} is not an integer.", param, ctx)
+        if number < self._least and self._most == _HIGHEST:
+            self.fail(f"{value} is less than {self._least:,}.", param, ctx)
         if not self._least <= number <= self._most:
             self.fail(f"{value} is not in the range {self._least:,} to {self._most:,}.", param, ctx)
         return number

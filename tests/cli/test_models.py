@@ -168,7 +168,7 @@ def test_an_estimate_without_a_price(cli, tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "prices.toml").write_text("[my-own]\ninput = 1.0\noutput = 2.0\n")
     monkeypatch.setenv("GCO_AGENT_PRICES", str(tmp_path / "prices.toml"))
     text = cli(tmp_path, "estimate", "pong", "--model", "my-own").stdout
-    assert "my-own: $1 in and $2 out for a million tokens (by the file that" in text
+    assert "my-own: $1 in and $2 out per million tokens (by the file that" in text
     assert "game" in refused(cli(tmp_path, "estimate", "chess"))
 
 

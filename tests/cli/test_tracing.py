@@ -61,7 +61,7 @@ def test_a_run_with_what_it_tried(cli, played):
     git(played, "switch", "-q", "main")
     by_name = cli(played, "trace", "gco/pong/first~4", *FEW)
     assert by_name.stdout == older.stdout
-    assert "is no file here and no run" in cli(played, "trace", "nosuch~4", *FEW).stderr
+    assert "is not a file" in cli(played, "trace", "nosuch~4", *FEW).stderr
 
 
 def test_hints_of_the_run_or_as_asked_for(cli, played):
@@ -87,7 +87,7 @@ def test_refusals(cli, tmp_path):
     for arguments, message in {
         ("wrong.py",): "a policy may not import os",
         ("missing.py",): "there is no file missing.py",
-        ("wrong.py", "--tokens", "5"): "5 is not from 100",
+        ("wrong.py", "--tokens", "5"): "5 is less than 100",
         ("wrong.py", "--seeds", "3:3"): "hold nothing",
     }.items():
         result = cli(tmp_path, "trace", *arguments, *SHORT)
