@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from gco_agent.core.statistics import INTERIM_ANALYSES, Gain
+from gco_agent.core.statistics import LOOKS, Gain
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Racing:
 
     gain: Gain | None
     n_pairs: int
-    at_most: int = INTERIM_ANALYSES[-1]
+    at_most: int = LOOKS[-1]
     n_steps: int = 0
 
 

@@ -6,7 +6,6 @@ protocol is always the same episode.
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +14,8 @@ from typing import Any, Protocol, TypeVar
 from gco_agent.core.records import EpisodeResult, Evaluation, PlayProtocol
 from gco_agent.core.seeds import Stream
 from gco_agent.core.statistics import (
-    CHEAP_INTERIM_ANALYSES,
+    ALPHA,
+    CHEAP_LOOKS,
     Aim,
     Gain,
     Verdict,
@@ -25,7 +25,6 @@ from gco_agent.core.statistics import (
     loss_margin,
     paired_gain,
 )
-from gco_agent.envs.environment import spec_of
 from gco_agent.evaluation.episode import Rollout, play_episodes
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel, read_level, weakest_jail
@@ -138,11 +137,6 @@ class Judge:
         self._recordings: dict[tuple[str, Hashable], Any] = {}
         self._others: dict[str, Judge] = {}
 
-    @functools.cached_property
-    def _least(self) -> float | None:
-        """Least return that the game has, if known."""
-        return spec_of(self.protocol).least
-
     @property
     def n_steps(self) -> int:
         """Steps played so far, those under other rules included."""
@@ -157,8 +151,7 @@ class Judge:
 
     def interim_analyses(self, aim: Aim) -> tuple[int, ...]:
         """Return after how many pairs a race is analysed; more where a step costs little."""
-        is_cheap = self.protocol.is_cheap and aim is Aim.BETTER
-        return CHEAP_INTERIM_ANALYSES if is_cheap else aim.interim_analyses
+        return CHEAP_LOOKS if self.protocol.is_cheap and aim is Aim.BETTER else aim.looks
 
     def race(
         self,
@@ -177,16 +170,17 @@ class Judge:
             parent: The policy that it has to beat.
             criterion: What it has to show; by default that it is better.
             first_seed: Place in the selection stream from which seeds are drawn.
-            deadline: `time.perf_counter` value after which no further analysis is begun; the last
-                one before it decides.
+            deadline: `time.perf_counter` value after which no further analysis is begun, once there
+                was one that could be won; a race that is not decided then is lost.
             watch: Called after every interim analysis.
         """
         criterion = criterion or AcceptanceCriterion()
         race = None
         for n_pairs in self.interim_analyses(criterion.aim):
-            if race is not None and deadline is not None and time.perf_counter() >= deadline:
-                verdict = self._verdict(race, criterion, is_final=True)
-                return replace(race, verdict=verdict, cut_short=True)
+            is_late = deadline is not None and time.perf_counter() >= deadline
+            if race is not None and race.critical_p and is_late:
+                lost = Verdict.NOT_BETTER if criterion.aim is Aim.BETTER else Verdict.MAYBE_WORSE
+                return replace(race, verdict=lost, cut_short=True)
             seeds = Stream.SELECTION.seeds(first_seed, first_seed + n_pairs)
             race = self._analyse(child, parent, criterion, seeds)
             if watch is not None and race.gain is not None:
@@ -210,50 +204,23 @@ class Judge:
         race = Race(mine, theirs, None, Verdict.NOT_BETTER)
         if not mine.is_valid:
             return race
+        alpha = ALPHA / criterion.n_rivals
         analyses = self.interim_analyses(aim)
-        critical_p = aim.critical_p(len(seeds), criterion.n_rivals, analyses)
-        race = replace(race, critical_p=critical_p)
+        race = replace(race, critical_p=aim.asked(len(seeds), alpha, analyses))
         if not theirs.is_valid:
-            race = replace(race, shared=self._shared_gain(race))
-        elif aim is Aim.BETTER:
-            race = replace(race, gain=paired_gain(mine.returns, theirs.returns, low=self._least))
+            return _race_survivor(race, analyses)
+        gain = paired_gain(mine.returns, theirs.returns)
+        race = replace(race, gain=gain)
+        if aim is Aim.BETTER:
+            return replace(race, verdict=judge_race(gain, alpha, analyses))
+        base = self._played(baseline, seeds) if baseline is not None else theirs
+        if baseline is not None and base.is_valid:
+            gain = paired_gain(mine.returns, base.returns)
+            race = replace(race, baseline=BaselinePolicy(baseline, base, gain))
         else:
-            base = self._played(baseline, seeds) if baseline is not None else theirs
-            base = base if base.is_valid else theirs
-            margin = loss_margin(base.returns[: analyses[0]])
-            race = replace(race, gain=self._no_loss(mine, theirs, margin), margin=margin)
-            if baseline is not None and base is not theirs:
-                held_to = BaselinePolicy(baseline, base, self._no_loss(mine, base, margin))
-                race = replace(race, baseline=held_to)
-        return replace(race, verdict=self._verdict(race, criterion))
-
-    def _verdict(
-        self, race: Race, criterion: AcceptanceCriterion, *, is_final: bool = False
-    ) -> Verdict:
-        analyses, n_rivals = self.interim_analyses(criterion.aim), criterion.n_rivals
-        if not race.child.is_valid:
-            return Verdict.NOT_BETTER
-        if race.gain is None:
-            return judge_survivor(race.shared, race.n_pairs, n_rivals, analyses, is_final=is_final)
-        if race.margin is None:
-            return judge_race(race.gain, n_rivals, analyses, is_final=is_final)
-        gain = race.baseline.gain if race.baseline else race.gain
-        return judge_no_worse(gain, race.margin, n_rivals, is_final=is_final)
-
-    def _no_loss(self, child: Evaluation, base: Evaluation, margin: float) -> Gain:
-        return paired_gain(child.returns, base.returns, low=self._least, margin=margin)
-
-    def _shared_gain(self, race: Race) -> Gain | None:
-        """Return the gain on the seeds that the parent finished; None if it finished none."""
-        pairs = [
-            (mine.episode_return, theirs.episode_return)
-            for mine, theirs in zip(race.child.episodes, race.parent.episodes, strict=True)
-            if theirs.outcome.is_scored
-        ]
-        if not pairs:
-            return None
-        child, parent = zip(*pairs, strict=True)
-        return paired_gain(child, parent, low=self._least, margin=loss_margin(parent))
+            base = theirs
+        margin = loss_margin(base.returns[: analyses[0]])
+        return replace(race, verdict=judge_no_worse(gain, margin, alpha), margin=margin)
 
     def cached(self, source: PolicySource, seeds: Iterable[int] | None = None) -> Evaluation:
         """Return the episodes of ``source`` played so far, in the order of ``seeds``.
@@ -351,3 +318,18 @@ def _group_of(seed: int) -> tuple[int, ...]:
         return (seed,)
     first = seed - (seed - stream.start) % _GROUP
     return tuple(range(first, first + _GROUP))
+
+
+def _race_survivor(race: Race, analyses: Sequence[int]) -> Race:
+    """Return the verdict on a child that finished what its parent did not."""
+    pairs = [
+        (mine.episode_return, theirs.episode_return)
+        for mine, theirs in zip(race.child.episodes, race.parent.episodes, strict=True)
+        if theirs.outcome.is_scored
+    ]
+    shared, margin = None, 0.0
+    if pairs:
+        child, parent = zip(*pairs, strict=True)
+        shared, margin = paired_gain(child, parent), loss_margin(parent)
+    verdict = judge_survivor(shared, margin, race.n_pairs, race.critical_p, analyses)
+    return replace(race, verdict=verdict, shared=shared)

@@ -14,15 +14,7 @@ from dataclasses import dataclass
 
 from gco_agent.core.errors import ProposalError
 from gco_agent.core.events import Searching
-from gco_agent.core.statistics import (
-    NO_WORSE_INTERIM_ANALYSES,
-    Aim,
-    Gain,
-    Verdict,
-    judge_no_worse,
-    loss_margin,
-    paired_gain,
-)
+from gco_agent.core.statistics import ALPHA, Aim, Gain, loss_margin, no_worse_p_value, paired_gain
 from gco_agent.optimizers.base import Capabilities, Optimizer, Proposal, Request, Tools
 from gco_agent.optimizers.trials import Recording, Trials, seeds_of, trials_of
 from gco_agent.policy import PolicySource, format_policy
@@ -37,7 +29,7 @@ _HOLE_SEEDS, _HOLE_STEPS = 3, 1_000
 _EXACT_SHARE, _LOSSY_SHARE = 0.6, 0.8
 _SCREEN = (3, _PROOF_SEEDS)
 """Episodes after which a removal that changes actions is looked at."""
-_GATE_SEEDS = NO_WORSE_INTERIM_ANALYSES[-1]
+_GATE_SEEDS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,8 +257,8 @@ class _Simplifier:
             pass
         if len(self.removed) == n_exact:
             return None, 0.0
-        gain = self._gain_of_all(margin)
-        if gain is not None and judge_no_worse(gain, margin) is Verdict.NO_WORSE:
+        gain = self._gain_of_all()
+        if gain is not None and no_worse_p_value(gain, margin) <= ALPHA:
             return gain, margin
         self.source = exact
         del self.removed[n_exact:]
@@ -303,22 +295,11 @@ class _Simplifier:
                 return False
         return self._is_as_robust(smaller)
 
-    def _gain_of_all(self, margin: float) -> Gain | None:
-        """Play pairs until it is clear whether less than ``margin`` is lost."""
+    def _gain_of_all(self) -> Gain | None:
         self._tell("compare")
-        gain: Gain | None = None
-        mine: list[float] = []
-        theirs: list[float] = []
-        for n_pairs in NO_WORSE_INTERIM_ANALYSES:
-            seeds = self._gate[len(mine) : n_pairs]
-            more, parents = (self._returns(s, seeds) for s in (self.source, self.original))
-            if more is None or parents is None:
-                return None
-            mine, theirs = mine + more, theirs + parents
-            gain = paired_gain(mine, theirs, margin=margin)
-            if judge_no_worse(gain, margin) is not Verdict.UNDECIDED:
-                break
-        return gain
+        mine = self._returns(self.source, self._gate)
+        theirs = self._returns(self.original, self._gate)
+        return paired_gain(mine, theirs) if mine and theirs else None
 
     def _returns(self, source: PolicySource, seeds: Sequence[int]) -> list[float] | None:
         """Returns on ``seeds``; None if an episode failed."""
@@ -413,10 +394,11 @@ def evidence(found: Simplified) -> list[str]:
     sentences = [f"{same} {found.n_actions:,} actions in {found.n_episodes} episodes are the same."]
     if found.gain is not None:
         gain = found.gain
+        p_value = no_worse_p_value(gain, found.margin)
         sentences.append(
             f"With all of them the mean return changes by {gain.mean:+.2f} ± "
             f"{gain.standard_error or 0.0:.2f} over {gain.n_pairs} pairs of episodes (one-sided "
-            f"p = {gain.p_value:.2g} for a loss of {found.margin:.2f} or more)."
+            f"p = {p_value:.2g} for a loss of {found.margin:.2f} or more)."
         )
     return sentences
 

@@ -16,7 +16,7 @@ from gco_agent.core.errors import BudgetSpent, ProposalError, UsageError
 from gco_agent.core.events import Committed, Event, Playing, Racing
 from gco_agent.core.records import EpisodeResult, Evaluation, Outcome
 from gco_agent.core.seeds import Stream, parse_seed_range
-from gco_agent.core.statistics import INTERIM_ANALYSES, Gain
+from gco_agent.core.statistics import LOOKS, Gain
 from gco_agent.core.statistics import Verdict as RaceVerdict
 from gco_agent.envs.environment import make_protocol
 from gco_agent.evaluation.judge import BaselinePolicy, Judge, Race
@@ -148,7 +148,7 @@ def check_numbers(facts: list[Facts], judge: Judge, evaluation: Evaluation) -> N
     assert accepted.return_mean is not None
     assert accepted.gain is not None
     assert accepted.gain > 0
-    assert accepted.pairs in INTERIM_ANALYSES
+    assert accepted.pairs == LOOKS[1]
     assert rejected.gain is not None
     assert rejected.gain < 0
     assert (failed.gain, failed.return_mean) == (None, None)
