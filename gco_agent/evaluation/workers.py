@@ -180,14 +180,15 @@ class WorkerPool:
         if isinstance(executor, ProcessPoolExecutor) and executor is not self._given:
             _ensure_tracker()
             processes, self._processes = list(self._processes.values()), {}
-            for process in processes:  # before the queues that they wait for are closed
+            # first, so that the executor's thread does not fail futures that are cancelled
+            executor.shutdown(wait=False, cancel_futures=True)
+            for process in processes:
                 process.terminate()
             end = time.monotonic() + _END_S
             for process in processes:
                 process.join(max(0.0, end - time.monotonic()))
                 process.kill()
                 process.join()
-            executor.shutdown(wait=False, cancel_futures=True)
         if self._fault_file is not None:
             self._fault_file.close()
             self._fault_file = None
