@@ -315,8 +315,10 @@ def _begin_worker(parent: int, fault_file: str, n_begun: Synchronized[int] | Non
 
 def _end_worker(number: int, _: object) -> NoReturn:
     """Close the environments of this worker and end it."""
-    if (playing := sys.modules.get("gco_agent.evaluation.episode")) is not None:
-        playing.close_environments()
+    playing = sys.modules.get("gco_agent.evaluation.episode")
+    close = getattr(playing, "close_environments", None)  # None while the module is being imported
+    if close is not None:
+        close()
     os._exit(128 + number)
 
 

@@ -66,7 +66,7 @@ def end(process, *signals: int, soon_s: float = _SOON_S) -> str:
     while left := {pid for pid in children if is_running(pid)}:
         assert time.monotonic() < deadline, left
         time.sleep(0.05)
-    assert "Traceback" not in errors
+    assert "Traceback" not in errors, errors
     assert "Error" not in errors
     return str(errors)
 
