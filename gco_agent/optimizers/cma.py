@@ -84,7 +84,9 @@ class Evolution:
 
         self._origin, self._scale = np.array(origin), np.array(scale)
         stds = np.maximum(np.array(spread), FLOOR)
-        options = {"verbose": -9, "seed": rng_seed, "CMA_stds": stds}
+        # Numbers of its own: cma would draw from NumPy's global generator, which others use too.
+        randn = np.random.RandomState(rng_seed).randn
+        options = {"verbose": -9, "randn": randn, "seed": None, "CMA_stds": stds}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # cma warns of one dimension, which works
             self._strategy: Any = cma.CMAEvolutionStrategy(np.zeros(len(origin)), 1.0, options)

@@ -28,6 +28,20 @@ def test_it_goes_where_less_is_lost_and_repeats() -> None:
     assert found != minimized(2)
 
 
+def test_what_others_draw_changes_nothing() -> None:
+    alone = minimized(1)
+
+    def draw(n: int = 0) -> list[float]:
+        evolution = Evolution([10.0, 1.0], [8.0, 1.0], [0.6, 0.6], 1)
+        for _ in range(30):
+            points = evolution.ask()
+            np.random.standard_normal(n)
+            evolution.tell([((x - 30) / 8) ** 2 + (y + 2) ** 2 for x, y in points])
+        return [float(number) for number in evolution.mean]
+
+    assert draw(0) == draw(7) == alone
+
+
 def test_it_begins_around_the_origin_and_takes_one_dimension() -> None:
     evolution = Evolution([5.0], [2.0], [0.0], 1)
     assert evolution.mean == [5.0]

@@ -136,7 +136,9 @@ def tune(arm: TuningRun, rate: Rate, go_on: Callable[[], bool], rng_seed: int) -
 
     n = len(arm.mean)
     centre, shape = np.array(arm.mean), np.array(arm.shape) if arm.shape else None
-    options: dict[str, Any] = {"verbose": -9, "seed": rng_seed, "CMA_diagonal": n > _MOST_SHAPED}
+    randn = np.random.RandomState(rng_seed).randn
+    diagonal = n > _MOST_SHAPED
+    options = {"verbose": -9, "randn": randn, "seed": None, "CMA_diagonal": diagonal}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # cma warns of one dimension, which works
         strategy: Any = cma.CMAEvolutionStrategy(np.zeros(n), arm.width, options)
