@@ -1,16 +1,20 @@
-"""Parse replies: whole files, parts or diffs; bare, in fenced blocks among words, or in JSON."""
+"""Parse replies: whole files, parts or diffs; bare, in fenced blocks among words, or in JSON.
+
+A reply is text of a model or a person, written in whatever form it likes. `parse_reply` finds the
+code and the words in it, `policy.edit` makes a policy of the code, and `_finish` checks it.
+"""
 
 from __future__ import annotations
 
 import ast
-import itertools
+import contextlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gco_agent.core.errors import ContractViolation, EditRejected, PolicyError, PolicyTooLarge
+from gco_agent.core.errors import ContractViolation, EditRejected, PolicyTooLarge
 from gco_agent.llm import Completion
 from gco_agent.optimizers.base import Unusable
 from gco_agent.policy import (
@@ -41,52 +45,35 @@ KINDS: Mapping[str, str] = {
     "contract": "a whole policy that breaks the contract of a policy file",
     "no change": "the policy that was to be improved again, or with code that is never used",
 }
-"""The ways in which a reply can be of no use, and what each means."""
+"""The ways in which a reply can be unusable, and what each means."""
 
 MAX_CHARACTERS = 1_000_000
 _REASON_CHARACTERS = 4_000
 _SUMMARY_CHARACTERS = 200
-_MOST_STARTS = 20
-_MOST_OBJECTS = 5
-_MOST_BLOCKS = 50
-_MOST_CLOSINGS = 10
+_MOST_STARTS, _MOST_OBJECTS, _MOST_BLOCKS, _MOST_CLOSINGS = 20, 5, 50, 10
+"""Places in a reply that are tried, at most: a hostile one would take hours."""
+
 _SUMMARY = re.compile(r"^\W{0,8}summary\W{0,6}[:：]\W{0,4}(.+)$", re.IGNORECASE | re.MULTILINE)
 _THINKING = re.compile(r"^[ \t]*<(think|thinking)>.*?(?:</\1>|\Z)", re.DOTALL | re.MULTILINE)
 _END_OF_THINKING = re.compile(r"\A.*^[^\n]*</think(?:ing)?>", re.DOTALL | re.MULTILINE)
 """Some servers leave out the tag that begins it."""
 _FENCE = re.compile(r"^[ \t]{0,12}(`{3,}|~{3,})[ \t]*([\w+.-]*)[^\n`]*$", re.MULTILINE)
-_FENCE_INFO = re.compile(r"[\w+.-]{0,20}")
-_OBJECT = re.compile(r"^[^\S\n]*\{", re.MULTILINE)
+_FENCE_IN_ROW = re.compile(r"^(.*[^`\s].*?)[ \t]*(```[\w+.-]{0,20})[ \t]*$", re.MULTILINE)
 _CODE_START = re.compile(
     r'^(?:"{3}|\'{3}|@|import |from \w|class \w|def \w|[A-Z_]+ = )', re.MULTILINE
 )
 _DIFF_START = re.compile(r"^(?:--- |@@|diff |\*\*\* |<{5,9} ?SEARCH)", re.MULTILINE)
+_JSON_START = re.compile(r"^[^\S\n]*\{", re.MULTILINE)
+_JSON_OF_POLICY = re.compile(r'\s*(?:```json)?\s*\{.*"(?:suggestion|code|policy)"\s*:', re.DOTALL)
 _SHAPED = re.compile(r"^(?:[-*+#>|]|\d+[.)]|[ \t])", re.MULTILINE)
 _LEFT_OUT = re.compile(
-    r"\.{3}|…|\b(?:unchanged|existing|omitted|same as|as before|rest of)\b", re.IGNORECASE
+    r"#.*(?:\.{3}|…|\b(?:unchanged|existing|omitted|same as|as before|rest of)\b)", re.IGNORECASE
 )
 _WHOLE_KEYS = ("policy", "code", "source", "file", "module", "content")
 _SUGGESTION_KEYS = ("suggestion", "suggestions", "components", "functions")
 _REASON_KEYS = ("reason", "reasoning", "diagnosis", "change", "explanation", "answer")
 _PYTHON = frozenset(("", "python", "py", "python3", "text", "plaintext", "code"))
-_OTHER = frozenset(
-    [
-        "bash",
-        "sh",
-        "shell",
-        "console",
-        "zsh",
-        "json",
-        "yaml",
-        "toml",
-        "ini",
-        "html",
-        "css",
-        "js",
-        "xml",
-        "csv",
-    ]
-)
+_OTHER = re.compile("bash|sh|shell|console|zsh|json|yaml|toml|ini|html|css|js|xml|csv")
 _DIFF = frozenset(("diff", "patch", "udiff"))
 _JSON = frozenset(("", "json", "jsonc", "json5"))
 
@@ -118,8 +105,9 @@ def parse_reply(text: str | None, parent: PolicySource) -> Reply:
     Raises:
         Unusable: There is no candidate in it; `kind` is one of `KINDS`.
     """
-    _require_length(text or "")
-    text = (text or "").removeprefix("\ufeff").replace("\r\n", "\n")
+    text = text or ""
+    _require_length(text)
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     if not text.strip():
         raise Unusable("The reply is empty.", kind="empty")
     text = _END_OF_THINKING.sub("", _THINKING.sub("", text))
@@ -128,10 +116,10 @@ def parse_reply(text: str | None, parent: PolicySource) -> Reply:
     fields = _find_json(text)
     if fields is not None:
         return read_fields(fields, parent)
-    code, rest, form = _find_code(text, parent)
-    found = _SUMMARY.search(rest)
-    reason = (rest[: found.start()] + rest[found.end() :]) if found else rest
-    return _finish(code, parent, found[1] if found else "", reason, form)
+    source, form, words = _find_code(text, parent)
+    found = _SUMMARY.search(words)
+    reason = (words[: found.start()] + words[found.end() :]) if found else words
+    return _finish(source, parent, found[1] if found else "", reason, form)
 
 
 def read_completion(completion: Completion, parent: PolicySource) -> Reply:
@@ -160,12 +148,11 @@ def read_fields(fields: Mapping[str, Any], parent: PolicySource) -> Reply:
     reason = "\n\n".join(text for text in reasons if isinstance(text, str) and text)
     summary = fields.get("summary")
     whole = next(filter(None, (_code_of(fields.get(key)) for key in _WHOLE_KEYS)), "")
-    form = "JSON"
     if whole:
         source, form = _read_code(whole, parent)
     else:
-        source = parent
-        for part in (parts := list(_suggested(fields))):
+        source, form, parts = parent, "JSON", list(_suggested(fields))
+        for part in parts:
             source, _ = _read_code(part, source)
         if not parts:
             raise Unusable(
@@ -185,23 +172,43 @@ def _require_length(text: str) -> None:
         )
 
 
-# -- the finished candidate -----------------------------------------------------------------------
+@contextlib.contextmanager
+def _explaining(what: str, invalid: str) -> Iterator[None]:
+    """Turn errors of editing and checking a policy into `Unusable`.
+
+    Args:
+        what: What is edited or checked, as the subject of a sentence.
+        invalid: The kind of a `ContractViolation`.
+    """
+    try:
+        yield
+    except PolicyTooLarge as error:
+        raise Unusable(
+            f"The policy is too large: {error}. Compute what is repeated in it instead of listing "
+            "it.",
+            kind="too large",
+        ) from None
+    except (EditRejected, ContractViolation) as error:
+        kind = invalid if isinstance(error, ContractViolation) else "does not fit"
+        problem = {"not Python": "is not Python", "contract": "breaks the contract"}
+        raise Unusable(
+            f"{what} {problem.get(kind, 'does not fit the policy')}: {error}", kind=kind
+        ) from None
+
+
+# The finished candidate
 
 
 def _finish(
     source: PolicySource, parent: PolicySource, summary: str, reason: str, form: str
 ) -> Reply:
     """Format and check a candidate, and put its words in order."""
-    try:
-        _require_whole(source, parent)
+    with _explaining("The policy", "contract"):
+        _require_bodies(source, parent)
         if docstring_of(source) is None and docstring_of(parent) is not None:
             source = replace_docstring(source, docstring_of(parent) or "")
         source = PolicySource(format_policy(source.text))
         check_policy(source)
-    except PolicyTooLarge as error:
-        raise _too_large(error) from None
-    except PolicyError as error:
-        raise Unusable(f"The policy breaks the contract: {error}", kind="contract") from None
     if is_same_code(source, parent):
         raise Unusable(
             "The code in the reply is that of the present policy. Change something in it.",
@@ -217,12 +224,12 @@ def _finish(
     return Reply(source, words[:_SUMMARY_CHARACTERS], _unwrapped(reason)[:_REASON_CHARACTERS], form)
 
 
-def _require_whole(source: PolicySource, parent: PolicySource) -> None:
+def _require_bodies(source: PolicySource, parent: PolicySource) -> None:
     """Refuse functions whose body is left out, where the parent has one."""
     before = {c.name: c.dedented for c in components(parent)}
     for component in components(source):
         earlier = before.get(component.name, "")
-        if _is_left_out(component.dedented) and not _is_left_out(earlier):
+        if _is_left_out(component.dedented) and not (earlier and _is_left_out(earlier)):
             raise Unusable(
                 f"The body of {component.name} is left out. Give every function whole.",
                 kind="does not fit",
@@ -231,57 +238,41 @@ def _require_whole(source: PolicySource, parent: PolicySource) -> None:
 
 def _is_left_out(text: str) -> bool:
     """Return whether a function consists of ``...``, or of a comment about code left out."""
-    tree = ast.parse(text) if text and is_python(text) else None
-    if tree is None or not tree.body or not isinstance(tree.body[0], ast.FunctionDef):
-        return False
-    body = [row for row in tree.body[0].body if not _is_constant(row, str)]
-    if body and all(_is_constant(row, type(...)) or _is_unwritten(row) for row in body):
-        return True
-    comments = (row.partition("#")[2] for row in text.split("\n"))
-    return all(isinstance(row, ast.Pass) for row in body) and any(map(_LEFT_OUT.search, comments))
-
-
-def _is_constant(row: ast.stmt, kind: type) -> bool:
-    return (
-        isinstance(row, ast.Expr)
-        and isinstance(row.value, ast.Constant)
-        and isinstance(row.value.value, kind)
-    )
-
-
-def _is_unwritten(row: ast.stmt) -> bool:
-    return isinstance(row, ast.Raise) and "NotImplementedError" in ast.unparse(row)
+    function = ast.parse(text).body[0]
+    assert isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef), text
+    has_docstring = ast.get_docstring(function) is not None
+    body = "\n".join(map(ast.unparse, function.body[has_docstring:]))
+    if body in ("", "pass"):
+        return bool(_LEFT_OUT.search(text))
+    return body == "..." or body.startswith("raise NotImplementedError")
 
 
 def _unused_additions(source: PolicySource, parent: PolicySource) -> list[str]:
     """Return the new names of ``source``, if the parent's code is all there is besides them."""
-    known = set(_defined(ast.parse(parent.text)))
-    tree = ast.parse(source.text)
-    added = [name for name in _defined(tree) if name not in known and not name.endswith("__")]
-    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
-    holders: list[ast.Module | ast.ClassDef] = [tree, *classes]
-    for holder in holders:
-        holder.body = [row for row in holder.body if not set(_names(row)) & set(added)]
-    if not all(node.body for node in classes):
-        return []
+    known = {name for body in _bodies(ast.parse(parent.text)) for name in _defined(body)}
+    tree, added = ast.parse(source.text), []
+    for body in _bodies(tree):
+        new = [n for n in _defined(body) if n not in known and not n.endswith("__")]
+        added += new
+        body[:] = [row for row in body if not set(_defined([row])) & set(new)]
+        if not body and body is not tree.body:
+            return []
     rest = PolicySource(ast.unparse(tree))
     return added if added and is_same_code(rest, parent) else []
 
 
-def _defined(tree: ast.Module) -> Iterator[str]:
-    for row in tree.body:
-        yield from _names(row)
-        if isinstance(row, ast.ClassDef):
-            yield from itertools.chain.from_iterable(map(_names, row.body))
+def _bodies(tree: ast.Module) -> list[list[ast.stmt]]:
+    """Return the statements of a module, and those of its classes."""
+    return [tree.body, *(row.body for row in tree.body if isinstance(row, ast.ClassDef))]
 
 
-def _names(row: ast.stmt) -> list[str]:
-    """Return the names that a statement only defines."""
-    if isinstance(row, ast.FunctionDef | ast.ClassDef):
-        return [row.name]
-    if isinstance(row, ast.Assign):
-        return [target.id for target in row.targets if isinstance(target, ast.Name)]
-    return []
+def _defined(body: Sequence[ast.stmt]) -> Iterator[str]:
+    """Yield the names of functions, classes and constants that statements define."""
+    for row in body:
+        if isinstance(row, ast.FunctionDef | ast.ClassDef):
+            yield row.name
+        elif isinstance(row, ast.Assign):
+            yield from (target.id for target in row.targets if isinstance(target, ast.Name))
 
 
 def _unwrapped(words: str) -> str:
@@ -294,18 +285,18 @@ def _unwrapped(words: str) -> str:
 def _what_changed(source: PolicySource, parent: PolicySource) -> str:
     before = {c.name: c.text for c in components(parent)}
     after = {c.name: c.text for c in components(source)}
-    changed = [name for name, text in after.items() if name in before and before[name] != text]
+    changed = [name for name, text in after.items() if before.get(name, text) != text]
     added = [name for name in after if name not in before]
     parts = [f"rewrites {', '.join(changed)}"] if changed else []
     parts += [f"adds {', '.join(added)}"] if added else []
     return "; ".join(parts) or "other constants"
 
 
-# -- code -----------------------------------------------------------------------------------------
+# Code
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class _Block:
     """A fenced block: the word behind its fence, and its contents."""
 
     language: str
@@ -313,76 +304,64 @@ class Block:
 
     @property
     def is_diff(self) -> bool:
-        """Whether it holds changes instead of code."""
         return self.language in _DIFF or _is_diff(self.text)
 
     @property
     def is_code(self) -> bool:
-        """Whether it holds, or is said to hold, Python."""
-        if not self.text.strip() or self.language in _OTHER:
+        """Whether it holds, or claims to hold, Python."""
+        if not self.text.strip() or _OTHER.fullmatch(self.language):
             return False
         return self.language in _PYTHON or is_python(self.text)
 
 
-def fenced_blocks(text: str) -> tuple[list[Block], str, bool]:
+def _fenced_blocks(text: str) -> tuple[list[_Block], str, bool]:
     """Return the fenced blocks, the text outside of them, and whether the last is not closed.
 
     A fence within a string of the code does not end its block.
     """
-    blocks: list[Block] = []
+    blocks: list[_Block] = []
     rest: list[str] = []
     fences = list(_FENCE.finditer(text))
     at = end = 0
     while at < len(fences):
-        opened = fences[at]
+        opened, at = fences[at], at + 1
         rest.append(text[end : opened.start()])
-        following = range(at + 1, len(fences))
-        ends = (n for n in following if fences[n][1].startswith(opened[1]) and not fences[n][2])
-        closing = _closing(text, opened, fences, ends, is_long=len(blocks) > _MOST_BLOCKS)
+        closing = _closing(
+            text, opened, fences, at, most=_MOST_CLOSINGS * (len(blocks) < _MOST_BLOCKS)
+        )
         if closing is None:
             return blocks, "".join(rest).strip(), True
-        inner = text[opened.end() + 1 : fences[closing].start()]
-        blocks.append(Block(opened[2].lower(), inner))
-        at, end = closing + 1, fences[closing].end()
+        closed, at = fences[closing], closing + 1
+        blocks.append(_Block(opened[2].lower(), text[opened.end() + 1 : closed.start()]))
+        end = closed.end()
     rest.append(text[end:])
     return blocks, "".join(rest).strip(), False
 
 
 def _closing(
-    text: str, opened: re.Match[str], fences: list[re.Match[str]], ends: Iterator[int],
-    *, is_long: bool,
-) -> int | None:  # fmt: skip
+    text: str, opened: re.Match[str], fences: Sequence[re.Match[str]], at: int, most: int
+) -> int | None:
     """Return which fence closes a block: the first, unless the code only ends at a later one."""
+    ends = (n for n in range(at, len(fences)) if fences[n][1].startswith(opened[1]))
+    ends = (n for n in ends if not fences[n][2])
     first = next(ends, None)
-    if first is None or is_long or opened[2].lower() in _OTHER:
+    if first is None or not most or _OTHER.fullmatch(opened[2].lower()):
         return first
-    later = list(itertools.islice(ends, _MOST_CLOSINGS))
+    later = [n for n, _ in zip(ends, range(most), strict=False)]
     for n in (first, *reversed(later)):
         if is_python(text[opened.end() + 1 : fences[n].start()]):
             return n
     return first
 
 
-def _with_fences_apart(text: str) -> str:
-    """Return ``text`` with a line end before each fence that stands at the end of a row."""
-    rows = []
-    for row in text.split("\n"):
-        head, fence, info = row.rstrip().rpartition("```")
-        words = head.rstrip("`").rstrip()
-        if fence and words and "`" not in words and _FENCE_INFO.fullmatch(info):
-            row = f"{words}\n```{info}"  # noqa: PLW2901
-        rows.append(row)
-    return "\n".join(rows)
-
-
 def _find_code(text: str, parent: PolicySource) -> tuple[PolicySource, str, str]:
-    """Return the policy in a reply of words and code, the words, and how the code came."""
-    blocks, rest, is_cut = fenced_blocks(text)
+    """Return the policy in a reply of words and code, how the code came, and the words."""
+    blocks, words, is_cut = _fenced_blocks(text)
     if is_cut or not any(block.is_code or block.is_diff for block in blocks):
         # fences that share a row with words or code
-        other = fenced_blocks(_with_fences_apart(text))
+        other = _fenced_blocks(_FENCE_IN_ROW.sub(r"\1\n\2", text))
         if not other[2] and any(is_python(b.text) or b.is_diff for b in other[0]):
-            blocks, rest, is_cut = other
+            blocks, words, is_cut = other
     if is_cut:
         raise Unusable(
             "The last code block is not closed by a fence, so the reply was probably cut off. Give "
@@ -393,10 +372,9 @@ def _find_code(text: str, parent: PolicySource) -> tuple[PolicySource, str, str]
         source = parent
         for block in diffs:
             source = _patched(source, block.text)
-        return source, rest, "diff"
+        return source, "diff", words
     if code := [block.text for block in blocks if block.is_code]:
-        source, form = _from_blocks(code, parent)
-        return source, rest, form
+        return *_from_blocks(code, parent), words
     return _from_bare_text(text, parent)
 
 
@@ -406,37 +384,33 @@ def _from_blocks(texts: list[str], parent: PolicySource) -> tuple[PolicySource, 
     Blocks that quote the parent are passed over. Of several whole policies the last counts, as
     what came before it was thinking aloud; parts are put into the parent one after the other.
     """
-    present = {component.text.strip() for component in components(parent)}
-    quoted = (parent.text.strip(), format_policy(parent.text).strip())
-    fresh = [t for t in texts if t.strip() not in quoted and t.strip() not in present] or texts
-    wholes = [text for text in fresh if _stands_alone(text)]
-    if wholes:
+    quoted = {component.text.strip() for component in components(parent)}
+    quoted |= {parent.text.strip(), format_policy(parent.text).strip()}
+    fresh = [text for text in texts if text.strip() not in quoted] or texts
+    if wholes := [text for text in fresh if _stands_alone(text)]:
         return _read_code(wholes[-1], parent)
-    code = [text for text in fresh if is_python(text)]
-    if not code:  # say what is wrong with the longest
+    parts = [text for text in fresh if is_python(text)]
+    if not parts:  # say what is wrong with the longest
         return _read_code(max(fresh, key=len), parent)
     source = parent
-    for text in code:
+    for text in parts:
         source, _ = _read_code(text, source)
     return source, "parts"
 
 
 def _from_bare_text(text: str, parent: PolicySource) -> tuple[PolicySource, str, str]:
-    """Return the policy in a text without fences, the words, and how the code came."""
+    """Return the policy in a text without fences, how the code came, and the words."""
     if _is_diff(text):
         begin = _DIFF_START.search(text)
-        words = text[: begin.start()].strip() if begin else ""
-        return _patched(parent, text), words, "diff"
+        return _patched(parent, text), "diff", text[: begin.start()].strip() if begin else ""
     starts = [match.start() for match in _CODE_START.finditer(text)]
     for start in starts[:_MOST_STARTS]:
         if is_python(text[start:]):
-            source, form = _read_code(text[start:], parent)
-            return source, text[:start].strip(), form
+            return *_read_code(text[start:], parent), text[:start].strip()
     if re.search(r"\bTERMINATE\b", text) and not starts:
         raise Unusable("The reply says TERMINATE: it changes nothing.", kind="declined")
     if starts and re.search(r"^\s*(?:def|class) \w+", text, re.MULTILINE):
-        source, form = _read_code(text[starts[0] :], parent)  # raises, with the place of the error
-        return source, text[: starts[0]].strip(), form
+        return *_read_code(text[starts[0] :], parent), text[: starts[0]].strip()  # names the error
     raise Unusable(
         "There is no code in the reply. Give the whole policy file in one fenced block that begins "
         "with ```python.",
@@ -447,45 +421,25 @@ def _from_bare_text(text: str, parent: PolicySource) -> tuple[PolicySource, str,
 def _read_code(text: str, parent: PolicySource) -> tuple[PolicySource, str]:
     """Return the policy that one piece of code stands for, and how it came."""
     _require_length(text)
-    blocks, _, _ = fenced_blocks(text)
-    if len(blocks) == 1 and not is_python(text):
-        text = blocks[0].text
+    if not is_python(text):
+        blocks, _, _ = _fenced_blocks(text)
+        text = blocks[0].text if len(blocks) == 1 else text
     if _is_diff(text):
         return _patched(parent, text), "diff"
-    if not is_python(text) and is_python(_unescaped(text)):
-        text = _unescaped(text)
-    try:
+    if not is_python(text) and is_python(unescaped := _unescaped(text)):
+        text = unescaped
+    with _explaining("The code", "not Python"):
         source = complete_policy(parent, text)
-    except PolicyTooLarge as error:
-        raise _too_large(error) from None
-    except ContractViolation as error:
-        raise Unusable(f"The code is not Python: {error}", kind="not Python") from None
-    except EditRejected as error:
-        raise Unusable(f"The code does not fit the policy: {error}.", kind="does not fit") from None
     return source, "whole file" if _stands_alone(text) else "parts"
 
 
 def _patched(source: PolicySource, text: str) -> PolicySource:
-    try:
+    with _explaining("The diff", "does not fit"):
         return apply_diff(source, text)
-    except PolicyTooLarge as error:
-        raise _too_large(error) from None
-    except (EditRejected, ContractViolation) as error:
-        raise Unusable(
-            f"The diff does not fit the policy: {error}\nGive the whole file instead.",
-            kind="does not fit",
-        ) from None
 
 
 def _is_diff(text: str) -> bool:
     return is_diff(text) and not is_python(text)
-
-
-def _too_large(error: PolicyTooLarge) -> Unusable:
-    return Unusable(
-        f"The policy is too large: {error}. Compute what is repeated in it instead of listing it.",
-        kind="too large",
-    )
 
 
 def _stands_alone(text: str) -> bool:
@@ -493,11 +447,8 @@ def _stands_alone(text: str) -> bool:
     try:
         check_policy(PolicySource(text))
     except ContractViolation:
-        return (
-            is_python(text)
-            and bool(re.search(r"^class Policy\b", text, re.MULTILINE))
-            and ("def act(" in text)
-        )
+        has_class = re.search(r"^class Policy\b", text, re.MULTILINE) is not None
+        return has_class and "def act(" in text and is_python(text)
     return True
 
 
@@ -510,19 +461,18 @@ def _unescaped(text: str) -> str:
     return text
 
 
-# -- JSON -----------------------------------------------------------------------------------------
+# JSON
 
 
 def _find_json(text: str) -> dict[str, Any] | None:
     """Return the JSON object of a reply that answers with one, or None."""
-    blocks, _, _ = fenced_blocks(text)
+    blocks, _, _ = _fenced_blocks(text)
     wrapped = [block.text for block in blocks if block.language in _JSON]
     for candidate in wrapped if wrapped or blocks else [text]:
         for fields in _json_objects(candidate):
             if set(fields) & {*_SUGGESTION_KEYS, *_WHOLE_KEYS}:
                 return fields
-    head = text.lstrip().removeprefix("```json").lstrip()
-    if head.startswith("{") and re.search(r'"(?:suggestion|code|policy)"\s*:', head):
+    if _JSON_OF_POLICY.match(text):
         raise Unusable(
             "The JSON of the reply does not end, or its quotes are wrong: it was probably cut off. "
             "Give the code again, whole, in a fenced block.",
@@ -533,8 +483,8 @@ def _find_json(text: str) -> dict[str, Any] | None:
 
 def _json_objects(text: str) -> Iterator[dict[str, Any]]:
     """Yield the objects that begin at the first braces of a text, in JSON or else in Python."""
-    decoder = json.JSONDecoder(strict=False)  # raw line ends in strings are no harm
-    for start in [match.start() for match in _OBJECT.finditer(text)][:_MOST_OBJECTS]:
+    decoder = json.JSONDecoder(strict=False)  # line ends in strings do no harm
+    for start in [match.start() for match in _JSON_START.finditer(text)][:_MOST_OBJECTS]:
         try:
             value, _ = decoder.raw_decode(text[start:].lstrip())
         except (ValueError, RecursionError):
@@ -552,9 +502,7 @@ def _suggested(fields: Mapping[str, Any]) -> Iterator[str]:
         value = fields.get(key)
         if isinstance(value, dict):
             value = list(value.values())
-        for part in value if isinstance(value, list) else [value]:
-            if code := _code_of(part):
-                yield code
+        yield from filter(None, map(_code_of, value if isinstance(value, list) else [value]))
 
 
 def _code_of(value: object) -> str:
