@@ -27,6 +27,9 @@ FEEDBACK_EPISODES = 8
 with the next."""
 
 
+_TRIALS_BEGIN, _TRIALS_LENGTH = 20_000_000, 10_000
+
+
 class Stream(enum.Enum):
     """A stream; the value is its first seed."""
 
@@ -62,6 +65,11 @@ class Stream(enum.Enum):
     def label(self, first: int, end: int) -> str:
         """Return a label such as "selection 0:16"."""
         return f"{self.name.lower()} {first}:{end}"
+
+
+def trial_seeds(iteration: int) -> range:
+    """Return the feedback seeds that `tune` and `simplify` play in one iteration alone."""
+    return Stream.FEEDBACK.cycle(_TRIALS_BEGIN + _TRIALS_LENGTH * iteration, _TRIALS_LENGTH)
 
 
 def seed_of_chance(number: int) -> int:

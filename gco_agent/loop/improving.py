@@ -6,18 +6,17 @@ neither optimizer plays; what does not is not handed out.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from gco_agent.core.errors import PolicyError
-from gco_agent.core.events import Progress, Racing, Searching, silent
+from gco_agent.core.events import Progress, Racing, silent
 from gco_agent.core.records import Evaluation
-from gco_agent.core.seeds import format_seeds, seed_of_chance
+from gco_agent.core.seeds import format_seeds, seed_of_chance, trial_seeds
 from gco_agent.core.statistics import Aim
 from gco_agent.evaluation.judge import AcceptanceCriterion, Judge, Race
 from gco_agent.optimizers.cma import StepBudget
 from gco_agent.optimizers.simplify import Simplified, simplify_policy
-from gco_agent.optimizers.trials import Trials, seeds_of
+from gco_agent.optimizers.trials import Trials
 from gco_agent.optimizers.tune import Tuned, tune_policy
 from gco_agent.policy import PolicySource, docstring_of, replace_docstring
 from gco_agent.policy.header import with_measured_header
@@ -70,9 +69,8 @@ def tune_file(
         ProposalError: There is nothing to tune, or the policy fails as it is.
         JailError: The jail cannot be built, or not as good as the judge requires.
     """
-    trials = Trials(judge.pool, judge.protocol, judge.require, purse)
-    tell = _teller("tune", purse, progress)
-    tuned = tune_policy(source, trials, seeds_of(0), rng_seed=seed_of_chance(seed), tell=tell)
+    trials = Trials(judge.pool, judge.protocol, judge.require, purse, progress)
+    tuned = tune_policy(source, trials, trial_seeds(0), rng_seed=seed_of_chance(seed))
     if not tuned.moves:
         return TunedFile(None, tuned, None, purse.used)
     race = _race(tuned.source, source, judge, Aim.BETTER, progress)
@@ -95,9 +93,8 @@ def simplify_file(
     Raises:
         As `tune_file`.
     """
-    trials = Trials(judge.pool, judge.protocol, judge.require, purse)
-    tell = _teller("simplify", purse, progress)
-    found = simplify_policy(source, trials, seeds_of(0), exact_only=exact_only, tell=tell)
+    trials = Trials(judge.pool, judge.protocol, judge.require, purse, progress)
+    found = simplify_policy(source, trials, trial_seeds(0), exact_only=exact_only)
     race, smaller = None, found.exact
     if found.source != found.exact:
         race = _race(found.source, source, judge, Aim.NO_WORSE, progress)
@@ -105,13 +102,6 @@ def simplify_file(
             smaller = _with_true_claim(found.source, judge, race.child, "gco-agent simplify")
     is_smaller = bool(found.kept(with_lossy=race is None or race.verdict.is_won))
     return SimplifiedFile(smaller if is_smaller else None, found, race, purse.used)
-
-
-def _teller(what: str, purse: StepBudget, progress: Progress) -> Callable[[str, float], None]:
-    def tell(activity: str, done: float) -> None:
-        progress(Searching(f"{what}: {activity}", min(1.0, done), purse.used, ""))
-
-    return tell
 
 
 def _race(

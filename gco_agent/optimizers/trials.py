@@ -1,7 +1,7 @@
-"""Policy texts tried out in the jail: what they score, and whether they still act the same.
+"""Play policy texts in the jail: their scores, and whether they still act the same.
 
-For texts that anybody may have written; the search plays its own programs without a jail, faster.
-Seeds of feedback only: what is found here is for the judge to confirm.
+For texts of any origin; the search plays its own programs without a jail, faster. Only feedback
+seeds are played: the judge confirms what is found here on seeds of its own.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+from gco_agent.core.errors import ProposalError
+from gco_agent.core.events import Progress, Searching, silent
 from gco_agent.core.observation import Row
 from gco_agent.core.records import EpisodeResult, Outcome, PlayProtocol
-from gco_agent.core.seeds import Stream
 from gco_agent.evaluation.episode import (
     Episode,
     JailedPlayer,
@@ -32,98 +33,22 @@ from gco_agent.jail.limits import JailLevel, JailLimits
 from gco_agent.optimizers.base import Request, Tools
 from gco_agent.optimizers.cma import StepBudget
 
-STEP_SECONDS = 0.25
+_LIMITS = JailLimits(step_seconds=0.25)
 """Processor time of a step in a trial. A bound that was moved can make a loop endless, and each of
 those costs as much."""
-_SEEDS_A_RUN, _FIRST_SEED = 10_000, 20_000_000
-_HOLE = 0.02
-"""Chance of a category to be hidden in a step of `Retrace.with_holes`."""
-_HOLE_STEPS = (1, 12)
+_GAP = 0.02
+"""Probability that a category starts to be hidden in a step of `Trials.survives_gaps`."""
+_GAP_STEPS = (1, 12)
 """For how many steps it stays hidden."""
 
 
-@dataclass
-class Trials:
-    """Plays texts on seeds, in lock step and in all workers, and books the steps.
-
-    Attributes:
-        pool: Who plays.
-        protocol: The rules.
-        require: The jail must be at least this good, or nothing is played.
-        purse: What may be used.
-    """
-
-    pool: WorkerPool
-    protocol: PlayProtocol
-    require: JailLevel
-    purse: StepBudget
-    limits: JailLimits = field(default_factory=lambda: JailLimits(step_seconds=STEP_SECONDS))
-
-    def play(
-        self, texts: Sequence[str], seeds: Sequence[int], horizon: int
-    ) -> list[tuple[EpisodeResult, ...]]:
-        """For each text its episodes on ``seeds``, cut at ``horizon`` steps."""
-        rules = replace(self.protocol, max_steps=min(horizon, self.protocol.max_steps))
-        tasks = [
-            Rollout(text, tuple(seeds), rules, self.require, self.limits)
-            for text in dict.fromkeys(texts)
-        ]
-        results = {}
-        for task, played in zip(tasks, self.pool.imap(play_episodes, tasks), strict=True):
-            results[task.source] = played.episodes
-            self.purse.used += sum(episode.n_steps for episode in played.episodes)
-        return [results[text] for text in texts]
-
-    def play_apart(
-        self, text: str, seeds: Sequence[int], horizon: int
-    ) -> tuple[EpisodeResult, ...]:
-        """The episodes of one text, shared out among all workers."""
-        rules = replace(self.protocol, max_steps=min(horizon, self.protocol.max_steps))
-        tasks = [Rollout(text, (seed,), rules, self.require, self.limits) for seed in seeds]
-        episodes = tuple(p.episodes[0] for p in self.pool.map(play_episodes, tasks))
-        self.purse.used += sum(episode.n_steps for episode in episodes)
-        return episodes
-
-    def record(self, text: str, seeds: Sequence[int], horizon: int) -> list[Recording]:
-        """The actions of ``text`` on each seed."""
-        return self._retrace([self._task(text, Recording(s), horizon) for s in seeds])
-
-    def acts_the_same(
-        self, texts: Sequence[str], recordings: Sequence[Recording], horizon: int
-    ) -> list[bool]:
-        """For each text whether it acts as recorded on every seed, up to ``horizon`` steps."""
-        tasks = [self._task(text, wanted, horizon) for text in texts for wanted in recordings]
-        found, n = self._retrace(tasks), len(recordings)
-        return [all(f.is_whole for f in found[i * n : i * n + n]) for i in range(len(texts))]
-
-    def retraced(self, text: str, recordings: Sequence[Recording], horizon: int) -> list[Recording]:
-        """How far ``text`` acts as recorded on each seed."""
-        return self._retrace([self._task(text, wanted, horizon) for wanted in recordings])
-
-    def survives_holes(self, text: str, seeds: Sequence[int], horizon: int) -> bool:
-        """Whether ``text`` plays on where categories of objects go missing now and then."""
-        tasks = [self._task(text, Recording(s), horizon, with_holes=True) for s in seeds]
-        return all(found.is_whole for found in self._retrace(tasks))
-
-    def _task(
-        self, text: str, wanted: Recording, horizon: int, *, with_holes: bool = False
-    ) -> Retrace:
-        rules = replace(self.protocol, max_steps=min(horizon, self.protocol.max_steps))
-        return Retrace(text, wanted, rules, self.require, self.limits, with_holes=with_holes)
-
-    def _retrace(self, tasks: Sequence[Retrace]) -> list[Recording]:
-        found = self.pool.map(retrace, tasks)
-        self.purse.used += sum(recording.n_steps for recording in found)
-        return found
-
-
 @dataclass(frozen=True, slots=True)
-class Recording:
+class ActionRecord:
     """The actions of one episode; as a request, those that are expected.
 
     Attributes:
         seed: Of the episode.
-        actions: As the digest of an episode takes them in; empty where none are expected.
+        actions: As the digest of an episode takes them in; empty where any are accepted.
         n_steps: Steps played.
         is_whole: The policy did not fail, and did nothing that was not expected.
         total: Sum of rewards.
@@ -136,68 +61,147 @@ class Recording:
     total: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Retrace:
-    """A request to play one text on one seed, for as long as it acts as expected.
+@dataclass
+class Trials:
+    """Plays texts on seeds in all workers, and counts the steps.
 
     Attributes:
-        with_holes: Hide categories of objects now and then, as chance on the seed has it.
+        pool: Plays the episodes.
+        protocol: The rules.
+        require: The jail must be at least this good, or nothing is played.
+        budget: Steps and time that may be used.
+        progress: Called with events.
     """
 
-    source: str
-    wanted: Recording
+    pool: WorkerPool
     protocol: PlayProtocol
     require: JailLevel
-    limits: JailLimits
-    with_holes: bool = False
+    budget: StepBudget
+    progress: Progress = silent
+
+    def tell(self, activity: str) -> None:
+        """Report what is done now, and how much of the budget is used."""
+        used = self.budget.used
+        self.progress(Searching(activity, min(1.0, used / self.budget.n_steps), used, ""))
+
+    def play(
+        self, texts: Sequence[str], seeds: Sequence[int], horizon: int
+    ) -> list[tuple[EpisodeResult, ...]]:
+        """Return for each text its episodes on ``seeds``, truncated at ``horizon`` steps."""
+        unique = list(dict.fromkeys(texts))
+        n_parts = max(1, min(len(seeds), self.pool.n_workers // len(unique)))
+        size = -(-len(seeds) // n_parts)
+        parts = [seeds[first : first + size] for first in range(0, len(seeds), size)]
+        tasks = [self._rollout(text, part, horizon) for text in unique for part in parts]
+        played: dict[str, list[EpisodeResult]] = {text: [] for text in unique}
+        for task, done in zip(tasks, self.pool.imap(play_episodes, tasks), strict=True):
+            played[task.source] += done.episodes
+            self.budget.used += sum(episode.n_steps for episode in done.episodes)
+        return [tuple(played[text]) for text in texts]
+
+    def record(self, text: str, seeds: Sequence[int], horizon: int) -> list[ActionRecord]:
+        """Return the actions of ``text`` on each seed."""
+        return self.retrace(text, [ActionRecord(seed) for seed in seeds], horizon)
+
+    def retrace(
+        self, text: str, expected: Sequence[ActionRecord], horizon: int
+    ) -> list[ActionRecord]:
+        """Return how far ``text`` acts as recorded on each seed."""
+        return self._retrace([self._task(text, each, horizon) for each in expected])
+
+    def acts_the_same(
+        self, texts: Sequence[str], expected: Sequence[ActionRecord], horizon: int
+    ) -> list[bool]:
+        """Return for each text whether it acts as recorded on every seed, up to ``horizon``."""
+        tasks = [self._task(text, each, horizon) for text in texts for each in expected]
+        found, n = self._retrace(tasks), len(expected)
+        return [all(f.is_whole for f in found[i * n : i * n + n]) for i in range(len(texts))]
+
+    def survives_gaps(self, text: str, seeds: Sequence[int], horizon: int) -> bool:
+        """Return whether ``text`` does not fail where objects go missing now and then."""
+        tasks = [
+            replace(self._task(text, ActionRecord(seed), horizon), with_gaps=True) for seed in seeds
+        ]
+        return all(found.is_whole for found in self._retrace(tasks))
+
+    def _rollout(self, text: str, seeds: Sequence[int], horizon: int) -> Rollout:
+        rules = replace(self.protocol, max_steps=min(horizon, self.protocol.max_steps))
+        return Rollout(text, tuple(seeds), rules, self.require, _LIMITS)
+
+    def _task(self, text: str, expected: ActionRecord, horizon: int) -> _Retracing:
+        return _Retracing(self._rollout(text, [expected.seed], horizon), expected.actions)
+
+    def _retrace(self, tasks: Sequence[_Retracing]) -> list[ActionRecord]:
+        found = self.pool.map(_play_expected, tasks)
+        self.budget.used += sum(record.n_steps for record in found)
+        return found
 
 
 def trials_of(request: Request, tools: Tools, seconds: float | None = None) -> Trials:
-    """Trials by the rules of the run's races, for the time given, or else with a slice's purse."""
+    """Return trials by the rules of the run's races, for ``seconds``, or else for a slice."""
     config, now = request.config, time.perf_counter()
     if seconds is None:
-        purse = StepBudget(config.slice_steps, now + config.slice_seconds, begun=now)
+        budget = StepBudget(config.slice_steps, now + config.slice_seconds, begun=now)
     else:
-        purse = StepBudget.for_time(seconds, tools.pool.n_workers)
-    purse.deadline = min(purse.deadline, request.deadline)
-    return Trials(tools.pool, config.selection_protocol, tools.require, purse)
+        budget = StepBudget.for_time(seconds, tools.pool.n_workers)
+    budget.deadline = min(budget.deadline, request.deadline)
+    rules = config.selection_protocol
+    return Trials(tools.pool, rules, tools.require, budget, request.progress)
 
 
-def seeds_of(iteration: int) -> range:
-    """Feedback seeds that belong to one iteration alone."""
-    first = _FIRST_SEED + _SEEDS_A_RUN * iteration
-    return Stream.FEEDBACK.cycle(first, _SEEDS_A_RUN)
+def fails_already(seed: int, n_steps: int, why: str) -> ProposalError:
+    """Return the error for a policy that fails before anything is changed in it."""
+    return ProposalError(
+        f"the policy fails as it is (feedback seed {seed}, step {n_steps}): {why}; correct it "
+        "first: `gco-agent eval` shows where it fails"
+    )
 
 
-def retrace(task: Retrace) -> Recording:
+@dataclass(frozen=True, slots=True)
+class _Retracing:
+    """A request to play one text on one seed for as long as it acts as expected.
+
+    Attributes:
+        rollout: The episode.
+        expected: Its actions; empty where any are accepted.
+        with_gaps: Hide categories of objects now and then; the seed decides when.
+    """
+
+    rollout: Rollout
+    expected: bytes
+    with_gaps: bool = False
+
+
+def _play_expected(task: _Retracing) -> ActionRecord:
     """Play until the end, a failure, or the first action that is not the expected one."""
-    seed = task.wanted.seed
-    episode = begin_episode(task.protocol, seed)
-    rollout = Rollout(task.source, (seed,), task.protocol, task.require, task.limits)
+    (seed,) = task.rollout.seeds
+    rules = task.rollout.protocol
+    episode = begin_episode(rules, seed)
     try:
-        with open_jail(rollout, [episode]) as jail:
+        with open_jail(task.rollout, [episode]) as jail:
             start_policy(jail, [episode])
-            for _ in play_steps(_Retracer(jail, task), [episode], task.protocol.max_steps):
+            for _ in play_steps(_RetracingPlayer(jail, task), [episode], rules.max_steps):
                 pass
     except PolicyFailure:
-        return Recording(seed, is_whole=False)
+        return ActionRecord(seed, is_whole=False)
     is_whole = episode.result is not None and episode.result.outcome.is_scored
-    return Recording(seed, bytes(episode.actions), episode.n_steps, is_whole, episode.total)
+    return ActionRecord(seed, bytes(episode.actions), episode.n_steps, is_whole, episode.total)
 
 
-class _Retracer(JailedPlayer):
-    """Fails at the first action that is not the expected one; shows observations with holes."""
+class _RetracingPlayer(JailedPlayer):
+    """Fails at the first action that is not the expected one; hides objects if asked to."""
 
-    def __init__(self, jail: Jail, task: Retrace) -> None:
+    def __init__(self, jail: Jail, task: _Retracing) -> None:
         super().__init__(jail)
-        self._expected = task.wanted.actions
-        self._holes = _Holes(task.wanted.seed) if task.with_holes else None
+        self._expected, self._with_gaps = task.expected, task.with_gaps
+        self._rng = random.Random(task.rollout.seeds[0])  # noqa: S311 - no secret
+        self._hidden: dict[str, int] = {}
 
     def act(self, episodes: Sequence[Episode]) -> Sequence[Any]:
         """Return the policy's answer."""
         [episode] = episodes
-        if self._holes is not None and episode.env.has_objects:
-            episode.seen = self._holes.hide(episode.seen)
+        if self._with_gaps and episode.env.has_objects:
+            episode.seen = self._hide(episode.seen)
         [answer] = super().act(episodes)
         if self._expected and not isinstance(answer, PolicyFailure):
             done, new = len(episode.actions), action_bytes(answer)
@@ -205,21 +209,14 @@ class _Retracer(JailedPlayer):
                 return [PolicyFailure(Outcome.BAD_ACTION, "another action than expected")]
         return [answer]
 
-
-class _Holes:
-    """Hides categories, each on its own, for a few steps at a time."""
-
-    def __init__(self, seed: int) -> None:
-        self._rng = random.Random(seed)  # noqa: S311 - no secret
-        self._left: dict[str, int] = {}
-
-    def hide(self, rows: Mapping[str, Sequence[Row]]) -> dict[str, Sequence[Row]]:
+    def _hide(self, rows: Mapping[str, Sequence[Row]]) -> dict[str, Sequence[Row]]:
+        """Return an observation without the categories that are hidden in this step."""
         shown = dict(rows)
         for category in rows:
-            left = self._left.get(category, 0)
-            if not left and self._rng.random() < _HOLE:
-                left = self._rng.randint(*_HOLE_STEPS)
+            left = self._hidden.get(category, 0)
+            if not left and self._rng.random() < _GAP:
+                left = self._rng.randint(*_GAP_STEPS)
             if left:
                 shown[category] = ()
-            self._left[category] = max(0, left - 1)
+            self._hidden[category] = max(0, left - 1)
         return shown

@@ -1,27 +1,24 @@
-"""The constants of any policy, moved by CMA-ES.
+"""Tune the constants of any policy by CMA-ES.
 
-Every generation plays fresh feedback seeds, the same for all of its members, cut at a horizon. A
-move counts for nothing until it has beaten the constants there were on seeds that no generation
-played, and then in the judge's race.
+Every generation plays fresh feedback seeds, the same for all of its members, truncated at a
+horizon. New constants are proposed only if they beat the old ones on seeds that no generation
+played; then they are raced as any candidate.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from gco_agent.core.codec import readable
+from gco_agent.core import codec
 from gco_agent.core.errors import ProposalError
-from gco_agent.core.events import Searching
 from gco_agent.core.records import EpisodeResult
-from gco_agent.core.seeds import seed_of_chance
+from gco_agent.core.seeds import seed_of_chance, trial_seeds
 from gco_agent.optimizers.base import Capabilities, Optimizer, Proposal, Request, Tools, Unusable
 from gco_agent.optimizers.cma import Evolution
-from gco_agent.optimizers.trials import Trials, seeds_of, trials_of
+from gco_agent.optimizers.trials import Trials, fails_already, trials_of
 from gco_agent.policy import PolicySource, format_policy
 from gco_agent.policy.constants import TunableConstant, sign_of, tunable_constants, with_constants
 
@@ -36,9 +33,10 @@ _HORIZONS = (600, 1_800)
 _POINTS = 10
 """Points that the policy should win or lose in an episode, for its return to mean something."""
 _GENERATIONS = 8
-"""As many should be paid for; with less to spend the horizon is shorter."""
+"""As many should fit into the budget; the horizon is shorter otherwise,"""
 _SHORTEST = 150
-_LOOK_STEPS = 500
+"""and so many steps at least."""
+_SCREEN_STEPS = 500
 _FAILED = 1.0
 """What a failed member loses more than the worst that did not fail."""
 _FINAL_SEEDS, _FINAL_SHARE = 8, 0.75
@@ -59,8 +57,23 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
+class TuneMemory:
+    """The distribution of CMA-ES when it stopped, by the names of constants.
+
+    Attributes:
+        policy: Digest of the policy that was tuned; of another one only the spread is used.
+        mean: The middle.
+        spread: Standard deviations, in units of `TunableConstant.scale`.
+    """
+
+    policy: str
+    mean: dict[str, float]
+    spread: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Tuned:
-    """What tuning came to.
+    """The result of tuning a policy.
 
     Attributes:
         source: The policy with its new constants, every other byte as before; the policy itself
@@ -68,9 +81,9 @@ class Tuned:
         moves: The constants that changed.
         constants: Names of those that were tuned.
         generations: How many were played.
-        gain: Points an episode over the constants there were, on seeds that no generation played;
-            None if nothing was found that could be compared.
-        memory: For the next time: where the distribution stands.
+        gain: Points an episode over the old constants, on seeds that no generation played; None if
+            nothing was found that could be compared.
+        memory: For the next time.
     """
 
     source: PolicySource
@@ -78,11 +91,7 @@ class Tuned:
     constants: tuple[str, ...]
     generations: int
     gain: float | None
-    memory: Mapping[str, Any] = field(default_factory=dict)
-
-
-Teller = Callable[[str, float], None]
-"""Told what is done, and the share of the purse that is used."""
+    memory: TuneMemory
 
 
 def tune_policy(
@@ -91,18 +100,16 @@ def tune_policy(
     seeds: range,
     *,
     rng_seed: int,
-    memory: Mapping[str, Any] | None = None,
-    tell: Teller = lambda _what, _done: None,
+    memory: TuneMemory | None = None,
 ) -> Tuned:
-    """Move the constants of ``source`` until the purse of ``trials`` is used up.
+    """Tune the constants of ``source`` until the budget of ``trials`` is used up.
 
     Args:
-        source: Anybody's policy; it plays in the jail.
-        trials: Who plays, and for how much.
+        source: Any policy; it plays in the jail.
+        trials: Plays, within its budget.
         seeds: Feedback seeds; the first of them are kept for the final comparison.
         rng_seed: Seeds CMA-ES; positive.
-        memory: From `Tuned.memory`, to go on from there.
-        tell: Told how things stand.
+        memory: From `Tuned.memory`, to continue from there.
 
     Raises:
         ProposalError: The policy has no constants that matter, or fails as it is.
@@ -113,73 +120,60 @@ def tune_policy(
             "the policy has no numeric constants to tune: give the distances, times and factors "
             "it decides by names at the top of the module"
         )
-    tuner = _Tuner(source, trials, seeds, tell)
+    tuner = _Tuner(source, trials, seeds)
     tuner.set_horizon()
-    constants = tuner.that_matter(found)
-    if not constants:
-        names = ", ".join(constant.name for constant in found)
-        raise ProposalError(f"no constant of the policy changes what it does ({names})")
-    evolution = _begin(source, constants, rng_seed, memory)
-    tuner.run(evolution, constants)
-    chosen, gain = tuner.choose(evolution, constants)
-    signs = {c: sign_of(source, c) for c in constants}
-    before = {c: signs[c] * c.value for c in constants}
-    after = {c: signs[c] * c.fitted(v) for c, v in zip(constants, chosen, strict=True)}
+    tuner.constants = tuner.that_matter(found)
+    if not tuner.constants:
+        listed = ", ".join(constant.name for constant in found)
+        raise ProposalError(f"no constant of the policy changes what it does ({listed})")
+    evolution = begin_evolution(source, tuner.constants, rng_seed, memory)
+    best_seen = tuner.run(evolution)
+    own = [constant.value for constant in tuner.constants]
+    chosen, gain = tuner.choose([own, list(map(float, evolution.mean)), best_seen])
+    moves = []
+    for c, value in zip(tuner.constants, chosen, strict=True):
+        sign = sign_of(source, c)
+        moves.append(Move(c.name, sign * c.value, sign * c.fitted(value)))
+    names = [c.name for c in tuner.constants]
     return Tuned(
-        with_constants(source, constants, chosen),
-        tuple(Move(c.name, before[c], after[c]) for c in constants if before[c] != after[c]),
-        tuple(c.name for c in constants),
+        with_constants(source, tuner.constants, chosen),
+        tuple(move for move in moves if move.before != move.after),
+        tuple(names),
         tuner.generations,
         gain,
-        {
-            "schema": 1,
-            "policy": source.digest,
-            "mean": dict(zip((c.name for c in constants), map(float, evolution.mean), strict=True)),
-            "spread": dict(zip((c.name for c in constants), evolution.spread, strict=True)),
-        },
+        TuneMemory(
+            source.digest,
+            dict(zip(names, map(float, evolution.mean), strict=True)),
+            dict(zip(names, evolution.spread, strict=True)),
+        ),
     )
 
 
-def _begin(
+def begin_evolution(
     source: PolicySource,
     constants: Sequence[TunableConstant],
     rng_seed: int,
-    memory: Mapping[str, Any] | None,
+    memory: TuneMemory | None,
 ) -> Evolution:
-    """A distribution around the constants, or where it was left if it was left for this policy."""
-    known = memory or {}
-    spread = known.get("spread", {})
-    mean = known.get("mean", {}) if known.get("policy") == source.digest else {}
+    """Return a distribution around the constants, or the one in ``memory`` of the same policy."""
+    spread = memory.spread if memory else {}
+    mean = memory.mean if memory and memory.policy == source.digest else {}
     return Evolution(
-        [float(mean.get(c.name, c.value)) for c in constants],
+        [mean.get(c.name, c.value) for c in constants],
         [c.scale for c in constants],
-        [float(spread.get(c.name, _FIRST_SPREAD)) for c in constants],
+        [spread.get(c.name, _FIRST_SPREAD) for c in constants],
         rng_seed,
     )
 
 
-def read_memory(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """`Tuned.memory` from a run's branch, which anybody may have written.
-
-    Raises:
-        ValueError: A number is none, or not finite.
-    """
-    kept: dict[str, Any] = {"policy": str(data["policy"])}
-    for part in ("mean", "spread"):
-        kept[part] = {str(name): float(value) for name, value in data[part].items()}
-        if not all(map(math.isfinite, kept[part].values())):
-            raise ValueError(f"{part} has a number that is not finite")
-    return kept
-
-
 class _Tuner:
-    """One tuning of one policy."""
+    """The tuning of one policy."""
 
-    def __init__(self, source: PolicySource, trials: Trials, seeds: range, tell: Teller) -> None:
-        self._source, self._trials, self._tell = source, trials, tell
+    def __init__(self, source: PolicySource, trials: Trials, seeds: range) -> None:
+        self._source, self._trials = source, trials
         self._final_seeds, self._seeds = seeds[:_FINAL_SEEDS], seeds[_FINAL_SEEDS:]
         self._horizon = _HORIZONS[0]
-        self._best: tuple[float, list[float]] | None = None
+        self.constants: list[TunableConstant] = []
         self.generations = 0
 
     def set_horizon(self) -> None:
@@ -188,98 +182,94 @@ class _Tuner:
         Raises:
             ProposalError: The policy fails.
         """
-        _, longest = _HORIZONS
+        least, longest = _HORIZONS
         seeds = self._seeds[:_SEEDS_A_GENERATION]
-        played = self._trials.play([self._source.text], seeds, longest)[0]
+        (played,) = self._trials.play([self._source.text], seeds, longest)
         for episode in played:
             if not episode.outcome.is_scored:
-                raise ProposalError(
-                    f"the policy fails as it is (feedback seed {episode.seed}, step "
-                    f"{episode.n_steps}, {episode.outcome.value}): {episode.detail}"
-                )
-        scored = sum(abs(e.episode_return) for e in played)
-        n_steps = sum(e.n_steps for e in played)
-        wanted = _POINTS * n_steps / max(1.0, scored)
-        self._horizon = round(min(longest, max(_HORIZONS[0], wanted)))
+                why = f"{episode.outcome.value}, {episode.detail}"
+                raise fails_already(episode.seed, episode.n_steps, why)
+        points = sum(abs(e.episode_return) for e in played)
+        wanted = _POINTS * sum(e.n_steps for e in played) / max(1.0, points)
+        self._horizon = round(min(longest, max(least, wanted)))
 
     def that_matter(self, found: Sequence[TunableConstant]) -> list[TunableConstant]:
-        """Those whose change changes an action; the named ones first, and not too many."""
-        seed, horizon = self._seeds[0], min(_LOOK_STEPS, self._horizon)
-        recorded = self._trials.record(self._source.text, [seed], horizon)
+        """Return the constants whose change changes an action; named ones first, not too many."""
+        horizon = min(_SCREEN_STEPS, self._horizon)
+        recorded = self._trials.record(self._source.text, self._seeds[:1], horizon)
         matter: list[TunableConstant] = []
         for first in range(0, len(found), MOST_CONSTANTS):
             batch = found[first : first + MOST_CONSTANTS]
             texts = [
                 with_constants(self._source, [c], [c.value + sign * 1.5 * c.scale]).text
-                for c in batch
                 for sign in (1, -1)
+                for c in batch
             ]
             same = self._trials.acts_the_same(texts, recorded, horizon)
-            matter += [c for i, c in enumerate(batch) if not (same[2 * i] and same[2 * i + 1])]
+            pairs = zip(same, same[len(batch) :], strict=False)
+            matter += [c for c, pair in zip(batch, pairs, strict=True) if not all(pair)]
             if len(matter) >= MOST_CONSTANTS:
                 break
         return matter[:MOST_CONSTANTS]
 
-    def run(self, evolution: Evolution, constants: Sequence[TunableConstant]) -> None:
-        """Play generations while the purse lasts; at least one."""
-        purse, n_episodes = self._trials.purse, evolution.size * _SEEDS_A_GENERATION
-        paid_for = int(purse.left * _FINAL_SHARE) // (_GENERATIONS * n_episodes)
-        self._horizon = max(_SHORTEST, min(self._horizon, paid_for))
-        while self.generations == 0 or purse.share(_FINAL_SHARE):
+    def run(self, evolution: Evolution) -> list[float]:
+        """Play generations while the budget lasts, at least one; return the best member."""
+        budget, n_episodes = self._trials.budget, evolution.size * _SEEDS_A_GENERATION
+        affordable = int(budget.left * _FINAL_SHARE) // (_GENERATIONS * n_episodes)
+        self._horizon = max(_SHORTEST, min(self._horizon, affordable))
+        best: tuple[float, list[float]] = (float("inf"), [])
+        while self.generations == 0 or budget.share(_FINAL_SHARE):
             first = 1 + self.generations * _SEEDS_A_GENERATION
             seeds = [self._seeds[(first + i) % len(self._seeds)] for i in range(2)]
             points = [list(map(float, point)) for point in evolution.ask()]
-            texts = [with_constants(self._source, constants, point).text for point in points]
-            losses = _losses(self._trials.play(texts, seeds, self._horizon))
+            losses = _losses(self._play(points, seeds, self._horizon))
             evolution.tell(losses)
-            least = min(losses)
-            if self._best is None or least < self._best[0]:
-                self._best = least, points[losses.index(least)]
+            best = min(best, *zip(losses, points, strict=True))
             self.generations += 1
-            self._tell("generations", purse.used / purse.n_steps)
+            self._trials.tell("tune: generations")
+        return best[1]
 
-    def choose(
-        self, evolution: Evolution, constants: Sequence[TunableConstant]
-    ) -> tuple[list[float], float | None]:
-        """The middle of the last generation, the best member seen, or what there was.
+    def choose(self, offered: Sequence[list[float]]) -> tuple[list[float], float | None]:
+        """Return which values do best on seeds that no generation played, and their gain there.
 
-        Whichever does best on seeds that no generation played; and its gain there.
+        Args:
+            offered: The values that the policy has now come first.
         """
-        own = [constant.value for constant in constants]
-        offered = [own, list(map(float, evolution.mean)), self._best[1] if self._best else own]
-        texts = [with_constants(self._source, constants, values).text for values in offered]
-        purse = self._trials.purse
-        n_seeds = max(3, min(_FINAL_SEEDS, purse.left // (len(texts) * self._horizon)))
-        horizon = max(self._horizon, purse.left // (len(texts) * n_seeds))
-        self._tell("compare", purse.used / purse.n_steps)
-        played = self._trials.play(texts, self._final_seeds[:n_seeds], horizon)
-        means = [_mean(episodes) for episodes in played]
-        best = max(range(len(offered)), key=lambda i: (means[i], -i))
-        gain = means[best] - means[0]
-        return (offered[best], gain) if best else (own, None)
+        budget = self._trials.budget
+        n_seeds = max(3, min(_FINAL_SEEDS, budget.left // (len(offered) * self._horizon)))
+        horizon = max(self._horizon, budget.left // (len(offered) * n_seeds))
+        self._trials.tell("tune: compare")
+        means = list(map(_mean, self._play(offered, self._final_seeds[:n_seeds], horizon)))
+        best = means.index(max(means))
+        return offered[best], means[best] - means[0] if best else None
+
+    def _play(
+        self, points: Sequence[list[float]], seeds: Sequence[int], horizon: int
+    ) -> list[tuple[EpisodeResult, ...]]:
+        texts = [with_constants(self._source, self.constants, point).text for point in points]
+        return self._trials.play(texts, seeds, horizon)
 
 
 def _losses(played: Sequence[Sequence[EpisodeResult]]) -> list[float]:
-    """The negated means; those with a failed episode lose more than all the others."""
+    """Return the negated means; members with a failed episode lose more than all the others."""
     means = [_mean(episodes) for episodes in played]
-    scored = [-mean for mean in means if mean > float("-inf")]
-    worst = max(scored, default=0.0) + _FAILED
-    return [worst if mean == float("-inf") else -mean for mean in means]
+    worst = max((-mean for mean in means if mean > -math.inf), default=0.0) + _FAILED
+    return [worst if mean == -math.inf else -mean for mean in means]
 
 
 def _mean(episodes: Sequence[EpisodeResult]) -> float:
-    """Mean return, and a little for every step survived; minus infinity for a failure."""
+    """Return the mean return and a little for every step survived; of a failure, minus infinity."""
     if not all(episode.outcome.is_scored for episode in episodes):
-        return float("-inf")
+        return -math.inf
     return statistics.fmean(e.episode_return + _SURVIVAL * e.n_steps for e in episodes)
 
 
 class TuneOptimizer(Optimizer):
-    """Moves the constants of the run's policy.
+    """Tunes the constants of the run's policy.
 
     Args:
-        tools: What it may use.
-        seconds: How long it may take for a proposal; None for a slice of the run's configuration.
+        tools: Pool and jail level of the command.
+        seconds: Time for a proposal; None for a slice of the run's configuration.
     """
 
     name = "tune"
@@ -294,48 +284,34 @@ class TuneOptimizer(Optimizer):
         return cls(tools)
 
     def propose(self, request: Request) -> Proposal:
-        """Tune for a slice, going on where the last one ended.
+        """Tune for a slice, continuing from the distribution of the last one.
 
         Raises:
             ProposalError: There is nothing to tune, or nothing better was found.
         """
         trials = trials_of(request, self._tools, self._seconds)
         remembered = request.recall(MEMORY_FILE)
-        with readable(MEMORY_FILE):
-            memory = read_memory(json.loads(remembered)) if remembered else None
-
-        def tell(what: str, done: float) -> None:
-            request.progress(Searching(f"tune: {what}", min(1.0, done), trials.purse.used, ""))
-
         tuned = tune_policy(
             request.parent,
             trials,
-            seeds_of(request.iteration),
+            trial_seeds(request.iteration),
             rng_seed=seed_of_chance(request.config.seed * 1_000 + request.iteration),
-            memory=memory,
-            tell=tell,
+            memory=codec.loads(TuneMemory, remembered, MEMORY_FILE) if remembered else None,
         )
-        files = {MEMORY_FILE: json.dumps(tuned.memory, indent=1) + "\n"}
+        files = {MEMORY_FILE: codec.dumps(tuned.memory, indent=1) + "\n"}
         if not tuned.moves:
             raise Unusable(
                 f"{tuned.generations} generations on {', '.join(tuned.constants)} found nothing "
-                "better than the constants there are",
+                "better than the present constants",
                 kind="no gain",
                 files=files,
             )
+        moves = "\n".join(f"- {move}" for move in tuned.moves)
         return Proposal(
             PolicySource(format_policy(tuned.source.text)),
             f"tune {', '.join(move.name for move in tuned.moves)}",
-            reason_for(tuned, trials.purse.used),
+            f"CMA-ES tuned constants over {tuned.generations} generations, {trials.budget.used:,} "
+            f"steps played on feedback seeds:\n\n{moves}",
             files,
-            trials.purse.used,
+            trials.budget.used,
         )
-
-
-def reason_for(tuned: Tuned, n_steps: int) -> str:
-    """What was moved and on what grounds, in a paragraph and a list."""
-    moves = "\n".join(f"- {move}" for move in tuned.moves)
-    return (
-        f"CMA-ES moved constants over {tuned.generations} generations, {n_steps:,} steps played on "
-        f"feedback seeds:\n\n{moves}"
-    )

@@ -9,6 +9,7 @@ import pytest
 from gco_agent.core.errors import ProposalError
 from gco_agent.core.events import Event, Searching
 from gco_agent.core.records import Evaluation
+from gco_agent.core.seeds import trial_seeds
 from gco_agent.core.statistics import Aim, Gain
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel
@@ -16,7 +17,7 @@ from gco_agent.optimizers.base import Request, Tools
 from gco_agent.optimizers.cma import StepBudget
 from gco_agent.optimizers.registry import make_optimizer
 from gco_agent.optimizers.simplify import Simplified, simplify_policy
-from gco_agent.optimizers.trials import Trials, seeds_of
+from gco_agent.optimizers.trials import Trials
 from gco_agent.policy import PolicySource, format_policy
 from gco_agent.store.config import RunConfig
 from tests.engine.policies import RULES, failing
@@ -78,7 +79,7 @@ class Policy:
 
 def simplified(text: str, *, exact_only: bool = True, n_steps: int = 60_000) -> Simplified:
     trials = Trials(WorkerPool(0), SHORT, JailLevel.NONE, StepBudget(n_steps, float("inf")))
-    return simplify_policy(PolicySource(text), trials, seeds_of(1), exact_only=exact_only)
+    return simplify_policy(PolicySource(text), trials, trial_seeds(1), exact_only=exact_only)
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +148,7 @@ def test_returns_that_are_all_zero_say_nothing_of_a_loss() -> None:
     trials = Trials(
         WorkerPool(0), replace(RULES, max_steps=20), JailLevel.NONE, StepBudget(9_000, float("inf"))
     )
-    found = simplify_policy(PolicySource(IDLE), trials, seeds_of(1))
+    found = simplify_policy(PolicySource(IDLE), trials, trial_seeds(1))
     assert (found.source.text, found.gain, found.margin) == (IDLE, None, 0.0)
 
 

@@ -8,16 +8,16 @@ from dataclasses import replace
 import pytest
 
 from gco_agent.core.records import Outcome
-from gco_agent.core.seeds import Stream
+from gco_agent.core.seeds import Stream, trial_seeds
 from gco_agent.envs.environment import make_protocol
 from gco_agent.evaluation.judge import Judge
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel
 from gco_agent.optimizers.cma import StepBudget
-from gco_agent.optimizers.trials import Trials, seeds_of
+from gco_agent.optimizers.trials import Trials
 from tests.engine.policies import FOLLOW, HIDE, RULES, STILL, failing, source
 
-SEEDS = seeds_of(0)[:2]
+SEEDS = trial_seeds(0)[:2]
 ENDLESS = failing("while self.n: pass", 20)
 
 
@@ -27,7 +27,7 @@ def trials() -> Trials:
 
 
 def test_seeds_are_of_feedback_and_of_one_iteration_alone() -> None:
-    first, second = seeds_of(1), seeds_of(2)
+    first, second = trial_seeds(1), trial_seeds(2)
     assert first.stop == second.start
     assert first.start >= Stream.FEEDBACK.value
     assert second.stop <= Stream.SELECTION.value
@@ -38,8 +38,8 @@ def test_play_is_what_the_judge_would_see_and_is_paid_for(trials: Trials) -> Non
     judge = Judge(trials.pool, replace(RULES, max_steps=80))
     assert list(played[0]) == list(judge.evaluate(source(FOLLOW), SEEDS).episodes)
     assert played[0] == played[2] != played[1]
-    assert trials.purse.used == 2 * 2 * 80
-    assert trials.play_apart(FOLLOW, SEEDS, 80) == played[0]
+    assert trials.budget.used == 2 * 2 * 80
+    assert trials.play([FOLLOW], SEEDS, 80)[0] == played[0]
 
 
 def test_the_same_actions_are_the_same_and_others_are_noticed(trials: Trials) -> None:
@@ -48,10 +48,10 @@ def test_the_same_actions_are_the_same_and_others_are_noticed(trials: Trials) ->
     judge = Judge(trials.pool, RULES)
     assert [r.total for r in recorded] == list(judge.evaluate(source(FOLLOW), SEEDS).returns)
     twin = FOLLOW.replace("return 0", "return 0 + 0")
-    used = trials.purse.used
+    used = trials.budget.used
     assert trials.acts_the_same([twin, HIDE, STILL], recorded, 150) == [True, False, False]
-    assert trials.purse.used - used < 500, "a difference ends the episode"
-    broken = trials.retraced(failing("raise ValueError", 5), recorded, 150)
+    assert trials.budget.used - used < 500, "a difference ends the episode"
+    broken = trials.retrace(failing("raise ValueError", 5), recorded, 150)
     assert [r.is_whole for r in broken] == [False, False]
     late = FOLLOW.replace("class Policy:", "class Policy:\n    n = 0\n").replace(
         "        if not obs", "        self.n += 1\n        if self.n > 90:\n            return 5\n"
@@ -63,8 +63,8 @@ def test_the_same_actions_are_the_same_and_others_are_noticed(trials: Trials) ->
 
 def test_a_policy_that_needs_all_its_objects_does_not_survive_holes(trials: Trials) -> None:
     needy = FOLLOW.replace('if not obs["Ball"] or not obs["Player"]', 'if not obs["Ball"]')
-    assert trials.survives_holes(FOLLOW, SEEDS, 150)
-    assert not trials.survives_holes(needy.replace('if not obs["Ball"]', "if False"), SEEDS, 150)
+    assert trials.survives_gaps(FOLLOW, SEEDS, 150)
+    assert not trials.survives_gaps(needy.replace('if not obs["Ball"]', "if False"), SEEDS, 150)
 
 
 def test_an_endless_loop_is_a_failure_and_ends_soon(trials: Trials) -> None:
@@ -86,10 +86,10 @@ def test_environments_without_objects_are_retraced_too(env_id: str, body: str) -
     rules = make_protocol("default", env_id, 60)
     trials = Trials(WorkerPool(0), rules, JailLevel.NONE, StepBudget(10**6, float("inf")))
     recorded = trials.record(text, [1, 2], 60)
-    played = trials.play_apart(text, [1, 2], 60)
+    played = trials.play([text], [1, 2], 60)[0]
     assert [r.total for r in recorded] == [e.episode_return for e in played]
     assert [r.n_steps for r in recorded] == [e.n_steps for e in played]
     assert trials.acts_the_same([same, other], recorded, 60) == [True, False]
-    assert trials.survives_holes(text, [1], 60)
+    assert trials.survives_gaps(text, [1], 60)
     wrong = text.replace("int(", "7 + int(").replace("[float(", "[9 + float(")
     assert not trials.record(wrong, [1], 60)[0].is_whole

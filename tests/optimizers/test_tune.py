@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
+from gco_agent.core import codec
 from gco_agent.core.errors import ProposalError
 from gco_agent.core.events import Event, Searching
 from gco_agent.core.records import Evaluation
+from gco_agent.core.seeds import trial_seeds
 from gco_agent.envs.atari import default_protocol
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel
@@ -19,8 +19,15 @@ from gco_agent.optimizers.base import Optimizer, PastIteration, Proposal, Reques
 from gco_agent.optimizers.cma import StepBudget
 from gco_agent.optimizers.registry import make_optimizer, tuned_between
 from gco_agent.optimizers.sequence import TuneBetween
-from gco_agent.optimizers.trials import Trials, seeds_of
-from gco_agent.optimizers.tune import MEMORY_FILE, Tuned, TuneOptimizer, _begin, tune_policy
+from gco_agent.optimizers.trials import Trials
+from gco_agent.optimizers.tune import (
+    MEMORY_FILE,
+    Tuned,
+    TuneMemory,
+    TuneOptimizer,
+    begin_evolution,
+    tune_policy,
+)
 from gco_agent.policy import PolicySource, format_policy
 from gco_agent.policy.constants import tunable_constants
 from gco_agent.store.config import RunConfig
@@ -54,9 +61,9 @@ def trials(n_steps: int = 9_000) -> Trials:
     return Trials(WorkerPool(0), RULES, JailLevel.NONE, StepBudget(n_steps, float("inf")))
 
 
-def tuned(text: str = LATE, n_steps: int = 9_000, memory: Mapping[str, Any] | None = None) -> Tuned:
+def tuned(text: str = LATE, n_steps: int = 9_000, memory: TuneMemory | None = None) -> Tuned:
     work = trials(n_steps)
-    return tune_policy(PolicySource(text), work, seeds_of(1), rng_seed=3, memory=memory)
+    return tune_policy(PolicySource(text), work, trial_seeds(1), rng_seed=3, memory=memory)
 
 
 @pytest.fixture(scope="module")
@@ -84,13 +91,15 @@ def test_tuning_repeats() -> None:
 def test_the_distribution_goes_on_where_it_was_left_if_the_policy_is_the_same(found: Tuned) -> None:
     source = PolicySource(LATE)
     constants = tunable_constants(source)[:1]
-    mean = found.memory["mean"]["WAIT"]
+    mean = found.memory.mean["WAIT"]
     assert mean < 105
-    assert _begin(source, constants, 1, found.memory).mean == pytest.approx([mean])
-    assert _begin(source, constants, 1, found.memory).spread == [found.memory["spread"]["WAIT"]]
-    assert _begin(source, constants, 1, None).mean == [120.0]
+    assert begin_evolution(source, constants, 1, found.memory).mean == pytest.approx([mean])
+    assert begin_evolution(source, constants, 1, found.memory).spread == [
+        found.memory.spread["WAIT"]
+    ]
+    assert begin_evolution(source, constants, 1, None).mean == [120.0]
     changed = PolicySource(LATE.replace("120.0", "121.0"))
-    begun = _begin(changed, tunable_constants(changed)[:1], 1, found.memory)
+    begun = begin_evolution(changed, tunable_constants(changed)[:1], 1, found.memory)
     assert begun.mean == [121.0]
 
 
@@ -139,7 +148,7 @@ def test_a_proposal_says_what_moved_and_leaves_its_memory(found: Tuned) -> None:
     optimizer = make_optimizer("tune", Tools(WorkerPool(0)))
     assert isinstance(optimizer, TuneOptimizer)
     proposal = optimizer.propose(
-        replace(request(LATE, 1_500, json.dumps(found.memory)), progress=events.append)
+        replace(request(LATE, 1_500, codec.dumps(found.memory)), progress=events.append)
     )
     assert proposal.summary == "tune WAIT"
     assert "- WAIT 120 → " in proposal.reason
