@@ -256,7 +256,7 @@ def _simplified_json(
     name: str | None, written: Path | None, found: SimplifiedFile
 ) -> dict[str, Any]:
     from gco_agent.core.statistics import no_worse_p_value
-    from gco_agent.policy.complexity import size_of
+    from gco_agent.policy import size_of
 
     simplified, race = found.simplified, found.race
     size = size_of(found.source) if found.source else simplified.before

@@ -11,13 +11,13 @@ from gco_agent.core.records import Evaluation, PlayProtocol
 from gco_agent.core.seeds import Stream
 from gco_agent.loop import checks
 from gco_agent.loop.improving import require_same_play
-from gco_agent.policy import PolicySource
-from gco_agent.policy.complexity import measure
-from gco_agent.policy.header import (
+from gco_agent.policy import (
     Claim,
+    PolicySource,
     claim_of,
     describe_rules,
     describe_score,
+    measure,
     with_measured_header,
 )
 from gco_agent.store.entries import Verdict

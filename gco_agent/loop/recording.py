@@ -28,8 +28,7 @@ from gco_agent.loop.candidate import (
     total_usage,
 )
 from gco_agent.optimizers.base import CANDIDATES_OWN, EXCHANGE_FILE
-from gco_agent.policy import PolicySource
-from gco_agent.policy.complexity import measure
+from gco_agent.policy import PolicySource, measure
 from gco_agent.store.entries import Entry, Facts, Verdict, headline
 from gco_agent.store.evidence import format_evidence, parse_evidence
 from gco_agent.store.run import Run

@@ -42,8 +42,7 @@ from gco_agent.optimizers.base import (
 )
 from gco_agent.optimizers.briefing import brief
 from gco_agent.optimizers.feedback import Feedback
-from gco_agent.policy import PolicySource, check_policy
-from gco_agent.policy.header import with_environment
+from gco_agent.policy import PolicySource, check_policy, with_environment
 from gco_agent.store.config import RunConfig
 from gco_agent.store.evidence import parse_evidence
 from gco_agent.store.run import Run

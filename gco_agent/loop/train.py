@@ -35,8 +35,7 @@ from gco_agent.loop.recording import (
 from gco_agent.loop.selection import LINE, Archive, Selection, selection_seed
 from gco_agent.loop.session import ProposalSession, compose_request
 from gco_agent.optimizers.base import Optimizer, Proposal
-from gco_agent.policy import PolicySource, format_policy
-from gco_agent.policy.header import with_environment
+from gco_agent.policy import PolicySource, format_policy, with_environment
 from gco_agent.store.config import FILE, RunConfig, format_config
 from gco_agent.store.entries import RunRef
 from gco_agent.store.run import Run, Runs

@@ -42,9 +42,7 @@ from gco_agent.jail.limits import JailLevel
 from gco_agent.loop.candidate import FILE, Candidate, StoredCandidate, describe_race
 from gco_agent.loop.recording import ACTIONS, EPISODES, read_exchanges
 from gco_agent.loop.selection import LINE, Archive
-from gco_agent.policy import PolicySource
-from gco_agent.policy.complexity import measure
-from gco_agent.policy.header import claim_of, is_same_but_for_score
+from gco_agent.policy import PolicySource, claim_of, is_same_but_for_score, measure
 from gco_agent.store.entries import Facts, Verdict, headline
 from gco_agent.store.evidence import Evidence, conditions, parse_evidence
 from gco_agent.store.view import RunView, Step, evidence_folder

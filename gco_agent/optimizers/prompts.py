@@ -17,8 +17,13 @@ from gco_agent.core.records import PlayProtocol
 from gco_agent.envs.environment import complete_spec, spec_of
 from gco_agent.games import GameSpec, describe_interface
 from gco_agent.optimizers.base import PastIteration, Request
-from gco_agent.policy import ALLOWED_IMPORTS, FORBIDDEN_NAMES, PolicySource, replace_docstring
-from gco_agent.policy.header import is_same_but_for_score
+from gco_agent.policy import (
+    ALLOWED_IMPORTS,
+    FORBIDDEN_NAMES,
+    PolicySource,
+    is_same_but_for_score,
+    replace_docstring,
+)
 from gco_agent.store.config import RunConfig
 
 _PROBES, _PROBE_STEPS = 2, 800

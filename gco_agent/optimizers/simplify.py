@@ -19,8 +19,7 @@ from gco_agent.core.seeds import trial_seeds
 from gco_agent.core.statistics import ALPHA, Aim, Gain, loss_margin, no_worse_p_value, paired_gain
 from gco_agent.optimizers.base import Capabilities, Optimizer, Proposal, Request, Tools
 from gco_agent.optimizers.trials import ActionRecord, Trials, fails_already, trials_of
-from gco_agent.policy import PolicySource, format_policy
-from gco_agent.policy.complexity import Size, size_of
+from gco_agent.policy import PolicySource, Size, format_policy, size_of
 from gco_agent.policy.removals import Kind, Removal, removals, without
 
 _SCREEN_STEPS = 300

@@ -20,7 +20,7 @@ from gco_agent.optimizers.base import Capabilities, Optimizer, Proposal, Request
 from gco_agent.optimizers.cma import Evolution
 from gco_agent.optimizers.trials import Trials, fails_already, trials_of
 from gco_agent.policy import PolicySource, format_policy
-from gco_agent.policy.constants import TunableConstant, sign_of, tunable_constants, with_constants
+from gco_agent.policy.constants import TunableConstant, tunable_constants, with_constants
 
 MEMORY_FILE = "tune.json"
 MOST_CONSTANTS = 12
@@ -132,8 +132,7 @@ def tune_policy(
     chosen, gain = tuner.choose([own, list(map(float, evolution.mean)), best_seen])
     moves = []
     for c, value in zip(tuner.constants, chosen, strict=True):
-        sign = sign_of(source, c)
-        moves.append(Move(c.name, sign * c.value, sign * c.fitted(value)))
+        moves.append(Move(c.name, c.sign * c.value, c.sign * c.fitted(value)))
     names = [c.name for c in tuner.constants]
     return Tuned(
         with_constants(source, tuner.constants, chosen),

@@ -12,16 +12,16 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from gco_agent.policy.contract import FunctionNode, component_nodes, policy_class
-from gco_agent.policy.source import PolicySource, Positions, parse
+from gco_agent.policy.contract import component_nodes, policy_class
+from gco_agent.policy.source import FunctionNode, PolicySource, Positions, parse
 
 _ACTION_LIKE = 17
-"""Whole numbers up to this may be actions (the full action set of the ALE has 18)."""
+"""Integers up to this may be actions (the full action set of the ALE has 18)."""
 _GEOMETRY = 20
 """Equal numbers from here on are taken for one place on the screen, wherever they stand."""
 _STRUCTURAL = (0.5, 1.0, 2.0)
 """Halves, units and doubles are part of a formula."""
-_SMALLEST_WHOLE = 3
+_SMALLEST_INTEGER = 3
 _LARGE, _LARGEST = 4.0, 1e9
 _FLOOR = 0.05
 """A number with decimals keeps at least this share of what it was."""
@@ -30,8 +30,7 @@ _ARITHMETIC = frozenset(
     ("min", "max", "abs", "sum", "pow", "float", "divmod", "hypot", "sqrt", "clip", "copysign")
 )
 _DEPTH = 3
-_ENDS_IN_MINUS = re.compile(r"(?:[=(,:\[{*/<>]|\breturn)\s*-\s*\Z")
-"""A minus after what ends no number: it is no subtraction."""
+"""Calls of the policy's own functions that a number is followed through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +46,7 @@ class TunableConstant:
         line: Where it first stands, from 1.
         places: Where it stands, as indices of the text; equal numbers that move together have
             several.
+        sign: -1 if a minus sign stands before it in all its places, else 1.
     """
 
     name: str
@@ -55,12 +55,12 @@ class TunableConstant:
     is_named: bool
     line: int
     places: tuple[tuple[int, int], ...]
+    sign: int
 
     @property
     def scale(self) -> float:
         """A typical change: an eighth of a large number, half of a small one."""
-        least = 1.5 if self.value >= _LARGE else 0.4
-        usual = max(0.12 * self.value, least)
+        usual = max(0.12 * self.value, 1.5 if self.value >= _LARGE else 0.4)
         return max(1.0, usual) if self.is_integer else min(0.5 * self.value, usual)
 
     def fitted(self, value: float) -> float:
@@ -71,10 +71,6 @@ class TunableConstant:
             return value
         return float(f"{max(value, _FLOOR * self.value):.4g}")
 
-    def written(self, value: float) -> str:
-        """Return ``value`` as Python code."""
-        return str(int(value)) if self.is_integer else repr(float(value))
-
 
 def tunable_constants(source: PolicySource) -> tuple[TunableConstant, ...]:
     """Return the quantities of a policy: named ones first, then in the order of the file.
@@ -83,27 +79,21 @@ def tunable_constants(source: PolicySource) -> tuple[TunableConstant, ...]:
         ContractViolation: The text is not Python.
     """
     found = list(_Finder(source.text).all())
-    named = {c.value: c for c in found if c.is_named and c.value >= _GEOMETRY}
-    tied: dict[tuple[str, float, bool], TunableConstant] = {}
+    named = {c.value: c for c in found if c.is_named}
+    tied: dict[tuple[str, float], TunableConstant] = {}
     for constant in found:
-        owner = named.get(constant.value, constant) if constant.value >= _GEOMETRY else constant
         everywhere = constant.value >= _GEOMETRY
-        key = (owner.name if not everywhere else "", owner.value, everywhere)
-        known = tied.get(key)
-        places = (*known.places, *constant.places) if known else constant.places
+        owner = named.get(constant.value, constant) if everywhere else constant
+        key = ("" if everywhere else owner.name, owner.value)
+        known = tied.get(key, constant)
         tied[key] = replace(
             owner,
-            places=tuple(sorted(places)),
-            is_integer=owner.is_integer and (known is None or known.is_integer),
-            line=min(constant.line, known.line) if known else constant.line,
+            places=tuple(sorted({*known.places, *constant.places})),
+            is_integer=owner.is_integer and known.is_integer,
+            line=min(constant.line, known.line),
+            sign=max(constant.sign, known.sign),
         )
     return tuple(sorted(tied.values(), key=lambda c: (not c.is_named, c.places)))
-
-
-def sign_of(source: PolicySource, constant: TunableConstant) -> int:
-    """Return -1 if a minus sign stands before the number in all its places, else 1."""
-    before = [source.text[:start] for start, _ in constant.places]
-    return -1 if before and all(map(_ENDS_IN_MINUS.search, before)) else 1
 
 
 def with_constants(
@@ -112,12 +102,12 @@ def with_constants(
     """Return ``source`` with a value for each of its constants; all other bytes stay."""
     text = source.text
     changes = [
-        (start, end, constant.written(fitted))
+        (place, repr(int(fitted) if constant.is_integer else fitted))
         for constant, value in zip(constants, values, strict=True)
         if (fitted := constant.fitted(value)) != constant.value
-        for start, end in constant.places
+        for place in constant.places
     ]
-    for start, end, new in sorted(changes, reverse=True):
+    for (start, end), new in sorted(changes, reverse=True):
         text = text[:start] + new + text[end:]
     return PolicySource(text)
 
@@ -143,46 +133,44 @@ class _Finder:
     def all(self) -> Iterator[TunableConstant]:
         """Yield every quantity once for each place, named ones first."""
         owner = policy_class(self._tree)
-        named: set[ast.Constant] = set()
+        named: set[ast.AST] = set()
         for body in (self._tree.body, owner.body if owner else []):
             for name, node in _named_numbers(body):
                 named.add(node)
-                role = self._role_of_name(name)
-                if self._is_quantity(node, role, is_named=True):
-                    yield self._constant(name, node, is_named=True)
+                yield from self._constant(node, self._role_of_name(name), name)
         for function in component_nodes(self._tree):
             for part in ast.walk(function):
                 if isinstance(part, ast.Constant) and part not in named and _is_number(part):
-                    role = self._role(part, _DEPTH)
-                    if self._is_quantity(part, role, is_named=False):
-                        name = f"{function.name} {self._written(part)}"
-                        yield self._constant(name, part, is_named=False)
+                    yield from self._constant(part, self._role(part, _DEPTH), "", function.name)
 
-    def _written(self, node: ast.Constant) -> str:
-        start, end = self._positions.span(node)
-        return self._text[start:end]
-
-    def _constant(self, name: str, node: ast.Constant, *, is_named: bool) -> TunableConstant:
-        return TunableConstant(
-            name,
-            float(node.value),  # type: ignore[arg-type]
-            isinstance(node.value, int),
-            is_named,
-            node.lineno,
-            (self._positions.span(node),),
-        )
-
-    def _is_quantity(self, node: ast.Constant, role: _Role, *, is_named: bool) -> bool:
-        value = node.value
+    def _constant(
+        self, node: ast.Constant, role: _Role, name: str, function: str = ""
+    ) -> Iterator[TunableConstant]:
+        """Yield the constant if it is a quantity; one without a name is in ``function``."""
+        value, place = node.value, self._positions.span(node)
         assert isinstance(value, int | float), value
-        if not 0 < value < _LARGEST or not _DECIMAL.fullmatch(self._written(node)):
-            return False
-        if not is_named and (
-            value in _STRUCTURAL or (isinstance(value, int) and value < _SMALLEST_WHOLE)
+        written, is_integer = self._text[slice(*place)], isinstance(value, int)
+        is_structural = value in _STRUCTURAL or (is_integer and value < _SMALLEST_INTEGER)
+        may_be_action = is_integer and value <= _ACTION_LIKE
+        if (
+            not 0 < value < _LARGEST
+            or not _DECIMAL.fullmatch(written)
+            or (not name and is_structural)
+            or role is _Role.LABEL
+            or (role is _Role.UNKNOWN and may_be_action)
         ):
-            return False
-        may_be_action = isinstance(value, int) and value <= _ACTION_LIKE
-        return role is _Role.QUANTITY or (role is _Role.UNKNOWN and not may_be_action)
+            return
+        parent = self._parents[node]
+        is_negative = isinstance(parent, ast.UnaryOp) and isinstance(parent.op, ast.USub)
+        yield TunableConstant(
+            name or f"{function} {written}",
+            float(value),
+            is_integer,
+            bool(name),
+            node.lineno,
+            (place,),
+            -1 if is_negative else 1,
+        )
 
     def _role_of_name(self, name: str) -> _Role:
         """Return the role of a name of the module or the class over all its uses."""

@@ -15,12 +15,10 @@ import traceback
 import types
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeAlias, cast
+from typing import Any, NamedTuple, Protocol, cast
 
-from gco_agent.core.errors import ContractViolation, PolicyError, UsageError
-from gco_agent.policy.source import PolicySource, parse, quiet, refusing_bad_syntax
-
-FunctionNode: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
+from gco_agent.core.errors import ContractViolation, PolicyError
+from gco_agent.policy.source import FunctionNode, PolicySource, parse, quiet, translate_errors
 
 POLICY_CLASS = "Policy"
 ENTRY = "act"
@@ -102,7 +100,7 @@ def check_policy(source: PolicySource) -> None:
             lines.append("the modules it may import: " + ", ".join(sorted(ALLOWED_IMPORTS)))
         raise ContractViolation("\n".join(lines), line=findings[0].line or None)
     # The rest of the syntax (a return outside of a function) only the compiler knows.
-    with quiet(), refusing_bad_syntax(source.text):
+    with quiet(), translate_errors(source.text):
         compile(_InlineFinally().visit(tree), "policy", "exec", dont_inherit=True)
 
 
@@ -236,42 +234,54 @@ def _own_nodes(function: FunctionNode) -> Iterator[ast.AST]:
 
 def _import_findings(tree: ast.Module) -> Iterator[Finding]:
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield from _import_finding(alias.name, node.lineno)
-        elif isinstance(node, ast.ImportFrom):
-            if node.level:
+        match node:
+            case ast.Import(names=names, lineno=line):
+                modules = [alias.name for alias in names]
+            case ast.ImportFrom(level=0, module=module, lineno=line):
+                modules = [module or ""]
+            case ast.ImportFrom(lineno=line):
+                modules = []
                 yield Finding(
-                    node.lineno,
-                    "a relative import; a policy file stands alone, so put the code into it",
+                    line, "a relative import; a policy file stands alone, so put the code into it"
                 )
-            else:
-                yield from _import_finding(node.module or "", node.lineno)
-
-
-def _import_finding(module: str, line: int) -> Iterator[Finding]:
-    root = module.partition(".")[0]
-    if root not in ALLOWED_IMPORTS:
-        hint = f" ({IMPORT_HINTS[root]})" if root in IMPORT_HINTS else ""
-        yield Finding(line, f"{_NO_IMPORT} {module}{hint}")
+            case _:
+                continue
+        for name in modules:
+            root = name.partition(".")[0]
+            if root not in ALLOWED_IMPORTS:
+                hint = f" ({IMPORT_HINTS[root]})" if root in IMPORT_HINTS else ""
+                yield Finding(line, f"{_NO_IMPORT} {name}{hint}")
 
 
 def _name_findings(tree: ast.Module) -> Iterator[Finding]:
-    used: list[tuple[int, str]] = []
+    for node in unbound_names(tree):
+        if node.id in FORBIDDEN_NAMES:
+            why = FORBIDDEN_NAMES[node.id]
+            yield Finding(node.lineno, f"a policy may not use {node.id}: {why}")
+
+
+def unbound_names(tree: ast.AST) -> list[ast.Name]:
+    """Return the uses of names that ``tree`` reads and binds nowhere, builtins among them."""
+    read: list[ast.Name] = []
     bound: set[str] = set()
     for node in ast.walk(tree):
         match node:
-            case ast.Name(id=name, ctx=ast.Load()):
-                used.append((node.lineno, name))
+            case ast.Name(ctx=ast.Load()):
+                read.append(node)
             case ast.Name(id=name) | ast.arg(arg=name) | ast.alias(asname=str(name)):
                 bound.add(name)
             case ast.alias(name=name):
                 bound.add(name.partition(".")[0])
-            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+            case (
+                ast.FunctionDef(name=str(name))
+                | ast.AsyncFunctionDef(name=str(name))
+                | ast.ClassDef(name=str(name))
+                | ast.ExceptHandler(name=str(name))
+                | ast.MatchAs(name=str(name))
+                | ast.MatchStar(name=str(name))
+            ):
                 bound.add(name)
-    for line, name in used:
-        if name in FORBIDDEN_NAMES and name not in bound:
-            yield Finding(line, f"a policy may not use {name}: {FORBIDDEN_NAMES[name]}")
+    return [node for node in read if node.id not in bound]
 
 
 _numbers = itertools.count(1)
@@ -284,16 +294,7 @@ class LoadedPolicy(Protocol):
         """Return the action for ``obs``."""
 
 
-class _FunctionPolicy:
-    """A module-level ``act`` as a policy."""
-
-    def __init__(self, module: types.ModuleType) -> None:
-        self.act = getattr(module, ENTRY)
-
-
-def load_policy(
-    source: PolicySource | str | Path, *, origin: str | None = None, name: str | None = None
-) -> LoadedPolicy:
+def load_policy(source: PolicySource | str | Path, *, origin: str | None = None) -> LoadedPolicy:
     """Load a policy in this process, without a jail, to play one episode with.
 
     Only for policies that you have read. Load it again for each episode, as a policy may keep what
@@ -302,44 +303,34 @@ def load_policy(
     Args:
         source: A path, or the text itself.
         origin: File name in tracebacks, such as ``policies/pong.py@a1b2c3d``; by default the path.
-        name: Name of the module in ``sys.modules``, where it stays; unique by default.
 
     Raises:
         ContractViolation: The text breaks the contract; nothing was run.
         PolicyError: The file cannot be read, or the policy raised while it was loaded (with file
             and line).
-        UsageError: A module called ``name`` is loaded already.
     """
     if not isinstance(source, PolicySource):
         origin = origin or str(source)
         source = PolicySource.from_file(source)
     origin = origin or f"policy@{source.digest[:9]}"
     check_policy(source)
-    name = name or _unique_name(origin)
-    if name in sys.modules:
-        raise UsageError(f"a module called {name} is loaded already; choose another name")
     text = source.text.replace("\r\n", "\n")
-    module = types.ModuleType(name)
+    stem = re.sub(r"\W+", "_", Path(origin).name.partition(".")[0])
+    module = types.ModuleType(f"gco_policy_{stem}_{next(_numbers)}")
     module.__file__ = origin
     linecache.cache[origin] = (len(text), None, text.splitlines(keepends=True), origin)
-    sys.modules[name] = module  # dataclasses look their module up while it runs
+    sys.modules[module.__name__] = module  # dataclasses look their module up while it runs
     try:
         with quiet():
             code = compile(text, origin, "exec", dont_inherit=True)
         exec(code, vars(module))  # noqa: S102 - what this function is for
         make = getattr(module, POLICY_CLASS, None)
-        return cast(LoadedPolicy, make()) if isinstance(make, type) else _FunctionPolicy(module)
-    except (Exception, SystemExit) as exc:
-        del sys.modules[name]
-        raise PolicyError(_describe(exc, origin)) from exc
-    except BaseException:
-        del sys.modules[name]
+        return cast(LoadedPolicy, make() if isinstance(make, type) else module)
+    except BaseException as exc:
+        del sys.modules[module.__name__]
+        if isinstance(exc, Exception | SystemExit):
+            raise PolicyError(_describe(exc, origin)) from exc
         raise
-
-
-def _unique_name(origin: str) -> str:
-    stem = re.sub(r"\W+", "_", Path(origin).name.partition(".")[0])
-    return next(name for n in _numbers if (name := f"gco_policy_{stem}_{n}") not in sys.modules)
 
 
 def _describe(exc: BaseException, origin: str) -> str:

@@ -1,4 +1,4 @@
-"""Edits of policy text: one function replaced, parts merged into a whole, diffs applied.
+"""Edits of policy text: parts merged into a whole, diffs applied.
 
 LibCST reads the text, so that everything outside of an edit stays byte for byte, comments included.
 Names and parameters are looked up in Python's own syntax tree.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import builtins
 import contextlib
+import copy
 import re
 import textwrap
 from collections import Counter
@@ -22,19 +23,24 @@ from gco_agent.core.errors import ContractViolation, EditRejected
 from gco_agent.policy.contract import (
     ENTRY,
     POLICY_CLASS,
-    FunctionNode,
     binding_decorators,
     component_nodes,
     policy_class,
     required_parameters,
+    unbound_names,
 )
-from gco_agent.policy.header import replace_docstring
-from gco_agent.policy.source import PolicySource, check_characters, parse, read_tree
+from gco_agent.policy.source import (
+    FunctionNode,
+    PolicySource,
+    check_characters,
+    is_header_comment,
+    parse,
+    replace_docstring,
+)
 
 Statement: TypeAlias = cst.SimpleStatementLine | cst.BaseCompoundStatement
-_Import: TypeAlias = ast.Import | ast.ImportFrom
 _BLANK = cst.EmptyLine(indent=False)
-_ELISION = re.compile(r"#\s*(?:\.{3}|…)")
+_ELISION = re.compile(r"[ \t]*(#\s*(?:\.{3}|…).*)")
 """A comment that stands for code that was left out: ``# ... existing code ...``."""
 
 
@@ -70,54 +76,20 @@ def components(source: PolicySource) -> tuple[Component, ...]:
     found = []
     for name, function in _functions(module).items():
         node = function.with_changes(leading_lines=_attached(function))
-        dedented = _code(module, node)
-        signature = _signature(_function_in(dedented))
+        text = dedented = module.code_for_node(node)
         if owner is not None and isinstance(owner.body, cst.IndentedBlock):
             block = owner.body.with_changes(body=[node], header=cst.TrailingWhitespace(), footer=())
-            whole = _code(module, cst.ClassDef(cst.Name(POLICY_CLASS), block))
-            text = whole.partition("\n")[2]
-        else:
-            text = dedented
-        found.append(Component(name, _without_end(text), _without_end(dedented), signature))
+            text = module.code_for_node(cst.ClassDef(cst.Name(POLICY_CLASS), block))
+            text = text.partition("\n")[2]
+        text, dedented = (code.removesuffix("\n").removesuffix("\r") for code in (text, dedented))
+        found.append(Component(name, text, dedented, _signature(_function_in(function))))
     return tuple(found)
-
-
-def replace_component(source: PolicySource, name: str, new_text: str) -> PolicySource:
-    """Put ``new_text`` in the place of the component ``name``; every other byte stays.
-
-    The new text may stand at any indentation, and below imports, which the module gets if it lacks
-    them. It takes the indentation and the line ends of the file.
-
-    Returns:
-        The policy with the new text; not checked against the contract otherwise.
-
-    Raises:
-        ContractViolation: ``source`` itself is not Python.
-        EditRejected: There is no such component; or ``new_text`` is not exactly one function with
-            the same name and parameters (annotations and defaults may differ, but none that had
-            a default may lose it).
-    """
-    module = read_tree(source.text)
-    functions = _functions(module)
-    if name not in functions:
-        known = ", ".join(functions) or "none"
-        raise EditRejected(f"the policy has no component {name}; its components are: {known}")
-    try:
-        check_characters(new_text.replace("\r\n", "\n"))
-        part = _read_part(new_text)
-        rest = [node for node in part.body if not isinstance(parsed(node), _Import)]
-        if [n.name.value for n in rest if isinstance(n, cst.FunctionDef)] != [name] or rest[1:]:
-            raise EditRejected(
-                f"the new text must be one function {name} and nothing else but imports; helpers "
-                "can be nested in the function"
-            )
-        return _written(_merged(module, part), source)
-    except ContractViolation as error:
-        raise EditRejected(f"{name} does not fit into the policy: {error}") from None
 
 
 def complete_policy(parent: PolicySource, text: str) -> PolicySource:
     """Return the policy that ``text`` stands for: all of one, or parts of ``parent`` rewritten.
+
+    Every byte of ``parent`` that ``text`` does not redefine stays.
 
     Args:
         parent: What ``text`` was written for.
@@ -135,23 +107,22 @@ def complete_policy(parent: PolicySource, text: str) -> PolicySource:
     """
     check_characters(text.replace("\r\n", "\n"))
     part, base = _read_part(text), read_tree(parent.text)
-    tree, parent_tree = ast.parse(part.code), ast.parse(parent.text)
     _refuse_elided(part, base)
-    is_elided = any(_ELISION.match(line.strip()) for line in part.code.split("\n"))
-    if is_elided or not _is_whole(tree, parent_tree):
-        return _written(_merged(base, part), parent)
-    lacking = _unknown_names(tree) & _bound_at_top(base).keys()
-    return PolicySource(_with_borrowed(part, base, lacking).code if lacking else part.code)
+    if _elisions(part.code) or not _is_whole(ast.parse(part.code), ast.parse(parent.text)):
+        code = _merged(base, part).code
+        if parent.text.count("\n") == parent.text.count("\r\n") > 0:  # within strings too
+            code = code.replace("\r\n", "\n").replace("\n", "\r\n")
+        return PolicySource(code)
+    return PolicySource(_with_borrowed(part, base).code)
 
 
 def is_python(text: str) -> bool:
     """Return whether ``text`` could be a policy or a part of one, as far as syntax goes."""
-    try:
+    with contextlib.suppress(ContractViolation):
         check_characters(text)  # at first: a reply may be many times as long as a policy
         _part_text(text)
-    except ContractViolation:
-        return False
-    return True
+        return True
+    return False
 
 
 def is_same_code(one: PolicySource, other: PolicySource) -> bool:
@@ -165,6 +136,32 @@ def is_same_code(one: PolicySource, other: PolicySource) -> bool:
 
 
 # Reading
+
+
+def read_tree(text: str) -> cst.Module:
+    """Parse ``text`` into a tree that keeps every byte; comments right above go with a statement.
+
+    Raises:
+        ContractViolation: As `parse`; or a line is continued by a backslash where LibCST loses it.
+    """
+    parse(text)  # for our messages, and for the limit on nesting
+    module = None
+    with contextlib.suppress(cst.ParserSyntaxError, RecursionError):
+        module = cst.parse_module(text)
+    if module is None or module.code != text:
+        raise ContractViolation(
+            "the layout of the text cannot be read; remove backslashes at the end of lines"
+        )
+    if not module.body:
+        return module
+    header, first = module.header, len(module.header)
+    while first and (comment := header[first - 1].comment):
+        if is_header_comment(comment.value, first):
+            break
+        first -= 1
+    statement, *rest = module.body
+    statement = statement.with_changes(leading_lines=[*header[first:], *statement.leading_lines])
+    return module.with_changes(header=header[:first], body=[statement, *rest])
 
 
 def _part_text(text: str) -> tuple[str, bool]:
@@ -192,15 +189,41 @@ def _read_part(text: str) -> cst.Module:
     module = read_tree(found)
     if not is_wrapped:
         return module
-    wrapper = module.body[0]
+    wrapper, *rest = module.body
     assert isinstance(wrapper, cst.If), wrapper
-    inner = [part for part in wrapper.body.body if isinstance(part, Statement)]
     # read anew, so that the indentation of its blocks is known without the margin
-    return read_tree(module.with_changes(body=[*inner, *module.body[1:]]).code)
+    return read_tree(module.with_changes(body=[*statements(wrapper.body), *rest]).code)
 
 
 def _margin(row: str) -> str:
     return row[: len(row) - len(row.lstrip(" \t"))]
+
+
+def statements(suite: cst.BaseSuite) -> list[Statement]:
+    """Return the statements of a block; small ones behind its colon as lines of their own."""
+    if isinstance(suite, cst.IndentedBlock):
+        return [node for node in suite.body if isinstance(node, Statement)]
+    small = (node for node in suite.body if isinstance(node, cst.BaseSmallStatement))
+    return [cst.SimpleStatementLine([node]) for node in small]
+
+
+def parsed(node: cst.CSTNode) -> ast.stmt:
+    """Return the first statement of ``node`` in Python's own tree."""
+    return ast.parse(cst.Module(()).code_for_node(node)).body[0]
+
+
+def names_of(statement: ast.stmt) -> list[str]:
+    """Return the names that a definition, an import or an assignment binds."""
+    match statement:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return [name]
+        case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+            return [alias.asname or alias.name.partition(".")[0] for alias in aliases]
+        case ast.Assign(targets=targets):
+            return [n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)]
+        case ast.AnnAssign(target=ast.Name(id=name)):
+            return [name]
+    return []
 
 
 def _owner(module: cst.Module) -> cst.ClassDef | None:
@@ -209,37 +232,18 @@ def _owner(module: cst.Module) -> cst.ClassDef | None:
     return next((node for node in classes[::-1] if node.name.value == POLICY_CLASS), None)
 
 
-def _body(node: cst.Module | cst.ClassDef) -> Sequence[Statement]:
-    if isinstance(node, cst.Module):
-        return node.body
-    return [part for part in node.body.body if isinstance(part, Statement)]
-
-
 def _functions(module: cst.Module) -> dict[str, cst.FunctionDef]:
-    body = _body(_owner(module) or module)
+    owner = _owner(module)
+    body = statements(owner.body) if owner else module.body
     functions = [node for node in body if isinstance(node, cst.FunctionDef)]
     times = Counter(node.name.value for node in functions)
     return {node.name.value: node for node in functions if times[node.name.value] == 1}
 
 
-def _code(module: cst.Module, *nodes: Statement) -> str:
-    """Return the code of statements at the left margin."""
-    return module.with_changes(header=(), footer=(), body=nodes).code
-
-
-def _without_end(text: str) -> str:
-    return text.removesuffix("\n").removesuffix("\r")
-
-
-def parsed(node: Statement) -> ast.stmt:
-    """Return the first statement of ``node`` in Python's own tree."""
-    return ast.parse(_code(cst.Module(()), node)).body[0]
-
-
-def _function_in(code: str) -> FunctionNode:
-    (node,) = ast.parse(code).body
-    assert isinstance(node, FunctionNode), node
-    return node
+def _function_in(node: cst.FunctionDef) -> FunctionNode:
+    function = parsed(node)
+    assert isinstance(function, FunctionNode), function
+    return function
 
 
 def _signature(node: FunctionNode) -> str:
@@ -259,58 +263,24 @@ def _attached(node: Statement) -> list[cst.EmptyLine]:
     return lines[first:]
 
 
-def _in_place_of(old: Statement, new: Statement) -> Statement:
-    """Return ``new`` with its own comments below the lines that are not attached to ``old``."""
-    detached = old.leading_lines[: len(old.leading_lines) - len(_attached(old))]
-    changed: Statement = new.with_changes(leading_lines=[*detached, *_attached(new)])
-    return changed
+def _is_import(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Import | ast.ImportFrom)
 
 
-def _written(module: cst.Module, parent: PolicySource) -> PolicySource:
-    r"""Return the text of a module, with ``\r\n`` within strings too if ``parent`` has that."""
-    text = module.code
-    if parent.text.count("\n") == parent.text.count("\r\n") > 0:
-        text = text.replace("\r\n", "\n").replace("\n", "\r\n")
-    return PolicySource(text)
+def _elisions(code: str) -> list[str]:
+    """Return the comments in ``code`` that stand for code that was left out."""
+    return [found[1] for row in code.split("\n") if (found := _ELISION.match(row))]
 
 
-# One function
+def _bound_at_top(module: cst.Module) -> dict[str, Statement]:
+    return {name: node for node in module.body for name in names_of(parsed(node))}
 
 
-def _replaced(module: cst.Module, old: cst.CSTNode, new: cst.CSTNode) -> cst.Module:
-    changed = module.deep_replace(old, new)
-    assert isinstance(changed, cst.Module), changed
-    return changed
+def _unknown_names(node: ast.AST) -> set[str]:
+    return {name.id for name in unbound_names(node)}.difference(dir(builtins))
 
 
-def _check_same_interface(old: FunctionNode, new: FunctionNode) -> None:
-    if _parameters(old) != _parameters(new):
-        raise EditRejected(
-            f"{old.name} must keep its parameters ({ast.unparse(old.args)}), "
-            f"but the new text has ({ast.unparse(new.args)})"
-        )
-    if lost := set(required_parameters(new)) - set(required_parameters(old)):
-        raise EditRejected(
-            f"{old.name}: its callers may rely on the default of {', '.join(sorted(lost))}; keep it"
-        )
-    if _kind(old) != _kind(new):
-        raise EditRejected(f"{old.name} must stay {_kind(old)}, but the new text is {_kind(new)}")
-
-
-def _parameters(node: FunctionNode) -> list[list[str]]:
-    args = node.args
-    groups = (args.posonlyargs, args.args, [args.vararg], args.kwonlyargs, [args.kwarg])
-    return [[arg.arg for arg in group if arg] for group in groups]
-
-
-def _kind(node: FunctionNode) -> str:
-    words = sorted(binding_decorators(node))
-    if isinstance(node, ast.AsyncFunctionDef):
-        words.append("async")
-    return f"a function that is {' and '.join(words)}" if words else "a plain function"
-
-
-# Parts
+# Merging
 
 
 def _refuse_elided(part: cst.Module, base: cst.Module) -> None:
@@ -319,97 +289,57 @@ def _refuse_elided(part: cst.Module, base: cst.Module) -> None:
     Raises:
         EditRejected: There is one, and the policy's function of that name has a body.
     """
-    present = {name: _code(base, node) for name, node in _functions(base).items()}
+    present = _functions(base)
     for name, function in _functions(part).items():
-        code = _code(part, function.with_changes(leading_lines=()))
-        comments = [row.strip() for row in code.split("\n") if _ELISION.match(row.strip())]
-        is_cut = any(comment not in present.get(name, "") for comment in comments)
-        if is_cut or (_is_empty(code) and not _is_empty(present.get(name, code))):
+        old = present.get(name)
+        comments = _elisions(part.code_for_node(function.with_changes(leading_lines=())))
+        before = base.code_for_node(old) if old else ""
+        is_cut = any(comment.strip() not in before for comment in comments)
+        if is_cut or (old and _is_empty(function) and not _is_empty(old)):
             raise EditRejected(
                 f"the body of {name} is left out (`...`); give the whole function, or leave the "
                 "function out to keep it as it is"
             )
 
 
-def _is_empty(code: str) -> bool:
+def _is_empty(function: cst.FunctionDef) -> bool:
     """Return whether the body of a function is only ``...``, a docstring aside."""
-    body = _function_in(code).body
-    if len(body) > 1 and ast.get_docstring(_function_in(code)) is not None:
-        body = body[1:]
+    node = _function_in(function)
+    body = [row for row in node.body if row is node.body[-1] or not _is_text(row)]
     match body:
         case [ast.Expr(value=ast.Constant(value=value))]:
             return value is ...
     return False
 
 
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
 def _is_whole(tree: ast.Module, parent: ast.Module) -> bool:
     """Return whether a text is a whole policy: it acts without the rest of the parent."""
     owner = policy_class(tree)
-    names = {node.name for node in component_nodes(tree)}
-    others = {node.name for node in component_nodes(parent)} - names
-    if ENTRY not in names:
+    own = {node.name: node for node in component_nodes(tree)}
+    others = {node.name for node in component_nodes(parent)} - own.keys()
+    if ENTRY not in own:
         return False
     if owner is None:
-        act = next(node for node in component_nodes(tree) if node.name == ENTRY)
-        is_method = [arg.arg for arg in act.args.args[:1]] == ["self"]
+        is_method = [arg.arg for arg in own[ENTRY].args.args[:1]] == ["self"]
         return not is_method and not (_unknown_names(tree) & others)
     attributes = (node for node in ast.walk(owner) if isinstance(node, ast.Attribute))
-    used = {node.attr for node in attributes if ast.unparse(node.value) == "self"}
-    return not used & others
+    return not others & {node.attr for node in attributes if ast.unparse(node.value) == "self"}
 
 
-def _unknown_names(*nodes: ast.AST) -> set[str]:
-    """Return the names that are read and nowhere bound, builtins aside."""
-    read: set[str] = set()
-    bound: set[str] = set(dir(builtins))
-    for inner in (inner for node in nodes for inner in ast.walk(node)):
-        match inner:
-            case ast.Name(id=name, ctx=ast.Load()):
-                read.add(name)
-            case ast.Name(id=name) | ast.arg(arg=name):
-                bound.add(name)
-            case ast.alias(name=name, asname=other):
-                bound.add(other or name.partition(".")[0])
-            case (
-                ast.FunctionDef(name=str(name))
-                | ast.AsyncFunctionDef(name=str(name))
-                | ast.ClassDef(name=str(name))
-                | ast.ExceptHandler(name=str(name))
-                | ast.MatchAs(name=str(name))
-                | ast.MatchStar(name=str(name))
-            ):
-                bound.add(name)
-    return read - bound
-
-
-def names_of(statement: ast.stmt) -> list[str]:
-    """Return the names that a definition, an import or an assignment binds."""
-    match statement:
-        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-            return [name]
-        case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
-            return [alias.asname or alias.name.partition(".")[0] for alias in aliases]
-        case ast.Assign(targets=targets):
-            return [n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)]
-        case ast.AnnAssign(target=ast.Name(id=name)):
-            return [name]
-    return []
-
-
-def _bound_at_top(module: cst.Module) -> dict[str, Statement]:
-    return {name: node for node in module.body for name in names_of(parsed(node))}
-
-
-def _with_borrowed(part: cst.Module, base: cst.Module, lacking: set[str]) -> cst.Module:
+def _with_borrowed(part: cst.Module, base: cst.Module) -> cst.Module:
     """Return ``part`` with the definitions of ``base`` that it uses, and those that these use."""
     top, known = _bound_at_top(base), set(_bound_at_top(part))
     needed: set[Statement] = set()
-    wanted = set(lacking)
-    while wanted:
-        node = top[wanted.pop()]
-        if node not in needed and not set(names_of(parsed(node))) <= known:
-            needed.add(node)
-            wanted |= (_unknown_names(parsed(node)) & top.keys()) - known
+    reading: list[ast.AST] = [ast.parse(part.code)]
+    while reading:
+        for name in (_unknown_names(reading.pop()) & top.keys()) - known:
+            needed.add(top[name])
+            reading.append(definition := parsed(top[name]))
+            known |= set(names_of(definition))
     for node in base.body:
         if node in needed:
             part = _placed(part, node)
@@ -418,24 +348,19 @@ def _with_borrowed(part: cst.Module, base: cst.Module, lacking: set[str]) -> cst
 
 def _merged(base: cst.Module, part: cst.Module) -> cst.Module:
     """Return ``base`` with every definition of ``part``."""
-    functions = list(_functions(base))
-    replaceable = {*functions, *_bound_at_top(base)}
-    has_effect = False
-    given = _definitions(part)
-    for node, is_inner in given:
-        before, statement = base, parsed(node)
-        base = _put(base, node, is_inner=is_inner)
-        if not isinstance(statement, _Import):
-            has_effect |= bool(replaceable.intersection(names_of(statement)))
-            is_function = isinstance(statement, FunctionNode)
-            has_effect |= is_inner and not is_function and base.code != before.code
-    if not has_effect:
-        names = [name for node, _ in given for name in names_of(parsed(node))]
+    owner, given = _owner(base), _definitions(part)
+    own = [*base.body, *(statements(owner.body) if owner else ())]
+    known = {name for node in own for name in names_of(parsed(node))}
+    trees = [parsed(node) for node, _ in given]
+    names = [name for tree in trees for name in names_of(tree)]
+    if not any(known.intersection(names_of(tree)) for tree in trees if not _is_import(tree)):
         raise EditRejected(
             f"the text defines {', '.join(names) or 'nothing'}, and the policy has nothing of that "
-            f"name; its components are: {', '.join(functions)}. Keep their names, or give the "
-            "whole file"
+            f"name; its components are: {', '.join(_functions(base))}. Keep their names, or give "
+            "the whole file"
         )
+    for node, is_inner in given:
+        base = _put(base, node, is_inner=is_inner)
     return base
 
 
@@ -449,26 +374,27 @@ def _definitions(part: cst.Module) -> list[tuple[Statement, bool]]:
     owner = _owner(part)
     has_entry = owner is not None or ENTRY in _functions(part)
     found = [(node, False) for node in part.body if node is not owner]
-    found += [(node, True) for node in _body(owner)] if owner else []
+    found += [(node, True) for node in statements(owner.body)] if owner else []
     for node, is_inner in found:
-        statement = parsed(node)
+        statement, code = parsed(node), part.code_for_node(node.with_changes(leading_lines=()))
         match statement:
             case ast.Expr(value=ast.Constant()) | ast.Pass():
                 continue
             case ast.If() if "__name__" in ast.unparse(statement.test):
                 continue
-            case ast.ClassDef(name=name) if not has_entry and f"def {ENTRY}(" in _code(part, node):
+            case ast.ClassDef(name=name) if not has_entry and f"def {ENTRY}(" in code:
                 raise EditRejected(
                     f"the class {name} has a method {ENTRY}, but nothing uses it: the class of a "
                     f"policy is called {POLICY_CLASS}; rename it"
                 )
         if not isinstance(
-            statement, FunctionNode | ast.ClassDef | _Import | ast.Assign | ast.AnnAssign
+            statement,
+            FunctionNode | ast.ClassDef | ast.Import | ast.ImportFrom | ast.Assign | ast.AnnAssign,
         ):
-            row = part.code.split(_code(part, node.with_changes(leading_lines=())))[0].count("\n")
+            row = part.code.split(code)[0].count("\n")
             raise EditRejected(
-                f"line {row + 1}: {ast.unparse(statement).splitlines()[0][:60]!r} is not a "
-                "definition; a part of a policy is functions, constants and imports"
+                f"line {row + 1}: {code.splitlines()[0][:60]!r} is not a definition; a part of a "
+                "policy is functions, constants and imports"
             )
         kept.append((node, is_inner))
     return kept
@@ -479,21 +405,51 @@ def _put(base: cst.Module, node: Statement, *, is_inner: bool) -> cst.Module:
     statement, owner = parsed(node), _owner(base)
     if isinstance(node, cst.FunctionDef) and (old := _functions(base).get(node.name.value)):
         node = _with_self(old, node)
-        _check_same_interface(*(_function_in(_code(base, one)) for one in (old, node)))
-        return _replaced(base, old, _in_place_of(old, node))
-    place: cst.Module | cst.ClassDef = base
-    if is_inner or (_is_method(statement) and owner is not None):
-        if owner is None:
-            raise EditRejected("there is a class Policy in the text, and none in the policy")
-        place = owner
-    is_import, names = isinstance(statement, _Import), names_of(statement)
-    for other in _body(place):
+        _check_same_interface(_function_in(old), _function_in(node))
+        return _replaced(base, old, node)
+    if owner is None and is_inner:
+        raise EditRejected("there is a class Policy in the text, and none in the policy")
+    in_class = owner if is_inner or _is_method(statement) else None
+    is_import, names = _is_import(statement), names_of(statement)
+    for other in statements(in_class.body) if in_class else base.body:
         present = parsed(other)
         if is_import and ast.unparse(present) == ast.unparse(statement):
             return base
         if not is_import and names and names_of(present) == names:
-            return _replaced(base, other, _in_place_of(other, node))
-    return _placed(base, node) if isinstance(place, cst.Module) else _in_class(base, place, node)
+            return _replaced(base, other, node)
+    return _in_class(base, in_class, node) if in_class else _placed(base, node)
+
+
+def _replaced(module: cst.Module, old: Statement, new: Statement) -> cst.Module:
+    """Put ``new`` with its comments below the lines that are not attached to ``old``."""
+    detached = old.leading_lines[: len(old.leading_lines) - len(_attached(old))]
+    new = new.with_changes(leading_lines=[*detached, *_attached(new)])
+    changed = module.deep_replace(old, new)
+    assert isinstance(changed, cst.Module), changed
+    return changed
+
+
+def _check_same_interface(old: FunctionNode, new: FunctionNode) -> None:
+    if _interface(old) != _interface(new):
+        raise EditRejected(
+            f"{old.name} must keep its parameters and decorators: it is `{_interface(old)}`, "
+            f"but the new text has `{_interface(new)}`"
+        )
+    if lost := set(required_parameters(new)) - set(required_parameters(old)):
+        raise EditRejected(
+            f"{old.name}: its callers may rely on the default of {', '.join(sorted(lost))}; keep it"
+        )
+
+
+def _interface(node: FunctionNode) -> str:
+    """Return how a function is called, without annotations and defaults."""
+    node = copy.deepcopy(node)
+    args, node.returns = node.args, None
+    args.defaults, args.kw_defaults = [], [None] * len(args.kwonlyargs)
+    for arg in (*args.posonlyargs, *args.args, args.vararg, *args.kwonlyargs, args.kwarg):
+        if arg:
+            arg.annotation = None
+    return " ".join([*(f"@{word}" for word in sorted(binding_decorators(node))), _signature(node)])
 
 
 def _is_method(node: ast.stmt) -> bool:
@@ -514,34 +470,29 @@ def _with_self(old: cst.FunctionDef, new: cst.FunctionDef) -> cst.FunctionDef:
 
 def _in_class(base: cst.Module, owner: cst.ClassDef, node: Statement) -> cst.Module:
     """Put a new method at the end of the class, a new constant at its beginning."""
-    body, at = list(_body(owner)), 0
+    body = statements(owner.body)
     if isinstance(node, cst.FunctionDef):
-        at = len(body)
-        node = node.with_changes(leading_lines=[_BLANK, *_attached(node)])
-    elif isinstance(first := parsed(body[0]), ast.Expr) and isinstance(first.value, ast.Constant):
-        at = 1
-    body.insert(at, node)
-    return _replaced(base, owner.body, owner.body.with_changes(body=body))
+        body.append(node.with_changes(leading_lines=[_BLANK, *_attached(node)]))
+    else:
+        body.insert(int(_is_text(parsed(body[0]))), node)
+    changed = base.deep_replace(owner.body, owner.body.with_changes(body=body))
+    assert isinstance(changed, cst.Module), changed
+    return changed
 
 
 def _placed(module: cst.Module, node: Statement) -> cst.Module:
     """Put a new import, constant or helper at the top level, before what could use it."""
     before: tuple[type[ast.stmt], ...] = (ast.Import, ast.ImportFrom)
-    statement = parsed(node)
-    if not isinstance(statement, _Import):
+    statement, lines = parsed(node), _attached(node)
+    if not _is_import(statement):
         before += (ast.Assign, ast.AnnAssign)
-    lines = _attached(node)
     if isinstance(statement, FunctionNode | ast.ClassDef):
         before += (ast.FunctionDef, ast.AsyncFunctionDef)
         lines = [_BLANK, *lines]
-    at = 0
-    for at, other in enumerate([*module.body, None]):
-        if other is None:
-            break
-        present = parsed(other)
-        is_docstring = at == 0 and isinstance(present, ast.Expr)
-        if not (is_docstring or isinstance(present, before)):
-            break
+    present = [parsed(other) for other in module.body]
+    at = int(bool(present) and isinstance(present[0], ast.Expr))  # below the docstring
+    while at < len(present) and isinstance(present[at], before):
+        at += 1
     body = [*module.body[:at], node.with_changes(leading_lines=lines), *module.body[at:]]
     return module.with_changes(body=body)
 
@@ -553,20 +504,20 @@ _FILE = re.compile(
     r"^(?:--- |\+\+\+ |diff |index |new file|old mode|new mode|"
     r"\*\*\* (?:Begin Patch|End Patch|End of File))"
 )
-_OTHER_PATCH = re.compile(r"^\*\*\* (?:Add|Delete|Move) \w+")
+_OTHER_PATCH = re.compile(r"^\*\*\* (?:Add File|Delete File|Move to):")
 _UPDATE = "*** Update File:"
-_SEARCH = re.compile(r"^<{5,9} ?SEARCH\b", re.MULTILINE)
+_SEARCH = re.compile(r"^<{5,9} ?SEARCH\b")
 _BLOCK_ENDS = {"-": (re.compile(r"^={5,9}\s*$"), "+"), "+": (re.compile(r"^>{5,9} ?REPLACE"), "")}
 """What ends the rows of a SEARCH/REPLACE block that get this sign, and the sign after it."""
 _SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Hunk:
+class _Hunk:
     """One place of a diff.
 
     Attributes:
-        number: Which one of the diff it is, from 1.
+        number: Its number in the diff, from 1.
         row: Row of the policy that it names, from 1, or None.
         anchor: A row of the policy that it says to be below, or "".
         lines: Sign (" ", "-" or "+") and text of its rows.
@@ -575,7 +526,7 @@ class Hunk:
     number: int
     row: int | None
     anchor: str
-    lines: tuple[tuple[str, str], ...]
+    lines: list[tuple[str, str]]
 
     @property
     def old(self) -> list[str]:
@@ -585,15 +536,10 @@ class Hunk:
 
 def is_diff(text: str) -> bool:
     """Return whether ``text`` has a hunk, of a unified diff, a patch or a SEARCH/REPLACE block."""
-    if _SEARCH.search(text):
+    try:
+        return bool(_hunks(text))
+    except EditRejected:
         return True
-    rows = text.splitlines()
-    starts = [n for n, row in enumerate(rows) if _HEAD.match(row) or row.startswith(_UPDATE)]
-    return any(
-        row[:1] in ("+", "-") and not _FILE.match(row)
-        for start in starts[:1]
-        for row in rows[start + 1 :]
-    )
 
 
 def apply_diff(source: PolicySource, text: str) -> PolicySource:
@@ -608,10 +554,10 @@ def apply_diff(source: PolicySource, text: str) -> PolicySource:
             not Python.
         ContractViolation: The result has characters or a size that a policy may not have.
     """
-    hunks = parse_hunks(text)
+    rows = source.text.split("\n")
+    hunks = _hunks(text)
     if not hunks:
         raise EditRejected("there is no hunk in the diff: each begins with a row @@ ... @@")
-    rows = source.text.split("\n")
     shift = 0
     for hunk in hunks:
         at = _find(rows, hunk, shift)
@@ -627,33 +573,30 @@ def apply_diff(source: PolicySource, text: str) -> PolicySource:
     return result
 
 
-def parse_hunks(text: str) -> list[Hunk]:
+def _hunks(text: str) -> list[_Hunk]:
     """Return the hunks of a diff; rows without a sign count as rows that stay.
 
     Raises:
         EditRejected: The patch adds, deletes or moves files, or a block has no end.
     """
-    found: list[Hunk] = []
+    found: list[_Hunk] = []
     head: re.Match[str] | None = None
     lines: list[tuple[str, str]] = []
     for line in [*_unified(text), "--- "]:
         next_head = _HEAD.match(line)
         if next_head or _FILE.match(line):
             if head and any(sign != " " for sign, _ in lines):
-                found.append(_hunk(len(found) + 1, head, lines))
+                while lines[-1] == (" ", ""):
+                    lines.pop()  # empty rows below a diff are hardly part of it
+                row = int(head[1]) if head[1] else None
+                if row and head[2] != "0" and all(sign == "+" for sign, _ in lines):
+                    row -= 1  # of an insertion a diff gives the row before it
+                anchor = "" if row is not None else head[3]
+                found.append(_Hunk(len(found) + 1, row, anchor, lines))
             head, lines = next_head, []
         elif not line.startswith("\\"):
             lines.append((line[:1], line[1:]) if line[:1] in ("+", "-", " ") else (" ", line))
     return found
-
-
-def _hunk(number: int, head: re.Match[str], lines: list[tuple[str, str]]) -> Hunk:
-    while lines[-1] == (" ", ""):
-        lines.pop()  # empty rows below a diff are hardly part of it
-    row = int(head[1]) if head[1] else None
-    if row and head[2] != "0" and all(sign == "+" for sign, _ in lines):
-        row -= 1  # of an insertion a diff gives the row before it, of all else the first row
-    return Hunk(number, row, "" if row is not None else head[3], tuple(lines))
 
 
 def _unified(text: str) -> Iterator[str]:
@@ -662,23 +605,24 @@ def _unified(text: str) -> Iterator[str]:
     for line in text.replace("\r\n", "\n").split("\n"):
         if sign:
             end, following = _BLOCK_ENDS[sign]
-            if end.match(line):
-                sign = following
-                yield from [] if sign else ["--- "]  # what follows the block is no part of it
-            else:
+            if not end.match(line):
                 yield sign + line
+                continue
+            sign = following
+            if not sign:
+                yield "--- "  # what follows the block is no part of it
         elif _SEARCH.match(line) or line.startswith(_UPDATE):
             sign = "" if line.startswith(_UPDATE) else "-"
             yield "@@"
         elif other := _OTHER_PATCH.match(line):
-            raise EditRejected(f"the patch says {other[0]}: only *** Update File can be applied")
+            raise EditRejected(f"the patch says {other[0]} only *** Update File can be applied")
         else:
             yield line
     if sign:
         raise EditRejected("a SEARCH/REPLACE block has no end (`>>>>>>> REPLACE`)")
 
 
-def _find(rows: Sequence[str], hunk: Hunk, shift: int) -> int:
+def _find(rows: Sequence[str], hunk: _Hunk, shift: int) -> int:
     """Return the index of the row that a hunk begins at.
 
     Raises:
@@ -690,7 +634,7 @@ def _find(rows: Sequence[str], hunk: Hunk, shift: int) -> int:
     if not old:
         at = anchors[0] + 1 if anchors else expected + 1 if hunk.row else 0
         return min(max(0, at), len(rows))
-    for reading in (str, str.rstrip, _without_space):
+    for reading in (str, str.rstrip, lambda row: "".join(row.split())):
         wanted, text = [reading(row) for row in old], [reading(row) for row in rows]
         last = len(rows) - len(wanted)
         places = [at for at in range(last + 1) if text[at : at + len(wanted)] == wanted]
@@ -709,7 +653,7 @@ def _find(rows: Sequence[str], hunk: Hunk, shift: int) -> int:
     )
 
 
-def _new_rows(hunk: Hunk, present: list[str]) -> list[str]:
+def _new_rows(hunk: _Hunk, present: list[str]) -> list[str]:
     """Return the rows that a hunk leaves: those that stay as they are, new ones indented alike.
 
     Raises:
@@ -723,8 +667,8 @@ def _new_rows(hunk: Hunk, present: list[str]) -> list[str]:
     taken, given = pairs[0] if pairs else ("", "")
     while taken and taken[-1:] == given[-1:]:
         taken, given = taken[:-1], given[:-1]
-    new, rest = [], iter(present)
     is_alike = all(m.startswith(taken) and given + m[len(taken) :] == row for m, row in pairs)
+    new, rest = [], iter(present)
     for sign, text in hunk.lines:
         if sign != "+":
             row = next(rest)
@@ -739,7 +683,3 @@ def _new_rows(hunk: Hunk, present: list[str]) -> list[str]:
                 "rows as the policy does"
             )
     return new
-
-
-def _without_space(row: str) -> str:
-    return "".join(row.split())

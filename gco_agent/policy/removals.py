@@ -15,8 +15,8 @@ from libcst.metadata import CodeRange, MetadataWrapper, ParentNodeProvider, Posi
 
 from gco_agent.core.errors import ContractViolation
 from gco_agent.policy.contract import ENTRY, POLICY_CLASS
-from gco_agent.policy.edit import Statement, names_of, parsed
-from gco_agent.policy.source import PolicySource, format_policy, read_tree
+from gco_agent.policy.edit import Statement, names_of, parsed, read_tree, statements
+from gco_agent.policy.source import FunctionNode, PolicySource, format_policy
 
 _NEEDED = frozenset({ENTRY, POLICY_CLASS})
 _COMPOUND = (cst.BinaryOperation, cst.BooleanOperation, cst.Comparison, cst.IfExp,
@@ -72,11 +72,12 @@ class Removal:
 
     def meets(self, other: Removal) -> bool:
         """Return whether both change the same part of the text."""
-        spans = [
-            [((r.start.line, r.start.column), (r.end.line, r.end.column)) for r in ranges]
-            for ranges in (self.ranges, other.ranges)
-        ]
-        return any(a[0] < b[1] and b[0] < a[1] for a in spans[0] for b in spans[1])
+        return any(
+            (a.start.line, a.start.column) < (b.end.line, b.end.column)
+            and (b.start.line, b.start.column) < (a.end.line, a.end.column)
+            for a in self.ranges
+            for b in other.ranges
+        )
 
 
 def removals(source: PolicySource) -> tuple[Removal, ...]:
@@ -140,53 +141,20 @@ class _Finder:
             self._look_at(node)
 
     def _look_at(self, node: cst.CSTNode) -> None:
+        parent = self._parent(node)
         match node:
-            case cst.Module(body=body):
+            case cst.Module() | cst.IndentedBlock():
+                body = [part for part in node.body if isinstance(part, Statement)]
                 self._body(body, node)
-                self._duplicates(body)
-            case cst.IndentedBlock():
-                self._body(_statements(node), node)
-                if isinstance(self._parent(node), cst.ClassDef):
-                    self._duplicates(_statements(node))
-            case cst.If() if isinstance(self._parent(node), cst.If):
+                if isinstance(node, cst.Module) or isinstance(parent, cst.ClassDef):
+                    self._duplicates(body)
+            case cst.If() if isinstance(parent, cst.If):
                 self._of_elif(node)
             case cst.BaseExpression():
-                self._of_expression(node)
+                for kept, *gone in _terms(node):
+                    self._term(node, kept, *gone)
 
     # Terms
-
-    def _of_expression(self, node: cst.BaseExpression) -> None:
-        match node:
-            case (
-                cst.BooleanOperation(left=left, right=right)
-                | cst.BinaryOperation(left=left, right=right, operator=cst.Add() | cst.Multiply())
-            ):
-                self._term(node, left, right)
-                self._term(node, right, left)
-            case cst.BinaryOperation(
-                left=left, right=right, operator=cst.Subtract() | cst.Divide() | cst.FloorDivide()
-            ):
-                self._term(node, left, right)
-            case cst.IfExp(test=test, body=body, orelse=orelse):
-                self._term(node, body, test, orelse)
-                self._term(node, orelse, test, body)
-            case cst.Comparison(left=left, comparisons=[first, _, *_]):
-                rest = node.comparisons[1:]
-                self._term(node, node.with_changes(left=first.comparator, comparisons=rest), left)
-            case cst.Call(
-                func=cst.Name(value="min" | "max"),
-                args=[
-                    cst.Arg(value=one, keyword=None, star=""),
-                    cst.Arg(value=two, keyword=None, star=""),
-                ],
-            ):
-                self._term(node, one, two)
-                self._term(node, two, one)
-            case cst.Call(
-                func=cst.Name(value="int" | "round" | "abs" | "float") as function,
-                args=[cst.Arg(value=inner, keyword=None, star="")],
-            ):
-                self._term(node, inner, function)
 
     def _term(self, node: cst.BaseExpression, kept: cst.BaseExpression, *gone: cst.CSTNode) -> None:
         lost = " and ".join(_short(self._code(part)) for part in gone)
@@ -200,11 +168,11 @@ class _Finder:
         bare = kept.with_changes(lpar=(), rpar=())
         safe = kept if kept.lpar else _in_parentheses(kept)
         around: cst.CSTNode | None = self._parent(node)
-        while around and not isinstance(around, Statement):
+        while not isinstance(around, Statement):
+            assert around is not None, node
             around = self._parent(around)
-        assert isinstance(around, Statement), node
         try:
-            trees = [parsed(around.deep_replace(node, one)) for one in (bare, safe)]  # type: ignore[arg-type]
+            trees = [parsed(around.deep_replace(node, one)) for one in (bare, safe)]
         except (SyntaxError, cst.CSTValidationError):
             return safe
         return bare if ast.dump(trees[0]) == ast.dump(trees[1]) else safe
@@ -254,9 +222,9 @@ class _Finder:
         self._unwrapped(node, node.body, "the condition of", node.test, node.orelse)
         if isinstance(node.orelse, cst.Else):
             self._unwrapped(node, node.orelse.body, "all but the else of", node.test, node.body)
-            if _leaves(_statements(node.body)):
+            if _leaves(statements(node.body)):
                 what = f"the word else after {self._head(node)}"
-                kept = (node.with_changes(orelse=None), *_statements(node.orelse.body))
+                kept = (node.with_changes(orelse=None), *statements(node.orelse.body))
                 self._add(Kind.BRANCH, what, node, [(node, kept)])
         self._of_rest(node)
 
@@ -284,7 +252,7 @@ class _Finder:
         self, node: Statement, kept: cst.BaseSuite, what: str, *gone: cst.CSTNode | None
     ) -> None:
         """Offer the statements of a suite in the place of the statement that it is in."""
-        first, *rest = _statements(kept)
+        first, *rest = statements(kept)
         lines = (*node.leading_lines, *first.leading_lines)
         body = (first.with_changes(leading_lines=lines), *rest)
         what = f"{what} {self._head(node)}"
@@ -295,7 +263,7 @@ class _Finder:
     def _pair(self, one: Statement, two: Statement) -> None:
         """Offer two statements in a row as one."""
         small, after = _small(one), _small(two)
-        if isinstance(one, cst.If) and not one.orelse and _leaves(_statements(one.body)):
+        if isinstance(one, cst.If) and not one.orelse and _leaves(statements(one.body)):
             if isinstance(two, cst.If) and not two.orelse and one.body.deep_equals(two.body):
                 what = f"the body that {self._head(one)} and {self._head(two)} share"
                 sides = [_in_parentheses(t) if isinstance(t, _LOOSE) and not t.lpar else t
@@ -317,7 +285,9 @@ class _Finder:
 
     def _inlined(self, one: Statement, assign: cst.Assign, two: Statement) -> None:
         """Offer to write the value of a local name where it is used, if that is once and next."""
-        target, function = assign.targets[0].target, self._function_of(one)
+        target, function = assign.targets[0].target, self._parent(one)
+        while function is not None and not isinstance(function, cst.FunctionDef):
+            function = self._parent(function)
         if len(assign.targets) > 1 or not isinstance(target, cst.Name) or function is None:
             return
         uses = _names(function, target.value)
@@ -339,7 +309,7 @@ class _Finder:
             if not isinstance(function, cst.FunctionDef) or function.decorators:
                 continue
             tree, name = parsed(function), function.name.value
-            assert isinstance(tree, ast.FunctionDef | ast.AsyncFunctionDef), tree
+            assert isinstance(tree, FunctionNode), tree
             code = [s for s in tree.body if not _is_text(s)]
             other = known.setdefault("\n".join(map(ast.dump, [tree.args, *code])), name)
             if name in (other, ENTRY):
@@ -372,11 +342,6 @@ class _Finder:
     def _parent(self, node: cst.CSTNode) -> cst.CSTNode | None:
         return self._parents.get(node)
 
-    def _function_of(self, node: cst.CSTNode | None) -> cst.FunctionDef | None:
-        while node is not None and not isinstance(node, cst.FunctionDef):
-            node = self._parent(node)
-        return node
-
     def _code(self, node: cst.CSTNode) -> str:
         if isinstance(node, _COMPOUND):
             node = node.with_changes(lpar=(), rpar=())
@@ -392,11 +357,27 @@ class _Finder:
         return _short(el + row.removesuffix(":"))
 
 
-def _statements(suite: cst.BaseSuite) -> list[Statement]:
-    if isinstance(suite, cst.IndentedBlock):
-        return [node for node in suite.body if isinstance(node, Statement)]
-    return [cst.SimpleStatementLine([node]) for node in suite.body
-            if isinstance(node, cst.BaseSmallStatement)]  # fmt: skip
+def _terms(node: cst.BaseExpression) -> list[tuple[cst.BaseExpression, ...]]:
+    """Return what could stand in the place of ``node``, each with the parts that it would lose."""
+    match node:
+        case (
+            cst.BooleanOperation(left=left, right=right)
+            | cst.BinaryOperation(left=left, right=right, operator=cst.Add() | cst.Multiply())
+        ):
+            return [(left, right), (right, left)]
+        case cst.BinaryOperation(operator=cst.Subtract() | cst.Divide() | cst.FloorDivide()):
+            return [(node.left, node.right)]
+        case cst.IfExp(test=test, body=body, orelse=orelse):
+            return [(body, test, orelse), (orelse, test, body)]
+        case cst.Comparison(left=left, comparisons=[first, *rest]) if rest:
+            return [(node.with_changes(left=first.comparator, comparisons=rest), left)]
+        case cst.Call(func=cst.Name(value=name)):
+            values = [arg.value for arg in node.args if arg.keyword is None and not arg.star]
+            if name in ("min", "max") and len(values) == len(node.args) == 2:  # noqa: PLR2004
+                return [(values[0], values[1]), (values[1], values[0])]
+            if name in ("int", "round", "abs", "float") and len(values) == len(node.args) == 1:
+                return [(values[0], node.func)]
+    return []
 
 
 def _small(node: Statement) -> cst.CSTNode:

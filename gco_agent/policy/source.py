@@ -1,7 +1,7 @@
-"""Policy text as a value: which text is accepted, its syntax tree, its format.
+"""Policy text as a value: which text is accepted, its tree, format, size and docstring.
 
-A `PolicySource` reads the same for everybody: strict UTF-8, no encoding cookie that says otherwise,
-no control or reordering characters, one kind of line end, bounded in size.
+A `PolicySource` reads the same everywhere: strict UTF-8, no encoding cookie that says otherwise,
+no control or reordering characters, one kind of line end, bounded in size. Text is never run here.
 """
 
 from __future__ import annotations
@@ -10,17 +10,21 @@ import ast
 import hashlib
 import itertools
 import re
+import tokenize
+import unicodedata
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self, TypeAlias
 
 from gco_agent.core.errors import ContractViolation, PolicyError, PolicyTooLarge
+from gco_agent.core.formatting import format_score
+from gco_agent.core.records import Evaluation, PlayProtocol
+from gco_agent.core.text import clean_line
 
-if TYPE_CHECKING:
-    import libcst as cst
+FunctionNode: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 
 MAX_BYTES = 256 * 1024
 """Largest policy, in bytes of UTF-8."""
@@ -30,9 +34,12 @@ MAX_DEPTH = 150
 PYTHON = (3, 11)
 """The oldest Python that a policy has to run on."""
 
+_BOM = b"\xef\xbb\xbf"
 _COOKIE = re.compile(r"[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")  # PEP 263
+_UTF8 = re.compile(r"utf[-_]?8|utf[-_]8[-_].*", re.IGNORECASE)
 _BLANK_OR_COMMENT = re.compile(r"[ \t\f]*(#.*)?\r?\n?")
 _WINDOW = 72  # characters of an offending line that a message shows
+_MOST_PASSES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +58,7 @@ class PolicySource:
 
     def __post_init__(self) -> None:
         check_characters(self.text)
-        _refuse_foreign_cookie(self.text)
+        _check_cookie(self.text)
 
     def __str__(self) -> str:
         return self.text
@@ -71,14 +78,11 @@ class PolicySource:
             ContractViolation: Not UTF-8, or no text that a `PolicySource` may hold.
         """
         try:
-            return cls(data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors="strict"))
+            return cls(data.removeprefix(_BOM).decode())
         except UnicodeDecodeError as exc:
             line = data.count(b"\n", 0, exc.start) + 1
-            raise ContractViolation(
-                f"{origin}: line {line}: byte 0x{data[exc.start]:02x} is not UTF-8; "
-                "save the file as UTF-8",
-                line=line,
-            ) from None
+            why = f"line {line}: byte 0x{data[exc.start]:02x} is not UTF-8; save the file as UTF-8"
+            raise ContractViolation(f"{origin}: {why}", line=line) from None
         except ContractViolation as exc:
             raise ContractViolation(f"{origin}: {exc}", line=exc.line) from None
 
@@ -92,30 +96,25 @@ class PolicySource:
         """
         try:
             with Path(path).open("rb") as file:
-                data = file.read(MAX_BYTES + 4)  # a mark of three bytes, and one byte too many
+                data = file.read(MAX_BYTES + len(_BOM) + 1)
         except OSError as exc:
             raise PolicyError(f"cannot read the policy {path}: {exc.strerror}") from exc
-        if len(data) == MAX_BYTES + 4:
+        if len(data) > MAX_BYTES + len(_BOM):
             raise PolicyTooLarge(f"{path}: the file has more than {MAX_BYTES:,} bytes")
         return cls.from_bytes(data, str(path))
 
 
-_REFUSED_CHARACTERS = (
-    (re.compile("[\ud800-\udfff]"), "half of a surrogate pair, which UTF-8 cannot hold; remove it"),
-    (re.compile("\0"), "a NUL character; remove it"),
-    (
-        re.compile(r"\r(?!\n)"),
-        "a carriage return without a line feed; use one kind of line end, \\n or \\r\\n",
+_REFUSED_CHARACTERS = {
+    "[\ud800-\udfff]": "half of a surrogate pair, which UTF-8 cannot hold; remove it",
+    "\0": "a NUL character; remove it",
+    r"\r(?!\n)": "a carriage return without a line feed; use one kind of line end, \\n or \\r\\n",
+    "[\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]": (
+        "a control character; remove it, or write it as an escape such as \\x1b"
     ),
-    (
-        re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"),
-        "a control character; remove it, or write it as an escape such as \\x1b",
+    "[\u202a-\u202e\u2066-\u2069]": (
+        "a character that reorders text, so that readers see other code than runs; remove it"
     ),
-    (
-        re.compile("[\u202a-\u202e\u2066-\u2069]"),
-        "a character that reorders text, so that readers see other code than runs; remove it",
-    ),
-)
+}
 
 
 def check_characters(text: str) -> None:
@@ -124,8 +123,8 @@ def check_characters(text: str) -> None:
     Raises:
         ContractViolation: Too large, or with a character that is refused.
     """
-    for pattern, message in _REFUSED_CHARACTERS:
-        if found := pattern.search(text):
+    for pattern, message in _REFUSED_CHARACTERS.items():
+        if found := re.search(pattern, text):
             line = text.count("\n", 0, found.start()) + 1
             raise ContractViolation(f"line {line}: {message}", line=line)
     n_bytes = len(text.encode())
@@ -133,23 +132,21 @@ def check_characters(text: str) -> None:
         raise PolicyTooLarge(f"the policy has {n_bytes:,} bytes; at most {MAX_BYTES:,} are allowed")
 
 
-def _refuse_foreign_cookie(text: str) -> None:
+def _check_cookie(text: str) -> None:
     for number, line in enumerate(text.split("\n", 2)[:2], start=1):
-        if cookie := _COOKIE.match(line):
-            name = cookie[1].lower().replace("_", "-")
-            if name not in ("utf-8", "utf8") and not name.startswith("utf-8-"):
-                raise ContractViolation(
-                    f"line {number}: the encoding {cookie[1]!r} is declared; a policy is UTF-8, "
-                    "so remove the comment",
-                    line=number,
-                )
-            return
-        if not _BLANK_OR_COMMENT.fullmatch(line):
+        cookie = _COOKIE.match(line)
+        if cookie and not _UTF8.fullmatch(cookie[1]):
+            raise ContractViolation(
+                f"line {number}: the encoding {cookie[1]!r} is declared; a policy is UTF-8, "
+                "so remove the comment",
+                line=number,
+            )
+        if cookie or not _BLANK_OR_COMMENT.fullmatch(line):
             return
 
 
 def is_header_comment(line: str, number: int) -> bool:
-    """Whether ``line`` (``number`` from 1) is a ``#!`` line or an encoding cookie."""
+    """Return whether ``line`` (``number`` from 1) is a ``#!`` line or an encoding cookie."""
     return (number == 1 and line.startswith("#!")) or (
         number in (1, 2) and bool(_COOKIE.match(line))
     )
@@ -162,6 +159,9 @@ def split_lines(text: str) -> list[str]:
     return [*lines, last] if last else lines
 
 
+# Syntax
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence warnings about odd but valid text (``x is 1``)."""
@@ -171,12 +171,12 @@ def quiet() -> Iterator[None]:
 
 
 def parse(text: str) -> ast.Module:
-    """Parse ``text``; nothing is run.
+    """Parse ``text``.
 
     Raises:
         ContractViolation: Not Python `PYTHON`, or nested deeper than `MAX_DEPTH`.
     """
-    with quiet(), refusing_bad_syntax(text):
+    with quiet(), translate_errors(text):
         tree = ast.parse(text, feature_version=PYTHON)
     stack: list[tuple[ast.AST, int]] = [(tree, 0)]
     while stack:
@@ -190,7 +190,7 @@ def parse(text: str) -> ast.Module:
 
 
 @contextmanager
-def refusing_bad_syntax(text: str) -> Iterator[None]:
+def translate_errors(text: str) -> Iterator[None]:
     """Turn errors of the parser or the compiler into a `ContractViolation`."""
     try:
         yield
@@ -212,7 +212,7 @@ def _too_deep(line: int | None) -> ContractViolation:
 
 
 def _describe(exc: SyntaxError, text: str) -> str:
-    """What is wrong, with the offending part of the line and a caret below it."""
+    """Return what is wrong, with the offending part of the line and a caret below it."""
     lines = split_lines(text)
     if exc.lineno is None or not 1 <= exc.lineno <= len(lines):
         return f"line {exc.lineno or len(lines)}: {exc.msg}; the text is not Python"
@@ -233,53 +233,16 @@ class Positions:
         self._lines = split_lines(text)
         self._starts = list(itertools.accumulate(map(len, self._lines), initial=0))
 
-    def span(self, node: ast.expr | ast.stmt) -> tuple[int, int]:
+    def span(self, node: ast.expr) -> tuple[int, int]:
         """Return the indices of the first character of ``node`` and of the one after its last."""
         assert node.end_lineno is not None, node
         assert node.end_col_offset is not None, node
-        return (
-            self._index(node.lineno, node.col_offset),
-            self._index(node.end_lineno, node.end_col_offset),
+        places = (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)
+        start, end = (
+            self._starts[line - 1] + len(self._lines[line - 1].encode()[:column].decode())
+            for line, column in places
         )
-
-    def _index(self, line: int, column: int) -> int:
-        return self._starts[line - 1] + len(self._lines[line - 1].encode()[:column].decode())
-
-
-def read_tree(text: str) -> cst.Module:
-    """Parse ``text`` into a tree that keeps every byte; comments right above go with a statement.
-
-    Raises:
-        ContractViolation: As `parse`; or a line is continued by a backslash where LibCST loses it.
-    """
-    import libcst as cst
-
-    parse(text)  # for our messages, and for the limit on nesting
-    try:
-        module = cst.parse_module(text)
-        is_kept = module.code == text
-    except (cst.ParserSyntaxError, RecursionError):
-        is_kept = False
-    if not is_kept:
-        raise ContractViolation(
-            "the layout of the text cannot be read; remove backslashes at the end of lines"
-        )
-    if not module.body:
-        return module
-    header, first = list(module.header), len(module.header)
-    while first and (comment := header[first - 1].comment):
-        if is_header_comment(comment.value, first):
-            break
-        first -= 1
-    statement = module.body[0]
-    leading = (*header[first:], *statement.leading_lines)
-    return module.with_changes(
-        header=header[:first],
-        body=[statement.with_changes(leading_lines=leading), *module.body[1:]],
-    )
-
-
-_MOST_PASSES = 4
+        return start, end
 
 
 def format_policy(text: str) -> str:
@@ -310,3 +273,291 @@ def format_policy(text: str) -> str:
     raise ContractViolation(
         "black formats this policy differently each time; simplify its longest statement"
     )
+
+
+# Size
+
+_NO_STATEMENT = frozenset(
+    (tokenize.COMMENT, tokenize.NL, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Complexity:
+    """The size of a policy, in five numbers.
+
+    Attributes:
+        loc: Lines of the file, empty ones and comments included.
+        sloc: Lines with code on them: no empty lines, comments or docstrings.
+        cyclomatic: Sum over all functions of their cyclomatic complexity, which is 1 and one more
+            for each branch, loop, boolean operator, handler and comprehension. Code outside of
+            functions is not counted.
+        nested_if: Deepest chain of ``if`` statements within one another in one function (or at
+            the top level). An ``elif`` is as deep as its ``if``; a loop in between adds nothing.
+        functions: Functions, methods and nested functions; no lambdas.
+
+    Source: McCabe 1976, section 2 (doi:10.1109/TSE.1976.233837), as radon counts it.
+    """
+
+    loc: int
+    sloc: int
+    cyclomatic: int
+    nested_if: int
+    functions: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Size:
+    """How much there is to read: rows of code first, then nodes of the syntax tree."""
+
+    sloc: int
+    nodes: int
+
+
+def measure(text: str) -> Complexity:
+    """Return the size and the complexity of a policy.
+
+    Raises:
+        ContractViolation: The text is not Python.
+    """
+    from radon.visitors import ComplexityVisitor
+
+    tree = parse(text)
+    functions = [n for n in ast.walk(tree) if isinstance(n, FunctionNode)]
+    # One function at a time, as radon's rows for classes repeat what their methods have, and its
+    # rows for functions leave out the classes in them.
+    cyclomatic = sum(ComplexityVisitor.from_ast(n).functions[0].complexity for n in functions)
+    return Complexity(
+        loc=len(split_lines(text)),
+        sloc=_count_code(text, tree),
+        cyclomatic=cyclomatic,
+        nested_if=_deepest_if(tree, 0),
+        functions=len(functions),
+    )
+
+
+def size_of(source: PolicySource) -> Size:
+    """Return the size of a policy, docstrings not counted as rows."""
+    tree = parse(source.text)
+    return Size(_count_code(source.text, tree), sum(1 for _ in ast.walk(tree)))
+
+
+def _count_code(text: str, tree: ast.Module) -> int:
+    """Count the rows of statements, less the empty ones and those of docstrings.
+
+    As ``radon.raw`` counts (the tests compare them), which itself needs time in the square of the
+    longest statement: 60,000 rows of a table never end.
+    """
+    lines = split_lines(text)
+    rows: set[int] = set()
+    start = 0
+    for token in tokenize.generate_tokens(iter(split_lines(text + "\n")).__next__):
+        if token.type not in _NO_STATEMENT and not start:
+            start = token.start[0]
+        if token.type == tokenize.NEWLINE:
+            rows.update(range(start, min(token.start[0], len(lines)) + 1))
+            start = 0
+    for node in ast.walk(tree):
+        match node:
+            case ast.Expr(value=ast.Constant(value=str()), lineno=first, end_lineno=int(last)):
+                rows.difference_update(range(first, last + 1))
+    return sum(bool(lines[row - 1].strip()) for row in rows)
+
+
+def _deepest_if(node: ast.AST, depth: int) -> int:
+    """Return the depth of the innermost ``if`` in ``node``, which is within ``depth`` others."""
+    if not isinstance(node, ast.If):
+        inner = 0 if isinstance(node, (FunctionNode, ast.Lambda, ast.ClassDef)) else depth
+        return max((_deepest_if(child, inner) for child in ast.iter_child_nodes(node)), default=0)
+    # An elif is an If alone in the orelse, at the column of its if.
+    is_elif = [part.col_offset for part in node.orelse if isinstance(part, ast.If)] == [
+        node.col_offset
+    ]
+    deepest = max(_deepest_if(child, depth + 1) for child in node.body)
+    others = (_deepest_if(child, depth + (not is_elif)) for child in node.orelse)
+    return max(depth + 1, deepest, *others)
+
+
+# The docstring, with the facts that are measured
+
+_CLOSING_QUOTES = re.compile(r'"""|"\Z')  # what would end the literal too early
+_ENVIRONMENT = re.compile(r"^[ \t]*Environment:[ \t]*(\S+)", re.MULTILINE)
+_FACT = re.compile(r"(?:Environment|Mean return|Measured|Run) ?:.*")
+_LIKE_A_SCORE = re.compile(r"\W*mean[\s_-]*returns?\W*[:=]\W*\d.*", re.IGNORECASE)
+"""What reads like a measurement in whatever paragraph it stands."""
+_STATED = re.compile(r"^[ \t]*(Environment|Mean return|Measured): (.+)$", re.MULTILINE)
+_SCORE = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]\d+)?")
+
+
+def docstring_of(source: PolicySource) -> str | None:
+    """Return the module docstring, not cleaned, or None.
+
+    Raises:
+        ContractViolation: The text is not Python.
+    """
+    node = _docstring_node(source)
+    return None if node is None else str(node.value)
+
+
+def replace_docstring(source: PolicySource, new: str) -> PolicySource:
+    r"""Give the module the docstring ``new`` and leave every other byte alone.
+
+    A new one becomes the first statement, below a ``#!`` line or an encoding cookie. Quotes at the
+    end, backslashes and unprintable characters are escaped, so that `docstring_of` returns ``new``.
+
+    Raises:
+        ContractViolation: The text is not Python, or becomes too large.
+    """
+    node = _docstring_node(source)
+    lines = split_lines(source.text)
+    newline = "\r\n" if lines and lines[0].endswith("\r\n") else "\n"
+    body = _CLOSING_QUOTES.sub(lambda found: found[0].replace('"', r"\""), _escaped(new))
+    literal = f'"""{body}"""'.replace("\n", newline)
+    if node is not None:
+        start, end = Positions(source.text).span(node)
+        return PolicySource(source.text[:start] + literal + source.text[end:])
+    header = [n for n, line in enumerate(lines[:2], start=1) if is_header_comment(line, n)]
+    n_header = max(header, default=0)
+    before, after = "".join(lines[:n_header]), "".join(lines[n_header:])
+    if before and not before.endswith("\n"):
+        before += newline
+    gap = newline if after.strip() else ""
+    return PolicySource(f"{before}{literal}{newline}{gap}{after}")
+
+
+def environment_of(source: PolicySource) -> str | None:
+    """Return the id in the line ``Environment: <id>`` of the docstring, or None.
+
+    Raises:
+        ContractViolation: The text is not Python.
+    """
+    found = _ENVIRONMENT.search(docstring_of(source) or "")
+    return found[1].rstrip(".,;:") or None if found else None
+
+
+def _docstring_node(source: PolicySource) -> ast.Constant | None:
+    match parse(source.text).body:
+        case [ast.Expr(value=ast.Constant(value=str()) as node), *_]:
+            return node
+    return None
+
+
+def _escaped(value: str) -> str:
+    return "".join(
+        c if c in "\n\t" or (c.isprintable() and c != "\\") else c.encode("unicode_escape").decode()
+        for c in value
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The score that a docstring states; `gco-agent eval` measures whether it is true.
+
+    Attributes:
+        score: As `describe_score` writes it.
+        mean: The mean return, in points.
+        rules: Environment and rules of play, as they stand there.
+    """
+
+    score: str
+    mean: float
+    rules: str
+
+
+def claim_of(source: PolicySource) -> Claim | None:
+    """Return the score that the docstring of a policy states, or None.
+
+    Raises:
+        ContractViolation: The text is not Python.
+    """
+    stated = dict(_STATED.findall(docstring_of(source) or ""))
+    mean = _SCORE.match(stated.get("Mean return", ""))
+    if mean is None:
+        return None
+    rules = f"{stated.get('Environment', '')}, {stated.get('Measured', '')}"
+    return Claim(stated["Mean return"], float(mean[0]), rules)
+
+
+def describe_rules(protocol: PlayProtocol) -> str:
+    """Return the rules of play as written in a docstring."""
+    return (
+        f"{protocol.name} protocol, frame skip {protocol.frame_skip}, sticky {protocol.sticky:g}, "
+        f"{protocol.max_steps} steps at most" + "".join(f", {rule}" for rule in protocol.unusual)
+    )
+
+
+def describe_score(evaluation: Evaluation, seeds: str) -> str:
+    """Return the score as written in a docstring: "6.05 ± 0.80 (30 episodes, report 0:30)"."""
+    if evaluation.mean_return is None:
+        return f"none: {len(evaluation.failures)} episodes failed"
+    text = format_score(evaluation.mean_return, evaluation.standard_error, least=2)
+    return f"{text} ({len(evaluation.episodes)} episodes, {seeds})"
+
+
+def with_measured_header(
+    source: PolicySource,
+    protocol: PlayProtocol,
+    evaluation: Evaluation,
+    *,
+    seeds: str,
+    origin: str,
+) -> PolicySource:
+    """Return ``source`` with environment, score, rules and run in its docstring.
+
+    The author's words stay; lines that read like these facts are replaced.
+
+    Args:
+        source: The policy.
+        protocol: The rules it was played by.
+        evaluation: What it scored.
+        seeds: Which seeds the evaluation is over: "report 0:30".
+        origin: Run and iteration: "gco/pong/20261122-ab12, iteration 7".
+    """
+    docstring = (
+        f"{_author_words(docstring_of(source) or '') or 'A policy.'}\n\n"
+        f"Environment: {protocol.env_id}\n"
+        f"Mean return: {describe_score(evaluation, seeds)}\n"
+        f"Measured: {describe_rules(protocol)}\n"
+        f"Run: {origin}\n"
+    )
+    return PolicySource(format_policy(replace_docstring(source, docstring).text))
+
+
+def with_environment(source: PolicySource, env_id: str) -> PolicySource:
+    """Return ``source`` with a docstring that names its environment and states no score.
+
+    A docstring that does so already stays as it is, and so does every other byte.
+
+    Raises:
+        ContractViolation: The text is not Python, or becomes too large.
+    """
+    docstring = docstring_of(source) or ""
+    facts = [row for row in docstring.splitlines() if _is_fact(row)]
+    if environment_of(source) == env_id and all(map(_ENVIRONMENT.match, facts)):
+        return source
+    words = _author_words(docstring) or "A policy."
+    return replace_docstring(source, f"{words}\n\nEnvironment: {env_id}\n")
+
+
+def is_same_but_for_score(one: str, other: str) -> bool:
+    """Return whether two texts of a policy differ at most in the facts of their docstrings."""
+    return one == other or _without_score(one) == _without_score(other)
+
+
+def _without_score(text: str) -> str:
+    source = PolicySource(text)
+    try:
+        return replace_docstring(source, _author_words(docstring_of(source) or "")).text
+    except PolicyError:  # a commit that a person made may hold anything
+        return text
+
+
+def _author_words(docstring: str) -> str:
+    """Return ``docstring`` without facts that are written here, or lines that read like them."""
+    kept = [line for line in docstring.splitlines() if not _is_fact(line)]
+    return re.sub(r"\n(?:[ \t]*\n)+", "\n\n", "\n".join(kept)).strip()
+
+
+def _is_fact(line: str) -> bool:
+    plain = clean_line(unicodedata.normalize("NFKC", line))
+    return bool(_FACT.fullmatch(plain) or _LIKE_A_SCORE.fullmatch(plain))

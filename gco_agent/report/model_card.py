@@ -10,8 +10,7 @@ from gco_agent.core.formatting import format_points
 from gco_agent.core.records import Evaluation
 from gco_agent.core.statistics import confidence_interval
 from gco_agent.games import GameSpec
-from gco_agent.policy import PolicySource
-from gco_agent.policy.complexity import measure
+from gco_agent.policy import PolicySource, measure
 from gco_agent.report.summary import RunReport, score_in_words
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+!|~&-])")

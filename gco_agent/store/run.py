@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 from gco_agent.core.errors import GcoError, NotARun, RunBusy, RunMoved, StoreError, UsageError
 from gco_agent.core.files import read_file, write_file
 from gco_agent.core.text import clean_line
-from gco_agent.policy.header import is_same_but_for_score
+from gco_agent.policy import is_same_but_for_score
 from gco_agent.store.entries import (
     BRANCH_NAMESPACE,
     Entry,

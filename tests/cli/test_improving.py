@@ -16,8 +16,7 @@ from gco_agent.evaluation.judge import Judge
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel
 from gco_agent.loop.improving import _with_true_claim
-from gco_agent.policy import PolicySource, docstring_of
-from gco_agent.policy.header import with_measured_header
+from gco_agent.policy import PolicySource, docstring_of, with_measured_header
 from tests.cli.conftest import SHORT, Cli
 from tests.optimizers.test_simplify import BLOATED, IDLE
 from tests.optimizers.test_tune import LATE

@@ -267,7 +267,7 @@ def test_code_with_parts_left_out_is_refused(code: str) -> None:
         (BETTER.replace("class Policy", "class PongPolicy"), "does not fit"),
         (GOOD + "\n\n" + CLASS.replace("class Policy", "class Better"), "does not fit"),
         ("def far(x):\n    return x + 1\n", "does not fit"),
-        ("class Policy:\n    def far(self):\n        return 1\n\n    N = 4\n", "no change"),
+        ("class Policy:\n    def far(self):\n        return 1\n\n    N = 4\n", "does not fit"),
         (without_body("pass"), "usable"),
         (without_body("return None  # the same as before the ball appears"), "usable"),
     ],

@@ -33,8 +33,14 @@ from gco_agent.optimizers.search.prune import without
 from gco_agent.optimizers.search.render import render, snake
 from gco_agent.optimizers.search.words import headline
 from gco_agent.optimizers.search.world import World
-from gco_agent.policy import PolicySource, check_policy, environment_of, format_policy, load_policy
-from gco_agent.policy.complexity import measure
+from gco_agent.policy import (
+    PolicySource,
+    check_policy,
+    environment_of,
+    format_policy,
+    load_policy,
+    measure,
+)
 from tests.search.strategies import FROZEN, GAUGED, PONG, WORLDS, names_in, programs
 
 seeds = st.integers(0, 10**6)

@@ -7,12 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gco_agent.core.records import EpisodeResult, Evaluation, Outcome, PlayProtocol
-from gco_agent.policy import PolicySource, check_policy, docstring_of, environment_of
-from gco_agent.policy.header import (
+from gco_agent.policy import (
     Claim,
+    PolicySource,
+    check_policy,
     claim_of,
     describe_rules,
     describe_score,
+    docstring_of,
+    environment_of,
     is_same_but_for_score,
     with_measured_header,
 )

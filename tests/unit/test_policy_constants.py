@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from gco_agent.policy import PolicySource
 from gco_agent.policy.constants import (
     TunableConstant,
-    sign_of,
     tunable_constants,
     with_constants,
 )
@@ -158,7 +157,7 @@ def test_a_policy_without_numbers_has_none() -> None:
 def test_a_minus_of_its_own_is_a_sign(text: str, sign: int) -> None:
     source = PolicySource(f"{text}\n\n\ndef act(obs):\n    return 1 if obs < OFFSET * 3 else 0\n")
     found = {c.name: c for c in tunable_constants(source)}
-    assert sign_of(source, found["OFFSET"]) == sign
+    assert found["OFFSET"].sign == sign
 
 
 def test_a_subtraction_is_no_sign_and_both_signs_are_none() -> None:
@@ -166,4 +165,4 @@ def test_a_subtraction_is_no_sign_and_both_signs_are_none() -> None:
     both = PolicySource("UP = -31\nDOWN = 31\n\n\ndef act(obs):\n    return int(UP < obs < DOWN)\n")
     for source in (less, both):
         (constant,) = (c for c in tunable_constants(source) if c.value == 31)
-        assert sign_of(source, constant) == 1
+        assert constant.sign == 1

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gco_agent.core.errors import ContractViolation, PolicyError, UsageError
+from gco_agent.core.errors import ContractViolation, PolicyError
 from gco_agent.policy import PolicySource, load_policy
 
 COUNTING = '''"""Counts."""
@@ -68,14 +68,10 @@ def test_static_and_class_methods_are_called_alike():
 
 
 def test_module_is_known_under_its_name():
-    policy = load_policy(PolicySource(COUNTING), name="gco_policy_counting")
-    assert sys.modules["gco_policy_counting"].Policy is type(policy)
-    assert type(policy).__module__ == "gco_policy_counting"
-
-
-def test_name_that_is_taken_is_refused():
-    with pytest.raises(UsageError, match="a module called math is loaded already"):
-        load_policy(PolicySource(COUNTING), name="math")
+    policy = load_policy(PolicySource(COUNTING), origin="a/counting.py")
+    name = type(policy).__module__
+    assert name.startswith("gco_policy_counting_")
+    assert sys.modules[name].Policy is type(policy)
 
 
 def test_crlf_text_is_loaded():
@@ -137,9 +133,10 @@ def test_error_outside_of_the_text_names_the_file_alone():
 
 def test_interrupt_passes_and_leaves_nothing():
     text = "def act(obs): ...\nraise KeyboardInterrupt\n"
+    before = set(sys.modules)
     with pytest.raises(KeyboardInterrupt):
-        load_policy(PolicySource(text), name="gco_policy_interrupted")
-    assert "gco_policy_interrupted" not in sys.modules
+        load_policy(PolicySource(text))
+    assert set(sys.modules) == before
 
 
 def test_breach_of_the_contract_runs_nothing():

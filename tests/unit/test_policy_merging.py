@@ -114,7 +114,7 @@ def test_functions_without_a_class_are_put_together_too() -> None:
     assert merged("def act(obs):\n    return choose(2)\n", FUNCTIONS).count("def ") == 2
     assert "def other" in merged("def other(y):\n    return 1\n\n\nUP = 4\n", FUNCTIONS)
     with pytest.raises(EditRejected, match="class Policy in the text, and none in the policy"):
-        complete_policy(FUNCTIONS, "class Policy:\n    def far(self, y):\n        return 1\n")
+        complete_policy(FUNCTIONS, "UP = 3\nclass Policy:\n    def far(self, y): return 1\n")
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gco_agent.policy import PolicySource, format_policy
-from gco_agent.policy.complexity import measure, size_of
+from gco_agent.policy import PolicySource, format_policy, measure, size_of
 from gco_agent.policy.removals import Kind, Removal, removals, without
 from tests.engine.policies import FOLLOW, HIDE, STILL
 
