@@ -15,13 +15,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from gco_agent.core.errors import PolicyError, StoreError, UsageError
 from gco_agent.core.events import Event, Progress
-from gco_agent.core.files import work_tree_of, write_file
 from gco_agent.core.observation import build_observation
 from gco_agent.core.records import EpisodeResult, Evaluation, PlayProtocol
 from gco_agent.core.seeds import Stream
@@ -211,15 +209,9 @@ class Run:
 
     def report(self, path: str | Path) -> Path:
         """Write the run as one HTML file that opens without a network, and return its path."""
-        from gco_agent.report.pack import pack
-        from gco_agent.report.page import Content, render
-        from gco_agent.report.summary import read_report
+        from gco_agent.report.page import PageRun, write_page
 
-        view = self._view
-        found = read_report(view)
-        packed, cut = pack(found.trials, view.details(found.trials), _MOST_REPORT_BYTES)
-        content = Content([found], [packed], [{}], cut, version("gco-agent"), [[]])
-        write_file(path, render(content), root=work_tree_of(path))
+        write_page(Path(path), [PageRun.read(self._view)])
         return Path(path)
 
     @property
@@ -259,9 +251,6 @@ class Run:
             tell=lambda text: _log.info("%s", text),
         )
         return make_optimizer(str(self._optimizer), tools, files_in=Path.cwd())
-
-
-_MOST_REPORT_BYTES = 20_000_000
 
 
 def run(  # noqa: PLR0913 - keyword arguments with defaults

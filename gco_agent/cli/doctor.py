@@ -38,7 +38,7 @@ def doctor(context: click.Context, /) -> None:
     import sys
 
     from gco_agent.evaluation.workers import usable_cores
-    from gco_agent.report.video.window import has_screen
+    from gco_agent.report.film import has_screen
 
     place: CliContext = context.obj
     needed = _requirements()

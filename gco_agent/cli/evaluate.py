@@ -338,8 +338,7 @@ def card(
     mean_return, standard_error, confidence_interval (95 %), change, change_se,
     returns, failures, protocol].
     """  # noqa: D301 - click wants the character
-    from gco_agent.report.robustness import draw
-    from gco_agent.report.static import require_picture
+    from gco_agent.report.pictures import draw_card, require_picture
 
     path = None if picture is None else place.path(picture)
     if path is not None:
@@ -347,7 +346,7 @@ def card(
     wanted = place.find_target(target)
     lines = _measure(place, wanted, episodes, given)
     if path is not None:
-        draw(lines, f"{wanted.name}, {episodes} episodes a row", path)
+        draw_card(lines, f"{wanted.name}, {episodes} episodes a row", path)
     seeds = Stream.REPORT.label(0, episodes)
     data = {
         "policy": wanted.name,

@@ -48,7 +48,7 @@ from gco_agent.core.formatting import format_points, format_score
 from gco_agent.core.records import Usage
 from gco_agent.core.statistics import Gain, confidence_interval
 from gco_agent.core.text import clean_line, clean_text
-from gco_agent.report.diffs import count_changes, difference
+from gco_agent.report.details import count_changes, difference
 from gco_agent.store.entries import Entry, Facts, RunRef, Verdict
 from gco_agent.store.status import Status, live_runs, read_status
 from gco_agent.store.view import (
@@ -400,7 +400,7 @@ def _trial_json(view: RunView, trial: Trial, details: Details) -> dict[str, Any]
             }
             for played in details.played
         ],
-        "difference": "".join(f"{line.kind}{line.text}\n" for line in lines),
+        "difference": "".join(f"{line}\n" for line in lines),
         "policy": details.after,
         "feedback": details.feedback,
         "evidence": view.evidence_names(trial.commit, trial.iteration),
@@ -432,10 +432,10 @@ def _print_trial(view: RunView, trial: Trial, details: Details) -> None:
     else:
         added, removed = count_changes(lines)
         console.print(f"{added} lines added, {removed} removed", style="bold")
-    for each in lines:
-        indent = each.text[: len(each.text) - len(each.text.lstrip(" "))]
-        shown = f"{each.kind}{indent}{clean_line(each.text)}"
-        console.print(Text(shown, style=_DIFF_STYLES[each.kind]))
+    for line in lines:
+        kind, text = line[0], line[1:]
+        indent = text[: len(text) - len(text.lstrip(" "))]
+        console.print(Text(f"{kind}{indent}{clean_line(text)}", style=_DIFF_STYLES[kind]))
     if details.feedback:
         console.print("\nwhat the optimizer was told", style="bold")
         echo(clean_text(details.feedback))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -102,10 +103,9 @@ def enjoy(
     steps, outcome, detail, digest].
     """  # noqa: D301 - click wants the character
     from gco_agent.envs.environment import spec_of
-    from gco_agent.report.video.drawing import Overlay
-    from gco_agent.report.video.encoding import require_format, write_video
-    from gco_agent.report.video.scenes import Scenes, axis_of
-    from gco_agent.report.video.window import has_screen, show
+    from gco_agent.report.drawing import Overlay
+    from gco_agent.report.film import has_screen
+    from gco_agent.report.video import Scenes, require_format, show, write_video
 
     place: CliContext = context.obj
     seeds = pick_seeds(given["seed_text"], range(0), _MOST_SEEDS)
@@ -126,7 +126,7 @@ def enjoy(
             status=given["status"],
             places=given["components"],
             scale=given["scale"] or (_SCALE if spec.has_objects else 1),
-            axis=axis_of(spec.effects.values()),
+            axis=_axis_of(spec.effects.values()),
         ),
         has_code=given["code"],
         every=given["speed"],
@@ -173,3 +173,11 @@ def enjoy(
     place.emit(data, text)
     if any(not result.outcome.is_scored for _, result in scenes.results):
         context.exit(2)
+
+
+def _axis_of(effects: Iterable[tuple[int, int]]) -> str:
+    """Return the one axis along which actions move the player, or ""."""
+    moves = list(effects)
+    moved = {"x": any(dx for dx, _ in moves), "y": any(dy for _, dy in moves)}
+    axes = [axis for axis, is_moved in moved.items() if is_moved]
+    return axes[0] if len(axes) == 1 else ""

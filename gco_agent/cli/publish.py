@@ -262,7 +262,7 @@ def model_card(
     printed), card, the keys of a score.
     """
     from gco_agent.envs.environment import spec_of
-    from gco_agent.report.model_card import Subject, compose
+    from gco_agent.report.export import Subject, compose_card
 
     if output is not None and place.path(output).exists():
         raise UsageError(f"{place.path(output)} exists already; name another file")
@@ -271,7 +271,7 @@ def model_card(
     label = Stream.REPORT.label(0, episodes)
     played, _, _ = place.play(wanted, Stream.REPORT.seeds(0, episodes), rules)
     run = _run_of(place, wanted)
-    text = compose(Subject(wanted.name, wanted.source, spec_of(rules), played, label, run))
+    text = compose_card(Subject(wanted.name, wanted.source, spec_of(rules), played, label, run))
     path = None if output is None else place.write(output, text)
     data = {"path": path, "card": text, **evaluation_json(played), "seeds": label}
     place.emit(data, lambda: echo(text, nl=False) if path is None else echo(str(path)))

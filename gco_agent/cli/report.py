@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,14 +23,12 @@ from gco_agent.core.errors import UsageError
 
 if TYPE_CHECKING:
     from gco_agent.report.failing import Failure
-    from gco_agent.report.page import Content
+    from gco_agent.report.page import PageRun
     from gco_agent.report.summary import RunReport
     from gco_agent.store.entries import RunRef
     from gco_agent.store.run import Runs
     from gco_agent.store.view import RunView
 
-_MOST_BYTES = 12_000_000
-"""Of packed details; what draws takes 5 MB more, and the whole must stay below 20."""
 _MOST_RUNS = 6
 _HEAD_BYTES = 2_000
 
@@ -92,27 +89,32 @@ def report(
     JSON: path, bytes, runs: [run, commit, iterations], shortened (trials whose
     differences were left out to keep the file small), clips, traces (how many).
     """  # noqa: D301 - click wants the character
+    from gco_agent.report.page import MOST_BYTES, write_page
+
     runs = place.runs()
     refs = _refs(runs, names or (place.run_name,), compared)
     path = place.path(output or Path(f"{refs[0].stem}.html"))
     picture = None if curve is None else place.path(curve)
     _require_possible(path, picture, given)
-    content = _gather(place, [runs.view(ref) for ref in refs], given)
-    size = _write(path, content)
+    pages = [_read(place, runs.view(ref), MOST_BYTES // len(refs), given) for ref in refs]
+    try:
+        size = write_page(path, pages)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
     if picture is not None:
-        from gco_agent.report.static import draw_curve
+        from gco_agent.report.pictures import draw_curve
 
-        draw_curve(content.reports, picture)
+        draw_curve([page.report for page in pages], picture)
     data = {
         "path": path,
         "bytes": size,
         "runs": [
             {"run": r.branch, "commit": r.commit, "iterations": r.n_iterations}
-            for r in content.reports
+            for r in (page.report for page in pages)
         ],
-        "shortened": content.n_cut,
-        "clips": sum(map(len, content.clips)),
-        "traces": sum(map(len, content.failures)),
+        "shortened": sum(page.n_cut for page in pages),
+        "clips": sum(len(page.clips) for page in pages),
+        "traces": sum(len(page.failures) for page in pages),
     }
     place.emit(data, lambda: say(f"{path} ({size / 1e6:.1f} MB): open it in a browser"))
 
@@ -137,11 +139,11 @@ def _require_possible(path: Path, picture: Path | None, given: dict[str, Any]) -
     from gco_agent.report.page import is_report
 
     if picture is not None:
-        from gco_agent.report.static import require_picture
+        from gco_agent.report.pictures import require_picture
 
         require_picture(picture)
     if given["n_clips"]:
-        from gco_agent.report.video.encoding import require_format
+        from gco_agent.report.video import require_format
 
         require_format(path.with_suffix(".mp4"))
     if not path.parent.is_dir():
@@ -154,24 +156,15 @@ def _require_possible(path: Path, picture: Path | None, given: dict[str, Any]) -
         raise UsageError(f"{path} is not a report; name another file, or use --force")
 
 
-def _gather(place: CliContext, views: list[RunView], given: dict[str, Any]) -> Content:
-    """Read runs whole, film what got better in them, and trace what went wrong."""
-    from gco_agent.report.pack import pack
-    from gco_agent.report.page import Content
-    from gco_agent.report.summary import read_report
+def _read(place: CliContext, view: RunView, most_bytes: int, given: dict[str, Any]) -> PageRun:
+    """Read a run, film where it improved, and trace what went wrong."""
+    from gco_agent.report.page import PageRun
 
-    reports, chunks, clips, failures, n_cut = [], [], [], [], 0
-    for view in views:
-        found = read_report(view)
-        tell(f"{found.branch}: {count(found.n_iterations, 'iteration')}")
-        details = view.details(found.trials)
-        packed, cut = pack(found.trials, details, _MOST_BYTES // len(views))
-        reports.append(found)
-        chunks.append(packed)
-        clips.append(_clips(place, view, found, given["n_clips"]))
-        failures.append(_failures(place, view, found) if given["is_traced"] else [])
-        n_cut += cut
-    return Content(reports, chunks, clips, n_cut, version("gco-agent"), failures)
+    page = PageRun.read(view, most_bytes)
+    tell(f"{page.report.branch}: {count(page.report.n_iterations, 'iteration')}")
+    page.clips = _clips(place, view, page.report, given["n_clips"])
+    page.failures = _failures(place, view, page.report) if given["is_traced"] else []
+    return page
 
 
 def _clips(
@@ -181,7 +174,7 @@ def _clips(
     if not n:
         return {}
     from gco_agent.loop.checks import require_trusted, rules_here
-    from gco_agent.report.video.decisive import film_decision
+    from gco_agent.report.video import film_decision
 
     require_trusted(view.repo, report.config.protocol, view.ref.branch)
     rules = rules_here(report.config.selection_protocol)
@@ -213,17 +206,3 @@ def _failures(place: CliContext, view: RunView, report: RunReport) -> list[Failu
     place.workers = 1
     with place.open_workers() as pool:
         return trace_failures(view, report.trials, rules, pool, place.jail_level)
-
-
-def _write(path: Path, content: Content) -> int:
-    """Write the file at once; its size in bytes."""
-    from gco_agent.report.page import render
-
-    text = render(content)
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        beside.write_text(text, "utf-8", newline="\n")
-        beside.replace(path)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from error
-    return len(text.encode())

@@ -33,8 +33,8 @@ _AUTHORS = (
 _PLAYED = {
     "random": "an action drawn every sixth frame, no sticky actions, five minutes at most",
     "human": "a games tester after two hours of practice, no sticky actions, five minutes at most",
-    "LLM code, multi-step": _AUTHORS,
-    "LLM code, one-step": _AUTHORS,
+    "Kuang et al., multi-step": _AUTHORS,
+    "Kuang et al., one-step": _AUTHORS,
     "PPO": "episodes of its training, frame skip 4, no sticky actions",
     "PPO, sticky": "episodes of its training, frame skip 4, sticky actions 0.25",
 }
@@ -113,7 +113,7 @@ class Score:
     """A mean return that somebody reports.
 
     Attributes:
-        label: Whose: "random", "human", "LLM code, multi-step".
+        label: Whose: "random", "human", "Kuang et al., multi-step".
         value: Mean return.
         source: Where it is reported.
     """
@@ -149,8 +149,8 @@ def published(
     return (
         Score("random", random, MNIH),
         Score("human", human, MNIH),
-        Score("LLM code, multi-step", llm_code[0], sources[0]),
-        Score("LLM code, one-step", llm_code[1], sources[1]),
+        Score("Kuang et al., multi-step", llm_code[0], sources[0]),
+        Score("Kuang et al., one-step", llm_code[1], sources[1]),
         Score("PPO", ppo[0], PPO),
         Score("PPO, sticky", ppo[1], PPO),
     )

@@ -1,13 +1,11 @@
-"""A run, told: from the commits of its branch to tables, curves, differences and one HTML file.
+"""Reports: a run as a web page or a picture, a policy as a video, a card or a data set.
 
-* `story`    the trials of a run, and what was played in them
-* `played`   the episodes that an iteration keeps, read back
-* `diffs`    two texts, line by line
-* `curves`   the numbers that are drawn, along four axes
-* `figures`  the drawings: the only door to plotly
-* `static`   the learning curve as a picture: matplotlib
-* `pack`     the details of thousands of trials in little space
-* `page`     the HTML file: the only door to jinja2
-
-Nothing here writes to a repository or plays a game.
+* `summary`, `details`  the content of a report on one run
+* `figures`, `page`     one HTML file that needs no network
+* `failing`             traces of what went wrong last
+* `pictures`            learning curves and robustness cards for a paper
+* `robustness`          what a policy scores under other conditions
+* `film`, `drawing`     an episode moment by moment, and as pictures
+* `video`               pictures in a window or a file
+* `export`              model cards, Minari data sets, TensorBoard
 """

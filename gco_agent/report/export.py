@@ -1,49 +1,104 @@
-"""Episodes of a policy as a Minari data set, for offline learning and imitation.
+"""Write policies and runs in the forms of other tools: model cards, Minari, TensorBoard.
 
-The observations are the console's 128 bytes: the objects that the policy saw follow from them, and
-other learners need not know of objects. The only module that imports minari, lazily: it is in the
-extra ``export``.
+The only module that imports minari and tensorboardX, lazily; both are in the extra ``export``.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
+import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from gco_agent.core.errors import UsageError
-from gco_agent.core.records import EpisodeResult, Outcome, PlayProtocol
+from gco_agent.core.files import work_tree_of, write_file
+from gco_agent.core.formatting import format_points
+from gco_agent.core.records import EpisodeResult, Evaluation, Outcome, PlayProtocol
+from gco_agent.core.statistics import confidence_interval
+from gco_agent.core.text import fence
 from gco_agent.envs.environment import environment_spec
+from gco_agent.games import GameSpec
 from gco_agent.jail import JailLevel
-from gco_agent.report.curves import half_interval
-from gco_agent.report.summary import RunReport
-from gco_agent.report.video.film import Moment, film
+from gco_agent.policy import PolicySource, measure
+from gco_agent.report.film import film
+from gco_agent.report.page import load_template
+from gco_agent.report.summary import RunReport, half_interval, score_in_words
 from gco_agent.store.entries import Verdict
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+_MINARI_FOLDER = "MINARI_DATASETS_PATH"
+_DATASET_ID = re.compile(r"(?:[A-Za-z0-9_-]+/)*[A-Za-z0-9_-]+-v\d+")
+_NO_PACKAGES = ("extraction", "module", "rom")
+"""Versions of a protocol that are hashes."""
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+!|~&-])")
 
-_FOLDER = "MINARI_DATASETS_PATH"
-_ID = re.compile(r"(?:[A-Za-z0-9_-]+/)*[A-Za-z0-9_-]+-v\d+")
+# -- model cards -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The subject of a model card.
+
+    Attributes:
+        name: Name of the policy.
+        source: Its text.
+        spec: The game.
+        evaluation: Its episodes on report seeds.
+        seeds: Label of the seeds.
+        run: The run that it comes from, if any.
+    """
+
+    name: str
+    source: PolicySource
+    spec: GameSpec
+    evaluation: Evaluation
+    seeds: str
+    run: RunReport | None = None
+
+
+def compose_card(subject: Subject) -> str:
+    """Return a model card as Markdown, with front matter for the Hugging Face hub."""
+    played, spec = subject.evaluation, subject.spec
+    return load_template("model_card.md", autoescape=False).render(
+        subject=subject,
+        spec=spec,
+        played=played,
+        run=subject.run,
+        interval=confidence_interval(played.returns) if played.mean_return is not None else None,
+        size=measure(subject.source.text),
+        json=json.dumps,
+        escape=escape_markdown,
+        fence=fence,
+        points=format_points,
+        score_in_words=score_in_words,
+    )
+
+
+def escape_markdown(text: str) -> str:
+    """Return text on one line that Markdown shows as it is."""
+    return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
+
+
+# -- Minari ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Trajectory:
-    """One episode as learners want it.
+    """One episode for a learner.
 
     Attributes:
-        result: What the judge says of it.
+        result: Result of the episode.
         observations: Before each action and after the last: of an Atari game its RAM, uint8 of
-            shape (n_steps + 1, 128), else what the environment gives.
+            shape (n_steps + 1, 128), otherwise what the environment returns.
         actions: Indices into the action set of the rules, int64 of shape (n_steps,); or rows of
-            numbers.
+            numbers, float32.
         rewards: float64 of shape (n_steps,).
     """
 
@@ -56,82 +111,69 @@ class Trajectory:
 def record(
     source: str, protocol: PlayProtocol, seed: int, require: JailLevel = JailLevel.NONE
 ) -> Trajectory:
-    """Play an episode and keep observations, actions and rewards; raises as `film`."""
+    """Play an episode and keep observations, actions and rewards.
+
+    Raises:
+        UsageError: The observations are no arrays; or as `film`.
+        JailError: As `film`.
+    """
     moments = list(film(source, protocol, seed, require=require))
     result = moments[-1].result
     assert result is not None, seed
+    if not all(isinstance(moment.raw, np.ndarray) for moment in moments):
+        raise UsageError("a Minari data set needs observations that are arrays")
+    played = [moment.played for moment in moments[:-1]]
+    is_index = all(isinstance(action, int) for action in played)
     return Trajectory(
         result,
-        np.stack([_observed(moment) for moment in moments]),
-        _actions(moments[:-1]),
+        np.stack([np.asarray(moment.raw) for moment in moments]),
+        np.array(played, np.int64 if is_index else np.float32),
         np.diff([moment.total for moment in moments]),
     )
 
 
-def _observed(moment: Moment) -> npt.NDArray[Any]:
-    """What a learner sees at a moment.
-
-    Raises:
-        UsageError: It is no array.
-    """
-    seen = moment.seen if moment.ram is None else moment.ram
-    if not isinstance(seen, np.ndarray):
-        raise UsageError("observations that are no arrays cannot be kept as a data set")
-    return seen
-
-
-def _actions(moments: Sequence[Moment]) -> npt.NDArray[Any]:
-    is_index = all(isinstance(moment.played, int) for moment in moments)
-    return np.array([moment.played for moment in moments], np.int64 if is_index else np.float32)
-
-
 def require_id(name: str) -> None:
-    """Refuse what cannot name a data set.
+    """Check the name of a data set.
 
     Raises:
-        UsageError: It cannot.
+        UsageError: It is not of the form ``pong/gco-agent-v0``.
     """
-    if not _ID.fullmatch(name):
-        raise UsageError(f"{name!r} names no data set: it should be like pong/gco-agent-v0")
+    if not _DATASET_ID.fullmatch(name):
+        raise UsageError(f"{name!r} is not the name of a data set, such as pong/gco-agent-v0")
 
 
 def write_dataset(
-    trajectories: Sequence[Trajectory],
-    name: str,
-    folder: Path,
-    protocol: PlayProtocol,
-    about: str,
+    trajectories: Sequence[Trajectory], name: str, folder: Path, protocol: PlayProtocol, about: str
 ) -> Path:
-    """Write a data set and say where it is.
+    """Write a data set and return its folder.
 
     Args:
-        trajectories: Episodes that may be scored; at least one.
-        name: Its id, as "pong/gco-agent-v0".
-        folder: Where data sets are kept; Minari's own is ``~/.minari/datasets``.
-        protocol: The rules that were played by.
-        about: What people should know of it.
+        trajectories: At least one; no failed episode.
+        name: Id of the data set, as "pong/gco-agent-v0".
+        folder: Folder of data sets; Minari's own is ``~/.minari/datasets``.
+        protocol: Rules of play.
+        about: Description.
 
     Raises:
-        UsageError: minari is not installed, there is such a data set, or an episode failed.
+        UsageError: minari is not installed, the data set exists, an episode failed, or the folder
+            cannot be written.
+        FileRefused: The folder leads through a symbolic link of a repository.
     """
     require_id(name)
-    failed = [t.result for t in trajectories if not t.result.outcome.is_scored]
-    if failed or not trajectories:
-        where = f"on seed {failed[0].seed}: {failed[0].outcome.value}" if failed else "nowhere"
-        raise UsageError(f"the policy failed {where}; a data set has whole episodes only")
+    for result in (t.result for t in trajectories if not t.result.outcome.is_scored):
+        raise UsageError(f"the policy failed on seed {result.seed}: {result.outcome.value}")
     if (folder / name).exists():
-        raise UsageError(f"there is a data set {folder / name}; choose another name or version")
+        raise UsageError(f"{folder / name} exists; choose another name or version")
     try:
         import minari
         from minari.data_collector import EpisodeBuffer
     except ImportError:
         raise UsageError("a Minari data set needs: pip install 'gco-agent[export]'") from None
-    buffers = [_buffer(EpisodeBuffer, number, t) for number, t in enumerate(trajectories)]
     spec = environment_spec(protocol)
-    with _kept_in(folder):
+    with tempfile.TemporaryDirectory() as made, _minari_folder(made):
         minari.create_dataset_from_buffers(
             name,
-            buffers,
+            [_buffer(EpisodeBuffer, number, t) for number, t in enumerate(trajectories)],
             env=spec,
             eval_env=spec,
             algorithm_name="gco-agent",
@@ -139,17 +181,23 @@ def write_dataset(
             author_email="none",
             code_permalink="none",
             description=about,
-            requirements=[
-                f"{package}=={version}"
-                for package, version in protocol.versions
-                if package not in _NO_PACKAGES
-            ],
+            requirements=[f"{p}=={v}" for p, v in protocol.versions if p not in _NO_PACKAGES],
         )
+        _copy(Path(made), folder)
     return folder / name
 
 
-_NO_PACKAGES = ("extraction", "module", "rom")
-"""What a protocol names the version of and nobody can install: hashes."""
+@contextlib.contextmanager
+def _minari_folder(folder: str) -> Iterator[None]:
+    """Let Minari write its data sets into ``folder``."""
+    before = os.environ.get(_MINARI_FOLDER)
+    os.environ[_MINARI_FOLDER] = folder
+    try:
+        yield
+    finally:
+        os.environ.pop(_MINARI_FOLDER)
+        if before is not None:
+            os.environ[_MINARI_FOLDER] = before
 
 
 def _buffer(kind: Any, number: int, trajectory: Trajectory) -> Any:  # noqa: ANN401 - minari's own
@@ -167,45 +215,32 @@ def _buffer(kind: Any, number: int, trajectory: Trajectory) -> Any:  # noqa: ANN
     )
 
 
-@contextmanager
-def _kept_in(folder: Path) -> Iterator[None]:
-    """Have Minari keep its data sets in ``folder``: it knows no other way to say so."""
-    before = os.environ.get(_FOLDER)
-    os.environ[_FOLDER] = str(folder)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[_FOLDER]
-        else:
-            os.environ[_FOLDER] = before
-
+# -- TensorBoard -----------------------------------------------------------------------------------
 
 Scalar = tuple[str, int, float, float]
-"""Tag, step (the iteration), value, and when, in seconds since 1970."""
+"""Tag, step (the iteration), value, and time in seconds since 1970."""
 
 
 def scalars(report: RunReport) -> Iterator[Scalar]:
-    """Every number of a run that changes with the iterations.
+    """Yield every number of a run that changes with the iterations.
 
-    ``return/in_force`` is of the policy that the run had after an iteration, on selection seeds;
-    ``return/candidate`` of the one that was tried; ``return/report`` on report seeds.
+    ``return/in_force`` is the mean return on selection seeds of the policy in force after an
+    iteration, ``return/candidate`` of the candidate, ``return/report`` on report seeds.
     """
     for trial, used in zip(report.trials, report.positions, strict=True):
         facts = trial.facts
         if facts is None:
             continue
-        when = trial.when.timestamp()
+        is_report = trial.verdict is Verdict.REPORTED
+        kind = "report" if is_report else "in_force" if trial.is_kept else "candidate"
         numbers: dict[str, float | None] = {
             "used/hours": used["hours"],
             "used/million_frames": used["frames"],
             "used/usd": used["usd"],
             "search/gain": facts.gain,
+            f"return/{kind}": facts.return_mean,
+            f"return/{kind}_half_interval": half_interval(facts),
         }
-        is_report = trial.verdict == Verdict.REPORTED
-        kind = "report" if is_report else "in_force" if trial.is_kept else "candidate"
-        numbers[f"return/{kind}"] = facts.return_mean
-        numbers[f"return/{kind}_half_interval"] = half_interval(facts)
         if kind == "in_force" and facts.iteration:
             numbers["return/candidate"] = facts.return_mean
         if trial.is_kept:
@@ -214,28 +249,36 @@ def scalars(report: RunReport) -> Iterator[Scalar]:
             numbers["complexity/nested_if"] = facts.nested_if
         for tag, value in numbers.items():
             if value is not None:
-                yield tag, facts.iteration, float(value), when
+                yield tag, facts.iteration, float(value), trial.when.timestamp()
 
 
 def write_scalars(report: RunReport, folder: Path) -> int:
-    """Write an event file into ``folder``; how many numbers it has.
+    """Write an event file into ``folder`` and return how many numbers it has.
 
     Raises:
         UsageError: tensorboardX is not installed, or the folder cannot be written.
+        FileRefused: The folder leads through a symbolic link of a repository.
     """
     try:
         from tensorboardX import SummaryWriter
     except ImportError:
-        raise UsageError(
-            "TensorBoard's format needs the extra: pip install 'gco-agent[export]'"
-        ) from None
-    n = 0
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with SummaryWriter(str(folder)) as writer:
-            for tag, step, value, when in scalars(report):
+        raise UsageError("TensorBoard's format needs: pip install 'gco-agent[export]'") from None
+    rows = list(scalars(report))
+    with tempfile.TemporaryDirectory() as made:
+        with SummaryWriter(made) as writer:
+            for tag, step, value, when in rows:
                 writer.add_scalar(tag, value, step, walltime=when)
-                n += 1
-    except OSError as error:
-        raise UsageError(f"cannot write {folder}: {error.strerror}") from error
-    return n
+        _copy(Path(made), folder)
+    return len(rows)
+
+
+def _copy(source: Path, folder: Path) -> None:
+    """Copy the files of a folder, never through a symbolic link of a repository."""
+    for path in source.rglob("*"):
+        target = folder / path.relative_to(source)
+        if path.is_dir() or target.exists():  # minari's namespace may exist
+            continue
+        try:
+            write_file(target, path.read_bytes(), root=work_tree_of(target), parents=True)
+        except OSError as error:
+            raise UsageError(f"cannot write {target}: {error.strerror}") from error

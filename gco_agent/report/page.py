@@ -1,8 +1,8 @@
-"""The report as one HTML file: the only door to jinja2.
+"""Write the report as one HTML file. The only module that imports jinja2, lazily.
 
-The file needs no network: what draws, what is drawn, the styles and the texts are all in it, and
-its content security policy lets no other script run and nothing be loaded. Every text goes through
-jinja's escaping or through ``textContent``; none is ever read as markup.
+The file needs no network: the scripts, the data, the styles and the texts are in it, and its
+content security policy lets no other script run and nothing be loaded. Text is escaped by jinja2
+or set by ``textContent``; none of it is parsed as markup.
 """
 
 from __future__ import annotations
@@ -10,223 +10,192 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from importlib import resources
+from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gco_agent.core.files import work_tree_of, write_file
 from gco_agent.core.formatting import format_points
 from gco_agent.report import figures
-from gco_agent.report.curves import AXES
-from gco_agent.report.summary import RunReport, score_in_words
+from gco_agent.report.details import pack
+from gco_agent.report.summary import AXES, RunReport, read_report, score_in_words
 from gco_agent.store.entries import Verdict
-from gco_agent.store.view import OptimizerStats
+from gco_agent.store.view import RunView
 
 if TYPE_CHECKING:
+    import jinja2
+
     from gco_agent.report.failing import Failure
 
-MARK = "gco-agent report"
-"""Stands in the head of every report, so that one may be told from another file."""
+MOST_BYTES = 12_000_000
+"""Maximum size of the packed details of all runs on a page; plotly.js takes 5 MB more."""
+_GENERATOR = "gco-agent report"
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
-    """What goes into a page.
+@dataclass(slots=True)
+class PageRun:
+    """A run on a page.
 
     Attributes:
-        reports: The runs; the first gives its game's reference scores.
-        chunks: Of each run, the packed details.
-        clips: Of each run, by the index of a trial: a caption and an mp4 file in base64.
-        n_cut: Trials whose details were left out, so that the page stays small.
-        version: Of gco-agent.
-        failures: Of each run, traces of what went wrong; none where none were made.
+        report: Its content.
+        chunks: The details of its trials, packed.
+        n_cut: Trials whose details were left out to keep the page small.
+        clips: By the index of a trial, a caption and an mp4 file in base64.
+        failures: Traces of what went wrong.
     """
 
-    reports: Sequence[RunReport]
-    chunks: Sequence[Sequence[str]]
-    clips: Sequence[Mapping[int, tuple[str, str]]]
-    n_cut: int
-    version: str
-    failures: Sequence[Sequence[Failure]] = ()
+    report: RunReport
+    chunks: list[str]
+    n_cut: int = 0
+    clips: dict[int, tuple[str, str]] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, view: RunView, most_bytes: int = MOST_BYTES) -> PageRun:
+        """Read a run with the details of its trials; raises as `read_report`."""
+        report = read_report(view)
+        return cls(report, *pack(report.trials, view.details(report.trials), most_bytes))
+
+
+def write_page(path: Path, runs: Sequence[PageRun]) -> int:
+    """Write the HTML file and return its size in bytes.
+
+    Raises:
+        FileRefused: The path leads through a symbolic link of a repository.
+        OSError: The file cannot be written.
+    """
+    data = render(runs).encode()
+    write_file(path, data, root=work_tree_of(path))
+    return len(data)
 
 
 def is_report(head: bytes) -> bool:
-    """Whether a file that begins so is a report; one that only speaks of them is none."""
-    generator = f'<meta name="generator" content="{MARK} '
+    """Return whether a file that begins with ``head`` is a report."""
+    generator = f'<meta name="generator" content="{_GENERATOR} '
     return head.startswith(b"<!doctype html>") and generator.encode() in head
 
 
-def render(content: Content) -> str:
-    """The text of the HTML file."""
-    from jinja2 import Environment, StrictUndefined
+def render(runs: Sequence[PageRun]) -> str:
+    """Return the text of the HTML file; the first run gives the published scores of the game."""
     from markupsafe import Markup
 
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
-    )
-    scripts = [figures.script(), _template("page.js")]
-    template = environment.from_string(_template("page.html"))
-    return template.render(
-        mark=MARK,
-        version=content.version,
-        title=_title(content.reports),
+    reports = [run.report for run in runs]
+    games = dict.fromkeys(report.title for report in reports)
+    scripts = [figures.script(), template_text("page.js")]
+    return load_template("page.html", autoescape=True).render(
+        generator=f"{_GENERATOR} {version('gco-agent')}",
+        title=f"{' and '.join(games)}: {', '.join(report.branch for report in reports)}",
         policy=_security_policy(scripts),
-        styles=Markup(_template("page.css")),  # noqa: S704 - ours
+        styles=Markup(template_text("page.css")),  # noqa: S704 - ours
         scripts=[Markup(text) for text in scripts],  # noqa: S704 - ours and plotly's
-        data=Markup(_as_script_data(_data(content))),  # noqa: S704 - escaped for a script element
-        runs=[
-            _run(report, failures)
-            for report, failures in zip(
-                content.reports, content.failures or [()] * len(content.reports), strict=True
-            )
-        ],
-        references=content.reports[0].references,
-        axes=_axes(content.reports),
-        n_cut=content.n_cut,
+        data=Markup(_as_script_data(_data(runs))),  # noqa: S704 - escaped for a script element
+        runs=runs,
+        references=reports[0].references,
+        unused=[key for key in AXES if not any(r.positions[-1][key] for r in reports)],
+        facts=_facts,
+        points=format_points,
     )
 
 
-def _title(reports: Sequence[RunReport]) -> str:
-    games = list(dict.fromkeys(report.title for report in reports))
-    return f"{' and '.join(games)}: {', '.join(report.branch for report in reports)}"
+def load_template(name: str, *, autoescape: bool) -> jinja2.Template:
+    """Return a template of this package."""
+    import jinja2
 
-
-def _axes(reports: Sequence[RunReport]) -> list[dict[str, Any]]:
-    """What the curves may be drawn against, and which of it was not used at all."""
-    return [
-        {
-            "key": axis.key,
-            "word": axis.word,
-            "is_empty": not any(report.positions[-1][axis.key] for report in reports),
-        }
-        for axis in AXES
-    ]
-
-
-def _protocols(report: RunReport) -> list[tuple[str, str]]:
-    """The rules of play, each once, with what was played by them."""
-    if len(report.protocols) == 1:
-        return [("protocol", report.protocols[0])]
-    reported = {
-        trial.facts.protocol
-        for trial in report.trials
-        if trial.facts and trial.facts.verdict is Verdict.REPORTED
-    }
-    return [
-        ("protocol of report" if protocol in reported else "protocol of races", protocol)
-        for protocol in report.protocols
-    ]
-
-
-def _run(report: RunReport, failures: Sequence[Failure]) -> dict[str, Any]:
-    """A run in words."""
-    first = report.trials[0].facts
-    verdicts = (Verdict.ACCEPTED, Verdict.REJECTED, Verdict.FAILED)
-    tried = ", ".join(f"{report.count(verdict):,} {verdict}" for verdict in verdicts)
-    facts = [
-        ("began at", score_in_words(first)),
-        ("policy now", score_in_words(report.facts_now)),
-        ("tried", f"{report.n_tried:,} iterations: {tried}"),
-        ("used", _used(report)),
-        ("optimizer", f"{report.config.optimizer}, seed {report.config.seed}"),
-        *_protocols(report),
-        ("last commit", report.commit),
-    ]
-    commands = [
-        (report.command, "a run like this one again"),
-        (f"gco-agent eval {report.branch} --episodes 30", "measure its policy on report seeds"),
-        (f"git log --first-parent {report.branch}", "its story, one commit an iteration"),
-    ]
-    return {
-        "branch": report.branch,
-        "title": report.title,
-        "facts": facts,
-        "commands": commands,
-        "policy": report.policy,
-        "path": report.path,
-        "failures": failures,
-        "earned": [_earned(row) for row in report.optimizers],
-    }
-
-
-def _earned(row: OptimizerStats) -> tuple[str, ...]:
-    """A row of the table by optimizer."""
-    gain = f"{format_points(row.gain, '+')}" if row.accepted else "–"
-    return (
-        row.optimizer,
-        f"{row.iterations:,}",
-        f"{row.candidates:,}",
-        f"{row.accepted:,}",
-        gain,
-        f"{row.steps:,}",
-        f"{row.seconds / 60:,.1f} min",
-        f"{row.tokens:,}" if row.tokens else "–",
-        f"${row.usd:.4f}" if row.usd else "–",
+    environment = jinja2.Environment(
+        autoescape=autoescape,  # noqa: S701 - False for Markdown only
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=not autoescape,
     )
+    return environment.from_string(template_text(name))
 
 
-def _used(report: RunReport) -> str:
+def template_text(name: str) -> str:
+    """Return the text of a file of the folder ``templates``."""
+    return resources.files("gco_agent.report").joinpath("templates", name).read_text("utf-8")
+
+
+def _facts(report: RunReport) -> list[tuple[str, str]]:
+    """Return the summary of a run: names and values."""
     used = report.positions[-1]
     hours, tokens = used["hours"], sum(row.tokens for row in report.optimizers)
-    time = f"{hours:.1f} hours" if hours >= 1 else f"{hours * 60:.1f} minutes"
-    told = f"{time}, {used['frames']:.2f} million frames"
-    told += f", {tokens:,} tokens" if tokens else ""
-    return told + (f", ${used['usd']:.2f}" if used["usd"] else "")
+    resources_used = (
+        f"{hours:.1f} hours" if hours >= 1 else f"{hours * 60:.1f} minutes",
+        f"{used['frames']:.2f} million frames",
+        *([f"{tokens:,} tokens"] if tokens else []),
+        *([f"${used['usd']:.2f}"] if used["usd"] else []),
+    )
+    verdicts = (Verdict.ACCEPTED, Verdict.REJECTED, Verdict.FAILED)
+    tried = ", ".join(f"{report.count(verdict):,} {verdict}" for verdict in verdicts)
+    return [
+        ("began at", score_in_words(report.trials[0].facts)),
+        ("policy now", score_in_words(report.facts_now)),
+        ("tried", f"{report.n_tried:,} iterations: {tried}"),
+        ("used", ", ".join(resources_used)),
+        ("optimizer", f"{report.config.optimizer}, seed {report.config.seed}"),
+        *report.protocols,
+        ("last commit", report.commit),
+    ]
 
 
-def _data(content: Content) -> dict[str, Any]:
-    """What the page's script draws and looks up."""
+def _data(runs: Sequence[PageRun]) -> dict[str, Any]:
+    """Return what the script of the page draws and looks up."""
+    reports = [run.report for run in runs]
     return {
-        "axes": {axis.key: axis.title for axis in AXES},
-        "curve": figures.learning_curve(content.reports),
-        "complexity": figures.complexity(content.reports),
-        "seeds": figures.returns_by_seed(content.reports),
+        "axes": AXES,
+        "layout": figures.LAYOUT,
+        "curve": figures.learning_curve(reports),
+        "complexity": figures.complexity(reports),
+        "seeds": figures.returns_by_seed(reports),
         "runs": [
             {
-                "branch": report.branch,
-                "lineage": figures.lineage(report),
-                "trials": _table(report),
-                "chunks": list(chunks),
-                "clips": dict(clips),
+                "branch": run.report.branch,
+                "lineage": figures.lineage(run.report.trials),
+                "trials": _table(run.report),
+                "chunks": run.chunks,
+                "clips": run.clips,
             }
-            for report, chunks, clips in zip(
-                content.reports, content.chunks, content.clips, strict=True
-            )
+            for run in runs
         ],
     }
 
 
 def _table(report: RunReport) -> list[list[Any]]:
-    """A row a trial: the columns that page.js names."""
-    rows: list[list[Any]] = []
-    for trial in report.trials:
-        facts = trial.facts
-        measured = (
-            (facts.return_mean, facts.return_se, facts.gain, facts.gain_se, facts.loc,
-             facts.cyclomatic, facts.nested_if, facts.usd)
-            if facts
-            else (None,) * 8
-        )  # fmt: skip
-        own = (trial.iteration, trial.verdict, trial.summary, trial.commit[:12], trial.in_force)
-        rows.append([*own, *measured, f"{trial.when:%Y-%m-%d %H:%M %Z}"])
-    return rows
+    """Return a row for each trial; page.js names the columns."""
+    fields = (
+        "return_mean",
+        "return_se",
+        "gain",
+        "gain_se",
+        "loc",
+        "cyclomatic",
+        "nested_if",
+        "usd",
+    )
+    return [
+        [
+            *(trial.iteration, trial.verdict, trial.summary, trial.commit[:12], trial.in_force),
+            *(getattr(trial.facts, field, None) for field in fields),
+            f"{trial.when:%Y-%m-%d %H:%M %Z}",
+        ]
+        for trial in report.trials
+    ]
 
 
 def _as_script_data(data: dict[str, Any]) -> str:
-    r"""JSON that may stand in a script element: no text in it can end the element."""
+    r"""Return JSON that no text in it can end as a script element."""
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)  # ASCII: no odd line ends
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _security_policy(scripts: Sequence[str]) -> str:
-    """A content security policy under which these scripts run, and nothing else does."""
+def _security_policy(scripts: Iterable[str]) -> str:
+    """Return a content security policy that lets these scripts run only."""
     digests = (hashlib.sha256(text.encode()).digest() for text in scripts)
     allowed = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
     return (
         f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; "
         "img-src data: blob:; media-src data:; base-uri 'none'; form-action 'none'"
     )
-
-
-def _template(name: str) -> str:
-    return resources.files("gco_agent.report").joinpath("templates", name).read_text("utf-8")

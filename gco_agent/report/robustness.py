@@ -1,15 +1,13 @@
-"""The robustness card of a policy: what it scores where things are not quite as it knows them.
+"""Measure what a policy scores under conditions that differ from those of its score.
 
-A policy that learned one trajectory by heart scores as ever at sticky 0 and falls apart elsewhere.
-The only module that draws with matplotlib, lazily.
+A policy that learned one trajectory by heart scores as before without sticky actions, and fails
+under other conditions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 from gco_agent.core.records import Evaluation, PlayProtocol
 from gco_agent.core.statistics import Gain, confidence_interval, paired_gain
@@ -18,7 +16,6 @@ from gco_agent.evaluation.judge import Judge, Watcher
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail import JailLevel
 from gco_agent.policy import PolicySource
-from gco_agent.report.static import require_picture, save_figure
 
 _FRAME_SKIPS = (3, 5)
 _NOOP_FRAMES = 30
@@ -27,12 +24,12 @@ _NOISE_SHARES = (0.01, 0.05)
 _DROPOUTS = (0.05, 0.2)
 _STICKY = 0.25
 _MOST_SWITCHES = 3
-"""Of modes, and of difficulties, beyond the first."""
+"""Maximum of modes, and of difficulties, beyond the first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One way to play: a name that people read, and the rules."""
+    """A name that people read, and the rules of play."""
 
     name: str
     rules: PlayProtocol
@@ -40,13 +37,13 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What a policy came to under one condition.
+    """The result of a policy under one condition.
 
     Attributes:
-        condition: Which.
+        condition: The condition.
         evaluation: The episodes, on the same seeds under every condition.
-        change: Against the first condition, paired by seed; None if either is not valid, and of
-            the first.
+        change: Difference to the first condition, paired by seed; None for the first, and if
+            either has no score.
     """
 
     condition: Condition
@@ -60,53 +57,32 @@ class Line:
 
 
 def conditions(rules: PlayProtocol) -> list[Condition]:
-    """What a card has: the rules as they are, and variations of one thing each.
+    """Return the conditions of a card: the rules themselves, and variations of one thing each."""
 
-    An episode is cut after the same number of frames under each of them.
-    """
+    def varied(name: str, **changes: float) -> Condition:
+        return Condition(name, replace(rules, **changes))  # type: ignore[arg-type]
+
+    found = [varied(f"as scored (sticky {rules.sticky:g})")]
     if not rules.has_objects:
-        return _plain_conditions(rules)
-    modes, difficulties = switches_of(rules.env_id)
-    found = [Condition(f"as scored (sticky {rules.sticky:g})", rules)]
-    found += [
-        Condition(f"sticky {sticky:g}", replace(rules, sticky=sticky))
-        for sticky in (0.0, _STICKY)
-        if sticky != rules.sticky
-    ]
-    found.append(
-        Condition(
-            f"no-op start, up to {_NOOP_FRAMES} frames", replace(rules, noop_frames=_NOOP_FRAMES)
-        )
-    )
+        return [
+            *found,
+            varied(f"sticky {_STICKY:g}", sticky=_STICKY),
+            *(varied(f"numbers off by {s:.0%} (sd)", noise_share=s) for s in _NOISE_SHARES),
+            *(varied(f"the observation before, in {d:.0%}", dropout=d) for d in _DROPOUTS),
+        ]
+    found += [varied(f"sticky {s:g}", sticky=s) for s in (0.0, _STICKY) if s != rules.sticky]
+    found.append(varied(f"no-op start, up to {_NOOP_FRAMES} frames", noop_frames=_NOOP_FRAMES))
     for skip in _FRAME_SKIPS:
         if skip != rules.frame_skip:
-            most = max(1, rules.max_steps * rules.frame_skip // skip)
-            cut = replace(rules, frame_skip=skip, max_steps=most)
-            found.append(Condition(f"frame skip {skip}", cut))
-    for value in difficulties[1 : _MOST_SWITCHES + 1]:
-        found.append(Condition(f"ALE difficulty {value}", replace(rules, difficulty=value)))
-    for value in modes[1 : _MOST_SWITCHES + 1]:
-        found.append(Condition(f"ALE mode {value}", replace(rules, mode=value)))
-    for noise in _NOISE_PX:
-        found.append(Condition(f"places off by {noise:g} px (sd)", replace(rules, noise_px=noise)))
-    for dropout in _DROPOUTS:
-        found.append(Condition(f"objects missed {dropout:.0%}", replace(rules, dropout=dropout)))
-    return found
-
-
-def _plain_conditions(rules: PlayProtocol) -> list[Condition]:
-    """Of an environment without a console: its actions stick, its numbers are off or late."""
+            n_steps = max(1, rules.max_steps * rules.frame_skip // skip)  # as many frames
+            found.append(varied(f"frame skip {skip}", frame_skip=skip, max_steps=n_steps))
+    modes, difficulties = (values[1 : _MOST_SWITCHES + 1] for values in switches_of(rules.env_id))
     return [
-        Condition(f"as scored (sticky {rules.sticky:g})", rules),
-        Condition(f"sticky {_STICKY:g}", replace(rules, sticky=_STICKY)),
-        *(
-            Condition(f"numbers off by {share:.0%} (sd)", replace(rules, noise_share=share))
-            for share in _NOISE_SHARES
-        ),
-        *(
-            Condition(f"the observation before, in {dropout:.0%}", replace(rules, dropout=dropout))
-            for dropout in _DROPOUTS
-        ),
+        *found,
+        *(varied(f"ALE difficulty {value}", difficulty=value) for value in difficulties),
+        *(varied(f"ALE mode {value}", mode=value) for value in modes),
+        *(varied(f"places off by {noise:g} px (sd)", noise_px=noise) for noise in _NOISE_PX),
+        *(varied(f"objects missed {dropout:.0%}", dropout=dropout) for dropout in _DROPOUTS),
     ]
 
 
@@ -119,66 +95,25 @@ def measure(
     *,
     watch: Watcher | None = None,
 ) -> Iterator[Line]:
-    """Play a policy under each condition on the same seeds, and yield what it came to.
+    """Play a policy under each condition on the same seeds, and yield the results.
 
     Args:
         source: The policy.
-        found: From `conditions`; the first is what the others are compared with.
-        seeds: An episode each, under every condition.
-        pool: Who plays.
-        require: The jail must be at least this good.
-        watch: Called with the episodes played so far, over all conditions, and how many there are.
+        found: From `conditions`; the others are compared with the first.
+        seeds: Seed of each episode.
+        pool: Workers.
+        require: Minimum level of the jail.
+        watch: Called with the number of episodes played so far, and of all.
     """
     first: Evaluation | None = None
-    n_all = len(found) * len(seeds)
     for number, condition in enumerate(found):
-        before = number * len(seeds)
 
-        def told(done: int, _: int, before: int = before) -> None:
+        def progress(done: int, _: int, before: int = number * len(seeds)) -> None:
             if watch is not None:
-                watch(before + done, n_all)
+                watch(before + done, len(found) * len(seeds))
 
-        played = Judge(pool, condition.rules, require).evaluate(source, seeds, told)
-        change = None
-        if first is not None and first.is_valid and played.is_valid:
-            change = paired_gain(played.returns, first.returns)
+        played = Judge(pool, condition.rules, require).evaluate(source, seeds, progress)
+        is_comparable = first is not None and first.is_valid and played.is_valid
+        change = paired_gain(played.returns, first.returns) if first and is_comparable else None
         first = first or played
         yield Line(condition, played, change)
-
-
-def draw(lines: Sequence[Line], title: str, path: Path) -> None:
-    """Draw the card: a row a condition, with the mean, its interval, and each episode.
-
-    Raises:
-        UsageError: As `require_picture`, or the file cannot be written.
-    """
-    require_picture(path)
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 0.9 + 0.34 * len(lines)), layout="constrained")
-    axes = figure.add_subplot()
-    scored = [(row, line) for row, line in enumerate(lines) if line.evaluation.is_valid]
-    for row, line in scored:
-        _draw_line(axes, row, line)
-    if (first := lines[0].evaluation.mean_return) is not None:
-        axes.axvline(first, color="0.6", linewidth=1, zorder=0)
-    for row, line in enumerate(lines):
-        if not line.evaluation.is_valid:
-            axes.text(0.01, row, "no score: the policy failed", va="center", fontsize=9,
-                      transform=axes.get_yaxis_transform(), color="#b3261e")  # fmt: skip
-    axes.set_yticks(range(len(lines)), [line.condition.name for line in lines])
-    axes.set_ylim(len(lines) - 0.5, -0.5)
-    axes.set_xlabel("return, points an episode: mean, 95 % interval, and every episode")
-    axes.set_title(title, fontsize=10, loc="left", parse_math=False)
-    axes.grid(axis="x", color="0.9")
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    save_figure(figure, path)
-
-
-def _draw_line(axes: Any, row: int, line: Line) -> None:  # noqa: ANN401 - matplotlib has it so
-    mean, colour = line.evaluation.mean_return, "#0b5fcc" if row == 0 else "#3b4754"
-    returns = line.evaluation.returns
-    axes.plot(returns, [row] * len(returns), "|", color=colour, alpha=0.35, markersize=9)
-    if line.interval is not None:
-        axes.plot(line.interval, [row, row], color=colour, linewidth=2, solid_capstyle="round")
-    axes.plot([mean], [row], "o", color=colour, markersize=6)

@@ -1,54 +1,44 @@
-"""One run as the report shows it: trials, positions on the axes, reference scores, samples."""
+"""The content of a report on one run: trials, positions on the axes, published scores, samples."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gco_agent.core.errors import UsageError
 from gco_agent.core.formatting import format_points
-from gco_agent.core.records import PlayProtocol
-from gco_agent.report.curves import Position, half_interval, positions
+from gco_agent.core.statistics import half_width
+from gco_agent.envs.environment import spec_of
+from gco_agent.games.spec import Score
 from gco_agent.store.config import RunConfig
 from gco_agent.store.entries import Facts, Verdict
 from gco_agent.store.view import OptimizerStats, Played, RunView, Trial, optimizer_stats
 
-_WORDS = {
-    "random": "random play",
-    "LLM code, multi-step": "Kuang et al., multi-step",
-    "LLM code, one-step": "Kuang et al., one-step",
-    "PPO, sticky": "PPO, sticky actions",
+AXES = {
+    "iteration": "iteration",
+    "hours": "wall time of the iterations, hours",
+    "frames": "frames of the emulator, millions",
+    "usd": "price of language models, US dollars",
 }
-_PAPER = "LLM code"
+"""Axes of the curves: key and title."""
+IN_FORCE = (Verdict.INITIAL, Verdict.ACCEPTED, Verdict.ROLLED_BACK)
+"""Verdicts whose mean return, on selection seeds, is that of the policy in force."""
+
+Position = dict[str, float]
+"""A value for each of `AXES`, by key."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """A published score, for scale.
+class Point(NamedTuple):
+    """A measured trial: its index, mean return, and half of the 95 % interval (0 if unknown)."""
 
-    Attributes:
-        name: Player or method.
-        value: Mean return.
-        source: Where it is reported.
-        played: Rules of play, in a few words.
-        is_drawn: Whether it is a line of the learning curve, too.
-    """
-
-    name: str
-    value: float
-    source: str
-    played: str = ""
-    is_drawn: bool = True
-
-    @property
-    def short_name(self) -> str:
-        """Label in a drawing."""
-        return self.name.partition(",")[0]
+    trial: int
+    mean: float
+    half: float
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """The returns of one policy, for a drawing seed by seed."""
+class Sample(NamedTuple):
+    """Episodes of one policy."""
 
     name: str
     played: tuple[Played, ...]
@@ -64,10 +54,10 @@ class RunReport:
         commit: Its last commit.
         config: Its settings.
         trials: Oldest first.
-        positions: Positions of the trials along the axes.
+        positions: Position of each trial on the axes.
         references: Published scores.
         optimizers: Totals of each optimizer.
-        samples: Returns seed by seed: of the initial policy, the last accepted one, the report.
+        samples: Episodes of the initial policy, the last accepted one, and the last report.
         policy: Text of the policy in force.
         path: Path of the policy file.
     """
@@ -78,7 +68,7 @@ class RunReport:
     config: RunConfig
     trials: list[Trial]
     positions: list[Position]
-    references: tuple[Reference, ...]
+    references: tuple[Score, ...]
     optimizers: list[OptimizerStats]
     samples: tuple[Sample, ...]
     policy: str
@@ -89,35 +79,64 @@ class RunReport:
         """Number of the last iteration."""
         return max((t.iteration or 0 for t in self.trials), default=0)
 
+    @property
+    def n_tried(self) -> int:
+        """Iterations in which an optimizer was asked."""
+        return len({trial.line_commit for trial in self.trials if trial.verdict.is_trial})
+
+    @property
+    def facts_now(self) -> Facts | None:
+        """Measured facts of the policy in force."""
+        return next((trial.facts for trial in self.trials if trial.in_force), None)
+
     def count(self, verdict: Verdict) -> int:
         """Return how many trials have this verdict."""
         return sum(trial.verdict is verdict for trial in self.trials)
 
-    @property
-    def reported(self) -> Facts | None:
-        """The facts of the last report, if that policy is still in force."""
-        last = next((trial for trial in reversed(self.trials) if trial.is_kept), None)
-        return last.facts if last and last.verdict is Verdict.REPORTED else None
+    def points(self, *verdicts: Verdict) -> list[Point]:
+        """Return the trials of these verdicts that have a mean return."""
+        return [
+            Point(i, trial.facts.return_mean, half_interval(trial.facts) or 0.0)
+            for i, trial in enumerate(self.trials)
+            if trial.verdict in verdicts and trial.facts and trial.facts.return_mean is not None
+        ]
 
     @property
-    def facts_now(self) -> Facts | None:
-        """What was measured for the policy in force."""
-        return next((trial.facts for trial in self.trials if trial.in_force), None)
+    def drawn_references(self) -> list[tuple[str, float]]:
+        """Label and value of the published scores that a learning curve has, the lowest first.
+
+        Of the paper's two scores it has the better one, and of PPO's the one that had sticky
+        actions if the run has them.
+        """
+        scores = sorted(self.references, key=lambda score: score.value)
+        paper = [score.label for score in scores if score.label.startswith("Kuang")]
+        hidden = {*paper[:-1], "PPO" if self.config.protocol.sticky else "PPO, sticky"}
+        return [
+            (f"{score.label.partition(',')[0]} {format_points(score.value)}", score.value)
+            for score in scores
+            if score.label not in hidden
+        ]
 
     @property
-    def protocols(self) -> list[str]:
-        """Protocol stamps of its numbers, without duplicates."""
-        stamps = [t.facts.protocol for t in self.trials if t.facts and t.facts.protocol]
-        return list(dict.fromkeys(stamps))
+    def protocols(self) -> list[tuple[str, str]]:
+        """The protocol stamps of its numbers, each once, with a label."""
+        facts = [trial.facts for trial in self.trials if trial.facts and trial.facts.protocol]
+        stamps = list(dict.fromkeys(str(each.protocol) for each in facts))
+        if len(stamps) == 1:
+            return [("protocol", stamps[0])]
+        reported = {each.protocol for each in facts if each.verdict is Verdict.REPORTED}
+        return [
+            ("protocol of report" if stamp in reported else "protocol of races", stamp)
+            for stamp in stamps
+        ]
 
     @property
     def command(self) -> str:
         """The command that starts a run like this one."""
         config, rules = self.config, self.config.protocol
-        game = config.game if rules.has_objects else rules.env_id
         others = [
-            f" --{word} {value}"
-            for word, value, usual in (
+            f" --{option} {value}"
+            for option, value, default in (
                 ("protocol", rules.name, "default"),
                 ("candidates", config.candidates, 1),
                 ("horizon", config.horizon, 0),
@@ -127,20 +146,16 @@ class RunReport:
                 ("model", config.model, ""),
                 ("effort", config.effort, ""),
             )
-            if value != usual
+            if value != default
         ]
         if rules.has_objects and (rules.objects != "completed" or rules.name != "default"):
             others.append(f" --objects {rules.objects}")
         return (
-            f"gco-agent run {game} --optimizer {config.optimizer} --seed {config.seed} "
+            f"gco-agent run {config.game if rules.has_objects else rules.env_id} "
+            f"--optimizer {config.optimizer} --seed {config.seed} "
             f"--slice-steps {config.slice_steps} --max-steps {rules.max_steps}{''.join(others)} "
             f"--iterations {max(1, self.n_tried)} --time 24h"
         )
-
-    @property
-    def n_tried(self) -> int:
-        """Iterations that proposed something, or tried to."""
-        return len({trial.line_commit for trial in self.trials if trial.verdict.is_trial})
 
 
 def read_report(view: RunView) -> RunReport:
@@ -151,7 +166,11 @@ def read_report(view: RunView) -> RunReport:
         StoreError: A commit of it is of another schema, or garbled.
     """
     config, trials = view.config(), view.trials()
-    title, references = _references(config.protocol)
+    try:
+        spec = spec_of(config.protocol)
+        title, references = spec.title, spec.scores
+    except UsageError:  # its package is not installed here
+        title, references = config.protocol.env_id, ()
     return RunReport(
         view.ref.branch,
         title,
@@ -167,52 +186,53 @@ def read_report(view: RunView) -> RunReport:
     )
 
 
+def positions(trials: Sequence[Trial]) -> list[Position]:
+    """Return what the run had used at the end of each trial's iteration.
+
+    The candidates of one iteration have one position; its cost is counted once.
+    """
+    used = dict.fromkeys(AXES, 0.0)
+    counted: dict[str, tuple[float, float]] = {}
+    found: list[Position] = []
+    for trial in trials:
+        facts = trial.facts
+        if facts is not None:
+            seconds, usd = facts.seconds or 0.0, facts.usd or 0.0
+            before_s, before_usd = counted.get(trial.line_commit, (0.0, 0.0))
+            used["hours"] += max(0.0, seconds - before_s) / 3600
+            used["usd"] += max(0.0, usd - before_usd)
+            used["frames"] = max(used["frames"], (facts.frames or 0) / 1e6)
+            used["iteration"] = float(facts.iteration)
+            counted[trial.line_commit] = max(seconds, before_s), max(usd, before_usd)
+        found.append(dict(used))
+    return found
+
+
+def half_interval(facts: Facts | None) -> float | None:
+    """Return half of the 95 % interval of a mean return, or None."""
+    if facts is None or facts.return_se is None or not facts.episodes or facts.episodes <= 1:
+        return None
+    return half_width(facts.return_se, facts.episodes)
+
+
 def score_in_words(facts: Facts | None) -> str:
     """Format a mean return and its interval: "6.05, 95 % interval 4.41 to 7.69 (30 episodes)"."""
     if facts is None or facts.return_mean is None:
         return "not measured"
-    told = format_points(facts.return_mean)
+    score = format_points(facts.return_mean)
     half = half_interval(facts)
     if half is not None:
-        decimals = len(told.partition(".")[2])
+        decimals = len(score.partition(".")[2])
         low, high = facts.return_mean - half, facts.return_mean + half
-        told += f", 95 % interval {low:.{decimals}f} to {high:.{decimals}f}"
-    return told + (f" ({facts.episodes} episodes, {facts.seeds})" if facts.episodes else "")
-
-
-def _references(protocol: PlayProtocol) -> tuple[str, tuple[Reference, ...]]:
-    """Return the title of the game and its published scores.
-
-    Of the paper's two scores only the better is drawn, and of PPO's the one with sticky actions if
-    the run has those.
-    """
-    from gco_agent.envs.environment import spec_of
-
-    try:
-        spec = spec_of(protocol)
-    except UsageError:  # its package is not installed here
-        return protocol.env_id, ()
-    paper = [score for score in spec.scores if score.label.startswith(_PAPER)]
-    best = max(paper, key=lambda score: score.value, default=None)
-    hidden = {score.label for score in paper if score is not best}
-    hidden.add("PPO" if protocol.sticky else "PPO, sticky")
-    return spec.title, tuple(
-        Reference(
-            _WORDS.get(score.label, score.label),
-            score.value,
-            score.source,
-            score.played,
-            score.label not in hidden,
-        )
-        for score in spec.scores
-    )
+        score += f", 95 % interval {low:.{decimals}f} to {high:.{decimals}f}"
+    return score + (f" ({facts.episodes} episodes, {facts.seeds})" if facts.episodes else "")
 
 
 def _samples(view: RunView, trials: Sequence[Trial]) -> tuple[Sample, ...]:
     """Return the episodes of the initial policy, the last accepted one and the last report."""
     wanted = (Verdict.ACCEPTED, Verdict.REPORTED)
-    last = [[t for t in trials if t.verdict is verdict][-1:] for verdict in wanted]
-    chosen = [*trials[:1], *last[0], *last[1]]
+    last = [trial for v in wanted for trial in [t for t in trials if t.verdict is v][-1:]]
+    chosen = [*trials[:1], *last]
     samples = (
         Sample(f"iteration {trial.iteration}, {trial.verdict}", details.played)
         for trial, details in zip(chosen, view.details(chosen), strict=True)

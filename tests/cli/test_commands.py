@@ -10,7 +10,7 @@ import pytest
 
 from gco_agent.core.errors import JailError
 from gco_agent.policy import load_policy
-from gco_agent.report.video.window import has_screen
+from gco_agent.report.film import has_screen
 from tests.cli.conftest import SHORT
 from tests.cli.scripted import RAISES
 from tests.report.samples import make_run

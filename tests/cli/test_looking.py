@@ -106,7 +106,7 @@ def test_enjoy_of_a_policy_that_fails_is_exit_code_2(cli, played):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--video", "x.avi"), "ends in none of .mp4, .gif, .webp"),
+        (("--video", "x.avi"), "does not end in .mp4, .gif, .webp"),
         (("--seeds", "0:1000", "--video", "x.gif"), "1,000 episodes are too many"),
         (("--beside", "other.py", "--video", "x.gif"), "side by side"),
         (("nosuch.py", "--video", "x.gif"), "there is no file nosuch.py"),
@@ -226,7 +226,7 @@ def test_report_with_a_commit_by_hand(cli, played):
         (("-o", "README.md"), "is not a report"),
         (("-o", "notes.md"), "is not a report"),
         (("-o", "nowhere/x.html"), "there is no folder"),
-        (("--curve", "x.jpg"), "x.jpg ends in none of .svg, .png, .pdf"),
+        (("--curve", "x.jpg"), "x.jpg does not end in .svg, .png, .pdf"),
         (("--curve", "nowhere/x.svg"), "there is no folder"),
         (("first", "other"), "returns of different games cannot be compared (breakout, pong)"),
     ],
@@ -289,9 +289,9 @@ def test_exports(cli, played, monkeypatch):
     assert "choose another name or version" in again.stderr
     card = ("export", "model-card", "--episodes", "2", *SHORT)
     result = cli(played, *card)
-    assert "## Where it is from" in result.stdout
+    assert "## Origin" in result.stdout
     assert "- run `gco/pong/first`" in result.stdout
     assert cli(played, *card, "-o", "CARD.md").exit_code == 0
     assert (played / "CARD.md").read_text() == result.stdout
     assert "exists already" in cli(played, *card, "-o", "CARD.md").stderr
-    assert "## Where it is from" not in cli(played, *card[:2], "policies/pong.py", *card[2:]).stdout
+    assert "## Origin" not in cli(played, *card[:2], "policies/pong.py", *card[2:]).stdout

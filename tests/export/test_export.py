@@ -13,13 +13,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gco_agent.core.errors import UsageError
+from gco_agent.core.text import fence
 from gco_agent.envs.atari import default_protocol
 from gco_agent.evaluation.judge import Judge
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.games import find_game
 from gco_agent.policy import PolicySource
-from gco_agent.report.export import record, require_id, scalars, write_dataset, write_scalars
-from gco_agent.report.model_card import Subject, compose, escape, fenced
+from gco_agent.report.export import (
+    Subject,
+    compose_card,
+    escape_markdown,
+    record,
+    require_id,
+    scalars,
+    write_dataset,
+    write_scalars,
+)
 from gco_agent.report.summary import read_report
 from tests.cli.scripted import FOLLOW, RAISES
 
@@ -100,7 +109,7 @@ def test_minari_gives_the_episodes_back(tmp_path, monkeypatch):
             assert (obs == after).all()
             assert got == reward
     env.close()
-    with pytest.raises(UsageError, match="there is a data set"):
+    with pytest.raises(UsageError, match="exists"):
         write_dataset(kept, "pong/test-v0", tmp_path, RULES, "")
 
 
@@ -111,7 +120,7 @@ def test_no_data_set_of_failures(tmp_path):
 
 @pytest.mark.parametrize("name", ["", "pong", "pong/x", "../x-v0", "a b-v0", "/x-v0", "x-v0/"])
 def test_names_of_data_sets(name):
-    with pytest.raises(UsageError, match="names no data set"):
+    with pytest.raises(UsageError, match="not the name of a data set"):
         require_id(name)
 
 
@@ -122,7 +131,7 @@ def subject(text: str, **changed) -> Subject:
 
 
 def test_a_model_card_has_the_score_the_use_and_the_text(view):
-    text = compose(subject(FOLLOW, run=read_report(view)))
+    text = compose_card(subject(FOLLOW, run=read_report(view)))
     head = re.match(r"---\n(.*?)\n---\n", text, re.DOTALL)
     assert head
     facts = {key: json.loads(value) for key, _, value in
@@ -138,7 +147,9 @@ def test_a_model_card_has_the_score_the_use_and_the_text(view):
 def test_the_code_on_a_model_card_runs(tmp_path, monkeypatch):
     (tmp_path / "pong.py").write_text(FOLLOW)
     monkeypatch.chdir(tmp_path)
-    code = re.search(r"```python\n(import gymnasium.*?)```", compose(subject(FOLLOW)), re.DOTALL)
+    code = re.search(
+        r"```python\n(import gymnasium.*?)```", compose_card(subject(FOLLOW)), re.DOTALL
+    )
     assert code
     once = code[1].replace("    done = terminated or truncated", "    done = True")
     names: dict[str, object] = {}
@@ -147,18 +158,18 @@ def test_the_code_on_a_model_card_runs(tmp_path, monkeypatch):
 
 
 def test_a_policy_that_fails_has_no_score():
-    assert "None: the policy failed in 3 of 3 episodes." in compose(subject(RAISES))
+    assert "None: the policy failed in 3 of 3 episodes." in compose_card(subject(RAISES))
 
 
 @given(st.text())
 def test_no_text_ends_its_fence(text):
-    fence, *inside, last, empty = fenced(text).split("\n")
-    assert (last, empty) == (fence, "")
-    assert not any(line.strip() == fence for line in inside)
+    first, *inside, last = fence(text).split("\n")
+    assert last == first
+    assert not any(line.strip() == first for line in inside)
 
 
 @given(st.text(alphabet="ab*_<>`[]()#\\ \n", max_size=30))
 def test_escaped_text_is_one_line_without_markup(text):
-    escaped = escape(text)
+    escaped = escape_markdown(text)
     assert "\n" not in escaped
     assert not re.search(r"(?<!\\)(?:\\\\)*[*_<>`\[\]()#]", escaped)

@@ -15,51 +15,39 @@ import pytest
 from PIL import Image
 
 from gco_agent.report import figures
-from gco_agent.report.curves import positions
+from gco_agent.report.details import pack
 from gco_agent.report.failing import Failure
-from gco_agent.report.pack import pack
-from gco_agent.report.page import MARK, Content, _protocols, render
-from gco_agent.report.summary import read_report
-from gco_agent.report.video.encoding import write_video
+from gco_agent.report.page import PageRun, is_report, write_page
+from gco_agent.report.summary import AXES, positions, read_report
+from gco_agent.report.video import write_video
 from gco_agent.store.entries import Verdict
 from tests.report.conftest import SECOND, Browser
 from tests.report.samples import HOSTILE, REF, policy
 
 
-def write_page(
+def page_of(
     views,
     path: Path,
     clips: dict[int, tuple[str, str]] | None = None,
     failures: Sequence[Failure] = (),
 ) -> Path:
-    reports = [read_report(view) for view in views]
-    packed = [
-        pack(report.trials, view.details(report.trials), 10**7)[0]
-        for view, report in zip(views, reports, strict=True)
-    ]
-    path.write_text(
-        render(
-            Content(
-                *(reports, packed, [clips or {} for _ in reports], 0, "1.2.3"),
-                failures=[failures for _ in reports],
-            )
-        ),
-        "utf-8",
-        newline="\n",
-    )
+    runs = [PageRun.read(view) for view in views]
+    for run in runs:
+        run.clips, run.failures = clips or {}, list(failures)
+    assert write_page(path, runs) == path.stat().st_size
     return path
 
 
 @pytest.fixture(scope="module")
 def page(view, tmp_path_factory) -> Path:
     failures = [Failure(f"Iteration 7 failed: {HOSTILE}", f"step  Ball\n7     {HOSTILE}\n")]
-    return write_page([view], tmp_path_factory.mktemp("page") / "one.html", failures=failures)
+    return page_of([view], tmp_path_factory.mktemp("page") / "one.html", failures=failures)
 
 
 @pytest.fixture(scope="module")
 def compared(runs, tmp_path_factory) -> Path:
     views = [runs.view(ref) for ref in (REF, SECOND)]
-    return write_page(views, tmp_path_factory.mktemp("page") / "two.html")
+    return page_of(views, tmp_path_factory.mktemp("page") / "two.html")
 
 
 def without_plotly(page: Path) -> str:
@@ -68,7 +56,7 @@ def without_plotly(page: Path) -> str:
 
 def test_the_page_is_whole_and_loads_nothing(page):
     text = without_plotly(page)
-    assert MARK in text[:2000]
+    assert is_report(text[:2000].encode())
     assert not re.search(r"<(?:link|img|iframe|object|embed)\b", text)
     assert not re.search(r"\b(?:src|href)=\"(?!#)", text)
     assert "default-src 'none'; script-src 'sha256-" in html.unescape(text)
@@ -87,7 +75,7 @@ def test_no_text_of_a_policy_or_a_model_is_markup(page):
 
 
 def test_dollars_are_not_offered_where_none_were_paid(runs, page, tmp_path):
-    text = without_plotly(write_page([runs.view(SECOND)], tmp_path / "x.html"))
+    text = without_plotly(page_of([runs.view(SECOND)], tmp_path / "x.html"))
     assert re.search(r'value="usd" disabled>\s*dollars \(none\)', text)
     assert re.search(r'value="usd">\s*dollars', without_plotly(page))
 
@@ -95,23 +83,23 @@ def test_dollars_are_not_offered_where_none_were_paid(runs, page, tmp_path):
 def test_figures_have_every_trial_and_the_references(view):
     report = read_report(view)
     curve = figures.learning_curve([report])
-    names = [trace.get("name", "") for trace in curve["figure"]["data"]]
+    names = [trace.get("name", "") for trace in curve["data"]]
     assert [n for n in names if n] == ["policy in force, 95 % interval", "accepted", "rejected"]
-    marks = sum(len(t["customdata"]) for t in curve["figure"]["data"] if t.get("customdata"))
+    marks = sum(len(t["customdata"]) for t in curve["data"] if t.get("customdata"))
     assert marks == sum(t.verdict in ("accepted", "rejected") for t in report.trials)
-    notes = [note["text"] for note in curve["figure"]["layout"]["annotations"]]
-    assert notes == ["random play -20.7", "Kuang et al. 12.0", "human 14.6", "PPO 15.2"]
-    sides = [note["xanchor"] for note in curve["figure"]["layout"]["annotations"]]
+    notes = [note["text"] for note in curve["layout"]["annotations"]]
+    assert notes == ["random -20.7", "Kuang et al. 12.0", "human 14.6", "PPO 15.2"]
+    sides = [note["xanchor"] for note in curve["layout"]["annotations"]]
     assert all(a != b for a, b in itertools.pairwise(sides))
-    assert len(curve["places"]) == len(curve["figure"]["data"])
-    lineage = figures.lineage(report)
-    assert len(lineage["x"]) == len(lineage["symbols"]) == 21
+    assert all(trace["meta"]["places"].keys() == AXES.keys() for trace in curve["data"])
+    lineage = figures.lineage(report.trials)
+    assert len(lineage["x"]) == len(lineage["y"]) == 21
     assert len(lineage["edges"]) == 20
 
 
 def test_of_very_many_marks_some_are_drawn(view, monkeypatch):
     monkeypatch.setattr(figures, "MOST_DRAWN", 3)
-    names = [t.get("name") for t in figures.learning_curve([read_report(view)])["figure"]["data"]]
+    names = [t.get("name") for t in figures.learning_curve([read_report(view)])["data"]]
     assert any(re.fullmatch(r"rejected \(3 of \d+ drawn\)", name or "") for name in names)
 
 
@@ -150,7 +138,7 @@ def test_what_others_score_is_told_with_how_it_was_played_and_where_that_stands(
     references = read_report(view).references
     assert len(shown) == len(references) == 6
     for text, reference in zip(shown, references, strict=True):
-        assert all(part in text for part in (reference.name, reference.played, reference.source))
+        assert all(part in text for part in (reference.label, reference.played, reference.source))
 
 
 def test_what_each_optimizer_earned_is_a_table(browser: Browser, page, compared):
@@ -221,7 +209,7 @@ def test_a_step_has_its_video(browser: Browser, view, tmp_path):
     pictures = [Image.new("RGB", (64, 48), (i * 8, 0, 0)) for i in range(30)]
     write_video(tmp_path / "x.mp4", pictures, 15)
     file = base64.b64encode((tmp_path / "x.mp4").read_bytes()).decode()
-    browser.open(write_page([view], tmp_path / "x.html", {3: (HOSTILE, file)}))
+    browser.open(page_of([view], tmp_path / "x.html", {3: (HOSTILE, file)}))
     browser.choose("iteration", "3")
     browser.wait("return document.querySelector('video').readyState >= 1")
     assert browser("return document.querySelector('video').videoWidth") == 64
@@ -245,7 +233,7 @@ def test_ten_thousand_iterations(browser: Browser, view, tmp_path):
     report = dataclasses.replace(report, trials=many, positions=positions(many))
     chunks, _ = pack(many, (details[i % 21] for i in range(10_001)), 12_000_000)
     path = tmp_path / "many.html"
-    path.write_text(render(Content([report], [chunks], [{}], 0, "1")), "utf-8", newline="\n")
+    write_page(path, [PageRun(report, chunks)])
     assert path.stat().st_size < 20_000_000
     browser.driver.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
     browser.open(path)
@@ -317,12 +305,12 @@ def test_two_runs_on_one_page(browser: Browser, compared):
 
 def test_the_rules_of_races_and_of_the_report_are_told_apart(view):
     report = read_report(view)
-    assert [label for label, _ in _protocols(report)] == ["protocol"]
+    assert [label for label, _ in report.protocols] == ["protocol"]
     last = report.trials[-1]
     assert last.facts is not None
     facts = dataclasses.replace(last.facts, verdict=Verdict.REPORTED, protocol="whole games")
     trials = [*report.trials, dataclasses.replace(last, facts=facts)]
-    told = _protocols(dataclasses.replace(report, trials=trials))
+    told = dataclasses.replace(report, trials=trials).protocols
     assert [label for label, _ in told] == ["protocol of races", "protocol of report"]
     assert told[1][1] == "whole games"
 

@@ -20,11 +20,10 @@ from gco_agent.core.errors import StoreError
 from gco_agent.core.statistics import confidence_interval
 from gco_agent.envs.environment import find_spec, make_protocol
 from gco_agent.evaluation.workers import WorkerPool
-from gco_agent.report.curves import AXES, half_interval, lanes, positions, thinned
-from gco_agent.report.diffs import ADDED, REMOVED, SAME, count_changes, difference
-from gco_agent.report.failing import laid_out, trace_failures
-from gco_agent.report.pack import CHUNK, pack, unpack
-from gco_agent.report.summary import read_report, score_in_words
+from gco_agent.report.details import CHUNK, count_changes, difference, pack, unpack
+from gco_agent.report.failing import lay_out, trace_failures
+from gco_agent.report.figures import lineage, thinned
+from gco_agent.report.summary import AXES, half_interval, positions, read_report, score_in_words
 from gco_agent.store.config import RunConfig
 from gco_agent.store.entries import Facts, Verdict
 from gco_agent.store.view import OptimizerStats, Played, Step, optimizer_stats, parse_played
@@ -93,14 +92,12 @@ def test_a_report_counts_and_names(view, runs):
     counts = [report.count(v) for v in (Verdict.ACCEPTED, Verdict.REJECTED, Verdict.FAILED)]
     assert sum(counts) == 20
     assert all(r.source and r.played for r in report.references)
-    drawn = [reference.name for reference in report.references if reference.is_drawn]
-    assert drawn == ["random play", "human", "Kuang et al., multi-step", "PPO, sticky actions"]
-    hidden = {reference.name for reference in report.references if not reference.is_drawn}
-    assert hidden == {"Kuang et al., one-step", "PPO"}
+    drawn = [label for label, _ in report.drawn_references]
+    assert drawn == ["random -20.7", "Kuang et al. 12.0", "human 14.6", "PPO 15.2"]
+    assert len(report.references) == 6
     assert report.command.startswith("gco-agent run pong --optimizer search --seed 0 ")
     assert "--iterations 20 " in report.command
     assert report.facts_now is not None
-    assert report.reported is None
     assert report.samples[0].name == "iteration 0, initial"
 
 
@@ -156,7 +153,7 @@ def test_traces_are_laid_out_for_people():
         "word " * 40 + "\n\n```\nstep|Ball x,y|action\n7|10,3|LEFT\n12|100,30|NOOP\n```\n"
         "- a|b\n```\n  12 x = a | b\n```\n"
     )
-    lines = laid_out(text).splitlines()
+    lines = lay_out(text).splitlines()
     assert max(map(len, lines)) <= 120
     at = lines.index("step  Ball x,y  action")
     assert lines[at + 1 : at + 3] == ["7     10,3      LEFT", "12    100,30    NOOP"]
@@ -167,14 +164,14 @@ def test_axes_grow_and_count_an_iteration_once(view):
     trials = view.trials()
     places = positions(trials)
     for before, after in itertools.pairwise(places):
-        assert all(after[axis.key] >= before[axis.key] for axis in AXES)
+        assert all(after[axis] >= before[axis] for axis in AXES)
     assert places[-1]["hours"] == pytest.approx((3.0 + 20 * 30.5) / 3600)
     assert places[-1]["usd"] == pytest.approx(20 * 0.02)
     assert places[-1]["frames"] == 6.0
     twice = [trials[1], trials[1]]  # two candidates of one iteration
     assert positions(twice)[1]["usd"] == pytest.approx(0.02)
-    assert set(lanes(trials)) == {0, -1}
-    assert lanes(twice) == [-1, -2]
+    assert set(lineage(trials)["y"]) == {0, -1}
+    assert lineage(twice)["y"] == [-1, -2]
 
 
 @settings(deadline=None)  # the first example imports scipy
@@ -217,8 +214,8 @@ def test_a_difference_turns_one_text_into_the_other(before, after):
     if old == new:
         assert lines == []
         return
-    assert [line.text for line in lines if line.kind in (SAME, REMOVED)] == old
-    assert [line.text for line in lines if line.kind in (SAME, ADDED)] == new
+    assert [line[1:] for line in lines if line[0] in " -"] == old
+    assert [line[1:] for line in lines if line[0] in " +"] == new
     added, removed = count_changes(lines)
     assert len(new) - len(old) == added - removed
 
@@ -226,8 +223,8 @@ def test_a_difference_turns_one_text_into_the_other(before, after):
 def test_what_is_far_from_a_change_is_left_out():
     text = [str(n) for n in range(100)]
     lines = difference("\n".join(text), "\n".join([*text[:50], "x", *text[51:]]))
-    assert [line.kind for line in lines] == ["@", " ", " ", " ", "-", "+", " ", " ", " "]
-    assert lines[0].text == " line 48"
+    assert [line[0] for line in lines] == ["@", " ", " ", " ", "-", "+", " ", " ", " "]
+    assert lines[0] == "@@ -48,7 +48,7 @@"
 
 
 def test_played_seeds_are_read_back():

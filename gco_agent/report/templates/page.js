@@ -5,6 +5,8 @@
   const byId = (id) => document.getElementById(id);
   const COLUMNS = ["iteration", "verdict", "summary", "commit", "inForce", "mean", "se", "gain", "gainSe", "loc",
     "cyclomatic", "nestedIf", "usd", "when"];
+  const MARKS = { accepted: ["circle", 9], rejected: ["x-thin-open", 7], reported: ["diamond", 12], initial: ["square", 12],
+    failed: ["triangle-down-open", 10], "rolled-back": ["arrow-left", 11], "by hand": ["star", 11] };
   const CHUNK = 100, PAGE = 100, STRETCH = 120;
   const systemIsDark = window.matchMedia("(prefers-color-scheme: dark)");
   const state = { run: 0, trial: 0, first: 0, filter: "" };
@@ -37,7 +39,7 @@
     initial: "initial" }[verdict] || "rejected");
   const painted = (trace) => {
     const role = trace.meta && trace.meta.role;
-    if (!role || role === "verdicts") return trace;
+    if (!role) return trace;
     const ink = colour(role);
     const copy = { ...trace, line: { ...trace.line, color: ink } };
     if (trace.marker) copy.marker = { ...trace.marker, color: ink, line: { ...trace.marker.line, color: ink } };
@@ -45,10 +47,10 @@
     if (trace.meta.band) copy.fillcolor = faint(ink);
     return copy;
   };
-  const layoutOf = (figure) => {
+  const layoutOf = (given) => {
     const ink = colour("ink"), line = colour("line"), muted = colour("muted");
     const axis = (of) => ({ ...of, gridcolor: line, linecolor: line, tickcolor: line, showline: true });
-    const layout = structuredClone(figure.layout);
+    const layout = structuredClone(given);
     Object.assign(layout, { xaxis: axis(layout.xaxis), yaxis: axis(layout.yaxis), font: { ...layout.font, color: ink } });
     layout.modebar = { bgcolor: "rgba(0,0,0,0)", color: muted, activecolor: ink };
     layout.hoverlabel = { bgcolor: colour("raised"), bordercolor: line, font: { color: ink } };
@@ -60,14 +62,14 @@
 
   // -- drawings -------------------------------------------------------------------------------
   const drawCurve = (id, axis) => {
-    const { figure, places } = data[id];
-    const traces = figure.data.map((trace, i) => painted(places[i] ? { ...trace, x: places[i][axis] } : trace));
-    const layout = layoutOf(figure);
-    if (places.length) layout.xaxis.title = { text: data.axes[axis] };
+    const figure = data[id];
+    const traces = figure.data.map((trace) => painted(trace.meta.places ? { ...trace, x: trace.meta.places[axis] } : trace));
+    const layout = layoutOf(figure.layout);
+    if (layout.xaxis.title) layout.xaxis.title = { text: data.axes[axis] };
     return Plotly.react(byId(id), traces, layout, CONFIG);
   };
   const drawLineage = () => {
-    const { figure, x, y, edges, symbols, sizes } = data.runs[state.run].lineage;
+    const { x, y, edges } = data.runs[state.run].lineage;
     const half = Math.floor(STRETCH / 2);
     const begin = Math.max(0, Math.min(state.trial - half, x.length - STRETCH));
     const end = Math.min(x.length, begin + STRETCH);
@@ -80,15 +82,17 @@
     const shown = Array.from({ length: end - begin }, (_, i) => begin + i);
     const trials = shown.map((i) => trialOf(state.run, i));
     const inks = trials.map((trial) => verdictColour(trial.verdict));
+    const marks = trials.map((trial) => MARKS[trial.verdict] || ["circle", 9]);
     const traces = [
-      { ...painted(figure.data[0]), ...lines },
-      { ...figure.data[1], x: shown.map((i) => x[i]), y: shown.map((i) => y[i]), customdata: shown,
+      { type: "scatter", mode: "lines", line: { width: 1, color: colour("muted") }, hoverinfo: "skip", ...lines },
+      { type: "scatter", mode: "markers", hoverinfo: "text", x: shown.map((i) => x[i]), y: shown.map((i) => y[i]), customdata: shown,
         text: trials.map((t) => `${t.iteration === null ? "by hand" : t.iteration} ${t.verdict} ${points(t.mean)}`),
-        marker: { symbol: shown.map((i) => symbols[i]), color: inks,
-          size: shown.map((i) => sizes[i] * (i === state.trial ? 1.7 : 1)),
+        marker: { symbol: marks.map(([symbol]) => symbol), color: inks,
+          size: marks.map(([, size], i) => size * (shown[i] === state.trial ? 1.7 : 1)),
           line: { width: shown.map((i) => (i === state.trial ? 3 : 1.5)), color: inks } } },
     ];
-    const layout = layoutOf(figure);
+    const layout = layoutOf({ ...data.layout, showlegend: false, yaxis: { visible: false },
+      xaxis: { zeroline: false, automargin: true, title: { text: "iteration" }, tickformat: "d" } });
     const lowest = Math.min(...shown.map((i) => y[i]), -1);
     Object.assign(layout.yaxis, { range: [lowest - 0.6, 0.6], fixedrange: true });
     const room = Math.max(0.7, (x[end - 1] - x[begin]) * 0.04);

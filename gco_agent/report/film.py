@@ -1,0 +1,146 @@
+"""Play an episode and yield it moment by moment: the episode that the judge scores on that seed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from gco_agent.core.observation import Row
+from gco_agent.core.records import ComponentCall, EpisodeResult, PlayProtocol
+from gco_agent.envs.environment import open_environment, spec_of
+from gco_agent.envs.gymnasium_env import Action
+from gco_agent.envs.objects import Screen
+from gco_agent.evaluation.episode import (
+    Episode,
+    JailedPlayer,
+    RecordedPlayer,
+    Rollout,
+    open_jail,
+    play_steps,
+    start_policy,
+)
+from gco_agent.jail import JailLevel, JailLimits, PolicyFailure
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The state of an episode between two steps, and the policy's answer to it.
+
+    Attributes:
+        step: Steps played before.
+        frame: The picture, uint8 of shape (height, width, 3); of an Atari game 210 x 160.
+        rows: The objects that the policy sees; empty for environments without objects.
+        lives: Lives left.
+        total: Sum of rewards so far.
+        raw: The observation without objects: of an Atari game the 128 bytes of RAM, otherwise
+            what the environment returns.
+        action: Name of the action that the policy chooses; "" at the end.
+        played: That action; None at the end.
+        calls: Calls that the policy made to choose it, if the film is recorded.
+        result: Result of the episode, at its end.
+    """
+
+    step: int
+    frame: Screen
+    rows: Mapping[str, Sequence[Row]]
+    lives: int
+    total: float
+    raw: object = None
+    action: str = ""
+    played: Action | None = None
+    calls: tuple[ComponentCall, ...] = ()
+    result: EpisodeResult | None = None
+
+
+def film(
+    source: str,
+    protocol: PlayProtocol,
+    seed: int,
+    *,
+    require: JailLevel = JailLevel.NONE,
+    limits: JailLimits | None = None,
+    is_recorded: bool = False,
+) -> Generator[Moment, None, None]:
+    """Play an episode and yield each moment of it; the last one has the result.
+
+    The result equals that of `gco_agent.evaluation.episode.play_episodes`, digest of the actions
+    included, whether the film is recorded or not.
+
+    Args:
+        source: Text of the policy. It runs in the jail only.
+        protocol: Rules of play.
+        seed: Seed of the environment.
+        require: Minimum level of the jail.
+        limits: Resources that the policy may use.
+        is_recorded: Record the policy's calls in every step; this is many times slower.
+
+    Raises:
+        JailError: The jail cannot be built, or is below the required level.
+        UsageError: The environment has no pictures.
+    """
+    if not protocol.has_objects and not has_screen():
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame would print a warning
+    env = open_environment(protocol, is_seen=True)
+    spec = spec_of(protocol)
+    names = spec.words_for(env.action_names) if protocol.has_objects else spec.actions
+    episode = Episode(env, seed)
+    task = Rollout(source, (seed,), protocol, require, limits or JailLimits())
+    calls: tuple[ComponentCall, ...] = ()
+    with contextlib.closing(env):
+        episode.begin()
+        moment = _moment(episode)
+        try:
+            with open_jail(task, [episode]) as jail:
+                start_policy(jail, [episode])
+                player = RecordedPlayer(jail) if is_recorded else JailedPlayer(jail)
+                for _ in play_steps(player, [episode], protocol.max_steps):
+                    if isinstance(player, RecordedPlayer) and player.recording is not None:
+                        calls = player.recording.calls
+                    if episode.n_steps > moment.step:
+                        name = _action_name(episode.answer, list(names))
+                        yield replace(moment, action=name, played=episode.answer, calls=calls)
+                        moment, calls = _moment(episode), ()
+        except PolicyFailure as failure:
+            episode.end(failure.outcome, failure.detail)
+    yield replace(moment, calls=calls, result=episode.result)
+
+
+def play_together(films: Sequence[Iterator[Moment]]) -> Iterator[list[Moment]]:
+    """Yield the moments of several films side by side; the last moment of each is held."""
+    now = [next(each) for each in films]
+    yield now
+    while any(moment.result is None for moment in now):
+        now = [
+            next(each) if moment.result is None else moment
+            for each, moment in zip(films, now, strict=True)
+        ]
+        yield now
+
+
+def has_screen() -> bool:
+    """Return whether this session can open a window."""
+    if sys.platform in ("darwin", "win32"):
+        return True
+    return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+
+
+def _action_name(action: Action, names: Sequence[str]) -> str:
+    if isinstance(action, tuple):
+        return " ".join(f"{number:+.2f}" for number in action)
+    return names[action] if action < len(names) else str(action)
+
+
+def _moment(episode: Episode) -> Moment:
+    env = episode.env
+    has_objects = env.has_objects
+    return Moment(
+        episode.n_steps,
+        env.picture(),
+        episode.seen if has_objects else {},
+        episode.lives if has_objects else 0,
+        episode.total,
+        env.ram if has_objects else episode.seen,  # type: ignore[attr-defined] # Atari's
+    )
