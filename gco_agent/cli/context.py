@@ -162,14 +162,21 @@ class CliContext:
         return JailLevel.parse(self.jail)
 
     @contextlib.contextmanager
-    def open_workers(self, n_tasks: int | None = None) -> Iterator[WorkerPool]:
+    def open_workers(
+        self, n_tasks: int | None = None, seconds: float | None = None
+    ) -> Iterator[WorkerPool]:
         """Start the workers, no more than there are tasks, or connect to the cluster.
+
+        Args:
+            n_tasks: Most tasks at a time, if that is known.
+            seconds: Of the command, if it has a limit: a call of an environment that takes longer
+                has hung.
 
         Raises:
             UsageError: Both were asked for, or the cluster cannot be used.
             GcoError: Nothing answers at the address of the cluster.
         """
-        from gco_agent.evaluation.workers import WorkerPool, open_executor
+        from gco_agent.evaluation.workers import HANG_S, WorkerPool, open_executor
 
         if self.executor is not None:
             if self.workers is not None:
@@ -177,7 +184,7 @@ class CliContext:
             with open_executor(self.executor) as (given, n), WorkerPool(n, given) as pool:
                 yield pool
             return
-        with WorkerPool(self.workers) as pool:
+        with WorkerPool(self.workers, hang_s=min(HANG_S, max(10.0, seconds or HANG_S))) as pool:
             pool.start(n_tasks)
             yield pool
 

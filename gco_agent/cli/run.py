@@ -279,7 +279,8 @@ def _work(
 
     shown = open_display(budget, following=following)
     status = status_file(place.repository(), ref)
-    with Broadcast(shown, status, budget, following) as display, place.open_workers() as pool:
+    opening = place.open_workers(seconds=budget.seconds)
+    with Broadcast(shown, status, budget, following) as display, opening as pool:
         judge = place.judge(pool, config.selection_protocol)
         tools = Tools(
             pool,

@@ -33,6 +33,8 @@ from gco_agent.policy import PolicySource
 _GROUP = 2
 """Seeds that are played side by side, of races and of reports alike: a policy that counts the
 episodes beside its own learns nothing from it."""
+_LEAST_S = 5.0
+"""Seconds that a race has, however late it begins."""
 Watcher = Callable[[int, int], None]
 """Called with the episodes played so far and the number asked for."""
 
@@ -100,6 +102,11 @@ class AcceptanceCriterion:
     aim: Aim = Aim.BETTER
     n_rivals: int = 1
     baseline: PolicySource | None = None
+
+    @property
+    def baseline_of_race(self) -> PolicySource | None:
+        """The baseline, where the aim has one."""
+        return self.baseline if self.aim is Aim.NO_WORSE else None
 
 
 class Recorded(Protocol):
@@ -170,18 +177,23 @@ class Judge:
             parent: The policy that it has to beat.
             criterion: What it has to show; by default that it is better.
             first_seed: Place in the selection stream from which seeds are drawn.
-            deadline: `time.perf_counter` value after which no further analysis is begun, once there
-                was one that could be won; a race that is not decided then is lost.
+            deadline: `time.perf_counter` value after which no episode is awaited, but for a few
+                seconds that every race has; a race that is not decided then is lost.
             watch: Called after every interim analysis.
         """
         criterion = criterion or AcceptanceCriterion()
+        lost = Verdict.NOT_BETTER if criterion.aim is Aim.BETTER else Verdict.MAYBE_WORSE
+        until = None if deadline is None else max(deadline, time.perf_counter() + _LEAST_S)
         race = None
         for n_pairs in self.interim_analyses(criterion.aim):
             is_late = deadline is not None and time.perf_counter() >= deadline
             if race is not None and race.critical_p and is_late:
-                lost = Verdict.NOT_BETTER if criterion.aim is Aim.BETTER else Verdict.MAYBE_WORSE
                 return replace(race, verdict=lost, cut_short=True)
             seeds = Stream.SELECTION.seeds(first_seed, first_seed + n_pairs)
+            n_played = self._play_pairs(child, parent, criterion, seeds, until)
+            if n_played < n_pairs:
+                cut = race or self._first_pairs(child, parent, seeds[:n_played])
+                return replace(cut, verdict=lost, cut_short=True)
             race = self._analyse(child, parent, criterion, seeds)
             if watch is not None and race.gain is not None:
                 watch(race)
@@ -190,6 +202,35 @@ class Judge:
         assert race is not None, criterion
         return race
 
+    def _play_pairs(
+        self,
+        child: PolicySource,
+        parent: PolicySource,
+        criterion: AcceptanceCriterion,
+        seeds: range,
+        until: float | None,
+    ) -> int:
+        """Play what a race needs; return how many of the first seeds all have played.
+
+        However late it is, these are one group at least.
+        """
+        racers = [one for one in (child, parent, criterion.baseline_of_race) if one is not None]
+        self._play([(one, seeds) for one in racers], until=until)
+        self._play([(one, seeds[:_GROUP]) for one in racers])
+        absent = (
+            number
+            for number, seed in enumerate(seeds)
+            if any((one.digest, seed) not in self._episodes for one in racers)
+        )
+        return next(absent, len(seeds))
+
+    def _first_pairs(self, child: PolicySource, parent: PolicySource, seeds: range) -> Race:
+        """Return a race that was cut before its first interim analysis."""
+        mine, theirs = self._played(child, seeds), self._played(parent, seeds)
+        is_valid = mine.is_valid and theirs.is_valid
+        gain = paired_gain(mine.returns, theirs.returns) if is_valid else None
+        return Race(mine, theirs, gain, Verdict.NOT_BETTER)
+
     def _analyse(
         self,
         child: PolicySource,
@@ -197,9 +238,7 @@ class Judge:
         criterion: AcceptanceCriterion,
         seeds: range,
     ) -> Race:
-        aim = criterion.aim
-        baseline = criterion.baseline if aim is Aim.NO_WORSE else None
-        self._play([(one, seeds) for one in (child, parent, baseline) if one is not None])
+        aim, baseline = criterion.aim, criterion.baseline_of_race
         mine, theirs = self._played(child, seeds), self._played(parent, seeds)
         race = Race(mine, theirs, None, Verdict.NOT_BETTER)
         if not mine.is_valid:
@@ -280,20 +319,25 @@ class Judge:
                 self._episodes[policy, episode.seed] = episode
 
     def _play(
-        self, wanted: Iterable[tuple[PolicySource, Sequence[int]]], watch: Watcher | None = None
+        self,
+        wanted: Iterable[tuple[PolicySource, Sequence[int]]],
+        watch: Watcher | None = None,
+        until: float | None = None,
     ) -> None:
-        """Play whatever of ``wanted`` is not cached, all at once."""
-        keys, tasks, missing, n_wanted = [], [], set(), 0
+        """Play whatever of ``wanted`` is not cached, all at once, the first seeds of each first."""
+        tasks: dict[tuple[str, tuple[int, ...]], Rollout] = {}
+        missing, n_wanted = set(), 0
         for source, seeds in wanted:
-            key = source.digest
-            absent = [seed for seed in dict.fromkeys(seeds) if (key, seed) not in self._episodes]
-            missing |= {(key, seed) for seed in absent}
+            absent = [seed for seed in seeds if (source.digest, seed) not in self._episodes]
+            missing |= {(source.digest, seed) for seed in absent}
             n_wanted += len(seeds)
-            groups = [g for g in dict.fromkeys(map(_group_of, absent)) if (key, g) not in keys]
-            keys += [(key, group) for group in groups]
-            tasks += [Rollout(source.text, g, self.protocol, self.require) for g in groups]
+            for group in map(_group_of, absent):
+                task = Rollout(source.text, group, self.protocol, self.require)
+                tasks.setdefault((source.digest, group), task)
+        keys = list(tasks) if until is None else sorted(tasks, key=lambda key: key[1])
         done = n_wanted - len(missing)
-        for (key, _), played in zip(keys, self.pool.imap(play_episodes, tasks), strict=True):
+        results = self.pool.imap(play_episodes, [tasks[key] for key in keys], until)
+        for (key, _), played in zip(keys, results, strict=until is None):
             for episode in played.episodes:
                 self._episodes[key, episode.seed] = episode
                 self._n_steps += episode.n_steps

@@ -14,7 +14,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
+from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
@@ -29,7 +29,7 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 HANG_S = 60.0
-"""A step of an environment that takes longer has hung."""
+"""A step of an environment that takes longer has hung, unless the pool has another limit."""
 _ORPHAN_CHECK_S = 0.5
 _END_S = 3.0
 """Time for a worker to close its environments; then it is killed."""
@@ -37,6 +37,7 @@ _NO_MAIN_GUARD = 97
 """Exit code of a worker that tried to start workers while it was started itself."""
 _SAFE_PATH = "PYTHONSAFEPATH"
 _FRAME = re.compile(r'  File "([^"]+)", line (\d+) in ')
+_hang_s = HANG_S
 _faults: IO[str] | None = None
 """In a worker: where a crash or a hang of the process is reported."""
 
@@ -51,17 +52,24 @@ class WorkerPool:
         n_workers: Processes; None for one a core, 0 for none: the work is done in this one. Of
             another executor: how many tasks it works on at a time.
         executor: Another executor to use, which its owner shuts down.
+        hang_s: Seconds that one call of an environment may take; then its worker is ended.
 
     Attributes:
         n_workers: Tasks that are under way at a time.
     """
 
-    def __init__(self, n_workers: int | None = None, executor: Executor | None = None) -> None:
+    def __init__(
+        self,
+        n_workers: int | None = None,
+        executor: Executor | None = None,
+        *,
+        hang_s: float = HANG_S,
+    ) -> None:
         if n_workers is not None and n_workers < 0:
             raise ValueError(f"{n_workers} workers")
         self._is_here = n_workers == 0 and executor is None
         self.n_workers = 1 if n_workers == 0 else n_workers or usable_cores()
-        self._given = executor
+        self._given, self._hang_s = executor, hang_s
         self._executor: Executor | None = executor
         self._processes: dict[int, BaseProcess] = {}
         self._fault_file: IO[bytes] | None = None
@@ -88,10 +96,21 @@ class WorkerPool:
         """Return the results of ``function`` in the order of ``tasks``; raises as `imap`."""
         return list(self.imap(function, tasks))
 
-    def imap(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
+    def imap(
+        self,
+        function: Callable[[Task], Result],
+        tasks: Iterable[Task],
+        deadline: float | None = None,
+    ) -> Iterator[Result]:
         """Yield results in the order of ``tasks`` as they come.
 
         The tasks of a worker that is killed are done again, once.
+
+        Args:
+            function: What to do.
+            tasks: With what.
+            deadline: `time.perf_counter` value after which no result is awaited: the iterator
+                ends, and so do processes that are still at work.
 
         Raises:
             UsageError: An environment crashed or hung, or the program has no main guard.
@@ -102,6 +121,8 @@ class WorkerPool:
             from gco_agent.envs.gymnasium_env import stdout_to_stderr
 
             for task in tasks:
+                if deadline is not None and time.perf_counter() >= deadline:
+                    return
                 with stdout_to_stderr():
                     result = function(task)
                 yield result
@@ -109,7 +130,8 @@ class WorkerPool:
         waiting, n_done, lost_at = list(tasks), 0, -1
         while n_done < len(waiting):
             try:
-                with contextlib.closing(self._run(function, waiting[n_done:])) as results:
+                results = self._run(function, waiting[n_done:], deadline)
+                with contextlib.closing(results):
                     for result in results:
                         n_done += 1
                         yield result
@@ -122,13 +144,22 @@ class WorkerPool:
                         "memory is short."
                     ) from error
                 lost_at = n_done
+            else:
+                return
 
     def _run(
-        self, function: Callable[[Task], Result], tasks: Sequence[Task]
+        self, function: Callable[[Task], Result], tasks: Sequence[Task], deadline: float | None
     ) -> Generator[Result, None, None]:
+        if deadline is not None and time.perf_counter() >= deadline:
+            return
         futures = self._submit(function, tasks)
         try:
             for future in futures:
+                if deadline is not None:
+                    wait([future], max(0.0, deadline - time.perf_counter()))
+                    if not future.done():
+                        self.close()  # else the next tasks would wait for these
+                        return
                 yield future.result()
         finally:
             for future in futures:
@@ -157,6 +188,7 @@ class WorkerPool:
             initargs=(
                 os.getpid(),
                 self._fault_file.name,
+                self._hang_s,
                 context.Value("i", 0) if is_one_a_core else None,
             ),
         )
@@ -172,7 +204,7 @@ class WorkerPool:
                 'imported: put what it does below `if __name__ == "__main__":`'
             ) from error
         if faults:
-            raise UsageError(_explain_fault(faults)) from error
+            raise UsageError(_explain_fault(faults, self._hang_s)) from error
 
     def close(self) -> None:
         """End the workers at once, whatever they are doing; an executor that was given stays."""
@@ -194,7 +226,7 @@ class WorkerPool:
             self._fault_file = None
 
 
-def _explain_fault(report: str) -> str:
+def _explain_fault(report: str, hang_s: float) -> str:
     """Return in a sentence what faulthandler reported."""
     ours = str(Path(__file__).parents[1])
     frames = [
@@ -204,14 +236,14 @@ def _explain_fault(report: str) -> str:
     ]
     where = frames[0] if frames else ""
     if report.startswith("Timeout"):
-        return f"{where}the environment did not return from one call within {HANG_S:g} s"
+        return f"{where}the environment did not return from one call within {hang_s:g} s"
     what = report.partition("\n")[0].removeprefix("Fatal Python error: ")
     return f"{where}the environment crashed the process that played it ({what})"
 
 
 @contextlib.contextmanager
 def watch_for_hangs() -> Iterator[Callable[[], None]]:
-    """End this worker if the function that is yielded is not called for `HANG_S` seconds.
+    """End this worker if the function that is yielded is not called for `_hang_s` seconds.
 
     A thread of C does it, since an environment that hangs may hold Python's lock.
     """
@@ -225,7 +257,7 @@ def watch_for_hangs() -> Iterator[Callable[[], None]]:
         now = time.monotonic()
         if now - armed_at > 1:
             armed_at = now
-            faulthandler.dump_traceback_later(HANG_S, exit=True, file=faults)
+            faulthandler.dump_traceback_later(_hang_s, exit=True, file=faults)
 
     alive()
     try:
@@ -292,9 +324,12 @@ def _stay_on_one_core(n_begun: Synchronized[int]) -> None:
         os.sched_setaffinity(0, {cores[number % len(cores)]})
 
 
-def _begin_worker(parent: int, fault_file: str, n_begun: Synchronized[int] | None) -> None:
+def _begin_worker(
+    parent: int, fault_file: str, hang_s: float, n_begun: Synchronized[int] | None
+) -> None:
     """Prepare this worker process: signals, standard output, reports of crashes."""
-    global _faults  # noqa: PLW0603 - of the process
+    global _faults, _hang_s  # noqa: PLW0603 - of the process
+    _hang_s = hang_s
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end_worker)
     os.dup2(2, 1)

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from gco_agent.core.errors import UsageError
+from gco_agent.core.statistics import LOOKS, Verdict
 from gco_agent.envs.environment import find_spec, make_importable, make_protocol
-from gco_agent.evaluation import workers
 from gco_agent.evaluation.check_game import check_game
 from gco_agent.evaluation.episode import (
     LocalPlayer,
@@ -25,8 +25,10 @@ from gco_agent.evaluation.episode import (
     play_episodes,
     play_steps,
 )
+from gco_agent.evaluation.judge import Judge
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.optimizers.vectors.play import Probe, probe
+from gco_agent.policy import PolicySource
 from gco_agent.traces.playing import values_of
 
 ROOT = Path(__file__).parents[2]
@@ -229,18 +231,43 @@ def test_a_crash_is_told_by_its_line(write: Write) -> None:
 
 
 @pytest.mark.parametrize("where", ["begin", "act"])
-def test_a_hang_is_ended_and_told_by_its_line(
-    where: str, write: Write, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_hang_is_ended_and_told_by_its_line(where: str, write: Write) -> None:
     env_id = write(f"hangs{where}", **{where: "time.sleep(600)"})
-    monkeypatch.setenv("GCO_TEST", "1")
-    with WorkerPool(1) as pool, pytest.raises(UsageError, match=rf"^hangs{where}\.py, line 1\d: "):
-        pool.map(hang_soon, [task_of(env_id)])
+    told = rf"^hangs{where}\.py, line 1\d: .*1.5 s"
+    with WorkerPool(1, hang_s=1.5) as pool, pytest.raises(UsageError, match=told):
+        pool.map(play_episodes, [task_of(env_id)])
 
 
-def hang_soon(task: Rollout) -> object:
-    workers.HANG_S = 1.5
-    return play_episodes(task)
+def test_no_result_is_awaited_after_the_deadline_and_the_pool_plays_on(write: Write) -> None:
+    hangs, good = task_of(write("hanging", begin="time.sleep(600)")), task_of(write("quick"))
+    with WorkerPool(2) as pool:
+        assert len(pool.map(play_episodes, [good])) == 1
+        begun = time.perf_counter()
+        results = list(pool.imap(play_episodes, [good, hangs, good], begun + 2))
+        assert len(results) == 1
+        assert time.perf_counter() - begun < 10
+        assert list(pool.imap(play_episodes, [good], begun)) == []
+        assert len(pool.map(play_episodes, [good])) == 1
+    with WorkerPool(0) as pool:
+        assert list(pool.imap(play_episodes, [good], begun)) == []
+
+
+@pytest.mark.parametrize("n_workers", [0, 2])
+def test_a_race_ends_by_the_clock_where_resets_are_slow(
+    n_workers: int, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gco_agent.evaluation.judge._LEAST_S", 0.5)
+    rules = make_protocol("default", write(f"slowrace{n_workers}", begin="time.sleep(1)"))
+    better, worse = PolicySource(POLICY), PolicySource(POLICY.replace("1", "0"))
+    with WorkerPool(n_workers) as pool:
+        judge, begun = Judge(pool, rules), time.perf_counter()
+        race = judge.race(better, worse, deadline=begun + 3)
+        assert time.perf_counter() - begun < 15
+    assert (race.cut_short, race.verdict) == (True, Verdict.NOT_BETTER)
+    assert 2 <= race.n_pairs < LOOKS[1]
+    assert race.gain is not None
+    assert race.gain.mean == 20
+    assert len(race.parent.episodes) == race.n_pairs
 
 
 def test_a_file_of_a_package_is_named_with_its_package(tmp_path: Path) -> None:
