@@ -35,6 +35,7 @@ from gco_agent.games import (
     Field,
     GameSpec,
     Score,
+    documented,
     find_game,
     imports_code,
     likeness,
@@ -42,7 +43,6 @@ from gco_agent.games import (
     random_policy,
     why_not_played,
 )
-from gco_agent.games.generated import DOCUMENTED
 from gco_agent.policy import PolicySource, environment_of
 
 KNOWN: dict[str, GameSpec] = {}
@@ -210,23 +210,23 @@ def _with_nearest_id(name: str, refusal: str) -> str:
 def _describe(env_id: str) -> GameSpec:
     """Make a specification of what Gymnasium and its documentation say."""
     base = re.sub(r"-v\d+$", "", env_id.rpartition(":")[2].rpartition("/")[2])
-    documented = DOCUMENTED.get(base)
+    known = documented().get(base)
     spec = GameSpec(
         name="_".join(_WORD.findall(base)).lower() or base.lower(),
         title=base,
         env_id=env_id,
-        goal=documented.goal if documented else "Make the sum of rewards large.",
+        goal=known.goal if known else "Make the sum of rewards large.",
         module=env_id.partition(":")[0] if ":" in env_id else "",
-        most_a_step=documented.most_a_step if documented else None,
-        least=documented.least if documented else None,
+        most_a_step=known.most_a_step if known else None,
+        least=known.least if known else None,
     )
     with contextlib.closing(GymnasiumEnvironment(env_id)) as env:
-        if documented and env.n_actions:
-            spec = replace(spec, actions=documented.actions)
-        if documented and len(documented.fields) == env.n_numbers:
-            spec = replace(spec, fields=documented.fields)
-        if documented and env.n_floats:
-            spec = replace(spec, controls=_controls(env, documented.controls))
+        if known and env.n_actions:
+            spec = replace(spec, actions=known.actions)
+        if known and len(known.fields) == env.n_numbers:
+            spec = replace(spec, fields=known.fields)
+        if known and env.n_floats:
+            spec = replace(spec, controls=_controls(env, known.controls))
         if (solved := env.reward_threshold) is not None:
             spec = replace(spec, scores=(Score(SOLVED, solved, "Gymnasium's reward_threshold"),))
         return _filled(spec, env)
@@ -256,11 +256,10 @@ def _filled(spec: GameSpec, env: GymnasiumEnvironment) -> GameSpec:
     )
 
 
-def _controls(env: Environment, meanings: Sequence[str]) -> tuple[Control, ...]:
+def _controls(env: Environment, known: Sequence[Control]) -> tuple[Control, ...]:
     """Return the numbers of an action with their bounds; none if it is an integer."""
     low, high = env.bounds
-    if len(meanings) != len(low):
-        meanings = [""] * len(low)
+    meanings = [control.meaning for control in known] if len(known) == len(low) else [""] * len(low)
     return tuple(Control(a, b, word) for a, b, word in zip(low, high, meanings, strict=True))
 
 

@@ -364,12 +364,15 @@ class GameSpec:
 
     def unknown_categories(self, policy: str) -> list[str]:
         """Return a sentence for each subscript of ``obs`` in a policy that is not a category."""
-        known = [category.name for category in self.categories]
-        return [
-            f"There is no category {name!r}{_suggestion(name, known)}"
-            for name in dict.fromkeys(_subscripts(policy))
-            if known and name not in known
-        ]
+        known = {category.name.lower(): category.name for category in self.categories}
+        sentences = []
+        for name in dict.fromkeys(_subscripts(policy)):
+            if known and name not in known.values():
+                near = difflib.get_close_matches(name.lower(), known, n=1)
+                hint = f"did you mean {known[near[0]]!r}?" if near else ""
+                hint = hint or f"the categories are {', '.join(known.values())}."
+                sentences.append(f"There is no category {name!r}; {hint}")
+        return sentences
 
     def initial_policy(self, action_names: Sequence[str] | None = None) -> str:
         """Return the text of the policy that a run starts from.
@@ -400,12 +403,11 @@ class GameSpec:
 def general_stages(random_return: float | None, human_return: float | None) -> tuple[Stage, ...]:
     """Return stages for any environment, from the mean returns of random play and of people."""
     if random_return is None or human_return is None or not random_return < human_return:
-        unknown = Stage(
-            "unknown",
-            "It is not known what a good return is here. Compare the best episode with the "
-            "worst: look at the losses and at what preceded the gains.",
+        advice = (
+            "It is not known what a good return is here. Compare the best episode with the worst: "
+            "look at the losses and at what preceded the gains."
         )
-        return (unknown,)
+        return (Stage("unknown", advice),)
     span = human_return - random_return
     return (
         Stage(
@@ -434,25 +436,14 @@ def _solvable_stages(solved: float, *, told: bool) -> tuple[Stage, ...]:
     return (
         Stage(
             "unsolved",
-            f"{goal}Compare how the best episode "
-            "ends with how the worst does: what was different in the steps before, and which "
-            "action would have kept it from going that way?",
+            f"{goal}Compare how the best episode ends with how the worst does: what was different "
+            "in the steps before, and which action would have kept it from going that way?",
             below=solved,
         ),
         Stage(
             "solved",
             "It counts as solved. Look at the worst episode, and change one thing at a time.",
         ),
-    )
-
-
-def _suggestion(name: str, known: Sequence[str]) -> str:
-    lower = {other.lower(): other for other in known}
-    near = difflib.get_close_matches(name.lower(), lower, n=1)
-    return (
-        f"; did you mean {lower[near[0]]!r}?"
-        if near
-        else f"; the categories are {', '.join(known)}."
     )
 
 
@@ -463,9 +454,10 @@ def _subscripts(policy: str) -> Iterator[str]:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
     for node in nodes:
-        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
-            key = node.slice.value if isinstance(node.slice, ast.Constant) else None
-            if node.value.id in ("obs", "observation") and isinstance(key, str):
+        match node:
+            case ast.Subscript(
+                value=ast.Name(id="obs" | "observation"), slice=ast.Constant(value=str(key))
+            ):
                 yield key
 
 
@@ -490,31 +482,29 @@ def renumber_actions(text: str, aliases: Mapping[str, str], names: Sequence[str]
     found = sorted(_constants(ast.parse(text)), key=lambda c: (c[1].lineno, -c[1].col_offset))
     for name, literal in found:
         word = aliases.get(name, name.replace("_", ""))
-        number = len(names) if name == "N_ACTIONS" else None
-        if word in names:
-            number = list(names).index(word)
-        if number is not None:
-            line = lines[literal.lineno - 1].encode()
-            end = literal.end_col_offset
-            changed = line[: literal.col_offset] + str(number).encode() + line[end:]
-            lines[literal.lineno - 1] = changed.decode()
+        if name != "N_ACTIONS" and word not in names:
+            continue
+        number = len(names) if name == "N_ACTIONS" else list(names).index(word)
+        line = lines[literal.lineno - 1].encode()
+        before, after = line[: literal.col_offset], line[literal.end_col_offset :]
+        lines[literal.lineno - 1] = (before + str(number).encode() + after).decode()
     return "".join(lines)
 
 
 def _constants(module: ast.Module) -> Iterator[tuple[str, ast.Constant]]:
     """Yield the names of integer constants at the top level, and their literals."""
     for node in module.body:
-        if not isinstance(node, ast.Assign) or len(node.targets) != 1:
-            continue
-        target, value = node.targets[0], node.value
-        if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
-            pairs = zip(target.elts, value.elts, strict=False)
-        else:
-            pairs = zip([target], [value], strict=True)
-        for name, number in pairs:
-            is_number = isinstance(number, ast.Constant) and type(number.value) is int
-            if isinstance(name, ast.Name) and isinstance(number, ast.Constant) and is_number:
-                yield name.id, number
+        match node:
+            case ast.Assign(targets=[ast.Tuple(elts=targets)], value=ast.Tuple(elts=values)):
+                pairs = list(zip(targets, values, strict=False))
+            case ast.Assign(targets=[target], value=value):
+                pairs = [(target, value)]
+            case _:
+                continue
+        for target, value in pairs:
+            is_number = isinstance(value, ast.Constant) and type(value.value) is int
+            if isinstance(target, ast.Name) and isinstance(value, ast.Constant) and is_number:
+                yield target.id, value
 
 
 _LARGEST = 1.0e3

@@ -24,8 +24,7 @@ from gco_agent.envs.environment import (
 )
 from gco_agent.envs.gymnasium_env import GymnasiumEnvironment
 from gco_agent.evaluation.episode import Rollout, play_episodes
-from gco_agent.games import GAMES, describe_interface
-from gco_agent.games.generated import DOCUMENTED
+from gco_agent.games import GAMES, describe_interface, documented
 from gco_agent.optimizers.vectors.play import Episodes, play
 from gco_agent.policy import PolicySource, check_policy, environment_of, format_policy
 from gco_agent.store.config import RunConfig, default_slice, format_config, parse_config
@@ -88,13 +87,13 @@ def test_case_and_version_may_be_left_out(typed: str, env_id: str) -> None:
     assert find_spec(typed).env_id == env_id
 
 
-@pytest.mark.parametrize("base", DOCUMENTED)
+@pytest.mark.parametrize("base", documented())
 @pytest.mark.filterwarnings("ignore")
 def test_documented_names_are_as_many_as_the_numbers(base: str) -> None:
     ids = [i for i in gymnasium.registry if i.rpartition("-v")[0] == base]
     env_id = max(ids, key=lambda i: int(i.rpartition("-v")[2]))
     needs({"LunarLanderContinuous-v3": "LunarLander-v3"}.get(env_id, env_id))
-    env, told = GymnasiumEnvironment(env_id), DOCUMENTED[base]
+    env, told = GymnasiumEnvironment(env_id), documented()[base]
     assert env.n_numbers == len(told.fields)
     assert env.n_actions == len(told.actions)
     assert len({f.name for f in told.fields}) == len(told.fields)
@@ -103,7 +102,7 @@ def test_documented_names_are_as_many_as_the_numbers(base: str) -> None:
 
 def test_left_pushes_left_and_angles_lean_as_told() -> None:
     env = GymnasiumEnvironment("CartPole-v1")
-    words = list(DOCUMENTED["CartPole"].actions)
+    words = list(documented()["CartPole"].actions)
     for word, sign in (("LEFT", -1), ("RIGHT", 1)):
         env.begin(1)
         for _ in range(6):
@@ -113,7 +112,7 @@ def test_left_pushes_left_and_angles_lean_as_told() -> None:
         assert speed * sign > 0
         assert angle * sign < 0, "the pole leans against the push"
     env = GymnasiumEnvironment("MountainCar-v0")
-    words = list(DOCUMENTED["MountainCar"].actions)
+    words = list(documented()["MountainCar"].actions)
     for word, sign in (("LEFT", -1), ("RIGHT", 1)):
         env.begin(1)
         for _ in range(3):
@@ -124,7 +123,7 @@ def test_left_pushes_left_and_angles_lean_as_told() -> None:
 
 def test_the_engines_of_the_lander_do_as_told() -> None:
     pytest.importorskip("Box2D")
-    words = list(DOCUMENTED["LunarLander"].actions)
+    words = list(documented()["LunarLander"].actions)
     after = {}
     for word in words:
         env = GymnasiumEnvironment("LunarLander-v3")
