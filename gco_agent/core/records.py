@@ -56,6 +56,7 @@ class EpisodeResult:
         jail: Level of the jail that it was played in; empty where that is not known, as of a policy
             that did not load. Not compared either.
         cpu_seconds: Processor time that the policy used; not compared.
+        slowest_step_seconds: Of that, what its slowest step took; not compared.
     """
 
     seed: int
@@ -67,6 +68,7 @@ class EpisodeResult:
     actions: str = field(default="", compare=False, repr=False)
     jail: str = field(default="", compare=False)
     cpu_seconds: float = field(default=0.0, compare=False)
+    slowest_step_seconds: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

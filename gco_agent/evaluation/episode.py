@@ -23,7 +23,7 @@ from gco_agent.envs.environment import Environment, open_environment
 from gco_agent.envs.gymnasium_env import Action
 from gco_agent.evaluation.workers import watch_for_hangs
 from gco_agent.jail.host import Jail, JailLevel, JailLimits, ObjectRows, PolicyFailure
-from gco_agent.jail.recording import Recording
+from gco_agent.jail.reports import Recording
 
 _HUGE = 1e100
 """No return is larger: the squares of such returns would be infinite."""
@@ -272,9 +272,18 @@ def _play_together(task: Rollout) -> list[Episode]:
                     episode.end(failure.outcome, failure.detail)
     for episode in episodes:
         if jail is not None and episode.result is not None:
-            used = jail.cpu_seconds(episode.lane)
-            episode.result = replace(episode.result, jail=level, cpu_seconds=used)
+            episode.result = with_jail(episode.result, jail, episode.lane, level)
     return episodes
+
+
+def with_jail(result: EpisodeResult, jail: Jail, lane: int, level: str) -> EpisodeResult:
+    """Return the result with the level of the jail and the time that the policy used in it."""
+    return replace(
+        result,
+        jail=level,
+        cpu_seconds=jail.cpu_seconds(lane),
+        slowest_step_seconds=jail.slowest_step_seconds(lane),
+    )
 
 
 def begin_episode(protocol: PlayProtocol, seed: int, lane: int = 0) -> Episode:
@@ -294,13 +303,12 @@ def open_jail(task: Rollout, episodes: Sequence[Episode]) -> Iterator[Jail]:
         JailError: The jail cannot be built, or not as good as required.
     """
     env = episodes[0].env
-    limits = task.limits if env.has_objects else replace(task.limits, with_numpy=True)
     jail = Jail(
         task.source,
         n_actions=env.n_actions,
         n_floats=env.n_floats,
         n_lanes=len(episodes),
-        limits=limits,
+        limits=task.limits,
         require=task.require,
     )
     try:

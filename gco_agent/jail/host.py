@@ -5,24 +5,17 @@ from __future__ import annotations
 import hashlib
 import math
 import sys
-import time
 import warnings
 from collections.abc import Sequence
-from types import TracebackType
+from dataclasses import dataclass
 from typing import Any, Self
 
 from gco_agent.core.errors import JailError
 from gco_agent.core.records import Outcome
-from gco_agent.jail import tracebacks, wire
-from gco_agent.jail.limits import (
-    JailLevel,
-    JailLimits,
-    JailReport,
-    Layer,
-    PolicyFailure,
-)
+from gco_agent.jail import reports, wire
+from gco_agent.jail.limits import JailLevel, JailLimits, JailReport, Layer, PolicyFailure
 from gco_agent.jail.process import WorkerProcess
-from gco_agent.jail.recording import Recording, parse_calls
+from gco_agent.jail.reports import Recording
 from gco_agent.jail.wire import ObjectRows
 
 __all__ = [
@@ -38,10 +31,28 @@ __all__ = [
 
 RECORDED_PATIENCE = 20
 """How many times as long a recorded step may take."""
-_SLOW_SECONDS = 0.05
-_NAP_SECONDS = 0.005
-"""A step that takes longer is looked at: does the worker sleep?"""
+USUAL_SECONDS = 0.05
+"""Processor time that a step may take without being slow."""
 _OUTCOMES = {wire.RAISED: Outcome.POLICY_RAISED, wire.BAD_ACTION: Outcome.BAD_ACTION}
+
+
+@dataclass(slots=True)
+class _Lane:
+    """An episode in the jail, with the seconds of processor time of its policy.
+
+    Attributes:
+        number: As the caller counts lanes.
+        is_new: It has not acted since its reset.
+        used: All of it.
+        slowest: Of its slowest step that was not recorded.
+        excess: What steps took beyond `USUAL_SECONDS` each, in all.
+    """
+
+    number: int
+    is_new: bool = True
+    used: float = 0.0
+    slowest: float = 0.0
+    excess: float = 0.0
 
 
 class Jail:
@@ -81,23 +92,16 @@ class Jail:
         self._limits = limits or JailLimits()
         self._require = require
         self._worker: WorkerProcess | None = None
-        self._ready: set[int] = set()
-        self._unchecked: set[int] = set()
-        self._cpu = [0.0] * n_lanes
-        self._cpu_at = 0.0
-        self._slow_left = self._limits.slow_seconds
+        self._lanes = [_Lane(number) for number in range(n_lanes)]
+        self._ready: dict[int, _Lane] = {}
+        self._clock = 0.0
         self._output = ""
 
     def __enter__(self) -> Self:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __del__(self) -> None:
@@ -118,24 +122,28 @@ class Jail:
             )
         if self._worker is not None:
             raise RuntimeError("the jail has been started already")
-        data = self._encode_source()
-        limits = self._limits
-        order = wire.Order(
-            wire.FORK,
-            n_actions=self._n_actions,
-            n_floats=self._n_floats,
-            layers=int(limits.layers),
-            memory_bytes=limits.memory_bytes,
-            output_bytes=limits.output_bytes,
-            cpu_seconds=limits.total_seconds,
+        data, limits = self._encode_source(), self._limits
+        self._worker = WorkerProcess(
+            wire.Order(
+                wire.FORK,
+                n_actions=self._n_actions,
+                n_floats=self._n_floats,
+                layers=int(limits.layers),
+                memory_bytes=limits.memory_bytes,
+                output_bytes=limits.output_bytes,
+                cpu_seconds=limits.total_seconds,
+            )
         )
-        with_numpy = limits.with_numpy or "numpy" in self._source
-        self._worker = WorkerProcess(order, with_numpy=with_numpy)
-        self._slow_left = limits.slow_seconds
+        report = self._worker.report
+        if report.level < self._require:
+            self.close()
+            raise JailError(
+                f"jail level {self._require.word} is required and this machine offers "
+                f"{report.level.word} ({report.line}); `gco-agent doctor` says what is missing"
+            )
         try:
-            self._check_level()
             self._command(wire.LOAD, 0, data)
-            self._cpu_at = self._worker.cpu_seconds() or 0.0
+            self._clock = self._worker.cpu_seconds() or 0.0
         except BaseException:
             self.close()
             raise
@@ -149,22 +157,20 @@ class Jail:
         Raises:
             PolicyFailure: The policy raised. With ``lane`` set the other lanes can go on.
         """
-        if not 0 <= lane < len(self._cpu):
-            raise ValueError(f"lane {lane} of a jail with {len(self._cpu)}")
-        self._ready.discard(lane)
-        self._cpu[lane] = 0.0
+        if not 0 <= lane < len(self._lanes):
+            raise ValueError(f"lane {lane} of a jail with {len(self._lanes)}")
+        self._ready.pop(lane, None)
+        episode = self._lanes[lane] = _Lane(lane)
         self._command(wire.RESET, lane, _chance_seed(seed))
-        self._charge([lane], 0.0)
-        self._ready.add(lane)
-        self._unchecked.add(lane)
+        self._charge([episode], 0.0)
+        self._ready[lane] = episode
 
     def act(self, observations: Sequence[tuple[int, object]]) -> list[Any]:
         """Ask the policy for the next action of some lanes, in one message.
 
         Args:
             observations: Pairs of lane and observation, at most one of each lane. An observation is
-                `ObjectRows`, or a numpy array (with ``limits.with_numpy``), None, a number, text,
-                or a dict, tuple or list of such.
+                `ObjectRows`, a numpy array, None, a number, text, or a dict, tuple or list of such.
 
         Returns:
             For each observation, in order, the action (an integer, or a tuple of ``n_floats``
@@ -174,8 +180,7 @@ class Jail:
             PolicyFailure: The step took too long, or the process ended: every lane is lost.
         """
         lanes = self._check(observations)
-        values, records = self._exchange(wire.ACT, lanes, wire.pack_observations(observations))
-        return self._answers(lanes, values, records)
+        return self._answers(lanes, *self._exchange(wire.ACT, lanes, observations))
 
     def act_recorded(self, lane: int, observation: object) -> tuple[Any, Recording]:
         """Ask one lane for its next action, and for the functions that it calls.
@@ -187,12 +192,12 @@ class Jail:
         """
         observations = [(lane, observation)]
         lanes = self._check(observations)
-        values, records = self._exchange(wire.WATCH, lanes, wire.pack_observations(observations))
+        values, records = self._exchange(wire.WATCH, lanes, observations)
         failures = [record for record in records if record.kind != wire.CALLS]
         [answer] = self._answers(lanes, values, failures)
         try:
             [report] = (record for record in records if record.kind == wire.CALLS)
-            return answer, parse_calls(report.text, len(tracebacks.lines_of(self._source)))
+            return answer, reports.parse_calls(report.text, len(reports.lines_of(self._source)))
         except ValueError:
             raise self._died("it reported calls that make no sense") from None
 
@@ -201,7 +206,11 @@ class Jail:
 
         The time of a step is shared equally by the lanes that it was asked for.
         """
-        return self._cpu[lane]
+        return self._lanes[lane].used
+
+    def slowest_step_seconds(self, lane: int) -> float:
+        """Return the processor time of the slowest step of the episode in ``lane``."""
+        return self._lanes[lane].slowest
 
     def close(self) -> None:
         """End the worker. May be called at any time, and again."""
@@ -242,13 +251,6 @@ class Jail:
             raise RuntimeError("the jail is not running: start it, and close it only at the end")
         return self._worker
 
-    def _check_level(self) -> None:
-        if self.level < self._require:
-            raise JailError(
-                f"jail level {self._require.word} is required and this machine offers "
-                f"{self.level.word} ({self.report.line}); `gco-agent doctor` says what is missing"
-            )
-
     def _encode_source(self) -> bytes:
         try:
             data = self._source.encode("utf-8")
@@ -261,22 +263,6 @@ class Jail:
                 f"the policy has {len(data):,} bytes; at most {limit:,} are loaded",
             )
         return data
-
-    def _check(self, observations: Sequence[tuple[int, object]]) -> list[int]:
-        """Return the lanes; raise for mistakes of the caller."""
-        lanes = [lane for lane, _ in observations]
-        if not self._ready.issuperset(lanes):
-            self._live()
-            lane = next(lane for lane in lanes if lane not in self._ready)
-            raise ValueError(f"lane {lane} acts before its reset")
-        if self._unchecked or len(lanes) > len(self._cpu):
-            if len(set(lanes)) < len(lanes):
-                raise ValueError(f"a lane occurs twice in one message: {lanes}")
-            for lane, seen in observations:
-                if lane in self._unchecked and isinstance(seen, ObjectRows):
-                    wire.check_rows(seen.rows)
-                self._unchecked.discard(lane)
-        return lanes
 
     def _command(self, kind: int, lane: int, payload: bytes) -> None:
         """Send LOAD or RESET and wait until it is done."""
@@ -294,107 +280,111 @@ class Jail:
             raise self._failure(record, lane=lane if kind == wire.RESET else None)
 
     def _exchange(
-        self, kind: int, lanes: Sequence[int], payload: bytes
+        self, kind: int, lanes: Sequence[_Lane], observations: Sequence[tuple[int, object]]
     ) -> tuple[Sequence[Any], list[wire.Record]]:
         """Send ACT or WATCH and return the reply."""
-        channel, seconds = self._live().channel, self._limits.step_seconds
-        n_values, max_bytes = len(lanes) * (self._n_floats or 1), wire.MAX_TEXT_BYTES
+        worker, n = self._live(), len(lanes)
+        seconds = self._limits.step_seconds * (n or 1)
+        n_values, max_bytes = n * (self._n_floats or 1), wire.MAX_TEXT_BYTES
         if kind == wire.WATCH:
             seconds, max_bytes = RECORDED_PATIENCE * seconds, wire.MAX_CALLS_BYTES
+        expected = wire.ACTIONS, n_values, self._values_kind, max_bytes
         slept = 0.0
         try:
-            channel.send(kind, len(lanes), payload, seconds)
+            worker.channel.send(kind, n, wire.pack_observations(observations), seconds)
             try:  # where judge and worker share a core, the reply is there already
-                reply = channel.receive(wire.ACTIONS, n_values, self._values_kind, max_bytes)
+                reply = worker.channel.receive(*expected)
             except BlockingIOError:
-                slept = self._await_step(seconds, may_be_slow=kind == wire.WATCH)
-                reply = channel.receive(wire.ACTIONS, n_values, self._values_kind, max_bytes)
+                slept = worker.wait(seconds)
+                reply = worker.channel.receive(*expected)
         except wire.Gone as gone:
             raise self._died(str(gone)) from None
         except wire.Late:
             what = "act, recorded," if kind == wire.WATCH else "act"
             raise self._timed_out(seconds, what) from None
-        self._charge(lanes, slept)
+        share = self._charge(lanes, slept)
+        if kind == wire.ACT:
+            for lane in lanes:
+                lane.slowest = max(lane.slowest, share)
+                if share > USUAL_SECONDS:
+                    lane.excess += share - USUAL_SECONDS
         return reply
 
-    def _await_step(self, limit: float, *, may_be_slow: bool) -> float:
-        """Wait for the reply of a step; return how long the worker slept instead of working.
+    def _check(self, observations: Sequence[tuple[int, object]]) -> list[_Lane]:
+        """Return the lanes; raise for mistakes of the caller."""
+        try:
+            lanes = [self._ready[number] for number, _ in observations]
+        except KeyError as error:
+            self._live()
+            raise ValueError(f"lane {error} acts before its reset") from None
+        if len(lanes) > 1 and len(set(map(id, lanes))) < len(lanes):
+            raise ValueError("a lane occurs twice in one message")
+        for lane, (_, seen) in zip(lanes, observations, strict=True):
+            if lane.is_new:
+                if isinstance(seen, ObjectRows):
+                    wire.check_rows(seen.rows)
+                lane.is_new = False
+        return lanes
 
-        Raises:
-            Late: The step took too long.
-            PolicyFailure: It did not, but all slow steps together did.
-        """
-        worker = self._live()
-        began, cpu_before = time.monotonic(), self._cpu_at
-        nap = min(limit, _NAP_SECONDS)
-        if worker.channel.is_readable(nap * 1000):
-            return 0.0
-        is_asleep = worker.is_asleep()
-        worker.wait(limit, on_the_wall=limit - nap)
-        elapsed = time.monotonic() - began
-        slept = elapsed if is_asleep else 0.0
-        if elapsed > _SLOW_SECONDS and not may_be_slow:
-            used = (worker.cpu_seconds() or cpu_before) - cpu_before
-            self._slow_left -= max(slept, used)
-            if self._slow_left <= 0:
-                what = "act, in its slow steps together,"
-                raise self._timed_out(self._limits.slow_seconds, what)
-        return slept
-
-    def _charge(self, lanes: Sequence[int], slept: float) -> None:
-        """Share the processor time used since the last step among ``lanes``."""
-        now = self._live().cpu_seconds() or self._cpu_at
-        share = max(now - self._cpu_at, slept) / (len(lanes) or 1)
-        self._cpu_at = now
+    def _charge(self, lanes: Sequence[_Lane], slept: float) -> float:
+        """Share the processor time used since the last step among ``lanes``; return a share."""
+        now = self._live().cpu_seconds() or self._clock
+        share = max(now - self._clock, slept) / (len(lanes) or 1)
+        self._clock = now
         for lane in lanes:
-            self._cpu[lane] += share
+            lane.used += share
+        return share
 
     def _answers(
-        self, lanes: Sequence[int], values: Sequence[Any], records: Sequence[wire.Record]
+        self, lanes: Sequence[_Lane], values: Sequence[Any], records: Sequence[wire.Record]
     ) -> list[Any]:
         """Return actions, and failures where there is one; end a worker that makes no sense."""
-        limit, n = self._limits.episode_seconds, self._n_floats
-        is_plain = not records and values and min(values) >= 0
-        if is_plain and max(values) < self._n_actions and max(self._cpu) <= limit:
-            return [*values]
+        n, limits = self._n_floats, self._limits
         if n:
             values = [tuple(values[at : at + n]) for at in range(0, len(values), n)]
         failures = {record.lane: record for record in records}
         answers: list[Any] = []
         for index, (lane, value) in enumerate(zip(lanes, values, strict=True)):
             if index in failures:
-                answers.append(self._failure(failures[index], lane=lane))
+                answers.append(self._failure(failures[index], lane=lane.number))
             elif not (all(map(math.isfinite, value)) if n else 0 <= value < self._n_actions):
                 raise self._died("it answered what was not asked")
-            elif self._cpu[lane] > limit:
-                what = f"TimeoutError: the episode used more than {limit:g} s of processor time"
-                answers.append(PolicyFailure(Outcome.TIMED_OUT, what, lane=lane))
+            elif lane.used > limits.episode_seconds or lane.excess > limits.slow_seconds:
+                answers.append(self._overtime(lane))
             else:
                 answers.append(value)
         return answers
 
+    def _overtime(self, lane: _Lane) -> PolicyFailure:
+        if lane.excess > self._limits.slow_seconds:
+            what = (
+                f"the steps of the episode used more than {self._limits.slow_seconds:g} s beyond "
+                f"{USUAL_SECONDS:g} s each"
+            )
+        else:
+            what = f"the episode used more than {self._limits.episode_seconds:g} s"
+        detail = f"TimeoutError: {what}, in processor time; the slowest took {lane.slowest:.2g} s"
+        return PolicyFailure(Outcome.TIMED_OUT, detail, lane=lane.number)
+
     def _failure(self, record: wire.Record, *, lane: int | None) -> PolicyFailure:
         outcome = _OUTCOMES.get(record.kind, Outcome.POLICY_RAISED)
-        summary, frames = tracebacks.parse_failure(record.text)
-        return PolicyFailure(
-            outcome, tracebacks.format_failure(summary, frames, self._source), lane=lane
-        )
+        summary, frames = reports.parse_failure(record.text)
+        detail = reports.format_failure(summary, frames, self._source)
+        return PolicyFailure(outcome, detail, lane=lane)
 
     def _timed_out(self, seconds: float, what: str) -> PolicyFailure:
-        frames = tracebacks.parse_dump(self._live().dump_frames())
-        self.close()
         summary = f"TimeoutError: {what} used more than {seconds:g} s"
-        return PolicyFailure(
-            Outcome.TIMED_OUT, tracebacks.format_failure(summary, frames, self._source)
-        )
+        return self._lost(Outcome.TIMED_OUT, summary, self._live().dump_frames())
 
     def _died(self, why: str) -> PolicyFailure:
         worker = self._live()
-        cause = worker.end(why)
-        frames = tracebacks.parse_dump(worker.faults())
+        summary = "the policy's process ended: " + worker.end(why)
+        return self._lost(Outcome.DIED, summary, worker.faults())
+
+    def _lost(self, outcome: Outcome, summary: str, dump: str) -> PolicyFailure:
         self.close()
-        summary = "the policy's process ended: " + cause
-        return PolicyFailure(Outcome.DIED, tracebacks.format_failure(summary, frames, self._source))
+        frames = reports.parse_dump(dump)
+        return PolicyFailure(outcome, reports.format_failure(summary, frames, self._source))
 
 
 def _chance_seed(seed: int) -> bytes:

@@ -83,29 +83,26 @@ class JailLimits:
     """What a policy may use. Seconds are processor time; time asleep counts like it.
 
     Attributes:
-        step_seconds: One call of ``act``, for all lanes.
-        slow_seconds: All calls of ``act`` together that take over a twentieth of a second each, in
-            the life of a worker.
-        episode_seconds: One episode. An episode that uses more fails alone, as timed out.
+        step_seconds: One call of ``act``; calls for several lanes have it together.
+        slow_seconds: What the calls of ``act`` of an episode take beyond a twentieth of a second
+            each, in all. An episode that uses more fails alone, as timed out.
+        episode_seconds: One episode; the same happens to one that uses more.
         start_seconds: Loading the policy; and constructing it at each reset.
         memory_bytes: Memory beyond that of the interpreter, for all lanes together.
         output_bytes: Kept of the policy's prints; the rest is dropped.
         source_bytes: Longest policy, in UTF-8.
         total_seconds: The whole life of a worker, a backstop.
-        with_numpy: Have numpy in the jail even if the policy does not mention it, as observations
-            are arrays.
         layers: Layers of the seal; fewer than all only in tests.
     """
 
     step_seconds: float = 1.0
-    slow_seconds: float = 60.0
+    slow_seconds: float = 10.0
     episode_seconds: float = 240.0
     start_seconds: float = 10.0
     memory_bytes: int = 512 * 1024 * 1024
     output_bytes: int = 64 * 1024
     source_bytes: int = 256 * 1024
     total_seconds: int = 6 * 60 * 60
-    with_numpy: bool = False
     layers: Layer = Layer.ALL
 
 

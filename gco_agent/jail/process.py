@@ -1,7 +1,6 @@
 """The judge's side of a worker's process: the zygote that forks it, its output, its end.
 
-There is one zygote without numpy and, once a policy needs it, one with numpy. Both serve every
-jail of this process; a process forked from this one starts its own.
+One zygote serves every jail of this process; a process forked from this one starts its own.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ import atexit
 import contextlib
 import errno
 import importlib.util
-import itertools
 import json
 import os
 import signal
@@ -36,30 +34,34 @@ _PASSED_ON = "LD_LIBRARY_PATH"
 """The only variable that a zygote gets from this process: it finds its libraries with it."""
 _PATIENCE = 60.0
 """A worker that does not get the processor is given up after this many times its limit."""
+_NAP_SECONDS = 0.005
+"""A reply that takes longer is looked at: does the worker sleep?"""
 _LOOKS_PER_LIMIT = 4
 _MAX_LOOK_MS = 250.0
 _ASLEEP_LOOKS = 3
 _WAITING_STATES = "STtZ"
 """Sleeping, stopped or ended, see proc(5); waiting for a disk is not among them."""
+_ENDS: dict[int, str] = {
+    signal.SIGSYS: "it made a forbidden system call",
+    signal.SIGXCPU: "it used up the processor time of its whole life",
+    signal.SIGSEGV: "it crashed (SIGSEGV), as deep recursion in C does",
+}
 
 
 class ZygoteClient:
     """A running zygote.
 
-    Orders and answers are numbered: if Ctrl-C falls between the two, the next answer belongs to a
-    call that was interrupted.
+    An order that is interrupted (by Ctrl-C) before its answer ends the zygote, with all its
+    workers: the next answer would be taken for that of another order.
     """
 
-    def __init__(self, *, with_numpy: bool) -> None:
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._numbers = itertools.count(1)
-        self._forks: set[int] = set()
         self._control, theirs = socket.socketpair()
         self._control.settimeout(_START_SECONDS)
         with theirs, tempfile.TemporaryFile() as log:
             try:
-                folder = _numpy_parent() if with_numpy else ""
-                self.pid = _spawn(theirs.fileno(), log.fileno(), folder)
+                self.pid = _spawn(theirs.fileno(), log.fileno())
             except BaseException:
                 self._control.close()
                 raise
@@ -74,20 +76,14 @@ class ZygoteClient:
 
     def fork(self, order: wire.Order, fds: Sequence[int]) -> int:
         """Return the process id of a new worker, which gets copies of ``fds``."""
-        with self._lock:
-            number = next(self._numbers)
-            self._forks.add(number)
-            socket.send_fds(self._control, [order._replace(number=number).pack()], fds)
-            pid = self._answer(number)
-            self._forks.discard(number)
+        pid = self._ask(order, fds)
         if pid < 0:
             raise JailError(f"the system starts no further process: {os.strerror(-pid)}")
         return pid
 
     def reap(self, pid: int) -> int:
         """Wait for a worker that has ended or is about to; return its wait status."""
-        with self._lock:
-            return self._answer(self._send_reap(pid))
+        return self._ask(wire.Order(wire.REAP, pid=pid), ())
 
     def close(self) -> None:
         """End the zygote and its workers."""
@@ -103,26 +99,22 @@ class ZygoteClient:
         """Let go of the parent's zygote in a forked process."""
         self._control.close()
 
-    def _send_reap(self, pid: int) -> int:
-        number = next(self._numbers)
-        self._control.sendall(wire.Order(wire.REAP, pid=pid, number=number).pack())
-        return number
+    def _ask(self, order: wire.Order, fds: Sequence[int]) -> int:
+        """Send an order and return the answer.
 
-    def _answer(self, wanted: int) -> int:
-        """Return the answer to an order; clean up after orders that were interrupted."""
-        while True:
-            data = self._receive(wire.ANSWER.size)
-            if len(data) < wire.ANSWER.size:
-                raise BrokenPipeError(errno.EPIPE, "the zygote has ended")
-            number, value = map(int, wire.ANSWER.unpack(data))
-            if number == wanted:
-                return value
-            if number in self._forks:
-                self._forks.discard(number)
-                if value > 0:  # not reaped yet, so the id is still that worker's
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(value, signal.SIGKILL)
-                    self._send_reap(value)
+        Raises:
+            OSError: The zygote has ended.
+        """
+        with self._lock:
+            try:
+                socket.send_fds(self._control, [order.pack()], fds)
+                data = self._receive(wire.ANSWER.size)
+            except BaseException:
+                self.close()
+                raise
+        if len(data) < wire.ANSWER.size:
+            raise BrokenPipeError(errno.EPIPE, "the zygote has ended")
+        return int(wire.ANSWER.unpack(data)[0])
 
     def _receive(self, size: int) -> bytes:
         data = b""
@@ -132,68 +124,61 @@ class ZygoteClient:
         return data
 
 
-_zygotes: dict[bool, ZygoteClient] = {}
+_zygotes: list[ZygoteClient] = []
+"""None or one."""
 _starting = threading.Lock()
 
 
-def zygote(*, with_numpy: bool) -> ZygoteClient:
-    """Return this process's zygote of that kind; start it if there is none."""
+def zygote() -> ZygoteClient:
+    """Return this process's zygote; start it if there is none."""
     with _starting:
-        if with_numpy not in _zygotes:
-            _zygotes[with_numpy] = ZygoteClient(with_numpy=with_numpy)
-        return _zygotes[with_numpy]
+        if not _zygotes:
+            _zygotes.append(ZygoteClient())
+        return _zygotes[0]
 
 
-def close_zygotes() -> None:
-    """End every zygote of this process; the next jail starts a new one."""
+def close_zygote(which: ZygoteClient | None = None) -> None:
+    """End the zygote of this process, if it is still that one; the next jail starts another."""
     with _starting:
-        while _zygotes:
-            _zygotes.popitem()[1].close()
+        if _zygotes and which in (None, _zygotes[0]):
+            _zygotes.pop().close()
 
 
-def zygote_pids() -> list[int]:
-    """Return the process ids of this process's zygotes."""
-    return [known.pid for known in _zygotes.values()]
-
-
-def _fork_worker(
-    order: wire.Order, fds: Sequence[int], *, with_numpy: bool
-) -> tuple[ZygoteClient, int]:
+def _fork_worker(order: wire.Order, fds: Sequence[int]) -> tuple[ZygoteClient, int]:
     """Return a zygote and its new worker; replace a zygote that has ended, once."""
-    first = zygote(with_numpy=with_numpy)
-    try:
-        return first, first.fork(order, fds)
-    except OSError:
-        with _starting:
-            if _zygotes.get(with_numpy) is first:
-                del _zygotes[with_numpy]
-                first.close()
-    second = zygote(with_numpy=with_numpy)
-    try:
-        return second, second.fork(order, fds)
-    except OSError as error:
-        raise JailError(f"the jail's helper process ended twice: {error}") from error
+    for is_last in (False, True):
+        parent = zygote()
+        try:
+            return parent, parent.fork(order, fds)
+        except OSError as error:
+            close_zygote(parent)
+            if is_last:
+                raise JailError(f"the jail's helper process ended twice: {error}") from error
+    raise AssertionError
 
 
 def _after_fork() -> None:
     global _starting  # noqa: PLW0603 - a lock that another thread held would stay locked here
     _starting = threading.Lock()
-    for known in _zygotes.values():
-        known.forget()
-    _zygotes.clear()
+    while _zygotes:
+        _zygotes.pop().forget()
 
 
-def _spawn(control: int, log: int, numpy_folder: str) -> int:
+def _spawn(control: int, log: int) -> int:
     """Start a zygote's process, with no descriptors but its socket and its log."""
     if not sys.executable:
         raise JailError("this Python does not know its own executable, so no jail can be started")
     script = str(Path(__file__).with_name("zygote.py"))
+    spec = importlib.util.find_spec("numpy")
+    assert spec is not None
+    assert spec.origin is not None
+    folder = str(Path(spec.origin).parent.parent)
     nothing = os.open(os.devnull, os.O_RDWR)
     moves = ((control, 0), (nothing, 1), (log, 2))
     try:
         return os.posix_spawn(
             sys.executable,
-            [sys.executable, "-s", "-S", "-B", "-P", script, numpy_folder],
+            [sys.executable, "-s", "-S", "-B", "-P", script, folder],
             environment(),
             file_actions=[(os.POSIX_SPAWN_DUP2, fd, target) for fd, target in moves],
             setsigmask=[],
@@ -217,12 +202,6 @@ def environment() -> dict[str, str]:
     }
 
 
-def _numpy_parent() -> str:
-    """Return the folder that numpy is installed in, or ""."""
-    spec = importlib.util.find_spec("numpy")
-    return str(Path(spec.origin).parent.parent) if spec and spec.origin else ""
-
-
 class WorkerProcess:
     """A sealed worker; it has no policy yet.
 
@@ -232,7 +211,7 @@ class WorkerProcess:
         report: Its seal, as it reported it.
     """
 
-    def __init__(self, order: wire.Order, *, with_numpy: bool) -> None:
+    def __init__(self, order: wire.Order) -> None:
         self._owner = os.getpid()
         self._status: int | None = None
         self._pidfd = -1
@@ -240,14 +219,12 @@ class WorkerProcess:
         self._output, self._faults = os.memfd_create("jail"), os.memfd_create("jail")
         ends = (self.channel.worker_reads, self.channel.worker_writes)
         try:
-            self._zygote, self.pid = _fork_worker(
-                order, (*ends, self._output, self._faults), with_numpy=with_numpy
-            )
+            self._zygote, self.pid = _fork_worker(order, (*ends, self._output, self._faults))
         except BaseException:
-            self.channel.close_worker_ends()
             self._release()
             raise
-        self.channel.close_worker_ends()
+        finally:
+            self.channel.close_worker_ends()
         self._clock = (~self.pid << 3) | 2  # as clock_getcpuclockid(3) makes it
         try:
             self._pidfd = os.pidfd_open(self.pid)
@@ -290,36 +267,33 @@ class WorkerProcess:
             return False
         return stat.rpartition(")")[2].split()[0] in _WAITING_STATES
 
-    def wait(self, limit: float, *, on_the_wall: float | None = None) -> None:
-        """Wait for a reply.
+    def wait(self, limit: float) -> float:
+        """Wait for a reply; return how long the worker slept instead of working.
 
         On a busy machine the worker may not have had the processor when its limit has passed on the
         wall: then it gets ``limit`` seconds of processor time, unless it sleeps.
 
-        Args:
-            limit: Seconds for the reply.
-            on_the_wall: What is left of them on the wall.
-
         Raises:
             Late: The worker used up its time, or slept.
         """
-        left = limit if on_the_wall is None else on_the_wall
-        if not self.channel.is_readable(left * 1000) and not self._wait_fairly(limit):
+        began, nap = time.monotonic(), min(limit, _NAP_SECONDS)
+        if self.channel.is_readable(nap * 1000):
+            return 0.0
+        is_asleep = self.is_asleep()
+        if not self.channel.is_readable((limit - nap) * 1000) and not self._wait_fairly(limit):
             raise wire.Late
+        return time.monotonic() - began if is_asleep else 0.0
 
     def _wait_fairly(self, limit: float) -> bool:
         look_ms = min(max(1.0, 1000 * limit / _LOOKS_PER_LIMIT), _MAX_LOOK_MS)
         end = time.monotonic() + _PATIENCE * limit
-        start = self.cpu_seconds()
-        n_asleep = 0
+        start, n_asleep = self.cpu_seconds(), 0
         while time.monotonic() < end:
             if self.channel.is_readable(look_ms):
                 return True
             used = self.cpu_seconds()
-            if used is None or start is None or used - start >= limit:
-                return False
             n_asleep += self.is_asleep()
-            if n_asleep >= _ASLEEP_LOOKS:
+            if used is None or start is None or used - start >= limit or n_asleep >= _ASLEEP_LOOKS:
                 return False
         return False
 
@@ -360,10 +334,9 @@ def _receive_report(channel: wire.Channel) -> JailReport:
         _, records = channel.receive(wire.REPORT, 0)
     except wire.Gone as gone:
         raise JailError(f"the jail's worker ended before it was sealed: {gone}") from None
-    told = records[0] if records else None
-    if told is None or told.kind != wire.SEAL_REPORT:
-        reason = told.text if told is not None else "it gave no reason"
-        raise JailError(f"the jail's worker could not be sealed: {reason}")
+    told = records[0] if records else wire.Record(wire.RAISED, 0, "it gave no reason")
+    if told.kind != wire.SEAL_REPORT:
+        raise JailError(f"the jail's worker could not be sealed: {told.text}")
     sealed = json.loads(told.text)
     layers, probes = sealed["layers"].items(), sealed["probes"].items()
     return JailReport(JailLevel(sealed["level"]), tuple(layers), tuple(probes))
@@ -383,14 +356,8 @@ def describe_end(status: int, why: str) -> str:
     number = os.WTERMSIG(status)
     if number == signal.SIGKILL:
         return "it was killed, or closed its pipe" if why == wire.CLOSED else why
-    known: dict[int, str] = {
-        signal.SIGSYS: "it made a forbidden system call",
-        signal.SIGXCPU: "it used up the processor time of its whole life",
-        signal.SIGSEGV: "it crashed (SIGSEGV), as deep recursion in C does",
-    }
-    return known.get(number, f"it was ended by signal {number}")
+    return _ENDS.get(number, f"it was ended by signal {number}")
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
-atexit.register(close_zygotes)
+os.register_at_fork(after_in_child=_after_fork)
+atexit.register(close_zygote)

@@ -3,7 +3,7 @@
 Works by the interpreter's trace function, for one call of ``act`` at a time. Nothing of the policy
 is called to describe a value (no ``repr``, no property, no iterator of its own), so a policy does
 the same with and without. The report is cut here for an honest policy, and by the judge
-(`recording`) for any other.
+(`reports`) for any other.
 
 The report is JSON: ``{"calls": [[name, depth, [[parameter, value], ...], output, [line, ...],
 error or null], ...], "left_out": n}``. A value is null, true, false, a number, a text, an array (a
@@ -58,14 +58,12 @@ _dumps = json.dumps
 class Watched:
     """A policy whose next calls are recorded; ``notes`` gets a `wire.CALLS` for each ``act``."""
 
-    def __init__(
-        self, policy: Value, notes: list[tuple[int, int, str]], integers: Iterable[type]
-    ) -> None:
-        self._policy, self._notes, self._integers = policy, notes, integers
+    def __init__(self, policy: Value, notes: list[tuple[int, int, str]]) -> None:
+        self._policy, self._notes = policy, notes
 
     def act(self, obs: Value) -> Value:
         """Call the policy's own ``act``."""
-        recorder = Recorder(obs, self._integers)
+        recorder = Recorder(obs)
         try:
             return recorder.run(self._policy.act)
         finally:
@@ -95,12 +93,10 @@ class Recorder:
 
     Args:
         obs: The observation, which is reported by name and not by value.
-        integers: Integer types of numpy.
     """
 
-    def __init__(self, obs: Value, integers: Iterable[type]) -> None:
+    def __init__(self, obs: Value) -> None:
         self._obs = obs
-        self._describe = Describer(obs, integers)
         self._calls: list[Call] = []
         self._open: list[Call] = []
         self._counts: dict[CodeType, int] = {}
@@ -132,50 +128,42 @@ class Recorder:
         except BaseException:  # whatever a policy has done to json or to this module
             return ""
 
-    def _enter(self, frame: FrameType, event: str, argument: Value) -> Tracer | None:
+    def _enter(self, frame: FrameType, event: str, _: Value) -> Tracer | None:
         """Trace the beginning of a frame."""
-        del argument
         code = frame.f_code
         if event != "call" or code.co_filename != wire.POLICY_FILE:
             return None
         name = code.co_qualname
         if code.co_flags & _GENERATES or "<" in name or code.co_name.startswith("__"):
-            return self._inside
+            return self._tracer(None)
         count = self._counts.get(code, 0) + 1
         if count > MAX_CALLS_OF_ONE or len(self._calls) >= MAX_CALLS:
             self._n_left_out += 1
-            return self._inside
+            return self._tracer(None)
         self._counts[code] = count
         name = name.removeprefix("Policy.")[:MAX_TEXT]
-        call = Call(name, len(self._open), list(self._inputs(frame, is_first=not self._calls)))
+        call = Call(name, len(self._open), list(self._inputs(frame)))
         self._calls.append(call)
         self._open.append(call)
         return self._tracer(call)
 
-    def _tracer(self, call: Call) -> Tracer:
-        """Return the trace function of a call that is recorded."""
+    def _tracer(self, call: Call | None) -> Tracer:
+        """Return the trace function of a frame; without a record, its lines are its caller's."""
 
         def trace(frame: FrameType, event: str, argument: Value) -> Tracer:
             self._count(frame)
-            if event == "line":
-                call.lines.add(frame.f_lineno)
+            owner = call or (self._open[-1] if self._open else None)
+            if event == "line" and owner is not None:
+                owner.lines.add(frame.f_lineno)
             elif event == "exception":
                 self._settle(argument[1])
-                call.raised = argument[1]
-            elif event == "return":
+                if call is not None:
+                    call.raised = argument[1]
+            elif event == "return" and call is not None:
                 self._leave(call, argument)
             return trace
 
         return trace
-
-    def _inside(self, frame: FrameType, event: str, argument: Value) -> Tracer:
-        """Trace a frame without a record of its own: its lines are its caller's."""
-        self._count(frame)
-        if event == "line" and self._open:
-            self._open[-1].lines.add(frame.f_lineno)
-        elif event == "exception":
-            self._settle(argument[1])
-        return self._inside
 
     def _leave(self, call: Call, output: Value) -> None:
         while self._open and self._open.pop() is not call:
@@ -183,7 +171,7 @@ class Recorder:
         if output is None and call.raised is not None:
             self._suspects.append(call)  # it returned None, or the exception left it
         else:
-            call.output = self._describe(output)
+            call.output = describe(output, self._obs)
 
     def _settle(self, error: BaseException) -> None:
         """Note that ``error`` left the calls that raised it and returned None."""
@@ -201,86 +189,80 @@ class Recorder:
             sys.settrace(None)
             frame.f_trace = None
 
-    def _inputs(self, frame: FrameType, *, is_first: bool) -> Iterator[list[Json]]:
+    def _inputs(self, frame: FrameType) -> Iterator[list[Json]]:
         code, values = frame.f_code, frame.f_locals
         n = code.co_argcount + code.co_kwonlyargcount
         n += bool(code.co_flags & _HAS_VARARGS) + bool(code.co_flags & _HAS_VARKEYWORDS)
         for index, name in enumerate(code.co_varnames[:n]):
             if index or name != "self":
-                yield [name[:MAX_TEXT], self._describe(values.get(name))]
-            elif is_first and (memory := attributes_of(values.get(name))):
-                yield ["self", self._describe(memory)]
+                yield [name[:MAX_TEXT], describe(values.get(name), self._obs)]
+            elif not self._calls and (memory := attributes_of(values.get(name))):
+                yield ["self", describe(memory, self._obs)]
 
 
-class Describer:
-    """Makes JSON of values without running a line of the policy's."""
+def describe(value: Value, obs: Value = None, depth: int = MAX_DEPTH) -> Json:
+    """Return JSON of a value, in the form of the module's docstring; runs no line of the policy's.
 
-    def __init__(self, obs: Value, integers: Iterable[type]) -> None:
-        self._obs = obs
-        numpy = sys.modules.get("numpy")
-        floats = () if numpy is None else (numpy.float16, numpy.float32, numpy.longdouble)
-        # by identity: a class may have its own idea of what it equals
-        self._integers = frozenset(map(id, integers))
-        self._floats = frozenset(map(id, floats))
-        self._boolean = numpy.bool_ if numpy is not None else bool
-        self._array: type | None = numpy.ndarray if numpy is not None else None
+    Args:
+        value: What to describe.
+        obs: The observation, described by its name.
+        depth: How deep to go into collections.
+    """
+    from numpy import generic
 
-    def __call__(self, value: Value, depth: int = MAX_DEPTH) -> Json:
-        """Describe ``value`` in the form of the module's docstring."""
-        kind = type(value)
-        if value is None or kind is bool:
-            return value
-        if value is self._obs and depth == MAX_DEPTH:
-            return {"t": "obs"}
-        if kind is self._boolean:
-            return bool(value)
-        if issubclass(kind, int):
-            return _integer(int.__index__(value))
-        if issubclass(kind, float):
-            return _float(float.__float__(value))
-        return self._other(value, kind, depth)
+    if value is not None and value is obs:
+        return {"t": "obs"}
+    if issubclass(type(value), generic):
+        value = generic.item(value)
+    kind = type(value)
+    if value is None or kind is bool:
+        return value
+    if issubclass(kind, int):
+        bits = int.bit_length(value)
+        return int.__index__(value) if bits <= MAX_BITS else {"t": f"<int of {bits} bits>"}
+    if issubclass(kind, float):
+        number = float.__float__(value)
+        return number if abs(number) < float("inf") else {"n": repr(number)}
+    if issubclass(kind, str):
+        return _cut(value)
+    if kind is ObjectBox and all(type(n) is int for n in value[:6]):
+        return {"b": [describe(n) for n in value[:6]]}
+    return _composed(value, kind, depth) if depth else {"t": f"<{_short_name(kind)}>"}
 
-    def _other(self, value: Value, kind: type, depth: int) -> Json:
-        if issubclass(kind, str):
-            return _cut(value)
-        if id(kind) in self._integers:
-            return _integer(int(value))
-        if id(kind) in self._floats:
-            return _float(float(value))
-        if kind is ObjectBox and all(type(n) is int for n in value[:6]):
-            return {"b": [_integer(n) for n in value[:6]]}
-        return self._composed(value, kind, depth) if depth else {"t": f"<{_short_name(kind)}>"}
 
-    def _composed(self, value: Value, kind: type, depth: int) -> Json:
-        for known in (tuple, list):
-            if issubclass(kind, known):
-                return self._sequence(known.__iter__(value), known.__len__(value), depth)
-        if kind is deque:
-            return self._sequence(value, len(value), depth)
-        if issubclass(kind, dict):
-            return self._mapping(dict.items(value), dict.__len__(value), depth)
-        if kind is self._array:
-            return self._sequence(value.ravel()[:MAX_ITEMS].tolist(), value.size, depth)
-        attributes = attributes_of(value)
-        if not attributes:
-            return {"t": f"<{_short_name(kind)}>"}
-        described = self._mapping(attributes.items(), len(attributes), depth)
-        described["m"].insert(0, ["type", {"t": _short_name(kind)}])
-        return described
+def _composed(value: Value, kind: type, depth: int) -> Json:
+    from numpy import ndarray
 
-    def _sequence(self, values: Iterable[Value], length: int, depth: int) -> list[Json]:
-        shown = [self(value, depth - 1) for value in islice(values, MAX_ITEMS)]
-        if length > MAX_ITEMS:
-            shown.append({"t": f"... {length - MAX_ITEMS} more"})
-        return shown
+    for known in (tuple, list, deque):
+        if issubclass(kind, known):
+            return _sequence(known.__iter__(value), known.__len__(value), depth)
+    if issubclass(kind, dict):
+        return _mapping(dict.items(value), dict.__len__(value), depth)
+    if kind is ndarray:
+        return _sequence(value.ravel()[:MAX_ITEMS].tolist(), value.size, depth)
+    attributes = attributes_of(value)
+    if not attributes:
+        return {"t": f"<{_short_name(kind)}>"}
+    described = _mapping(attributes.items(), len(attributes), depth)
+    described["m"].insert(0, ["type", {"t": _short_name(kind)}])
+    return described
 
-    def _mapping(
-        self, items: Iterable[tuple[Value, Value]], length: int, depth: int
-    ) -> dict[str, list[Json]]:
-        shown = [[_key(key), self(v, depth - 1)] for key, v in islice(items, _MAX_ATTRIBUTES)]
-        if length > _MAX_ATTRIBUTES:
-            shown.append(["...", {"t": f"{length - _MAX_ATTRIBUTES} more"}])
-        return {"m": shown}
+
+def _sequence(values: Iterable[Value], length: int, depth: int) -> list[Json]:
+    shown = [describe(value, None, depth - 1) for value in islice(values, MAX_ITEMS)]
+    if length > MAX_ITEMS:
+        shown.append({"t": f"... {length - MAX_ITEMS} more"})
+    return shown
+
+
+def _mapping(
+    items: Iterable[tuple[Value, Value]], length: int, depth: int
+) -> dict[str, list[Json]]:
+    first = islice(items, _MAX_ATTRIBUTES)
+    shown = [[_key(key), describe(value, None, depth - 1)] for key, value in first]
+    if length > _MAX_ATTRIBUTES:
+        shown.append(["...", {"t": f"{length - _MAX_ATTRIBUTES} more"}])
+    return {"m": shown}
 
 
 def attributes_of(value: Value) -> dict[str, Value] | None:
@@ -301,9 +283,12 @@ def describe_error(error: BaseException) -> str:
     first: Value = arguments[0] if arguments else None
     if issubclass(type(first), str):
         return f"{name}: {_cut(first)}"
-    if type(first) in (int, float, bool):
-        return f"{name}: {_cut(repr(first))}"
-    return name
+    return f"{name}: {_cut(repr(first))}" if first is not None and _is_plain(type(first)) else name
+
+
+def _is_plain(kind: type) -> bool:
+    """Return whether it is one of some types; by identity, as a class may say what it equals."""
+    return any(kind is plain for plain in (int, float, bool, type(None)))
 
 
 def _short_name(kind: type) -> str:
@@ -315,21 +300,12 @@ def _cut(text: str) -> str:
     return shown if str.__len__(text) <= MAX_TEXT else shown + "..."
 
 
-def _integer(number: int) -> Json:
-    bits = number.bit_length()
-    return number if bits <= MAX_BITS else {"t": f"<int of {bits} bits>"}
-
-
-def _float(number: float) -> Json:
-    return number if abs(number) < float("inf") else {"n": repr(number)}
-
-
 def _key(key: Value) -> str:
     kind = type(key)
     if issubclass(kind, str):
         return _cut(key)
-    if kind in (int, float, bool, type(None)):
+    if _is_plain(kind):
         return _cut(repr(key))
-    if kind is tuple and all(type(part) in (int, bool) for part in key[:MAX_ITEMS]):
+    if kind is tuple and all(_is_plain(type(part)) for part in key[:MAX_ITEMS]):
         return _cut(repr(key[:MAX_ITEMS]))
     return f"<{_short_name(kind)}>"

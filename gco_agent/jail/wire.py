@@ -1,11 +1,11 @@
 """The protocol between the judge, its zygote and a sealed worker, and the judge's end of the pipes.
 
-The judge sends a `COMMAND` header and a payload. The payload of an ACT is marshal data, which is
-safe in this direction only. A worker answers with a `REPLY` header, values (integers or doubles)
-and `RECORD`s with text: nothing that comes from a worker is unpickled or unmarshalled, and every
-length has a limit. Each command has a random number that its reply must repeat, so that no reply
-can be written ahead. The judge sends an `Order` to the zygote, with the worker's descriptors
-attached; the zygote replies with an `ANSWER`.
+The judge sends a `COMMAND` header and a payload, which of an ACT is marshal data: safe in this
+direction only. A worker answers with a `REPLY` header, values (integers or doubles) and `RECORD`s
+with text: nothing that comes from a worker is unpickled or unmarshalled, and every length has a
+limit. Each command has a random number that its reply must repeat, so that no reply can be written
+ahead. The judge sends an `Order` to the zygote, with the worker's descriptors attached; the zygote
+replies with an `ANSWER`.
 
 Standard library only: the jail imports this module too.
 """
@@ -19,7 +19,7 @@ import select
 import struct
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from gco_agent.core.observation import Row, Still
@@ -28,24 +28,23 @@ COMMAND = struct.Struct("<BxHQI")
 """Kind, number of lanes (or the lane), random number, bytes of payload."""
 LOAD, RESET, ACT, WATCH = 1, 2, 3, 4
 """LOAD carries the source, RESET a seed (`SEED`), ACT `pack_observations`; WATCH is an ACT of one
-lane whose reply also says which functions were called."""
+lane whose reply also reports the functions that were called."""
 SEED = struct.Struct("<Q")
 
 REPLY = "<BBHQ"
 """Kind, number of records, number of values, random number of the command."""
 INTEGERS, DOUBLES = "i", "d"
 REPORT, DONE, ACTIONS = 11, 12, 13
+FAILED = -1
+"""In place of an action: the lane failed, and a record says how."""
 
 RECORD = struct.Struct("<BxHI")
 """Kind of text, position of the lane in the message, bytes of UTF-8 text."""
 SEAL_REPORT, RAISED, BAD_ACTION, CALLS = 21, 22, 23, 24
 """CALLS comes with the reply to a WATCH; its text is JSON, see `recorder`."""
-
 MAX_TEXT_BYTES = 4096
 MAX_CALLS_BYTES = 1 << 15
 MAX_LANES = 128
-FAILED = -1
-"""In place of an action: the lane failed, and a record says how."""
 
 COMMAND_FD, REPLY_FD, FAULT_FD = 3, 4, 5
 """A worker's pipes, and the file that a traceback is written to when it hangs or crashes."""
@@ -55,12 +54,12 @@ POLICY_FILE = "policy.py"
 """Name of the policy in every traceback, whatever its file is called."""
 
 FORK, REAP = 31, 32
-ANSWER = struct.Struct("<qq")
-"""Number of the order; process id (FORK), wait status (REAP), or minus an errno."""
+ORDER = struct.Struct("<8q")
+ANSWER = struct.Struct("<q")
+"""Process id (FORK), wait status (REAP), or minus an errno."""
 READY = b"zygote"
 
 CLOSED = "its pipe is closed"
-_UNASKED = "it answered what was not asked"
 _REPLY_SECONDS = 5.0
 """For the rest of a reply that has begun."""
 _ALL_REPLIES_SECONDS = 30.0
@@ -75,6 +74,8 @@ _PLAIN_IN_ROWS = frozenset({int, float, str, tuple, type(None)})
 Form: TypeAlias = Any
 """How a packed observation is to be read: lives (`ObjectRows`), None (plain data), dtype and shape
 (an array; no shape is a scalar of numpy), or a list or dict of forms."""
+Value: TypeAlias = Any
+"""Whatever an environment returns."""
 
 
 class Late(Exception):  # noqa: N818 - control flow inside the jail package
@@ -112,7 +113,6 @@ class Order(NamedTuple):
         memory_bytes: Address space beyond that of the preloaded interpreter.
         output_bytes: Largest file that the worker may write.
         cpu_seconds: Processor time of the worker in its whole life.
-        number: Repeated in the answer.
     """
 
     kind: int
@@ -123,19 +123,10 @@ class Order(NamedTuple):
     memory_bytes: int = 0
     output_bytes: int = 0
     cpu_seconds: int = 0
-    number: int = 0
 
     def pack(self) -> bytes:
-        """Return the order as bytes; `parse_order` is the inverse."""
+        """Return the order as bytes."""
         return ORDER.pack(*self)
-
-
-ORDER = struct.Struct("<9q")
-
-
-def parse_order(data: bytes) -> Order:
-    """Parse an order."""
-    return Order(*ORDER.unpack(data))
 
 
 @functools.cache
@@ -159,19 +150,26 @@ def pack_observations(observations: Sequence[tuple[int, object]]) -> bytes:
     return marshal.dumps(packed, _MARSHAL_VERSION)
 
 
-def _pack(value: Any) -> tuple[Form, object]:  # noqa: ANN401 - whatever an environment returns
+def _pack(value: Value) -> tuple[Form, object]:
     kind = type(value)
     if kind in _PLAIN:
         return None, value
     if kind.__module__ == "numpy":
-        return _pack_numpy(value)
+        dtype = value.dtype
+        if dtype.hasobject or dtype.names:
+            raise TypeError(f"an observation has an array of dtype {dtype}, which cannot be sent")
+        shape = value.shape if kind.__name__ == "ndarray" else None
+        return (dtype.str, shape), value.tobytes()
     if isinstance(value, dict):
-        packed = {_pack_key(key): _pack(part) for key, part in value.items()}
-        forms = {key: form for key, (form, _) in packed.items()}
-        is_plain = all(form is None for form in forms.values())
-        return None if is_plain else forms, {key: part for key, (_, part) in packed.items()}
+        keys = [key if type(key) in _PLAIN else str(key) for key in value]
+        forms, parts = _pack_all(value.values())
+        return forms and dict(zip(keys, forms, strict=True)), dict(zip(keys, parts, strict=True))
     if isinstance(value, list | tuple):
-        return _pack_sequence(value)
+        make = tuple if isinstance(value, tuple) else list
+        if _PLAIN.issuperset(map(type, value)):
+            return None, make(value)
+        forms, parts = _pack_all(value)
+        return forms, make(parts)
     for plain in (int, float, str):
         if isinstance(value, plain):
             return None, plain(value)
@@ -181,26 +179,11 @@ def _pack(value: Any) -> tuple[Form, object]:  # noqa: ANN401 - whatever an envi
     )
 
 
-def _pack_numpy(value: Any) -> tuple[Form, bytes]:  # noqa: ANN401 - of numpy, which is not imported
-    dtype = value.dtype
-    if dtype.hasobject or dtype.names:
-        raise TypeError(f"an observation has an array of dtype {dtype}, which cannot be sent")
-    shape = value.shape if type(value).__name__ == "ndarray" else None
-    return (dtype.str, shape), value.tobytes()
-
-
-def _pack_sequence(value: Sequence[object]) -> tuple[Form, object]:
-    kind = tuple if isinstance(value, tuple) else list
-    if _PLAIN.issuperset(map(type, value)):
-        return None, kind(value)
-    packed = [_pack(part) for part in value]
+def _pack_all(values: Iterable[Value]) -> tuple[list[Form] | None, list[object]]:
+    """Pack the parts of a collection; there are no forms if all of them are plain."""
+    packed = [_pack(part) for part in values]
     forms = [form for form, _ in packed]
-    is_plain = all(form is None for form in forms)
-    return None if is_plain else forms, kind(part for _, part in packed)
-
-
-def _pack_key(key: object) -> object:
-    return key if type(key) in _PLAIN else str(key)
+    return forms if any(form is not None for form in forms) else None, [part for _, part in packed]
 
 
 def _pack_still(rows: Mapping[str, Sequence[Row]]) -> Mapping[str, object]:
@@ -278,7 +261,7 @@ class Channel:
         self._readable.register(self._replies, select.POLLIN)
         self._numbers = _random_numbers()
         self._number = 0
-        self._rest_seconds = _ALL_REPLIES_SECONDS
+        self._reply_seconds, self._all_seconds = 0.0, _ALL_REPLIES_SECONDS
 
     def close_worker_ends(self) -> None:
         """Close the worker's ends, once it has its own copies."""
@@ -304,8 +287,16 @@ class Channel:
         self._number = next(self._numbers)
         message = COMMAND.pack(kind, count, self._number, len(payload)) + payload
         sent = self._write(message)
-        if sent < len(message):
-            self._send_rest(memoryview(message)[sent:], seconds)
+        if sent == len(message):
+            return
+        rest = memoryview(message)[sent:]
+        deadline = time.monotonic() + seconds
+        writable = select.poll()
+        writable.register(self._commands, select.POLLOUT)
+        while rest:
+            if not writable.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                raise Late
+            rest = rest[self._write(rest) :]
 
     def receive(
         self,
@@ -327,45 +318,36 @@ class Channel:
             Gone: The pipe is closed, or this is not such a reply.
         """
         form = reply_form(n_values, values_kind)
+        self._reply_seconds = _REPLY_SECONDS
         data = os.read(self._replies, form.size)
-        if len(data) == form.size:
-            values, n_records = self._parse(form, data, kind, n_values)
-            if not n_records:
-                return values, []
-        elif not data:
+        if not data:
             raise Gone(CLOSED)
-        began = time.monotonic()
-        deadline = began + min(_REPLY_SECONDS, self._rest_seconds)
         if len(data) < form.size:
-            data += self._read_rest(form.size - len(data), deadline)
-            values, n_records = self._parse(form, data, kind, n_values)
-        records = [self._read_record(deadline, max_bytes) for _ in range(n_records)]
-        self._rest_seconds -= time.monotonic() - began
-        return values, records
-
-    def _parse(
-        self, form: struct.Struct, data: bytes, kind: int, n_values: int
-    ) -> tuple[Sequence[Any], int]:
+            data += self._read_rest(form.size - len(data))
         got_kind, n_records, got_values, number, *values = form.unpack(data)
         if got_kind != kind or got_values != n_values or number != self._number:
-            raise Gone(_UNASKED)
-        return values, n_records
+            raise Gone("it answered what was not asked")
+        return values, [self._read_record(max_bytes) for _ in range(n_records)]
 
-    def _read_record(self, deadline: float, max_bytes: int) -> Record:
-        kind, lane, size = RECORD.unpack(self._read_rest(RECORD.size, deadline))
+    def _read_record(self, max_bytes: int) -> Record:
+        kind, lane, size = RECORD.unpack(self._read_rest(RECORD.size))
         if size > max_bytes:
             raise Gone("it sent more text than it may")
-        return Record(kind, lane, self._read_rest(size, deadline).decode("utf-8", "replace"))
+        return Record(kind, lane, self._read_rest(size).decode("utf-8", "replace"))
 
-    def _read_rest(self, size: int, deadline: float) -> bytes:
-        data = b""
+    def _read_rest(self, size: int) -> bytes:
+        data, began = b"", time.monotonic()
+        end = began + min(self._reply_seconds, self._all_seconds)
         while len(data) < size:
-            if not self.is_readable(max(0.0, deadline - time.monotonic()) * 1000):
+            if not self.is_readable(max(0.0, end - time.monotonic()) * 1000):
                 raise Gone("it did not finish its reply")
             more = os.read(self._replies, size - len(data))
             if not more:
                 raise Gone(CLOSED)
             data += more
+        elapsed = time.monotonic() - began
+        self._reply_seconds -= elapsed
+        self._all_seconds -= elapsed
         return data
 
     def _write(self, data: bytes | memoryview) -> int:
@@ -375,15 +357,6 @@ class Channel:
             return 0
         except ConnectionError as error:
             raise Gone(CLOSED) from error
-
-    def _send_rest(self, rest: memoryview, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        writable = select.poll()
-        writable.register(self._commands, select.POLLOUT)
-        while rest:
-            if not writable.poll(max(0.0, deadline - time.monotonic()) * 1000):
-                raise Late
-            rest = rest[self._write(rest) :]
 
 
 def _random_numbers() -> Iterator[int]:

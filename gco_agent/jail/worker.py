@@ -3,24 +3,40 @@
 The zygote forks it, `seal` closes it, and only then does it ask for the policy's text. Whatever a
 policy does to these functions, to the builtins or to the interpreter harms its own replies at most:
 the judge checks every one of them. This module catches everything that a policy may raise.
+
+What an honest policy draws or reads of a clock depends on the seed of its episode and on what it
+did before in the same episode, never on the machine, the day or the lanes beside it. (A policy that
+wants real entropy can have it from its own memory; that costs only the repeatability of its own
+score.) Seeded: `random` and `numpy.random`, generators made without a seed (Random, SystemRandom,
+default_rng, RandomState, bit generators), os.urandom and what is built on it (secrets, uuid).
+Clocks: those of `time`, and now() and today() of `datetime`. Sleep takes no time: it moves the
+clock. Every reading of the clock takes a microsecond.
 """
 
 from __future__ import annotations
 
+import datetime
 import io
 import json
 import marshal
 import os
+import random
 import sys
-from collections.abc import Sequence
+import time
+import uuid
+from collections.abc import Callable, Sequence
 from types import CodeType, ModuleType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 from gco_agent.core.observation import build_observation
-from gco_agent.jail import chance, seal, wire
+from gco_agent.jail import seal, wire
 from gco_agent.jail.limits import Layer
 from gco_agent.jail.recorder import Watched
 
+EPOCH_NS = 1_700_000_000 * 1_000_000_000
+"""`time.time` at the start of an episode: 14 November 2023."""
+TICK_NS = 1_000
+_SECONDS = ("monotonic", "perf_counter", "process_time", "thread_time")
 _BUFFER_BYTES = 1 << 16
 _MAX_SHOWN = 80
 _MAX_SHOWN_BITS = 64
@@ -30,8 +46,10 @@ _TWO = 2
 _PLAIN_TYPES = (str, bytes, float, bool, type(None))
 """Types whose repr is the interpreter's own."""
 
-RawRecord = tuple[int, int, str]
+RawRecord: TypeAlias = tuple[int, int, str]
 """Kind of text, position of the lane in the message, text."""
+Value: TypeAlias = Any
+"""Anything that a policy may have."""
 
 
 class BadAction(Exception):  # noqa: N818 - named as the outcome it becomes
@@ -63,13 +81,162 @@ class Output(io.TextIOBase):
         return 1
 
 
+class SeededRandom(random.Random):
+    """`random.Random` whose default seed is drawn from the lane's chance."""
+
+    def seed(self, a: Any = None, version: int = 2) -> None:  # noqa: ANN401 - as the base class
+        """Seed the generator."""
+        super().seed(_now.source.getrandbits(64) if a is None else a, version)
+
+
+class Chance:
+    """The random numbers and the clock of one lane.
+
+    Attributes:
+        clock_ns: Nanoseconds since 1970, as the lane's clock shows them.
+        source: Where default seeds come from.
+        random: The generator behind the functions of `random`.
+        numpy: The one behind the functions of `numpy.random`.
+    """
+
+    __slots__ = ("clock_ns", "numpy", "random", "source")
+
+    def __init__(self, seed: int) -> None:
+        from numpy.random import MT19937, RandomState
+
+        self.source, self.random = random.Random(0), SeededRandom(0)  # noqa: S311 - not for secrets
+        self.numpy = RandomState(MT19937(0))  # RandomState(0) would draw from the current lane
+        self.seed(seed)
+
+    def seed(self, seed: int) -> None:
+        """Start over from ``seed``."""
+        self.clock_ns = EPOCH_NS
+        self.source.seed(seed)
+        self.random.seed(self.source.getrandbits(64))
+        self.numpy.seed(self.source.getrandbits(32))
+
+    def enter(self) -> None:
+        """Make this the chance and the clock of the interpreter."""
+        global _now  # noqa: PLW0603 - there is one current lane, and every function reads it
+        _now = self
+        random._inst = self.random  # noqa: SLF001
+
+    def state(self) -> tuple[object, ...]:
+        """Return all that changes with use."""
+        key, *rest = self.numpy.get_state()[1:]
+        return self.clock_ns, self.source.getstate(), self.random.getstate(), bytes(key), rest
+
+
+_now: Chance
+"""That of the lane that runs."""
+
+
+def install_chance() -> None:
+    """Replace the real random numbers and clocks, for the rest of the process."""
+    import numpy
+
+    _replace_functions(random, random._inst, "random")  # noqa: SLF001
+    _replace_functions(numpy.random, numpy.random.mtrand._rand, "numpy")  # noqa: SLF001
+    random.Random = SeededRandom  # type: ignore[misc]
+    os.urandom = random._urandom = _draw_bytes  # type: ignore[attr-defined]  # noqa: SLF001
+    uuid.uuid1 = lambda *_: uuid.UUID(bytes=_draw_bytes(16), version=1)
+    sys.modules["numpy.random.bit_generator"].randbits = _draw_bits  # type: ignore[attr-defined]
+    Chance(0).enter()
+    _install_clocks()
+    _install_dates()
+
+
+def _replace_functions(module: ModuleType, shared: object, attribute: str) -> None:
+    """Have the functions that belong to a module's shared generator draw from the current lane."""
+    for name, value in list(vars(module).items()):
+        if getattr(value, "__self__", None) is shared:
+            setattr(module, name, _lane_function(attribute, name, value))
+
+
+def _lane_function(attribute: str, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+    def draw(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - those of the method
+        return getattr(getattr(_now, attribute), name)(*args, **kwargs)
+
+    draw.__name__ = draw.__qualname__ = name
+    draw.__module__, draw.__doc__ = real.__module__, real.__doc__
+    return draw
+
+
+def _draw_bytes(n: int) -> bytes:
+    return _now.source.randbytes(n)
+
+
+def _draw_bits(n: int) -> int:
+    return _now.source.getrandbits(n)
+
+
+def _tick() -> int:
+    _now.clock_ns += TICK_NS
+    return _now.clock_ns
+
+
+def _seconds() -> float:
+    return _tick() / 1e9
+
+
+def _sleep(seconds: float, /) -> None:
+    if seconds < 0:
+        raise ValueError("sleep length must be non-negative")
+    _now.clock_ns += int(seconds * 1e9)
+
+
+def _install_clocks() -> None:
+    def span_ns() -> int:
+        return _tick() - EPOCH_NS
+
+    def at_lane_time(function: Callable[[float], Any]) -> Callable[..., Any]:
+        return lambda seconds=None: function(_seconds() if seconds is None else seconds)
+
+    replaced: dict[str, Callable[..., Any]] = {"time": _seconds, "time_ns": _tick, "sleep": _sleep}
+    replaced |= dict.fromkeys(_SECONDS, lambda: span_ns() / 1e9)
+    replaced |= {f"{name}_ns": span_ns for name in _SECONDS}
+    replaced["clock_gettime"] = lambda _clock: _seconds()
+    replaced["clock_gettime_ns"] = lambda _clock: _tick()
+    replaced |= {n: at_lane_time(getattr(time, n)) for n in ("localtime", "gmtime", "ctime")}
+    strftime, asctime, local = time.strftime, time.asctime, replaced["localtime"]
+    replaced["strftime"] = lambda form, t=None: strftime(form, local() if t is None else t)
+    replaced["asctime"] = lambda t=None: asctime(local() if t is None else t)
+    vars(time).update(replaced)
+
+
+def _install_dates() -> None:
+    class LaneDatetime(datetime.datetime):
+        @classmethod
+        def now(cls, tz: datetime.tzinfo | None = None) -> Any:  # noqa: ANN401 - of cls
+            return cls.fromtimestamp(_seconds(), tz)
+
+        @classmethod
+        def today(cls) -> Any:  # noqa: ANN401 - of cls
+            return cls.now()
+
+        @classmethod
+        def utcnow(cls) -> Any:  # noqa: ANN401 - of cls
+            return cls.now(datetime.timezone.utc).replace(tzinfo=None)  # noqa: UP017 - of the class that is being replaced
+
+    class LaneDate(datetime.date):
+        @classmethod
+        def today(cls) -> Any:  # noqa: ANN401 - of cls
+            return cls.fromtimestamp(_seconds())
+
+    for replaced in (LaneDatetime, LaneDate):
+        real: type = replaced.__mro__[1]
+        replaced.__name__ = replaced.__qualname__ = real.__name__
+        replaced.__module__ = real.__module__
+        setattr(datetime, real.__name__, replaced)
+
+
 class Seat:
     """One lane: its own copy of the policy's module, its own chance and clock."""
 
     __slots__ = ("chance", "module", "policy")
 
     def __init__(self, code: CodeType, seed: int, *, is_seeded: bool) -> None:
-        self.chance = chance.Chance(seed) if is_seeded else None
+        self.chance = Chance(seed) if is_seeded else None
         self.module = ModuleType("policy")
         self.module.__file__ = wire.POLICY_FILE
         self.enter()
@@ -83,14 +250,14 @@ class Seat:
             self.chance.enter()
 
     def begin(self, seed: int) -> bool:
-        """Seed a seat that is still as it was loaded; return False if it drew random numbers."""
+        """Seed a seat of seed 0 that has not acted; return False if it used its chance or clock."""
         if self.chance is not None:
-            if not self.chance.is_untouched():
+            if self.chance.state() != Chance(0).state():
                 return False
             self.chance.seed(seed)
         return True
 
-    def _construct(self) -> Any:  # noqa: ANN401 - whatever the policy made
+    def _construct(self) -> Value:
         names = vars(self.module)
         make = names.get("Policy")
         if make is not None:
@@ -107,6 +274,8 @@ class Worker:
     """Answers the judge's commands, one at a time, until the pipe closes."""
 
     def __init__(self, order: wire.Order) -> None:
+        import numpy
+
         self._n_actions, self._n_floats = order.n_actions, order.n_floats
         self._is_seeded = Layer.CHANCE in Layer(order.layers)
         self._seats: dict[int, Any] = {}
@@ -114,10 +283,7 @@ class Worker:
         self._spare: Seat | None = None
         self._code = compile("", wire.POLICY_FILE, "exec")
         self._unpacker = wire.Unpacker()
-        numpy = sys.modules.get("numpy")
-        codes = "?bhilqpBHILQP" if numpy is not None else ""
-        self._numpy_integers = frozenset(numpy.dtype(code).type for code in codes if numpy)
-        self._array: Any = numpy.ndarray if numpy is not None else ()
+        self._array, self._integers = numpy.ndarray, (numpy.integer, numpy.bool_)
 
     def serve(self) -> NoReturn:
         """Carry out commands; the end of the pipe ends the process."""
@@ -179,7 +345,7 @@ class Worker:
         [(lane, _, _)] = marshal.loads(payload)  # noqa: S302 - from the judge
         seat = self._seats[lane]
         records: list[RawRecord] = []
-        policy, seat.policy = seat.policy, Watched(seat.policy, records, self._numpy_integers)
+        policy, seat.policy = seat.policy, Watched(seat.policy, records)
         try:
             self._act(number, payload, records)
         finally:
@@ -211,12 +377,11 @@ class Worker:
         if self._n_floats:
             failed = (0.0,) * self._n_floats
             values = [x for action in values for x in (failed if action == wire.FAILED else action)]
-            kind = wire.DOUBLES
-        else:
-            kind = wire.INTEGERS
-        send(wire.ACTIONS, number, values, records, kind)
+        send(
+            wire.ACTIONS, number, values, records, wire.DOUBLES if self._n_floats else wire.INTEGERS
+        )
 
-    def _check(self, action: Any) -> Any:  # noqa: ANN401 - it can be anything
+    def _check(self, action: Value) -> Any:  # noqa: ANN401 - an integer or a tuple
         """Return an action as a plain integer, or as a tuple of floats.
 
         Integers of Python and numpy are integers, and so are members of an IntEnum, booleans of
@@ -231,35 +396,36 @@ class Worker:
             given = given.reshape(-1)[0]
         if isinstance(given, int) and (type(given) is not bool or self._n_actions == _TWO):
             number = int.__index__(given)
-        elif type(given) in self._numpy_integers:
+        elif isinstance(given, self._integers):
             number = int(given)
         if number is not None and 0 <= number < self._n_actions:
             return number
-        shown = _show(action) if number is None else _show_number(number)
         raise BadAction(
-            f"act returned {shown}; expected an integer from 0 to {self._n_actions - 1}"
+            f"act returned {_show(action if number is None else number)}; "
+            f"expected an integer from 0 to {self._n_actions - 1}"
         )
 
-    def _check_floats(self, action: Any) -> tuple[float, ...]:  # noqa: ANN401 - as above
+    def _check_floats(self, action: Value) -> tuple[float, ...]:
         """Return the floats of a list, tuple or array; one float alone will do if there is one."""
-        given = action.tolist() if type(action).__module__ == "numpy" else action
-        if self._n_floats == 1 and isinstance(given, int | float):
+        n = self._n_floats
+        given = action
+        if isinstance(action, self._array) and action.size <= n:
+            given = action.tolist()
+        if n == 1 and isinstance(given, int | float):
             given = (given,)
-        if isinstance(given, list | tuple) and len(given) == self._n_floats:
+        if isinstance(given, list | tuple) and len(given) == n:
             parts = [part.tolist() if type(part).__module__ == "numpy" else part for part in given]
             if all(isinstance(part, int | float) for part in parts):
                 floats = tuple(float(part) for part in parts)
                 if all(-_HUGE <= number <= _HUGE for number in floats):
                     return floats
-        raise BadAction(
-            f"act returned {_show(action)}; expected {self._n_floats} finite numbers in a list"
-        )
+        raise BadAction(f"act returned {_show(action)}; expected {n} finite numbers in a list")
 
 
 def run(order: wire.Order, zygote: int) -> NoReturn:
     """Live as a worker: seal, report, serve."""
     if Layer.CHANCE in Layer(order.layers):
-        chance.install()
+        install_chance()
     worker = Worker(order)
     redirect_output(order.output_bytes)
     try:
@@ -321,13 +487,11 @@ def redirect_output(limit: int) -> None:
 
 def _show(value: object) -> str:
     name = type(value).__name__
+    if type(value) is int:
+        bits = value.bit_length()
+        return f"{value}" if bits <= _MAX_SHOWN_BITS else f"an integer of {bits} bits"
     if isinstance(value, str | bytes) and len(value) > _MAX_SHOWN:
         return f"a {name} of length {len(value)}"
     if type(value) in _PLAIN_TYPES:
         return f"{value!r} ({name})"
     return f"an object of type {name}"
-
-
-def _show_number(number: int) -> str:
-    bits = number.bit_length()
-    return f"{number}" if bits <= _MAX_SHOWN_BITS else f"an integer of {bits} bits"

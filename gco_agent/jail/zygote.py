@@ -69,9 +69,9 @@ class Zygote:
             data, fds, _, _ = socket.recv_fds(self._control, wire.ORDER.size, wire.N_WORKER_FDS)
             if len(data) < wire.ORDER.size:
                 return
-            order = wire.parse_order(data)
+            order = wire.Order(*wire.ORDER.unpack(data))
             answer = self._reap(order.pid) if order.kind == wire.REAP else self._fork(order, fds)
-            self._control.sendall(wire.ANSWER.pack(order.number, answer))
+            self._control.sendall(wire.ANSWER.pack(answer))
 
     def kill_workers(self) -> None:
         """Kill all workers that are left."""
@@ -106,7 +106,7 @@ class Zygote:
             return -(error.errno or 1)
 
 
-def main(numpy_parent: str) -> NoReturn:
+def main(numpy_folder: str) -> NoReturn:
     """Prepare and serve."""
     _make_packages()
     from gco_agent.jail import seal, wire, worker  # noqa: F401 - workers are forked with it
@@ -117,7 +117,7 @@ def main(numpy_parent: str) -> NoReturn:
     os.chdir("/")
     control = socket.socket(fileno=_CONTROL_FD)
     zygote = Zygote(control)
-    preload(numpy_parent)
+    preload(numpy_folder)
     seal.hide_memory()
     gc.freeze()
     control.sendall(wire.READY)
@@ -128,15 +128,12 @@ def main(numpy_parent: str) -> NoReturn:
         os._exit(0)
 
 
-def preload(numpy_parent: str) -> None:
-    """Import all that a policy can import; numpy only if its folder is given."""
-    for name in STANDARD_LIBRARY + _ON_DEMAND:
+def preload(numpy_folder: str) -> None:
+    """Import all that a policy can import."""
+    sys.path.append(numpy_folder)
+    for name in STANDARD_LIBRARY + _ON_DEMAND + _NUMPY:
         importlib.import_module(name)
-    if numpy_parent:
-        sys.path.append(numpy_parent)
-        for name in _NUMPY:
-            importlib.import_module(name)
-        sys.path.remove(numpy_parent)
+    sys.path.remove(numpy_folder)
 
 
 def _take_descriptors(fds: list[int]) -> None:
@@ -157,15 +154,9 @@ def _take_descriptors(fds: list[int]) -> None:
 def _make_packages() -> None:
     """Make our modules importable by name without running the packages' own ``__init__``."""
     here = Path(__file__).resolve().parent
-    folders = {
-        "gco_agent": here.parent,
-        "gco_agent.core": here.parent / "core",
-        "gco_agent.jail": here,
-    }
-    for name, folder in folders.items():
-        package = ModuleType(name)
+    for name, folder in (("", here.parent), (".core", here.parent / "core"), (".jail", here)):
+        package = sys.modules["gco_agent" + name] = ModuleType("gco_agent" + name)
         package.__path__ = [str(folder)]
-        sys.modules[name] = package
 
 
 if __name__ == "__main__":

@@ -21,9 +21,10 @@ from gco_agent.evaluation.episode import (
     open_jail,
     play_steps,
     start_policy,
+    with_jail,
 )
 from gco_agent.jail.host import Jail, PolicyFailure
-from gco_agent.jail.recording import Recording
+from gco_agent.jail.reports import Recording
 from gco_agent.traces.records import Ending, TracedStep
 
 _OBSERVATION = "obs"
@@ -266,18 +267,18 @@ def follow(replay: Replay) -> Trajectory:
     [seed] = task.seeds
     episode = begin_episode(task.protocol, seed)
     notes = _Notes(_action_names(episode, task.protocol))
-    level, used = "", 0.0
+    jail, level = None, ""
     try:
         with open_jail(task, [episode]) as jail:
             level = jail.level.word
             start_policy(jail, [episode])
             _play(episode, _SpanPlayer(jail, replay.spans), notes, replay.n_steps)
-            used = jail.cpu_seconds(episode.lane)
     except PolicyFailure as failure:
         episode.end(failure.outcome, failure.detail)
-    assert episode.result is not None
+    result = episode.result
+    assert result is not None
     return Trajectory(
-        replace(episode.result, jail=level, cpu_seconds=used),
+        with_jail(result, jail, episode.lane, level) if jail is not None else result,
         tuple(notes.rewards),
         tuple(notes.lives),
         notes.ranges,

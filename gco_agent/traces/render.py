@@ -16,7 +16,7 @@ from typing import Literal
 from gco_agent.core.observation import ObjectBox
 from gco_agent.core.records import ComponentCall, Plain, Shown
 from gco_agent.core.text import escape, escape_lines
-from gco_agent.jail.tracebacks import lines_of
+from gco_agent.jail.reports import lines_of
 from gco_agent.traces.records import ExecutionTrace, TracedStep, Window
 
 _PIECES = re.compile(r"[^\W\d_]+|\d+|\s+|[^\w\s]|_", re.ASCII)

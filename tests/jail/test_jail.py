@@ -337,7 +337,7 @@ def test_observations_keep_their_types():
 def test_arrays_are_copies_and_can_be_changed():
     source = policy("obs += 1\nreturn int(obs.sum()) + (obs.dtype == 'float32') + obs.shape[0]")
     array = np.zeros((2, 2), dtype=np.float32)
-    with Jail(source, n_actions=20, limits=JailLimits(with_numpy=True)) as jail:
+    with Jail(source, n_actions=20, limits=JailLimits()) as jail:
         jail.reset(0, 0)
         assert jail.act([(0, array)]) == [7]
         assert jail.act([(0, array)]) == [7]
@@ -491,9 +491,9 @@ def test_levels_have_words():
 
 
 def test_three_hundred_jails_leave_nothing():
-    zygote = process.zygote(with_numpy=False)
     with Jail(STILL, n_actions=2):
         pass
+    zygote = process.zygote()
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(300):
         with Jail(STILL, n_actions=2) as jail:
@@ -504,7 +504,7 @@ def test_three_hundred_jails_leave_nothing():
 
 
 def test_forgotten_jail_is_closed_with_a_warning():
-    zygote = process.zygote(with_numpy=False)
+    zygote = process.zygote()
     jail = Jail(STILL, n_actions=2)
     jail.start()
     pid = jail.pid
@@ -526,7 +526,7 @@ def test_import_is_light():
 def _play_in_fork(queue: multiprocessing.SimpleQueue[object]) -> None:
     with Jail(STILL, n_actions=2) as jail:
         jail.reset(0, 0)
-        queue.put((jail.act([(0, ObjectRows({}, 0))]), process.zygote(with_numpy=False).pid))
+        queue.put((jail.act([(0, ObjectRows({}, 0))]), process.zygote().pid))
 
 
 def test_forked_process_has_a_zygote_of_its_own():
@@ -540,7 +540,7 @@ def test_forked_process_has_a_zygote_of_its_own():
         child.join()
         assert child.exitcode == 0
         assert actions == [0]
-        assert pid != process.zygote(with_numpy=False).pid
+        assert pid != process.zygote().pid
         assert jail.act([(0, ObjectRows({}, 0))]) == [0]
     queue.close()
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
@@ -80,12 +81,42 @@ def test_sleeping_is_no_excuse():
     ],
 )
 def test_slow_steps_have_a_limit_together(body: str):
-    """Each of them is within the limit of a step; working or asleep, they end."""
+    """Each of them is within the limit of a step; working or asleep, they end the episode."""
     source = policy(body, "import _thread\nLOCK = _thread.allocate_lock()\nLOCK.acquire()")
     limits = JailLimits(step_seconds=5, slow_seconds=0.5)
     failure = failure_of(source, limits)
-    assert failure.outcome is Outcome.TIMED_OUT
-    assert failure.detail == ("TimeoutError: act, in its slow steps together, used more than 0.5 s")
+    assert (failure.outcome, failure.lane) == (Outcome.TIMED_OUT, 0)
+    assert "used more than 0.5 s beyond 0.05 s each" in failure.detail
+
+
+def test_a_policy_that_is_always_slow_is_turned_down_early():
+    """In seconds, whatever is played beside it, and the other lanes go on."""
+    source = policy("if obs.lives: sum(range(3 * 10**7))\nreturn 1")
+    limits = JailLimits(slow_seconds=1.0)
+    with Jail(source, n_actions=2, n_lanes=2, limits=limits) as jail:
+        jail.reset(0, 0)
+        jail.reset(1, 0)
+        n_steps, answers = 0, list[Any]()
+        while not any(isinstance(answer, PolicyFailure) for answer in answers):
+            answers = jail.act([(0, ObjectRows({}, 1)), (1, ObjectRows({}, 1))])
+            n_steps += 1
+        assert [answer.lane for answer in answers] == [0, 1]
+        slowest = jail.slowest_step_seconds(0)
+        assert slowest > 0.05
+        assert 1.0 < jail.cpu_seconds(0) < 1.0 + 0.05 * n_steps + 2 * slowest
+        jail.reset(1, 0)
+        assert jail.act([(1, ObjectRows({}, 0))]) == [1]
+        assert jail.slowest_step_seconds(1) < slowest
+    assert jail.slowest_step_seconds(0) == slowest
+
+
+def test_a_long_list_is_turned_down_at_once():
+    for n_actions, n_floats in ((2, 0), (0, 2)):
+        with Jail(policy("return [0.0] * 10**7"), n_actions=n_actions, n_floats=n_floats) as jail:
+            jail.reset(0, 0)
+            [failure] = jail.act([(0, None)])
+            assert failure.outcome is Outcome.BAD_ACTION
+            assert jail.cpu_seconds(0) < 5
 
 
 def test_quick_steps_do_not_count():
@@ -240,16 +271,15 @@ def test_wait_status_in_words(status: int, why: str, said: str):
 def test_worker_dies_with_the_judge():
     """Also when the judge is killed, also in a loop, and with a fork of the judge alive."""
     code = f"""
-import os, time
-from gco_agent.jail.host import Jail, JailLimits
+import os, signal
+from gco_agent.jail.host import Jail, JailLimits, ObjectRows
 from gco_agent.jail import process
-jail = Jail({policy("while True: pass")!r}, n_actions=2, limits=JailLimits(step_seconds=60))
+jail = Jail({policy("while True: pass")!r}, n_actions=2, limits=JailLimits(step_seconds=600))
 jail.start()
 jail.reset(0, 0)
 if os.fork() == 0:
-    time.sleep(20)
-    os._exit(0)
-print(jail.pid, process.zygote(with_numpy=False).pid, flush=True)
+    signal.pause()
+print(jail.pid, process.zygote().pid, flush=True)
 jail.act([(0, ObjectRows({{}}, 0))])
 """
     with subprocess.Popen(
@@ -258,11 +288,14 @@ jail.act([(0, ObjectRows({{}}, 0))])
         assert judge.stdout is not None
         pids = [int(word) for word in judge.stdout.readline().split()]
         descriptors = [os.pidfd_open(pid) for pid in pids]
-        time.sleep(0.2)
-        judge.kill()
-        for descriptor in descriptors:
-            poll = select.poll()
-            poll.register(descriptor, select.POLLIN)
-            assert poll.poll(5000), "still alive after five seconds"
-            os.close(descriptor)
-        os.killpg(judge.pid, signal.SIGKILL)
+        try:
+            time.sleep(0.2)
+            judge.kill()
+            for descriptor in descriptors:
+                poll = select.poll()
+                poll.register(descriptor, select.POLLIN)
+                assert poll.poll(60_000), "still alive after a minute"
+        finally:
+            os.killpg(judge.pid, signal.SIGKILL)
+            for descriptor in descriptors:
+                os.close(descriptor)

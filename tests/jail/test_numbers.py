@@ -9,7 +9,7 @@ from gco_agent.core.records import Outcome
 from gco_agent.jail.host import Jail, JailLimits, PolicyFailure
 from tests.jail.policies import policy
 
-LIMITS = JailLimits(with_numpy=True)
+LIMITS = JailLimits()
 
 
 @pytest.mark.parametrize(

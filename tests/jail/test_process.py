@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import importlib.util
 import os
 import signal
 import sys
@@ -19,8 +18,8 @@ from gco_agent.jail.wire import Channel, Gone, Record
 from tests.jail.policies import STILL, policy
 
 
-def pid_of_zygote(*, with_numpy: bool = False) -> int:
-    return process.zygote(with_numpy=with_numpy).pid
+def pid_of_zygote() -> int:
+    return process.zygote().pid
 
 
 def play_on(jail: Jail) -> None:
@@ -33,14 +32,6 @@ def test_one_zygote_serves_many_jails():
     for _ in range(3):
         with Jail(STILL, n_actions=1):
             assert pid_of_zygote() == before
-
-
-def test_numpy_is_loaded_only_for_those_who_ask():
-    source = "import sys\n\ndef act(obs):\n    return int('num' + 'py' in sys.modules)\n"
-    for text, expected in ((source, 0), (source + "# numpy\n", 1)):
-        with Jail(text, n_actions=2) as jail:
-            jail.reset(0, 0)
-            assert jail.act([(0, ObjectRows({}, 0))]) == [expected]
 
 
 def test_zygote_that_died_is_replaced():
@@ -57,7 +48,7 @@ def test_zygote_that_died_is_replaced():
 
 def test_closed_zygotes_start_again():
     before = pid_of_zygote()
-    process.close_zygotes()
+    process.close_zygote()
     assert pid_of_zygote() != before
 
 
@@ -70,26 +61,26 @@ def test_zygote_that_is_killed_twice_is_an_error(monkeypatch: pytest.MonkeyPatch
     jail = Jail(STILL, n_actions=1)
     with pytest.raises(JailError, match="ended twice"):
         jail.start()
-    process.close_zygotes()
+    process.close_zygote()
     assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
 def test_zygote_that_does_not_start_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr(sys, "executable", "/nonexistent/python")
     with pytest.raises(JailError, match="cannot be started"):
-        process.ZygoteClient(with_numpy=False)
+        process.ZygoteClient()
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(JailError, match="did not start: no message"):
-        process.ZygoteClient(with_numpy=False)
+        process.ZygoteClient()
     talker = tmp_path / "python"
     talker.write_text("#!/bin/sh\necho no such thing >&2\n")
     talker.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(talker))
     with pytest.raises(JailError, match="did not start: no such thing"):
-        process.ZygoteClient(with_numpy=False)
+        process.ZygoteClient()
     monkeypatch.setattr(sys, "executable", "")
     with pytest.raises(JailError, match="does not know its own executable"):
-        process.ZygoteClient(with_numpy=False)
+        process.ZygoteClient()
 
 
 def test_zygote_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -100,69 +91,46 @@ def test_zygote_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setattr(process, "_START_SECONDS", 0.1)
     monkeypatch.setattr(process, "_END_SECONDS", 0.1)
     with pytest.raises(JailError, match="did not start"):
-        process.ZygoteClient(with_numpy=False)
+        process.ZygoteClient()
 
 
 def interrupt_before_the_answer(
     monkeypatch: pytest.MonkeyPatch, zygote: process.ZygoteClient
 ) -> None:
-    """As if Ctrl-C fell between an order and its answer, once."""
-    real = zygote._receive
+    """As if Ctrl-C fell between an order and its answer."""
 
     def receive(size: int) -> bytes:
-        monkeypatch.setattr(zygote, "_receive", real)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(zygote, "_receive", receive)
 
 
-def jail_that_exits(zygote: process.ZygoteClient) -> tuple[int, int]:
-    """A worker that ends because nobody holds its pipes: its id and its wait status."""
-    nothing = os.open(os.devnull, os.O_RDWR)
-    pid = zygote.fork(wire.Order(wire.FORK), [nothing] * wire.N_WORKER_FDS)
-    os.close(nothing)
-    return pid, zygote.reap(pid)
-
-
-def children_of(pid: int) -> list[str]:
-    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-def test_an_interrupted_order_mixes_up_no_later_answer(monkeypatch: pytest.MonkeyPatch):
-    zygote = process.zygote(with_numpy=False)
-    before = len(children_of(zygote.pid))
-    interrupt_before_the_answer(monkeypatch, zygote)
-    with pytest.raises(KeyboardInterrupt):
-        Jail(STILL, n_actions=1).start()
-    with Jail(STILL, n_actions=1) as jail, Jail(STILL, n_actions=1) as other:
-        for each in (jail, other):
-            each.reset(0, 0)
-            assert each.act([(0, ObjectRows({}, 0))]) == [0]
-            assert str(each.pid) in children_of(zygote.pid)
-        assert jail.pid != other.pid
-    jail = Jail(STILL, n_actions=1)
-    jail.start()
-    interrupt_before_the_answer(monkeypatch, zygote)
-    with pytest.raises(KeyboardInterrupt):
-        jail.close()
-    pid, status = jail_that_exits(zygote)
-    assert (os.WIFEXITED(status), os.WEXITSTATUS(status)) == (True, 0), pid
-    assert len(children_of(zygote.pid)) <= before, "the worker that nobody knew of is gone"
-    assert process.zygote(with_numpy=False) is zygote
+def test_an_interrupted_order_leaves_no_worker_and_mixes_up_no_later_answer(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    for is_started in (False, True):
+        zygote = process.zygote()
+        jail = Jail(STILL, n_actions=1)
+        if is_started:
+            jail.start()
+        interrupt_before_the_answer(monkeypatch, zygote)
+        with pytest.raises(KeyboardInterrupt):
+            jail.close() if is_started else jail.start()
+        with pytest.raises(ProcessLookupError):
+            os.kill(zygote.pid, 0)
+        with Jail(STILL, n_actions=1) as first, Jail(STILL, n_actions=1) as second:
+            for each in (first, second):
+                each.reset(0, 0)
+                assert each.act([(0, ObjectRows({}, 0))]) == [0]
+            assert first.pid != second.pid
 
 
 def test_system_that_forks_no_more(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(process.ZygoteClient, "_answer", lambda self, number: -11)
+    monkeypatch.setattr(process.ZygoteClient, "_ask", lambda self, order, fds: -11)
     with pytest.raises(JailError, match="starts no further process: Resource temporarily"):
-        process.zygote(with_numpy=False).fork(wire.Order(wire.REAP), [])
+        process.zygote().fork(wire.Order(wire.REAP), [])
     monkeypatch.undo()
-    process.close_zygotes()
-
-
-def test_numpy_that_is_not_there_is_not_preloaded(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert process._numpy_parent() == ""
+    process.close_zygote()
 
 
 def test_descriptors_that_would_be_inherited_are_closed():
@@ -173,7 +141,7 @@ def test_descriptors_that_would_be_inherited_are_closed():
         "try:\n    return int(os.fstat(obs.lives).st_dev * 0 + 1)\nexcept OSError:\n    return 0",
         "import os",
     )
-    process.close_zygotes()
+    process.close_zygote()
     with Jail(source, n_actions=2, limits=JailLimits(layers=Layer.CHANCE)) as jail:
         jail.reset(0, 0)
         assert jail.act([(0, ObjectRows({}, 1))]) == [1]
@@ -200,15 +168,15 @@ def test_worker_that_cannot_be_sealed_is_an_error(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Channel, "receive", lambda self, kind, count: next(replies))
     for said in ("gave no reason", "no seal"):
         with pytest.raises(JailError, match=said):
-            process.WorkerProcess(wire.Order(wire.FORK), with_numpy=False)
+            process.WorkerProcess(wire.Order(wire.FORK))
 
     def gone(self: Channel, kind: int, count: int) -> None:
         raise Gone("its pipe is closed")
 
     monkeypatch.setattr(Channel, "receive", gone)
     with pytest.raises(JailError, match="ended before it was sealed"):
-        process.WorkerProcess(wire.Order(wire.FORK), with_numpy=False)
+        process.WorkerProcess(wire.Order(wire.FORK))
     monkeypatch.setattr(process, "_SEAL_SECONDS", 0)
     monkeypatch.setattr(Channel, "is_readable", lambda self, milliseconds: False)
     with pytest.raises(JailError, match="was not ready after 0 s"):
-        process.WorkerProcess(wire.Order(wire.FORK), with_numpy=False)
+        process.WorkerProcess(wire.Order(wire.FORK))

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from gco_agent.core.observation import ObjectBox, build_observation
 from gco_agent.core.records import ComponentCall, Outcome, Plain, Shown
-from gco_agent.jail import recorder, wire, worker
+from gco_agent.jail import recorder, wire
 from gco_agent.jail.host import Jail, JailLimits, ObjectRows, PolicyFailure
-from gco_agent.jail.recorder import Describer, Recorder
-from gco_agent.jail.recording import Recording, parse_calls
+from gco_agent.jail.recorder import Recorder, describe
+from gco_agent.jail.reports import Recording, parse_calls
 from tests.jail.corpus import OWN, Attack, attacks_of
 from tests.jail.policies import ROWS, policy
 
@@ -222,8 +222,7 @@ def test_values(expression: str, recorded: Plain):
     obs = build_observation(ROWS, 3)
     exec(IMPORTS, names)
     value = eval(expression, {**names, "obs": obs})
-    described = Describer(obs, worker.Worker(wire.Order(wire.FORK))._numpy_integers)(value)
-    [call] = parse_calls(in_report(described), 1).calls
+    [call] = parse_calls(in_report(describe(value, obs)), 1).calls
     assert call.inputs["x"] == recorded
     assert type(call.inputs["x"]) is type(recorded)
 
@@ -374,7 +373,7 @@ def test_a_recording_jail_plays_plain_observations_too():
     source = policy("self.seen = obs\nreturn self.first(obs)") + (
         "\n    def first(self, obs):\n        return int(obs[0])\n"
     )
-    limits = JailLimits(with_numpy=True)
+    limits = JailLimits()
     with Jail(source, n_actions=9, n_lanes=2, limits=limits) as jail:
         jail.reset(0, 0)
         jail.reset(1, 0)
@@ -472,7 +471,7 @@ def test_hostile_policies_when_recorded(attack: Attack):
 
 
 def test_a_report_is_never_longer_than_it_may_be():
-    recording = Recorder(None, ())
+    recording = Recorder(None)
     recording._calls = [
         recorder.Call("f", 0, [["x", ["y" * 60] * 12]] * 30) for _ in range(recorder.MAX_CALLS)
     ]
@@ -499,7 +498,7 @@ plain_values = st.recursive(
 @settings(deadline=None)
 @given(plain_values)
 def test_what_is_described_is_parsed_back(value: Plain):
-    [call] = parse_calls(in_report(Describer(None, ())(value, 5)), 1).calls
+    [call] = parse_calls(in_report(describe(value, None, 5)), 1).calls
     assert call.inputs["x"] == value or _depth(value) > 5
 
 
@@ -554,9 +553,9 @@ def test_reports_that_are_refused(report: str):
 
 def test_box_that_holds_other_things_is_a_sequence():
     box = ObjectBox(1, 2, 3, 4, value=7)
-    assert Describer(None, ())(box) == {"b": [1, 2, 3, 4, 0, 0]}
-    assert Describer(None, ())(box._replace(x=0.5))[:2] == [0.5, 2]  # type: ignore[arg-type]
-    assert Describer(None, ())(deque([1])) == [1]
+    assert describe(box) == {"b": [1, 2, 3, 4, 0, 0]}
+    assert describe(box._replace(x=0.5))[:2] == [0.5, 2]  # type: ignore[arg-type]
+    assert describe(deque([1])) == [1]
 
 
 class Frame:
@@ -584,7 +583,7 @@ def entered(made: Recorder, frame: Any) -> Any:
 def test_events_become_calls():
     """The same as above, without an interpreter that sends them."""
     obs = object()
-    made = Recorder(obs, ())
+    made = Recorder(obs)
     outer = Frame(aim, 3, obs=obs, more=(1,), k=2, named={"a": 1})
     trace = entered(made, outer)
     trace(outer, "line", None)
@@ -597,7 +596,7 @@ def test_events_become_calls():
     trace(outer, "exception", (KeyError, error, None))
     helper: Any = Frame(numbers, 9)
     inside = entered(made, helper)
-    assert inside == made._inside
+    assert inside is not None
     inside(helper, "line", None)
     inside(helper, "exception", (StopIteration, StopIteration(), None))
     trace(outer, "return", 5)
@@ -611,16 +610,16 @@ def test_events_become_calls():
 
 
 def test_too_many_calls_and_events_are_counted(monkeypatch: pytest.MonkeyPatch):
-    made = Recorder(None, ())
+    made = Recorder(None)
     tracers = [entered(made, Frame(aim, 1)) for _ in range(recorder.MAX_CALLS_OF_ONE + 3)]
-    assert tracers[-1] == made._inside
+    assert len(made._calls) == recorder.MAX_CALLS_OF_ONE
     assert parse_calls(made.report(), 5).n_left_out == 3
     monkeypatch.setattr(recorder, "MAX_EVENTS", 2)
     stopped: list[object] = []
     monkeypatch.setattr(sys, "settrace", stopped.append)
     frame: Any = Frame(aim, 1)
     for _ in range(3):
-        made._inside(frame, "line", None)
+        tracers[-1](frame, "line", None)
     assert stopped == [None]
     parsed = parse_calls(made.report(), 5)
     assert parsed.n_left_out == 4
@@ -643,7 +642,7 @@ def test_a_watched_policy_gives_what_the_policy_gives(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(sys, "settrace", lambda tracer: None)
     notes: list[tuple[int, int, str]] = []
-    watched = recorder.Watched(Odd(), notes, ())
+    watched = recorder.Watched(Odd(), notes)
     assert watched.act(1) == 2
     with pytest.raises(ValueError, match="-1"):
         watched.act(-1)

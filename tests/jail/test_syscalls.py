@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gco_agent.jail import syscalls, wire
+from gco_agent.jail import seal, wire
 
 PID = 4711
 ALLOW, KILL = 0x7FFF0000, 0x80000000
@@ -23,7 +23,7 @@ def verdict(machine: str, number: int, *arguments: int, architecture: int | None
     architecture = ARCHITECTURES[machine] if architecture is None else architecture
     padded = (*arguments, *[0] * (6 - len(arguments)))
     data = struct.pack("<IIQ6Q", number, architecture, 0, *padded)
-    code = syscalls.filter_program(machine, PID)
+    code = seal.filter_program(machine, PID)
     program = [struct.unpack_from("HBBI", code, at) for at in range(0, len(code), 8)]
     at, accumulator = 0, 0
     while True:
@@ -44,7 +44,7 @@ def verdict(machine: str, number: int, *arguments: int, architecture: int | None
             at += if_true if holds else if_false
 
 
-@pytest.mark.parametrize("machine", syscalls.MACHINES)
+@pytest.mark.parametrize("machine", seal.MACHINES)
 @pytest.mark.parametrize(
     ("name", "arguments", "expected"),
     [
@@ -92,10 +92,10 @@ def verdict(machine: str, number: int, *arguments: int, architecture: int | None
     ],
 )
 def test_filter(machine: str, name: str, arguments: tuple[int, ...], expected: int):
-    assert verdict(machine, syscalls.number(name, machine), *arguments) == expected
+    assert verdict(machine, seal.number(name, machine), *arguments) == expected
 
 
-@pytest.mark.parametrize("machine", syscalls.MACHINES)
+@pytest.mark.parametrize("machine", seal.MACHINES)
 def test_most_calls_are_refused(machine: str):
     answers = [verdict(machine, number) for number in range(500)]
     assert answers.count(ALLOW) < 30
@@ -110,17 +110,17 @@ def test_other_architectures_are_deadly():
 
 def test_unknown_machines_and_calls_are_key_errors():
     with pytest.raises(KeyError, match="riscv64 has no system call readv"):
-        syscalls.number("readv", "riscv64")
+        seal.number("readv", "riscv64")
     with pytest.raises(KeyError, match="aarch64 has no system call time"):
-        syscalls.number("time", "aarch64")
+        seal.number("time", "aarch64")
     with pytest.raises(KeyError, match="no system call fly"):
-        syscalls.number("fly", "x86_64")
+        seal.number("fly", "x86_64")
 
 
-@pytest.mark.parametrize("machine", syscalls.MACHINES)
+@pytest.mark.parametrize("machine", seal.MACHINES)
 @pytest.mark.parametrize("name", ["clock_gettime", "clock_getres"])
 def test_only_clocks_of_its_own_are_read(machine: str, name: str) -> None:
-    number = syscalls.number(name, machine)
+    number = seal.number(name, machine)
     for clock in (0, 1, 2, 3, 4, 7):
         assert verdict(machine, number, clock) == ALLOW
     for pid in (1, PID, 4_000_000):
@@ -134,17 +134,15 @@ HEADERS = {
 }
 
 
-@pytest.mark.parametrize("machine", syscalls.MACHINES)
+@pytest.mark.parametrize("machine", seal.MACHINES)
 def test_the_numbers_are_those_of_the_kernel_headers(machine: str) -> None:
     header = Path(HEADERS[machine])
     if not header.exists():
         pytest.skip(f"no {header} here")
     found = dict(re.findall(r"#define __NR(?:3264)?_(\w+)\s+(\d+)\b", header.read_text()))
     found.setdefault("newfstatat", found.get("fstatat", ""))
-    tables = (
-        syscalls._ALLOWED, syscalls._CONDITIONAL, syscalls._DEADLY, syscalls._OF_THE_SEAL
-    )  # fmt: skip
-    column = syscalls.MACHINES.index(machine)
+    tables = (seal._ALLOWED, seal._CONDITIONAL, seal._DEADLY, seal._OF_THE_SEAL)
+    column = seal.MACHINES.index(machine)
     for table in tables:
         for name, numbers in table.items():
             if numbers[column] is None:

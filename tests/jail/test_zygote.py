@@ -27,7 +27,7 @@ def answers(orders: list[tuple[wire.Order, list[int]]]) -> tuple[Zygote, list[in
         zygote.serve()
         size = wire.ANSWER.size
         data = ours.recv(size * len(orders))
-        return zygote, [wire.ANSWER.unpack_from(data, at)[1] for at in range(0, len(data), size)]
+        return zygote, [wire.ANSWER.unpack_from(data, at)[0] for at in range(0, len(data), size)]
 
 
 def test_worker_is_forked_sealed_and_ended_with_its_pipe():

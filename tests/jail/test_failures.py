@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gco_agent.core import text
-from gco_agent.jail import tracebacks
+from gco_agent.jail import reports
 
 SOURCE = "def act(obs):\n    return find(obs)\n\ndef find(obs):\n    return obs.ball\n"
 
@@ -49,8 +49,8 @@ def test_escaped_lines_keep_their_ends_and_nothing_else(raw: str):
 
 
 def test_traceback_is_made_of_the_judges_own_source():
-    summary, frames = tracebacks.parse_failure("AttributeError: no ball\n2\tact\n5\tfind")
-    assert tracebacks.format_failure(summary, frames, SOURCE) == (
+    summary, frames = reports.parse_failure("AttributeError: no ball\n2\tact\n5\tfind")
+    assert reports.format_failure(summary, frames, SOURCE) == (
         "Traceback (most recent call last):\n"
         '  File "policy.py", line 2, in act\n'
         "    return find(obs)\n"
@@ -62,7 +62,7 @@ def test_traceback_is_made_of_the_judges_own_source():
 
 def test_lines_are_counted_as_python_counts_them():
     source = 'X = "a\x0cb\x1cc\u2028d"\r\nY = 0\n'
-    shown = tracebacks.format_failure("KeyError", [(2, "act")], source)
+    shown = reports.format_failure("KeyError", [(2, "act")], source)
     assert "line 2, in act\n    Y = 0\n" in shown
 
 
@@ -71,16 +71,16 @@ def test_frames_that_cannot_be_are_dropped():
         "E\n99\tbeyond\n0\tbefore\n-1\tless\nx\ty\n12345678901\tlong\n²\tsuper\n\n2\t\x1b[2J"
         + "n" * 99
     )
-    summary, frames = tracebacks.parse_failure(told)
-    shown = tracebacks.format_failure(summary, frames, SOURCE)
+    summary, frames = reports.parse_failure(told)
+    shown = reports.format_failure(summary, frames, SOURCE)
     assert shown.count("File") == 1
     assert "in \\x1b[2J" in shown
     assert "[cut]" in shown
-    assert tracebacks.format_failure("E", [(99, "beyond")], SOURCE) == "E"
+    assert reports.format_failure("E", [(99, "beyond")], SOURCE) == "E"
 
 
 def test_deep_tracebacks_keep_their_ends():
-    shown = tracebacks.format_failure("RecursionError", [(2, f"f{n}") for n in range(50)], SOURCE)
+    shown = reports.format_failure("RecursionError", [(2, f"f{n}") for n in range(50)], SOURCE)
     assert "in f0\n" in shown
     assert "in f1\n" in shown
     assert "  [42 more]\n" in shown
@@ -96,5 +96,5 @@ def test_what_the_interpreter_dumps_when_it_hangs():
         '  File "policy.py", line 2 in act\n'
         '  File "worker.py", line 160 in _act\n'
     )
-    assert tracebacks.parse_dump(dump) == [(2, "act"), (5, "find")]
-    assert tracebacks.parse_dump("") == []
+    assert reports.parse_dump(dump) == [(2, "act"), (5, "find")]
+    assert reports.parse_dump("") == []
