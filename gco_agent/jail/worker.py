@@ -123,7 +123,8 @@ class Chance:
 
     def state(self) -> tuple[object, ...]:
         """Return all that changes with use."""
-        key, *rest = self.numpy.get_state()[1:]
+        numpy_state: Any = self.numpy.get_state()
+        _, key, *rest = numpy_state
         return self.clock_ns, self.source.getstate(), self.random.getstate(), bytes(key), rest
 
 
