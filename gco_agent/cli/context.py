@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gco_agent.core.errors import NotARun, StoreError, UsageError
+from gco_agent.core.files import work_tree_of, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -228,10 +229,11 @@ class CliContext:
 
         Raises:
             UsageError: It cannot be written.
+            FileRefused: A symbolic link of the repository is on the way.
         """
         path = self.path(name)
         try:
-            path.write_text(text, "utf-8", "backslashreplace", newline="\n")
+            write_file(path, text, root=work_tree_of(path))
         except OSError as error:
             raise UsageError(f"cannot write {path}: {error.strerror}") from error
         return path
