@@ -54,7 +54,9 @@ WRITERS = (page, curve, video, events, dataset)
 
 
 @pytest.mark.parametrize("write", WRITERS)
-def test_a_folder_that_is_a_link_is_refused(write: Callable, view, tmp_path):
+def test_a_folder_that_is_a_link_is_refused(
+    write: Callable[[RunView, Path], object], view, tmp_path
+):
     outside = tmp_path / "outside"
     outside.mkdir()
     clone = tmp_path / "clone"
@@ -66,7 +68,7 @@ def test_a_folder_that_is_a_link_is_refused(write: Callable, view, tmp_path):
 
 
 @pytest.mark.parametrize("write", [page, curve, video])
-def test_a_file_that_is_a_link_is_refused(write: Callable, view, tmp_path):
+def test_a_file_that_is_a_link_is_refused(write: Callable[[RunView, Path], object], view, tmp_path):
     secret = tmp_path / "secret"
     secret.write_text(SECRET)
     clone = tmp_path / "clone"
@@ -80,7 +82,7 @@ def test_a_file_that_is_a_link_is_refused(write: Callable, view, tmp_path):
 
 
 @pytest.mark.parametrize("write", WRITERS)
-def test_without_links_it_is_written(write: Callable, view, tmp_path):
+def test_without_links_it_is_written(write: Callable[[RunView, Path], object], view, tmp_path):
     (tmp_path / ".git").mkdir()
     write(view, tmp_path)
     assert any(path.name != ".git" for path in tmp_path.iterdir())
