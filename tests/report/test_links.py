@@ -22,24 +22,24 @@ from gco_agent.store.view import RunView
 SECRET = "the owner's own\n"
 
 
-def page(view: RunView, to: Path) -> object:
-    return write_page(to / "x.html", [PageRun.read(view)])
+def page(view: RunView, to: Path) -> None:
+    write_page(to / "x.html", [PageRun.read(view)])
 
 
-def curve(view: RunView, to: Path) -> object:
-    return draw_curve([read_report(view)], to / "x.svg")
+def curve(view: RunView, to: Path) -> None:
+    draw_curve([read_report(view)], to / "x.svg")
 
 
-def video(view: RunView, to: Path) -> object:
-    return write_video(to / "x.gif", [Image.new("RGB", (4, 4))], 10)
+def video(view: RunView, to: Path) -> None:
+    write_video(to / "x.gif", [Image.new("RGB", (4, 4))], 10)
 
 
-def events(view: RunView, to: Path) -> object:
+def events(view: RunView, to: Path) -> None:
     pytest.importorskip("tensorboardX")
-    return write_scalars(read_report(view), to)
+    write_scalars(read_report(view), to)
 
 
-def dataset(view: RunView, to: Path) -> object:
+def dataset(view: RunView, to: Path) -> None:
     pytest.importorskip("minari")
     one = Trajectory(
         EpisodeResult(1, 0.0, 2, Outcome.GAME_OVER),
@@ -47,7 +47,7 @@ def dataset(view: RunView, to: Path) -> object:
         np.zeros(2, np.int64),
         np.zeros(2),
     )
-    return write_dataset([one], "x-v0", to, default_protocol("pong", 3), "")
+    write_dataset([one], "x-v0", to, default_protocol("pong", 3), "")
 
 
 WRITERS = (page, curve, video, events, dataset)
@@ -55,7 +55,7 @@ WRITERS = (page, curve, video, events, dataset)
 
 @pytest.mark.parametrize("write", WRITERS)
 def test_a_folder_that_is_a_link_is_refused(
-    write: Callable[[RunView, Path], object], view, tmp_path
+    write: Callable[[RunView, Path], None], view, tmp_path
 ):
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -68,7 +68,7 @@ def test_a_folder_that_is_a_link_is_refused(
 
 
 @pytest.mark.parametrize("write", [page, curve, video])
-def test_a_file_that_is_a_link_is_refused(write: Callable[[RunView, Path], object], view, tmp_path):
+def test_a_file_that_is_a_link_is_refused(write: Callable[[RunView, Path], None], view, tmp_path):
     secret = tmp_path / "secret"
     secret.write_text(SECRET)
     clone = tmp_path / "clone"
@@ -82,7 +82,7 @@ def test_a_file_that_is_a_link_is_refused(write: Callable[[RunView, Path], objec
 
 
 @pytest.mark.parametrize("write", WRITERS)
-def test_without_links_it_is_written(write: Callable[[RunView, Path], object], view, tmp_path):
+def test_without_links_it_is_written(write: Callable[[RunView, Path], None], view, tmp_path):
     (tmp_path / ".git").mkdir()
     write(view, tmp_path)
     assert any(path.name != ".git" for path in tmp_path.iterdir())
