@@ -54,9 +54,7 @@ WRITERS = (page, curve, video, events, dataset)
 
 
 @pytest.mark.parametrize("write", WRITERS)
-def test_a_folder_that_is_a_link_is_refused(
-    write: Callable[[RunView, Path], None], view, tmp_path
-):
+def test_a_folder_that_is_a_link_is_refused(write: Callable[[RunView, Path], None], view, tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()
     clone = tmp_path / "clone"
