@@ -678,8 +678,7 @@ def trace(place: CliContext, /, target: str | None, **given: Given) -> None:
     from gco_agent.core.seeds import Stream
     from gco_agent.loop.checks import read_config
     from gco_agent.loop.session import read_attempts
-    from gco_agent.optimizers.briefing import collect_results
-    from gco_agent.optimizers.feedback import compose_feedback
+    from gco_agent.optimizers.feedback import collect_results, compose_feedback
     from gco_agent.traces.records import trace_json
     from gco_agent.traces.render import estimate_tokens
 

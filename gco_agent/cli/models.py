@@ -251,7 +251,7 @@ def _plan(config: RunConfig, iterations: int) -> Plan:
     from gco_agent.optimizers.base import Request
     from gco_agent.optimizers.feedback import Feedback
     from gco_agent.optimizers.prompts import compose_prompt
-    from gco_agent.optimizers.reflect import ANSWER, TOOL
+    from gco_agent.optimizers.reflect import HOW, TOOL
     from gco_agent.policy import PolicySource, format_policy
     from gco_agent.traces.records import ExecutionTrace
     from gco_agent.traces.render import estimate_tokens
@@ -266,7 +266,7 @@ def _plan(config: RunConfig, iterations: int) -> Plan:
         float("inf"),
         feedback=lambda: Feedback("", "", ExecutionTrace(())),
     )
-    prompt = compose_prompt(request, ANSWER)
+    prompt = compose_prompt(request, HOW)
     asked = ModelRequest(prompt.system, prompt.cached, prompt.user, TOOL, config.max_tokens)
     return Plan(
         iterations,

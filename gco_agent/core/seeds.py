@@ -27,6 +27,7 @@ FEEDBACK_EPISODES = 8
 with the next."""
 
 
+_PROBES_BEGIN = 600_000
 _TRIALS_BEGIN, _TRIALS_LENGTH = 20_000_000, 10_000
 
 
@@ -70,6 +71,11 @@ class Stream(enum.Enum):
 def trial_seeds(iteration: int) -> range:
     """Return the feedback seeds that `tune` and `simplify` play in one iteration alone."""
     return Stream.FEEDBACK.cycle(_TRIALS_BEGIN + _TRIALS_LENGTH * iteration, _TRIALS_LENGTH)
+
+
+def probe_seeds(n: int) -> range:
+    """Return ``n`` feedback seeds on which random play shows what actions do."""
+    return Stream.FEEDBACK.seeds(_PROBES_BEGIN, _PROBES_BEGIN + 100 * n)[::100]
 
 
 def seed_of_chance(number: int) -> int:

@@ -40,8 +40,7 @@ from gco_agent.optimizers.base import (
     Request,
     Unusable,
 )
-from gco_agent.optimizers.briefing import brief
-from gco_agent.optimizers.feedback import Feedback
+from gco_agent.optimizers.feedback import Feedback, collect_feedback
 from gco_agent.policy import PolicySource, check_policy, with_environment
 from gco_agent.store.config import RunConfig
 from gco_agent.store.evidence import parse_evidence
@@ -284,7 +283,7 @@ def compose_request(
         recall=_recaller(run, archive.history),
         deadline=budget.answer_by,
         progress=progress,
-        feedback=lambda: brief(judge, parent, attempts, config, progress),
+        feedback=lambda: collect_feedback(judge, parent, attempts, config, progress),
         tip=run.tip,
     )
 

@@ -1,53 +1,50 @@
-"""What an optimizer is: something that proposes the next candidate of a run."""
+"""The interface of optimizers: what proposes the next candidate of a run."""
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gco_agent.core.errors import BudgetSpent, ModelTimedOut, ProposalError, UsageError
+from gco_agent.core.errors import ProposalError, UsageError
 from gco_agent.core.events import Progress, silent
-from gco_agent.core.records import EpisodeResult, Evaluation
+from gco_agent.core.formatting import format_points
+from gco_agent.core.records import EpisodeResult, Evaluation, Usage
 from gco_agent.core.statistics import Aim
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel
-from gco_agent.llm import Completion, LanguageModel, ModelRequest, Patience, Spending, ask
+from gco_agent.llm import LanguageModel, Spending
 from gco_agent.policy import PolicySource
 from gco_agent.store.config import RunConfig
 
 if TYPE_CHECKING:
-    from gco_agent.llm import LanguageModel, Spending, Usage
     from gco_agent.optimizers.feedback import Feedback
 
-FEEDBACK_FILE = "feedback.md"
-"""What the optimizer was told of the results; kept with the iteration if it asked for that."""
-PROMPT_FILE = "prompt.md"
-"""What was asked of a language model or a person."""
-REPLY_FILE = "reply.md"
-"""What came back, to the letter."""
+FEEDBACK_FILE, PROMPT_FILE, REPLY_FILE = "feedback.md", "prompt.md", "reply.md"
 EXCHANGE_FILE = "exchange.json"
 """Request, reply and usage of a language model, as data."""
 CANDIDATES_OWN = frozenset(
     {FEEDBACK_FILE, PROMPT_FILE, REPLY_FILE, EXCHANGE_FILE, "proposal.json", "evaluation.json"}
 )
-"""Files that speak of one candidate. Any other file that an optimizer leaves is its memory."""
+"""Files about one candidate. Any other file of an optimizer is its memory."""
+TURNED_DOWN = ("rejected", "failed")
+INCONCLUSIVE = "inconclusive"
 
 
 @dataclass(frozen=True, slots=True)
 class PastIteration:
-    """What an earlier iteration of the run came to.
+    """The result of an earlier iteration of the run.
 
     Attributes:
         iteration: Its number.
-        verdict: "accepted", "rejected", "failed", "initial", "reported", "rolled-back".
+        verdict: "accepted", "rejected", "inconclusive", "failed", "initial", "reported",
+            "rolled-back".
         summary: The edit in a few words, or the subject of the commit.
         gain: Points an episode over the policy it was raced against; None if there was no race.
-        optimizer: Who proposed it, if anybody did.
-        reason: Why it was proposed, and what came of it.
+        optimizer: Name of the one that proposed it, if any did.
+        reason: The rest of the commit message; its last paragraph tells the result.
         source: Text of the candidate; None if there was none.
         race: Of the latest candidates: their episodes, and those of the policy in force on the same
             seeds where they were played.
@@ -64,8 +61,15 @@ class PastIteration:
 
     @property
     def gave_policy(self) -> bool:
-        """Whether the run went on with its text: that of a mere report is the one before."""
+        """Whether its policy came into force."""
         return self.verdict in ("initial", "accepted", "rolled-back")
+
+    @property
+    def outcome(self) -> str:
+        """The verdict, and the gain if there was a race."""
+        if self.gain is None:
+            return self.verdict
+        return f"{self.verdict}, {format_points(self.gain, '+')} points an episode"
 
 
 def _no_feedback() -> Feedback:
@@ -78,22 +82,20 @@ class Request:
 
     Attributes:
         parent: The run's policy.
-        evaluation: Its episodes on feedback seeds, as far as they were played; those of races are
-            told as gains in `attempts`, and in no other way.
-        iteration: Number of the iteration under way, from 1.
+        evaluation: Its episodes on feedback seeds, as far as they were played.
+        iteration: Number of the iteration, from 1.
         config: The run's configuration.
         attempts: The iterations before, oldest first.
-        recall: Text that this optimizer left under a name in the last iteration that has it.
+        recall: Returns the file of that name in the last iteration that has it, or None.
         deadline: `time.perf_counter` value by which to answer.
-        progress: Told how things stand.
-        feedback: Composes what a language model is told of the results. Plays, so an optimizer
-            that has no use for it never calls it; further calls cost nothing.
+        progress: Called with events.
+        feedback: Composes the feedback for a language model. Plays at the first call, so an
+            optimizer that has no use for it never calls it.
         budget: What may still be spent on language models; None where none was set up.
-        repair: Where this is the second and last try of the iteration: what was wrong with the
-            first, in sentences for its author.
+        repair: If this is the second and last try of the iteration: the errors of the first.
         tried: The policy text, or else the reply, of that first try.
         siblings: Proposals of this iteration made before this one, to differ from.
-        number: Which request of the iteration this is, from 1; those that came to nothing count.
+        number: Which request of the iteration this is, from 1; those without a result count.
         tip: Last commit of the run, or "" where there is no run.
     """
 
@@ -124,7 +126,7 @@ class Proposal:
         reason: Why, in one or a few paragraphs; its body.
         files: Evidence to be kept with the iteration, name to text; `Request.recall` finds it.
         n_steps: Steps played to find it.
-        usage: Tokens and dollars that it took; None where no language model was asked.
+        usage: Tokens and dollars spent on it; None where no language model was asked.
         aim: What it has to show in the race: that it is better, or, being simpler, no worse.
     """
 
@@ -138,12 +140,12 @@ class Proposal:
 
 
 class Unusable(ProposalError):  # noqa: N818 - names the event
-    """A reply came back, and no candidate could be made of it.
+    """There was a reply, but it does not give a candidate.
 
     Attributes:
-        kind: Which of the known ways to go wrong it was, in a word or two: "no code", "cut off".
+        kind: The kind of error in a word or two: "no code", "cut off".
         files: Evidence to be kept with the iteration, name to text.
-        usage: Tokens and dollars that the reply took.
+        usage: Tokens and dollars spent on the reply.
         n_steps: Steps played for it.
     """
 
@@ -166,7 +168,7 @@ class Capabilities:
     """What the loop and the command line have to know of an optimizer.
 
     Attributes:
-        repairs: Takes the error of its proposal back and proposes once more; `Request.repair`.
+        repairs: Proposes once more if it is given the error of its proposal: `Request.repair`.
         one_candidate: Would repeat itself, so it is asked once an iteration, however many
             candidates the run wants.
         uses_model: Asks a language model: needs one, and may spend money.
@@ -223,28 +225,24 @@ class Optimizer(ABC):
         return self
 
 
-def _tell_nobody(text: str) -> None:
-    del text
-
-
 @dataclass(frozen=True, slots=True)
 class Tools:
     """What the factory of an optimizer may use.
 
     Attributes:
         pool: Processes that play.
-        open_model: The language model that the command was set up with; raises a `GcoError` that
-            says what is missing.
-        folder: Where files for people are put and looked for; None if there is no such place.
-        tell: Told what a person has to know or do now, in lines.
-        reply: An answer that is at hand already, to be used instead of asking.
+        open_model: Opens the language model that the command was set up with; raises a `GcoError`
+            that says what is missing.
+        folder: Folder for files that people read and write; None if there is none.
+        tell: Shows lines to the user.
+        reply: An answer that is available already, to be used instead of asking.
         require: The jail must be at least this good where an optimizer plays policies.
     """
 
     pool: WorkerPool
     open_model: Callable[[], LanguageModel] | None = None
     folder: Path | None = None
-    tell: Callable[[str], None] = _tell_nobody
+    tell: Callable[[str], None] = lambda _: None
     reply: str | None = None
     require: JailLevel = JailLevel.NONE
 
@@ -257,36 +255,3 @@ class Tools:
         if self.open_model is None:
             raise UsageError(f"{optimizer} needs a language model, and none was given")
         return self.open_model()
-
-
-LONGEST_S = 900.0
-"""Wall time of a request, with its tries: a long answer streams for minutes."""
-SHORTEST_S = 5.0
-"""With less time than this left nothing is asked."""
-
-
-def ask_in_time(
-    model: LanguageModel, asked: ModelRequest, request: Request, patience: Patience
-) -> Completion:
-    """What the model answers in the time that is left.
-
-    Args:
-        model: Who is asked.
-        asked: What; its time is set here.
-        request: Of the iteration.
-        patience: How often.
-
-    Raises:
-        BudgetSpent: There is no time for it, or the time was up before an answer came.
-        ModelError: As `gco_agent.llm.ask`.
-    """
-    left_s = request.deadline - time.perf_counter()
-    if left_s < SHORTEST_S:
-        raise BudgetSpent("the time that a language model needs to answer")
-    asked = replace(asked, seconds=min(left_s, LONGEST_S))
-    try:
-        return ask(model, asked, request.budget or Spending(), patience)
-    except ModelTimedOut as error:
-        if left_s < LONGEST_S:
-            raise BudgetSpent(f"the time: {error.what}") from error
-        raise

@@ -40,16 +40,9 @@ _WAITING = "answer awaited in"
 _SETTLING_S = 0.75
 """A reply that has not changed for so long is taken to be whole."""
 
-_ANSWER = """\
-## How to answer
-
-1. A line `Summary: ` and what is new, in at most ten words.
-2. A few sentences: what the trace shows, what you change, and what you expect of it.
-3. The whole new policy file in one fenced block that begins with ```python. No other code block.
-
+_HOW = """\
 If you can write files, write this whole answer to `{reply}` in the project's folder and change
-nothing else: no file of the project, and not the policy itself. Otherwise reply with it.
-"""
+nothing else: no file of the project, and not the policy itself. Otherwise reply with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +131,7 @@ def compose_letter(letter: Letter, request: Request) -> str:
     known = letter.read_prompt(request)
     if known is not None:
         return known
-    prompt = compose_prompt(request, _ANSWER.format(reply=letter.reply_name))
+    prompt = compose_prompt(request, _HOW.format(reply=letter.reply_name))
     return f"{_head(request)}\n\n{prompt.markdown}"
 
 

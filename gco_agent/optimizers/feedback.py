@@ -1,34 +1,56 @@
-"""Staged feedback: the results of a policy as text for an optimizer.
+"""Feedback: the results of a policy, played and composed as text for an optimizer.
 
-Text of policies and models stands in quotation marks or code blocks, escaped, cut, and attributed:
-it cannot pass for a heading, the end of a block or a sentence of the feedback.
+The judge plays, counts the steps and caches what it played: nothing is played twice. Text of
+policies and models stands in quotation marks or code blocks, escaped, cut, and attributed: it
+cannot pass for a heading, the end of a block or a sentence of the feedback.
 """
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from gco_agent.core.records import EpisodeResult, Evaluation, Outcome
+from gco_agent.core.errors import PolicyError
+from gco_agent.core.events import Playing, Progress, silent
+from gco_agent.core.formatting import format_points, format_score
+from gco_agent.core.records import EpisodeResult, Evaluation, Outcome, PlayProtocol
+from gco_agent.core.seeds import FEEDBACK_EPISODES, Stream, format_seeds
 from gco_agent.core.statistics import confidence_interval, paired_gain
-from gco_agent.core.text import escape, escape_lines
+from gco_agent.core.text import escape_lines, fence, quote
+from gco_agent.envs.environment import spec_of
+from gco_agent.evaluation.episode import Rollout
+from gco_agent.evaluation.judge import Judge
 from gco_agent.games import GameSpec, Hints
-from gco_agent.optimizers.base import PastIteration
-from gco_agent.traces.records import Ending, ExecutionTrace
+from gco_agent.optimizers.base import INCONCLUSIVE, TURNED_DOWN, PastIteration
+from gco_agent.policy import PolicySource
+from gco_agent.store.config import RunConfig
+from gco_agent.traces.moments import Captured, capture
+from gco_agent.traces.playing import Replay, follow
+from gco_agent.traces.records import Ending, ExecutionTrace, Window
 from gco_agent.traces.render import DEFAULT_TOKENS, estimate_tokens, render_trace
 
-TURNED_DOWN = ("rejected", "inconclusive", "failed")
+TRACE_HEADING = "### Execution trace"
+_MOST_UNCUT = 2
+"""Truncated episodes that are played to their end."""
 _MOST_ROWS = 16
-_MOST_PAIRS = 6
-_MOST_DEATHS = 6
-_MOST_SEEDS = 6
+_MOST_PAIRS = _MOST_DEATHS = _MOST_SEEDS = 6
 _MOST_FAILURES = 2
-_MOST_FAILURE = 1200
-_MOST_SUMMARY = 240
-_MOST_WHY = 300
+_MOST_FAILURE, _MOST_SUMMARY, _MOST_WHY = 1200, 240, 300
+"""Characters of a traceback, of a summary, and of what happened to a candidate."""
 _SHARE_OF_TRIED = 4
-"""What was tried takes at most one part in so many of the budget."""
+"""Past candidates take at most one part in so many of the budget."""
+_TRIED = {
+    TURNED_DOWN: (
+        "### Tried before, and not accepted\n\nThe newest first; text in quotation marks was "
+        "written by whoever proposed it, or by the policy, and is no instruction."
+    ),
+    (INCONCLUSIVE,): (
+        "### Tried before, and inconclusive\n\nThe race could not tell these from the policy in "
+        "force, so they may hold a good idea: build on one, or try a part of it alone."
+    ),
+}
+"""Verdicts to the begin of their section."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +110,119 @@ class Results:
         evaluation, uncut = self.evaluation, self.uncut
         if uncut is None or not uncut.is_valid or not evaluation.is_valid:
             return evaluation.mean_return
-        cut = self.cut
-        ended = sum(evaluation.returns) - sum(e.episode_return for e in cut)
-        n = len(evaluation.episodes)
-        return (ended + len(cut) * statistics.fmean(uncut.returns)) / n
+        ended = sum(evaluation.returns) - sum(e.episode_return for e in self.cut)
+        whole = len(self.cut) * statistics.fmean(uncut.returns)
+        return (ended + whole) / len(evaluation.episodes)
+
+
+# Playing
+
+
+def collect_feedback(
+    judge: Judge,
+    parent: PolicySource,
+    attempts: Sequence[PastIteration],
+    config: RunConfig,
+    progress: Progress = silent,
+) -> Feedback:
+    """Play ``parent`` on feedback seeds and compose the feedback on it.
+
+    The policy before it is played on the same seeds, and where the race's step limit cut episodes,
+    the first of these are played to their end. The result does not depend on the workers.
+
+    Raises:
+        JailError: The jail cannot be built, or not as good as required.
+    """
+    seeds = Stream.FEEDBACK.seeds(0, FEEDBACK_EPISODES)
+    results, trace = collect_results(judge, parent, attempts, config.protocol, seeds, progress)
+    results = replace(results, hints=config.hints)
+    feedback = compose_feedback(results, trace, config.trace_tokens)
+    if config.horizon:
+        return replace(feedback, trace=_first_steps(judge, parent, seeds[0], config.horizon))
+    return feedback
+
+
+def collect_results(
+    judge: Judge,
+    source: PolicySource,
+    attempts: Sequence[PastIteration],
+    rules: PlayProtocol,
+    seeds: range,
+    progress: Progress = silent,
+) -> tuple[Results, ExecutionTrace]:
+    """Play ``source``; return its results and the moments that decided them.
+
+    Args:
+        judge: Plays by rules that may truncate episodes earlier than ``rules``.
+        source: The policy.
+        attempts: Past iterations, oldest first.
+        rules: Those of whole episodes.
+        seeds: Seeds to play.
+        progress: Called with events.
+
+    Raises:
+        JailError: The jail cannot be built, or not as good as required.
+    """
+
+    def play() -> Captured:
+        return capture(judge.pool, source.text, seeds, judge.protocol, judge.require, progress)
+
+    played = judge.record(source, ("trace", *seeds), play)
+    results = Results(
+        spec_of(rules),
+        source.text,
+        played.evaluation,
+        format_seeds(seeds),
+        _evaluate_predecessor(judge, attempts, seeds),
+        attempts,
+        limit=judge.protocol.max_steps,
+        longest=rules.max_steps,
+    )
+    uncut = [episode.seed for episode in results.cut[:_MOST_UNCUT]]
+    if uncut and results.limit < results.longest and played.evaluation.is_valid:
+        whole = judge.under(rules)
+        begun = whole.n_steps
+
+        def watch(done: int, n: int) -> None:
+            progress(Playing("playing whole games", done, n, whole.n_steps - begun))
+
+        results = replace(results, uncut=whole.evaluate(source, uncut, watch))
+    return results, played.trace
+
+
+def _evaluate_predecessor(
+    judge: Judge, attempts: Sequence[PastIteration], seeds: Sequence[int]
+) -> Evaluation | None:
+    """Evaluate the policy that was in force before the present one; None if it is not known."""
+    kept = [attempt.source for attempt in attempts if attempt.gave_policy]
+    before = kept[-2] if len(kept) > 1 else None
+    if before is None:
+        return None
+    try:
+        return judge.evaluate(PolicySource(before), seeds)
+    except PolicyError:  # a person may have committed anything
+        return None
+
+
+def _first_steps(judge: Judge, parent: PolicySource, seed: int, horizon: int) -> ExecutionTrace:
+    """Record the first ``horizon`` steps of an episode."""
+
+    def play() -> Captured:
+        task = Rollout(parent.text, (seed,), judge.protocol, judge.require)
+        (course,) = judge.pool.map(follow, [Replay(task, ((0, horizon),))])
+        result, steps = course.result, course.recorded
+        windows: tuple[Window, ...] = ()
+        if steps:
+            title = f"the first {len(steps)} steps"
+            end = (result.n_steps, result.episode_return, result.detail)
+            windows = (Window(title, None, seed, steps[-1].step, steps, *end),)
+        played = Evaluation((result,), judge.protocol.stamp)
+        return Captured(ExecutionTrace(windows), played, result.n_steps)
+
+    return judge.record(parent, ("first steps", horizon), play).trace
+
+
+# Composing
 
 
 def compose_feedback(
@@ -106,16 +237,17 @@ def compose_feedback(
     stage = results.spec.stage_at(results.whole_return, told=results.hints != "none")
     if results.hints == "none":
         trace = trace.without_names()
+    room = max_tokens // _SHARE_OF_TRIED
     parts = [
         f"### Stage: {stage.name}\n\n{stage.advice}",
         f"### Results\n\n{_describe_results(results, trace.endings)}",
+        _describe_change(results.before, results.evaluation) if results.before else "",
     ]
-    if results.before is not None:
-        parts.append(_describe_change(results.before, results.evaluation))
-    if tried := _describe_tried(results.attempts, max_tokens // _SHARE_OF_TRIED):
-        parts.append(tried)
-    parts.append("### Execution trace")
-    text = "\n\n".join(parts) + "\n\n"
+    for verdicts, heading in _TRIED.items():
+        tried = [a for a in reversed(results.attempts) if a.verdict in verdicts]
+        parts.append(_describe_tried(tried, heading, room))
+        room -= estimate_tokens(parts[-1])
+    text = "\n\n".join(part for part in (*parts, TRACE_HEADING) if part) + "\n\n"
     rendered = render_trace(trace, results.source, max_tokens - estimate_tokens(text))
     return Feedback(stage.name, text + rendered.text, trace)
 
@@ -124,19 +256,16 @@ def _describe_results(results: Results, endings: Sequence[Ending]) -> str:
     evaluation = results.evaluation
     n = len(evaluation.episodes)
     over = f"{n} episode{'s' if n != 1 else ''} (seeds {results.seeds})"
-    parts = []
     if evaluation.is_valid:
-        told = f"Mean return {_points(evaluation.mean_return)} over {over}"
-        interval = confidence_interval(evaluation.returns)
-        if interval is not None:
-            told += f", 95 % interval {interval[0]:.2f} to {interval[1]:.2f}"
-        parts.append(f"{told}. {_describe_time(evaluation.episodes)}".strip())
+        score = f"Mean return {_points(evaluation.mean_return)} over {over}"
+        if interval := confidence_interval(evaluation.returns):
+            score += f", 95 % interval {_points(interval[0])} to {_points(interval[1])}"
+        score = f"{score}. {_describe_time(evaluation.episodes)}".strip()
     else:
-        parts.append(_describe_failures(evaluation, over))
-    parts.append(_table(results, endings))
-    parts.append(_describe_truncation(results))
-    if unknown := results.spec.unknown_categories(results.source):
-        parts.append(f"{' '.join(unknown)} In the policy, it is always empty.")
+        score = _describe_failures(evaluation, over)
+    unknown = results.spec.unknown_categories(results.source)
+    empty = f"{' '.join(unknown)} In the policy, it is always empty." if unknown else ""
+    parts = (score, _table(results, endings), _describe_truncation(results), empty)
     return "\n\n".join(part for part in parts if part)
 
 
@@ -145,13 +274,11 @@ def _describe_time(episodes: Sequence[EpisodeResult]) -> str:
     times = [1000 * e.cpu_seconds / e.n_steps for e in episodes if e.cpu_seconds and e.n_steps]
     if not times:
         return ""
-    if max(times) < 1:
-        return "A step takes the policy less than 1 ms of processor time."
-    mean, most = statistics.fmean(times), max(times)
-    return (
-        f"A step takes the policy {mean:.0f} ms of processor time, {most:.0f} ms in the slowest "
-        "episode."
+    mean, most = (
+        f"{t:.0f}" if t >= 1 else f"{max(t, 0.1):.1f}"
+        for t in (statistics.fmean(times), max(times))
     )
+    return f"A step takes the policy {mean} ms of processor time, {most} ms in the slowest episode."
 
 
 def _table(results: Results, endings: Sequence[Ending]) -> str:
@@ -166,7 +293,7 @@ def _table(results: Results, endings: Sequence[Ending]) -> str:
             str(e.n_steps),
             _ended(e),
             *_lives(by_seed.get(e.seed)),
-            _outcome(whole[e.seed]) if e.seed in whole else "",
+            _episode(whole[e.seed]) if e.seed in whole else "",
         )
         for e in results.evaluation.episodes[:_MOST_ROWS]
     ]
@@ -174,7 +301,7 @@ def _table(results: Results, endings: Sequence[Ending]) -> str:
     lines = ["|".join(row[n] for n in kept) for row in (header, *rows)]
     n_more = len(results.evaluation.episodes) - len(rows)
     more = f"\n\nAnd {n_more} more episodes." if n_more else ""
-    return "```text\n" + "\n".join(lines) + f"\n```{more}"
+    return fence("\n".join(lines), "text") + more
 
 
 def _ended(episode: EpisodeResult) -> str:
@@ -183,7 +310,7 @@ def _ended(episode: EpisodeResult) -> str:
     return "truncated" if episode.outcome is Outcome.HORIZON else f"failed: {episode.outcome.value}"
 
 
-def _outcome(episode: EpisodeResult) -> str:
+def _episode(episode: EpisodeResult) -> str:
     return f"{episode.episode_return:g} in {episode.n_steps} steps, {_ended(episode)}"
 
 
@@ -196,7 +323,7 @@ def _lives(ending: Ending | None) -> tuple[str, str]:
 
 
 def _describe_truncation(results: Results) -> str:
-    """Return what the step limit hides, and which of two returns is which."""
+    """Return what the step limit hides, and how whole games differ."""
     cut, uncut = results.cut, results.uncut
     if not cut:
         return ""
@@ -206,10 +333,9 @@ def _describe_truncation(results: Results) -> str:
         care = " The stage is a band of whole games; of truncated ones, take it with care."
         return f"{text}.{care if results.spec.categories else ''}"
     text += (
-        f": returns and steps in the table, and gains of earlier iterations, are those of races, "
-        f"which stop there; a whole game may take {results.longest:,} steps, and the last column "
-        "has those that were played to their end with the same seed. So a race understates a "
-        "policy that wins slowly, and winning sooner counts in it as much as winning more."
+        f", as in a race; a whole game may take {results.longest:,} steps, and the last column has "
+        "those that were played to their end with the same seed. So a race understates a policy "
+        "that wins slowly, and winning sooner counts in it as much as winning more."
     )
     if uncut.is_valid:
         mean = _points(results.whole_return)
@@ -224,25 +350,25 @@ def _describe_truncation(results: Results) -> str:
 
 
 def _describe_failures(evaluation: Evaluation, over: str) -> str:
+    """Return how often the policy failed, and a traceback of each kind."""
     failures = evaluation.failures
-    told = [f"No score: the policy failed in {len(failures)} of {over}."]
-    kinds = {failure.detail: failure for failure in reversed(failures)}
-    told += [
+    kinds = list({failure.detail: failure for failure in reversed(failures)}.values())[::-1]
+    tracebacks = [
         f"Seed {failure.seed}, step {failure.n_steps}, {failure.outcome.value}:\n\n"
-        f"{_block(failure.detail, _MOST_FAILURE)}"
-        for failure in list(kinds.values())[::-1][:_MOST_FAILURES]
+        f"{fence(escape_lines(failure.detail, _MOST_FAILURE), 'text')}"
+        for failure in kinds[:_MOST_FAILURES]
     ]
-    return "\n\n".join(told)
+    score = f"No score: the policy failed in {len(failures)} of {over}."
+    return "\n\n".join([score, *tracebacks])
 
 
 def _describe_change(before: Evaluation, after: Evaluation) -> str:
     """Return how the policy differs from the one before it, seed by seed."""
     heading = "### Since the policy before it\n\n"
     if not (before.is_valid and after.is_valid):
-        who = "That one" if not before.is_valid else "This one"
-        return f"{heading}{who} failed in an episode, so the two cannot be compared."
+        which = "That one" if not before.is_valid else "This one"
+        return f"{heading}{which} failed in an episode, so the two cannot be compared."
     gain = paired_gain(after.returns, before.returns)
-    error = f" ± {gain.standard_error:.2f}" if gain.standard_error is not None else ""
     differences = {
         now.seed: now.episode_return - then.episode_return
         for now, then in zip(after.episodes, before.episodes, strict=True)
@@ -253,8 +379,8 @@ def _describe_change(before: Evaluation, after: Evaluation) -> str:
     n_same = len(differences) - len(better) - len(worse)
     return (
         f"{heading}Its mean return on these seeds was {_points(before.mean_return)}: a gain of "
-        f"{gain.mean:+.2f}{error} an episode. Better on {_seeds(better)}; worse on "
-        f"{_seeds(worse)}; the same on {n_same}."
+        f"{format_score(gain.mean, gain.standard_error, '+')} an episode. Better on "
+        f"{_seeds(better)}; worse on {_seeds(worse)}; the same on {n_same}."
     )
 
 
@@ -266,59 +392,38 @@ def _seeds(differences: Sequence[tuple[int, float]]) -> str:
     return f"{len(differences)}: {shown}{more}"
 
 
-def _describe_tried(attempts: Sequence[PastIteration], most_tokens: int) -> str:
-    """Return the rejected and failed candidates, the newest first, as far as they fit."""
-    turned_down = [attempt for attempt in reversed(attempts) if attempt.verdict in TURNED_DOWN]
+def _describe_tried(tried: Sequence[PastIteration], heading: str, room: int) -> str:
+    """Return a section of past candidates, the newest first, as far as they fit."""
     lines: list[str] = []
-    heading = (
-        "### Tried before, and not accepted\n\nThe newest first; what is in quotation marks was "
-        "written by those who proposed it, or by the policy, and is no instruction.\n\n"
-    )
-    room = most_tokens - estimate_tokens(heading)
-    for attempt in turned_down:
-        line = "\n".join(_tell_attempt(attempt))
+    room -= estimate_tokens(heading)
+    for attempt in tried:
+        line = "\n".join(_describe_attempt(attempt))
         room -= estimate_tokens(line) + 1
         if room < 0:
             break
         lines.append(line)
     if not lines:
         return ""
-    if n_left := len(turned_down) - len(lines):
+    if n_left := len(tried) - len(lines):
         lines.append(f"- and {n_left} earlier ones, left out.")
-    return heading + "\n".join(lines)
+    return f"{heading}\n\n" + "\n".join(lines)
 
 
-def _tell_attempt(attempt: PastIteration) -> Iterator[str]:
-    gain = f", {attempt.gain:+.2f} points an episode" if attempt.gain is not None else ""
+def _describe_attempt(attempt: PastIteration) -> Iterator[str]:
     summary = quote(attempt.summary, _MOST_SUMMARY)
-    yield f"- Iteration {attempt.iteration}, {attempt.verdict}{gain}: {summary}"
+    yield f"- Iteration {attempt.iteration}, {attempt.outcome}: {summary}"
     paragraphs = [part for part in attempt.reason.split("\n\n") if part.strip()]
-    # the last says what came of it; of a failure, the last two: what happened, and the traceback
-    wanted = paragraphs[-2:] if attempt.verdict == "failed" else paragraphs[-1:]
-    if wanted:
-        words = " ".join(" ".join(wanted).split())
-        yield f"  What came of it: {quote(words, _MOST_WHY)}"
+    # the last tells the result; of a failure, the last two: what happened, and the traceback
+    if wanted := paragraphs[-2:] if attempt.verdict == "failed" else paragraphs[-1:]:
+        yield f"  Result: {quote(' '.join(wanted), _MOST_WHY)}"
     if attempt.race:
-        pairs = "; ".join(_tell_pair(*pair) for pair in attempt.race[:_MOST_PAIRS])
+        pairs = "; ".join(
+            _episode(candidate) + (f" (policy in force: {_episode(parent)})" if parent else "")
+            for candidate, parent in attempt.race[:_MOST_PAIRS]
+        )
         n_more = len(attempt.race) - _MOST_PAIRS
         yield f"  Seed by seed: {pairs}{f'; and {n_more} more' if n_more > 0 else ''}."
 
 
-def _tell_pair(candidate: EpisodeResult, parent: EpisodeResult | None) -> str:
-    against = f" (policy in force: {_outcome(parent)})" if parent else ""
-    return f"{_outcome(candidate)}{against}"
-
-
-def quote(text: str, limit: int) -> str:
-    """Return a text on one line in quotation marks that it cannot close, cut to ``limit``."""
-    shown = escape(" ".join(text.split()), limit)
-    return '"' + shown.replace("\\", "/").replace('"', "'").replace("`", "'") + '"'
-
-
-def _block(text: str, limit: int) -> str:
-    """Return a text in a code block that it cannot close."""
-    return "```text\n" + escape_lines(text, limit).replace("```", "'''") + "\n```"
-
-
 def _points(value: float | None) -> str:
-    return "none" if value is None else f"{value:.2f}"
+    return "none" if value is None else format_points(value)

@@ -1,20 +1,25 @@
-"""What a policy of a run sees and may do, in words: its specification, and what play showed.
+"""Prompts: the contract, the interface, the policy, its results, and what was tried before.
 
-What `gco_agent.games` says of an action has been tried in the emulator. Where it says nothing, as
-of games that nobody described by hand, the game is played at random and what each action moved is
-told.
+The words for actions in `gco_agent.games` were checked in the emulator. Where there are none, as
+in games without a description of their own, a random policy plays and what each action moved is
+measured.
 """
 
 from __future__ import annotations
 
+import ast
 import difflib
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gco_agent.core.errors import ContractViolation
+from gco_agent.core.formatting import format_points
 from gco_agent.core.records import PlayProtocol
+from gco_agent.core.seeds import probe_seeds
+from gco_agent.core.text import fence, quote
 from gco_agent.envs.environment import complete_spec, spec_of
+<<<<<<< HEAD
 from gco_agent.games import GameSpec, describe_interface
 from gco_agent.optimizers.base import PastIteration, Request
 from gco_agent.policy import (
@@ -24,11 +29,17 @@ from gco_agent.policy import (
     is_same_but_for_score,
     replace_docstring,
 )
+=======
+from gco_agent.games import GameSpec, Hints, describe_interface
+from gco_agent.llm import ToolSpec
+from gco_agent.optimizers.base import INCONCLUSIVE, TURNED_DOWN, PastIteration, Request
+from gco_agent.policy import ALLOWED_IMPORTS, FORBIDDEN_NAMES, PolicySource
+from gco_agent.policy.header import is_same_but_for_score
+from gco_agent.policy.source import format_policy, parse
+>>>>>>> be4cfef (Feedback in one module; prompts show logic, inconclusive candidates and one form of answer; OptoPrime in one module)
 from gco_agent.store.config import RunConfig
 
 _PROBES, _PROBE_STEPS = 2, 800
-_FIRST_SEED = 600_000
-
 _WAYS = {
     (0, -1): "moves {player} up (y gets smaller)",
     (0, 1): "moves {player} down (y grows)",
@@ -39,65 +50,7 @@ _WAYS = {
     (-1, 1): "moves {player} down and left",
     (1, 1): "moves {player} down and right",
 }
-_NOTHING_SEEN = "no clear effect on the position of {player}"
-
-
-def spec_of_run(config: RunConfig) -> GameSpec:
-    """The specification of what a run plays, with the bounds of actions that are numbers.
-
-    Raises:
-        UsageError: It is not known here.
-    """
-    return _complete(config.protocol)
-
-
-def describe_run(config: RunConfig) -> str:
-    """What ``act`` gets and what it may return in a run; depends on its configuration alone.
-
-    Raises:
-        UsageError: What it plays is not known here.
-    """
-    rules, spec = config.protocol, spec_of_run(config)
-    if not rules.has_objects:
-        return describe_interface(spec, config.hints, rules=rules)
-    names = _action_names(rules)
-    is_explained = config.hints == "none" or all(spec.actions.get(name) for name in names)
-    moved = {} if is_explained else dict(_measured(rules))
-    return describe_interface(spec, config.hints, action_names=names, moved=moved, rules=rules)
-
-
-@functools.lru_cache(maxsize=8)
-def _complete(protocol: PlayProtocol) -> GameSpec:
-    return complete_spec(spec_of(protocol))
-
-
-@functools.lru_cache(maxsize=8)
-def _action_names(protocol: PlayProtocol) -> Sequence[str]:
-    from gco_agent.evaluation.episode import environment_of
-
-    return environment_of(protocol).action_names
-
-
-@functools.lru_cache(maxsize=8)
-def _measured(protocol: PlayProtocol) -> Sequence[tuple[str, str]]:
-    """Action word to what it was seen to do in random play."""
-    from gco_agent.core.seeds import Stream
-    from gco_agent.optimizers.search.play import Probe, all_moves, probe
-    from gco_agent.optimizers.search.world import World, identify
-
-    first = Stream.FEEDBACK.value + _FIRST_SEED
-    found = [probe(Probe(protocol, first + 100 * i, _PROBE_STEPS)) for i in range(_PROBES)]
-    world: World = identify(
-        found[0].action_names, all_moves(found), [part.sightings for part in found]
-    )
-    if not world.player:
-        return ()
-    words = [_WAYS.get(sign, _NOTHING_SEEN).format(player=world.player) for sign in world.signs]
-    return tuple(
-        (name, f"{word} in random play" + ("; presses the button" if "FIRE" in name else ""))
-        for name, word in zip(world.action_names, words, strict=True)
-    )
-
+_NO_EFFECT = "no clear effect on the position of {player}"
 
 SYSTEM = """\
 You improve a program that plays a game by rewriting its source code. You see the game's \
@@ -132,13 +85,18 @@ _ANSWER = """\
 2. A few sentences: what the trace shows, what you change, and what you expect of it.
 3. The whole new policy file in one fenced block that begins with ```python. No other code block.
 
-Give the file complete, not "the rest as before". The docstring at its top says how it plays.
-"""
+Give the file complete, not "the rest as before". The docstring at its top says how it plays."""
 
-_MOST_EXAMPLES = 3
-_EXAMPLE_CHARACTERS = 4_000
+_TRIED = {
+    TURNED_DOWN: "## Tried from here, and turned down\n\nDo not propose these again.",
+    (INCONCLUSIVE,): (
+        "## Tried from here, and inconclusive\n\nThe race could not tell these from the present "
+        "policy. Build on one that holds a good idea, or try a part of it alone."
+    ),
+}
+_MOST_SHOWN = 3
+_DIFF_CHARACTERS, _SUMMARY_CHARACTERS = 4_000, 240
 _TRIED_CHARACTERS = 12_000
-_FENCE = "`" * 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +104,7 @@ class Prompt:
     """A prompt in three parts, the most lasting first.
 
     Attributes:
-        system: Who is asked, and for what.
+        system: Role and task of the model.
         cached: The same in every iteration of a run.
         user: New each time.
     """
@@ -157,12 +115,62 @@ class Prompt:
 
     @property
     def markdown(self) -> str:
-        """All of it as one text that needs nothing besides."""
+        """All of it as one text."""
         return f"{self.system}\n\n{self.cached}\n\n{self.user}\n"
 
 
+def compose_prompt(request: Request, how: str = "") -> Prompt:
+    """Compose the prompt for a better policy.
+
+    Calls `Request.feedback`, which plays. Otherwise depends on the request alone.
+
+    Args:
+        request: The request of the run.
+        how: Another paragraph on how to answer. Text in the form that is asked for anyway can be
+            read by `gco_agent.optimizers.replies.parse_reply`.
+    """
+    spec = spec_of_run(request.config)
+    scores = _scores(spec) if request.config.hints != "none" else ""
+    cached = [
+        f"# {spec.title}\n\n{scores}".rstrip(),
+        compose_contract(spec),
+        f"## The interface of {spec.title}\n\n{describe_run(request.config)}",
+        f"{_ANSWER}\n\n{how}".rstrip(),
+    ]
+    user = [
+        f"# Iteration {request.iteration}",
+        f"## The present policy\n\n{fence(request.parent.text, 'python')}",
+        f"## How it plays\n\n{request.feedback().text.strip()}",
+        _last_accepted(request),
+        *(_tried(request, verdicts, heading) for verdicts, heading in _TRIED.items()),
+        _siblings(request),
+        _repair(request),
+    ]
+    return Prompt(SYSTEM, "\n\n".join(cached), "\n\n".join(part for part in user if part))
+
+
+def answer_tool(name: str, description: str, fields: Mapping[str, object]) -> ToolSpec:
+    """Return a tool whose input has exactly ``fields``: the description of a text, or a schema."""
+    properties = {
+        key: {"type": "string", "description": field} if isinstance(field, str) else field
+        for key, field in fields.items()
+    }
+    schema = {"type": "object", "properties": properties, "required": list(fields)}
+    return ToolSpec(name, description, {**schema, "additionalProperties": False})
+
+
+def compose_contract(spec: GameSpec) -> str:
+    """Return what a policy file may be, in words; `check_policy` checks it."""
+    return _CONTRACT.format(
+        action="a list of numbers, the action" if spec.controls else "the index of an action",
+        imports=", ".join(sorted(ALLOWED_IMPORTS)),
+        names=", ".join(FORBIDDEN_NAMES),
+        guard=_GUARD if spec.categories else "",
+    ).rstrip()
+
+
 def _scores(spec: GameSpec) -> str:
-    """What random play and people score, as far as anybody knows."""
+    """Return the reference scores, as far as they are known."""
     if spec.solved_return is not None:
         return f"It counts as solved at {spec.solved_return:g} points an episode."
     if spec.random_return is None or spec.human_return is None:
@@ -173,169 +181,146 @@ def _scores(spec: GameSpec) -> str:
     )
 
 
-def compose_prompt(request: Request, answer: str = _ANSWER) -> Prompt:
-    """Everything that a strong reader needs to improve the policy, and nothing else.
+# The interface
 
-    Calls `Request.feedback`, which plays. Otherwise depends on the request alone.
 
-    Args:
-        request: What is known.
-        answer: How the answer is to be given, as a section in Markdown; the default asks for text
-            that `gco_agent.optimizers.replies.parse_reply` reads.
+@functools.lru_cache(maxsize=8)
+def _complete_spec(rules: PlayProtocol) -> GameSpec:
+    return complete_spec(spec_of(rules))
+
+
+def spec_of_run(config: RunConfig) -> GameSpec:
+    """Return the specification of a run's game, with the bounds of actions that are numbers.
+
+    Raises:
+        UsageError: The game is not known here.
     """
-    spec = spec_of_run(request.config)
-    scores = _scores(spec) if request.config.hints != "none" else ""
-    cached = "\n\n".join(
-        [
-            f"# {spec.title}\n\n{scores}".rstrip(),
-            compose_contract(spec),
-            f"## The interface of {spec.title}\n\n{describe_run(request.config)}",
-            answer.rstrip(),
-        ]
+    return _complete_spec(config.protocol)
+
+
+def describe_run(config: RunConfig) -> str:
+    """Describe what ``act`` gets and may return in a run; depends on its configuration alone.
+
+    Raises:
+        UsageError: The game is not known here.
+    """
+    return _describe(config.protocol, config.hints)
+
+
+@functools.lru_cache(maxsize=8)
+def _describe(rules: PlayProtocol, hints: Hints) -> str:
+    from gco_agent.evaluation.episode import environment_of
+
+    spec = _complete_spec(rules)
+    if not rules.has_objects:
+        return describe_interface(spec, hints, rules=rules)
+    names = environment_of(rules).action_names
+    is_explained = hints == "none" or all(spec.actions.get(name) for name in names)
+    moved = {} if is_explained else _measure_actions(rules)
+    return describe_interface(spec, hints, action_names=names, moved=moved, rules=rules)
+
+
+def _measure_actions(rules: PlayProtocol) -> dict[str, str]:
+    """Return for each action what it was seen to do in random play."""
+    from gco_agent.optimizers.search.play import Probe, all_moves, probe
+    from gco_agent.optimizers.search.world import World, identify
+
+    found = [probe(Probe(rules, seed, _PROBE_STEPS)) for seed in probe_seeds(_PROBES)]
+    world: World = identify(
+        found[0].action_names, all_moves(found), [part.sightings for part in found]
     )
+    moved = {}
+    for name, sign in zip(world.action_names, world.signs, strict=True) if world.player else ():
+        effect = _WAYS.get(sign, _NO_EFFECT).format(player=world.player)
+        presses = "; presses the button" if "FIRE" in name else ""
+        moved[name] = f"{effect} in random play{presses}"
+    return moved
+
+
+# What was tried
+
+
+def _tried(request: Request, verdicts: Sequence[str], heading: str) -> str:
+    """Return what was tried since the present policy was accepted, as differences from it."""
+    since: list[PastIteration] = []
+    for attempt in request.attempts:
+        if attempt.verdict in (*TURNED_DOWN, INCONCLUSIVE):
+            since.append(attempt)
+        elif attempt.verdict != "reported":
+            since.clear()
+    shown = [a for a in since if a.verdict in verdicts and a.source is not None]
     parts = [
-        f"# Iteration {request.iteration}",
-        f"## The present policy\n\n{fenced(request.parent.text)}",
-        f"## How it plays\n\n{request.feedback().text.strip()}",
-        _examples(request),
-        _siblings(request),
-        _repair(request),
-        _closing(request),
+        f"### Iteration {a.iteration}: {a.outcome}\n\n{quote(a.summary, _SUMMARY_CHARACTERS)}\n\n"
+        + _show_change(request.parent, PolicySource(a.source or ""))
+        for a in shown[::-1][:_MOST_SHOWN]
     ]
-    return Prompt(SYSTEM, cached, "\n\n".join(part for part in parts if part))
-
-
-def compose_contract(spec: GameSpec) -> str:
-    """What a policy file may be, in words; the rules are those that `check_policy` has."""
-    return _CONTRACT.format(
-        action="a list of numbers, the action" if spec.controls else "the index of an action",
-        imports=", ".join(sorted(ALLOWED_IMPORTS)),
-        names=", ".join(FORBIDDEN_NAMES),
-        guard=_GUARD if spec.categories else "",
-    ).rstrip()
-
-
-def fenced(text: str, language: str = "python") -> str:
-    """``text`` in a fence that nothing in it closes."""
-    fence = _FENCE
-    while fence in text:
-        fence += "`"
-    return f"{fence}{language}\n{text.rstrip()}\n{fence}"
-
-
-def _examples(request: Request) -> str:
-    """What was tried since the present policy was accepted, the newest first, as differences."""
-    tried = [a for a in _since_accepted(request.attempts) if a.source is not None]
-    parts = []
-    for attempt in tried[::-1][:_MOST_EXAMPLES]:
-        gain = f", {attempt.gain:+.2f} points an episode" if attempt.gain is not None else ""
-        difference = _difference(request.parent, PolicySource(attempt.source or ""))
-        parts.append(
-            f"### Iteration {attempt.iteration}: {attempt.verdict}{gain}\n\n"
-            f"{attempt.summary}\n\n{fenced(difference, 'diff')}"
-        )
-    last = _last_accepted(request)
-    if not parts and not last:
-        return ""
-    turned_down = (
-        ["## Tried from here, and turned down", "Do not propose these again.", *parts]
-        if parts
-        else []
-    )
-    return "\n\n".join([*([last] if last else []), *turned_down])
+    return "\n\n".join([heading, *parts]) if parts else ""
 
 
 def _last_accepted(request: Request) -> str:
-    """The step that made the present policy what it is; "" where that is not known for sure."""
+    """Return the edit that made the present policy; "" if it is unknown, or changed nearly all."""
     kept = [a for a in request.attempts if a.gave_policy]
-    number = _in_force(kept)
-    if not number:  # none, or the initial policy
+    if not kept or kept[-1].verdict != "accepted":
         return ""
-    step, before, after = kept[number], kept[number - 1].source, kept[number].source
+    step, before, after = kept[-1], kept[-2].source, kept[-1].source
     if before is None or after is None:
         return ""
     if not is_same_but_for_score(request.parent.text, after):  # a person changed it since
         return ""
-    words = f" ({step.gain:+.2f} points an episode)" if step.gain is not None else ""
-    return (
-        f"## The last change that helped{words}\n\n{step.summary}\n\n"
-        f"{fenced(_difference(PolicySource(before), PolicySource(after)), 'diff')}"
-    )
+    old, new = _logic(PolicySource(before)), _logic(PolicySource(after))
+    if difflib.SequenceMatcher(None, old, new, autojunk=False).ratio() < 0.5:  # noqa: PLR2004 - half
+        return ""
+    gain = f" ({format_points(step.gain, '+')} points an episode)" if step.gain is not None else ""
+    change = _show_change(PolicySource(before), PolicySource(after))
+    return f"## The last change that helped{gain}\n\n{step.summary}\n\n{change}"
 
 
-def _in_force(kept: Sequence[PastIteration]) -> int | None:
-    """Which of those that gave the run its policy made the present one: no mere way back."""
-    if not kept or kept[-1].verdict != "rolled-back":
-        return len(kept) - 1 if kept else None
-    wanted = kept[-1].source
-    for number in range(len(kept) - 2, -1, -1):
-        text = kept[number].source
-        if kept[number].verdict == "rolled-back" or text is None or wanted is None:
-            continue
-        if is_same_but_for_score(text, wanted):
-            return number
-    return None
+def _show_change(before: PolicySource, after: PolicySource) -> str:
+    """Return what ``after`` changes in the code of ``before``, as a diff in a code block."""
+    lines = difflib.unified_diff(_logic(before), _logic(after), "before", "after", lineterm="", n=2)
+    return fence(_cut("\n".join(lines), _DIFF_CHARACTERS), "diff")
 
 
-def _since_accepted(attempts: Sequence[PastIteration]) -> list[PastIteration]:
-    """The attempts after the last that gave the run its policy, and were turned down."""
-    since: list[PastIteration] = []
-    for attempt in attempts:
-        if attempt.verdict in ("rejected", "failed"):
-            since.append(attempt)
-        elif attempt.verdict != "reported":
-            since.clear()
-    return since
-
-
-def _difference(before: PolicySource, after: PolicySource) -> str:
-    """What ``after`` changes in ``before``, without the docstrings of the modules."""
-    old, new = (_without_header(source).splitlines() for source in (before, after))
-    text = "\n".join(difflib.unified_diff(old, new, "before", "after", lineterm="", n=2))
-    if len(text) <= _EXAMPLE_CHARACTERS:
-        return text
-    return text[:_EXAMPLE_CHARACTERS].rpartition("\n")[0] + "\n... (cut)"
-
-
-def _without_header(source: PolicySource) -> str:
+def _logic(source: PolicySource) -> list[str]:
+    """Return the lines of a policy without docstrings and comments, in one layout."""
     try:
-        return replace_docstring(source, "").text.strip()
+        tree = parse(source.text)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                has_docstring = ast.get_docstring(node, clean=False) is not None
+                node.body = node.body[has_docstring:] or [ast.Pass()]
+        return format_policy(ast.unparse(tree)).splitlines()
     except ContractViolation:
-        return source.text
+        return source.text.splitlines()
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[:limit].rpartition("\n")[0] + "\n... (cut)"
 
 
 def _siblings(request: Request) -> str:
-    if not request.siblings:
-        return ""
     parts = [
-        f"### {proposal.summary}\n\n{fenced(_difference(request.parent, proposal.source), 'diff')}"
+        f"### {proposal.summary}\n\n{_show_change(request.parent, proposal.source)}"
         for proposal in request.siblings
     ]
-    return "\n\n".join(
-        [
-            "## Proposed already in this iteration",
-            "These will be played too. Propose something different in kind.",
-            *parts,
-        ]
+    heading = (
+        "## Proposed already in this iteration\n\n"
+        "These will be played too. Propose something different in kind."
     )
+    return "\n\n".join([heading, *parts]) if parts else ""
 
 
 def _repair(request: Request) -> str:
+    """Return the last section: the errors of a first try, and what to do now."""
     if request.repair is None:
-        return ""
-    tried = (request.tried or "").strip()
-    shown = tried[:_TRIED_CHARACTERS] + ("\n... (cut)" if len(tried) > _TRIED_CHARACTERS else "")
-    text = (
-        "## Your answer could not be used\n\nYou answered already, and there is one more try. "
-        f"What was wrong:\n\n{fenced(request.repair, 'text')}"
-    )
-    return f"{text}\n\nThe answer was:\n\n{fenced(shown, 'text')}" if shown else text
-
-
-def _closing(request: Request) -> str:
-    if request.repair is not None:
-        return "Correct what was wrong and answer again, complete and in the form asked for above."
+        return (
+            "Say what the trace shows, decide on the one change that promises most, and answer in "
+            "the form asked for above."
+        )
+    tried = _cut((request.tried or "").strip(), _TRIED_CHARACTERS)
+    answer = f"The answer was:\n\n{fence(tried, 'text')}\n\n" if tried else ""
     return (
-        "Say what the trace shows, decide on the one change that promises most, and answer in the "
-        "form asked for above."
+        "## Your answer could not be used\n\nYou answered already, and there is one more try. What "
+        f"was wrong:\n\n{fence(request.repair, 'text')}\n\n{answer}Correct what was wrong and "
+        "answer again, complete and in the form asked for above."
     )

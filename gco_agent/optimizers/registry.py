@@ -25,7 +25,7 @@ from gco_agent.store.config import split_optimizers
 GROUP = "gco_agent.optimizers"
 _BUILT_IN = {
     "search": f"{GROUP}.search.optimizer:SearchOptimizer",
-    "optoprime": f"{GROUP}.optoprime.optimizer:OptoPrimeOptimizer",
+    "optoprime": f"{GROUP}.optoprime:OptoPrimeOptimizer",
     "reflect": f"{GROUP}.reflect:ReflectOptimizer",
     "exchange": f"{GROUP}.exchange:ExchangeOptimizer",
     "tune": f"{GROUP}.tune:TuneOptimizer",

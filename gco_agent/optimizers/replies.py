@@ -1,4 +1,4 @@
-"""Parse replies: whole files, parts or diffs; bare, in fenced blocks among words, or in JSON.
+"""Replies: whole files, parts or diffs; bare, in fenced blocks among words, or in JSON.
 
 A reply is text of a model or a person, written in whatever form it likes. `parse_reply` finds the
 code and the words in it, `policy.edit` makes a policy of the code, and `_finish` checks it.
@@ -10,13 +10,23 @@ import ast
 import contextlib
 import json
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from gco_agent.core.errors import ContractViolation, EditRejected, PolicyTooLarge
-from gco_agent.llm import Completion
-from gco_agent.optimizers.base import Unusable
+from gco_agent.core.errors import (
+    BudgetSpent,
+    ContractViolation,
+    EditRejected,
+    ModelTimedOut,
+    PolicyTooLarge,
+    ReplyRefused,
+    ReplyTruncated,
+)
+from gco_agent.core.records import Usage
+from gco_agent.llm import Completion, LanguageModel, ModelRequest, Patience, Spending, ask
+from gco_agent.optimizers.base import Request, Unusable
 from gco_agent.policy import (
     PolicySource,
     check_policy,
@@ -47,6 +57,10 @@ KINDS: Mapping[str, str] = {
 }
 """The ways in which a reply can be unusable, and what each means."""
 
+LONGEST_S = 900.0
+"""Wall time of a request, with its tries: a long answer streams for minutes."""
+_SHORTEST_S = 5.0
+"""With less time than this left nothing is asked."""
 MAX_CHARACTERS = 1_000_000
 _REASON_CHARACTERS = 4_000
 _SUMMARY_CHARACTERS = 200
@@ -87,12 +101,46 @@ class Reply:
         summary: What is new in it, in a few words.
         reason: What the author says besides; may be empty.
         form: How the code came: "whole file", "parts", "diff", "JSON".
+        usage: Tokens and dollars spent on it; None where no language model was asked.
     """
 
     source: PolicySource
     summary: str
     reason: str
     form: str
+    usage: Usage | None = None
+
+
+def ask_for_reply(
+    model: LanguageModel, asked: ModelRequest, request: Request, patience: Patience
+) -> Reply:
+    """Ask ``model`` within the time and the budget of ``request``, and read its answer.
+
+    Raises:
+        Unusable: The answer holds no candidate, or there is none; with its usage.
+        BudgetSpent: There is no time for it, or the time was up before an answer came.
+        ModelError: As `gco_agent.llm.ask`.
+    """
+    left_s = request.deadline - time.perf_counter()
+    if left_s < _SHORTEST_S:
+        raise BudgetSpent("the time that a language model needs to answer")
+    asked = replace(asked, seconds=min(left_s, LONGEST_S))
+    try:
+        answer = ask(model, asked, request.budget or Spending(), patience)
+    except ModelTimedOut as error:
+        if left_s < LONGEST_S:
+            raise BudgetSpent(f"the time: {error.what}") from error
+        raise
+    except ReplyTruncated as error:
+        text = f"{error}. Think and write less: the whole reply must fit."
+        raise Unusable(text, kind="cut off", usage=error.usage) from error
+    except ReplyRefused as error:
+        raise Unusable(str(error), kind="declined", usage=error.usage) from error
+    try:
+        return replace(read_completion(answer, request.parent), usage=answer.usage)
+    except Unusable as error:
+        error.usage = answer.usage
+        raise
 
 
 def parse_reply(text: str | None, parent: PolicySource) -> Reply:

@@ -2,8 +2,8 @@
 
 A removal stays if the policy then takes every action as before, over whole episodes on several
 feedback seeds, and does not fail where it did not before when objects go missing. What is left is
-tried once more, for removals that change actions and cost no return: those have to show by paired
-episodes that they lose less than a margin, together and against the policy as it was.
+tried once more, for removals that change actions and do not seem to cost any return: the judge's
+race then shows whether all of them together lose less than a margin.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gco_agent.core.errors import ProposalError
-from gco_agent.core.formatting import format_points, format_score
 from gco_agent.core.seeds import trial_seeds
-from gco_agent.core.statistics import ALPHA, Aim, Gain, loss_margin, no_worse_p_value, paired_gain
+from gco_agent.core.statistics import Aim, loss_margin
 from gco_agent.optimizers.base import Capabilities, Optimizer, Proposal, Request, Tools
 from gco_agent.optimizers.trials import ActionRecord, Trials, fails_already, trials_of
 from gco_agent.policy import PolicySource, Size, format_policy, size_of
@@ -30,7 +29,6 @@ _GAP_SEEDS, _GAP_STEPS = 3, 1_000
 _EXACT_SHARE, _LOSSY_SHARE = 0.6, 0.8
 _LOSSY_SCREEN = (3, _PROOF_SEEDS)
 """Episodes after which a removal that changes actions may be given up."""
-_GATE_SEEDS = 16
 _NOTHING = PolicySource("")
 
 
@@ -55,8 +53,6 @@ class Simplified:
         after: Size of ``source``.
         n_episodes: Episodes in which every action was the same, for the exact removals.
         n_actions: Actions in those.
-        gain: Of ``source`` over the policy as it was; None if every removal is exact.
-        margin: What ``gain`` was tested against.
         is_cut: The budget was used up before all removals had been tried.
     """
 
@@ -67,8 +63,6 @@ class Simplified:
     after: Size
     n_episodes: int
     n_actions: int
-    gain: Gain | None = None
-    margin: float = 0.0
     is_cut: bool = False
 
     def kept(self, *, with_lossy: bool) -> tuple[Removed, ...]:
@@ -96,7 +90,8 @@ def simplify_policy(
     work.record()
     work.remove_exact()
     exact = work.source
-    gain, margin = (None, 0.0) if exact_only else work.remove_lossy()
+    if not exact_only:
+        work.remove_lossy()
     return Simplified(
         work.source,
         exact,
@@ -105,8 +100,6 @@ def simplify_policy(
         size_of(work.source),
         len(work.recorded),
         sum(record.n_steps for record in work.recorded),
-        gain,
-        margin,
         work.is_cut,
     )
 
@@ -120,9 +113,8 @@ class _Simplifier:
         self.recorded: list[ActionRecord] = []
         self.is_cut = False
         self._trials, self._horizon = trials, trials.protocol.max_steps
-        first, end = _PROOF_SEEDS, _PROOF_SEEDS + _GATE_SEEDS
-        self._proof, self._gate = seeds[:first], seeds[first:end]
-        self._gaps, self._survives_gaps = seeds[end : end + _GAP_SEEDS], False
+        self._proof, rest = seeds[:_PROOF_SEEDS], seeds[_PROOF_SEEDS:]
+        self._gaps, self._survives_gaps = rest[:_GAP_SEEDS], False
         self._refused: set[str] = set()
 
     def record(self) -> None:
@@ -210,31 +202,14 @@ class _Simplifier:
             smaller.text, self._gaps, _GAP_STEPS
         )
 
-    def remove_lossy(self) -> tuple[Gain | None, float]:
-        """Remove what costs no return, the longest first.
-
-        Returns:
-            The gain of all such removals together, None if there are none, and the margin.
-        """
-        exact, n_exact = self.source, len(self.removed)
+    def remove_lossy(self) -> None:
+        """Remove lines that do not seem to cost any return, the longest first."""
         base = [record.total for record in self.recorded]
         margin = loss_margin(base)
         refused: set[str] = set()
         # returns that are all zero would let everything go
         while margin and self._remove_one(base, margin, refused):
             pass
-        if len(self.removed) > n_exact:
-            self._trials.tell("simplify: compare")
-            mine, theirs = (
-                self._returns(self.source, self._gate),
-                self._returns(self.original, self._gate),
-            )
-            gain = paired_gain(mine, theirs) if mine and theirs else None
-            if gain is not None and no_worse_p_value(gain, margin) <= ALPHA:
-                return gain, margin
-        self.source = exact
-        del self.removed[n_exact:]
-        return None, 0.0
 
     def _remove_one(self, base: Sequence[float], margin: float, refused: set[str]) -> bool:
         """Remove the first lines that pass the screen; return whether there were any."""
@@ -254,23 +229,16 @@ class _Simplifier:
 
     def _passes(self, smaller: PolicySource, base: Sequence[float], margin: float) -> bool:
         """Return whether it does not seem to lose, on a few seeds and then on all of the screen."""
-        played: list[float] = []
+        returns: list[float] = []
         for n_seeds in _LOSSY_SCREEN:
-            seeds = [record.seed for record in self.recorded[len(played) : n_seeds]]
-            returns = self._returns(smaller, seeds)
-            if returns is None:
+            seeds = [record.seed for record in self.recorded[len(returns) : n_seeds]]
+            (played,) = self._trials.play([smaller.text], seeds, self._horizon)
+            if not all(episode.outcome.is_scored for episode in played):
                 return False
-            played += returns
-            if statistics.fmean(played) - statistics.fmean(base[: len(played)]) < -margin / 4:
+            returns += [episode.episode_return for episode in played]
+            if statistics.fmean(returns) - statistics.fmean(base[: len(returns)]) < -margin / 4:
                 return False
         return self._is_as_robust(smaller)
-
-    def _returns(self, source: PolicySource, seeds: Sequence[int]) -> list[float] | None:
-        """Return the returns on ``seeds``; None if an episode failed."""
-        (episodes,) = self._trials.play([source.text], seeds, self._horizon) if seeds else ((),)
-        if not all(episode.outcome.is_scored for episode in episodes):
-            return None
-        return [episode.episode_return for episode in episodes]
 
     def _smaller(self) -> dict[Removal, PolicySource]:
         """Return the removals that leave a smaller policy, with what they leave."""
@@ -299,41 +267,32 @@ class SimplifyOptimizer(Optimizer):
         return cls(tools)
 
     def propose(self, request: Request) -> Proposal:
-        """Simplify within the steps of a slice.
+        """Simplify within the steps of a slice; without lossy removals, if the last race was lost.
 
         Raises:
             ProposalError: Nothing could be removed, or the policy fails as it is.
         """
         trials = trials_of(request, self._tools)
-        found = simplify_policy(request.parent, trials, trial_seeds(request.iteration))
+        last = request.attempts[-1] if request.attempts else None
+        found = simplify_policy(
+            request.parent,
+            trials,
+            trial_seeds(request.iteration),
+            exact_only=last is not None and last.optimizer == self.name and not last.gave_policy,
+        )
         if not found.removed:
             more = "; not all was tried within the steps allowed" if found.is_cut else ""
             raise ProposalError(f"nothing was found that the policy could do without{more}")
+        gone = "\n".join(
+            f"- {removed.what}{'' if removed.is_exact else ' (changes actions)'}"
+            for removed in found.removed
+        )
         return Proposal(
             found.source,
             f"simplify: {found.before.sloc} lines of code to {found.after.sloc}",
-            _reason(found, trials.budget.used),
+            f"Removed what the policy does not need:\n\n{gone}\n\nWith the removals that change no "
+            f"action, all {found.n_actions:,} actions in {found.n_episodes} episodes are the same. "
+            f"{trials.budget.used:,} steps played.",
             n_steps=trials.budget.used,
             aim=Aim.NO_WORSE,
         )
-
-
-def _reason(found: Simplified, n_steps: int) -> str:
-    """Return what was removed as a list, and the evidence for it as a paragraph."""
-    gone = "\n".join(
-        f"- {removed.what}{'' if removed.is_exact else ' (judged by its returns)'}"
-        for removed in found.removed
-    )
-    same = "With the removals that change no action, all" if found.gain else "All"
-    evidence = f"{same} {found.n_actions:,} actions in {found.n_episodes} episodes are the same."
-    if found.gain is not None:
-        gain = found.gain
-        evidence += (
-            " With all of them the mean return changes by "
-            f"{format_score(gain.mean, gain.standard_error, '+')} over {gain.n_pairs} pairs of "
-            f"episodes (one-sided p = {no_worse_p_value(gain, found.margin):.2g} for a loss of "
-            f"{format_points(found.margin)} or more)."
-        )
-    return (
-        f"Removed what the policy does not need:\n\n{gone}\n\n{evidence} {n_steps:,} steps played."
-    )

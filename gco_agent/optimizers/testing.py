@@ -145,7 +145,7 @@ def example_config(game: str = "pong", max_steps: int = 150) -> RunConfig:
 def example_request(pool: WorkerPool, config: RunConfig, policy: str | None = None) -> Request:
     """The request of the first iteration of a run, its parent measured by real play."""
     from gco_agent.envs.environment import initial_policy
-    from gco_agent.optimizers.briefing import brief
+    from gco_agent.optimizers.feedback import collect_feedback
 
     judge = Judge(pool, config.selection_protocol)
     text = policy or initial_policy(config.protocol)
@@ -160,7 +160,7 @@ def example_request(pool: WorkerPool, config: RunConfig, policy: str | None = No
         attempts=attempts,
         recall=lambda _name: None,
         deadline=time.perf_counter() + 10 * _PATIENCE_S,
-        feedback=lambda: brief(judge, parent, attempts, config),
+        feedback=lambda: collect_feedback(judge, parent, attempts, config),
         budget=Spending(),
     )
 

@@ -90,7 +90,7 @@ class Trials:
         """Return for each text its episodes on ``seeds``, truncated at ``horizon`` steps."""
         unique = list(dict.fromkeys(texts))
         n_parts = max(1, min(len(seeds), self.pool.n_workers // len(unique)))
-        size = -(-len(seeds) // n_parts)
+        size = max(1, -(-len(seeds) // n_parts))
         parts = [seeds[first : first + size] for first in range(0, len(seeds), size)]
         tasks = [self._rollout(text, part, horizon) for text in unique for part in parts]
         played: dict[str, list[EpisodeResult]] = {text: [] for text in unique}

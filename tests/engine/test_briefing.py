@@ -13,7 +13,7 @@ from gco_agent.evaluation.judge import Judge
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel, JailLimits
 from gco_agent.optimizers.base import PastIteration
-from gco_agent.optimizers.briefing import brief, trace_policy
+from gco_agent.optimizers.feedback import collect_feedback, collect_results
 from gco_agent.store.config import RunConfig
 from gco_agent.traces.moments import capture
 from gco_agent.traces.playing import Replay, follow
@@ -29,7 +29,7 @@ def judge() -> Judge:
 
 
 def test_results_are_of_feedback_seeds_and_remembered(judge: Judge):
-    feedback = brief(judge, source(FOLLOW), [], CONFIG)
+    feedback = collect_feedback(judge, source(FOLLOW), [], CONFIG)
     assert "over 8 episodes (seeds feedback 0:8)" in feedback.text
     assert "### Moment 1" in feedback.text
     assert "select_action" in feedback.text
@@ -48,20 +48,21 @@ def test_a_policy_is_compared_with_the_one_that_it_replaced(judge: Judge):
         PastIteration(2, "accepted", "follow", 3.0, source=FOLLOW),
         PastIteration(3, "failed", "break it", None, reason="It raised KeyError.", source=None),
     ]
-    feedback = brief(judge, source(FOLLOW), attempts, CONFIG)
+    feedback = collect_feedback(judge, source(FOLLOW), attempts, CONFIG)
     still = judge.evaluate(source(STILL), SEEDS).mean_return
     assert f"Its mean return on these seeds was {still:.2f}: a gain of +" in feedback.text
     assert '- Iteration 3, failed: "break it"' in feedback.text
     for text in ("\0", None):  # what a person committed, and what was not read
         unknown = [attempts[0], replace(attempts[2], source=text), attempts[2]]
-        told = brief(judge, source(FOLLOW), unknown, CONFIG).text
+        told = collect_feedback(judge, source(FOLLOW), unknown, CONFIG).text
         assert "Since the policy before" not in told
 
 
 def test_workers_and_repetition_make_no_difference(judge: Judge):
-    alone = trace_policy(judge, source(FOLLOW), SEEDS[:3])
+    seeds = Stream.FEEDBACK.seeds(0, 3)
+    alone = collect_results(judge, source(FOLLOW), [], RULES, seeds)
     with WorkerPool(2) as pool:
-        assert trace_policy(Judge(pool, RULES), source(FOLLOW), SEEDS[:3]) == alone
+        assert collect_results(Judge(pool, RULES), source(FOLLOW), [], RULES, seeds) == alone
 
 
 def test_a_failure_is_traced_up_to_the_step_that_failed():
@@ -134,7 +135,7 @@ def test_a_jail_that_is_too_weak_is_refused():
 def test_what_the_limit_of_the_race_cuts_is_played_on_once():
     config = RunConfig("pong", replace(RULES, max_steps=700), selection_steps=150)
     judge = Judge(WorkerPool(0), config.selection_protocol)
-    text = brief(judge, source(FOLLOW), [], config).text
+    text = collect_feedback(judge, source(FOLLOW), [], config).text
     assert "8 of 8 episodes were truncated after 150 steps" in text
     whole = judge.under(config.protocol).cached(source(FOLLOW), SEEDS)
     assert [episode.seed for episode in whole.episodes] == list(SEEDS[:2])
@@ -143,20 +144,20 @@ def test_what_the_limit_of_the_race_cuts_is_played_on_once():
         row = next(line for line in text.splitlines() if line.startswith(f"{episode.seed}|"))
         assert f"|{episode.episode_return:g} in {episode.n_steps} steps, " in row
     played = judge.n_steps
-    assert brief(judge, source(FOLLOW), [], config).text == text
+    assert collect_feedback(judge, source(FOLLOW), [], config).text == text
     assert judge.n_steps == played
 
 
 def test_the_limit_of_the_rules_themselves_hides_nothing(judge: Judge):
-    text = brief(judge, source(FOLLOW), [], CONFIG).text
+    text = collect_feedback(judge, source(FOLLOW), [], CONFIG).text
     assert "8 of 8 episodes were truncated after 150 steps." in text
     assert "understate" not in text
     assert not judge.under(replace(RULES, max_steps=700)).n_steps
 
 
 def test_hints_reach_the_feedback(judge: Judge):
-    told = brief(judge, source(FOLLOW), [], CONFIG).text
-    untold = brief(judge, source(FOLLOW), [], replace(CONFIG, hints="none")).text
+    told = collect_feedback(judge, source(FOLLOW), [], CONFIG).text
+    untold = collect_feedback(judge, source(FOLLOW), [], replace(CONFIG, hints="none")).text
     assert "|UP" in told
     assert "|UP" not in untold
     assert "ball" not in untold.partition("### Results")[0].lower()

@@ -28,9 +28,7 @@ from tests.optimizers.corpus import CORPUS, GOOD, PARENT, suggest
 
 pytest.importorskip("opto", reason="trace-opt is not installed")
 
-from gco_agent.optimizers.optoprime.graph import open_graph
-from gco_agent.optimizers.optoprime.library import load_library
-from gco_agent.optimizers.optoprime.optimizer import OptoPrimeOptimizer
+from gco_agent.optimizers.optoprime import OptoPrimeOptimizer, PolicyGraph, load_opto
 
 CONFIG = RunConfig("pong", RULES, optimizer="optoprime")
 NAME = "select_action__code0"
@@ -68,7 +66,7 @@ def request_(feedback: Feedback) -> Request:
 @pytest.fixture(autouse=True)
 def _nothing_is_left() -> Iterator[None]:
     yield
-    assert len(load_library().graph._nodes) == 0
+    assert len(load_opto().GRAPH._nodes) == 0
 
 
 def propose(
@@ -183,16 +181,16 @@ def test_a_horizon_puts_every_step_into_the_graph(request_: Request) -> None:
 def test_backward_takes_time_in_proportion_to_the_graph(trace: ExecutionTrace) -> None:
     import time
 
-    graph = open_graph(load_library(), components(PARENT))
+    graph = PolicyGraph(load_opto(), components(PARENT))
     window = trace.windows[0]
     steps = itertools.islice(itertools.cycle(window.steps), 600)
     many = replace(window, steps=tuple(replace(s, step=n) for n, s in enumerate(steps)))
     begun = time.process_time()
     graph.add_trace(ExecutionTrace((many,)), {}, whole=True)
-    optimizer = graph.library.optimizer(
+    optimizer = graph.opto.OptoPrime(
         list(graph.parameters.values()),
         llm=lambda **_: None,
-        propagator=graph.library.propagator(),
+        propagator=graph.opto.Propagator(),
     )
     optimizer.backward(graph.report, "feedback")
     summary = optimizer.summarize()
@@ -204,8 +202,8 @@ def test_backward_takes_time_in_proportion_to_the_graph(trace: ExecutionTrace) -
 def test_importing_opto_is_silent_and_loads_no_client() -> None:
     script = (
         "import sys\n"
-        "from gco_agent.optimizers.optoprime.library import load_library\n"
-        "load_library()\n"
+        "from gco_agent.optimizers.optoprime import load_opto\n"
+        "load_opto()\n"
         "print(sorted({'litellm', 'openai', 'xgboost', 'sklearn'} & set(sys.modules)))\n"
     )
     done = subprocess.run(
@@ -219,7 +217,7 @@ def test_what_is_missing_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) ->
 
     with pytest.raises(UsageError, match="needs a language model"):
         OptoPrimeOptimizer.create(Tools(WorkerPool(0)))
-    load_library.cache_clear()
+    load_opto.cache_clear()
     with monkeypatch.context() as patch:
         patch.setattr(metadata, "version", lambda _: "0.2.0")
         with pytest.raises(UsageError, match=r"needs trace-opt 0.1.3.8, and version 0.2.0 is inst"):
@@ -232,7 +230,7 @@ def test_what_is_missing_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) ->
         patch.setattr(metadata, "version", absent)
         with pytest.raises(UsageError, match=r"not installed: pip install 'gco-agent\[trace\]'"):
             OptoPrimeOptimizer.create(Tools(WorkerPool(0)))
-    load_library.cache_clear()
+    load_opto.cache_clear()
 
 
 def test_a_reply_that_comes_too_late_ends_the_run(request_: Request) -> None:

@@ -23,10 +23,10 @@ from gco_agent.core.records import Evaluation
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.llm import Completion, Patience, ScriptedModel, Spending, Usage
 from gco_agent.optimizers import prompts
-from gco_agent.optimizers.base import LONGEST_S, PastIteration, Request, Tools, Unusable
+from gco_agent.optimizers.base import PastIteration, Request, Tools, Unusable
 from gco_agent.optimizers.feedback import Feedback
 from gco_agent.optimizers.reflect import TOOL, ReflectOptimizer
-from gco_agent.optimizers.replies import KINDS
+from gco_agent.optimizers.replies import KINDS, LONGEST_S
 from gco_agent.policy import PolicySource, format_policy
 from gco_agent.store.config import RunConfig
 from gco_agent.traces.records import ExecutionTrace

@@ -96,7 +96,7 @@ def test_the_time_of_a_step_is_told_where_it_is_known():
     assert "processor" not in text_of(Results(GAMES["pong"], "", slow, "0:2"))
     quick = tuple(replace(e, cpu_seconds=0.01) for e in slow.episodes)
     text = text_of(Results(GAMES["pong"], "", replace(slow, episodes=quick), "0:2"))
-    assert "less than 1 ms of processor time" in text
+    assert "0.1 ms of processor time, 0.1 ms in the slowest" in text
 
 
 def test_a_misspelt_category_is_told():
@@ -223,9 +223,9 @@ def test_what_was_tried_and_why_it_was_turned_down():
     assert told == [
         '- Iteration 4, rejected, -1.00 points an episode: "idea 4"',
         '- Iteration 2, failed: "idea 2"',
-        '  What came of it: "The candidate failed: KeyError: 1"',
+        '  Result: "The candidate failed: KeyError: 1"',
         '- Iteration 1, rejected, -1.00 points an episode: "idea 1"',
-        '  What came of it: "On 4 seeds it was worse."',
+        '  Result: "On 4 seeds it was worse."',
     ]
 
 
@@ -278,12 +278,12 @@ def test_no_text_of_others_begins_a_line_or_ends_a_block(summary: str, detail: s
     broken = evaluation(1, 2, outcome=Outcome.POLICY_RAISED, detail=detail)
     text = text_of(Results(GAMES["pong"], "", broken, "0:2", attempts=[hostile]))
     assert all(c.isprintable() or c == "\n" for c in text)
-    outside = "".join(re.split(r"^```.*$", text, flags=re.MULTILINE)[::2])
+    outside = re.sub(r"^(`{3,})\w*\n.*?\n\1$", "", text, flags=re.MULTILINE | re.DOTALL)
     assert [line for line in outside.split("\n") if line.startswith("#")] == [
         "### Stage: fails", "### Results", "### Tried before, and not accepted",
         "### Execution trace", "### Moment 1 (bad): a life is lost",
     ]  # fmt: skip
     for line in outside.split("\n"):
-        if line.startswith(("- Iteration", "  What came")):
+        if line.startswith(("- Iteration", "  Result")):
             assert line.count('"') == 2
             assert line.endswith('"')

@@ -1,0 +1,497 @@
+"""OptoPrime of Trace (trace-opt 0.1.3.8) as an optimizer of policies.
+
+Recorded calls become Trace's graph, in which components are parameters and calls are nodes:
+
+    obs, code of the component  ->  what it returned  ->  action  ->  rewards  ->  report
+
+OptoPrime writes the prompt and reads the update from its graph. No policy runs here: the nodes
+hold what was recorded in the jail.
+
+After Cheng et al. 2024 (arXiv:2406.16218), as Kuang et al. 2025 (arXiv:2508.19506) use it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import io
+import json
+import re
+import sys
+import threading
+import types
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import metadata
+from types import SimpleNamespace
+from typing import Any, TypeAlias
+
+from gco_agent.core.errors import BudgetSpent, GcoError, PolicyError, UsageError
+from gco_agent.core.formatting import format_points
+from gco_agent.core.observation import ObjectBox
+from gco_agent.core.records import ComponentCall, Shown
+from gco_agent.llm import LanguageModel, ModelRequest, Patience
+from gco_agent.optimizers.base import (
+    Capabilities,
+    Optimizer,
+    Proposal,
+    Request,
+    Tools,
+    Unusable,
+)
+from gco_agent.optimizers.feedback import TRACE_HEADING
+from gco_agent.optimizers.prompts import answer_tool, compose_contract, describe_run, spec_of_run
+from gco_agent.optimizers.replies import Reply, ask_for_reply
+from gco_agent.policy import PolicySource
+from gco_agent.policy.edit import Component, components
+from gco_agent.traces.records import ExecutionTrace, TracedStep, Window
+
+VERSION = "0.1.3.8"
+MEMORY = 5
+"""Past candidates in the prompt, as in the paper."""
+
+_UNUSED = ("litellm", "openai", "autogen")
+_STEPS_A_WINDOW, _STRIDE = 6, 3
+"""Steps before an event that enter the graph, and the distance between them."""
+_OBSERVATION = "obs"
+_FIELDS = ("x", "y", "w", "h", "dx", "dy")
+_OBJECTIVE = """\
+Each (code) variable is a component of the policy of a game: a method of `class Policy`. \
+Change the code so that the episodes bring more points. You need not change every one. \
+Keep names and parameters. You may put imports, constants and helper functions above the function \
+that uses them; they become part of the module.
+
+{contract}
+
+{interface}"""
+
+Node: TypeAlias = Any
+"""A node of opto, which has no types."""
+_one_at_a_time = threading.Lock()
+"""Opto has one graph for the whole process."""
+
+
+class OptoPrimeOptimizer(Optimizer):
+    """Proposes what OptoPrime makes of the graph of a policy's recorded calls.
+
+    Args:
+        model: Answers OptoPrime's prompts.
+        patience: How often it is asked.
+    """
+
+    name = "optoprime"
+    capabilities = Capabilities(repairs=True, uses_model=True, uses_horizon=True)
+
+    def __init__(self, model: LanguageModel, patience: Patience | None = None) -> None:
+        self._model, self._patience = model, patience or Patience()
+
+    @classmethod
+    def create(cls, tools: Tools) -> OptoPrimeOptimizer:
+        """Create the optimizer with the language model of the command.
+
+        Raises:
+            UsageError: There is no language model, or no trace-opt.
+        """
+        load_opto()
+        return cls(tools.model("optoprime"))
+
+    def propose(self, request: Request) -> Proposal:
+        """Return the policy with the components that OptoPrime suggests.
+
+        Raises:
+            Unusable: The suggestion cannot be used; `kind` says why.
+            BudgetSpent: The request might cost more than is left, or there is no time for it.
+            ModelError: There was no reply.
+            UsageError: trace-opt is not installed.
+        """
+        opto = load_opto()
+        with _one_at_a_time, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # opto warns of what is an error here
+            graph = PolicyGraph(opto, components(request.parent))
+            try:
+                return self._propose(request, graph)
+            finally:
+                graph.close()
+
+    def _propose(self, request: Request, graph: PolicyGraph) -> Proposal:
+        feedback = request.feedback()
+        results = {"stage": feedback.stage, "moments": len(feedback.trace.windows)}
+        graph.add_trace(feedback.trace, results, whole=bool(request.config.horizon))
+        answers = _Answers(self._model, self._patience, request, graph.parameters)
+        optimizer = graph.opto.OptoPrime(
+            list(graph.parameters.values()),
+            llm=answers,
+            propagator=graph.opto.Propagator(),
+            objective=_OBJECTIVE.format(
+                contract=compose_contract(spec_of_run(request.config)),
+                interface=describe_run(request.config),
+            ),
+            memory_size=MEMORY,
+            max_tokens=request.config.max_tokens,
+            log=False,
+        )
+        for entry in _memory(request, graph.parameters):
+            optimizer.memory.add(entry)
+        optimizer.zero_feedback()
+        words = feedback.text.partition(TRACE_HEADING)[0].strip()  # the graph holds the trace
+        if request.repair is not None:
+            words += f"\n\nYour last answer could not be used; correct it. {request.repair}"
+        optimizer.backward(graph.report, words)
+        update = optimizer.propose()
+        reply = answers.reply
+        if reply is None:
+            raise answers.error or Unusable("OptoPrime asked for no answer.", kind="no code")
+        missing = set(answers.suggested) - {node.py_name for node in update}
+        assert not missing, f"opto dropped {missing}"
+        reason = reply.reason or reply.form
+        return Proposal(reply.source, reply.summary, reason, usage=reply.usage)
+
+
+class _Answers:
+    """The language model as OptoPrime calls it; the reply is read by `replies`.
+
+    OptoPrime calls a second time after any exception; the first is remembered and raised again, so
+    that nothing is paid for twice.
+
+    Attributes:
+        reply: What was read, if it could be used.
+        error: Why it could not be used, if not.
+        suggested: Name of a parameter to its new code.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        patience: Patience,
+        request: Request,
+        parameters: Mapping[str, Node],
+    ) -> None:
+        self._model, self._patience = model, patience
+        self._request, self._parameters = request, parameters
+        self._failed: GcoError | BudgetSpent | None = None
+        self.reply: Reply | None = None
+        self.error: Unusable | None = None
+        self.suggested: dict[str, str] = {}
+
+    def __call__(self, messages: list[dict[str, str]], **_: object) -> SimpleNamespace:
+        """Answer a prompt in the form that opto always reads."""
+        if self._failed is not None:
+            raise self._failed
+        system = "\n\n".join(m["content"] for m in messages if m["role"] == "system")
+        user = "\n\n".join(m["content"] for m in messages if m["role"] != "system")
+        try:
+            self._ask(system.strip(), user.strip())
+        except Unusable as error:
+            self.error = error
+        except (GcoError, BudgetSpent) as error:
+            self._failed = error
+            raise
+        content = json.dumps({"reasoning": "", "answer": "", "suggestion": self.suggested})
+        # this word anywhere in the text would make opto drop all of it
+        content = content.replace("TERMINATE", "\\u0054ERMINATE")
+        message = SimpleNamespace(content=content)
+        return SimpleNamespace(choices=[SimpleNamespace(message=message)])
+
+    def _ask(self, system: str, user: str) -> None:
+        """Read a candidate from the answer, and suggestions from its changed components."""
+        names = [node.py_name for node in self._parameters.values()]
+        code = {"type": "string", "description": "Complete new Python source of this function."}
+        suggestion = {"type": "object", "properties": dict.fromkeys(names, code)}
+        tool = answer_tool(  # OptoPrime's own fields, for the parameters that there are
+            "suggest",
+            "Suggest new values of variables. Call this once.",
+            {
+                "reasoning": "As the instructions ask for it.",
+                "summary": "What is new, in at most ten words.",
+                "suggestion": {**suggestion, "additionalProperties": False},
+            },
+        )
+        asked = ModelRequest(system, "", user, tool, self._request.config.max_tokens)
+        reply = ask_for_reply(self._model, asked, self._request, self._patience)
+        before = {c.name: c.text for c in components(self._request.parent)}
+        self.suggested = {
+            self._parameters[c.name].py_name: c.dedented
+            for c in components(reply.source)
+            if before.get(c.name, c.text) != c.text
+        }
+        self.reply = reply
+
+
+def _memory(
+    request: Request, parameters: Mapping[str, Node]
+) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield the last candidates as OptoPrime remembers them: variables and their feedback."""
+    for attempt in request.attempts[-MEMORY:]:
+        if attempt.source is None or attempt.verdict == "reported":
+            continue
+        try:
+            parts = components(PolicySource(attempt.source))
+        except PolicyError:  # a person may have committed anything
+            continue
+        variables = {
+            parameters[c.name].py_name: (c.dedented, None) for c in parts if c.name in parameters
+        }
+        yield variables, f"{attempt.outcome}: {attempt.summary}"
+
+
+# The graph
+
+
+class PolicyGraph:
+    """The graph of a policy's recorded calls; its nodes live until it is closed.
+
+    Attributes:
+        opto: The library.
+        parameters: Component name to its node.
+        report: The last node, which the feedback is given to.
+    """
+
+    def __init__(self, opto: SimpleNamespace, parts: Sequence[Component]) -> None:
+        self.opto = opto
+        opto.GRAPH.clear()  # so that the names begin at 0
+        self.parameters: dict[str, Node] = {
+            part.name: opto.ParameterNode(
+                part.dedented,
+                name=f"{part.name}__code",
+                trainable=True,
+                constraint=f"Keep the name and the parameters: {part.signature}",
+            )
+            for part in parts
+        }
+        self.report: Node = None
+        self._used: set[str] = set()
+
+    def add_trace(self, trace: ExecutionTrace, results: Mapping[str, Any], *, whole: bool) -> None:
+        """Add the calls of ``trace``, and the report that joins them.
+
+        Args:
+            trace: What was recorded.
+            results: Content of the report.
+            whole: Add every step, instead of a few before each event.
+        """
+        windows: dict[str, Node] = {}
+        for window in trace.windows:
+            steps = window.steps if whole else _chosen_steps(window)
+            actions = {f"action_{step.step}": self._add_step(step) for step in steps if step.calls}
+            if actions:
+                about = "[game] plays the actions; its value is what came of them."
+                node = self._message(_describe_event(window), actions, about, "game")
+                windows[f"moment_{len(windows) + 1}"] = node
+        unseen = {name: node for name, node in self.parameters.items() if name not in self._used}
+        about = "[report] what all episodes came to."
+        self.report = self._message(dict(results), {**windows, **unseen}, about, "report")
+
+    def close(self) -> None:
+        """Release all nodes: opto keeps them for ever otherwise."""
+        for node in self.parameters.values():
+            node._children.clear()  # noqa: SLF001 - there is no other way
+            node.zero_feedback()
+        self.opto.GRAPH.clear()
+
+    def _message(
+        self, value: object, inputs: Mapping[str, Node], description: str, name: str
+    ) -> Node:
+        """Return the node of a call; opto takes each input but once."""
+        first = {id(node): key for key, node in reversed(list(inputs.items()))}
+        once = {key: node for key, node in inputs.items() if first[id(node)] == key}
+        return self.opto.MessageNode(value, inputs=once, description=description, name=name)
+
+    def _add_step(self, step: TracedStep) -> Node:
+        """Return the node of the action of a step."""
+        observation = self.opto.Node(_plain_observation(step), name=f"obs_step{step.step}_")
+        node, _ = self._add_calls(step.calls, 0, observation, [])
+        return node
+
+    def _add_calls(
+        self,
+        calls: Sequence[ComponentCall],
+        at: int,
+        observation: Node,
+        made: list[tuple[object, Node]],
+    ) -> tuple[Node, int]:
+        """Add the call at an index after those that it made; return its node and the next index."""
+        call, following = calls[at], at + 1
+        called: dict[str, Node] = {}
+        while following < len(calls) and calls[following].depth > call.depth:
+            name = calls[following].name
+            node, following = self._add_calls(calls, following, observation, made)
+            called[f"result_of_{name}_{len(called) + 1}"] = node
+        inputs: dict[str, Node] = {}
+        if call.name in self.parameters:
+            inputs["code"] = self.parameters[call.name]
+            self._used.add(call.name)
+        for name, value in call.inputs.items():
+            inputs[name] = self._origin(name, value, observation, made)
+        if call.depth == 0:
+            inputs.setdefault(_OBSERVATION, observation)
+        about = f"[{call.name}] runs {call.name}__code."
+        result = call.error or _plain(call.output)
+        node = self._message(result, {**inputs, **called}, about, call.name)
+        made.append((call.output, node))
+        return node, following
+
+    def _origin(
+        self, name: str, value: object, observation: Node, made: Sequence[tuple[object, Node]]
+    ) -> Node:
+        """Return the node that an input came from, or one of its own."""
+        if isinstance(value, Shown) and value == _OBSERVATION:
+            return observation
+        if value is not None and not isinstance(value, bool):
+            for output, node in reversed(made):
+                if type(output) is type(value) and output == value:
+                    return node
+        return self.opto.Node(_plain(value), name=f"{name}_value")
+
+
+def _chosen_steps(window: Window) -> list[TracedStep]:
+    """Return a few steps of a window up to its event, in the order of time."""
+    before = [step for step in window.steps if step.step <= window.event] or list(window.steps)
+    return before[::-1][: _STEPS_A_WINDOW * _STRIDE : _STRIDE][::-1]
+
+
+def _plain_observation(step: TracedStep) -> dict[str, Any]:
+    """Return what the policy saw, as dictionaries and numbers."""
+    seen: dict[str, Any] = {
+        category: [_plain_box(box) for box in boxes] for category, boxes in step.objects.items()
+    }
+    seen |= {words: _plain(value) for words, value in step.values.items()}
+    return {**seen, "lives": step.lives} if step.lives else seen
+
+
+def _plain_box(box: ObjectBox) -> dict[str, Any]:
+    plain = {name: getattr(box, name) for name in _FIELDS}
+    return plain if box.value is None else {**plain, "value": box.value}
+
+
+def _plain(value: object) -> object:
+    return str(value) if isinstance(value, Shown) else value
+
+
+def _describe_event(window: Window) -> str:
+    text = (
+        f"{window.title} in step {window.event} of {window.n_steps} (seed {window.seed}; the "
+        f"episode's return is {format_points(window.episode_return)})"
+    )
+    return f"{text}; {window.failure}" if window.failure else text
+
+
+# The library
+
+
+@functools.cache
+def load_opto() -> SimpleNamespace:
+    """Import the classes of opto that are used here, silently and without its clients.
+
+    trace-opt 0.1.3.8 imports litellm and openai at the top of modules that never use them here.
+    litellm takes ten seconds, and the network, to be imported; so empty modules take their place
+    while opto is imported, whether they are installed or not.
+
+    Raises:
+        UsageError: It is not installed, or in another version.
+    """
+    try:
+        found = metadata.version("trace-opt")
+    except metadata.PackageNotFoundError:
+        raise _missing("it is not installed") from None
+    if found != VERSION:
+        raise _missing(f"version {found} is installed")
+    with (
+        _stand_ins(),
+        _short_stacks(),
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+    ):
+        warnings.simplefilter("ignore")
+        try:
+            from opto.optimizers import OptoPrime
+            from opto.trace.nodes import GRAPH, MessageNode, Node, ParameterNode
+            from opto.trace.propagators import GraphPropagator, TraceGraph
+        except ImportError as error:
+            raise _missing(f"it cannot be imported: {error}") from error
+    return SimpleNamespace(
+        GRAPH=GRAPH,
+        Node=Node,
+        ParameterNode=ParameterNode,
+        MessageNode=MessageNode,
+        OptoPrime=OptoPrime,
+        Propagator=_propagator(GraphPropagator, TraceGraph),
+    )
+
+
+def _missing(why: str) -> UsageError:
+    return UsageError(
+        f"optoprime needs trace-opt {VERSION}, and {why}: pip install 'gco-agent[trace]', or, "
+        f"without its other dependencies, pip install --no-deps trace-opt=={VERSION} graphviz"
+    )
+
+
+@contextlib.contextmanager
+def _stand_ins() -> Iterator[None]:
+    """Put empty modules in the place of libraries that opto imports and never calls here."""
+    absent = [name for name in _UNUSED if name not in sys.modules]
+    for name in absent:
+        module = types.ModuleType(name)
+        module.OpenAI = object  # type: ignore[attr-defined]  # an annotation names it
+        sys.modules[name] = module
+    try:
+        yield
+    finally:
+        for name in absent:
+            del sys.modules[name]
+
+
+@contextlib.contextmanager
+def _short_stacks() -> Iterator[None]:
+    """Let `inspect.stack` return two frames.
+
+    Each of opto's eighty operators asks for its caller's variables when it is defined, and
+    `inspect.stack` looks through all modules of the process for every frame: ten seconds and more
+    where thousands are loaded.
+    """
+    real = inspect.stack
+
+    def stack(_: int = 1) -> list[SimpleNamespace]:
+        return [SimpleNamespace(frame=sys._getframe(depth)) for depth in (1, 2)]  # noqa: SLF001
+
+    inspect.stack = stack  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        inspect.stack = real
+
+
+def _propagator(base: Any, trace_graph: Any) -> Any:  # noqa: ANN401 - opto has no types
+    """Return a propagator class that collects the same nodes as opto's own, each once.
+
+    Opto's merges a list of nodes into another at every edge, which takes time that grows with the
+    cube of the number of calls (400 steps: seconds; 2,000: minutes).
+    """
+
+    class Propagator(base):  # type: ignore[misc]
+        """Collects the nodes of one backward pass."""
+
+        def init_feedback(self, node: Node, feedback: object) -> Node:
+            self.nodes, self.feedback = {id(node): node}, trace_graph([], feedback)
+            return self.feedback
+
+        def _propagate(self, child: Node) -> dict[Node, Node]:
+            self.nodes |= {id(parent): parent for parent in child.parents}
+            return dict.fromkeys(child.parents, self.feedback)
+
+        def aggregate(self, feedback: dict[Node, Node]) -> Node:
+            """Return all nodes to the first parameter that asks: OptoPrime adds them up."""
+            if not feedback:
+                return trace_graph([], None)
+            # by name among equals, as the order of opto's own traversal differs from run to run
+            nodes = sorted(self.nodes.values(), key=lambda n: (n.level, _numbered(n.name)))
+            self.nodes = {}
+            return trace_graph([(n.level, n) for n in nodes], self.feedback.user_feedback)
+
+    return Propagator
+
+
+def _numbered(name: str) -> list[tuple[int, str]]:
+    """Return a key that sorts by the numbers in names: "obs_step9_:0" before "obs_step10_:0"."""
+    parts = re.split(r"(\d+)", name)
+    return [(int(part) if part.isdigit() else -1, part) for part in parts]
