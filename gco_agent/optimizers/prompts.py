@@ -19,24 +19,17 @@ from gco_agent.core.records import PlayProtocol
 from gco_agent.core.seeds import probe_seeds
 from gco_agent.core.text import fence, quote
 from gco_agent.envs.environment import complete_spec, spec_of
-<<<<<<< HEAD
-from gco_agent.games import GameSpec, describe_interface
-from gco_agent.optimizers.base import PastIteration, Request
+from gco_agent.games import GameSpec, Hints, describe_interface
+from gco_agent.llm import ToolSpec
+from gco_agent.optimizers.base import INCONCLUSIVE, TURNED_DOWN, PastIteration, Request
 from gco_agent.policy import (
     ALLOWED_IMPORTS,
     FORBIDDEN_NAMES,
     PolicySource,
+    format_policy,
     is_same_but_for_score,
-    replace_docstring,
 )
-=======
-from gco_agent.games import GameSpec, Hints, describe_interface
-from gco_agent.llm import ToolSpec
-from gco_agent.optimizers.base import INCONCLUSIVE, TURNED_DOWN, PastIteration, Request
-from gco_agent.policy import ALLOWED_IMPORTS, FORBIDDEN_NAMES, PolicySource
-from gco_agent.policy.header import is_same_but_for_score
-from gco_agent.policy.source import format_policy, parse
->>>>>>> be4cfef (Feedback in one module; prompts show logic, inconclusive candidates and one form of answer; OptoPrime in one module)
+from gco_agent.policy.source import parse
 from gco_agent.store.config import RunConfig
 
 _PROBES, _PROBE_STEPS = 2, 800
