@@ -89,7 +89,16 @@ def test_the_python_page_is_one_program(project, monkeypatch):
     assert (project / "first.html").exists()
 
 
-def test_links_between_pages_lead_somewhere():
-    for page in (*PAGES, "python.md"):
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)", (DOCS / page).read_text("utf-8")):
-            assert (DOCS / target).exists(), f"{page}: {target}"
+@pytest.mark.parametrize("page", [*DOCS.glob("*.md"), *DOCS.parent.glob("*.md")], ids=str)
+def test_links_between_pages_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text("utf-8")):
+        assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+def test_every_page_is_listed_and_every_package_described():
+    index = (DOCS / "README.md").read_text("utf-8")
+    assert all(f"({page.name})" in index for page in DOCS.glob("*.md") if page.name != "README.md")
+    text = (DOCS / "architecture.md").read_text("utf-8")
+    package = DOCS.parent / "gco_agent"
+    names = [path.name for path in package.iterdir() if (path / "__init__.py").exists()]
+    assert all(f"| `{name}` |" in text for name in (*names, "api"))
