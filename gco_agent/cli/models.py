@@ -73,7 +73,7 @@ def prompt(place: CliContext, /, output: str | None) -> None:
     from gco_agent.loop.recording import recall_episodes
     from gco_agent.loop.selection import Archive
     from gco_agent.loop.session import compose_request
-    from gco_agent.optimizers.exchange import compose_letter, letter_for
+    from gco_agent.optimizers.exchange import letter_for
 
     view = place.view()
     config = read_config(view)
@@ -83,7 +83,7 @@ def prompt(place: CliContext, /, output: str | None) -> None:
         recall_episodes(view, judge)
         request = compose_request(Archive(view), judge, config, Budget(), display)
         letter = letter_for(exchange_folder(place, view.ref), request)
-        text = compose_letter(letter, request)
+        text = letter.compose(request)
     path = output or str(letter.prompt)
     data = {"run": view.ref.branch, "iteration": request.iteration, "path": path, "prompt": text}
     if output == _STDIO:
@@ -167,7 +167,7 @@ def _read_answer(place: CliContext, view: RunView, name: str | None) -> str:
             f"the answer in {letter.reply} is to a prompt for another state of the run: write the "
             "present one with `gco-agent prompt`, or name the file if you mean this answer"
         )
-    return read_reply(letter.reply)
+    return letter.read_reply()
 
 
 @command(

@@ -1,14 +1,14 @@
-"""Prompts and replies as files: any chat, coding agent or person is the optimizer.
+"""Prompts and replies as files: any chat, coding agent or person can be the optimizer.
 
-The folder of a run holds, per iteration, a prompt and the place of its reply:
+The folder of a run, ``gco-exchange/RUN``, holds a prompt for each request and the reply to it:
 
     0007-prompt.md          0007-reply.md
-    0007-repair-prompt.md   0007-repair-reply.md     if the first reply was of no use
+    0007-repair-prompt.md   0007-repair-reply.md     if the first reply could not be used
     0007-2-prompt.md        0007-2-reply.md          where several candidates are asked for
 
-A reply that is there already is taken at once, so a command that was ended goes on where it was;
-but one that was there before its prompt was written answers something else, and is put aside.
-The folder above it has a ``.gitignore`` of its own: git never sees any of this.
+A reply that exists already is taken at once, so an interrupted command resumes; but one that was
+there before its prompt was written answers something else, and is renamed. ``gco-exchange`` has a
+``.gitignore`` of its own, so git never sees any of this.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 
 from gco_agent.core.errors import BudgetSpent, UsageError
 from gco_agent.core.events import Searching
+from gco_agent.core.files import read_file, write_file
 from gco_agent.optimizers.base import (
     PROMPT_FILE,
     REPLY_FILE,
@@ -36,10 +37,8 @@ from gco_agent.optimizers.replies import MAX_CHARACTERS, parse_reply
 
 FOLDER = "gco-exchange"
 _POLL_S = 0.25
-_WAITING = "answer awaited in"
 _SETTLING_S = 0.75
-"""A reply that has not changed for so long is taken to be whole."""
-
+"""A reply that has not changed for so long is complete."""
 _HOW = """\
 If you can write files, write this whole answer to `{reply}` in the project's folder and change
 nothing else: no file of the project, and not the policy itself. Otherwise reply with it."""
@@ -50,8 +49,8 @@ class Letter:
     """One prompt and the place of its reply.
 
     Attributes:
-        folder: Folder of the run.
-        stem: Beginning of the file names: "0007", "0007-repair", "0007-2".
+        folder: Folder of the run; no symbolic link is followed below the one that `FOLDER` is in.
+        stem: Begin of the file names: "0007", "0007-repair", "0007-2".
     """
 
     folder: Path
@@ -59,54 +58,69 @@ class Letter:
 
     @property
     def prompt(self) -> Path:
-        """Where the prompt is."""
+        """Path of the prompt."""
         return self.folder / f"{self.stem}-prompt.md"
 
     @property
     def reply(self) -> Path:
-        """Where the reply is looked for."""
+        """Path of the reply."""
         return self.folder / f"{self.stem}-reply.md"
 
     @property
-    def reply_name(self) -> str:
-        """The reply's path from the folder that the run's is in, which means the same anywhere."""
-        return f"{FOLDER}/{self.folder.name}/{self.reply.name}"
+    def root(self) -> Path:
+        """The folder that `FOLDER` is in."""
+        return self.folder.parent.parent
+
+    def compose(self, request: Request) -> str:
+        """Return the prompt of ``request`` as Markdown; one that was written before is reused."""
+        written = self.read_prompt(request)
+        if written is not None:
+            return written
+        how = _HOW.format(reply=self.reply.relative_to(self.root).as_posix())
+        return f"{_head(request)}\n\n{compose_prompt(request, how).markdown}"
 
     def read_prompt(self, request: Request) -> str | None:
-        """The prompt that was written for this very request; None if there is none."""
-        text = _read(self.prompt)
-        return text if text is not None and text.startswith(_head(request)) else None
+        """Return the prompt that was written for this very request, or None."""
+        text = self._text()
+        return text if text.startswith(_head(request)) else None
 
     def write_prompt(self, text: str) -> Path | None:
-        """Write the prompt, and see that git passes the folder by.
+        """Write the prompt.
 
         Returns:
-            Where a reply to another prompt of that name went: ``0007-reply.old.md``.
+            The new path of a reply to another prompt of that name: ``0007-reply.old.md``.
 
         Raises:
-            UsageError: The folder cannot be written.
+            FileRefused: There is a symbolic link on the way.
+            UsageError: The file cannot be written.
         """
+        aside = None
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            ignore = self.folder.parent / ".gitignore"
-            if not ignore.exists():
-                ignore.write_text("*\n", "utf-8")
-            aside = None
-            if self.reply.exists() and _first_line(_read(self.prompt)) != _first_line(text):
+            write_file(self.folder.parent / ".gitignore", "*\n", root=self.root, parents=True)
+            if self._text().partition("\n")[0] != text.partition("\n")[0] and self.reply.exists():
                 aside = self.reply.replace(self.reply.with_suffix(".old.md"))
-            self.prompt.write_text(text, "utf-8", "backslashreplace")
+            write_file(self.prompt, text, root=self.root, parents=True)
         except OSError as error:
             raise UsageError(f"cannot write {self.prompt}: {error.strerror}") from error
         return aside
 
+    def read_reply(self) -> str:
+        """Return the text of the reply; raises as `read_reply`."""
+        return read_reply(self.reply, self.root)
+
     def is_written_for(self, tip: str) -> bool:
-        """Whether the prompt is of the run whose last commit is ``tip``, or there is none."""
-        text = _read(self.prompt)
-        return text is None or _after(tip) in _first_line(text)
+        """Return whether the prompt, if there is one, is of the run with last commit ``tip``."""
+        return _after(tip) in (self._text() or _after(tip)).partition("\n")[0]
+
+    def _text(self) -> str:
+        try:
+            return read_file(self.prompt, root=self.root).decode("utf-8", "replace")
+        except OSError:
+            return ""
 
 
 def letter_for(folder: Path, request: Request) -> Letter:
-    """The files that belong to a request."""
+    """Return the files of a request."""
     stem = f"{request.iteration:04d}"
     if request.repair is not None:
         stem += "-repair"
@@ -116,32 +130,36 @@ def letter_for(folder: Path, request: Request) -> Letter:
 
 
 def newest_letter(folder: Path, iteration: int) -> Letter:
-    """Of an iteration, the files of the newest reply; of the first prompt where there is none."""
-    first = Letter(folder, f"{iteration:04d}")
-    letters = [first, Letter(folder, f"{first.stem}-repair")]
+    """Return the files of an iteration's newest reply; of its first prompt if there is none."""
+    letters = [Letter(folder, f"{iteration:04d}{part}") for part in ("", "-repair")]
     return max(letters, key=lambda letter: _stamp(letter.reply) or (0, 0))
 
 
-def compose_letter(letter: Letter, request: Request) -> str:
-    """The prompt of a request as one Markdown text that needs nothing besides.
+def read_reply(path: Path, root: Path | None = None) -> str:
+    """Return the text of a reply; bytes that are not UTF-8 are replaced.
 
-    One that was written before for the same request is taken over, so that nothing is played
-    twice.
+    Args:
+        path: The file.
+        root: As of `gco_agent.core.files.read_file`.
+
+    Raises:
+        FileRefused: It is too long, or there is a symbolic link below ``root``.
+        UsageError: It cannot be read.
     """
-    known = letter.read_prompt(request)
-    if known is not None:
-        return known
-    prompt = compose_prompt(request, _HOW.format(reply=letter.reply_name))
-    return f"{_head(request)}\n\n{prompt.markdown}"
+    try:
+        data = read_file(path, root=root, limit_bytes=4 * MAX_CHARACTERS)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    return data.decode("utf-8-sig", "replace")
 
 
 class ExchangeOptimizer(Optimizer):
-    """Writes the prompt to a file, waits for the reply's file, and takes what is in it.
+    """Writes the prompt to a file, waits for the file of the reply, and reads it.
 
     Args:
-        folder: Of the run.
-        tell: Told where the prompt is and where the reply is awaited.
-        reply: A reply that is at hand already, instead of a file's.
+        folder: Folder of the run.
+        tell: Shows lines to the user.
+        reply: A reply that is available already, instead of a file's.
     """
 
     name = "exchange"
@@ -163,18 +181,19 @@ class ExchangeOptimizer(Optimizer):
         return cls(tools.folder, tools.tell, tools.reply)
 
     def propose(self, request: Request) -> Proposal:
-        """The candidate in the reply.
+        """Return the candidate in the reply.
 
         Raises:
             Unusable: There is none in it.
             BudgetSpent: The time was up before there was a reply.
+            FileRefused: There is a symbolic link in the folder.
             UsageError: The prompt cannot be written, or the reply not be read.
         """
         letter = letter_for(self._folder, request)
         if self._reply is not None:
             prompt, text = letter.read_prompt(request), self._reply
         else:
-            prompt = compose_letter(letter, request)
+            prompt = letter.compose(request)
             if aside := letter.write_prompt(prompt):
                 self._tell(f"An answer to another prompt was there; it is now {aside}")
             text = self._wait(letter, request)
@@ -189,43 +208,42 @@ class ExchangeOptimizer(Optimizer):
         return Proposal(reply.source, reply.summary, reply.reason or reply.form, files)
 
     def _wait(self, letter: Letter, request: Request) -> str:
-        """The text of the reply, as soon as it is whole."""
+        """Return the text of the reply, as soon as it is complete."""
         where = letter.reply
         if _stamp(where) is None:
             why = (request.repair or "").strip().partition("\n")[0]
             self._tell(
-                (f"The answer was of no use: {why}\n" if why else "")
+                (f"The answer could not be used: {why}\n" if why else "")
                 + f"The prompt is in {letter.prompt}\n"
                 f"Write the answer to  {where}\n"
-                "and this command goes on by itself. Ctrl-C loses nothing: an answer that is\n"
-                "there later is taken by the next `gco-agent step --optimizer exchange`."
+                "and this command continues. Ctrl-C loses nothing: an answer that is there later\n"
+                "is taken by the next `gco-agent step --optimizer exchange`."
             )
+        shown = where.relative_to(letter.root).as_posix()
         before, since = None, time.perf_counter()
         while True:
             now, stamp = time.perf_counter(), _stamp(where)
             if stamp != before:
                 before, since = stamp, now
             elif stamp is not None and now - since >= _SETTLING_S:
-                return read_reply(where)
+                return letter.read_reply()
             if stamp is None and now >= request.deadline:
                 raise BudgetSpent(f"the time; no answer was in {where}")
-            request.progress(Searching(_WAITING, None, 0, "", letter.reply_name))
+            request.progress(Searching("answer awaited in", None, 0, "", shown))
             time.sleep(_POLL_S)
 
 
 def _head(request: Request) -> str:
-    """First line of a prompt: what it was written for."""
-    parent = request.parent.digest[:12]
-    after = _after(request.tip)
-    repair = rival = ""
+    """Return the first line of a prompt: the request that it was written for."""
+    other = ""
     if request.repair is not None:
         failed = f"{request.repair}\0{request.tried}"
-        repair = f", repair of {hashlib.sha256(failed.encode()).hexdigest()[:8]}"
+        other = f", repair of {hashlib.sha256(failed.encode()).hexdigest()[:8]}"
     elif request.number > 1:
-        rival = f", candidate {request.number}"
+        other = f", candidate {request.number}"
     return (
         f"<!-- gco-agent: {request.config.game}, iteration {request.iteration}, "
-        f"policy {parent}{after}{repair}{rival} -->"
+        f"policy {request.parent.digest[:12]}{_after(request.tip)}{other} -->"
     )
 
 
@@ -233,34 +251,10 @@ def _after(tip: str) -> str:
     return f" at {tip[:12]}" if tip else ""
 
 
-def _first_line(text: str | None) -> str:
-    return (text or "").partition("\n")[0]
-
-
 def _stamp(path: Path) -> tuple[int, int] | None:
-    """Changes whenever the file does; None as long as there is nothing in it."""
+    """Return what changes whenever the file does; None as long as it is missing or empty."""
     try:
-        found = path.stat()
+        found = path.lstat()
     except OSError:
         return None
     return (found.st_mtime_ns, found.st_size) if found.st_size else None
-
-
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError):
-        return None
-
-
-def read_reply(path: Path) -> str:
-    """The text of a reply; a few bytes that are not UTF-8 are no reason to lose it.
-
-    Raises:
-        UsageError: It cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return file.read(4 * MAX_CHARACTERS + 4).decode("utf-8-sig", "replace")
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error

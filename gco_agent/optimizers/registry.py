@@ -1,4 +1,4 @@
-"""Optimizers by name: built in, installed as entry points, or in a Python file.
+"""Optimizers by name: built in, installed as entry points, in a Python file, or taking turns.
 
 An entry point of the group ``gco_agent.optimizers`` names a subclass of `Optimizer`, or a function
 that takes `Tools` and returns an instance. A file holds either of these (the function is called
@@ -10,16 +10,23 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib.util
+import itertools
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
-from importlib import import_module
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 
 from gco_agent.core.errors import UsageError
-from gco_agent.optimizers.base import Capabilities, Optimizer, Tools
+from gco_agent.optimizers.base import (
+    Capabilities,
+    Optimizer,
+    PastIteration,
+    Proposal,
+    Request,
+    Tools,
+)
 from gco_agent.store.config import split_optimizers
 
 GROUP = "gco_agent.optimizers"
@@ -31,7 +38,8 @@ _BUILT_IN = {
     "tune": f"{GROUP}.tune:TuneOptimizer",
     "simplify": f"{GROUP}.simplify:SimplifyOptimizer",
 }
-"""Name to class, in the syntax of entry points."""
+PLATEAU = 3
+"""Iterations in a row without an accepted candidate after which the next optimizer takes over."""
 
 
 def make_optimizer(name: str, tools: Tools, *, files_in: Path | None = None) -> Optimizer:
@@ -46,9 +54,15 @@ def make_optimizer(name: str, tools: Tools, *, files_in: Path | None = None) -> 
     Raises:
         UsageError: There is no such optimizer, or it cannot be loaded.
     """
-    from gco_agent.optimizers.sequence import OptimizerSequence
-
-    made = [_create(part, tools, files_in) for part in split_optimizers(name)]
+    made = []
+    for part in split_optimizers(name):
+        optimizer = _find(part, files_in).create(tools)
+        if not isinstance(optimizer, Optimizer):
+            raise UsageError(
+                f"the optimizer {part!r} is of type {type(optimizer).__name__}: make it a subclass "
+                "of gco_agent.optimizers.base.Optimizer"
+            )
+        made.append(optimizer)
     return made[0] if len(made) == 1 else OptimizerSequence(made)
 
 
@@ -65,7 +79,6 @@ def capabilities_of(name: str, *, files_in: Path | None = None) -> list[Capabili
 
 def tuned_between(optimizer: Optimizer, tools: Tools, seconds: float) -> Optimizer:
     """Return ``optimizer`` with the constants of accepted candidates tuned for ``seconds`` each."""
-    from gco_agent.optimizers.sequence import TuneBetween
     from gco_agent.optimizers.tune import TuneOptimizer
 
     return TuneBetween(optimizer, TuneOptimizer(tools, seconds))
@@ -76,14 +89,69 @@ def optimizer_names() -> list[str]:
     return [*_BUILT_IN, *sorted(set(_installed()) - set(_BUILT_IN))]
 
 
-def _create(name: str, tools: Tools, files_in: Path | None) -> Optimizer:
-    made = _find(name, files_in).create(tools)
-    if not isinstance(made, Optimizer):
-        raise UsageError(
-            f"the optimizer {name!r} is of type {type(made).__name__}: make it a subclass of "
-            "gco_agent.optimizers.base.Optimizer"
-        )
-    return made
+# Turns
+
+
+class _Composite(Optimizer):
+    """An optimizer whose members propose; which one follows from the run's history alone."""
+
+    def __init__(self, name: str, members: Sequence[Optimizer]) -> None:
+        self.name, self.members = name, tuple(members)
+        each = [member.capabilities for member in self.members]
+        names = [field.name for field in fields(Capabilities)]
+        self.capabilities = Capabilities(**{n: any(getattr(c, n) for c in each) for n in names})
+
+    def propose(self, request: Request) -> Proposal:
+        """Return the proposal of the member whose turn it is."""
+        return self.next_optimizer(request.attempts).propose(request)
+
+
+class OptimizerSequence(_Composite):
+    """Takes the next optimizer when the present one is on a plateau, and the first after the last.
+
+    Attributes:
+        name: The names of its members, joined by commas.
+        members: The optimizers that take turns.
+    """
+
+    def __init__(self, members: Sequence[Optimizer]) -> None:
+        super().__init__(",".join(member.name for member in members), members)
+
+    def next_optimizer(self, attempts: Sequence[PastIteration]) -> Optimizer:
+        """Return the member that proposes after ``attempts``."""
+        names = [member.name for member in self.members]
+        turn, idle = 0, 0
+        for _, group in itertools.groupby(attempts, key=lambda attempt: attempt.iteration):
+            attempt = list(group)[-1]  # of an iteration at most the last candidate was accepted
+            if attempt.optimizer not in names:
+                continue  # the start, a report, a rollback, or another optimizer
+            turn = names.index(attempt.optimizer)
+            idle = 0 if attempt.verdict == "accepted" else idle + 1
+            if idle >= PLATEAU:
+                turn, idle = (turn + 1) % len(names), 0
+        return self.members[turn].next_optimizer(attempts)
+
+
+class TuneBetween(_Composite):
+    """Tunes the constants of every accepted candidate before the optimizer continues.
+
+    Attributes:
+        name: Name of the optimizer.
+        members: The optimizer and the tuner.
+    """
+
+    def __init__(self, optimizer: Optimizer, tuner: Optimizer) -> None:
+        super().__init__(optimizer.name, (optimizer, tuner))
+
+    def next_optimizer(self, attempts: Sequence[PastIteration]) -> Optimizer:
+        """Return the tuner after an accepted candidate of the optimizer, else the optimizer."""
+        optimizer, tuner = self.members
+        last = attempts[-1] if attempts else None
+        is_new = last is not None and last.verdict == "accepted" and last.optimizer != tuner.name
+        return tuner if is_new else optimizer.next_optimizer(attempts)
+
+
+# Loading
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +181,7 @@ def _find(name: str, files_in: Path | None) -> _Source:
             )
         return _in_module(_load_file(files_in / name), name)
     if name in _BUILT_IN:
-        module, _, attribute = _BUILT_IN[name].partition(":")
-        return _source(getattr(import_module(module), attribute))
+        return _source(EntryPoint(name, _BUILT_IN[name], GROUP).load())
     point = _installed().get(name)
     if point is None:
         near = difflib.get_close_matches(name, optimizer_names(), n=1)

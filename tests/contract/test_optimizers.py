@@ -16,7 +16,7 @@ from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.llm import ScriptedModel
 from gco_agent.optimizers.base import Optimizer, Proposal, Request, Tools, Unusable
 from gco_agent.optimizers.registry import GROUP, make_optimizer, optimizer_names
-from gco_agent.optimizers.testing import check_optimizer, check_proposal, example_config
+from gco_agent.optimizers.testing import check_optimizer, example_config
 from gco_agent.policy import PolicySource, format_policy
 from gco_agent.store.config import RunConfig
 from tests.engine.policies import FOLLOW, STILL
@@ -245,7 +245,5 @@ def check_against(optimizer: Optimizer, request: Request) -> None:
     with WorkerPool(0) as pool:
         tools = Tools(pool)
         kit.check_name(optimizer)
-        first = kit._ask(lambda _: optimizer, tools, request)
-        check_proposal(first, request)
-        again = kit._ask(lambda _: optimizer, tools, request)
-        assert kit._facts(again) == kit._facts(first), "answers the same request differently"
+        first = kit.check_answer(lambda _: optimizer, tools, request)
+        kit.check_repeats(first, kit.check_answer(lambda _: optimizer, tools, request))

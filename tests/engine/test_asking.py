@@ -22,9 +22,8 @@ from gco_agent.loop.replay import record_run
 from gco_agent.loop.session import JOURNAL
 from gco_agent.loop.train import train
 from gco_agent.optimizers.base import Capabilities, Optimizer, Proposal, Request, Tools, Unusable
-from gco_agent.optimizers.registry import make_optimizer
+from gco_agent.optimizers.registry import PLATEAU, OptimizerSequence, make_optimizer
 from gco_agent.optimizers.replies import parse_reply
-from gco_agent.optimizers.sequence import PLATEAU, OptimizerSequence
 from gco_agent.optimizers.vectors.optimizer import VectorSearch
 from gco_agent.policy import PolicySource
 from gco_agent.store.config import RunConfig

@@ -10,13 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from gco_agent.core.errors import BudgetSpent, UsageError
+from gco_agent.core.errors import BudgetSpent, FileRefused, UsageError
 from gco_agent.core.events import Event, Searching
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.optimizers.base import Proposal, Tools, Unusable
 from gco_agent.optimizers.exchange import (
     ExchangeOptimizer,
-    compose_letter,
     letter_for,
     newest_letter,
     read_reply,
@@ -84,7 +83,7 @@ def test_the_prompt_is_written_and_the_reply_awaited(folder: Path) -> None:
 def test_a_reply_that_is_there_is_taken_and_nothing_is_played_twice(folder: Path) -> None:
     request = bare_request()
     letter = letter_for(folder, request)
-    letter.write_prompt(compose_letter(letter, request))
+    letter.write_prompt(letter.compose(request))
     letter.reply.write_text(ANSWER)
     told: list[str] = []
 
@@ -96,7 +95,7 @@ def test_a_reply_that_is_there_is_taken_and_nothing_is_played_twice(folder: Path
     assert told == []
     # but for another parent it is composed anew
     other = bare_request(parent=PolicySource(STILL))
-    assert compose_letter(letter, other) != letter.prompt.read_text()
+    assert letter.compose(other) != letter.prompt.read_text()
 
 
 def test_each_request_has_files_of_its_own(folder: Path) -> None:
@@ -119,7 +118,7 @@ def test_a_reply_to_another_prompt_is_not_taken(
     before: dict[str, str], now: dict[str, str], folder: Path
 ) -> None:
     letter = letter_for(folder, bare_request(**before))
-    letter.write_prompt(compose_letter(letter, bare_request(**before)))
+    letter.write_prompt(letter.compose(bare_request(**before)))
     letter.reply.write_text(ANSWER)
     told: list[str] = []
     request = bare_request(**now, deadline=time.perf_counter() + 0.3)
@@ -129,14 +128,14 @@ def test_a_reply_to_another_prompt_is_not_taken(
     assert aside.read_text() == ANSWER
     assert str(aside) in told[0]
     if "repair" in now:
-        assert "The answer was of no use: wrong in another way" in told[1]
+        assert "The answer could not be used: wrong in another way" in told[1]
 
 
 def test_the_newest_answer_is_found_and_its_prompt_looked_at(folder: Path) -> None:
     letter = newest_letter(folder, 7)
     assert letter.prompt.name == "0007-prompt.md"
     assert letter.is_written_for("1" * 40)
-    letter.write_prompt(compose_letter(letter, bare_request(tip="1" * 40)))
+    letter.write_prompt(letter.compose(bare_request(tip="1" * 40)))
     assert letter.is_written_for("1" * 40)
     assert not letter.is_written_for("2" * 40)
     letter.reply.write_text(ANSWER)
@@ -161,7 +160,7 @@ def test_a_reply_of_no_use_is_kept_with_its_kind(folder: Path) -> None:
 def test_a_reply_at_hand_goes_with_the_prompt_that_was_written(folder: Path) -> None:
     request = bare_request()
     letter = letter_for(folder, request)
-    letter.write_prompt(compose_letter(letter, request))
+    letter.write_prompt(letter.compose(request))
     proposal = ExchangeOptimizer(folder, lambda _: None, reply=ANSWER).propose(request)
     assert proposal.files["prompt.md"] == letter.prompt.read_text()
 
@@ -178,7 +177,7 @@ def test_the_time_may_be_up_before_there_is_a_reply(folder: Path) -> None:
 def test_what_cannot_be_written_or_read_is_said(folder: Path) -> None:
     folder.parent.mkdir(parents=True)
     folder.write_text("a file in the way")
-    with pytest.raises(UsageError, match=r"cannot write .*0007-prompt.md"):
+    with pytest.raises(FileRefused, match=r"0007-prompt.md"):
         ExchangeOptimizer(folder, lambda _: None).propose(bare_request())
     with pytest.raises(UsageError, match=r"cannot read .*: Is a directory"):
         read_reply(folder.parent)
@@ -191,13 +190,32 @@ def test_odd_bytes_are_no_reason_to_lose_a_reply(tmp_path: Path) -> None:
     path.write_bytes(b"\xef\xbb\xbf" + ANSWER.encode() + b"\xff\n")
     assert read_reply(path).startswith("Summary: go down")
     path.write_bytes(b"x" * (5 * MAX_CHARACTERS))
-    assert len(read_reply(path)) > MAX_CHARACTERS
+    with pytest.raises(FileRefused, match="more than"):
+        read_reply(path)
+
+
+@pytest.mark.parametrize("name", ["0007-prompt.md", "0007-reply.md", ".", ".."])
+def test_a_symbolic_link_of_a_cloned_repository_is_refused(folder: Path, name: str) -> None:
+    outside = folder.parents[1] / "elsewhere"
+    outside.mkdir()
+    secret = outside / "authorized_keys"
+    secret.write_text(ANSWER)
+    link = folder if name == "." else folder.parent if name == ".." else folder / name
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if name == "0007-reply.md":
+        letter = letter_for(folder, bare_request())
+        letter.write_prompt(letter.compose(bare_request()))
+    link.symlink_to(secret if name.startswith("0007") else outside)
+    with pytest.raises(FileRefused, match="symbolic link"):
+        ExchangeOptimizer(folder, lambda _: None).propose(bare_request())
+    assert secret.read_text() == ANSWER
+    assert [path.name for path in outside.iterdir()] == ["authorized_keys"]
 
 
 def test_the_prompt_tells_what_was_tried(folder: Path) -> None:
     request = bare_request(repair="line 2: no", tried="def act(:", number=2, siblings=[sibling()])
     letter = letter_for(folder, request)
-    text = compose_letter(letter, request)
+    text = letter.compose(request)
     assert FEEDBACK.text.strip() in text
     assert "line 2: no" in text
     assert "def act(:" in text

@@ -17,8 +17,7 @@ from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel
 from gco_agent.optimizers.base import Optimizer, PastIteration, Proposal, Request, Tools, Unusable
 from gco_agent.optimizers.cma import StepBudget
-from gco_agent.optimizers.registry import make_optimizer, tuned_between
-from gco_agent.optimizers.sequence import TuneBetween
+from gco_agent.optimizers.registry import TuneBetween, make_optimizer, tuned_between
 from gco_agent.optimizers.trials import Trials
 from gco_agent.optimizers.tune import (
     MEMORY_FILE,
