@@ -22,9 +22,8 @@ from gco_agent.cli.output import (
     tell,
 )
 from gco_agent.core.events import Committed, Event, Playing, Racing, Searching
-from gco_agent.core.formatting import format_score
 from gco_agent.core.records import Usage
-from gco_agent.core.text import clean_line
+from gco_agent.core.text import clean_line, format_score
 from gco_agent.store.status import Limits, Status, remove_status, write_status
 
 if TYPE_CHECKING:

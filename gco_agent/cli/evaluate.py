@@ -29,9 +29,8 @@ from gco_agent.cli.options import (
 from gco_agent.cli.output import Column, count, duration, echo, print_table, say, score_text
 from gco_agent.core.errors import NotARun, UsageError
 from gco_agent.core.events import Playing
-from gco_agent.core.formatting import format_points, format_score
 from gco_agent.core.seeds import Stream, format_seeds
-from gco_agent.core.text import clean_line
+from gco_agent.core.text import clean_line, format_points, format_score
 from gco_agent.loop import checks
 
 if TYPE_CHECKING:

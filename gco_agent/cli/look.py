@@ -44,10 +44,9 @@ from gco_agent.cli.output import (
 from gco_agent.cli.run import interval_in, score_json
 from gco_agent.core.errors import NotARun, StoreError, UsageError
 from gco_agent.core.events import Committed
-from gco_agent.core.formatting import format_points, format_score
 from gco_agent.core.records import Usage
 from gco_agent.core.statistics import Gain, confidence_interval
-from gco_agent.core.text import clean_line, clean_text
+from gco_agent.core.text import clean_line, clean_text, format_points, format_score
 from gco_agent.report.details import count_changes, difference
 from gco_agent.store.entries import Entry, Facts, RunRef, Verdict
 from gco_agent.store.status import Status, live_runs, read_status

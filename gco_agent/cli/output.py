@@ -23,8 +23,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
-from gco_agent.core.formatting import format_score
-from gco_agent.core.text import clean_line, clean_text
+from gco_agent.core.text import clean_line, clean_text, format_score
 
 if TYPE_CHECKING:
     from gco_agent.core.statistics import Gain

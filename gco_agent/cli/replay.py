@@ -13,7 +13,7 @@ from gco_agent.cli.options import Given, command, play_options
 from gco_agent.cli.output import count, echo, say, tell
 from gco_agent.cli.run import saved_is_told
 from gco_agent.core.errors import GcoError, UsageError
-from gco_agent.core.formatting import format_score
+from gco_agent.core.text import format_score
 from gco_agent.loop import checks
 from gco_agent.loop.replay import (
     Recording,

@@ -35,8 +35,7 @@ from gco_agent.cli.options import (
 )
 from gco_agent.cli.output import command_lines, count, duration, echo, fit, score_text, tell
 from gco_agent.core.errors import GcoError, ModelError, UsageError
-from gco_agent.core.formatting import format_score
-from gco_agent.core.text import clean_line
+from gco_agent.core.text import clean_line, format_score
 from gco_agent.llm.providers import open_model
 from gco_agent.loop.budget import Budget
 from gco_agent.policy import environment_of

@@ -1,30 +1,14 @@
 """Everything gco-agent raises on purpose.
 
-* GcoError                something the user can act on; the CLI prints it and exits with 2
-  x UsageError            wrong arguments (unknown game, malformed seeds)
-  x FileRefused           a symbolic link, a path outside of the repository, or a file too large
-  x PolicyError           the policy text cannot be used (not: the policy plays badly)
-    + ContractViolation   no act, wrong signature, forbidden import, syntax error, too large
-    + EditRejected        a component does not fit into the text it is to replace
-  x JailError             the jail itself failed (not: the policy crashed in it)
-  x ModelError            the language model was not reached, or did not answer
-    + ModelUnreachable    no connection to the server
-    + ModelOverloaded     the server is overloaded or has an error
-    + RateLimited         the account's rate limit is reached
-    + ModelTimedOut       no complete answer within the timeout
-    + StreamCut           the answer broke off
-    + KeyRefused          the API key is missing or not accepted
-    + UnknownModel        the server has no such model
-    + RequestRefused      the server rejects the request
-    + ReplyRefused        the model declined to answer (also a ProposalError)
-    + ReplyTruncated      its answer is longer than it may be (also a ProposalError)
-  x ProposalError         the optimizer returned nothing usable
+* GcoError                what the user can act on; the CLI prints it and exits with 2
+  x UsageError, FileRefused, JailError, ProposalError
+  x PolicyError           the text cannot be used (not: the policy plays badly)
+    + ContractViolation (PolicyTooLarge), EditRejected
+  x ModelError            the language model was not reached, or gave no complete answer
+    + ModelUnreachable, ModelOverloaded, RateLimited, ModelTimedOut, StreamCut, RequestAbandoned,
+      KeyRefused, UnknownModel, RequestRefused; ReplyRefused, ReplyTruncated (ProposalErrors too)
   x StoreError            git refused
-    + NotARun             the branch, or the revision, is not a run of gco-agent
-    + DirtyWorkTree       files would be overwritten that are not committed
-    + RunBusy             another process holds the run
-    + RunMoved            somebody else advanced the run's branch
-    + NoIdentity          git does not know who commits
+    + NotARun, DirtyWorkTree, RunBusy, RunMoved, NoIdentity
 * BudgetSpent             control flow: the run ends normally
 
 A policy that misbehaves while it plays is data (`records.Outcome`), never an exception.
@@ -140,10 +124,10 @@ class StreamCut(ModelError):  # noqa: N818 - names the event
 
 
 class RequestAbandoned(ModelError):  # noqa: N818 - names the event
-    """The command was told to end while the model was asked.
+    """The command was ended during a request.
 
-    It goes the way of an error, so that what the request took is kept as of any other; whoever runs
-    the loop raises ``signal`` in its place at last.
+    Handled as any error of a request, so that its usage is kept; the loop raises ``signal`` at the
+    end.
 
     Attributes:
         signal: What ended the command: Ctrl-C, or SIGTERM.
@@ -208,8 +192,8 @@ class RunMoved(StoreError):  # noqa: N818 - names the event
 
     def __init__(self, ref: str, *, expected: str, found: str) -> None:
         super().__init__(
-            f"{ref} is at {found[:9]} but was expected at {expected[:9]}: somebody else moved it. "
-            "Nothing was overwritten; run the command again to go on from where it is now."
+            f"{ref} is at {found[:9]} but was expected at {expected[:9]}: another process moved "
+            "it. Nothing was overwritten; run the command again to continue from there."
         )
         self.ref, self.expected, self.found = ref, expected, found
 

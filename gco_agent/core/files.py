@@ -67,18 +67,16 @@ def read_file(
         FileRefused: As `write_file`; or it is too large, or below ``root`` but not a regular file.
         OSError: The file cannot be read.
     """
-    if root is None:
-        with Path(path).open("rb") as file:
-            data = file.read(limit_bytes + 1)
-    else:
-        with _opened_folder(Path(path), root) as (folder, name):
+    with contextlib.ExitStack() as stack:
+        if root is None:
+            file: BinaryIO = stack.enter_context(Path(path).open("rb"))
+        else:
+            folder, name = stack.enter_context(_opened_folder(Path(path), root))
             with _naming_links(path):
-                descriptor = os.open(name, _FILE, dir_fd=folder)
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                os.close(descriptor)
+                file = stack.enter_context(os.fdopen(os.open(name, _FILE, dir_fd=folder), "rb"))
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise FileRefused(f"{path} is not a regular file")
-            with os.fdopen(descriptor, "rb") as file:
-                data = file.read(limit_bytes + 1)
+        data = file.read(limit_bytes + 1)
     if len(data) > limit_bytes:
         raise FileRefused(f"{path} has more than {limit_bytes:,} bytes")
     return data
@@ -88,7 +86,7 @@ def read_file(
 def new_file(
     path: str | Path, *, root: Path | None = None, parents: bool = False
 ) -> Iterator[BinaryIO]:
-    """Open a temporary file that takes the place of ``path`` when the block ends without an error.
+    """Open a temporary file that replaces ``path`` when the block ends without an error.
 
     Its ``name`` is a path in the same folder with the same suffix, for programs that write it
     themselves. Arguments and errors are those of `write_file`. Without ``root``, links are followed

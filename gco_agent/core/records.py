@@ -183,20 +183,17 @@ class PlayProtocol:
     @property
     def unusual(self) -> list[str]:
         """The rules that differ from the default, as ``name=value``."""
-        told = {"name", "env_id", "versions", *_IN_EVERY_STAMP}
-        rest = [part for part in dataclasses.fields(self) if part.name not in told]
-        values = [(part, getattr(self, part.name)) for part in rest]
-        return [f"{part.name}={_plain(value)}" for part, value in values if value != part.default]
+        elsewhere = {"name", "env_id", "versions", *_IN_EVERY_STAMP}
+        return [
+            f"{part.name}={_plain(getattr(self, part.name))}"
+            for part in dataclasses.fields(self)
+            if part.name not in elsewhere and getattr(self, part.name) != part.default
+        ]
 
     @property
     def has_objects(self) -> bool:
         """Whether it is an Atari game, observed as objects."""
         return self.env_id.startswith("gco/")
-
-    @property
-    def is_cheap(self) -> bool:
-        """Whether a step costs little, since no emulator plays it."""
-        return not self.has_objects
 
     @property
     def is_disturbed(self) -> bool:
@@ -292,10 +289,8 @@ def first_different_step(one: bytes, other: bytes) -> int | None:
     """
     if one == other:
         return None
-    for step, (a, b) in enumerate(zip(one, other, strict=False)):
-        if a != b:
-            return step
-    return min(len(one), len(other))
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((step for step, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 class Shown(str):

@@ -2,10 +2,8 @@
 
 * feedback: what an optimizer may see and play on as it likes.
 * selection: what the judge decides on whether a candidate is better than its parent.
-* report: for numbers and plays that are shown. Sealed: no optimizer and no race draws them; what
-  does is `run` at its end, `eval`, `card`, `enjoy`, `export` and `publish`, and whatever a person
-  gives them to by ``--seeds``. Feedback that was traced on report seeds is for people: an optimizer
-  that is told of it has seen them.
+* report: for numbers and plays that are shown. Sealed: no optimizer and no race draws them, only
+  the end of a run, `eval`, `card`, `enjoy`, `export`, `publish` and ``--seeds``.
 
 A seed is what is given to ``env.reset(seed=...)``, so anybody can play the same episodes.
 """
@@ -25,8 +23,6 @@ _STREAM_LENGTH = 100_000_000
 FEEDBACK_EPISODES = 8
 """Feedback seeds that results are told of, the same in every iteration, so that one can be compared
 with the next."""
-
-
 _PROBES_BEGIN = 600_000
 _TRIALS_BEGIN, _TRIALS_LENGTH = 20_000_000, 10_000
 
@@ -49,9 +45,7 @@ class Stream(enum.Enum):
         return range(self.value + first, self.value + end)
 
     def cycle(self, first: int, n: int) -> range:
-        """``n`` seeds of this stream from ``first`` on; its end is followed by its beginning.
-
-        For chance that is numbered without an end: what is drawn never leaves the stream.
+        """Return ``n`` seeds of this stream from ``first`` on; after its end it begins again.
 
         Raises:
             ValueError: The stream does not have that many.

@@ -1,12 +1,14 @@
-"""Text of others (policies, models, recordings), made safe for a terminal, a commit or a prompt.
+"""Text for people: foreign text made safe, and numbers formatted.
 
-`clean_text` and `clean_line` drop what acts on a terminal or is invisible; `escape` and
-`escape_lines` show it as an escape sequence, for text that is evidence. `wrap_body` makes the body
-of a commit message, `quote` and `fence` make parts of a prompt or a Markdown file.
+Text of policies, models and recordings goes to a terminal, a commit or a prompt. `clean_text` and
+`clean_line` drop what acts on a terminal or is invisible; `escape` and `escape_lines` show it as an
+escape sequence, for text that is evidence. `wrap_body` makes the body of a commit message, `quote`
+and `fence` make parts of a prompt or a Markdown file.
 """
 
 from __future__ import annotations
 
+import math
 import re
 import textwrap
 import unicodedata
@@ -152,10 +154,56 @@ def _escaped(text: str) -> str:
         n_marks = n_marks + 1 if unicodedata.category(c) in ("Mn", "Me") else 0
         if c.isprintable() and not INVISIBLE.match(c) and n_marks <= _MAX_MARKS:
             shown.append(c)
-        elif c in "\n\t":
-            shown.append({"\n": "\\n", "\t": "\\t"}[c])
-        elif c.isascii():
-            shown.append(f"\\x{ord(c):02x}")
         else:
-            shown.append(c.encode("ascii", "backslashreplace").decode())
+            shown.append(c.encode("unicode_escape").decode())
     return "".join(shown)
+
+
+# Numbers
+
+_LARGE, _TINY = 1e9, 1e-6
+"""Numbers are written with an exponent from here on, up and down."""
+_SMALL, _DIGITS = 0.1, 3
+
+
+def format_points(value: float, sign: str = "-", decimals: int | None = None) -> str:
+    """Format a return: at least three significant digits, two of a number below 0.1.
+
+    Args:
+        value: The number.
+        sign: "+" shows the sign of positive numbers, too.
+        decimals: Digits behind the point, if they are given by another number.
+    """
+    if not math.isfinite(value) or abs(value) >= _LARGE or 0 < abs(value) < _TINY:
+        return f"{value:{sign}.3g}"
+    return f"{value:{sign}.{_decimals(value) if decimals is None else decimals}f}"
+
+
+def format_score(mean: float | None, error: float | None, sign: str = "-", least: int = 0) -> str:
+    """Format a mean and its standard error: "6.05 ± 0.80"; an en dash where there is no mean.
+
+    Args:
+        mean: The mean.
+        error: Its standard error; None leaves it out.
+        sign: As of `format_points`.
+        least: Digits behind the point, at least.
+    """
+    if mean is None:
+        return "–"
+    if error is None or not math.isfinite(error):
+        return format_points(mean, sign, max(least, _decimals(mean)))
+    if max(abs(mean), error) >= _LARGE or 0 < max(abs(mean), error) < _TINY:
+        return f"{mean:{sign}.3g} ± {error:.2g}"
+    decimals = max(least, _decimals(max(abs(mean), error)))
+    if 0 < error < 0.5 * 10**-decimals:  # it would read as none
+        decimals = min(-math.floor(math.log10(error)), 9)
+    return f"{mean:{sign}.{decimals}f} ± {error:.{decimals}f}"
+
+
+def _decimals(value: float) -> int:
+    """Return how many digits behind the point `format_points` writes of a number."""
+    if value == 0 or not math.isfinite(value):
+        return _DIGITS - 1
+    if abs(value) < _SMALL:
+        return min(1 - math.floor(math.log10(abs(value))), 9)
+    return max(0, _DIGITS - len(f"{abs(value):.0f}"))

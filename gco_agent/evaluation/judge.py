@@ -158,7 +158,7 @@ class Judge:
 
     def interim_analyses(self, aim: Aim) -> tuple[int, ...]:
         """Return after how many pairs a race is analysed; more where a step costs little."""
-        return CHEAP_LOOKS if self.protocol.is_cheap and aim is Aim.BETTER else aim.looks
+        return CHEAP_LOOKS if not self.protocol.has_objects and aim is Aim.BETTER else aim.looks
 
     def race(
         self,

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gco_agent.core.errors import PolicyError, UsageError
-from gco_agent.core.formatting import format_score
 from gco_agent.core.records import Evaluation, PlayProtocol
 from gco_agent.core.seeds import Stream
+from gco_agent.core.text import format_score
 from gco_agent.loop import checks
 from gco_agent.loop.improving import require_same_play
 from gco_agent.policy import (

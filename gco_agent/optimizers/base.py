@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from gco_agent.core.errors import ProposalError, UsageError
 from gco_agent.core.events import Progress, silent
-from gco_agent.core.formatting import format_points
 from gco_agent.core.records import EpisodeResult, Evaluation, Usage
 from gco_agent.core.statistics import Aim
+from gco_agent.core.text import format_points
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel
 from gco_agent.llm import LanguageModel, Spending

@@ -13,11 +13,10 @@ from dataclasses import dataclass, replace
 
 from gco_agent.core.errors import PolicyError
 from gco_agent.core.events import Playing, Progress, silent
-from gco_agent.core.formatting import format_points, format_score
 from gco_agent.core.records import EpisodeResult, Evaluation, Outcome, PlayProtocol
 from gco_agent.core.seeds import FEEDBACK_EPISODES, Stream, format_seeds
 from gco_agent.core.statistics import confidence_interval, paired_gain
-from gco_agent.core.text import escape_lines, fence, quote
+from gco_agent.core.text import escape_lines, fence, format_points, format_score, quote
 from gco_agent.envs.environment import spec_of
 from gco_agent.evaluation.episode import Rollout
 from gco_agent.evaluation.judge import Judge

@@ -28,9 +28,9 @@ from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 from gco_agent.core.errors import BudgetSpent, GcoError, PolicyError, UsageError
-from gco_agent.core.formatting import format_points
 from gco_agent.core.observation import ObjectBox
 from gco_agent.core.records import ComponentCall, Shown
+from gco_agent.core.text import format_points
 from gco_agent.llm import LanguageModel, ModelRequest, Patience
 from gco_agent.optimizers.base import (
     Capabilities,

@@ -14,10 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gco_agent.core.errors import ContractViolation
-from gco_agent.core.formatting import format_points
 from gco_agent.core.records import PlayProtocol
 from gco_agent.core.seeds import probe_seeds
-from gco_agent.core.text import fence, quote
+from gco_agent.core.text import fence, format_points, quote
 from gco_agent.envs.environment import complete_spec, spec_of
 from gco_agent.games import GameSpec, Hints, describe_interface
 from gco_agent.llm import ToolSpec

@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import Self, TypeAlias
 
 from gco_agent.core.errors import ContractViolation, PolicyError, PolicyTooLarge
-from gco_agent.core.formatting import format_score
 from gco_agent.core.records import Evaluation, PlayProtocol
-from gco_agent.core.text import clean_line
+from gco_agent.core.text import clean_line, format_score
 
 FunctionNode: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 

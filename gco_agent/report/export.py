@@ -20,10 +20,9 @@ import numpy.typing as npt
 
 from gco_agent.core.errors import UsageError
 from gco_agent.core.files import work_tree_of, write_file
-from gco_agent.core.formatting import format_points
 from gco_agent.core.records import EpisodeResult, Evaluation, Outcome, PlayProtocol
 from gco_agent.core.statistics import confidence_interval
-from gco_agent.core.text import fence
+from gco_agent.core.text import fence, format_points
 from gco_agent.envs.environment import environment_spec
 from gco_agent.games import GameSpec
 from gco_agent.jail import JailLevel

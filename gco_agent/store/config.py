@@ -117,7 +117,7 @@ def split_optimizers(text: str) -> tuple[str, ...]:
 
 def default_slice(protocol: PlayProtocol) -> int:
     """Return how many steps an iteration of the search may play; those of an emulator are slow."""
-    return _CHEAP_SLICE_STEPS if protocol.is_cheap else _SLICE_STEPS
+    return _SLICE_STEPS if protocol.has_objects else _CHEAP_SLICE_STEPS
 
 
 def format_config(config: RunConfig) -> str:

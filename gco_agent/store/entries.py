@@ -16,8 +16,7 @@ from datetime import date
 from typing import Self, SupportsFloat, SupportsIndex
 
 from gco_agent.core.errors import StoreError, UsageError
-from gco_agent.core.formatting import format_points
-from gco_agent.core.text import WIDTH, clean_line, shorten, wrap_body
+from gco_agent.core.text import WIDTH, clean_line, format_points, shorten, wrap_body
 
 SCHEMA = 1
 """Version of the trailers. Raised only when an older reader would misread a newer message."""

@@ -22,9 +22,9 @@ from gco_agent.cli.display import (
 from gco_agent.cli.errors import begin_logging
 from gco_agent.cli.output import clock, count, duration, gain_text, tell
 from gco_agent.core.events import Committed, Playing, Racing, Searching
-from gco_agent.core.formatting import format_score
 from gco_agent.core.records import Usage
 from gco_agent.core.statistics import Gain
+from gco_agent.core.text import format_score
 from gco_agent.llm import Spending
 from gco_agent.loop.budget import Budget
 

@@ -17,7 +17,7 @@ SOURCE = "def act(obs):\n    return find(obs)\n\ndef find(obs):\n    return obs.
     [
         ("plain ± text, even 中文", "plain ± text, even 中文"),
         ("\x1b[2Jgone", "\\x1b[2Jgone"),
-        ("a\nb\tc\r", "a\\nb\\tc\\x0d"),
+        ("a\nb\tc\r", "a\\nb\\tc\\r"),
         ("\u202eright to left", "\\u202eright to left"),
         ("zero\u200bwidth\U000e0041tag", "zero\\u200bwidth\\U000e0041tag"),
         ("del\x7f nbsp\xa0", "del\\x7f nbsp\\xa0"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gco_agent.core.formatting import format_points, format_score
+from gco_agent.core.text import format_points, format_score
 
 
 @pytest.mark.parametrize(
