@@ -662,8 +662,7 @@ def trace(place: CliContext, /, target: str | None, **given: Given) -> None:
 
     Plays the policy, chooses the moments that decided its episodes, and plays these again with
     every call of its components recorded: inputs, output, the lines that ran. TARGET is as for
-    `gco-agent eval`. For a run, the text also shows what changed since the policy before, and what
-    was tried and rejected.
+    `gco-agent eval`. For a run, the text also shows what was tried and not accepted.
 
     \b
     JSON: policy, policy_sha256, stage, text, tokens, mean_return (null if an

@@ -11,12 +11,11 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from gco_agent.core.errors import PolicyError
 from gco_agent.core.events import Playing, Progress, silent
 from gco_agent.core.records import EpisodeResult, Evaluation, Outcome, PlayProtocol
 from gco_agent.core.seeds import FEEDBACK_EPISODES, Stream, format_seeds
-from gco_agent.core.statistics import confidence_interval, paired_gain
-from gco_agent.core.text import escape_lines, fence, format_points, format_score, quote
+from gco_agent.core.statistics import confidence_interval
+from gco_agent.core.text import escape_lines, fence, format_points, quote
 from gco_agent.envs.environment import spec_of
 from gco_agent.evaluation.episode import Rollout
 from gco_agent.evaluation.judge import Judge
@@ -33,7 +32,7 @@ TRACE_HEADING = "### Execution trace"
 _MOST_UNCUT = 2
 """Truncated episodes that are played to their end."""
 _MOST_ROWS = 16
-_MOST_PAIRS = _MOST_DEATHS = _MOST_SEEDS = 6
+_MOST_PAIRS = _MOST_DEATHS = 6
 _MOST_FAILURES = 2
 _MOST_FAILURE, _MOST_SUMMARY, _MOST_WHY = 1200, 240, 300
 """Characters of a traceback, of a summary, and of what happened to a candidate."""
@@ -58,7 +57,7 @@ class Feedback:
 
     Attributes:
         stage: Name of the stage.
-        text: Stage, table of episodes, changes, past iterations and the rendered trace.
+        text: Stage, table of episodes, past iterations and the rendered trace.
         trace: The trace at the end of the text.
     """
 
@@ -76,7 +75,6 @@ class Results:
         source: The policy's text.
         evaluation: Its episodes on feedback seeds.
         seeds: Name of these seeds: "feedback 0:8".
-        before: Evaluation of the policy before it on the same seeds, if there was one.
         attempts: Past iterations of the run, oldest first.
         hints: What the optimizer may know of the game; with "none", no words or names of it.
         limit: Steps after which these episodes were truncated.
@@ -88,7 +86,6 @@ class Results:
     source: str
     evaluation: Evaluation
     seeds: str
-    before: Evaluation | None = None
     attempts: Sequence[PastIteration] = ()
     hints: Hints = "interface"
     limit: int = 0
@@ -126,8 +123,8 @@ def collect_feedback(
 ) -> Feedback:
     """Play ``parent`` on feedback seeds and compose the feedback on it.
 
-    The policy before it is played on the same seeds, and where the race's step limit cut episodes,
-    the first of these are played to their end. The result does not depend on the workers.
+    Where the race's step limit cut episodes, the first of these are played to their end. The result
+    does not depend on the workers.
 
     Raises:
         JailError: The jail cannot be built, or not as good as required.
@@ -172,7 +169,6 @@ def collect_results(
         source.text,
         played.evaluation,
         format_seeds(seeds),
-        _evaluate_predecessor(judge, attempts, seeds),
         attempts,
         limit=judge.protocol.max_steps,
         longest=rules.max_steps,
@@ -189,20 +185,6 @@ def collect_results(
     return results, played.trace
 
 
-def _evaluate_predecessor(
-    judge: Judge, attempts: Sequence[PastIteration], seeds: Sequence[int]
-) -> Evaluation | None:
-    """Evaluate the policy that was in force before the present one; None if it is not known."""
-    kept = [attempt.source for attempt in attempts if attempt.gave_policy]
-    before = kept[-2] if len(kept) > 1 else None
-    if before is None:
-        return None
-    try:
-        return judge.evaluate(PolicySource(before), seeds)
-    except PolicyError:  # a person may have committed anything
-        return None
-
-
 def _first_steps(judge: Judge, parent: PolicySource, seed: int, horizon: int) -> ExecutionTrace:
     """Record the first ``horizon`` steps of an episode."""
 
@@ -210,13 +192,11 @@ def _first_steps(judge: Judge, parent: PolicySource, seed: int, horizon: int) ->
         task = Rollout(parent.text, (seed,), judge.protocol, judge.require)
         (course,) = judge.pool.map(follow, [Replay(task, ((0, horizon),))])
         result, steps = course.result, course.recorded
-        windows: tuple[Window, ...] = ()
-        if steps:
-            title = f"the first {len(steps)} steps"
-            end = (result.n_steps, result.episode_return, result.detail)
-            windows = (Window(title, None, seed, steps[-1].step, steps, *end),)
+        title = f"the first {len(steps)} steps"
+        end = (result.n_steps, result.episode_return, result.detail)
+        windows = [Window(title, None, seed, step.step, steps, *end) for step in steps[-1:]]
         played = Evaluation((result,), judge.protocol.stamp)
-        return Captured(ExecutionTrace(windows), played, result.n_steps)
+        return Captured(ExecutionTrace(tuple(windows)), played, result.n_steps)
 
     return judge.record(parent, ("first steps", horizon), play).trace
 
@@ -240,7 +220,6 @@ def compose_feedback(
     parts = [
         f"### Stage: {stage.name}\n\n{stage.advice}",
         f"### Results\n\n{_describe_results(results, trace.endings)}",
-        _describe_change(results.before, results.evaluation) if results.before else "",
     ]
     for verdicts, heading in _TRIED.items():
         tried = [a for a in reversed(results.attempts) if a.verdict in verdicts]
@@ -255,13 +234,13 @@ def _describe_results(results: Results, endings: Sequence[Ending]) -> str:
     evaluation = results.evaluation
     n = len(evaluation.episodes)
     over = f"{n} episode{'s' if n != 1 else ''} (seeds {results.seeds})"
-    if evaluation.is_valid:
-        score = f"Mean return {_points(evaluation.mean_return)} over {over}"
-        if interval := confidence_interval(evaluation.returns):
-            score += f", 95 % interval {_points(interval[0])} to {_points(interval[1])}"
-        score = f"{score}. {_describe_time(evaluation.episodes)}".strip()
-    else:
+    if evaluation.mean_return is None:
         score = _describe_failures(evaluation, over)
+    else:
+        score = f"Mean return {format_points(evaluation.mean_return)} over {over}"
+        if interval := confidence_interval(evaluation.returns):
+            score += ", 95 % interval {} to {}".format(*map(format_points, interval))
+        score = f"{score}. {_describe_time(evaluation.episodes)}".strip()
     unknown = results.spec.unknown_categories(results.source)
     empty = f"{' '.join(unknown)} In the policy, it is always empty." if unknown else ""
     parts = (score, _table(results, endings), _describe_truncation(results), empty)
@@ -323,11 +302,11 @@ def _lives(ending: Ending | None) -> tuple[str, str]:
 
 def _describe_truncation(results: Results) -> str:
     """Return what the step limit hides, and how whole games differ."""
-    cut, uncut = results.cut, results.uncut
-    if not cut:
+    uncut, n_cut = results.uncut, len(results.cut)
+    if not n_cut:
         return ""
     limit = f" after {results.limit:,} steps" if results.limit else " at the step limit"
-    text = f"{len(cut)} of {len(results.evaluation.episodes)} episodes were truncated{limit}"
+    text = f"{n_cut} of {len(results.evaluation.episodes)} episodes were truncated{limit}"
     if uncut is None:
         care = " The stage is a band of whole games; of truncated ones, take it with care."
         return f"{text}.{care if results.spec.categories else ''}"
@@ -336,8 +315,8 @@ def _describe_truncation(results: Results) -> str:
         "those that were played to their end with the same seed. So a race understates a policy "
         "that wins slowly, and winning sooner counts in it as much as winning more."
     )
-    if uncut.is_valid:
-        mean = _points(results.whole_return)
+    if uncut.is_valid and results.whole_return is not None:
+        mean = format_points(results.whole_return)
         text += f" Whole games return about {mean}, and the stage is chosen by that."
     for failure in uncut.failures[:1]:
         why = quote(failure.detail.rpartition("\n")[2], _MOST_WHY)
@@ -359,36 +338,6 @@ def _describe_failures(evaluation: Evaluation, over: str) -> str:
     ]
     score = f"No score: the policy failed in {len(failures)} of {over}."
     return "\n\n".join([score, *tracebacks])
-
-
-def _describe_change(before: Evaluation, after: Evaluation) -> str:
-    """Return how the policy differs from the one before it, seed by seed."""
-    heading = "### Since the policy before it\n\n"
-    if not (before.is_valid and after.is_valid):
-        which = "That one" if not before.is_valid else "This one"
-        return f"{heading}{which} failed in an episode, so the two cannot be compared."
-    gain = paired_gain(after.returns, before.returns)
-    differences = {
-        now.seed: now.episode_return - then.episode_return
-        for now, then in zip(after.episodes, before.episodes, strict=True)
-    }
-    ordered = sorted(differences.items(), key=lambda item: item[1])
-    better = [item for item in ordered[::-1] if item[1] > 0]
-    worse = [item for item in ordered if item[1] < 0]
-    n_same = len(differences) - len(better) - len(worse)
-    return (
-        f"{heading}Its mean return on these seeds was {_points(before.mean_return)}: a gain of "
-        f"{format_score(gain.mean, gain.standard_error, '+')} an episode. Better on "
-        f"{_seeds(better)}; worse on {_seeds(worse)}; the same on {n_same}."
-    )
-
-
-def _seeds(differences: Sequence[tuple[int, float]]) -> str:
-    if not differences:
-        return "none"
-    shown = ", ".join(f"{seed} ({change:+g})" for seed, change in differences[:_MOST_SEEDS])
-    more = f" and {len(differences) - _MOST_SEEDS} more" if len(differences) > _MOST_SEEDS else ""
-    return f"{len(differences)}: {shown}{more}"
 
 
 def _describe_tried(tried: Sequence[PastIteration], heading: str, room: int) -> str:
@@ -422,7 +371,3 @@ def _describe_attempt(attempt: PastIteration) -> Iterator[str]:
         )
         n_more = len(attempt.race) - _MOST_PAIRS
         yield f"  Seed by seed: {pairs}{f'; and {n_more} more' if n_more > 0 else ''}."
-
-
-def _points(value: float | None) -> str:
-    return "none" if value is None else format_points(value)

@@ -27,19 +27,12 @@ from importlib import metadata
 from types import SimpleNamespace
 from typing import Any, TypeAlias
 
-from gco_agent.core.errors import BudgetSpent, GcoError, PolicyError, UsageError
+from gco_agent.core.errors import PolicyError, UsageError
 from gco_agent.core.observation import ObjectBox
 from gco_agent.core.records import ComponentCall, Shown
 from gco_agent.core.text import format_points
 from gco_agent.llm import LanguageModel, ModelRequest, Patience
-from gco_agent.optimizers.base import (
-    Capabilities,
-    Optimizer,
-    Proposal,
-    Request,
-    Tools,
-    Unusable,
-)
+from gco_agent.optimizers.base import Capabilities, Optimizer, Proposal, Request, Tools
 from gco_agent.optimizers.feedback import TRACE_HEADING
 from gco_agent.optimizers.prompts import answer_tool, compose_contract, describe_run, spec_of_run
 from gco_agent.optimizers.replies import Reply, ask_for_reply
@@ -115,14 +108,13 @@ class OptoPrimeOptimizer(Optimizer):
                 graph.close()
 
     def _propose(self, request: Request, graph: PolicyGraph) -> Proposal:
-        feedback = request.feedback()
+        feedback, opto = request.feedback(), graph.opto
         results = {"stage": feedback.stage, "moments": len(feedback.trace.windows)}
         graph.add_trace(feedback.trace, results, whole=bool(request.config.horizon))
-        answers = _Answers(self._model, self._patience, request, graph.parameters)
-        optimizer = graph.opto.OptoPrime(
+        optimizer = opto.OptoPrime(
             list(graph.parameters.values()),
-            llm=answers,
-            propagator=graph.opto.Propagator(),
+            llm=self._model,
+            propagator=opto.Propagator(),
             objective=_OBJECTIVE.format(
                 contract=compose_contract(spec_of_run(request.config)),
                 interface=describe_run(request.config),
@@ -133,72 +125,32 @@ class OptoPrimeOptimizer(Optimizer):
         )
         for entry in _memory(request, graph.parameters):
             optimizer.memory.add(entry)
+        replies: list[Reply] = []
+
+        def call_llm(system_prompt: str, user_prompt: str, **_: object) -> str:
+            replies.append(self._ask(system_prompt.strip(), user_prompt.strip(), request, graph))
+            suggestion = graph.changes(request.parent, replies[-1].source)
+            # this word anywhere in the text would make opto drop all of it
+            return json.dumps({"suggestion": suggestion}).replace("TERMINATE", "\\u0054ERMINATE")
+
+        optimizer.call_llm = call_llm
         optimizer.zero_feedback()
         words = feedback.text.partition(TRACE_HEADING)[0].strip()  # the graph holds the trace
         if request.repair is not None:
             words += f"\n\nYour last answer could not be used; correct it. {request.repair}"
         optimizer.backward(graph.report, words)
-        update = optimizer.propose()
-        reply = answers.reply
-        if reply is None:
-            raise answers.error or Unusable("OptoPrime asked for no answer.", kind="no code")
-        missing = set(answers.suggested) - {node.py_name for node in update}
+        update = {node.py_name for node in optimizer.propose()}
+        (reply,) = replies
+        missing = set(graph.changes(request.parent, reply.source)) - update
         assert not missing, f"opto dropped {missing}"
-        reason = reply.reason or reply.form
-        return Proposal(reply.source, reply.summary, reason, usage=reply.usage)
+        return Proposal(reply.source, reply.summary, reply.reason or reply.form, usage=reply.usage)
 
-
-class _Answers:
-    """The language model as OptoPrime calls it; the reply is read by `replies`.
-
-    OptoPrime calls a second time after any exception; the first is remembered and raised again, so
-    that nothing is paid for twice.
-
-    Attributes:
-        reply: What was read, if it could be used.
-        error: Why it could not be used, if not.
-        suggested: Name of a parameter to its new code.
-    """
-
-    def __init__(
-        self,
-        model: LanguageModel,
-        patience: Patience,
-        request: Request,
-        parameters: Mapping[str, Node],
-    ) -> None:
-        self._model, self._patience = model, patience
-        self._request, self._parameters = request, parameters
-        self._failed: GcoError | BudgetSpent | None = None
-        self.reply: Reply | None = None
-        self.error: Unusable | None = None
-        self.suggested: dict[str, str] = {}
-
-    def __call__(self, messages: list[dict[str, str]], **_: object) -> SimpleNamespace:
-        """Answer a prompt in the form that opto always reads."""
-        if self._failed is not None:
-            raise self._failed
-        system = "\n\n".join(m["content"] for m in messages if m["role"] == "system")
-        user = "\n\n".join(m["content"] for m in messages if m["role"] != "system")
-        try:
-            self._ask(system.strip(), user.strip())
-        except Unusable as error:
-            self.error = error
-        except (GcoError, BudgetSpent) as error:
-            self._failed = error
-            raise
-        content = json.dumps({"reasoning": "", "answer": "", "suggestion": self.suggested})
-        # this word anywhere in the text would make opto drop all of it
-        content = content.replace("TERMINATE", "\\u0054ERMINATE")
-        message = SimpleNamespace(content=content)
-        return SimpleNamespace(choices=[SimpleNamespace(message=message)])
-
-    def _ask(self, system: str, user: str) -> None:
-        """Read a candidate from the answer, and suggestions from its changed components."""
-        names = [node.py_name for node in self._parameters.values()]
+    def _ask(self, system: str, user: str, request: Request, graph: PolicyGraph) -> Reply:
+        """Ask for OptoPrime's own fields, with the parameters that there are."""
+        names = [node.py_name for node in graph.parameters.values()]
         code = {"type": "string", "description": "Complete new Python source of this function."}
         suggestion = {"type": "object", "properties": dict.fromkeys(names, code)}
-        tool = answer_tool(  # OptoPrime's own fields, for the parameters that there are
+        tool = answer_tool(
             "suggest",
             "Suggest new values of variables. Call this once.",
             {
@@ -207,15 +159,8 @@ class _Answers:
                 "suggestion": {**suggestion, "additionalProperties": False},
             },
         )
-        asked = ModelRequest(system, "", user, tool, self._request.config.max_tokens)
-        reply = ask_for_reply(self._model, asked, self._request, self._patience)
-        before = {c.name: c.text for c in components(self._request.parent)}
-        self.suggested = {
-            self._parameters[c.name].py_name: c.dedented
-            for c in components(reply.source)
-            if before.get(c.name, c.text) != c.text
-        }
-        self.reply = reply
+        asked = ModelRequest(system, "", user, tool, request.config.max_tokens)
+        return ask_for_reply(self._model, asked, request, self._patience)
 
 
 def _memory(
@@ -281,6 +226,15 @@ class PolicyGraph:
         unseen = {name: node for name, node in self.parameters.items() if name not in self._used}
         about = "[report] what all episodes came to."
         self.report = self._message(dict(results), {**windows, **unseen}, about, "report")
+
+    def changes(self, before: PolicySource, after: PolicySource) -> dict[str, str]:
+        """Return the new code of the components that differ, by the names of their nodes."""
+        old = {c.name: c.text for c in components(before)}
+        return {
+            self.parameters[c.name].py_name: c.dedented
+            for c in components(after)
+            if old.get(c.name, c.text) != c.text
+        }
 
     def close(self) -> None:
         """Release all nodes: opto keeps them for ever otherwise."""

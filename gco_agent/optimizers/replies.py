@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import itertools
 import json
 import re
 import time
@@ -76,10 +77,10 @@ _FENCE_IN_ROW = re.compile(r"^(.*[^`\s].*?)[ \t]*(```[\w+.-]{0,20})[ \t]*$", re.
 _CODE_START = re.compile(
     r'^(?:"{3}|\'{3}|@|import |from \w|class \w|def \w|[A-Z_]+ = )', re.MULTILINE
 )
+_WHOLE = re.compile(r"^(?:class Policy\b|def act\((?!self\b))", re.MULTILINE)
 _DIFF_START = re.compile(r"^(?:--- |@@|diff |\*\*\* |<{5,9} ?SEARCH)", re.MULTILINE)
 _JSON_START = re.compile(r"^[^\S\n]*\{", re.MULTILINE)
 _JSON_OF_POLICY = re.compile(r'\s*(?:```json)?\s*\{.*"(?:suggestion|code|policy)"\s*:', re.DOTALL)
-_SHAPED = re.compile(r"^(?:[-*+#>|]|\d+[.)]|[ \t])", re.MULTILINE)
 _LEFT_OUT = re.compile(
     r"#.*(?:\.{3}|…|\b(?:unchanged|existing|omitted|same as|as before|rest of)\b)", re.IGNORECASE
 )
@@ -221,27 +222,25 @@ def _require_length(text: str) -> None:
 
 
 @contextlib.contextmanager
-def _explaining(what: str, invalid: str) -> Iterator[None]:
+def _explaining(what: str, problem: str, kind: str) -> Iterator[None]:
     """Turn errors of editing and checking a policy into `Unusable`.
 
     Args:
         what: What is edited or checked, as the subject of a sentence.
-        invalid: The kind of a `ContractViolation`.
+        problem: The rest of the sentence, for a `ContractViolation`.
+        kind: The kind of that error.
     """
     try:
         yield
     except PolicyTooLarge as error:
-        raise Unusable(
-            f"The policy is too large: {error}. Compute what is repeated in it instead of listing "
-            "it.",
-            kind="too large",
-        ) from None
-    except (EditRejected, ContractViolation) as error:
-        kind = invalid if isinstance(error, ContractViolation) else "does not fit"
-        problem = {"not Python": "is not Python", "contract": "breaks the contract"}
-        raise Unusable(
-            f"{what} {problem.get(kind, 'does not fit the policy')}: {error}", kind=kind
-        ) from None
+        advice = "Compute what is repeated in it instead of listing it."
+        text = f"The policy is too large: {error}. {advice}"
+        raise Unusable(text, kind="too large") from None
+    except ContractViolation as error:
+        raise Unusable(f"{what} {problem}: {error}", kind=kind) from None
+    except EditRejected as error:
+        text = f"{what} does not fit the policy: {error}"
+        raise Unusable(text, kind="does not fit") from None
 
 
 # The finished candidate
@@ -251,7 +250,7 @@ def _finish(
     source: PolicySource, parent: PolicySource, summary: str, reason: str, form: str
 ) -> Reply:
     """Format and check a candidate, and put its words in order."""
-    with _explaining("The policy", "contract"):
+    with _explaining("The policy", "breaks the contract", "contract"):
         _require_bodies(source, parent)
         if docstring_of(source) is None and docstring_of(parent) is not None:
             source = replace_docstring(source, docstring_of(parent) or "")
@@ -269,7 +268,7 @@ def _finish(
             kind="no change",
         )
     words = " ".join(summary.split()).strip(" *_`\"'") or _what_changed(source, parent)
-    return Reply(source, words[:_SUMMARY_CHARACTERS], _unwrapped(reason)[:_REASON_CHARACTERS], form)
+    return Reply(source, words[:_SUMMARY_CHARACTERS], reason.strip()[:_REASON_CHARACTERS], form)
 
 
 def _require_bodies(source: PolicySource, parent: PolicySource) -> None:
@@ -323,13 +322,6 @@ def _defined(body: Sequence[ast.stmt]) -> Iterator[str]:
             yield from (target.id for target in row.targets if isinstance(target, ast.Name))
 
 
-def _unwrapped(words: str) -> str:
-    """Join the lines of paragraphs; lists, tables and code keep theirs."""
-    paragraphs = re.split(r"\n[ \t]*\n", words.strip())
-    joined = (text if _SHAPED.search(text) else " ".join(text.split("\n")) for text in paragraphs)
-    return "\n\n".join(text.rstrip() for text in joined)
-
-
 def _what_changed(source: PolicySource, parent: PolicySource) -> str:
     before = {c.name: c.text for c in components(parent)}
     after = {c.name: c.text for c in components(source)}
@@ -374,9 +366,7 @@ def _fenced_blocks(text: str) -> tuple[list[_Block], str, bool]:
     while at < len(fences):
         opened, at = fences[at], at + 1
         rest.append(text[end : opened.start()])
-        closing = _closing(
-            text, opened, fences, at, most=_MOST_CLOSINGS * (len(blocks) < _MOST_BLOCKS)
-        )
+        closing = _closing(text, fences, at - 1, many=len(blocks) >= _MOST_BLOCKS)
         if closing is None:
             return blocks, "".join(rest).strip(), True
         closed, at = fences[closing], closing + 1
@@ -386,20 +376,23 @@ def _fenced_blocks(text: str) -> tuple[list[_Block], str, bool]:
     return blocks, "".join(rest).strip(), False
 
 
-def _closing(
-    text: str, opened: re.Match[str], fences: Sequence[re.Match[str]], at: int, most: int
-) -> int | None:
-    """Return which fence closes a block: the first, unless the code only ends at a later one."""
-    ends = (n for n in range(at, len(fences)) if fences[n][1].startswith(opened[1]))
-    ends = (n for n in ends if not fences[n][2])
-    first = next(ends, None)
-    if first is None or not most or _OTHER.fullmatch(opened[2].lower()):
-        return first
-    later = [n for n, _ in zip(ends, range(most), strict=False)]
-    for n in (first, *reversed(later)):
-        if is_python(text[opened.end() + 1 : fences[n].start()]):
-            return n
-    return first
+def _closing(text: str, fences: Sequence[re.Match[str]], at: int, *, many: bool) -> int | None:
+    """Return which fence closes a block: the first, unless the code only ends at a later one.
+
+    Args:
+        text: The reply.
+        fences: Its fences.
+        at: The one that opens the block.
+        many: Always take the first, since there are many blocks.
+    """
+    opened, following = fences[at], range(at + 1, len(fences))
+    ends = (n for n in following if fences[n][1].startswith(opened[1]) and not fences[n][2])
+    found = list(itertools.islice(ends, 1 + _MOST_CLOSINGS))
+    if not found or many or _OTHER.fullmatch(opened[2].lower()):
+        return next(iter(found), None)
+    inner = (n for n in (found[0], *found[:0:-1]))
+    begin = opened.end() + 1
+    return next((n for n in inner if is_python(text[begin : fences[n].start()])), found[0])
 
 
 def _find_code(text: str, parent: PolicySource) -> tuple[PolicySource, str, str]:
@@ -476,13 +469,13 @@ def _read_code(text: str, parent: PolicySource) -> tuple[PolicySource, str]:
         return _patched(parent, text), "diff"
     if not is_python(text) and is_python(unescaped := _unescaped(text)):
         text = unescaped
-    with _explaining("The code", "not Python"):
+    with _explaining("The code", "is not Python", "not Python"):
         source = complete_policy(parent, text)
     return source, "whole file" if _stands_alone(text) else "parts"
 
 
 def _patched(source: PolicySource, text: str) -> PolicySource:
-    with _explaining("The diff", "does not fit"):
+    with _explaining("The diff", "does not fit the policy", "does not fit"):
         return apply_diff(source, text)
 
 
@@ -492,12 +485,7 @@ def _is_diff(text: str) -> bool:
 
 def _stands_alone(text: str) -> bool:
     """Return whether the code has an entry point of its own at the top level."""
-    try:
-        check_policy(PolicySource(text))
-    except ContractViolation:
-        has_class = re.search(r"^class Policy\b", text, re.MULTILINE) is not None
-        return has_class and "def act(" in text and is_python(text)
-    return True
+    return _WHOLE.search(text) is not None and "def act(" in text and is_python(text)
 
 
 def _unescaped(text: str) -> str:

@@ -50,7 +50,6 @@ def test_a_run_with_what_it_tried(cli, played):
     result = cli(played, "trace", *FEW)
     assert result.exit_code == 0
     assert "### Tried before, and not accepted" in result.stdout
-    assert "### Since the policy before it" in result.stdout
     assert "- Iteration 3, failed" in result.stdout
     assert 'look at what is not there"' in result.stdout
     told = cli(played, "trace", "gco/pong/first", *FEW)

@@ -113,14 +113,6 @@ def test_words_around_the_code_become_summary_and_reason() -> None:
     assert parse_reply(added, PARENT).summary == "rewrites select_action"
 
 
-def test_paragraphs_are_joined_and_lists_are_not() -> None:
-    words = "First\nline.\n\n- a\n- b\n\n1. one\n2. two\n\n    code\n    more\n\nLast\none."
-    reply = parse_reply(f"{words}\n\n```python\n{GOOD}```", PARENT)
-    assert reply.reason == (
-        "First line.\n\n- a\n- b\n\n1. one\n2. two\n\n    code\n    more\n\nLast one."
-    )
-
-
 def test_several_components_in_several_blocks_are_put_together() -> None:
     other = "def predict_ball_trajectory(self, obs):\n    return 80\n"
     reply = parse_reply(f"First:\n```python\n{GOOD}```\nThen:\n```python\n{other}```", PARENT)

@@ -190,24 +190,6 @@ def test_a_failure_has_no_score_but_its_traceback():
     assert "Mean return" not in feedback.text
 
 
-def test_what_changed_is_told_seed_by_seed():
-    now, then = evaluation(5, 1, 2, 9), evaluation(3, 4, 2, 1)
-    text = text_of(Results(GAMES["pong"], "", now, "0:4", then))
-    assert (
-        "### Since the policy before it\n\nIts mean return on these seeds was 2.50: a gain of "
-        "+1.75 ± 2.32 an episode. Better on 2: 3 (+8), 0 (+2); worse on 1: 1 (-3); the same on 1."
-    ) in text
-    same = text_of(Results(GAMES["pong"], "", now, "0:4", now))
-    assert "Better on none; worse on none; the same on 4." in same
-    failed = evaluation(1, 1, 1, 1, outcome=Outcome.DIED)
-    assert "That one failed in an episode" in text_of(
-        Results(GAMES["pong"], "", now, "0:4", failed)
-    )
-    assert "This one failed in an episode" in text_of(
-        Results(GAMES["pong"], "", failed, "0:4", now)
-    )
-
-
 def test_what_was_tried_and_why_it_was_turned_down():
     attempts = [
         attempt(0, "initial"),
@@ -263,9 +245,7 @@ def test_old_attempts_are_left_out_and_counted():
     st.lists(st.builds(attempt, st.integers(1, 99), reason=st.text(max_size=400)), max_size=20),
 )
 def test_the_budget_is_kept(budget: int, returns: list[float], attempts: list[PastIteration]):
-    results = Results(
-        GAMES["pong"], "", evaluation(*returns), "0:9", evaluation(*returns), attempts
-    )
+    results = Results(GAMES["pong"], "", evaluation(*returns), "0:9", attempts)
     text = text_of(results, budget)
     assert estimate_tokens(text) <= max(budget, SMALL)
     assert "### Stage" in text
