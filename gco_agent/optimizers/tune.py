@@ -12,7 +12,6 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gco_agent.core import codec
 from gco_agent.core.errors import ProposalError
 from gco_agent.core.records import EpisodeResult
 from gco_agent.core.seeds import seed_of_chance, trial_seeds
@@ -22,11 +21,11 @@ from gco_agent.optimizers.trials import Trials, fails_already, trials_of
 from gco_agent.policy import PolicySource, format_policy
 from gco_agent.policy.constants import TunableConstant, tunable_constants, with_constants
 
-MEMORY_FILE = "tune.json"
 MOST_CONSTANTS = 12
 """More are not tuned at a time: there was no significant gain on 18 to 19 of them in five minutes,
 and clear ones on up to six."""
-_FIRST_SPREAD = 0.6
+_SPREAD = 0.6
+"""Standard deviation in the first generation, in units of `TunableConstant.scale`."""
 _SEEDS_A_GENERATION = 2
 _HORIZONS = (600, 1_800)
 """Steps an episode of a generation has at least and at most."""
@@ -57,21 +56,6 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
-class TuneMemory:
-    """The distribution of CMA-ES when it stopped, by the names of constants.
-
-    Attributes:
-        policy: Digest of the policy that was tuned; of another one only the spread is used.
-        mean: The middle.
-        spread: Standard deviations, in units of `TunableConstant.scale`.
-    """
-
-    policy: str
-    mean: dict[str, float]
-    spread: dict[str, float]
-
-
-@dataclass(frozen=True, slots=True)
 class Tuned:
     """The result of tuning a policy.
 
@@ -81,27 +65,15 @@ class Tuned:
         moves: The constants that changed.
         constants: Names of those that were tuned.
         generations: How many were played.
-        gain: Points an episode over the old constants, on seeds that no generation played; None if
-            nothing was found that could be compared.
-        memory: For the next time.
     """
 
     source: PolicySource
     moves: tuple[Move, ...]
     constants: tuple[str, ...]
     generations: int
-    gain: float | None
-    memory: TuneMemory
 
 
-def tune_policy(
-    source: PolicySource,
-    trials: Trials,
-    seeds: range,
-    *,
-    rng_seed: int,
-    memory: TuneMemory | None = None,
-) -> Tuned:
+def tune_policy(source: PolicySource, trials: Trials, seeds: range, *, rng_seed: int) -> Tuned:
     """Tune the constants of ``source`` until the budget of ``trials`` is used up.
 
     Args:
@@ -109,7 +81,6 @@ def tune_policy(
         trials: Plays, within its budget.
         seeds: Feedback seeds; the first of them are kept for the final comparison.
         rng_seed: Seeds CMA-ES; positive.
-        memory: From `Tuned.memory`, to continue from there.
 
     Raises:
         ProposalError: The policy has no constants that matter, or fails as it is.
@@ -122,46 +93,23 @@ def tune_policy(
         )
     tuner = _Tuner(source, trials, seeds)
     tuner.set_horizon()
-    tuner.constants = tuner.that_matter(found)
-    if not tuner.constants:
-        listed = ", ".join(constant.name for constant in found)
-        raise ProposalError(f"no constant of the policy changes what it does ({listed})")
-    evolution = begin_evolution(source, tuner.constants, rng_seed, memory)
+    tuner.constants = constants = tuner.that_matter(found)
+    if not constants:
+        names = ", ".join(constant.name for constant in found)
+        raise ProposalError(f"no constant of the policy changes what it does ({names})")
+    own = [constant.value for constant in constants]
+    evolution = Evolution(own, [c.scale for c in constants], [_SPREAD] * len(own), rng_seed)
     best_seen = tuner.run(evolution)
-    own = [constant.value for constant in tuner.constants]
-    chosen, gain = tuner.choose([own, list(map(float, evolution.mean)), best_seen])
-    moves = []
-    for c, value in zip(tuner.constants, chosen, strict=True):
-        moves.append(Move(c.name, c.sign * c.value, c.sign * c.fitted(value)))
-    names = [c.name for c in tuner.constants]
-    return Tuned(
-        with_constants(source, tuner.constants, chosen),
-        tuple(move for move in moves if move.before != move.after),
-        tuple(names),
-        tuner.generations,
-        gain,
-        TuneMemory(
-            source.digest,
-            dict(zip(names, map(float, evolution.mean), strict=True)),
-            dict(zip(names, evolution.spread, strict=True)),
-        ),
+    chosen = tuner.choose([own, list(map(float, evolution.mean)), best_seen])
+    moves = (
+        Move(c.name, c.sign * c.value, c.sign * c.fitted(value))
+        for c, value in zip(constants, chosen, strict=True)
     )
-
-
-def begin_evolution(
-    source: PolicySource,
-    constants: Sequence[TunableConstant],
-    rng_seed: int,
-    memory: TuneMemory | None,
-) -> Evolution:
-    """Return a distribution around the constants, or the one in ``memory`` of the same policy."""
-    spread = memory.spread if memory else {}
-    mean = memory.mean if memory and memory.policy == source.digest else {}
-    return Evolution(
-        [mean.get(c.name, c.value) for c in constants],
-        [c.scale for c in constants],
-        [spread.get(c.name, _FIRST_SPREAD) for c in constants],
-        rng_seed,
+    return Tuned(
+        with_constants(source, constants, chosen),
+        tuple(move for move in moves if move.before != move.after),
+        tuple(c.name for c in constants),
+        tuner.generations,
     )
 
 
@@ -228,19 +176,14 @@ class _Tuner:
             self._trials.tell("tune: generations")
         return best[1]
 
-    def choose(self, offered: Sequence[list[float]]) -> tuple[list[float], float | None]:
-        """Return which values do best on seeds that no generation played, and their gain there.
-
-        Args:
-            offered: The values that the policy has now come first.
-        """
+    def choose(self, offered: Sequence[list[float]]) -> list[float]:
+        """Return which values do best on seeds that no generation played; the first of equals."""
         budget = self._trials.budget
         n_seeds = max(3, min(_FINAL_SEEDS, budget.left // (len(offered) * self._horizon)))
         horizon = max(self._horizon, budget.left // (len(offered) * n_seeds))
         self._trials.tell("tune: compare")
         means = list(map(_mean, self._play(offered, self._final_seeds[:n_seeds], horizon)))
-        best = means.index(max(means))
-        return offered[best], means[best] - means[0] if best else None
+        return offered[means.index(max(means))]
 
     def _play(
         self, points: Sequence[list[float]], seeds: Sequence[int], horizon: int
@@ -283,34 +226,28 @@ class TuneOptimizer(Optimizer):
         return cls(tools)
 
     def propose(self, request: Request) -> Proposal:
-        """Tune for a slice, continuing from the distribution of the last one.
+        """Tune for a slice.
 
         Raises:
             ProposalError: There is nothing to tune, or nothing better was found.
         """
         trials = trials_of(request, self._tools, self._seconds)
-        remembered = request.recall(MEMORY_FILE)
-        tuned = tune_policy(
-            request.parent,
-            trials,
-            trial_seeds(request.iteration),
-            rng_seed=seed_of_chance(request.config.seed * 1_000 + request.iteration),
-            memory=codec.loads(TuneMemory, remembered, MEMORY_FILE) if remembered else None,
-        )
-        files = {MEMORY_FILE: codec.dumps(tuned.memory, indent=1) + "\n"}
+        rng_seed = seed_of_chance(request.config.seed * 1_000 + request.iteration)
+        seeds = trial_seeds(request.iteration)
+        tuned = tune_policy(request.parent, trials, seeds, rng_seed=rng_seed)
+        n_steps = trials.budget.used
         if not tuned.moves:
             raise Unusable(
                 f"{tuned.generations} generations on {', '.join(tuned.constants)} found nothing "
                 "better than the present constants",
                 kind="no gain",
-                files=files,
+                n_steps=n_steps,
             )
         moves = "\n".join(f"- {move}" for move in tuned.moves)
         return Proposal(
             PolicySource(format_policy(tuned.source.text)),
             f"tune {', '.join(move.name for move in tuned.moves)}",
-            f"CMA-ES tuned constants over {tuned.generations} generations, {trials.budget.used:,} "
-            f"steps played on feedback seeds:\n\n{moves}",
-            files,
-            trials.budget.used,
+            f"CMA-ES tuned constants over {tuned.generations} generations, in {n_steps:,} steps "
+            f"on feedback seeds:\n\n{moves}",
+            n_steps=n_steps,
         )
