@@ -1,10 +1,9 @@
 """Language models: the protocol, providers, prices, and the record of every exchange.
 
-* `base`       records of requests and answers, and the protocol of a model
+* `base`       records of requests and answers, the protocol of a model, a model with a script
 * `asking`     `ask`: retries, limits, the account of a run
 * `prices`     prices of tokens, and the estimate of a run's cost
-* `providers`  models by name; `anthropic` is the built-in provider, `http` what providers share
-* `scripted`   a model that answers from a list
+* `providers`  models by name; `anthropic` is the built-in provider
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from gco_agent.llm.base import (
     Exchange,
     LanguageModel,
     ModelRequest,
+    ScriptedModel,
     ToolSpec,
     format_exchanges,
     parse_exchanges,
@@ -23,7 +23,6 @@ from gco_agent.llm.base import (
     scrubbed,
 )
 from gco_agent.llm.prices import FREE, Price
-from gco_agent.llm.scripted import ScriptedModel
 
 __all__ = [
     "FREE",

@@ -80,25 +80,24 @@ class Spending:
             BudgetSpent: It might not.
             UsageError: There is a limit in dollars, and the price of the model is unknown.
         """
-        most = self.spent + self.at_risk + worst_case(model, request)
+        used = self.spent + self.at_risk
+        most = used + worst_case(model, request)
         if self.token_cap is not None and most.total_tokens > self.token_cap:
-            used = (self.spent + self.at_risk).total_tokens
             raise BudgetSpent(
-                f"{self.token_cap:,} tokens ({used:,} used, and the next request could take "
-                f"{most.total_tokens - used:,})"
+                f"{self.token_cap:,} tokens ({used.total_tokens:,} used, and the next request "
+                f"could take {most.total_tokens - used.total_tokens:,})"
             )
         if self.usd_cap is None:
             return
-        if most.usd is None:
+        if used.usd is None or most.usd is None:
             raise UsageError(
                 f"the price of {model.name}, or of a model used earlier, is unknown, so a limit of "
                 f"${self.usd_cap:.2f} cannot be kept: state the price, or omit the limit"
             )
         if most.usd > self.usd_cap:
-            used_usd = (self.spent + self.at_risk).usd or 0.0
             raise BudgetSpent(
-                f"${self.usd_cap:.2f} (${used_usd:.4f} spent, and the next request could cost "
-                f"${most.usd - used_usd:.4f})"
+                f"${self.usd_cap:.2f} (${used.usd:.4f} spent, and the next request could cost "
+                f"${most.usd - used.usd:.4f})"
             )
 
     def charge(self, usage: Usage, at_risk: Usage) -> None:
@@ -119,11 +118,9 @@ class Spending:
 
 def worst_case(model: LanguageModel, request: ModelRequest) -> Usage:
     """Return the most that a request can use: every byte a token, and the longest reply."""
-    usage = Usage(request.most_input_tokens, output_tokens=request.max_tokens)
-    if model.price is None:
-        return replace(usage, usd=None)
-    usd = model.price.worst_usd(usage.input_tokens, usage.output_tokens)
-    return replace(usage, usd=usd)
+    n_in, n_out = request.most_input_tokens, request.max_tokens
+    usd = None if model.price is None else model.price.worst_usd(n_in, n_out)
+    return Usage(n_in, output_tokens=n_out, usd=usd)
 
 
 def ask(
@@ -143,11 +140,11 @@ def ask(
             the answer is of no use, `RequestAbandoned` after Ctrl-C. What was used is charged all
             the same.
     """
-    from tenacity import Retrying
+    from tenacity import Retrying, retry_if_exception
 
     patience = patience or Patience()
     give_up = patience.clock() + request.seconds
-    exchange = _Exchange(model, request, spending)
+    tries = _Tries(model, request, spending)
 
     def must_stop(state: RetryCallState) -> bool:
         is_late = patience.clock() + state.upcoming_sleep >= give_up
@@ -155,98 +152,91 @@ def ask(
 
     retrying = Retrying(
         sleep=patience.sleep,
-        retry=lambda state: not _raised(state) and _may_pass(exchange.failed),
-        wait=lambda state: patience.wait_s(state.attempt_number, _error(exchange)),
+        retry=retry_if_exception(lambda error: isinstance(error, ModelError) and error.is_passing),
+        wait=lambda state: patience.wait_s(state.attempt_number, tries.error),
         stop=must_stop,
         before_sleep=lambda state: _log.warning(
-            "%s; retrying in %.2g s", _error(exchange).what, state.upcoming_sleep
+            "%s; retrying in %.2g s", tries.error.what, state.upcoming_sleep
         ),
-        retry_error_callback=lambda _: None,
+        reraise=True,
     )
     try:
-        retrying(lambda: exchange.send(give_up - patience.clock()))
+        return retrying(lambda: tries.send(give_up - patience.clock()))
     except KeyboardInterrupt as stop:  # between two tries
-        exchange.file()
         raise RequestAbandoned(stop) from stop
-    except BudgetSpent:
-        if exchange.failed is not None:
-            exchange.file()
-        raise
-    exchange.file()
-    if exchange.completion is not None:
-        return exchange.completion
-    error = _error(exchange)
-    if error.is_passing and exchange.tries < patience.tries:
-        times = "once" if exchange.tries == 1 else f"{exchange.tries} times"
+    except ModelError as error:
+        if not error.is_passing or tries.n >= patience.tries:
+            raise
+        times = "once" if tries.n == 1 else f"{tries.n} times"
         raise ModelTimedOut(
             f"no answer within {request.seconds:.3g} s, asked {times}; the last error: "
             f"{error.what}",
             advice="run the command again later",
             retry_after_s=error.retry_after_s,
         ) from error
-    raise error
+    finally:
+        if tries.n:
+            tries.file()
 
 
 @dataclass
-class _Exchange:
+class _Tries:
     """A request under way, and what its tries used and returned so far."""
 
     model: LanguageModel
     request: ModelRequest
     spending: Spending
+    n: int = 0
     usage: Usage = field(default_factory=Usage)
     at_risk: Usage = field(default_factory=Usage)
-    tries: int = 0
-    completion: Completion | None = None
-    failed: ModelError | None = None
+    last: Completion | ModelError | None = None
 
-    def send(self, seconds: float) -> None:
-        """Try once, keep the completion or the error, and charge what was used."""
+    @property
+    def error(self) -> ModelError:
+        """The error of the last try, which failed."""
+        assert isinstance(self.last, ModelError)
+        return self.last
+
+    def send(self, seconds: float) -> Completion:
+        """Try once, and charge what was used."""
         self.spending.require(self.model, self.request)
-        self.tries += 1
-        answer: Completion | ModelError
+        self.n += 1
         try:
-            answer = self.completion = self.model.complete(replace(self.request, seconds=seconds))
-            self.failed = None
+            answer = self.model.complete(replace(self.request, seconds=seconds))
         except ModelError as error:
-            answer = self.failed = error
-        at_risk = self._unstated(answer.usage) if answer.is_bill_open else Usage()
-        self.usage += answer.usage
+            self._charge(error)
+            raise
+        self._charge(answer)
+        return answer
+
+    def _charge(self, answer: Completion | ModelError) -> None:
+        self.last, stated, at_risk = answer, answer.usage, Usage()
+        if answer.is_bill_open:
+            worst = worst_case(self.model, self.request)
+            at_risk = Usage(
+                max(0, worst.input_tokens - stated.tokens_in),
+                output_tokens=max(0, worst.output_tokens - stated.output_tokens),
+                usd=None if worst.usd is None else max(0.0, worst.usd - (stated.usd or 0.0)),
+            )
+        self.usage += stated
         self.at_risk += at_risk
-        self.spending.charge(answer.usage, at_risk)
+        self.spending.charge(stated, at_risk)
 
     def file(self) -> None:
-        failed = self.failed
+        """Keep the exchange."""
+        completion = self.last if isinstance(self.last, Completion) else None
+        error, partial = "", ""
+        if isinstance(self.last, ModelError):
+            error, partial = scrub(str(self.last)), self.last.text
         self.spending.file(
             Exchange(
                 self.request,
                 self.model.name,
-                self.completion,
-                "" if failed is None else scrub(str(failed)),
-                "" if failed is None else failed.text,
+                completion,
+                error,
+                partial,
                 self.usage,
                 self.at_risk,
-                self.tries,
+                self.n,
             )
         )
-
-    def _unstated(self, stated: Usage) -> Usage:
-        """Return the worst case without what the server stated."""
-        worst = worst_case(self.model, self.request)
-        usd = None if worst.usd is None else max(0.0, worst.usd - (stated.usd or 0.0))
-        n_in = max(0, worst.input_tokens - stated.tokens_in)
-        n_out = max(0, worst.output_tokens - stated.output_tokens)
-        return Usage(n_in, output_tokens=n_out, usd=usd)
-
-
-def _raised(state: RetryCallState) -> bool:
-    return state.outcome is not None and state.outcome.failed
-
-
-def _may_pass(error: ModelError | None) -> bool:
-    return error is not None and error.is_passing
-
-
-def _error(exchange: _Exchange) -> ModelError:
-    assert exchange.failed is not None
-    return exchange.failed

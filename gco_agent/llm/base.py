@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from gco_agent.core.codec import decode
-from gco_agent.core.errors import StoreError, UsageError
+from gco_agent.core.errors import ModelError, StoreError, UsageError
 from gco_agent.core.records import Usage
-from gco_agent.llm.prices import Price
+from gco_agent.llm.prices import FREE, Price, priced
 
 SCHEMA = 1
 """Version of the JSON of exchanges."""
@@ -21,6 +21,7 @@ REMOVED = "[key removed]"
 
 _OVERHEAD_BYTES = 2_000
 """Room for what a server adds to a request: its instructions for tools, marks of turns."""
+_CHARACTERS_PER_TOKEN = 4
 _KEYS = re.compile(
     r"\bsk-[A-Za-z0-9_-]{16,}"  # model providers
     r"|\b(?:gh[pousr]_|github_pat_|glpat-|xox[abprs]-|hf_)[A-Za-z0-9_-]{16,}"
@@ -127,6 +128,51 @@ class LanguageModel(Protocol):
                 used; `ReplyRefused` if the model declined, `ReplyTruncated` if the reply is longer
                 than ``max_tokens``.
         """
+
+
+class ScriptedModel:
+    """Answers from a list, in order: for tests, documentation and replay.
+
+    Args:
+        script: A `Completion` is returned as it is, a text as the text of one, and an exception is
+            raised.
+        name: Name of the model.
+        price: Price of its tokens.
+
+    Attributes:
+        requests: The requests so far, oldest first.
+    """
+
+    def __init__(
+        self,
+        script: Iterable[str | Completion | Exception],
+        *,
+        name: str = "scripted",
+        price: Price | None = FREE,
+    ) -> None:
+        self._script: Iterator[str | Completion | Exception] = iter(script)
+        self.name, self.price = name, price
+        self.requests: list[ModelRequest] = []
+
+    def complete(self, request: ModelRequest) -> Completion:
+        """Return the next answer of the script.
+
+        Raises:
+            ModelError: The script is over. Exceptions of the script are raised as they are.
+        """
+        self.requests.append(request)
+        answer = next(self._script, None)
+        if answer is None:
+            n = len(self.requests) - 1
+            raise ModelError(f"the script of the model {self.name!r} has no answer after {n}")
+        if isinstance(answer, Exception):
+            raise answer
+        if isinstance(answer, Completion):
+            return answer
+        asked = len(request.system) + len(request.cached) + len(request.user)
+        n_in, n_out = asked // _CHARACTERS_PER_TOKEN, len(answer) // _CHARACTERS_PER_TOKEN
+        usage = priced(Usage(n_in, output_tokens=n_out), self.price)
+        return Completion(answer, usage=usage, model=self.name)
 
 
 @dataclass(frozen=True, slots=True)

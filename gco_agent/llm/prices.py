@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 
 from gco_agent.core.codec import finite_number
@@ -24,6 +24,7 @@ _MILLION = 1_000_000
 _CACHE_WRITE, _CACHE_READ = 1.25, 0.1
 """Share of the input price, where nothing else is stated."""
 _DATED = re.compile(r"[-@]20\d{6}$")
+_IN_FILES = ("input", "output", "cache_write", "cache_read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,28 +80,24 @@ class Price:
 FREE = Price(0.0, 0.0, 0.0, 0.0)
 """Price of a local model."""
 
-_OPUS = Price.usual(5.0, 25.0)
-_FABLE_5 = Price.usual(10.0, 50.0)
-_FABLE_5_1 = Price.usual(10.0, 50.0, cache_read=0.25)
-_HAIKU_5_5 = replace(Price.usual(0.1, 0.5), long_prompt=Price.usual(0.5, 2.5), long_from=100_000)
-
 PRICES: Mapping[str, Price] = {
     "claude-fable-5-2": Price.usual(8.0, 40.0, cache_read=0.2),
-    "claude-fable-5-1": _FABLE_5_1,
-    "claude-mythos-5-1": _FABLE_5_1,
-    "claude-fable-5": _FABLE_5,
-    "claude-mythos-5": _FABLE_5,
+    "claude-fable-5-1": Price.usual(10.0, 50.0, cache_read=0.25),
+    "claude-mythos-5-1": Price.usual(10.0, 50.0, cache_read=0.25),
+    "claude-fable-5": Price.usual(10.0, 50.0),
+    "claude-mythos-5": Price.usual(10.0, 50.0),
     "claude-opus-5-5": Price.usual(4.0, 20.0, cache_read=0.2),
-    "claude-opus-5": _OPUS,
-    "claude-opus-4-8": _OPUS,
-    "claude-opus-4-7": _OPUS,
-    "claude-opus-4-6": _OPUS,
-    "claude-opus-4-5": _OPUS,
+    **dict.fromkeys(
+        (f"claude-opus-{version}" for version in ("5", "4-8", "4-7", "4-6", "4-5")),
+        Price.usual(5.0, 25.0),
+    ),
     "claude-sonnet-5-5": Price.usual(2.0, 10.0, cache_read=0.1),
     "claude-sonnet-5": Price.usual(2.0, 10.0),
     "claude-sonnet-4-6": Price.usual(3.0, 15.0),
     "claude-sonnet-4-5": Price.usual(3.0, 15.0),
-    "claude-haiku-5-5": _HAIKU_5_5,
+    "claude-haiku-5-5": replace(
+        Price.usual(0.1, 0.5), long_prompt=Price.usual(0.5, 2.5), long_from=100_000
+    ),
     "claude-haiku-4-5": Price.usual(1.0, 5.0),
 }
 """List prices of the day `AS_OF`, by model; from `SOURCE`, that of Fable 5.2 from a reseller."""
@@ -109,6 +106,11 @@ PRICES: Mapping[str, Price] = {
 def find_price(model: str, prices: Mapping[str, Price] = PRICES) -> Price | None:
     """Return the price of a model, whose name may end with a date; None if it is unknown."""
     return prices.get(model) or prices.get(_DATED.sub("", model))
+
+
+def priced(usage: Usage, price: Price | None) -> Usage:
+    """Return ``usage`` with its price, or none where the price is unknown."""
+    return replace(usage, usd=None if price is None else price.usd(usage))
 
 
 def parse_prices(text: str) -> dict[str, Price]:
@@ -133,23 +135,16 @@ def _price(model: str, table: object) -> Price:
             f'the price file must state the price of {model!r}: ["{model}"], then input = ... and '
             "output = ..., in US dollars for a million tokens"
         )
-    known = {each.name for each in fields(Price)} - {"long_prompt", "long_from"}
-    if unknown := sorted(table.keys() - known):
+    if unknown := sorted(table.keys() - {*_IN_FILES}):
         raise UsageError(f"the price file has an unknown key {unknown[0]!r} for {model!r}")
     try:
         stated = {name: finite_number(value, name) for name, value in table.items()}
     except ValueError as error:
         raise UsageError(f"the price file has no price for {model!r}: {error}") from None
-    for name, value in stated.items():
-        if value < 0:
-            raise UsageError(f"the price file has no price for {model!r}: {name} is {value}")
-    usual = Price.usual(stated["input"], stated["output"])
-    return Price(
-        usual.input,
-        usual.output,
-        stated.get("cache_write", usual.cache_write),
-        stated.get("cache_read", usual.cache_read),
-    )
+    if negative := [name for name, value in stated.items() if value < 0]:
+        raise UsageError(f"the price file has no price for {model!r}: {negative[0]} is negative")
+    usual = asdict(Price.usual(stated["input"], stated["output"]))
+    return Price(**{**usual, **stated})
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +178,6 @@ class Plan:
         further = Usage(self.new_tokens, 0, self.lasting_tokens, reply)
         # each is priced alone: a long prompt costs more a token, and many short ones are not long
         asked = _times(priced(first, price), self.iterations)
-        if self.candidates == 1:
-            return asked
         return asked + _times(priced(further, price), self.iterations * (self.candidates - 1))
 
     def most(self, price: Price | None) -> Usage:
@@ -194,17 +187,5 @@ class Plan:
         return _times(replace(usage, usd=usd), self.iterations * (self.candidates + 1))
 
 
-def priced(usage: Usage, price: Price | None) -> Usage:
-    """Return ``usage`` with its price, or none where the price is unknown."""
-    return replace(usage, usd=None) if price is None else price.priced(usage)
-
-
 def _times(usage: Usage, n: int) -> Usage:
-    return Usage(
-        usage.input_tokens * n,
-        usage.cache_write_tokens * n,
-        usage.cache_read_tokens * n,
-        usage.output_tokens * n,
-        usage.thinking_tokens * n,
-        None if usage.usd is None else usage.usd * n,
-    )
+    return Usage(**{name: part and part * n for name, part in asdict(usage).items()})

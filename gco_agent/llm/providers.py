@@ -7,8 +7,7 @@ package offers as an entry point of the group ``gco_agent.models``.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from importlib import import_module
+from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
@@ -17,8 +16,7 @@ from gco_agent.llm.base import LanguageModel
 from gco_agent.llm.prices import DEFAULT_MODEL, PRICES, Price, find_price, parse_prices
 
 GROUP = "gco_agent.models"
-_DEFAULT_PROVIDER = "anthropic"
-_BUILT_IN = {_DEFAULT_PROVIDER: "gco_agent.llm.anthropic:open_model"}
+_BUILT_IN = EntryPoint("anthropic", "gco_agent.llm.anthropic:open_model", GROUP)
 
 
 def open_model(name: str = "", effort: str = "") -> LanguageModel:
@@ -29,15 +27,20 @@ def open_model(name: str = "", effort: str = "") -> LanguageModel:
         UsageError: Another setting cannot be used, or the provider cannot be loaded.
     """
     provider, model = split_provider(name or DEFAULT_MODEL)
-    return _load(provider)(model, price=model_price(name), effort=effort or None)
+    try:
+        open_it = _providers()[provider].load()
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"the model provider {provider!r} cannot be loaded: {error}") from error
+    opened: LanguageModel = open_it(model, price=model_price(name), effort=effort or None)
+    return opened
 
 
 def split_provider(name: str) -> tuple[str, str]:
     """Return the provider and its name of the model; the part before a "/" may be neither."""
     provider, slash, model = name.partition("/")
-    if slash and model and (provider in _BUILT_IN or provider in _installed()):
+    if slash and model and provider in _providers():
         return provider, model
-    return _DEFAULT_PROVIDER, name
+    return _BUILT_IN.name, name
 
 
 def model_price(name: str) -> Price | None:
@@ -66,17 +69,6 @@ def own_prices(environ: Mapping[str, str]) -> dict[str, Price]:
         raise UsageError(f"GCO_AGENT_PRICES names {path}, which cannot be read: {error}") from error
 
 
-def _load(provider: str) -> Callable[..., LanguageModel]:
-    if provider in _BUILT_IN:
-        module, _, attribute = _BUILT_IN[provider].partition(":")
-        built_in: Callable[..., LanguageModel] = getattr(import_module(module), attribute)
-        return built_in
-    try:
-        opened: Callable[..., LanguageModel] = _installed()[provider].load()
-    except (ImportError, AttributeError) as error:
-        raise UsageError(f"the model provider {provider!r} cannot be loaded: {error}") from error
-    return opened
-
-
-def _installed() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=GROUP)}
+def _providers() -> dict[str, EntryPoint]:
+    installed = {point.name: point for point in entry_points(group=GROUP)}
+    return {**installed, _BUILT_IN.name: _BUILT_IN}
