@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import math
 import multiprocessing
 import os
 import re
@@ -127,6 +128,8 @@ class WorkerPool:
                     result = function(task)
                 yield result
             return
+        if deadline == math.inf:
+            deadline = None
         waiting, n_done, lost_at = list(tasks), 0, -1
         while n_done < len(waiting):
             try:

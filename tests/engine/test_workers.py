@@ -77,6 +77,7 @@ def test_results_are_in_the_order_of_the_tasks(n_workers: int) -> None:
         assert pool.n_workers == max(1, n_workers)
         assert pool.map(slow_square, tasks) == [0, 1, 4, 9, 16, 25]
         assert pool.map(slow_square, []) == []
+        assert list(pool.imap(slow_square, tasks, float("inf"))) == [0, 1, 4, 9, 16, 25]
         stream = pool.imap(slow_square, tasks)
         assert next(stream) == 0
         stream.close()  # type: ignore[attr-defined]
