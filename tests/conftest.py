@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-QUICK = ("unit", "core", "policy", "store", "traces", "report", "test_architecture.py")
+QUICK = ("unit", "core", "games", "policy", "store", "traces", "report", "test_architecture.py")
 """Folders and files of tests/ that are quick as a whole, apart from tests marked slow."""
 
 

@@ -142,8 +142,8 @@ class PlayProtocol:
             the paper's authors show to a policy.
         one_life: The loss of a life ends an episode.
         fires: FIRE is pressed for the policy at the start and after the loss of a life.
-        restarts: Above 0: so many games in a row, told apart by the seed modulo this number, where
-            the emulator has no chance in it.
+        restarts: If above 0, a seed selects one of so many games in a row (modulo this number), for
+            an emulator without randomness.
         versions: Names and versions of what else decides the numbers: ale-py, the ROM's hash, ...
         mode: ALE's game mode.
         difficulty: ALE's difficulty switch.

@@ -21,8 +21,7 @@ HIGHEST_SEED = 2**32 - 1
 _HIGHEST = 2**31
 _STREAM_LENGTH = 100_000_000
 FEEDBACK_EPISODES = 8
-"""Feedback seeds that results are told of, the same in every iteration, so that one can be compared
-with the next."""
+"""Feedback seeds whose results optimizers see, the same in every iteration, to be comparable."""
 _PROBES_BEGIN = 600_000
 _TRIALS_BEGIN, _TRIALS_LENGTH = 20_000_000, 10_000
 
@@ -74,7 +73,7 @@ def probe_seeds(n: int) -> range:
 
 def seed_of_chance(number: int) -> int:
     """Return a positive 32-bit seed for a generator of numpy."""
-    return 1 + number % (HIGHEST_SEED - 1_000)  # whoever adds a few to it stays below
+    return 1 + number % (HIGHEST_SEED - 1_000)  # leaves room for adding small numbers
 
 
 def parse_seed_range(text: str) -> range:

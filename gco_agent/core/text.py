@@ -105,7 +105,7 @@ def wrap_body(text: str) -> str:
     """Clean the body of a commit message and wrap its prose.
 
     Lines indented by four spaces or fenced by three backticks are code and keep their shape. A line
-    that git would take for one of our trailers, for the begin of a patch or for a mail header is
+    that git would take for one of our trailers, for the start of a patch or for a mail header is
     indented. Of more than 100 lines the rest is cut.
     """
     lines: list[str] = []

@@ -100,7 +100,7 @@ class Control:
     Attributes:
         low: Least value that is allowed; infinite where there is no bound.
         high: Largest value that is allowed.
-        meaning: What it does; "" where nobody says.
+        meaning: What it does; "" if unknown.
     """
 
     low: float
@@ -110,7 +110,7 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A mean return that somebody reports.
+    """A published mean return.
 
     Attributes:
         label: Whose: "random", "human", "Kuang et al., multi-step".
@@ -124,7 +124,7 @@ class Score:
 
     @property
     def played(self) -> str:
-        """The rules it was played by, in a few words; "" where nobody says."""
+        """The rules it was played by, in a few words; "" if unknown."""
         return _PLAYED.get(self.label, "")
 
 
@@ -158,7 +158,7 @@ def published(
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A band of results, with advice for whoever improves a policy in it.
+    """A band of results, with advice on how to improve a policy in it.
 
     Attributes:
         name: In a word or two.
@@ -203,7 +203,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class GameSpec:
-    """A game, or any other environment, as its players are told of it.
+    """A game or another environment, as it is described to players and models.
 
     Attributes:
         name: In snake case, as ALE names the ROM; also the name of the policy file.

@@ -587,7 +587,7 @@ def _hunks(text: str) -> list[_Hunk]:
         if next_head or _FILE.match(line):
             if head and any(sign != " " for sign, _ in lines):
                 while lines[-1] == (" ", ""):
-                    lines.pop()  # empty rows below a diff are hardly part of it
+                    lines.pop()  # empty rows below a diff are not part of it
                 row = int(head[1]) if head[1] else None
                 if row and head[2] != "0" and all(sign == "+" for sign, _ in lines):
                     row -= 1  # of an insertion a diff gives the row before it

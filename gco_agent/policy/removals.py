@@ -1,4 +1,4 @@
-"""What could be taken out of a policy: branches, statements, terms, unused names, duplicates.
+"""Candidates for removal from a policy: branches, statements, terms, unused names, duplicates.
 
 Removals are only offered here; whether a policy plays the same without them is found by playing.
 """
@@ -34,7 +34,7 @@ Change = tuple[cst.CSTNode, cst.CSTNode | tuple[Statement, ...] | None]
 
 
 class Kind(enum.Enum):
-    """What a removal removes."""
+    """Kinds of removals."""
 
     BRANCH = "a branch"
     STATEMENT = "a statement"

@@ -383,7 +383,7 @@ _CLOSING_QUOTES = re.compile(r'"""|"\Z')  # what would end the literal too early
 _ENVIRONMENT = re.compile(r"^[ \t]*Environment:[ \t]*(\S+)", re.MULTILINE)
 _FACT = re.compile(r"(?:Environment|Mean return|Measured|Run) ?:.*")
 _LIKE_A_SCORE = re.compile(r"\W*mean[\s_-]*returns?\W*[:=]\W*\d.*", re.IGNORECASE)
-"""What reads like a measurement in whatever paragraph it stands."""
+"""Lines that read like a measurement, in any paragraph."""
 _STATED = re.compile(r"^[ \t]*(Environment|Mean return|Measured): (.+)$", re.MULTILINE)
 _SCORE = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]\d+)?")
 

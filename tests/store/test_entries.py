@@ -24,7 +24,7 @@ from gco_agent.store.entries import (
     new_run_id,
     parse_message,
 )
-from tests.store.test_text import NASTY
+from tests.core.test_text import NASTY
 
 NAMES = st.from_regex(r"[a-z0-9](?:[._-]?[a-z0-9]){0,20}", fullmatch=True).filter(
     lambda name: not name.endswith(".lock")

@@ -17,6 +17,7 @@ from gco_agent.core.errors import GcoError, StoreError
 from gco_agent.store.entries import Verdict, format_message
 from gco_agent.store.git import GitRepo
 from gco_agent.store.run import Runs
+from tests.core.test_text import NASTY
 from tests.store.samples import (
     POLICY,
     REF,
@@ -27,7 +28,6 @@ from tests.store.samples import (
     initial,
     turned_down,
 )
-from tests.store.test_text import NASTY
 
 SECRETS = {"ANTHROPIC_API_KEY": "sk-1", "GITHUB_TOKEN": "t", "MY_SECRET_KEY": "k", "HF_TOKEN": "h"}
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gco_agent.core.codec import decode, dumps, encode, finite_number, loads, readable
@@ -48,6 +48,7 @@ RECORDS = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(RECORDS)
 def test_a_record_comes_back(record):
     assert loads(type(record), dumps(record), "file") == record
