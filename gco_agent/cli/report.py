@@ -188,8 +188,8 @@ def _clips(
             continue
         tell(f"iteration {trial.iteration}: playing it and the policy before")
         _, seed = max(gains)
-        clip = film_decision(details.before, details.after, rules, seed, place.jail_level)
-        found[i] = (clip.caption, base64.b64encode(clip.mp4).decode("ascii"))
+        caption, mp4 = film_decision(details.before, details.after, rules, seed, place.jail_level)
+        found[i] = (caption, base64.b64encode(mp4).decode("ascii"))
     return found
 
 

@@ -67,12 +67,6 @@ def pack(
     return chunks, sum("cut" in row for part in parts for row in part)
 
 
-def unpack(chunk: str) -> list[dict[str, Any]]:
-    """Return the rows of one chunk of `pack`; the page does the same."""
-    rows: list[dict[str, Any]] = json.loads(gzip.decompress(base64.b64decode(chunk)))
-    return rows
-
-
 def _row(trial: Trial, details: Details) -> dict[str, Any]:
     row: dict[str, Any] = {"reason": trial.reason}
     if details.after is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -86,13 +86,7 @@ class Place:
 
 
 def draw(moment: Moment, overlay: Overlay, title: str = "") -> Image.Image:
-    """Return the picture of a moment, of the same even size for the whole episode.
-
-    Args:
-        moment: What to draw.
-        overlay: What to draw over it.
-        title: A line above, such as the name of the policy.
-    """
+    """Return the picture of a moment with a title above, of one even size for the episode."""
     scale = overlay.scale
     screen = Image.fromarray(moment.frame)
     screen = screen.resize((screen.width * scale, screen.height * scale), Image.Resampling.NEAREST)
@@ -333,7 +327,10 @@ def _place(name: str, value: Plain, axis: str) -> Place | None:
     """Return the place that a value of that name stands for, if any."""
     is_aim = _AIMS.search(name) is not None
     if isinstance(value, dict):
-        return _place_of_mapping(name, value)
+        x, y = _number(value.get("x")), _number(value.get("y"))
+        size = (_number(value.get("w")) or 0.0, _number(value.get("h")) or 0.0)
+        is_box = value.keys() >= _BOX
+        return None if x is None or y is None else Place(name, x, y, size if is_box else None)
     if isinstance(value, tuple):
         x, y = map(_number, value) if is_aim and len(value) == len(_SCREEN) else (None, None)
         return None if x is None or y is None else Place(name, x, y)
@@ -343,15 +340,6 @@ def _place(name: str, value: Plain, axis: str) -> Place | None:
     if number is None or not along or not 0 <= number <= _SCREEN[along]:
         return None
     return Place(name, number, None) if along == "x" else Place(name, None, number)
-
-
-def _place_of_mapping(name: str, value: Mapping[str, Plain]) -> Place | None:
-    x, y = _number(value.get("x")), _number(value.get("y"))
-    if x is None or y is None:
-        return None
-    if value.keys() >= _BOX:
-        return Place(name, x, y, (_number(value["w"]) or 0.0, _number(value["h"]) or 0.0))
-    return Place(name, x, y)
 
 
 def _number(value: Plain | Shown) -> float | None:

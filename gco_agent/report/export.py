@@ -43,16 +43,7 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+!|~&-])")
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The subject of a model card.
-
-    Attributes:
-        name: Name of the policy.
-        source: Its text.
-        spec: The game.
-        evaluation: Its episodes on report seeds.
-        seeds: Label of the seeds.
-        run: The run that it comes from, if any.
-    """
+    """The subject of a model card: a policy, its episodes on report seeds, and its run if any."""
 
     name: str
     source: PolicySource

@@ -43,12 +43,7 @@ def trace_failures(
 ) -> list[Failure]:
     """Trace the last iteration that failed, and the worst episode of the policy in force.
 
-    Args:
-        view: The run.
-        trials: Its trials.
-        rules: Protocol of its races, with the versions that are installed here.
-        pool: Workers.
-        require: Minimum level of the jail.
+    ``rules`` is the protocol of the run's races, with the versions that are installed here.
 
     Raises:
         JailError: The jail cannot be built, or is below the required level.

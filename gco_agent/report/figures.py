@@ -101,9 +101,9 @@ def returns_by_seed(reports: Sequence[RunReport]) -> Figure:
     data = [
         {
             "type": "box",
-            "y": [played.episode_return for played in sample.played],
-            "text": [f"seed {played.seed}" for played in sample.played],
-            "name": _name(sample.name, reports, report)
+            "y": [each.episode_return for each in played],
+            "text": [f"seed {each.seed}" for each in played],
+            "name": _name(name, reports, report)
             .replace(", ", "<br>").replace(": ", "<br>"),
             "boxpoints": "all", "jitter": 0.5, "pointpos": 0,
             "fillcolor": "rgba(0,0,0,0)",
@@ -113,7 +113,7 @@ def returns_by_seed(reports: Sequence[RunReport]) -> Figure:
             "hovertemplate": "%{y}<br>%{text}<extra></extra>",
         }
         for number, report in enumerate(reports)
-        for sample in report.samples
+        for name, played in report.samples.items()
     ]  # fmt: skip
     figure = _figure(data, "return, points an episode")
     figure["layout"]["showlegend"] = False

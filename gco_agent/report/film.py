@@ -31,16 +31,15 @@ class Moment:
 
     Attributes:
         step: Steps played before.
-        frame: The picture, uint8 of shape (height, width, 3); of an Atari game 210 x 160.
+        frame: The picture, uint8 of shape (height, width, 3).
         rows: The objects that the policy sees; empty for environments without objects.
-        lives: Lives left.
         total: Sum of rewards so far.
         raw: The observation without objects: of an Atari game the 128 bytes of RAM, otherwise
             what the environment returns.
         action: Name of the action that the policy chooses; "" at the end.
         played: That action; None at the end.
         calls: Calls that the policy made to choose it, if the film is recorded.
-        result: Result of the episode, at its end.
+        result: At the end of the episode.
     """
 
     step: int
@@ -74,7 +73,7 @@ def film(
         protocol: Rules of play.
         seed: Seed of the environment.
         require: Minimum level of the jail.
-        limits: Resources that the policy may use.
+        limits: Limits of the jail.
         is_recorded: Record the policy's calls in every step; this is many times slower.
 
     Raises:

@@ -22,7 +22,6 @@ from gco_agent.core.text import format_points
 from gco_agent.report import figures
 from gco_agent.report.details import pack
 from gco_agent.report.summary import AXES, RunReport, read_report, score_in_words
-from gco_agent.store.entries import Verdict
 from gco_agent.store.view import RunView
 
 if TYPE_CHECKING:
@@ -95,8 +94,8 @@ def render(runs: Sequence[PageRun]) -> str:
         runs=runs,
         references=reports[0].references,
         unused=[key for key in AXES if not any(r.positions[-1][key] for r in reports)],
-        facts=_facts,
         points=format_points,
+        score_in_words=score_in_words,
     )
 
 
@@ -116,29 +115,6 @@ def load_template(name: str, *, autoescape: bool) -> jinja2.Template:
 def template_text(name: str) -> str:
     """Return the text of a file of the folder ``templates``."""
     return resources.files("gco_agent.report").joinpath("templates", name).read_text("utf-8")
-
-
-def _facts(report: RunReport) -> list[tuple[str, str]]:
-    """Return the summary of a run: names and values."""
-    used = report.positions[-1]
-    hours, tokens = used["hours"], sum(row.tokens for row in report.optimizers)
-    resources_used = (
-        f"{hours:.1f} hours" if hours >= 1 else f"{hours * 60:.1f} minutes",
-        f"{used['frames']:.2f} million frames",
-        *([f"{tokens:,} tokens"] if tokens else []),
-        *([f"${used['usd']:.2f}"] if used["usd"] else []),
-    )
-    verdicts = (Verdict.ACCEPTED, Verdict.REJECTED, Verdict.FAILED)
-    tried = ", ".join(f"{report.count(verdict):,} {verdict}" for verdict in verdicts)
-    return [
-        ("began at", score_in_words(report.trials[0].facts)),
-        ("policy now", score_in_words(report.facts_now)),
-        ("tried", f"{report.n_tried:,} iterations: {tried}"),
-        ("used", ", ".join(resources_used)),
-        ("optimizer", f"{report.config.optimizer}, seed {report.config.seed}"),
-        *report.protocols,
-        ("last commit", report.commit),
-    ]
 
 
 def _data(runs: Sequence[PageRun]) -> dict[str, Any]:

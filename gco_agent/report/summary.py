@@ -37,29 +37,17 @@ class Point(NamedTuple):
     half: float
 
 
-class Sample(NamedTuple):
-    """Episodes of one policy."""
-
-    name: str
-    played: tuple[Played, ...]
-
-
 @dataclass(frozen=True, slots=True)
 class RunReport:
     """The content of a report on one run.
 
     Attributes:
-        branch: Name of the run.
         title: Title of the game.
-        commit: Its last commit.
-        config: Its settings.
+        commit: The last commit of the run.
         trials: Oldest first.
         positions: Position of each trial on the axes.
         references: Published scores.
-        optimizers: Totals of each optimizer.
         samples: Episodes of the initial policy, the last accepted one, and the last report.
-        policy: Text of the policy in force.
-        path: Path of the policy file.
     """
 
     branch: str
@@ -70,7 +58,7 @@ class RunReport:
     positions: list[Position]
     references: tuple[Score, ...]
     optimizers: list[OptimizerStats]
-    samples: tuple[Sample, ...]
+    samples: dict[str, tuple[Played, ...]]
     policy: str
     path: str
 
@@ -89,9 +77,9 @@ class RunReport:
         """Measured facts of the policy in force."""
         return next((trial.facts for trial in self.trials if trial.in_force), None)
 
-    def count(self, verdict: Verdict) -> int:
+    def count(self, verdict: str) -> int:
         """Return how many trials have this verdict."""
-        return sum(trial.verdict is verdict for trial in self.trials)
+        return sum(trial.verdict == verdict for trial in self.trials)
 
     def points(self, *verdicts: Verdict) -> list[Point]:
         """Return the trials of these verdicts that have a mean return."""
@@ -228,13 +216,13 @@ def score_in_words(facts: Facts | None) -> str:
     return score + (f" ({facts.episodes} episodes, {facts.seeds})" if facts.episodes else "")
 
 
-def _samples(view: RunView, trials: Sequence[Trial]) -> tuple[Sample, ...]:
+def _samples(view: RunView, trials: Sequence[Trial]) -> dict[str, tuple[Played, ...]]:
     """Return the episodes of the initial policy, the last accepted one and the last report."""
     wanted = (Verdict.ACCEPTED, Verdict.REPORTED)
     last = [trial for v in wanted for trial in [t for t in trials if t.verdict is v][-1:]]
     chosen = [*trials[:1], *last]
-    samples = (
-        Sample(f"iteration {trial.iteration}, {trial.verdict}", details.played)
+    return {
+        f"iteration {trial.iteration}, {trial.verdict}": details.played
         for trial, details in zip(chosen, view.details(chosen), strict=True)
-    )
-    return tuple(sample for sample in samples if sample.played)
+        if details.played
+    }

@@ -42,13 +42,10 @@ class Scenes:
 
     Attributes:
         policies: Name and text of each policy.
-        protocols: Rules of play of each.
-        seeds: The episodes.
-        require: Minimum level of the jail.
-        overlay: What to draw over the screen.
+        protocols: Rules of play of each policy.
         has_code: Show the code of each policy beside it.
         every: Show every n-th step.
-        results: Name and result of each episode that was shown.
+        results: Name of the policy and result of each episode shown so far.
         n_pictures: Pictures shown so far.
     """
 
@@ -124,21 +121,16 @@ class _View:
         return beside([picture, self._panel.draw(moment)])
 
 
-@dataclass(frozen=True, slots=True)
-class Clip:
-    """A few seconds of two episodes on one seed, as an mp4 file, and a sentence about it."""
-
-    caption: str
-    mp4: bytes
-
-
 def film_decision(
     before: str, after: str, rules: PlayProtocol, seed: int, require: JailLevel = JailLevel.NONE
-) -> Clip:
+) -> tuple[str, bytes]:
     """Film the five seconds in which the second policy gains most on the first.
 
     They begin while both still play, within the first 3,000 steps. If it never gains, the last
     seconds are shown.
+
+    Returns:
+        A caption, and the mp4 file.
 
     Raises:
         JailError: The jail cannot be built, or is below the required level.
@@ -171,7 +163,7 @@ def film_decision(
             for a, b in moments
         )
         write_video(path, pictures, _CLIP_FRAMES_PER_SECOND)
-        return Clip(caption, path.read_bytes())
+        return caption, path.read_bytes()
 
 
 def _best_segment(scores: Sequence[tuple[float, float, bool]]) -> tuple[int, float]:

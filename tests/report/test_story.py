@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import itertools
 import json
 import random
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -20,7 +23,7 @@ from gco_agent.core.errors import StoreError
 from gco_agent.core.statistics import confidence_interval
 from gco_agent.envs.environment import find_spec, make_protocol
 from gco_agent.evaluation.workers import WorkerPool
-from gco_agent.report.details import CHUNK, count_changes, difference, pack, unpack
+from gco_agent.report.details import CHUNK, count_changes, difference, pack
 from gco_agent.report.failing import lay_out, trace_failures
 from gco_agent.report.figures import lineage, thinned
 from gco_agent.report.summary import AXES, half_interval, positions, read_report, score_in_words
@@ -98,7 +101,7 @@ def test_a_report_counts_and_names(view, runs):
     assert report.command.startswith("gco-agent run pong --optimizer search --seed 0 ")
     assert "--iterations 20 " in report.command
     assert report.facts_now is not None
-    assert report.samples[0].name == "iteration 0, initial"
+    assert next(iter(report.samples)) == "iteration 0, initial"
 
 
 def test_what_each_optimizer_earned_adds_up_to_the_run(view):
@@ -249,6 +252,12 @@ def test_played_seeds_are_read_back():
 def test_evidence_of_another_kind_is_refused(text, message):
     with pytest.raises(StoreError, match=f"evaluation.json of commit abc {message}"):
         parse_played(text, "commit abc")
+
+
+def unpack(chunk: str) -> list[dict[str, Any]]:
+    """Return the rows of a chunk, as the page does."""
+    rows: list[dict[str, Any]] = json.loads(gzip.decompress(base64.b64decode(chunk)))
+    return rows
 
 
 def test_details_come_back_from_little_space(view):

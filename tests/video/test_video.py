@@ -285,15 +285,15 @@ def test_the_clip_is_of_the_seconds_in_which_most_was_gained(tmp_path):
     imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
     texts = ("def act(obs):\n    return 3\n", FOLLOW)
     rules = default_protocol("pong", 400)
-    clip = film_decision(*texts, rules, 3)
+    caption, mp4 = film_decision(*texts, rules, 3)
     idle, follower = ([m.total for m in film(text, rules, 3)] for text in texts)
     leads = [b - a for a, b in zip(idle, follower, strict=True)]
     gains = [leads[min(n + 74, 400)] - leads[n] for n in range(401)]
     begin = gains.index(max(gains))
     assert max(gains) > 0
     told = f"Seed 3: the new policy gains most, {max(gains):+g} in steps {begin} to {begin + 74};"
-    assert clip.caption.startswith(told)
-    (tmp_path / "x.mp4").write_bytes(clip.mp4)
+    assert caption.startswith(told)
+    (tmp_path / "x.mp4").write_bytes(mp4)
     n, seconds = imageio_ffmpeg.count_frames_and_secs(tmp_path / "x.mp4")
     assert n == 75
     assert seconds == pytest.approx(5, abs=0.1)
@@ -301,10 +301,10 @@ def test_the_clip_is_of_the_seconds_in_which_most_was_gained(tmp_path):
 
 def test_a_clip_of_two_that_play_alike_is_of_the_end():
     pytest.importorskip("imageio_ffmpeg")
-    clip = film_decision(FOLLOW, FOLLOW, default_protocol("pong", 100), 3)
-    assert clip.caption.startswith("Seed 3: the new policy gains nothing; steps 26 to 100;")
-    short = film_decision(FOLLOW, FOLLOW, default_protocol("pong", 20), 3)
-    assert "steps 0 to 20;" in short.caption
+    caption, _ = film_decision(FOLLOW, FOLLOW, default_protocol("pong", 100), 3)
+    assert caption.startswith("Seed 3: the new policy gains nothing; steps 26 to 100;")
+    short, _ = film_decision(FOLLOW, FOLLOW, default_protocol("pong", 20), 3)
+    assert "steps 0 to 20;" in short
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@
     const room = Math.max(0.7, (x[end - 1] - x[begin]) * 0.04);
     layout.xaxis.range = [x[begin] - room, x[end - 1] + room];
     byId("stretch").textContent = end - begin < x.length
-      ? `Trials ${begin + 1} to ${end} of ${x.length} are drawn, round the chosen one.` : "";
+      ? `Trials ${begin + 1} to ${end} of ${x.length} are drawn, around the selected one.` : "";
     return Plotly.react(byId("lineage"), traces, layout, { ...CONFIG, displayModeBar: false });
   };
   const currentAxis = () => document.querySelector('input[name="axis"]:checked').value;
@@ -128,7 +128,7 @@
   const showDiff = (details) => {
     const pre = byId("trial-diff");
     const told = details.cut ? "Left out to keep this file small." : details.diff === undefined
-      ? "There was no candidate." : details.diff === "" ? "The text is the same." : null;
+      ? "No candidate." : details.diff === "" ? "No change." : null;
     if (told !== null) return pre.replaceChildren(element("span", told, "skipped"));
     pre.replaceChildren(...details.diff.split("\n").map((line) => element("span", line, KINDS[line[0]])));
   };
@@ -161,8 +161,8 @@
       return rowOf([[String(seed)], [number(own)], ...(raced ? [[number(parent)], [gain]] : []),
         [steps.toLocaleString("en")], [outcome, "text"], [detail, "text long"]]);
     });
-    const caption = raced ? "Returns of the candidate and of the policy it was raced against" : "Returns of the policy";
-    fillTable(byId("trial-seeds"), rows.length ? caption : "No episode is kept", [["seed"], ["return"],
+    const caption = raced ? "Returns of the candidate and its parent" : "Returns of the policy";
+    fillTable(byId("trial-seeds"), rows.length ? caption : "No episodes", [["seed"], ["return"],
       ...(raced ? [["parent"], ["gain"]] : []), ["steps"], ["ended by", "text"], ["detail", "text"]], rows);
   };
   const showFacts = (trial) => {
@@ -183,7 +183,7 @@
     if (!clip) return video.removeAttribute("src");
     const [caption, file] = clip;
     video.src = `data:video/mp4;base64,${file}`;
-    byId("trial-caption").textContent = `${caption} Left the policy before, right the one that was tried.`;
+    byId("trial-caption").textContent = `${caption} Left: the policy before; right: the candidate.`;
   };
   const choose = async (index, { focus = false } = {}) => {
     const { trials } = data.runs[state.run];
