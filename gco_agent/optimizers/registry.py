@@ -12,11 +12,12 @@ import functools
 import importlib.util
 import itertools
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import fields
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from gco_agent.core.errors import UsageError
 from gco_agent.optimizers.base import (
@@ -56,7 +57,7 @@ def make_optimizer(name: str, tools: Tools, *, files_in: Path | None = None) -> 
     """
     made = []
     for part in split_optimizers(name):
-        optimizer = _find(part, files_in).create(tools)
+        optimizer = _create(_find(part, files_in), tools)
         if not isinstance(optimizer, Optimizer):
             raise UsageError(
                 f"the optimizer {part!r} is of type {type(optimizer).__name__}: make it a subclass "
@@ -74,7 +75,8 @@ def capabilities_of(name: str, *, files_in: Path | None = None) -> list[Capabili
     Raises:
         UsageError: As `make_optimizer`.
     """
-    return [_find(part, files_in).capabilities for part in split_optimizers(name)]
+    found = (_find(part, files_in) for part in split_optimizers(name))
+    return [getattr(value, "capabilities", None) for value in found]
 
 
 def tuned_between(optimizer: Optimizer, tools: Tools, seconds: float) -> Optimizer:
@@ -154,25 +156,8 @@ class TuneBetween(_Composite):
 # Loading
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """How to create an optimizer, and its capabilities where they are declared."""
-
-    create: Callable[[Tools], object]
-    capabilities: Capabilities | None = None
-
-
-def _source(value: object) -> _Source:
-    if isinstance(value, Optimizer):
-        return _Source(lambda _: value, value.capabilities)
-    if isinstance(value, type) and issubclass(value, Optimizer):
-        return _Source(value.create, value.capabilities)
-    if callable(value):
-        return _Source(value)
-    raise UsageError(f"{value!r} is not an optimizer, or a function that creates one")
-
-
-def _find(name: str, files_in: Path | None) -> _Source:
+def _find(name: str, files_in: Path | None) -> Any:  # noqa: ANN401 - a stranger's value
+    """Return an optimizer, its class, or a function that creates it."""
     if name.endswith(".py"):
         if files_in is None:
             raise UsageError(
@@ -180,8 +165,6 @@ def _find(name: str, files_in: Path | None) -> _Source:
                 f"yourself: --optimizer {name}"
             )
         return _in_module(_load_file(files_in / name), name)
-    if name in _BUILT_IN:
-        return _source(EntryPoint(name, _BUILT_IN[name], GROUP).load())
     point = _installed().get(name)
     if point is None:
         near = difflib.get_close_matches(name, optimizer_names(), n=1)
@@ -191,12 +174,18 @@ def _find(name: str, files_in: Path | None) -> _Source:
             "or a Python file"
         )
     try:
-        return _source(point.load())
+        return point.load()
     except (ImportError, AttributeError) as error:
         package = point.dist.name if point.dist else "an installed package"
         raise UsageError(
             f"the optimizer {name!r} of {package} cannot be loaded ({point.value}): {error}"
         ) from error
+
+
+def _create(value: Any, tools: Tools) -> object:  # noqa: ANN401 - a stranger's value
+    if isinstance(value, type) and issubclass(value, Optimizer):
+        return value.create(tools)
+    return value(tools) if callable(value) and not isinstance(value, Optimizer) else value
 
 
 @functools.cache
@@ -216,26 +205,23 @@ def _load_file(path: Path) -> ModuleType:
     return module
 
 
-def _in_module(module: ModuleType, name: str) -> _Source:
+def _in_module(module: ModuleType, name: str) -> object:
     """Return the optimizer of a file: its ``make``, its instance, or its only subclass."""
     if callable(make := getattr(module, "make", None)):
-        return _source(make)
+        return make
     values = list(vars(module).values())
+    classes = [v for v in values if isinstance(v, type) and v.__module__ == module.__name__]
     found: list[object] = [value for value in values if isinstance(value, Optimizer)]
-    found = found or [
-        value
-        for value in values
-        if isinstance(value, type)
-        and issubclass(value, Optimizer)
-        and value.__module__ == module.__name__
-    ]
+    found = found or [each for each in classes if issubclass(each, Optimizer)]
     if len(found) != 1:
         raise UsageError(
             f"{name} has {len(found) or 'no'} optimizers: define one subclass of "
             "gco_agent.optimizers.base.Optimizer, or a function make(tools) that returns one"
         )
-    return _source(found[0])
+    return found[0]
 
 
 def _installed() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=GROUP)}
+    """Return all optimizers; no package can take the place of a built-in one."""
+    built_in = {name: EntryPoint(name, value, GROUP) for name, value in _BUILT_IN.items()}
+    return {**{point.name: point for point in entry_points(group=GROUP)}, **built_in}

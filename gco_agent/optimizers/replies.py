@@ -81,9 +81,6 @@ _WHOLE = re.compile(r"^(?:class Policy\b|def act\((?!self\b))", re.MULTILINE)
 _DIFF_START = re.compile(r"^(?:--- |@@|diff |\*\*\* |<{5,9} ?SEARCH)", re.MULTILINE)
 _JSON_START = re.compile(r"^[^\S\n]*\{", re.MULTILINE)
 _JSON_OF_POLICY = re.compile(r'\s*(?:```json)?\s*\{.*"(?:suggestion|code|policy)"\s*:', re.DOTALL)
-_LEFT_OUT = re.compile(
-    r"#.*(?:\.{3}|…|\b(?:unchanged|existing|omitted|same as|as before|rest of)\b)", re.IGNORECASE
-)
 _WHOLE_KEYS = ("policy", "code", "source", "file", "module", "content")
 _SUGGESTION_KEYS = ("suggestion", "suggestions", "components", "functions")
 _REASON_KEYS = ("reason", "reasoning", "diagnosis", "change", "explanation", "answer")
@@ -251,7 +248,6 @@ def _finish(
 ) -> Reply:
     """Format and check a candidate, and put its words in order."""
     with _explaining("The policy", "breaks the contract", "contract"):
-        _require_bodies(source, parent)
         if docstring_of(source) is None and docstring_of(parent) is not None:
             source = replace_docstring(source, docstring_of(parent) or "")
         source = PolicySource(format_policy(source.text))
@@ -269,29 +265,6 @@ def _finish(
         )
     words = " ".join(summary.split()).strip(" *_`\"'") or _what_changed(source, parent)
     return Reply(source, words[:_SUMMARY_CHARACTERS], reason.strip()[:_REASON_CHARACTERS], form)
-
-
-def _require_bodies(source: PolicySource, parent: PolicySource) -> None:
-    """Refuse functions whose body is left out, where the parent has one."""
-    before = {c.name: c.dedented for c in components(parent)}
-    for component in components(source):
-        earlier = before.get(component.name, "")
-        if _is_left_out(component.dedented) and not (earlier and _is_left_out(earlier)):
-            raise Unusable(
-                f"The body of {component.name} is left out. Give every function whole.",
-                kind="does not fit",
-            )
-
-
-def _is_left_out(text: str) -> bool:
-    """Return whether a function consists of ``...``, or of a comment about code left out."""
-    function = ast.parse(text).body[0]
-    assert isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef), text
-    has_docstring = ast.get_docstring(function) is not None
-    body = "\n".join(map(ast.unparse, function.body[has_docstring:]))
-    if body in ("", "pass"):
-        return bool(_LEFT_OUT.search(text))
-    return body == "..." or body.startswith("raise NotImplementedError")
 
 
 def _unused_additions(source: PolicySource, parent: PolicySource) -> list[str]:

@@ -161,7 +161,7 @@ class _Simplifier:
             smaller = without(self.source, chosen) or _NOTHING
             is_sure = all(removal.kind is Kind.UNUSED for removal in chosen)
             expected = self.recorded[:1] if is_sure else self.recorded
-            found = self._trials.retrace(smaller.text, expected, self._horizon)
+            (found,) = self._trials.retrace([smaller.text], expected, self._horizon)
             broken = {f.n_steps: e for e, f in zip(expected, found, strict=True) if not f.is_whole}
             at = min(broken, default=None)
             if at is None and self._is_as_robust(smaller):

@@ -101,40 +101,42 @@ class Trials:
 
     def record(self, text: str, seeds: Sequence[int], horizon: int) -> list[ActionRecord]:
         """Return the actions of ``text`` on each seed."""
-        return self.retrace(text, [ActionRecord(seed) for seed in seeds], horizon)
-
-    def retrace(
-        self, text: str, expected: Sequence[ActionRecord], horizon: int
-    ) -> list[ActionRecord]:
-        """Return how far ``text`` acts as recorded on each seed."""
-        return self._retrace([self._task(text, each, horizon) for each in expected])
+        return self.retrace([text], [ActionRecord(seed) for seed in seeds], horizon)[0]
 
     def acts_the_same(
         self, texts: Sequence[str], expected: Sequence[ActionRecord], horizon: int
     ) -> list[bool]:
         """Return for each text whether it acts as recorded on every seed, up to ``horizon``."""
-        tasks = [self._task(text, each, horizon) for text in texts for each in expected]
-        found, n = self._retrace(tasks), len(expected)
-        return [all(f.is_whole for f in found[i * n : i * n + n]) for i in range(len(texts))]
+        rows = self.retrace(texts, expected, horizon)
+        return [all(record.is_whole for record in row) for row in rows]
 
     def survives_gaps(self, text: str, seeds: Sequence[int], horizon: int) -> bool:
         """Return whether ``text`` does not fail where objects go missing now and then."""
+        records = [ActionRecord(seed) for seed in seeds]
+        (row,) = self.retrace([text], records, horizon, with_gaps=True)
+        return all(record.is_whole for record in row)
+
+    def retrace(
+        self,
+        texts: Sequence[str],
+        expected: Sequence[ActionRecord],
+        horizon: int,
+        *,
+        with_gaps: bool = False,
+    ) -> list[list[ActionRecord]]:
+        """Return for each text how far it acts as recorded on each seed."""
         tasks = [
-            replace(self._task(text, ActionRecord(seed), horizon), with_gaps=True) for seed in seeds
+            _Retracing(self._rollout(text, [record.seed], horizon), record.actions, with_gaps)
+            for text in texts
+            for record in expected
         ]
-        return all(found.is_whole for found in self._retrace(tasks))
+        found, n = self.pool.map(_play_expected, tasks), len(expected)
+        self.budget.used += sum(record.n_steps for record in found)
+        return [found[first : first + n] for first in range(0, len(found), n)]
 
     def _rollout(self, text: str, seeds: Sequence[int], horizon: int) -> Rollout:
         rules = replace(self.protocol, max_steps=min(horizon, self.protocol.max_steps))
         return Rollout(text, tuple(seeds), rules, self.require, _LIMITS)
-
-    def _task(self, text: str, expected: ActionRecord, horizon: int) -> _Retracing:
-        return _Retracing(self._rollout(text, [expected.seed], horizon), expected.actions)
-
-    def _retrace(self, tasks: Sequence[_Retracing]) -> list[ActionRecord]:
-        found = self.pool.map(_play_expected, tasks)
-        self.budget.used += sum(record.n_steps for record in found)
-        return found
 
 
 def trials_of(request: Request, tools: Tools, seconds: float | None = None) -> Trials:

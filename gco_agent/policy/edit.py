@@ -40,6 +40,10 @@ from gco_agent.policy.source import (
 
 Statement: TypeAlias = cst.SimpleStatementLine | cst.BaseCompoundStatement
 _BLANK = cst.EmptyLine(indent=False)
+_REMARK = re.compile(
+    r"#.*\b(?:unchanged|existing|omitted|same as|as before|rest of)\b", re.IGNORECASE
+)
+"""A comment in a function without a body that stands for code of before."""
 _ELISION = re.compile(r"[ \t]*(#\s*(?:\.{3}|…).*)")
 """A comment that stands for code that was left out: ``# ... existing code ...``."""
 
@@ -303,12 +307,16 @@ def _refuse_elided(part: cst.Module, base: cst.Module) -> None:
 
 
 def _is_empty(function: cst.FunctionDef) -> bool:
-    """Return whether the body of a function is only ``...``, a docstring aside."""
+    """Return whether a function, its docstring aside, has no body: ``...``, or only a remark."""
     node = _function_in(function)
     body = [row for row in node.body if row is node.body[-1] or not _is_text(row)]
     match body:
         case [ast.Expr(value=ast.Constant(value=value))]:
             return value is ...
+        case [ast.Raise() as row]:
+            return "NotImplementedError" in ast.unparse(row)
+        case [ast.Pass()]:
+            return _REMARK.search(cst.Module(()).code_for_node(function)) is not None
     return False
 
 

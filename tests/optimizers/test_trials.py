@@ -51,7 +51,7 @@ def test_the_same_actions_are_the_same_and_others_are_noticed(trials: Trials) ->
     used = trials.budget.used
     assert trials.acts_the_same([twin, HIDE, STILL], recorded, 150) == [True, False, False]
     assert trials.budget.used - used < 500, "a difference ends the episode"
-    broken = trials.retrace(failing("raise ValueError", 5), recorded, 150)
+    (broken,) = trials.retrace([failing("raise ValueError", 5)], recorded, 150)
     assert [r.is_whole for r in broken] == [False, False]
     late = FOLLOW.replace("class Policy:", "class Policy:\n    n = 0\n").replace(
         "        if not obs", "        self.n += 1\n        if self.n > 90:\n            return 5\n"
