@@ -101,11 +101,8 @@ class OptoPrimeOptimizer(Optimizer):
         opto = load_opto()
         with _one_at_a_time, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # opto warns of what is an error here
-            graph = PolicyGraph(opto, components(request.parent))
-            try:
+            with contextlib.closing(PolicyGraph(opto, components(request.parent))) as graph:
                 return self._propose(request, graph)
-            finally:
-                graph.close()
 
     def _propose(self, request: Request, graph: PolicyGraph) -> Proposal:
         feedback, opto = request.feedback(), graph.opto
@@ -133,7 +130,7 @@ class OptoPrimeOptimizer(Optimizer):
             # this word anywhere in the text would make opto drop all of it
             return json.dumps({"suggestion": suggestion}).replace("TERMINATE", "\\u0054ERMINATE")
 
-        optimizer.call_llm = call_llm
+        optimizer.call_llm = call_llm  # opto's own pays twice for an answer that is an error
         optimizer.zero_feedback()
         words = feedback.text.partition(TRACE_HEADING)[0].strip()  # the graph holds the trace
         if request.repair is not None:

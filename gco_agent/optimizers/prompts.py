@@ -18,7 +18,7 @@ from gco_agent.core.records import PlayProtocol
 from gco_agent.core.seeds import probe_seeds
 from gco_agent.core.text import fence, format_points, quote
 from gco_agent.envs.environment import complete_spec, spec_of
-from gco_agent.games import GameSpec, Hints, describe_interface
+from gco_agent.games import GameSpec, describe_interface
 from gco_agent.llm import ToolSpec
 from gco_agent.optimizers.base import INCONCLUSIVE, TURNED_DOWN, PastIteration, Request
 from gco_agent.policy import (
@@ -177,33 +177,25 @@ def _scores(spec: GameSpec) -> str:
 
 
 @functools.lru_cache(maxsize=8)
-def _complete_spec(rules: PlayProtocol) -> GameSpec:
-    return complete_spec(spec_of(rules))
-
-
 def spec_of_run(config: RunConfig) -> GameSpec:
     """Return the specification of a run's game, with the bounds of actions that are numbers.
 
     Raises:
         UsageError: The game is not known here.
     """
-    return _complete_spec(config.protocol)
+    return complete_spec(spec_of(config.protocol))
 
 
+@functools.lru_cache(maxsize=8)
 def describe_run(config: RunConfig) -> str:
     """Describe what ``act`` gets and may return in a run; depends on its configuration alone.
 
     Raises:
         UsageError: The game is not known here.
     """
-    return _describe(config.protocol, config.hints)
-
-
-@functools.lru_cache(maxsize=8)
-def _describe(rules: PlayProtocol, hints: Hints) -> str:
     from gco_agent.evaluation.episode import environment_of
 
-    spec = _complete_spec(rules)
+    rules, hints, spec = config.protocol, config.hints, spec_of_run(config)
     if not rules.has_objects:
         return describe_interface(spec, hints, rules=rules)
     names = environment_of(rules).action_names

@@ -211,6 +211,15 @@ def test_what_was_tried_and_why_it_was_turned_down():
     ]
 
 
+def test_an_inconclusive_candidate_may_be_built_on():
+    results = Results(GAMES["pong"], "", evaluation(1, 2), "0:2", attempts=[attempt(1)])
+    assert "inconclusive" not in text_of(results)
+    doubt = [attempt(1), attempt(2, "inconclusive", gain=0.0004)]
+    text = text_of(replace(results, attempts=doubt))
+    assert "An inconclusive race" in text
+    assert "- Iteration 2, inconclusive, +0.00040 points an episode" in text
+
+
 def test_a_rejected_candidate_is_shown_beside_the_policy_in_force_seed_by_seed():
     def episode(seed: int, value: float, n_steps: int, outcome: Outcome) -> EpisodeResult:
         return EpisodeResult(seed, value, n_steps, outcome)
