@@ -23,8 +23,7 @@ from gco_agent.games import GameSpec, Hints
 from gco_agent.optimizers.base import INCONCLUSIVE, TURNED_DOWN, PastIteration
 from gco_agent.policy import PolicySource
 from gco_agent.store.config import RunConfig
-from gco_agent.traces.moments import Captured, capture
-from gco_agent.traces.playing import Replay, follow
+from gco_agent.traces.moments import Captured, Replay, capture, follow
 from gco_agent.traces.records import Ending, ExecutionTrace, Window
 from gco_agent.traces.render import DEFAULT_TOKENS, estimate_tokens, render_trace
 
@@ -220,7 +219,7 @@ def compose_feedback(
         TRACE_HEADING,
     ]
     text = "\n\n".join(part for part in parts if part) + "\n\n"
-    rendered = render_trace(trace, results.source, max_tokens - estimate_tokens(text))
+    rendered = render_trace(trace, max_tokens - estimate_tokens(text))
     return Feedback(stage.name, text + rendered.text, trace)
 
 

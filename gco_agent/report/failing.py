@@ -51,7 +51,7 @@ def trace_failures(
 
     def replayed(title: str, policy: str, then: Played) -> Failure:
         got = capture(pool, policy, [then.seed], rules, require)
-        text = lay_out(render_trace(got.trace, policy, _NO_LIMIT_TOKENS).text)
+        text = lay_out(render_trace(got.trace, _NO_LIMIT_TOKENS).text)
         (again,) = got.evaluation.episodes
         if (again.episode_return, again.n_steps) != (then.episode_return, then.n_steps):
             stored = f" The run has this detail:\n\n{then.detail.rstrip()}" if then.detail else ""

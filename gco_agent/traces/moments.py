@@ -1,45 +1,156 @@
-"""The moments that decided some episodes: chosen from rewards, lives and ends, then recorded.
+"""Play episodes, choose the moments that decided them, and record these call by call.
 
-Where nearly every step brings a reward, a single one decides nothing: then episodes are compared by
-how they end, and by the segments that brought least and most.
+Moments follow from rewards, lives and ends. Where nearly every step brings a reward, a single one
+decides nothing: then episodes are compared by how they end, and by the segments that brought least
+and most.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 import statistics
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
 
 from gco_agent.core.events import Playing, Progress, silent
-from gco_agent.core.records import Evaluation, Outcome, PlayProtocol
-from gco_agent.evaluation.episode import Rollout
-from gco_agent.evaluation.workers import WorkerPool
-from gco_agent.jail.limits import JailLevel
-from gco_agent.traces.playing import (
-    Replay,
-    Trajectory,
-    field_names,
-    follow,
-    merge_extents,
-    merge_ranges,
+from gco_agent.core.observation import ObjectBox, Row, build_observation
+from gco_agent.core.records import EpisodeResult, Evaluation, Outcome, Plain, PlayProtocol, Shown
+from gco_agent.envs.environment import spec_of
+from gco_agent.evaluation.episode import (
+    Episode,
+    RecordedPlayer,
+    Rollout,
+    begin_episode,
+    open_jail,
+    play_steps,
+    start_policy,
+    with_jail,
 )
-from gco_agent.traces.records import ExecutionTrace, Window
+from gco_agent.evaluation.workers import WorkerPool
+from gco_agent.jail.host import Jail, PolicyFailure
+from gco_agent.jail.limits import JailLevel
+from gco_agent.jail.reports import Recording
+from gco_agent.traces.records import Ending, ExecutionTrace, TracedStep, Window
 
 BEFORE, AFTER = 40, 1
 """Steps of a window before and after what it is about."""
 STALL_STEPS = 300
 """Steps in a row without a reward or a life lost that are looked at, where they are also at least a
-quarter of the episode."""
-_STALL_SHARE = 4
+quarter of the episode, or `_DROUGHT` times as many as usual."""
+_STALL_SHARE, _DROUGHT = 4, 10
 _DENSE = 0.5
 """Rewards are dense if more than this share of the steps brings one;"""
 _UNUSUAL = 10.0
-"""one among them is told if it is so many times as large as most."""
-_MOST_FAILURES = 2
-_MOST_OF_A_KIND = 2
-_MOST_WINDOWS = 5
+"""one among them is shown if it is so many times as large as most."""
+_MOST_FAILURES, _MOST_OF_A_KIND, _MOST_WINDOWS, _MOST_REWARDS = 2, 2, 5, 6
+_MOST_NUMBERS, _MOST_PARTS, _MOST_TEXT = 400, 8, 60
+_FEW, _SELDOM = 6, 16
+"""Of what there are more than a few at once, positions are noted every so many steps."""
+_STEADY = 0.6
+"""A category of one object belongs to the play, as a player or a ball does, if the object is there
+in this share of the steps since it was first seen, and in half of that of all steps."""
+_PAUSE, _RESUMED = 3, 8
+"""Play pauses when for so many steps nothing moves, or something is missing that belongs to it; and
+has begun again so many steps after the pause."""
+_PAUSED_AT_MOST = 60
+"""Steps that a game may show the end of before it is over."""
+_UNSTEADY = (
+    "The policy did not repeat its own actions in the replay of seed {seed}, so that window may "
+    "show what did not happen in the episode that was scored."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """A trace and its episodes.
+
+    Attributes:
+        trace: Their decisive moments.
+        evaluation: The episodes.
+        n_steps: Steps played, replays included.
+    """
+
+    trace: ExecutionTrace
+    evaluation: Evaluation
+    n_steps: int
+
+
+def capture(
+    pool: WorkerPool,
+    text: str,
+    seeds: Sequence[int],
+    protocol: PlayProtocol,
+    require: JailLevel = JailLevel.NONE,
+    progress: Progress = silent,
+) -> Captured:
+    """Play ``text`` on ``seeds`` and record the moments that decided these episodes.
+
+    The result depends on the arguments alone, and not on the workers.
+
+    Raises:
+        JailError: The jail cannot be built, or not as good as required.
+    """
+    tasks = {seed: Rollout(text, (seed,), protocol, require) for seed in dict.fromkeys(seeds)}
+    played = _follow_all(pool, [Replay(t) for t in tasks.values()], "playing feedback", progress)
+    courses = dict(zip(tasks, played, strict=True))
+    moments = choose_moments(played)
+    spans: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for moment in moments:
+        spans[moment.seed].append(span_of(moment, courses[moment.seed].result))
+    wanted = [Replay(tasks[seed], tuple(parts), to_the_end=False) for seed, parts in spans.items()]
+    recorded = _follow_all(pool, wanted, "recording moments", progress)
+    replays = dict(zip(spans, recorded, strict=True))
+    notes = [describe_all(played)]
+    notes += [
+        _UNSTEADY.format(seed=seed)
+        for seed, replay in replays.items()
+        if not courses[seed].actions.startswith(replay.actions)
+    ]
+    if with_nan := sorted(set().union(*(course.with_nan for course in played))):
+        notes.append(f"The environment returned NaN in {', '.join(with_nan)}.")
+    if n_left_out := sum(replay.n_left_out for replay in recorded):
+        notes.append(f"{n_left_out:,} calls in these steps are not recorded: a step has too many.")
+    trace = ExecutionTrace(
+        tuple(_window(m, courses[m.seed].result, replays[m.seed]) for m in moments),
+        tuple(notes),
+        merge_extents(played),
+        field_names(protocol),
+        tuple(courses[seed].ending for seed in seeds),
+    )
+    evaluation = Evaluation(tuple(courses[seed].result for seed in seeds), protocol.stamp)
+    return Captured(trace, evaluation, sum(c.result.n_steps for c in (*played, *recorded)))
+
+
+def _follow_all(
+    pool: WorkerPool, wanted: Sequence[Replay], what: str, progress: Progress
+) -> list[Trajectory]:
+    followed: list[Trajectory] = []
+    progress(Playing(what, 0, len(wanted)))
+    for course in pool.imap(follow, wanted):
+        followed.append(course)
+        n_steps = sum(one.result.n_steps for one in followed)
+        progress(Playing(what, len(followed), len(wanted), n_steps))
+    return followed
+
+
+def _window(moment: Moment, result: EpisodeResult, replay: Trajectory) -> Window:
+    first, end = span_of(moment, result)
+    return Window(
+        moment.title,
+        moment.is_good,
+        moment.seed,
+        moment.event,
+        tuple(step for step in replay.recorded if first <= step.step < end),
+        result.n_steps,
+        result.episode_return,
+        result.detail if moment.kind == "failure" else "",
+        is_ending=moment.kind == "end" and result.outcome is Outcome.GAME_OVER,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,34 +216,33 @@ def _distinct(moments: Sequence[Moment]) -> Iterator[Moment]:
             yield moment
 
 
-def span_of(moment: Moment, n_steps: int, *, is_failure: bool = False) -> tuple[int, int]:
+def span_of(moment: Moment, result: EpisodeResult) -> tuple[int, int]:
     """Return the first step of the window, and the step after its last.
 
-    Args:
-        moment: Its event.
-        n_steps: Steps played in the episode.
-        is_failure: The policy failed in the step after these, which belongs to the window.
+    Where the policy failed, the step in which it did belongs to the window.
     """
-    end = min(moment.event + 1 + AFTER, n_steps + is_failure)
+    end = min(moment.event + 1 + AFTER, result.n_steps + (not result.outcome.is_scored))
     return max(0, moment.event - BEFORE), end
 
 
 def describe_all(courses: Sequence[Trajectory]) -> str:
-    """Return how much happened in the episodes, shown or not."""
-    n_gains = sum(reward > 0 for c in courses for _, reward in c.rewards)
-    n_losses = sum(reward < 0 for c in courses for _, reward in c.rewards)
-    n_lives = sum(int(moment.size) for c in courses for moment in _lost_lives(c))
-    n_failures = sum(not c.result.outcome.is_scored for c in courses)
+    """Return how much happened in the episodes, shown or not, and what brought the points."""
+    rewards = Counter(reward for course in courses for _, reward in course.rewards)
     counts = (
-        (n_gains, "positive reward", "positive rewards"),
-        (n_losses, "negative reward", "negative rewards"),
-        (n_lives, "life lost", "lives lost"),
-        (n_failures, "failure of the policy", "failures of the policy"),
+        (sum(n for reward, n in rewards.items() if reward > 0), "positive reward"),
+        (sum(n for reward, n in rewards.items() if reward < 0), "negative reward"),
+        (sum(int(moment.size) for c in courses for moment in _lost_lives(c)), "life lost"),
+        (sum(not c.result.outcome.is_scored for c in courses), "failure of the policy"),
     )
-    parts = [f"{n:,} {one if n == 1 else many}" for n, one, many in counts if n]
+    many = {"life lost": "lives lost", "failure of the policy": "failures of the policy"}
+    parts = [f"{n:,} {what if n == 1 else many.get(what, what + 's')}" for n, what in counts if n]
     n = len(courses)
-    episodes = f"In {n} episode{'s' if n != 1 else ''} there were "
-    return episodes + (", ".join(parts) if parts else "no rewards and no losses") + "."
+    told = f"In {n} episode{'s' if n != 1 else ''} there were "
+    told += (", ".join(parts) if parts else "no rewards and no losses") + "."
+    if 1 < len(rewards) <= _MOST_REWARDS:
+        sizes = sorted(rewards.items(), key=lambda pair: -abs(pair[0] * pair[1]))
+        told += " Rewards: " + ", ".join(f"{n:,} of {reward:+.4g}" for reward, n in sizes) + "."
+    return told
 
 
 def _is_dense(course: Trajectory) -> bool:
@@ -174,11 +284,10 @@ def _reward(course: Trajectory, step: int, reward: float) -> Moment:
 def _segments(course: Trajectory) -> Iterator[Moment]:
     """Yield the segments of a window's length that brought least and most, if they differ."""
     result, rewards = course.result, dict(course.rewards)
-    total = sum(rewards.get(step, 0.0) for step in range(min(BEFORE, result.n_steps)))
-    sums = {BEFORE: total}
-    for end in range(BEFORE + 1, result.n_steps + 1):
-        total += rewards.get(end - 1, 0.0) - rewards.get(end - 1 - BEFORE, 0.0)
-        sums[end] = total
+    each = (rewards.get(step, 0.0) for step in range(result.n_steps))
+    totals = list(itertools.accumulate(each, initial=0.0))
+    ends = range(min(BEFORE, result.n_steps), result.n_steps + 1)
+    sums = {end: totals[end] - totals[max(0, end - BEFORE)] for end in ends}
     least, most = min(sums, key=lambda end: sums[end]), max(sums, key=lambda end: sums[end])
     if sums[most] - sums[least] <= 1e-6 * max(1.0, abs(sums[most])):
         return
@@ -209,9 +318,8 @@ def _lost_lives(course: Trajectory) -> Iterator[Moment]:
     for (_, before, _), (step, after, in_play) in itertools.pairwise(course.lives):
         if after < before:
             title = f"a life is lost ({before} before, {after} after; counted in step {step})"
-            yield Moment(
-                course.result.seed, in_play, title, is_good=False, size=before - after, kind="life"
-            )
+            size = before - after
+            yield Moment(course.result.seed, in_play, title, is_good=False, size=size, kind="life")
 
 
 def _largest_gain(course: Trajectory) -> Moment | None:
@@ -220,13 +328,19 @@ def _largest_gain(course: Trajectory) -> Moment | None:
 
 
 def _stalls(course: Trajectory) -> Iterator[Moment]:
-    """Yield the longest stretch in which nothing was gained or lost, if it is long."""
+    """Yield the longest stretch in which nothing was gained or lost, if it is long.
+
+    In an episode that is truncated it shows where points are lost: only their rate counts there.
+    """
     result = course.result
     changes = {step for step, _ in course.rewards} | {step for step, _, _ in course.lives[1:]}
-    marks = sorted({0, result.n_steps, *changes})
-    first, end = max(itertools.pairwise(marks), key=lambda pair: pair[1] - pair[0], default=(0, 0))
+    gaps = list(itertools.pairwise(sorted({0, result.n_steps, *changes})))
+    if not gaps:
+        return
+    first, end = max(gaps, key=lambda gap: gap[1] - gap[0])
+    usual = statistics.median(end - first for first, end in gaps)
     length = end - first
-    if length >= max(STALL_STEPS, result.n_steps // _STALL_SHARE):
+    if length >= max(STALL_STEPS, min(result.n_steps // _STALL_SHARE, _DROUGHT * usual)):
         title = f"nothing is gained or lost for {length:,} steps ({first} to {end})"
         yield Moment(result.seed, (first + end) // 2, title, None, length, "stall")
 
@@ -256,104 +370,293 @@ def _worst_end(ranked: Sequence[Trajectory]) -> list[Moment]:
     return [_end(over[0], worst if len(ranked) > 1 else "", is_good=is_good)]
 
 
-_UNSTEADY = (
-    "The policy did not repeat its own actions in the replay of seed {seed}, so that window may "
-    "show what did not happen in the episode that was scored."
-)
-
-_FIRST, _AGAIN = "playing feedback", "recording moments"
+Extent = tuple[float, float]
+"""Least and largest value."""
 
 
 @dataclass(frozen=True, slots=True)
-class Captured:
-    """A trace and its episodes.
+class Trajectory:
+    """How one episode went.
 
     Attributes:
-        trace: Their decisive moments.
-        evaluation: The episodes.
-        n_steps: Steps played, replays included.
+        result: Its result.
+        rewards: Step and reward, where it is not 0.
+        lives: Step, lives left, and the last step before it in which there was play; at the start
+            and at each change. Games count a lost life up to thirty steps late: until then what
+            was hit is gone, or everything stands still.
+        extents: Least and largest positions of objects ("Ball x"), or numbers of an observation.
+        actions: As `EpisodeResult.digest` is made of.
+        recorded: The recorded steps.
+        n_left_out: Calls in them that were not recorded.
+        with_nan: Parts of the observation that were NaN in some step.
+        lives_left: Lives at the end; 0 where the game has none.
+        in_play: The last step in which there was play.
     """
 
-    trace: ExecutionTrace
-    evaluation: Evaluation
-    n_steps: int
+    result: EpisodeResult
+    rewards: tuple[tuple[int, float], ...]
+    lives: tuple[tuple[int, int, int], ...]
+    extents: Mapping[str, Extent]
+    actions: bytes = b""
+    recorded: tuple[TracedStep, ...] = ()
+    n_left_out: int = 0
+    with_nan: frozenset[str] = frozenset()
+    lives_left: int = 0
+    in_play: int | None = None
+
+    @property
+    def deaths(self) -> tuple[int, ...]:
+        """Steps in which a life was lost, the last one included where it ended the game."""
+        lost = [b[2] for a, b in itertools.pairwise(self.lives) if b[1] < a[1]]
+        if self.lives and self.lives_left < self.lives[-1][1]:
+            lost.append(self.last_step)
+        return tuple(lost)
+
+    @property
+    def last_step(self) -> int:
+        """The last step in which there was play, if that was shortly before the end."""
+        last = max(0, self.result.n_steps - 1)
+        if self.in_play is not None and last - self.in_play <= _PAUSED_AT_MOST:
+            return self.in_play
+        return last
+
+    @property
+    def ending(self) -> Ending:
+        """How the episode ended."""
+        has_lives = any(lives for _, lives, _ in self.lives)
+        return Ending(
+            self.result.seed,
+            self.result.episode_return,
+            self.result.n_steps,
+            self.result.outcome,
+            self.lives_left if has_lives else None,
+            self.deaths if has_lives else (),
+        )
 
 
-def capture(
-    pool: WorkerPool,
-    text: str,
-    seeds: Sequence[int],
-    protocol: PlayProtocol,
-    require: JailLevel = JailLevel.NONE,
-    progress: Progress = silent,
-) -> Captured:
-    """Play ``text`` on ``seeds`` and record the moments that decided these episodes.
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A request to play an episode, recorded in some of its steps.
 
-    The result depends on the arguments alone, and not on the workers.
+    Attributes:
+        task: The policy, one seed and the rules.
+        spans: First step, and the step after the last.
+        to_the_end: Play the rest of the episode after the last of them, too.
+    """
+
+    task: Rollout
+    spans: tuple[tuple[int, int], ...] = ()
+    to_the_end: bool = True
+
+    @property
+    def n_steps(self) -> int:
+        """Steps to play at most."""
+        longest = self.task.protocol.max_steps
+        return longest if self.to_the_end else min(longest, max(end for _, end in self.spans))
+
+
+def follow(replay: Replay) -> Trajectory:
+    """Play the episode; the same request gives the same trajectory, recorded or not.
+
+    What a policy does wrong is the outcome, never an exception.
 
     Raises:
         JailError: The jail cannot be built, or not as good as required.
     """
-    tasks = {seed: Rollout(text, (seed,), protocol, require) for seed in dict.fromkeys(seeds)}
-    played_once = _follow_all(pool, [Replay(t) for t in tasks.values()], _FIRST, progress)
-    courses = dict(zip(tasks, played_once, strict=True))
-    moments = choose_moments(list(courses.values()))
-    spans: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for moment in moments:
-        spans[moment.seed].append(_span(moment, courses[moment.seed]))
-    wanted = [Replay(tasks[seed], tuple(parts), to_the_end=False) for seed, parts in spans.items()]
-    replays = dict(zip(spans, _follow_all(pool, wanted, _AGAIN, progress), strict=True))
-    notes = [describe_all(list(courses.values()))]
-    notes += [
-        _UNSTEADY.format(seed=seed)
-        for seed, replay in replays.items()
-        if not courses[seed].actions.startswith(replay.actions)
-    ]
-    if n_left_out := sum(replay.n_left_out for replay in replays.values()):
-        notes.append(f"{n_left_out:,} calls in these steps were too many to be recorded.")
-    played = (*courses.values(), *replays.values())
-    return Captured(
-        ExecutionTrace(
-            tuple(_window(m, courses[m.seed], replays[m.seed]) for m in moments),
-            tuple(notes),
-            merge_ranges(list(courses.values())),
-            merge_extents(list(courses.values())),
-            field_names(protocol),
-            tuple(courses[seed].ending for seed in seeds),
-        ),
-        Evaluation(tuple(courses[seed].result for seed in seeds), protocol.stamp),
-        sum(course.result.n_steps for course in played),
+    task = replay.task
+    [seed] = task.seeds
+    episode = begin_episode(task.protocol, seed)
+    notes = _Notes(_action_names(episode, task.protocol))
+    jail, level = None, ""
+    try:
+        with open_jail(task, [episode]) as jail:
+            level = jail.level.word
+            start_policy(jail, [episode])
+            notes.play(episode, _SpanPlayer(jail, replay.spans), replay.n_steps)
+    except PolicyFailure as failure:
+        episode.end(failure.outcome, failure.detail)
+    result = episode.result
+    assert result is not None
+    return Trajectory(
+        with_jail(result, jail, episode.lane, level) if jail is not None else result,
+        tuple(notes.rewards),
+        tuple(notes.lives),
+        notes.extents,
+        bytes(episode.actions),
+        tuple(notes.recorded),
+        notes.n_left_out,
+        frozenset(notes.with_nan),
+        episode.lives,
+        notes.in_play if episode.env.has_objects else None,
     )
 
 
-def _follow_all(
-    pool: WorkerPool, wanted: Sequence[Replay], what: str, progress: Progress
-) -> list[Trajectory]:
-    followed: list[Trajectory] = []
-    progress(Playing(what, 0, len(wanted)))
-    for course in pool.imap(follow, wanted):
-        followed.append(course)
-        n_steps = sum(one.result.n_steps for one in followed)
-        progress(Playing(what, len(followed), len(wanted), n_steps))
-    return followed
+class _SpanPlayer(RecordedPlayer):
+    """Records the steps of some spans."""
+
+    def __init__(self, jail: Jail, spans: Sequence[tuple[int, int]]) -> None:
+        super().__init__(jail)
+        self._wanted = frozenset(step for first, end in spans for step in range(first, end))
+
+    def is_wanted(self, step: int) -> bool:
+        """Return whether the step is in one of the spans."""
+        return step in self._wanted
 
 
-def _span(moment: Moment, course: Trajectory) -> tuple[int, int]:
-    result = course.result
-    return span_of(moment, result.n_steps, is_failure=not result.outcome.is_scored)
+@dataclass(slots=True)
+class _Notes:
+    """What is known of an episode under way."""
+
+    names: Sequence[str]
+    rewards: list[tuple[int, float]] = field(default_factory=list)
+    lives: list[tuple[int, int, int]] = field(default_factory=list)
+    extents: dict[str, Extent] = field(default_factory=dict)
+    with_nan: set[str] = field(default_factory=set)
+    alone: Counter[str] = field(default_factory=Counter)
+    first_seen: dict[str, int] = field(default_factory=dict)
+    n_quiet: int = 0
+    n_lively: int = _RESUMED
+    in_play: int = 0
+    recorded: list[TracedStep] = field(default_factory=list)
+    n_left_out: int = 0
+
+    def play(self, episode: Episode, player: _SpanPlayer, max_steps: int) -> None:
+        """Play the episode, unless its start failed, and note what happens."""
+        if episode.result is not None:
+            return
+        step, before = 0, self._see(episode, player)
+        for _ in play_steps(player, [episode], max_steps):
+            if player.recording is not None and before is not None:
+                self._keep(before, player.recording, episode)
+            if isinstance(episode.answer, PolicyFailure):
+                return
+            if episode.reward:
+                self.rewards.append((step, episode.reward))
+            if episode.result is None:
+                step, before = episode.n_steps, self._see(episode, player)
+
+    def _see(self, episode: Episode, player: _SpanPlayer) -> TracedStep | None:
+        """Note what the policy sees; return the step to come, without calls, if it is wanted."""
+        step, lives = episode.n_steps, episode.lives
+        if not self.lives or self.lives[-1][1] != lives:
+            self.lives.append((step, lives, self.in_play))
+        objects: dict[str, tuple[ObjectBox, ...]] = {}
+        values: dict[str, Plain] = {}
+        if episode.env.has_objects:
+            self._see_objects(step, episode.seen)
+            if player.is_wanted(step):
+                built = build_observation(episode.seen, lives)
+                objects = {name: tuple(boxes) for name, boxes in built.items()}
+        else:
+            values, lives = values_of(episode.seen), 0
+            self._see_values(values)
+        if not player.is_wanted(step):
+            return None
+        return TracedStep(step, objects, lives, (), None, "", 0.0, values)
+
+    def _see_values(self, values: Mapping[str, Plain]) -> None:
+        for name, value in values.items():
+            numbers = value if isinstance(value, tuple) else (value,)
+            if any(isinstance(number, float) and math.isnan(number) for number in numbers):
+                self.with_nan.add(name)
+            elif isinstance(value, int | float):
+                _widen(self.extents, name, (value,))
+
+    def _see_objects(self, step: int, rows: Mapping[str, Sequence[Row]]) -> None:
+        is_moving = False
+        for category, members in rows.items():
+            if members and (len(members) <= _FEW or step % _SELDOM == 0):
+                _widen(self.extents, f"{category} x", [row[0] for row in members])
+                _widen(self.extents, f"{category} y", [row[1] for row in members])
+            if len(members) == 1:
+                self.alone[category] += 1
+                self.first_seen.setdefault(category, step)
+            is_moving = is_moving or any(row[4] or row[5] for row in members)
+        self._note_play(step, rows, is_lively=is_moving)
+
+    def _note_play(self, step: int, rows: Mapping[str, Sequence[Row]], *, is_lively: bool) -> None:
+        """Keep `in_play` at the last step before a pause until play has been resumed."""
+        for category, n in self.alone.items():
+            since = step + 1 - self.first_seen[category]
+            if n >= _STEADY * max(since, step / 2) and not rows.get(category):
+                is_lively = False
+        self.n_quiet = 0 if is_lively else self.n_quiet + 1
+        self.n_lively = self.n_lively + 1 if self.n_quiet < _PAUSE else 0
+        if is_lively and self.n_lively > _RESUMED:
+            self.in_play = step
+
+    def _keep(self, before: TracedStep, recording: Recording, episode: Episode) -> None:
+        """Keep a recorded step; without an action the policy failed in it."""
+        self.n_left_out += recording.n_left_out
+        step, answer = replace(before, calls=recording.calls), episode.answer
+        if isinstance(answer, int):
+            step = replace(step, action=answer, action_name=self.names[answer])
+        elif not isinstance(answer, PolicyFailure):
+            name = " ".join(f"{number:.3g}" for number in answer)
+            step = replace(step, action=answer, action_name=name)
+        self.recorded.append(replace(step, reward=episode.reward if step.action_name else 0.0))
 
 
-def _window(moment: Moment, course: Trajectory, replay: Trajectory) -> Window:
-    first, end = _span(moment, course)
-    result = course.result
-    return Window(
-        moment.title,
-        moment.is_good,
-        moment.seed,
-        moment.event,
-        tuple(step for step in replay.recorded if first <= step.step < end),
-        result.n_steps,
-        result.episode_return,
-        result.detail if moment.kind == "failure" else "",
-        is_ending=moment.kind == "end" and result.outcome is Outcome.GAME_OVER,
-    )
+def merge_extents(courses: Sequence[Trajectory]) -> dict[str, Extent]:
+    """Merge the extents of several episodes."""
+    merged: dict[str, Extent] = {}
+    for course in courses:
+        for name, extent in course.extents.items():
+            _widen(merged, name, extent)
+    return merged
+
+
+def _widen(extents: dict[str, Extent], name: str, seen: Sequence[float]) -> None:
+    low, high = extents.get(name, (seen[0], seen[0]))
+    extents[name] = (min(low, *seen), max(high, *seen))
+
+
+def _action_names(episode: Episode, protocol: PlayProtocol) -> tuple[str, ...]:
+    env, spec = episode.env, spec_of(protocol)
+    if env.has_objects:
+        return spec.words_for(env.action_names)
+    return tuple(spec.actions) if len(spec.actions) == env.n_actions else env.action_names
+
+
+def field_names(protocol: PlayProtocol) -> dict[str, str]:
+    """Return the names of an observation's numbers, by the keys of `values_of`."""
+    named = {f"obs[{n}]": part.name for n, part in enumerate(spec_of(protocol).fields)}
+    return {words: name for words, name in named.items() if name != words}
+
+
+def values_of(obs: object, path: str = "obs") -> dict[str, Plain]:
+    """Return the values of an observation without objects by expression, "obs[2]"; cut short."""
+    if isinstance(obs, np.ndarray):
+        if obs.ndim != 1 or obs.size > _MOST_NUMBERS:
+            return {path: Shown(f"<array {' x '.join(map(str, obs.shape))}>")}
+        obs = obs.tolist()
+    if isinstance(obs, tuple | list):
+        shown = enumerate(itertools.islice(obs, _MOST_NUMBERS))
+        return {f"{path}[{number}]": _short(part) for number, part in shown}
+    if isinstance(obs, dict):
+        return dict(itertools.islice(_parts(obs, path), _MOST_NUMBERS))
+    return {path: _short(obs)}
+
+
+def _parts(obs: Mapping[Any, Any], path: str) -> Iterator[tuple[str, Plain]]:
+    for key, part in obs.items():
+        name = f"{path}[{key!r}]"
+        if isinstance(part, dict):
+            yield from _parts(part, name)
+        else:
+            yield name[:_MOST_TEXT], _short(part)
+
+
+def _short(value: Any) -> Plain:  # noqa: ANN401 - whatever an environment gives
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str):
+        return value[:_MOST_TEXT]
+    if isinstance(value, tuple | list):
+        is_flat = all(isinstance(part, bool | int | float) for part in value)
+        if is_flat and len(value) <= _MOST_PARTS:
+            return tuple(value)
+        return Shown(f"<{len(value)} parts>")
+    return Shown(f"<{type(value).__name__}>")

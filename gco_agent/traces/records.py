@@ -23,10 +23,9 @@ class TracedStep:
         lives: Lives left when it looked; 0 where the game has none.
         calls: Calls of components in the order in which they began.
         action: Index of the action that was played, or its numbers; None if the policy failed.
-        action_name: Its name: "LEFT"; its numbers as text; "" if the policy failed.
+        action_name: "LEFT"; numbers as text; "" if the policy failed.
         reward: Points that the step brought.
-        values: What the policy saw where that is not made of objects, by the words to write for
-            it: "obs[2]".
+        values: What the policy saw where there are no objects, by expression: "obs[2]".
     """
 
     step: int
@@ -68,7 +67,7 @@ class Window:
         title: The event: "a life is lost".
         is_good: Whether it is to be repeated; None if it is neither good nor bad.
         seed: Of the episode.
-        event: Number of the step that it is about; one of ``steps``, or the last.
+        event: Number of the step that it is about.
         steps: In order, without gaps.
         n_steps: Steps of the whole episode.
         episode_return: Its return.
@@ -94,38 +93,37 @@ class ExecutionTrace:
     Attributes:
         windows: The most telling one first.
         notes: What a reader must know of how they were made, a sentence each; of what is missing.
-        ranges: Category to how far its objects got in all episodes that were looked at: the
-            smallest and largest ``x``, then ``y``, in pixels, of their top left corners.
-        extents: The same of the numbers of an observation without objects, by the words for them.
-        names: Words for such a number to what it is called: "obs[2]" to "angle".
+        extents: Least and largest of what was seen in all episodes: of the top left corners of
+            objects, in pixels, by "Ball x", or of the numbers of an observation, by "obs[2]".
+        names: Of such numbers: "obs[2]" to "angle".
         endings: How all episodes ended, in the order of the seeds.
     """
 
     windows: tuple[Window, ...] = ()
     notes: tuple[str, ...] = ()
-    ranges: Mapping[str, tuple[int, int, int, int]] = field(default_factory=dict)
     extents: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
     endings: tuple[Ending, ...] = ()
 
     def without_names(self) -> ExecutionTrace:
         """Return the trace with numbers in place of the names of actions and fields."""
-        windows = tuple(
-            replace(window, steps=tuple(map(_nameless, window.steps))) for window in self.windows
-        )
+
+        def nameless(step: TracedStep) -> TracedStep:
+            is_named = isinstance(step.action, int)
+            return replace(step, action_name=str(step.action)) if is_named else step
+
+        windows = tuple(replace(w, steps=tuple(map(nameless, w.steps))) for w in self.windows)
         return replace(self, windows=windows, names={})
 
 
-def _nameless(step: TracedStep) -> TracedStep:
-    if not isinstance(step.action, int):
-        return step
-    return replace(step, action_name=str(step.action))
-
-
 def trace_json(trace: ExecutionTrace) -> dict[str, Any]:
-    """Return the whole trace as data for `json.dumps`, whatever values policies had."""
-    data: dict[str, Any] = _json(trace)
-    return data
+    """Return the whole trace as data for `json.dumps`, whatever values policies had.
+
+    ``ranges`` has the extents of objects again, by category: x, then y.
+    """
+    seen = trace.extents
+    objects = [name[:-2] for name in seen if name.endswith(" x")]
+    return {**_json(trace), "ranges": {c: [*seen[f"{c} x"], *seen[f"{c} y"]] for c in objects}}
 
 
 def _json(value: Any) -> Any:  # noqa: ANN401 - JSON

@@ -15,8 +15,7 @@ from gco_agent.jail.limits import JailLevel, JailLimits
 from gco_agent.optimizers.base import PastIteration
 from gco_agent.optimizers.feedback import collect_feedback, collect_results
 from gco_agent.store.config import RunConfig
-from gco_agent.traces.moments import capture
-from gco_agent.traces.playing import Replay, follow
+from gco_agent.traces.moments import Replay, capture, follow
 from tests.engine.policies import FOLLOW, RULES, STILL, failing, source
 
 CONFIG = RunConfig("pong", RULES, trace_tokens=2_500)
@@ -95,7 +94,7 @@ def test_what_was_not_recorded_is_counted():
     got = capture(WorkerPool(0), chatty, (1,), RULES)
     n_steps = sum(len(window.steps) for window in got.trace.windows)
     assert n_steps > 20
-    assert got.trace.notes[-1].endswith("calls in these steps were too many to be recorded.")
+    assert got.trace.notes[-1].endswith("a step has too many.")
 
 
 @pytest.mark.parametrize("spans", [(), ((0, 5),), ((10, 30), (20, 40), (149, 200))])

@@ -29,7 +29,7 @@ from gco_agent.evaluation.judge import Judge
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.optimizers.vectors.play import Probe, probe
 from gco_agent.policy import PolicySource
-from gco_agent.traces.playing import values_of
+from gco_agent.traces.moments import values_of
 
 ROOT = Path(__file__).parents[2]
 POLICY = "def act(obs):\n    return 1\n"
@@ -334,6 +334,15 @@ def test_a_probe_ends_by_the_clock_and_pictures_are_known_after_one_reset(write:
     big = make_protocol("default", write("big", space=space, obs="self.observation_space.sample()"))
     assert len(probe(Probe(big, 1, 2_000)).scale) == 210 * 160 * 3
     assert time.perf_counter() - begun < 15
+
+
+@pytest.mark.parametrize("number", ["nan", "inf"])
+def test_a_probe_names_an_environment_whose_observations_are_no_numbers(
+    number: str, write: Write
+) -> None:
+    env_id = write(f"probe{number}", obs=f"np.array([1, np.{number} if self.t > 3 else 0])")
+    with pytest.raises(UsageError, match=rf"^probe{number}:probe{number}-v0 .* number 1 is NaN or"):
+        probe(Probe(make_protocol("default", env_id), 1, 100))
 
 
 def test_a_loop_ends_between_steps_at_its_deadline(write: Write) -> None:

@@ -123,7 +123,7 @@ def captured(name: str) -> Captured:
 
 def rendered(name: str) -> str:
     """What its golden file should hold."""
-    return render_trace(captured(name).trace, CASES[name][1], 4_000).text
+    return render_trace(captured(name).trace, 4_000).text
 
 
 def path_of(name: str) -> Path:

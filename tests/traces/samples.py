@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from gco_agent.core.observation import ObjectBox
 from gco_agent.core.records import ComponentCall, EpisodeResult, Outcome, Plain, Shown
-from gco_agent.traces.playing import Trajectory
+from gco_agent.traces.moments import Trajectory
 from gco_agent.traces.records import TracedStep, Window
 
 PLAYER_Y = 100

@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy
 import pytest
@@ -14,10 +15,9 @@ from gco_agent.core.records import Outcome, Plain
 from gco_agent.envs.environment import initial_policy, make_protocol, spec_of
 from gco_agent.evaluation.episode import Rollout, play_episodes
 from gco_agent.evaluation.workers import WorkerPool
-from gco_agent.traces.moments import Captured, capture, choose_moments
-from gco_agent.traces.playing import Replay, follow, values_of
+from gco_agent.traces.moments import Captured, Replay, capture, choose_moments, follow, values_of
 from gco_agent.traces.records import ExecutionTrace, TracedStep, trace_json
-from gco_agent.traces.render import describe_extents, number_columns, render_trace, tell_value
+from gco_agent.traces.render import describe_extents, number_columns, render_trace, show_number
 from tests.traces.samples import course
 
 LEAN = '''"""CartPole: push towards the side that the pole leans to.
@@ -90,7 +90,7 @@ def test_a_course_is_the_same_episode_however_much_of_it_is_recorded(env_id: str
 
 def test_cart_pole_shows_every_number_under_its_name_and_why_the_pole_fell():
     got = captured("CartPole-v1", LEAN)
-    text = render_trace(got.trace, LEAN).text
+    text = render_trace(got.trace).text
     worst, best = got.trace.windows[:2]
     assert worst.title == "the end of the worst episode: the game is over"
     assert (worst.is_good, best.is_good) == (False, True)
@@ -119,7 +119,7 @@ def test_pendulum_shows_numbers_for_actions_and_the_stretches_that_cost_most():
     assert titles[0].startswith("the end of the worst episode: the episode is truncated")
     assert any(title.startswith("the 40 steps that brought least, -") for title in titles)
     assert any(title.startswith("the 40 steps that brought most, ") for title in titles)
-    rows = cells(render_trace(got.trace, SWING).text)
+    rows = cells(render_trace(got.trace).text)
     assert {row["action"] for row in rows} == {"2", "-2"}
     assert all(float(row["reward"]) <= 0 for row in rows)
     assert all(len(window.steps) > 30 for window in got.trace.windows)
@@ -145,7 +145,7 @@ def test_lunar_lander_shows_the_crash():
 
 def test_without_names_nothing_is_told_of_what_numbers_and_actions_mean():
     got = captured("CartPole-v1", LEAN)
-    text = render_trace(got.trace.without_names(), LEAN).text
+    text = render_trace(got.trace.without_names()).text
     assert "|obs[2]|" in text
     for word in ("angle", "spin", "RIGHT", "LEFT"):
         assert word not in text
@@ -157,7 +157,7 @@ def test_a_policy_that_returns_what_is_no_action_is_told_so_when_it_is_traced():
     [episode] = got.evaluation.episodes
     assert episode.outcome is Outcome.BAD_ACTION
     assert got.trace.windows[0].steps[-1].action is None
-    assert "it has to be from -2 to 2" in render_trace(got.trace, wild).text
+    assert "it has to be from -2 to 2" in render_trace(got.trace).text
 
 
 OBSERVATIONS: tuple[tuple[object, Mapping[str, Plain]], ...] = (
@@ -181,7 +181,7 @@ def test_observations_of_every_kind_are_told_in_short(obs: object, told: Mapping
 
 
 def test_a_value_cannot_end_a_cell_or_a_block():
-    shown = tell_value("a|b\n```" + "x" * 99)
+    shown = show_number("a|b\n```" + "x" * 99)
     assert not set("|\n`") & set(shown)
     assert len(shown) <= 40
 
@@ -199,8 +199,33 @@ def test_of_many_numbers_the_first_that_change_are_shown_and_the_rest_is_counted
     assert constant[-2:] == [
         "25 more numbers do not change", "25 more numbers change and are not shown"
     ]  # fmt: skip
-    extents = {f"obs[{i}]": (0.0, 1.0) for i in range(30)}
+    extents = {f"obs[{i}]": (0.0, 1.0) for i in range(38)}
     assert describe_extents(ExecutionTrace(extents=extents)).endswith("; 6 more are left out.")
+
+
+NAN = """
+import gymnasium, numpy as np
+class Nan(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        return np.array([0.5, 0], np.float32), {}
+    def step(self, a):
+        self.t += 1
+        return np.array([0.5, np.nan if self.t > 3 else 1], np.float32), 1.0, self.t > 9, False, {}
+gymnasium.register("Nan-v0", entry_point=Nan)
+"""
+
+
+def test_numbers_that_are_nan_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "nan_game.py").write_text(NAN)
+    monkeypatch.syspath_prepend(tmp_path)
+    trace = captured("nan_game:Nan-v0", seeds=(1,)).trace
+    assert "The environment returned NaN in obs[1]." in trace.notes
+    assert trace.extents == {"obs[0]": (0.5, 0.5), "obs[1]": (0.0, 1.0)}
+    assert "|nan|" in render_trace(trace).text
 
 
 def dense(seed: int, rewards: list[float]) -> object:

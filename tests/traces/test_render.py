@@ -15,32 +15,27 @@ from gco_agent.traces.records import ExecutionTrace, trace_json
 from gco_agent.traces.render import estimate_tokens, make_table, render_trace, show
 from tests.traces.samples import call, falling, step, window
 
-SOURCE = "class Policy:\n\n    def aim(self, obs):\n        return 60.0\n"
 TRACE = ExecutionTrace(
     (window(falling()), window(falling(20, first=30), title="a reward of +4", is_good=True)),
     ("In 2 episodes there was 1 life lost.",),
-    {"Ball": (6, 150, 30, 196)},
+    {"Ball x": (6, 150), "Ball y": (30, 196)},
 )
 
 
-def column(name: str, steps, **more) -> tuple[str, ...]:
-    columns = {c.heading: c.cells for c in make_table(window(steps, **more), None).columns}
+def column(name: str, steps) -> tuple[str, ...]:
+    columns = {c.heading: c.cells for c in make_table(steps).columns}
     return columns[name]
 
 
 def test_all_of_a_small_trace():
-    rendered = render_trace(TRACE, SOURCE)
+    rendered = render_trace(TRACE)
     assert rendered.left_out == ("all other steps of these episodes.",)
-    assert rendered.text.startswith("In 2 episodes there was 1 life lost.\n\nWhere things were")
-    assert "Ball x 6 to 150, y 30 to 196." in rendered.text
+    assert rendered.text.startswith("In 2 episodes there was 1 life lost.\n\nWhat was seen")
+    assert "Ball x 6 to 150; Ball y 30 to 196." in rendered.text
     assert "### Moment 1 (bad): a life is lost\n\nSeed 7, in step 9 of 100;" in rendered.text
     assert "Ball is 2x4; Block at 0,0 144x6 throughout; aim returns 60.0." in rendered.text
-    assert "step|Player x|Ball x,y|Ball@Player x|action\n0|50|40,70|67.0|LEFT\n" in rendered.text
-    assert "aim minus Ball@Player x: -7.0 px on average, 7.0 px without the sign" in rendered.text
-    assert "Step 6 in full" in rendered.text
-    assert (
-        "act(obs=obs) -> 1\n  aim(obs=obs) -> 60.0\n   3     def aim(self, obs):" in rendered.text
-    )
+    assert "step|Player x|Ball x,y|action\n0|50|40,70|LEFT\n" in rendered.text
+    assert "Step 9 in full:\n\n```\nact(obs=obs) -> 1\n  aim(obs=obs) -> 60.0\n" in rendered.text
     assert rendered.text.endswith("Left out: all other steps of these episodes.\n")
     assert rendered.n_tokens == estimate_tokens(rendered.text)
 
@@ -48,33 +43,33 @@ def test_all_of_a_small_trace():
 def test_what_does_not_fit_is_left_out_whole_and_said():
     second = window(falling(40, first=30), title="a reward of +4", is_good=True)
     trace = ExecutionTrace((TRACE.windows[0], second))
-    whole = render_trace(trace, SOURCE)
-    shorter = render_trace(trace, SOURCE, whole.n_tokens - 1)
+    whole = render_trace(trace)
+    shorter = render_trace(trace, whole.n_tokens - 1)
     assert shorter.left_out[0] == "the first 8 of the 40 steps of moment 2;"
     assert "\n38|" in shorter.text
     assert "\n37|" not in shorter.text
-    one = render_trace(trace, SOURCE, whole.n_tokens // 2)
+    one = render_trace(trace, whole.n_tokens // 2)
     assert one.left_out[0] == "1 of 2 recorded moments (a reward of +4);"
-    short = render_trace(trace, SOURCE, one.n_tokens - 1)
+    short = render_trace(trace, one.n_tokens - 1)
     assert short.left_out[0] == "the first 2 of the 10 steps of moment 1;"
-    none = render_trace(trace, SOURCE, 30)
+    none = render_trace(trace, 30)
     assert none.left_out[0] == "2 of 2 recorded moments (a life is lost, a reward of +4);"
     assert "###" not in none.text
-    assert render_trace(ExecutionTrace(), SOURCE).text == "\n"
+    assert render_trace(ExecutionTrace()).text == "\n"
 
 
 def test_the_end_of_the_worst_episode_is_never_left_out_and_shortened_last():
     end = window(falling(40, first=60), title="the game is over", is_ending=True)
     trace = ExecutionTrace((TRACE.windows[0], end, TRACE.windows[1]))
-    whole = render_trace(trace, SOURCE).n_tokens
+    whole = render_trace(trace).n_tokens
     for budget in range(0, whole + 1, 100):
-        text = render_trace(trace, SOURCE, budget).text
+        text = render_trace(trace, budget).text
         assert "the game is over" in text
         others = text.count("### Moment") - 1
         rows = len(re.findall(r"^(?:6|7|8|9)\d\|", text, re.MULTILINE))
         assert rows >= 4
         assert rows == 40 or not others
-    assert render_trace(trace, SOURCE, 0).text.count("### Moment") == 1
+    assert render_trace(trace, 0).text.count("### Moment") == 1
 
 
 def test_scalars_have_their_columns_before_lists_and_dictionaries():
@@ -83,7 +78,7 @@ def test_scalars_have_their_columns_before_lists_and_dictionaries():
         return (call("act", 1, 0), *lists, call("decide_fire", i % 2 == 0))
 
     steps = [step(i, (40, 70 + i), calls=calls(i)) for i in range(4)]
-    table = make_table(window(steps), None)
+    table = make_table(steps)
     headings = [column.heading for column in table.columns]
     assert column("decide_fire", steps) == ("True", "False", "True", "False")
     assert len([name for name in headings if name.startswith("list_")]) <= 3
@@ -93,10 +88,10 @@ def test_scalars_have_their_columns_before_lists_and_dictionaries():
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 3000))
 def test_the_budget_is_kept_and_more_room_never_shows_less(budget: int):
-    rendered = render_trace(TRACE, SOURCE, budget)
-    smallest = render_trace(TRACE, SOURCE, 0).n_tokens
+    rendered = render_trace(TRACE, budget)
+    smallest = render_trace(TRACE, 0).n_tokens
     assert rendered.n_tokens <= max(budget, smallest)
-    more = render_trace(TRACE, SOURCE, budget + 100)
+    more = render_trace(TRACE, budget + 100)
     assert more.text.count("|LEFT") >= rendered.text.count("|LEFT")
 
 
@@ -160,19 +155,19 @@ def test_what_else_an_object_has_is_told_where_it_differs():
         "5,5 7x5 =7 @E #010000", "5,5 6x5 =6 @E #010000",
     )  # fmt: skip
     still = [replace(s, objects={"Gauge": (boxes[0],) * 7}) for s in steps]
-    table = make_table(window(still), None)
+    table = make_table(still)
     assert "Gauge 7 in x 5-14, y 5-10 throughout" in table.constant
 
 
 def test_a_colour_that_flickers_is_no_news():
     boxes = [ObjectBox(5, 5, 8, 2, rgb=(i * 40, 0, 0)) for i in range(5)]
     steps = [replace(step(i, None), objects={"Disk": (box,)}) for i, box in enumerate(boxes)]
-    assert "Disk at 5,5 8x2 throughout" in make_table(window(steps), None).constant
+    assert "Disk at 5,5 8x2 throughout" in make_table(steps).constant
 
 
 def test_a_component_that_returns_the_action_needs_no_column():
     steps = [step(i, (40, 70 + i), calls=(call("choose", i % 2),), action=i % 2) for i in range(4)]
-    assert "choose returns the action" in make_table(window(steps), None).constant
+    assert "choose returns the action" in make_table(steps).constant
 
 
 @pytest.mark.parametrize(
@@ -203,7 +198,7 @@ def test_no_text_of_a_policys_gets_out_of_its_block(name: str, value: str, error
     made = ComponentCall(name, {name: value}, (value, {name: value}), (1,), 1, error)
     steps = [step(i, (40, 70 + i), calls=(call("act", 1, 0), made)) for i in range(3)]
     trace = ExecutionTrace((window(steps, title=HOSTILE, failure=HOSTILE),))
-    text = render_trace(trace, HOSTILE + SOURCE).text
+    text = render_trace(trace).text
     assert all(c.isprintable() or c == "\n" for c in text)
     fences = [line for line in text.split("\n") if line.startswith("```")]
     assert fences == ["```"] * 6

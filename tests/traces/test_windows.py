@@ -110,6 +110,12 @@ def test_a_long_time_without_anything_is_looked_at_in_its_middle():
     assert not any("nothing is gained" in t for t in titles(course(1, rewards, n_steps=4000)))
 
 
+def test_where_a_truncated_game_loses_points_is_its_longest_drought():
+    rewards = [(n, 1.0) for n in range(0, 27_000, 20) if not 9_000 < n < 9_500]
+    cut = course(1, rewards, n_steps=27_000, outcome=Outcome.HORIZON)
+    assert "1:9250 nothing is gained or lost for 500 steps (9000 to 9500)" in titles(cut)
+
+
 def test_where_nothing_happens_the_end_is_shown():
     assert titles(course(1, n_steps=200)) == ["1:199 the game is over"]
     cut = course(1, n_steps=200, outcome=Outcome.HORIZON)
@@ -120,10 +126,12 @@ def test_where_nothing_happens_the_end_is_shown():
 
 def test_spans_stay_in_the_episode():
     moment = Moment(1, 100, "it", is_good=None)
-    assert span_of(moment, 200) == (100 - BEFORE, 101 + AFTER)
-    assert span_of(moment, 101) == (100 - BEFORE, 101)
-    assert span_of(Moment(1, 3, "it", is_good=None), 200) == (0, 4 + AFTER)
-    assert span_of(Moment(1, 7, "it failed", is_good=False), 7, is_failure=True) == (0, 8)
+    assert span_of(moment, course(n_steps=200).result) == (100 - BEFORE, 101 + AFTER)
+    assert span_of(moment, course(n_steps=101).result) == (100 - BEFORE, 101)
+    first = Moment(1, 3, "it", is_good=None)
+    assert span_of(first, course(n_steps=200).result) == (0, 4 + AFTER)
+    failed = course(n_steps=7, outcome=RAISED).result
+    assert span_of(Moment(1, 7, "it failed", is_good=False), failed) == (0, 8)
 
 
 def test_what_there_was_in_all():
@@ -133,7 +141,7 @@ def test_what_there_was_in_all():
     ]
     assert describe_all(courses) == (
         "In 2 episodes there were 2 positive rewards, 1 negative reward, 2 lives lost, "
-        "1 failure of the policy."
+        "1 failure of the policy. Rewards: 2 of +1, 1 of -2."
     )
     assert describe_all([course()]) == "In 1 episode there were no rewards and no losses."
 

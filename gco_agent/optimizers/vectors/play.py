@@ -119,6 +119,12 @@ def probe(task: Probe) -> Probed:
         if terminated or truncated:
             seed += 1
             obs, _ = env.begin(seed)
+    if not all(map(math.isfinite, squares)):
+        number = next(i for i, total in enumerate(squares) if not math.isfinite(total))
+        raise UsageError(
+            f"{task.protocol.env_id} returned an observation whose number {number} is NaN or "
+            "infinite, which no policy can weigh: mend that in the environment"
+        )
     scale = (math.sqrt(total / n_steps) or 1.0 for total in squares)
     return Probed(tuple(float(f"{number:.3g}") for number in scale), is_vector)
 
