@@ -21,7 +21,7 @@ from typing import Any
 from gco_agent.core.errors import PolicyError, StoreError, UsageError
 from gco_agent.core.events import Event, Progress
 from gco_agent.core.observation import build_observation
-from gco_agent.core.records import EpisodeResult, Evaluation, PlayProtocol
+from gco_agent.core.records import EpisodeResult, Evaluation, PlayProtocol, Verdict
 from gco_agent.core.seeds import Stream
 from gco_agent.envs.environment import make_protocol, named_environment
 from gco_agent.envs.local import Game, find_game, is_local
@@ -45,7 +45,7 @@ from gco_agent.optimizers.exchange import FOLDER
 from gco_agent.optimizers.registry import make_optimizer
 from gco_agent.policy import LoadedPolicy, PolicySource, check_policy
 from gco_agent.store.config import RunConfig, default_slice
-from gco_agent.store.entries import RunRef, Verdict, new_run_id
+from gco_agent.store.entries import RunRef, new_run_id
 from gco_agent.store.git import GitRepo
 from gco_agent.store.run import Runs
 from gco_agent.store.view import RunView, Step, read_policy

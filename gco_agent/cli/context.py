@@ -401,7 +401,7 @@ def exchange_folder(place: CliContext, ref: RunRef) -> Path:
 
 def status_file(repo: GitRepo, ref: RunRef) -> Path:
     """Return the file in which `gco-agent watch` reads what a run is doing."""
-    from gco_agent.store.status import status_path
+    from gco_agent.store.run import status_path
 
     return status_path(repo.common_dir, ref.stem)
 

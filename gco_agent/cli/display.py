@@ -24,7 +24,7 @@ from gco_agent.cli.output import (
 from gco_agent.core.events import Committed, Event, Playing, Racing, Searching
 from gco_agent.core.records import Usage
 from gco_agent.core.text import clean_line, format_score
-from gco_agent.store.status import Limits, Status, remove_status, write_status
+from gco_agent.store.run import Limits, Status, write_status
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -438,7 +438,7 @@ class Broadcast:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        remove_status(self._path)
+        write_status(self._path, None)
         self._display.__exit__(*exc_info)
 
     def __call__(self, event: Event) -> None:

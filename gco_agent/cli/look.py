@@ -44,12 +44,12 @@ from gco_agent.cli.output import (
 from gco_agent.cli.run import interval_in, score_json
 from gco_agent.core.errors import NotARun, StoreError, UsageError
 from gco_agent.core.events import Committed
-from gco_agent.core.records import Usage
+from gco_agent.core.records import Usage, Verdict
 from gco_agent.core.statistics import Gain, confidence_interval
 from gco_agent.core.text import clean_line, clean_text, format_points, format_score
 from gco_agent.report.details import count_changes, difference
-from gco_agent.store.entries import Entry, Facts, RunRef, Verdict
-from gco_agent.store.status import Status, live_runs, read_status
+from gco_agent.store.entries import Entry, Facts, RunRef
+from gco_agent.store.run import Status, live_runs, read_status
 from gco_agent.store.view import (
     Details,
     OptimizerStats,
@@ -96,7 +96,7 @@ def runs(place: CliContext, /) -> None:
             "checked_out": head == str(row.ref),
             "running": row.ref in live,
         }
-        for row in all_runs.summaries()
+        for row in (all_runs.view(ref).summary() for ref in all_runs.list())
     ]
 
     def text() -> None:
@@ -383,7 +383,7 @@ def _trial_json(view: RunView, trial: Trial, details: Details) -> dict[str, Any]
         "commit": trial.commit,
         "verdict": trial.verdict,
         "summary": trial.summary,
-        "reason": trial.reason,
+        "reason": trial.body,
         "in_force": trial.in_force,
         **score_json(facts, confidence_interval(returns) if is_whole else None),
         "seed_range": facts.seeds if facts else None,
@@ -419,8 +419,8 @@ def _print_trial(view: RunView, trial: Trial, details: Details) -> None:
     say(clean_line(trial.summary))
     for line in _facts(trial):
         say(f"  {line}")
-    if trial.reason:
-        say(f"\n{trial.reason}")
+    if trial.body:
+        say(f"\n{trial.body}")
     _print_seeds(details)
     echo()
     lines = [] if details.after is None else difference(details.before, details.after)

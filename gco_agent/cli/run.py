@@ -35,12 +35,13 @@ from gco_agent.cli.options import (
 )
 from gco_agent.cli.output import command_lines, count, duration, echo, fit, score_text, tell
 from gco_agent.core.errors import GcoError, ModelError, UsageError
+from gco_agent.core.records import Verdict
 from gco_agent.core.text import clean_line, format_score
 from gco_agent.llm.providers import open_model
 from gco_agent.loop.budget import Budget
 from gco_agent.policy import environment_of
 from gco_agent.store.config import RunConfig, default_slice
-from gco_agent.store.entries import Facts, RunRef, Verdict, new_run_id
+from gco_agent.store.entries import Facts, RunRef, new_run_id
 from gco_agent.store.run import Run, Runs, is_same_game
 from gco_agent.store.view import RunView, Step, frames_of, policy_path, returns_of
 

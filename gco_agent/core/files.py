@@ -35,7 +35,12 @@ def work_tree_of(path: str | Path) -> Path | None:
 
 
 def write_file(
-    path: str | Path, data: str | bytes, *, root: Path | None = None, parents: bool = False
+    path: str | Path,
+    data: str | bytes,
+    *,
+    root: Path | None = None,
+    parents: bool = False,
+    sync: bool = True,
 ) -> None:
     """Write a file at once; text as UTF-8.
 
@@ -44,12 +49,13 @@ def write_file(
         data: What to write.
         root: The path must be below this folder, and no link be on the way.
         parents: Create missing folders.
+        sync: Wait until the file is on the disk.
 
     Raises:
         FileRefused: There is a symbolic link below ``root``, or the path is not below it.
         OSError: The file cannot be written.
     """
-    with new_file(path, root=root, parents=parents) as file:
+    with new_file(path, root=root, parents=parents, sync=sync) as file:
         file.write(data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data)
 
 
@@ -84,7 +90,7 @@ def read_file(
 
 @contextlib.contextmanager
 def new_file(
-    path: str | Path, *, root: Path | None = None, parents: bool = False
+    path: str | Path, *, root: Path | None = None, parents: bool = False, sync: bool = True
 ) -> Iterator[BinaryIO]:
     """Open a temporary file that replaces ``path`` when the block ends without an error.
 
@@ -115,13 +121,15 @@ def new_file(
                 file.flush()
                 if mode is not None:
                     os.fchmod(file.fileno(), mode)
-                os.fsync(file.fileno())
+                if sync:
+                    os.fsync(file.fileno())
             os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary, dir_fd=folder)
             raise
-        os.fsync(folder)
+        if sync:
+            os.fsync(folder)
 
 
 def _mode_of_target(path: Path, folder: int, name: str) -> int | None:

@@ -40,6 +40,35 @@ class Outcome(enum.Enum):
         return self in (Outcome.GAME_OVER, Outcome.HORIZON)
 
 
+class Verdict(enum.StrEnum):
+    """Outcome of an iteration, or of one of its candidates."""
+
+    INITIAL = "initial"
+    """The policy the run starts from."""
+    ACCEPTED = "accepted"
+    """Better than its parent."""
+    REJECTED = "rejected"
+    """Not better than its parent."""
+    FAILED = "failed"
+    """There was no candidate, or it could not be scored."""
+    ROLLED_BACK = "rolled-back"
+    """The policy of an earlier commit is the run's policy again."""
+    REPORTED = "reported"
+    """The same policy, with its score on the report seeds."""
+    BY_HAND = "by hand"
+    """A commit that a person made."""
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the commit's own policy is the one its facts were measured on."""
+        return self not in (Verdict.REJECTED, Verdict.FAILED)
+
+    @property
+    def is_trial(self) -> bool:
+        """Whether an optimizer proposed something in the iteration, or tried to."""
+        return self in (Verdict.ACCEPTED, Verdict.REJECTED, Verdict.FAILED)
+
+
 @dataclass(frozen=True, slots=True)
 class EpisodeResult:
     """The result of one episode.

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 from gco_agent.core.codec import readable
 from gco_agent.core.errors import StoreError
-from gco_agent.core.records import Usage
+from gco_agent.core.records import Usage, Verdict
 from gco_agent.core.statistics import Aim, Gain, no_worse_p_value
 from gco_agent.evaluation.judge import Race
 from gco_agent.optimizers.base import Proposal
 from gco_agent.policy import PolicySource
-from gco_agent.store.entries import Facts, Verdict
+from gco_agent.store.entries import Facts
 
 SCHEMA = 1
 FILE = "proposal.json"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gco_agent.core.errors import PolicyError, UsageError
-from gco_agent.core.records import Evaluation, PlayProtocol
+from gco_agent.core.records import Evaluation, PlayProtocol, Verdict
 from gco_agent.core.seeds import Stream
 from gco_agent.core.text import format_score
 from gco_agent.loop import checks
@@ -20,7 +20,6 @@ from gco_agent.policy import (
     measure,
     with_measured_header,
 )
-from gco_agent.store.entries import Verdict
 from gco_agent.store.git import GitRepo
 from gco_agent.store.run import Runs
 from gco_agent.store.view import RunView

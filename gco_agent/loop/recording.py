@@ -12,7 +12,7 @@ from typing import Any
 from gco_agent.core import codec
 from gco_agent.core.errors import UsageError
 from gco_agent.core.events import Committed
-from gco_agent.core.records import Evaluation, Usage
+from gco_agent.core.records import Evaluation, Usage, Verdict
 from gco_agent.core.seeds import format_seeds
 from gco_agent.core.statistics import Gain
 from gco_agent.evaluation.judge import Judge, Race
@@ -29,13 +29,12 @@ from gco_agent.loop.candidate import (
 )
 from gco_agent.optimizers.base import CANDIDATES_OWN, EXCHANGE_FILE
 from gco_agent.policy import PolicySource, measure
-from gco_agent.store.entries import Entry, Facts, Verdict, headline
+from gco_agent.store.entries import Entry, Facts, headline
 from gco_agent.store.evidence import format_evidence, parse_evidence
 from gco_agent.store.run import Run
-from gco_agent.store.view import RunView, Step, evidence_folder
+from gco_agent.store.view import EPISODES_FILE, RunView, Step, evidence_folder
 
-EPISODES = "evaluation.json"
-"""Evidence file with the episodes of an iteration."""
+EPISODES = EPISODES_FILE
 ACTIONS = "actions.json"
 """Evidence file with the actions of its candidate by seed. Those of the parent, which is the
 candidate of an earlier iteration, are left out: evidence should stay small."""
@@ -111,10 +110,10 @@ class IterationRecorder:
             entry = _with_usage(entries.pop(place), total_usage(candidates))
             memory = _memory(candidates[-1])
             entry = replace(entry, files={**memory, **entry.files})
-            commit = run.accept(entry, rejected=entries)
+            commit = run.commit(entry, entries)
         else:
             entry = self._turned_down(best, candidates)
-            commit = run.reject(entries, entry)
+            commit = run.commit(entry, entries)
         return committed_event(run.standing.facts, entry, commit, best.gain, best.summary)
 
     def _entry(
@@ -305,7 +304,7 @@ def read_exchanges(run: RunView, steps: Sequence[Step]) -> list[Exchange]:
         if step.facts.verdict.is_kept:
             wanted.append((step.commit, path))
     found: list[Exchange] = []
-    for text in run.read_many(wanted):
+    for text in run.repo.read_files(wanted):
         # written by a newer version, it cannot be read; what was paid stands in the trailers
         with contextlib.suppress(UsageError):
             found += parse_exchanges(text) if text else ()

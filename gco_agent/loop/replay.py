@@ -17,6 +17,7 @@ from importlib import resources
 from gco_agent.core import codec
 from gco_agent.core.errors import GcoError, PolicyError, ProposalError, UsageError
 from gco_agent.core.events import Progress, silent
+from gco_agent.core.records import Verdict
 from gco_agent.core.seeds import Stream, parse_seed_range
 from gco_agent.evaluation.judge import Judge
 from gco_agent.loop.budget import Budget
@@ -34,7 +35,7 @@ from gco_agent.optimizers.base import (
 )
 from gco_agent.policy import PolicySource, replace_docstring
 from gco_agent.store.config import FILE, RunConfig, parse_config
-from gco_agent.store.entries import RunRef, Verdict
+from gco_agent.store.entries import RunRef
 from gco_agent.store.git import checked_path
 from gco_agent.store.run import Runs
 from gco_agent.store.view import RunView, Step, evidence_folder

@@ -17,12 +17,12 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from gco_agent.core.errors import StoreError
+from gco_agent.core.records import Verdict
 from gco_agent.core.seeds import Stream
 from gco_agent.core.statistics import Aim
 from gco_agent.evaluation.judge import AcceptanceCriterion
 from gco_agent.loop.candidate import FILE, Candidate
 from gco_agent.policy import PolicySource
-from gco_agent.store.entries import Verdict
 from gco_agent.store.run import Run
 from gco_agent.store.view import RunView, Step
 

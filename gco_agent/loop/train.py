@@ -216,7 +216,7 @@ def report(
         seeds, of = Stream.REPORT.seeds(0, n), budget.report_episodes
         evaluation = _evaluate(judge, source, seeds, "report seeds", progress, of=of)
     entry = recorder.reported(source, evaluation)
-    commit = run.report(entry)
+    commit = run.commit(entry)
     what = f"policy of iteration {made_in} on report seeds"
     progress(committed_event(run.standing.facts, entry, commit, None, what))
     return evaluation

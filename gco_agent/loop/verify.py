@@ -30,6 +30,7 @@ from gco_agent.core.records import (
     Evaluation,
     PlayProtocol,
     Usage,
+    Verdict,
     digest_actions,
     first_different_step,
     unpack_actions,
@@ -43,7 +44,7 @@ from gco_agent.loop.candidate import FILE, Candidate, StoredCandidate, describe_
 from gco_agent.loop.recording import ACTIONS, EPISODES, read_exchanges
 from gco_agent.loop.selection import LINE, Archive
 from gco_agent.policy import PolicySource, claim_of, is_same_but_for_score, measure
-from gco_agent.store.entries import Facts, Verdict, headline
+from gco_agent.store.entries import Facts, headline
 from gco_agent.store.evidence import Evidence, conditions, parse_evidence
 from gco_agent.store.view import RunView, Step, evidence_folder
 

@@ -68,7 +68,7 @@ def pack(
 
 
 def _row(trial: Trial, details: Details) -> dict[str, Any]:
-    row: dict[str, Any] = {"reason": trial.reason}
+    row: dict[str, Any] = {"reason": trial.body}
     if details.after is not None:
         row["diff"] = "\n".join(difference(details.before, details.after))
     if details.feedback:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from gco_agent.core.errors import UsageError
 from gco_agent.core.files import work_tree_of, write_file
-from gco_agent.core.records import EpisodeResult, Evaluation, Outcome, PlayProtocol
+from gco_agent.core.records import EpisodeResult, Evaluation, Outcome, PlayProtocol, Verdict
 from gco_agent.core.statistics import confidence_interval
 from gco_agent.core.text import fence, format_points
 from gco_agent.envs.environment import environment_spec
@@ -30,7 +30,6 @@ from gco_agent.policy import PolicySource, measure
 from gco_agent.report.film import film
 from gco_agent.report.page import load_template
 from gco_agent.report.summary import RunReport, half_interval, score_in_words
-from gco_agent.store.entries import Verdict
 
 _MINARI_FOLDER = "MINARI_DATASETS_PATH"
 _DATASET_ID = re.compile(r"(?:[A-Za-z0-9_-]+/)*[A-Za-z0-9_-]+-v\d+")

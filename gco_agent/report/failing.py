@@ -6,11 +6,10 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from gco_agent.core.records import Outcome, PlayProtocol
+from gco_agent.core.records import Outcome, PlayProtocol, Verdict
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel
 from gco_agent.report.summary import IN_FORCE
-from gco_agent.store.entries import Verdict
 from gco_agent.store.view import Played, RunView, Trial
 from gco_agent.traces.moments import capture
 from gco_agent.traces.render import render_trace
@@ -99,7 +98,7 @@ def _last_failed(
             yield f"Iteration {trial.iteration} failed: {where}", details.after, broken
             return
     for trial in failed[:1]:
-        yield Failure(f"Iteration {trial.iteration} failed before it was played", trial.reason)
+        yield Failure(f"Iteration {trial.iteration} failed before it was played", trial.body)
 
 
 def _worst(view: RunView, trials: Sequence[Trial]) -> Iterator[tuple[str, str, Played]]:

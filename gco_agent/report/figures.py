@@ -10,8 +10,8 @@ import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from gco_agent.core.records import Verdict
 from gco_agent.report.summary import AXES, IN_FORCE, RunReport
-from gco_agent.store.entries import Verdict
 from gco_agent.store.view import Trial
 
 MOST_DRAWN = 1_500

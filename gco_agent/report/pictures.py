@@ -10,9 +10,9 @@ from typing import Any
 
 from gco_agent.core.errors import UsageError
 from gco_agent.core.files import work_tree_of, write_file
+from gco_agent.core.records import Verdict
 from gco_agent.report.robustness import Line
 from gco_agent.report.summary import IN_FORCE, Point, RunReport
-from gco_agent.store.entries import Verdict
 
 FORMATS = (".svg", ".png", ".pdf")
 _COLOURS = ("#0b5fcc", "#b3541e", "#1a7f5a", "#8250bf", "#a8325e", "#5b6b1f")

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gco_agent.core.errors import UsageError
+from gco_agent.core.records import Verdict
 from gco_agent.core.statistics import half_width
 from gco_agent.core.text import format_points
 from gco_agent.envs.environment import spec_of
 from gco_agent.games.spec import Score
 from gco_agent.store.config import RunConfig
-from gco_agent.store.entries import Facts, Verdict
+from gco_agent.store.entries import Facts
 from gco_agent.store.view import OptimizerStats, Played, RunView, Trial, optimizer_stats
 
 AXES = {

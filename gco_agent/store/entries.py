@@ -6,7 +6,6 @@ measured facts. Only the last paragraph is parsed, so nothing in a body can pass
 
 from __future__ import annotations
 
-import enum
 import math
 import operator
 import re
@@ -16,6 +15,7 @@ from datetime import date
 from typing import Self, SupportsFloat, SupportsIndex
 
 from gco_agent.core.errors import StoreError, UsageError
+from gco_agent.core.records import Verdict
 from gco_agent.core.text import WIDTH, clean_line, format_points, shorten, wrap_body
 
 SCHEMA = 1
@@ -100,35 +100,6 @@ def new_run_id(*, today: date, entropy: str) -> str:
     return f"{today:%Y%m%d}-{entropy}"
 
 
-class Verdict(enum.StrEnum):
-    """Outcome of an iteration, or of one of its candidates; equal to its word."""
-
-    INITIAL = "initial"
-    """The policy the run starts from."""
-    ACCEPTED = "accepted"
-    """Better than its parent."""
-    REJECTED = "rejected"
-    """Not better than its parent."""
-    FAILED = "failed"
-    """There was no candidate, or it could not be scored."""
-    ROLLED_BACK = "rolled-back"
-    """The policy of an earlier commit is the run's policy again."""
-    REPORTED = "reported"
-    """The same policy, with its score on the report seeds."""
-    BY_HAND = "by hand"
-    """A commit that a person made; never written by the store."""
-
-    @property
-    def is_kept(self) -> bool:
-        """Whether the commit's own policy is the one its facts were measured on."""
-        return self not in (Verdict.REJECTED, Verdict.FAILED)
-
-    @property
-    def is_trial(self) -> bool:
-        """Whether an optimizer proposed something in the iteration, or tried to."""
-        return self in (Verdict.ACCEPTED, Verdict.REJECTED, Verdict.FAILED)
-
-
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What was measured, as the trailers of a commit carry it. None: not measured.
@@ -160,6 +131,8 @@ class Facts:
         tokens_out: Tokens it replied.
         usd: Price of this iteration's exchanges.
         digest: Hash of the actions played, for `gco-agent verify`.
+        cpu_ms_mean: Processor time of a step of the policy, in milliseconds.
+        cpu_ms_max: That of its slowest step.
         jail: Level of the jail they were played in. Not part of the protocol: a policy that attacks
             nothing plays the same in every jail.
         schema: Version of the trailers.
@@ -188,6 +161,8 @@ class Facts:
     tokens_out: int | None = None
     usd: float | None = None
     digest: str | None = None
+    cpu_ms_mean: float | None = None
+    cpu_ms_max: float | None = None
     jail: str | None = None
     schema: int = SCHEMA
 

@@ -1,7 +1,7 @@
-"""Episodes on record: what an iteration's ``evaluation.json`` holds, and whether to believe it.
+"""Evidence: the episodes in an iteration's ``evaluation.json``, and what this user's machine wrote.
 
-A record is authenticated with a key that is kept outside of any repository, so that only what this
-user's machine played is taken over without playing it again. Anybody may have written the rest.
+Evidence and commit messages are authenticated with a key that is kept outside of any repository, so
+that only what this user's machine played is taken over without playing it again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ from gco_agent.policy import PolicySource
 SCHEMA = 2
 _READ = (1, 2)
 _MAC = "hmac-sha256"
+_SIGNATURE = "\nGco-Signature: "
 _KEY_BYTES = 32
+_CONDITIONS = ("jail", "python", "machine")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Evidence:
         policies: Digest of a policy's text to its episodes.
         made_in: Weakest jail, Python and machine, as far as the record says.
         is_authentic: It was written by this user on this machine.
+        is_message_signed: Its writer signed the message of its commit, too.
         schema: Version of the record; in the first, digests leave docstrings out.
     """
 
@@ -46,6 +49,7 @@ class Evidence:
     policies: Mapping[str, tuple[EpisodeResult, ...]]
     made_in: Mapping[str, str]
     is_authentic: bool
+    is_message_signed: bool = False
     schema: int = SCHEMA
 
     def of(self, source: PolicySource) -> tuple[EpisodeResult, ...]:
@@ -62,9 +66,9 @@ def format_evidence(evaluations: Iterable[tuple[PolicySource, Evaluation]]) -> s
         **conditions(episode for _, evaluation in played for episode in evaluation.episodes),
         "jails": {source.digest: weakest_jail(one.episodes) for source, one in played},
         "policies": {source.digest: [_to_json(e) for e in one.episodes] for source, one in played},
+        "signed_message": True,
     }
-    key = _user_key()
-    if key is not None:
+    if (key := _user_key()) is not None:
         data[_MAC] = _authenticate(data, key)
     return json.dumps(data, indent=1) + "\n"
 
@@ -88,23 +92,36 @@ def parse_evidence(text: str, name: str) -> Evidence:
             str(digest): tuple(_from_json(e, str(levels.get(digest, level))) for e in episodes)
             for digest, episodes in data["policies"].items()
         }
-        made_in, is_authentic = told_conditions(data), _is_authentic(data)
-        protocol, schema = str(data["protocol"]), int(data["schema"])
-        return Evidence(protocol, policies, made_in, is_authentic, schema)
+        claimed, key = data.get(_MAC), _user_key()
+        return Evidence(
+            str(data["protocol"]),
+            policies,
+            {name: str(data[name]) for name in _CONDITIONS if data.get(name)},
+            key is not None and _is_same(claimed, _authenticate(data, key)),
+            data.get("signed_message") is True,
+            int(data["schema"]),
+        )
 
 
 def conditions(episodes: Iterable[EpisodeResult]) -> dict[str, str]:
     """Return what is no rule of play but may explain a difference: jail, Python and machine."""
-    return {
-        "jail": weakest_jail(episodes),
-        "python": "{}.{}".format(*sys.version_info),
-        "machine": platform.machine(),
-    }
+    values = (weakest_jail(episodes), "{}.{}".format(*sys.version_info), platform.machine())
+    return dict(zip(_CONDITIONS, values, strict=True))
 
 
-def told_conditions(record: Mapping[str, Any]) -> dict[str, str]:
-    """Return the conditions that a record names."""
-    return {name: str(record[name]) for name in ("jail", "python", "machine") if record.get(name)}
+def sign(message: str) -> str:
+    """Return a commit message with a trailer by which `is_signed` knows it again."""
+    key = _user_key()
+    if key is None:
+        return message
+    return f"{message.rstrip()}{_SIGNATURE}{_sign(message, key)}\n"
+
+
+def is_signed(message: str) -> bool:
+    """Return whether this user's machine composed the message of a commit."""
+    words, separator, signature = message.strip().rpartition(_SIGNATURE)
+    key = _user_key() if separator else None
+    return key is not None and _is_same(signature, _sign(words, key))
 
 
 def key_path() -> Path:
@@ -117,28 +134,34 @@ def key_path() -> Path:
 def _user_key() -> bytes | None:
     """Return the user's key, made at its first use; None where it cannot be kept."""
     path = key_path()
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with os.fdopen(os.open(path, flags, 0o600), "w") as file:
-            file.write(secrets.token_hex(_KEY_BYTES))
     try:
+        if not path.exists():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+            with (
+                contextlib.suppress(FileExistsError),
+                os.fdopen(os.open(path, flags, 0o600), "w") as file,
+            ):
+                file.write(secrets.token_hex(_KEY_BYTES))
         key = bytes.fromhex(path.read_text("ascii"))
     except (OSError, ValueError):
         return None
     return key if len(key) == _KEY_BYTES else None
 
 
-def _is_authentic(data: Mapping[str, Any]) -> bool:
-    claimed = data.get(_MAC)
-    key = _user_key() if isinstance(claimed, str) else None
-    return key is not None and hmac.compare_digest(str(claimed), _authenticate(data, key))
+def _sign(message: str, key: bytes) -> str:
+    content = b"message\0" + message.strip().encode("utf-8", "backslashreplace")
+    return hmac.new(key, content, hashlib.sha256).hexdigest()
 
 
 def _authenticate(data: Mapping[str, Any], key: bytes) -> str:
     content = {name: value for name, value in data.items() if name != _MAC}
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hmac.new(key, canonical.encode(), hashlib.sha256).hexdigest()
+
+
+def _is_same(claimed: object, expected: str) -> bool:
+    return hmac.compare_digest(str(claimed).encode("utf-8", "replace"), expected.encode())
 
 
 def _to_json(episode: EpisodeResult) -> dict[str, Any]:

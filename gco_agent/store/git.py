@@ -1,16 +1,19 @@
-"""The only door to git: objects and refs by plumbing, and errors that say what to do.
+"""Git: objects and refs by plumbing, the work tree, and errors that say what to do.
 
 A repository may come from a stranger, its ``.git/config`` included. So git runs here with all that
 would start a program switched off (hooks, fsmonitor, filters of the repository, signing,
-transports) and without the keys of the user's environment.
+transports) and without the keys of the user's environment. Every method raises `StoreError` if git
+fails.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import os
 import re
+import shutil
 import signal
 import tempfile
 import time
@@ -19,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Self
 
-from gco_agent.core.errors import NoIdentity, RunMoved, StoreError
+from gco_agent.core.errors import DirtyWorkTree, NoIdentity, RunMoved, StoreError
 
 REFS_HEADS = "refs/heads/"
 PRIVATE_FOLDER = "gco-agent"
@@ -50,7 +53,6 @@ _ENVIRONMENT = {
     "GIT_NO_LAZY_FETCH": "1",
     "LC_ALL": "C",
 }
-"""Variables of the user that say who commits, and when, reach git as they are; so do the others."""
 _SECRET = re.compile(
     r"(?!GIT_)(ANTHROPIC_|OPENAI_|AWS_"
     r"|(.*_)?(API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)(_|$))",
@@ -60,9 +62,10 @@ _NO_VALUE = "GCO_NO_VALUE"
 _LOCK_TRIES = 20
 _LOCK_PAUSE_S = 0.1
 _FILES_PER_CALL = 2_000
-"""So that the texts of a long run need not all be in memory twice."""
-
-# -- what git's refusals mean ------------------------------------------------------------------
+"""Bounds the memory that the texts of a long run take."""
+_MAX_NAMED = 5
+_MAX_ANCESTORS = 1000
+_log = logging.getLogger(__name__)
 
 _LOCK_EXISTS = re.compile(r"Unable to create '(.+\.lock)': File exists")
 _NOTHING_LOST = "Nothing of the run was lost: it is where the last commit left it."
@@ -110,48 +113,9 @@ class GitResult:
         return [os.fsdecode(part) for part in self.output.split(b"\0") if part]
 
 
-def explain(command: str, result: GitResult, place: Path) -> StoreError:
-    """Return an error that says what a failed git command means and what to do next."""
-    told = " ".join(result.errors.split()) or f"it ended with status {result.status}"
-    if lock := _LOCK_EXISTS.search(result.errors):
-        return StoreError(
-            f"another git process is at work in {place}, or one was killed and left its lock. "
-            f"If none is running, delete {lock[1]} and run the command again. {_NOTHING_LOST}"
-        )
-    if result.status == -getattr(signal, "SIGXFSZ", 0):
-        told = "File too large"
-    elif result.status < 0:
-        return StoreError(
-            f"git {command} was killed by signal {-result.status} in {place}. "
-            f"{_NOTHING_LOST} Run the command again."
-        )
-    for words, what, remedy in _CAUSES:
-        if re.search(words, told):
-            return StoreError(
-                f"git {command} failed in {place}: {what} ({told}). {_NOTHING_LOST} {remedy}"
-            )
-    return StoreError(f"git {command} failed in {place}: {told}")
-
-
-def _explain_os(error: OSError) -> StoreError:
-    where = f" ({error.filename})" if error.filename else ""
-    return StoreError(
-        f"a temporary file could not be written{where}: {error.strerror}. {_NOTHING_LOST} "
-        "Free space, or point TMPDIR to a folder that has some, and run the command again."
-    )
-
-
-# -- the repository ----------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What is checked out.
-
-    Attributes:
-        branch: Full ref name, or None when HEAD is detached.
-        commit: Commit id, or None when the branch has no commit yet.
-    """
+    """What is checked out: a full ref name, None if detached; and a commit id, None if unborn."""
 
     branch: str | None
     commit: str | None
@@ -166,6 +130,36 @@ class Commit:
     tree: str
     when: str
     message: str
+
+
+def explain(command: str, result: GitResult, place: Path) -> StoreError:
+    """Return an error that says what a failed git command means and what to do next."""
+    told = " ".join(result.errors.split()) or f"it ended with status {result.status}"
+    if lock := _LOCK_EXISTS.search(result.errors):
+        return StoreError(
+            f"another git process is at work in {place}, or one was killed and left its lock. "
+            f"If none is running, delete {lock[1]} and run the command again. {_NOTHING_LOST}"
+        )
+    if result.status == -signal.SIGXFSZ:
+        told = "File too large"
+    elif result.status < 0:
+        return StoreError(
+            f"git {command} was killed by signal {-result.status} in {place}. "
+            f"{_NOTHING_LOST} Run the command again."
+        )
+    for words, what, remedy in _CAUSES:
+        if re.search(words, told):
+            told = f"{what} ({told}). {_NOTHING_LOST} {remedy}"
+            break
+    return StoreError(f"git {command} failed in {place}: {told}")
+
+
+def _explain_os(error: OSError) -> StoreError:
+    where = f" ({error.filename})" if error.filename else ""
+    return StoreError(
+        f"a temporary file could not be written{where}: {error.strerror}. {_NOTHING_LOST} "
+        "Free space, or point TMPDIR to a folder that has some, and run the command again."
+    )
 
 
 class GitRepo:
@@ -216,7 +210,6 @@ class GitRepo:
 
         Raises:
             NoIdentity: Git does not know who commits; nothing was made then.
-            StoreError: Git could not.
         """
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -270,17 +263,12 @@ class GitRepo:
     def run(
         self, *arguments: str, stdin: bytes | None = None, index: Path | None = None
     ) -> GitResult:
-        """Run a git command in this repository.
-
-        A lock that another git process holds, as editors do for moments, is waited for.
+        """Run a git command; wait for a lock that another git holds for a moment.
 
         Args:
             arguments: The command and its arguments.
             stdin: What the command reads.
             index: Index file to use in place of the user's.
-
-        Raises:
-            StoreError: The command failed; says what happened, where and what to do.
         """
         for _ in range(_LOCK_TRIES):
             result = self.attempt(*arguments, stdin=stdin, index=index)
@@ -316,10 +304,6 @@ class GitRepo:
         found = self.attempt("rev-parse", "--verify", "--quiet", name)
         return found.text if not found.status else None
 
-    def last_reason(self, ref: str) -> str:
-        """Return why a ref was moved last, as its reflog says; empty without a reflog."""
-        return self.attempt("log", "-g", "-1", "--format=%gs", ref, "--").text
-
     def refs(self, prefix: str) -> list[str]:
         """List full ref names below a prefix, the last committed first."""
         order = ("--sort=-refname", "--sort=-committerdate")
@@ -344,11 +328,7 @@ class GitRepo:
         )
 
     def read_file(self, rev: str, path: str) -> bytes | None:
-        """Return a file of a commit, or None if it has no such file.
-
-        Raises:
-            StoreError: The repository is damaged.
-        """
+        """Return a file of a commit, or None if it has no such file."""
         found = self.attempt("cat-file", "blob", f"{rev}:{path}")
         if not found.status:
             return found.output
@@ -358,14 +338,7 @@ class GitRepo:
         raise explain("cat-file", found, self.place)
 
     def read_files(self, wanted: Sequence[tuple[str, str]]) -> Iterator[str | None]:
-        """Yield the texts of files, in order; None for one that is not there.
-
-        Args:
-            wanted: Commit ids and paths from the top of the tree; no path has a line end in it.
-
-        Raises:
-            StoreError: The repository is damaged.
-        """
+        """Yield the texts of files, given commit ids and paths; None for one that is not there."""
         for begin in range(0, len(wanted), _FILES_PER_CALL):
             part = wanted[begin : begin + _FILES_PER_CALL]
             specs = "".join(f"{commit}:{path}\n" for commit, path in part)
@@ -405,8 +378,6 @@ class GitRepo:
     def branches_elsewhere(self) -> dict[str, Path]:
         """Map branches that other work trees of this repository have checked out to where."""
         found: dict[str, Path] = {}
-        if not (self.common_dir / "worktrees").is_dir():
-            return found  # no other work tree was ever linked
         mine = self.head_branch()
         for block in self.run("worktree", "list", "--porcelain").text.split("\n\n"):
             told = dict(line.partition(" ")[::2] for line in block.split("\n"))
@@ -424,26 +395,19 @@ class GitRepo:
         changes: Mapping[str, bytes | None],
         message: str,
     ) -> str:
-        """Store a commit that no ref points to yet.
+        """Store a commit that no ref points to yet, and return its id.
 
         Args:
             parents: Commit ids, the one of the line first.
             base: Commit whose tree it starts from; None starts from an empty tree.
             changes: New content by path from the top; None removes the path.
             message: Stored as it is.
-
-        Returns:
-            The commit id.
-
-        Raises:
-            StoreError: Git could not store it; nothing has changed then.
         """
         for path in changes:
             checked_path(path)
         with self.scratch() as folder:
-            if base and not changes:
-                tree = f"{base}^{{tree}}"
-            else:
+            tree = f"{base}^{{tree}}"
+            if changes or not base:
                 tree = self._write_tree(folder, base, changes)
             options = [option for parent in parents for option in ("-p", parent)]
             made = self.run("commit-tree", *options, "-F", "-", tree, stdin=message.encode())
@@ -474,17 +438,10 @@ class GitRepo:
         return self.run("write-tree", index=index).text
 
     def move_ref(self, ref: str, to: str, *, expected: str | None, reason: str) -> None:
-        """Move a ref, if it is still where it was seen.
-
-        Args:
-            ref: Full name.
-            to: Commit id.
-            expected: Commit id it must be at; None: it must not exist.
-            reason: For the reflog.
+        """Move a ref, if it is still where it was seen; `reason` is for the reflog.
 
         Raises:
-            RunMoved: It is somewhere else.
-            StoreError: Git could not.
+            RunMoved: It is not at the commit ``expected``; None: it must not exist.
         """
         self._change_ref(ref, expected, "-m", reason, ref, to, expected or "0" * len(to))
 
@@ -503,22 +460,17 @@ class GitRepo:
             raise RunMoved(ref, expected=expected or nowhere, found=found or nowhere) from None
 
     def require_identity(self) -> None:
-        """Make sure that git knows who commits.
-
-        Raises:
-            NoIdentity: It does not; the message has the two commands that tell it.
-        """
+        """Raise `NoIdentity`, with the commands that help, unless git knows who commits."""
         _require_identity(self.attempt)
 
 
 def _require_identity(ask: Callable[..., GitResult]) -> None:
-    for who in ("GIT_COMMITTER_IDENT", "GIT_AUTHOR_IDENT"):
-        if ask("var", who).status:
-            raise NoIdentity(
-                "git does not know who commits. Tell it, then run the command again:\n"
-                '  git config --global user.name "Your Name"\n'
-                '  git config --global user.email "you@example.org"'
-            )
+    if any(ask("var", who).status for who in ("GIT_COMMITTER_IDENT", "GIT_AUTHOR_IDENT")):
+        raise NoIdentity(
+            "git does not know who commits. Tell it, then run the command again:\n"
+            '  git config --global user.name "Your Name"\n'
+            '  git config --global user.email "you@example.org"'
+        )
 
 
 def _start(
@@ -560,12 +512,193 @@ def _start(
 
 
 def checked_path(path: str) -> str:
-    """Return a path that stays inside the tree.
-
-    Raises:
-        StoreError: It does not, or no file system accepts it.
-    """
+    """Return a path that stays inside the tree; raise `StoreError` for any other."""
     pure = PurePosixPath(path)
     if str(pure) != path or pure.is_absolute() or {"..", ".git"} & set(pure.parts) or "\0" in path:
         raise StoreError(f"{path!r} is not a path of a file in a commit")
     return path
+
+
+class WorkTree:
+    """The checked out files, and how they follow a run.
+
+    A run's branch moves first; then, if it is checked out, the files follow. What a kill in between
+    leaves undone, `require_clean` finishes later. A file that a person changed is never
+    overwritten; a warning names it.
+    """
+
+    def __init__(self, repo: GitRepo, root: Path) -> None:
+        self._repo, self._root = repo, root
+        self._index = repo.git_dir / "index"
+
+    def changed_files(self) -> list[str]:
+        """List tracked files that differ from HEAD, staged or not."""
+        status = self._repo.run(
+            "status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=no",
+            "--ignore-submodules=dirty",
+        )  # fmt: skip
+        return [entry[3:] for entry in status.names]
+
+    def require_clean(self, *, catch_up: bool) -> None:
+        """Raise `DirtyWorkTree` if tracked files have changes that are not committed.
+
+        Args:
+            catch_up: Whether to finish first what a killed process may have left undone.
+        """
+        changed = self.changed_files()
+        if changed and catch_up and self._catch_up():
+            changed = self.changed_files()
+        if changed:
+            raise DirtyWorkTree(
+                f"changes in {self._root} are not committed: {_first_few(changed)}. "
+                "Put them aside with `git stash`, or commit them with `git commit -a`, "
+                "then run the command again."
+            )
+
+    def require_room(self, old: str | None, new: str) -> None:
+        """Raise `DirtyWorkTree` if untracked files are in the way from `old` to `new`."""
+        changes = self._changes(old or self._empty_tree(), new)
+        added = [path for path, letter in changes.items() if letter == "A"]
+        if in_the_way := [path for path in added if self._is_blocked(path)]:
+            raise DirtyWorkTree(
+                f"files in {self._root} that git does not track would be overwritten: "
+                f"{_first_few(in_the_way)}. Move them away, or commit them, then run the command "
+                "again."
+            )
+
+    def switch(self, branch: str) -> None:
+        """Check a branch out, as `git switch` does; all or nothing."""
+        name = branch.removeprefix(REFS_HEADS)
+        self._repo.run("checkout", "--quiet", "--no-guess", "--no-overwrite-ignore", name, "--")
+
+    def bring_along(self, old: str | None, new: str) -> None:
+        """Bring index and files from commit `old` to `new`, where HEAD is already."""
+        start = old or self._empty_tree()
+        try:
+            self._repo.attempt("update-index", "-q", "--refresh")  # fails where a file was changed
+            self._repo.run("read-tree", "-m", "-u", start, new)
+        except StoreError as error:
+            if not self._bring_some_along(start, new):
+                _log.warning(
+                    "%s is committed, but the files in %s were left as they are (%s). "
+                    "`git stash` puts your changes aside and shows the new commit.",
+                    new[:9], self._root, error,
+                )  # fmt: skip
+
+    def _catch_up(self) -> bool:
+        """Bring files of an earlier commit to HEAD; False if that is not what they are.
+
+        The branch has moved on and the files have not, when the index holds exactly the tree of
+        an earlier commit of the first-parent line. Every file that is as that commit or HEAD has
+        it follows; any other was changed by a person and stays.
+        """
+        with self._repo.scratch() as folder:
+            staged = self._repo.attempt("write-tree", index=self._copy_of_index(folder))
+        line = self._repo.commits("--first-parent", f"--max-count={_MAX_ANCESTORS}", "HEAD")
+        earlier = next((commit for commit in line if commit.tree == staged.text), None)
+        if staged.status or earlier is None or earlier.tree == line[0].tree:
+            return False
+        if self._bring_some_along(earlier.id, line[0].id):
+            _log.warning(
+                "the files in %s were those of %s, as after a command that was killed, and now are "
+                "those of the last commit (to go back on purpose: `gco-agent rollback %s`)",
+                self._root, earlier.id[:9], earlier.id[:9],
+            )  # fmt: skip
+        return True
+
+    def _bring_some_along(self, old: str, new: str) -> bool:
+        """Bring along every file that is as `old` or `new` has it; False if nothing could be done.
+
+        The index is written last: killed before that, catching up does it all again.
+        """
+        if self._repo.attempt("diff-index", "--cached", "--quiet", old, "--").status:
+            return False
+        changes = self._changes(old, new)
+        with self._repo.scratch() as folder:
+            index = self._copy_of_index(folder)
+            from_old = self._differing(index)
+            self._repo.run("read-tree", "-i", "-m", new, index=index)
+            from_new = self._differing(index)
+            mine = {
+                path
+                for path in changes.keys() | from_old.keys()
+                if self._is_changed(path, changes.get(path), from_old, from_new)
+            }
+            follow = {path: letter for path, letter in changes.items() if path not in mine}
+            written = [path for path, letter in follow.items() if letter != "D"]
+            listing = b"".join(os.fsencode(path) + b"\0" for path in written)
+            self._repo.run("checkout-index", "-f", "-z", "--stdin", stdin=listing, index=index)
+        for path, letter in follow.items():
+            if letter == "D":
+                self._remove(path)
+        self._repo.run("read-tree", "-i", "-m", new)
+        self._repo.attempt("update-index", "-q", "--refresh")
+        if mine:
+            _log.warning(
+                "the run has gone on to %s; files in %s that you have changed were left as they "
+                "are: %s. `git diff` shows them against it, `git stash` puts them aside.",
+                new[:9], self._root, _first_few(sorted(mine)),
+            )  # fmt: skip
+        return True
+
+    def _is_changed(
+        self,
+        path: str,
+        change: str | None,
+        from_old: Mapping[str, str],
+        from_new: Mapping[str, str],
+    ) -> bool:
+        """Whether a file is neither as in the old commit nor as in the new one."""
+        if change is None:
+            return path in from_old
+        if change == "A":
+            return path in from_new and self._is_blocked(path)
+        if change == "D":
+            return from_old.get(path, "D") != "D"
+        return path in from_old and path in from_new
+
+    def _differing(self, index: Path) -> dict[str, str]:
+        """Map files that differ from an index to how: M changed, D deleted, T of another type."""
+        self._repo.attempt("update-index", "-q", "--refresh", index=index)
+        return _pairs(self._repo.run("diff-files", "--name-status", "-z", index=index).names)
+
+    def _changes(self, old: str, new: str) -> dict[str, str]:
+        """Map files that differ between two trees to how: A added, D deleted, M changed."""
+        options = ("-r", "-z", "--name-status", "--no-renames")
+        return _pairs(self._repo.run("diff-tree", *options, old, new).names)
+
+    def _copy_of_index(self, folder: Path) -> Path:
+        copy = folder / "index"
+        if self._index.exists():
+            shutil.copy(self._index, copy)
+        return copy
+
+    def _is_blocked(self, path: str) -> bool:
+        """Whether something is where a file, or a folder above it, would have to be."""
+        above = [self._root / folder for folder in Path(path).parents]
+        return os.path.lexists(self._root / path) or any(
+            os.path.lexists(folder) and not folder.is_dir() for folder in above
+        )
+
+    def _remove(self, path: str) -> None:
+        """Delete a file and the folders it leaves empty; nothing behind a symbolic link."""
+        above = [self._root / folder for folder in Path(path).parents][:-1]
+        if any(folder.is_symlink() for folder in above):
+            return
+        (self._root / path).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not empty, or already gone
+            for folder in above:
+                folder.rmdir()
+
+    def _empty_tree(self) -> str:
+        return self._repo.run("mktree", stdin=b"").text
+
+
+def _pairs(names: list[str]) -> dict[str, str]:
+    """Parse ``letter, path, letter, path`` into a mapping of path to letter."""
+    return dict(zip(names[1::2], names[::2], strict=True))
+
+
+def _first_few(paths: list[str]) -> str:
+    more = f" and {len(paths) - _MAX_NAMED} more" if len(paths) > _MAX_NAMED else ""
+    return ", ".join(paths[:_MAX_NAMED]) + more

@@ -1,4 +1,4 @@
-"""The writer of runs: every commit of an iteration is made here, under a lock."""
+"""Runs: start, find and advance them; and the live status of a process that advances one."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
+from gco_agent.core.codec import dumps, loads
 from gco_agent.core.errors import GcoError, NotARun, RunBusy, RunMoved, StoreError, UsageError
+from gco_agent.core.events import Playing, Racing, Searching
 from gco_agent.core.files import read_file, write_file
+from gco_agent.core.records import Verdict
 from gco_agent.core.text import clean_line
 from gco_agent.policy import is_same_but_for_score
 from gco_agent.store.entries import (
@@ -20,25 +24,17 @@ from gco_agent.store.entries import (
     Entry,
     Facts,
     RunRef,
-    Verdict,
     format_message,
     format_plain_message,
     headline,
     parse_message,
 )
-from gco_agent.store.git import REFS_HEADS, GitRepo
-from gco_agent.store.view import (
-    RunSummary,
-    RunView,
-    evidence_folder,
-    policy_path,
-)
-from gco_agent.store.worktree import WorkTree
+from gco_agent.store.evidence import sign
+from gco_agent.store.git import PRIVATE_FOLDER, REFS_HEADS, GitRepo, Head, WorkTree
+from gco_agent.store.view import RunView, evidence_folder, frames_of, policy_path
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
-
-_log = logging.getLogger(__name__)
 
 REASON = "gco-agent:"
 """Prefix of this program's reflog entries."""
@@ -46,10 +42,22 @@ REASON = "gco-agent:"
 _STRANDED = "refs/gco-agent/stranded/"
 _OF_POLICY = (
     *("return_mean", "return_se", "episodes", "seeds", "protocol", "loc", "cyclomatic"),
-    *("nested_if", "digest", "jail"),
+    *("nested_if", "digest", "cpu_ms_mean", "cpu_ms_max", "jail"),
 )
 """Facts that are true of a policy wherever it is committed."""
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL})
+_MAX_LISTED = 5
+_ATTRIBUTES = {
+    "iterations/.gitattributes": "# evidence is kept to the byte, whatever is set above\n"
+    "* -text -filter -ident -working-tree-encoding\n"
+}
+_EVIDENCE = re.compile(r"iterations/\d{4,}/")
+_VERSION = re.compile(r"(?:-v\d+|\.py)$")
+_FIRST = (
+    "Begin\n\nAn empty commit of gco-agent's, so that there is a branch to come back to from the "
+    "branch of a run.\n"
+)
+_log = logging.getLogger(__name__)
 
 
 class Run(RunView):
@@ -78,9 +86,6 @@ class Run(RunView):
         """Keep a text in git's folder until it is replaced; None removes it.
 
         For what must survive a killed command and has no place in a commit yet.
-
-        Raises:
-            StoreError: It cannot be written.
         """
         path = self.repo.private_file(f"{self.ref.stem}.{name}")
         try:
@@ -99,42 +104,46 @@ class Run(RunView):
         except (OSError, UnicodeDecodeError, GcoError):
             return None
 
-    def accept(self, entry: Entry, *, rejected: Sequence[Entry] = ()) -> str:
-        """Commit an accepted candidate: the next commit of the line.
+    def commit(self, entry: Entry, beside: Sequence[Entry] = ()) -> str:
+        """Commit the next iteration to the line, and return the id of the commit.
 
         Args:
-            entry: The candidate; its verdict is ACCEPTED.
-            rejected: Rejected candidates of the same iteration, kept as side commits, as in
-                `reject`.
-
-        Returns:
-            The commit id.
+            entry: An accepted candidate, a report; or an iteration that leaves the policy as it
+                is, which has no policy and no files.
+            beside: Rejected candidates of the iteration. Each becomes a child of the tip, with its
+                policy and evidence; the line's commit is a merge of them.
 
         Raises:
             RunMoved: Somebody else moved the branch; the commit is kept under another ref.
             StoreError: Git refused; the branch is where it was, unless the message says more.
             ValueError: The facts are not of the next iteration of this run.
         """
-        self._check(entry, Verdict.ACCEPTED)
-        return self._advance(entry, rejected)
-
-    def reject(self, candidates: Sequence[Entry], line: Entry) -> str:
-        """Commit an iteration that leaves the policy as it is; raises as `accept`.
-
-        Args:
-            candidates: Each becomes a child of the tip, with its policy and evidence.
-            line: The line's commit, a merge of the candidates with the tree of the tip. It has
-                no policy and no files.
-        """
-        self._check(line, Verdict.REJECTED, Verdict.FAILED)
-        if line.has_changes:
+        facts = entry.facts
+        if facts.verdict in (Verdict.INITIAL, Verdict.BY_HAND):
+            raise ValueError(f"{facts.verdict} is no verdict of a further iteration")
+        if entry.has_changes and not facts.verdict.is_kept:
             raise ValueError("the line's commit of a rejected iteration keeps the tree it has")
-        return self._advance(line, candidates)
-
-    def report(self, entry: Entry) -> str:
-        """Commit the score of the policy on report seeds; raises as `accept`."""
-        self._check(entry, Verdict.REPORTED)
-        return self._advance(entry)
+        if any(one.facts.verdict.is_kept for one in beside):
+            raise ValueError("what is beside the line was rejected")
+        due = (self.ref.branch, self.last_iteration + 1)
+        for one in (entry, *beside):
+            if (one.facts.run, one.facts.iteration) != due:
+                raise ValueError(f"facts of {one.facts.run}, iteration {one.facts.iteration}, "
+                                 f"where {due[0]}, iteration {due[1]} belongs")  # fmt: skip
+        old, game = self.tip, self.ref.game
+        side = [write_entry(self.repo, [old], candidate, game) for candidate in beside]
+        new = write_entry(self.repo, [old, *side], _pointing_to(entry, beside, side), game)
+        try:
+            reason = f"{REASON} {facts.verdict}"
+            self.repo.move_ref(str(self.ref), new, expected=old, reason=reason)
+        except RunMoved:
+            self._strand(new)
+            raise
+        history, self.tip, self._history = self.history(), new, None
+        if entry.has_changes and self.repo.head_branch() == str(self.ref) and self.repo.root:
+            WorkTree(self.repo, self.repo.root).bring_along(old, new)
+        self._history = [*history, self._read_step(new)]
+        return new
 
     def rollback(self, rev: str, *, reason: str = "") -> str:
         """Make the policy of an earlier commit the run's policy again, by a new commit.
@@ -148,7 +157,6 @@ class Run(RunView):
         Raises:
             NotARun: The revision is not of this run.
             UsageError: The policy is already that one, but for what its docstring says it scores.
-            StoreError: As `accept`.
         """
         step = self.step(rev)
         text = self.policy(step.commit)
@@ -159,14 +167,13 @@ class Run(RunView):
         source = step
         if step.commit in on_line:
             source = self._standing(history[: on_line.index(step.commit) + 1])
-        known = source.facts or Facts(self.ref.branch, 0, Verdict.INITIAL)
-        frames = [s.facts.frames for s in history if s.facts and s.facts.frames is not None]
+        same: dict[str, Any] = {name: getattr(source.facts, name, None) for name in _OF_POLICY}
         facts = Facts(
             self.ref.branch,
             self.last_iteration + 1,
             Verdict.ROLLED_BACK,
-            frames=max(frames, default=None),
-            **{name: getattr(known, name) for name in _OF_POLICY},
+            frames=frames_of(history) or None,
+            **same,
         )
         names = (
             f"The policy is again that of {step.commit[:9]} ({step.subject}), "
@@ -174,37 +181,7 @@ class Run(RunView):
         )
         body = f"{reason}\n\n{names}" if reason else names
         what = f"to iteration {step.iteration}" if step.facts else f"to {step.commit[:9]}"
-        return self._advance(Entry(headline(facts, what), body, facts, policy=text))
-
-    def _check(self, entry: Entry, *verdicts: Verdict) -> None:
-        """Raise ValueError unless the facts are those of the run's next iteration."""
-        facts, following = entry.facts, self.last_iteration + 1
-        if facts.verdict not in verdicts:
-            raise ValueError(f"{facts.verdict} where {' or '.join(verdicts)} belongs")
-        if (facts.run, facts.iteration) != (self.ref.branch, following):
-            raise ValueError(
-                f"facts of {facts.run}, iteration {facts.iteration}, "
-                f"where {self.ref.branch}, iteration {following} belongs"
-            )
-
-    def _advance(self, entry: Entry, candidates: Sequence[Entry] = ()) -> str:
-        """Commit to the line, move the branch and bring the work tree along."""
-        old, game = self.tip, self.ref.game
-        for candidate in candidates:
-            self._check(candidate, Verdict.REJECTED, Verdict.FAILED)
-        side = [write_entry(self.repo, [old], candidate, game) for candidate in candidates]
-        new = write_entry(self.repo, [old, *side], _pointing_to(entry, candidates, side), game)
-        try:
-            reason = f"{REASON} {entry.facts.verdict}"
-            self.repo.move_ref(str(self.ref), new, expected=old, reason=reason)
-        except RunMoved:
-            self._strand(new)
-            raise
-        history, self.tip, self._history = self.history(), new, None
-        if entry.has_changes and self.repo.head_branch() == str(self.ref) and self.repo.root:
-            WorkTree(self.repo, self.repo.root).bring_along(old, new)
-        self._history = [*history, self._read_step(new)]
-        return new
+        return self.commit(Entry(headline(facts, what), body, facts, policy=text))
 
     def _strand(self, commit: str) -> None:
         """Give a commit that lost the race for the branch a ref, so that git keeps it."""
@@ -229,12 +206,7 @@ def _pointing_to(entry: Entry, candidates: Sequence[Entry], commits: Sequence[st
 
 
 def write_entry(
-    repo: GitRepo,
-    parents: Sequence[str],
-    entry: Entry,
-    game: str,
-    *,
-    remove: Sequence[str] = (),
+    repo: GitRepo, parents: Sequence[str], entry: Entry, game: str, *, remove: Sequence[str] = ()
 ) -> str:
     """Store the commit of an entry, on the tree of its first parent, and return its id.
 
@@ -255,7 +227,7 @@ def write_entry(
     changes: dict[str, bytes | None] = dict.fromkeys(remove)
     # a traceback may quote half a surrogate pair, which UTF-8 cannot express
     changes.update({path: text.encode("utf-8", "backslashreplace") for path, text in texts.items()})
-    message = format_message(entry.subject, entry.body, entry.facts)
+    message = sign(format_message(entry.subject, entry.body, entry.facts))
     return repo.write_commit(parents, parents[0] if parents else None, changes, message)
 
 
@@ -292,19 +264,6 @@ def _lock_run(repo: GitRepo, ref: RunRef) -> BaseFileLock:
     return lock
 
 
-_MOST_LISTED = 5
-_ATTRIBUTES = {
-    "iterations/.gitattributes": "# evidence is kept to the byte, whatever is set above\n"
-    "* -text -filter -ident -working-tree-encoding\n"
-}
-_EVIDENCE = re.compile(r"iterations/\d{4,}/")
-_VERSION = re.compile(r"(?:-v\d+|\.py)$")
-_FIRST = (
-    "Begin\n\nAn empty commit of gco-agent's, so that there is a branch to come back to from the "
-    "branch of a run.\n"
-)
-
-
 class Runs:
     """The runs of one repository."""
 
@@ -315,7 +274,7 @@ class Runs:
     # -- starting ------------------------------------------------------------------------------
 
     def create(self, ref: RunRef, entry: Entry, *, switch: bool) -> str:
-        """Start a run: its branch, with the initial policy on top of `base`.
+        """Start a run: its branch, with the initial policy on top of `base`; return the commit id.
 
         Where HEAD has no commit yet, and the run is checked out, an empty one is made first.
         Evidence of another run that the base may hold is left out of the new run's tree.
@@ -325,20 +284,18 @@ class Runs:
             entry: The initial policy; its verdict is INITIAL, its iteration 0.
             switch: Whether to check the branch out; a bare repository has nowhere to.
 
-        Returns:
-            The commit id.
-
         Raises:
             UsageError: There is a run of that name.
             DirtyWorkTree: Asked to switch, and changes or untracked files are in the way; nothing
                 was made then.
             NoIdentity: Git does not know who commits.
-            StoreError: Git refused.
         """
-        if (entry.facts.verdict, entry.facts.iteration) != (Verdict.INITIAL, 0):
-            raise ValueError("a run starts with iteration 0 and the verdict INITIAL")
-        if entry.facts.run != ref.branch:
-            raise ValueError(f"facts of {entry.facts.run} where {ref.branch} belongs")
+        facts = entry.facts
+        if (facts.verdict, facts.iteration, facts.run) != (Verdict.INITIAL, 0, ref.branch):
+            raise ValueError(
+                f"a run starts with iteration 0 and the verdict INITIAL, not iteration "
+                f"{facts.iteration} of {facts.run} ({facts.verdict})"
+            )
         self.require_free(ref)
         self._repo.require_identity()
         work_tree = self._work_tree if switch else None
@@ -369,28 +326,20 @@ class Runs:
         return new
 
     def require_free(self, ref: RunRef) -> None:
-        """Make sure that there is no run of that name.
-
-        Raises:
-            UsageError: There is one.
-        """
+        """Raise `UsageError` if there is a run of that name."""
         if self._repo.ref(str(ref)):
             raise _taken(ref)
 
     def require_clean(self) -> None:
-        """Make sure that no tracked file of the work tree has changes that are not committed.
-
-        Raises:
-            DirtyWorkTree: Some have.
-        """
+        """Raise `DirtyWorkTree` if tracked files have changes that are not committed."""
         if self._work_tree is None:
             return
         # away from a run's branch, an index that holds an earlier tree is most likely what a person
         # staged, unless this program was the last to move HEAD
         branch = self._repo.head_branch() or ""
         is_run = branch.startswith(f"{REFS_HEADS}{BRANCH_NAMESPACE}/")
-        is_ours = is_run or self._repo.last_reason("HEAD").startswith(REASON)
-        self._work_tree.require_clean(catch_up=is_ours)
+        moved = self._repo.attempt("log", "-g", "-1", "--format=%gs", "HEAD", "--").text
+        self._work_tree.require_clean(catch_up=is_run or moved.startswith(REASON))
 
     def base(self) -> str | None:
         """Return the commit that a new run starts from; None where there is none.
@@ -431,10 +380,6 @@ class Runs:
             with contextlib.suppress(UsageError):  # a branch of the user's may be named so
                 found.append(RunRef.parse(name))
         return found
-
-    def summaries(self) -> Sequence[RunSummary]:
-        """Return a row for each run, the one that advanced last first."""
-        return [self.view(ref).summary() for ref in self.list()]
 
     def current(self) -> RunRef:
         """Return the run that is checked out.
@@ -492,8 +437,8 @@ class Runs:
         runs = self.list()
         if not runs:
             return "Start one with `gco-agent run GAME`."
-        named = ", ".join(ref.branch for ref in runs[:_MOST_LISTED])
-        more = f" and {len(runs) - _MOST_LISTED} more" if len(runs) > _MOST_LISTED else ""
+        named = ", ".join(ref.branch for ref in runs[:_MAX_LISTED])
+        more = f" and {len(runs) - _MAX_LISTED} more" if len(runs) > _MAX_LISTED else ""
         return (
             f"There is {named}{more}: name one, as in `gco-agent log {runs[0].branch}`, "
             "or start another with `gco-agent run GAME`."
@@ -521,9 +466,15 @@ class Runs:
         """
         RunView(self._repo, ref)
         self._repo.require_identity()
+        if elsewhere := self._repo.branches_elsewhere().get(str(ref)):
+            raise StoreError(
+                f"{ref.branch} is checked out in {elsewhere}: run the command there, "
+                "so that its files follow"
+            )
         lock = _lock_run(self._repo, ref)
         try:
-            self._settle(ref)
+            if self._work_tree and self._repo.head_branch() == str(ref):
+                self._work_tree.require_clean(catch_up=True)
             run = Run(self._repo, ref, lock)
             run.history()  # raises where the branch is no run
         except BaseException:
@@ -531,22 +482,34 @@ class Runs:
             raise
         return run
 
-    def _settle(self, ref: RunRef) -> None:
-        """Make sure that the files of a run, where it is checked out, can follow it."""
-        if elsewhere := self._repo.branches_elsewhere().get(str(ref)):
-            raise StoreError(
-                f"{ref.branch} is checked out in {elsewhere}: run the command there, "
-                "so that its files follow"
-            )
-        if self._work_tree and self._repo.head_branch() == str(ref):
-            self._work_tree.require_clean(catch_up=True)
-
     # -- publishing ----------------------------------------------------------------------------
+
+    def require_publishable(self) -> Head:
+        """Return what is checked out, if a policy can be published there.
+
+        Raises:
+            UsageError: A run is checked out, or nothing is.
+            DirtyWorkTree: Changes are not committed.
+            NoIdentity: Git does not know who commits.
+        """
+        head = self._repo.head()
+        if head.branch is None:
+            raise UsageError("HEAD is detached: `git switch` to the branch to publish on")
+        name = head.branch.removeprefix(REFS_HEADS)
+        if name.startswith(f"{BRANCH_NAMESPACE}/"):
+            home = self.home()
+            raise UsageError(
+                f"{name} is the branch of a run, and policies are published on one of yours: "
+                f"`git switch{f' {home}' if home else ''}` to it, then run the command again"
+            )
+        self._repo.require_identity()
+        self.require_clean()
+        return head
 
     def publish_file(
         self, path: str, text: str, subject: str, body: str, trailers: Mapping[str, str]
     ) -> str:
-        """Commit one file to the current branch, which is not a run's.
+        """Commit one file to the current branch, which is not a run's; return the commit id.
 
         Args:
             path: From the top of the tree.
@@ -555,35 +518,24 @@ class Runs:
             body: Second part of the message.
             trailers: Its last paragraph, by name; ``Gco-Schema`` is reserved for runs.
 
-        Returns:
-            The commit id.
-
         Raises:
-            UsageError: A run is checked out, or nothing is, or the file already has this text.
+            UsageError: As `require_publishable`, or the file already has this text.
             DirtyWorkTree: Changes or untracked files are in the way; nothing was made then.
-            NoIdentity: Git does not know who commits.
             RunMoved: Somebody else moved the branch.
         """
-        head = self._repo.head()
-        if head.branch is None:
-            raise UsageError("HEAD is detached: `git switch` to the branch to publish on")
-        name = head.branch.removeprefix(REFS_HEADS)
-        if name.startswith(f"{BRANCH_NAMESPACE}/"):
-            raise UsageError(
-                f"{name} is the branch of a run: `git switch` to the branch to publish on"
-            )
-        self._repo.require_identity()
-        self.require_clean()
-        content = text.encode("utf-8", "backslashreplace")
+        head = self.require_publishable()
+        branch, content = head.branch or "", text.encode("utf-8", "backslashreplace")
         if head.commit and self._repo.read_file(head.commit, path) == content:
-            raise UsageError(f"nothing to publish: {path} is already so on {name}")
+            raise UsageError(
+                f"nothing to publish: {path} is already so on {branch.removeprefix(REFS_HEADS)}"
+            )
         lines = [f"{word}: {clean_line(value)}" for word, value in trailers.items()]
         message = format_plain_message(subject, body, lines)
         parents = [head.commit] if head.commit else []
         new = self._repo.write_commit(parents, head.commit, {path: content}, message)
         if self._work_tree:
             self._work_tree.require_room(head.commit, new)
-        self._repo.move_ref(head.branch, new, expected=head.commit, reason=f"{REASON} publish")
+        self._repo.move_ref(branch, new, expected=head.commit, reason=f"{REASON} publish")
         if self._work_tree:
             self._work_tree.bring_along(head.commit, new)
         return new
@@ -607,3 +559,101 @@ def _taken(ref: RunRef) -> UsageError:
         f"there is a run {ref.branch} already: go on with `gco-agent step {ref.branch}`, "
         "or choose another name with --name"
     )
+
+
+# -- the live status of a process that advances a run ---------------------------------------------
+
+_STATUS_SCHEMA = 1
+_STATUS = ".status.json"
+_MAX_STATUS_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a process may use; None means no limit. As `gco_agent.loop.budget.Budget`."""
+
+    iterations: int | None = None
+    seconds: float | None = None
+    frames: int | None = None
+    tokens: int | None = None
+    usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What a process is doing: a small file in git's folder, on which nothing relies.
+
+    Attributes:
+        pid: Its process id.
+        started: `time.perf_counter` value at which its time began; processes of one machine share
+            that clock.
+        first: Number of the first iteration that the limits are for.
+        reserve_s: Part of the time that is reserved for the end.
+        limits: What it may use.
+        event: What it is doing; None between iterations.
+        tokens: Tokens that the run has sent to language models and received, so far.
+        usd: Their price; None where that is not known.
+        schema: Version of the file.
+    """
+
+    pid: int
+    started: float
+    first: int
+    reserve_s: float
+    limits: Limits
+    event: Playing | Racing | Searching | None
+    tokens: int = 0
+    usd: float | None = 0.0
+    schema: int = _STATUS_SCHEMA
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process exists on this machine."""
+        try:
+            os.kill(self.pid, 0)
+        except PermissionError:
+            return True
+        except (OSError, OverflowError):
+            return False
+        return self.pid > 0
+
+
+def status_path(common_dir: Path, stem: str) -> Path:
+    """Return the path of a run's status file."""
+    return common_dir / PRIVATE_FOLDER / f"{stem}{_STATUS}"
+
+
+def read_status(path: Path) -> Status | None:
+    """Return the status of the process that advances a run; None if none is alive."""
+    try:
+        text = read_file(path, root=path.parent.parent, limit_bytes=_MAX_STATUS_BYTES)
+        status = loads(Status, text, str(path))
+    except (OSError, GcoError):
+        return None
+    return status if status.schema == _STATUS_SCHEMA and status.is_alive else None
+
+
+def live_runs(common_dir: Path) -> dict[RunRef, Status]:
+    """Return the runs that a process is advancing now, the one that started last first.
+
+    A run is among them from its first moment on, before its branch exists.
+    """
+    found = {}
+    for path in sorted((common_dir / PRIVATE_FOLDER).glob(f"*{_STATUS}")):
+        if (status := read_status(path)) is not None:
+            with contextlib.suppress(UsageError):
+                found[RunRef.parse_stem(path.name.removesuffix(_STATUS))] = status
+    return dict(sorted(found.items(), key=lambda item: item[1].started, reverse=True))
+
+
+def write_status(path: Path, status: Status | None) -> bool:
+    """Replace the status file, or delete it if there is no status; return whether that worked."""
+    try:
+        if status is None:
+            path.unlink(missing_ok=True)
+        else:
+            write_file(path, dumps(status), root=path.parent.parent, parents=True, sync=False)
+    except (OSError, ValueError, GcoError) as error:
+        _log.debug("cannot write %s: %s", path, error)
+        return False
+    return True

@@ -15,15 +15,18 @@ from pathlib import Path
 
 from gco_agent.core.codec import readable
 from gco_agent.core.errors import GcoError, NotARun, StoreError, UsageError
+from gco_agent.core.records import Verdict
 from gco_agent.core.text import clean_line
 from gco_agent.policy import PolicySource
 from gco_agent.store.config import FILE, RunConfig, parse_config
-from gco_agent.store.entries import Facts, RunRef, Verdict, parse_message
-from gco_agent.store.evidence import parse_evidence
+from gco_agent.store.entries import Facts, RunRef, parse_message
+from gco_agent.store.evidence import is_signed, parse_evidence
 from gco_agent.store.git import Commit, GitRepo
 
 EPISODES_FILE = "evaluation.json"
+"""Evidence file with the episodes of an iteration."""
 FEEDBACK_FILE = "feedback.md"
+"""Evidence file with what the optimizer was shown of the results."""
 _PAGE = 256
 _CACHED_FILES = 256
 _FULL_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
@@ -43,6 +46,7 @@ class Step:
         subject: First line of its message.
         body: The reason.
         facts: What was measured; None for a commit that a person made by hand.
+        is_signed: This user's machine composed the message.
         candidates: The rejected candidates of the iteration, oldest first.
     """
 
@@ -53,6 +57,7 @@ class Step:
     body: str
     facts: Facts | None
     candidates: tuple[Step, ...] = ()
+    is_signed: bool = False
 
     @property
     def verdict(self) -> Verdict:
@@ -75,35 +80,30 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """One policy text that was tried, and its verdict; or an iteration without a candidate.
+class Trial(Step):
+    """A policy text that was tried, and its verdict; or an iteration without a candidate.
+
+    Its `parents` are the commits of the trials that it descends from, the one it was compared with
+    first; none for the initial policy.
 
     Attributes:
-        iteration: Its number; None for a commit that a person made by hand.
-        commit: Where the text is: on the run's line, or beside it.
         line_commit: The iteration's commit on the line.
-        parents: Commits of the trials that it descends from, the one it was compared with first;
-            empty for the initial policy.
-        when: Committer's date.
-        verdict: Its outcome.
-        summary: The edit in a few words.
-        reason: Body of the commit's message.
-        facts: What was measured, if anything.
         is_kept: Whether it became the run's policy.
         in_force: Whether it is the run's policy now.
     """
 
-    iteration: int | None
-    commit: str
-    line_commit: str
-    parents: tuple[str, ...]
-    when: datetime
-    verdict: Verdict
-    summary: str
-    reason: str
-    facts: Facts | None
-    is_kept: bool
-    in_force: bool
+    line_commit: str = ""
+    is_kept: bool = False
+    in_force: bool = False
+
+    @classmethod
+    def of(cls, step: Step, line: Step, parents: Sequence[str], *, in_force: bool) -> Trial:
+        """Return ``step``, on the line or beside the commit ``line`` of it, as a trial."""
+        return cls(
+            step.commit, tuple(parents), step.when, step.subject, step.body, step.facts,
+            line_commit=line.commit, in_force=in_force,
+            is_kept=step is line and step.verdict.is_kept,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ class OptimizerStats:
     """Totals of one optimizer in a run.
 
     Attributes:
-        optimizer: Its name, as the commits have it.
+        optimizer: Its name.
         iterations: Iterations in which it was asked.
         candidates: Policy texts that it proposed and that could be measured.
         accepted: Those that became the run's policy.
@@ -298,17 +298,12 @@ class RunView:
 
     def read(self, path: str, rev: str | None = None) -> str | None:
         """Return the text of a file at a commit, by default the last; None if it has none."""
-        if rev is None:
-            return self._text(self.tip, path)
+        rev = rev or self.tip
         return self._text(rev if _FULL_ID.fullmatch(rev) else self.repo.resolve(rev), path)
 
     def _read_text(self, commit: str, path: str) -> str | None:
         content = self.repo.read_file(commit, path)
         return None if content is None else content.decode("utf-8", "replace")
-
-    def read_many(self, wanted: Sequence[tuple[str, str]]) -> Iterator[str | None]:
-        """Yield the texts of many files, given commit ids and paths; None for one not there."""
-        return self.repo.read_files(wanted)
 
     def policy(self, rev: str | None = None) -> str:
         """Return the text of the policy at a commit, by default the last.
@@ -351,7 +346,8 @@ class RunView:
         wanted = [
             (_evidence_commit(step), evidence_folder(step.iteration or 0) + name) for step in known
         ]
-        texts = dict(zip((step.commit for step in known), self.read_many(wanted), strict=True))
+        found = self.repo.read_files(wanted)
+        texts = dict(zip((step.commit for step in known), found, strict=True))
         return [texts.get(step.commit) for step in steps]
 
     def evidence_names(self, commit: str, iteration: int | None) -> list[str]:
@@ -372,22 +368,10 @@ class RunView:
         for step in self.history():
             own = [step] if step.verdict.is_kept or not step.candidates else []
             for source in (*step.candidates, *own):
-                known = [origin[commit] for commit in source.parents if origin.get(commit)]
-                trials.append(
-                    Trial(
-                        iteration=source.iteration,
-                        commit=source.commit,
-                        line_commit=step.commit,
-                        parents=tuple(dict.fromkeys([*([before] if before else []), *known])),
-                        when=source.when,
-                        verdict=source.verdict,
-                        summary=source.summary,
-                        reason=source.body,
-                        facts=source.facts,
-                        is_kept=source is step and step.verdict.is_kept,
-                        in_force=source.commit == standing,
-                    )
-                )
+                known = (before, *(origin.get(commit, "") for commit in source.parents))
+                parents = list(dict.fromkeys(filter(None, known)))
+                in_force = source.commit == standing
+                trials.append(Trial.of(source, step, parents, in_force=in_force))
                 origin[source.commit] = source.commit
             if step.verdict.is_kept:
                 before = step.commit
@@ -404,15 +388,14 @@ class RunView:
             NotARun: The revision is not of this run.
         """
         trials = self.trials()
-        if rev is None:
-            return [trial for trial in trials if trial.line_commit == trials[-1].line_commit]
-        if _NUMBER.fullmatch(rev):
-            found = [trial for trial in trials if trial.iteration == int(rev)]
-            if found:
-                return found
-        commit = self.step(rev).commit
-        exact = [trial for trial in trials if trial.commit == commit]
-        return exact or [trial for trial in trials if trial.line_commit == commit]
+        step = self.step(rev or trials[-1].line_commit)
+        if rev and not _NUMBER.fullmatch(rev):
+            exact = [trial for trial in trials if trial.commit == step.commit]
+            if exact:
+                return exact
+        elif rev:
+            return [trial for trial in trials if trial.iteration == step.iteration]
+        return [trial for trial in trials if trial.line_commit == step.commit]
 
     def details(self, trials: Sequence[Trial]) -> Iterator[Details]:
         """Yield the texts and episodes of trials, one after the other.
@@ -429,7 +412,7 @@ class RunView:
                 (trial.commit, folder + EPISODES_FILE),
                 (trial.commit, folder + FEEDBACK_FILE),
             ]
-        texts = self.read_many(wanted)
+        texts = self.repo.read_files(wanted)
         for trial in trials:
             before, after, evidence, feedback = (next(texts) for _ in range(4))
             if trial.iteration is None:
@@ -570,13 +553,11 @@ def parse_played(text: str | None, where: str) -> tuple[Played, ...]:
     evidence = parse_evidence(text, name)
     with readable(name):
         mine, *others = evidence.policies.values()  # the candidate, its parent
-        parent = {e.seed: e.episode_return for e in (others[0] if others else ())}
-        return tuple(
-            Played(
-                e.seed, e.episode_return, e.n_steps, e.outcome.value, e.detail, parent.get(e.seed)
-            )
-            for e in mine
-        )
+    parent = {e.seed: e.episode_return for e in (others[0] if others else ())}
+    return tuple(
+        Played(e.seed, e.episode_return, e.n_steps, e.outcome.value, e.detail, parent.get(e.seed))
+        for e in mine
+    )
 
 
 def returns_of(step: Step, episodes: str | None) -> list[float] | None:
@@ -639,4 +620,5 @@ def _parse_step(commit: Commit) -> Step:
         when = _NO_DATE
     if when.tzinfo is None or not _NO_DATE.year <= when.year <= _LAST_YEAR:
         when = _NO_DATE
-    return Step(commit.id, commit.parents, when, subject, body, facts)
+    signed = is_signed(commit.message)
+    return Step(commit.id, commit.parents, when, subject, body, facts, is_signed=signed)

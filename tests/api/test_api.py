@@ -15,10 +15,10 @@ from gymnasium.wrappers import TimeLimit
 
 import gco_agent
 from gco_agent.core.errors import ContractViolation, NotARun, PolicyError, UsageError
+from gco_agent.core.records import Verdict
 from gco_agent.core.seeds import Stream
 from gco_agent.envs import environment, local
 from gco_agent.jail.limits import JailLevel
-from gco_agent.store.entries import Verdict
 from tests.engine.policies import FOLLOW, STILL
 
 LEAN = '''"""CartPole: push to where the pole leans.

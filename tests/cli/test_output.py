@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gco_agent.cli.output import Column, _table_lines
-from gco_agent.store.status import Limits, Status, status_path, write_status
+from gco_agent.store.run import Limits, Status, status_path, write_status
 from tests.cli.conftest import SHORT, Cli, Start
 from tests.cli.scripted import FOLLOW
 from tests.store.samples import commit_file, git

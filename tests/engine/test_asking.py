@@ -9,7 +9,7 @@ import pytest
 
 from gco_agent.core import codec
 from gco_agent.core.errors import KeyRefused, ModelError, ProposalError, StoreError
-from gco_agent.core.records import EpisodeResult, Evaluation, Outcome
+from gco_agent.core.records import EpisodeResult, Evaluation, Outcome, Verdict
 from gco_agent.core.seeds import Stream
 from gco_agent.core.statistics import Gain
 from gco_agent.core.statistics import Verdict as RaceVerdict
@@ -27,7 +27,6 @@ from gco_agent.optimizers.replies import parse_reply
 from gco_agent.optimizers.vectors.optimizer import VectorSearch
 from gco_agent.policy import PolicySource
 from gco_agent.store.config import RunConfig
-from gco_agent.store.entries import Verdict
 from gco_agent.store.run import Run, Runs
 from tests.engine.policies import FOLLOW, HIDE, RULES, STILL, failing
 from tests.engine.test_train import REF, Scripted, events, judge, project, runs, started

@@ -14,7 +14,7 @@ import pytest
 
 from gco_agent.core.errors import BudgetSpent, ProposalError, UsageError
 from gco_agent.core.events import Committed, Event, Playing, Racing
-from gco_agent.core.records import EpisodeResult, Evaluation, Outcome
+from gco_agent.core.records import EpisodeResult, Evaluation, Outcome, Verdict
 from gco_agent.core.seeds import Stream, parse_seed_range
 from gco_agent.core.statistics import LOOKS, Gain
 from gco_agent.core.statistics import Verdict as RaceVerdict
@@ -30,7 +30,7 @@ from gco_agent.optimizers.base import Optimizer, Proposal, Request, Tools
 from gco_agent.optimizers.registry import make_optimizer
 from gco_agent.policy import PolicySource, docstring_of
 from gco_agent.store.config import RunConfig, parse_config
-from gco_agent.store.entries import Facts, RunRef, Verdict
+from gco_agent.store.entries import Facts, RunRef
 from gco_agent.store.git import GitRepo
 from gco_agent.store.run import Runs
 from gco_agent.store.view import RunView, Step

@@ -15,6 +15,7 @@ from gco_agent.core.records import (
     EpisodeResult,
     Outcome,
     PlayProtocol,
+    Verdict,
     digest_actions,
     pack_actions,
     unpack_actions,
@@ -35,7 +36,7 @@ from gco_agent.loop.verify import (
 )
 from gco_agent.policy import PolicySource
 from gco_agent.store.config import RunConfig
-from gco_agent.store.entries import RunRef, Verdict
+from gco_agent.store.entries import RunRef
 from gco_agent.store.git import GitRepo
 from gco_agent.store.run import Runs
 from gco_agent.store.view import RunView

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from gco_agent.core.errors import BudgetSpent, ModelError
+from gco_agent.core.records import Verdict
 from gco_agent.evaluation.judge import Judge
 from gco_agent.llm import Exchange, Patience, Price, Usage
 from gco_agent.llm.anthropic import AnthropicModel
@@ -23,7 +24,7 @@ from gco_agent.loop.budget import Budget
 from gco_agent.loop.train import train
 from gco_agent.optimizers.reflect import TOOL, ReflectOptimizer
 from gco_agent.store.config import RunConfig
-from gco_agent.store.entries import Facts, Verdict
+from gco_agent.store.entries import Facts
 from gco_agent.store.run import Runs
 from gco_agent.store.view import Step
 from tests.engine.policies import FOLLOW, HIDE, RULES, STILL

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from gco_agent.core.records import Verdict
 from gco_agent.evaluation.judge import Judge
 from gco_agent.llm.anthropic import AnthropicModel
 from gco_agent.loop.budget import Budget
@@ -12,7 +13,6 @@ from gco_agent.loop.train import train
 from gco_agent.optimizers.base import Capabilities
 from gco_agent.optimizers.reflect import TOOL, ReflectOptimizer
 from gco_agent.store.config import RunConfig
-from gco_agent.store.entries import Verdict
 from gco_agent.store.run import Runs
 from gco_agent.store.view import RunView, Step
 from tests.engine.policies import FOLLOW, RULES, failing

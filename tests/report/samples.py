@@ -8,9 +8,9 @@ import subprocess
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gco_agent.core.records import PlayProtocol
+from gco_agent.core.records import PlayProtocol, Verdict
 from gco_agent.store.config import FILE, RunConfig, format_config
-from gco_agent.store.entries import Facts, RunRef, Verdict, format_message, headline
+from gco_agent.store.entries import Facts, RunRef, format_message, headline
 
 REF = RunRef("pong", "sample")
 RULES = PlayProtocol("default", "gco/Pong-v5", max_steps=4500, versions=(("ale-py", "0.11.2"),))

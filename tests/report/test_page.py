@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from gco_agent.core.records import Verdict
 from gco_agent.report import figures
 from gco_agent.report.details import pack
 from gco_agent.report.failing import Failure
 from gco_agent.report.page import PageRun, is_report, write_page
 from gco_agent.report.summary import AXES, positions, read_report
 from gco_agent.report.video import write_video
-from gco_agent.store.entries import Verdict
 from tests.report.conftest import SECOND, Browser
 from tests.report.samples import HOSTILE, REF, policy
 

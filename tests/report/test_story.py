@@ -20,6 +20,7 @@ from gco_agent.cli.context import CliContext
 from gco_agent.cli.run import config_of
 from gco_agent.cli.run import run as run_command
 from gco_agent.core.errors import StoreError
+from gco_agent.core.records import Verdict
 from gco_agent.core.statistics import confidence_interval
 from gco_agent.envs.environment import find_spec, make_protocol
 from gco_agent.evaluation.workers import WorkerPool
@@ -28,7 +29,7 @@ from gco_agent.report.failing import lay_out, trace_failures
 from gco_agent.report.figures import lineage, thinned
 from gco_agent.report.summary import AXES, half_interval, positions, read_report, score_in_words
 from gco_agent.store.config import RunConfig
-from gco_agent.store.entries import Facts, Verdict
+from gco_agent.store.entries import Facts
 from gco_agent.store.view import OptimizerStats, Played, Step, optimizer_stats, parse_played
 from tests.report.samples import HOSTILE, REF, evaluation, policy
 
@@ -43,7 +44,7 @@ def test_trials_are_one_for_each_text_that_was_tried(view):
     for trial in trials:
         assert trial.is_kept == (trial.verdict in ("initial", "accepted"))
         assert (trial.commit == trial.line_commit) == trial.is_kept
-        assert trial.reason
+        assert trial.body
 
 
 def test_a_trial_descends_from_the_policy_in_force_before_it(view):
@@ -84,9 +85,9 @@ def test_evidence_and_iterations_are_found(view):
 
 def test_many_files_of_which_some_are_missing(view):
     wanted = [(view.tip, "policies/pong.py"), (view.tip, "no such"), (view.tip, "policies")] * 3
-    texts = list(view.read_many(wanted))
+    texts = list(view.repo.read_files(wanted))
     assert texts == [view.policy(), None, None] * 3
-    assert list(view.read_many([])) == []
+    assert list(view.repo.read_files([])) == []
 
 
 def test_a_report_counts_and_names(view, runs):
@@ -266,7 +267,7 @@ def test_details_come_back_from_little_space(view):
     (chunk,), n_cut = pack(trials, iter(details), 10**9)
     assert n_cut == 0
     rows = unpack(chunk)
-    assert [row["reason"] for row in rows] == [trial.reason for trial in trials]
+    assert [row["reason"] for row in rows] == [trial.body for trial in trials]
     assert [len(row["seeds"]) for row in rows] == [8] * 21
     assert any(HOSTILE in row["diff"] for row in rows)
 
@@ -285,7 +286,7 @@ def test_where_space_is_short_the_oldest_rejected_lose_their_differences(view):
     cut = [trial for trial, row in zip(trials, rows, strict=True) if row.get("cut")]
     assert n_cut == len(cut) == sum(not trial.is_kept for trial in trials[:CHUNK])
     assert not any(trial.is_kept for trial in cut)
-    assert [row["reason"] for row in rows] == [trial.reason for trial in trials]
+    assert [row["reason"] for row in rows] == [trial.body for trial in trials]
 
 
 def test_where_that_is_not_enough_the_others_lose_them_too(view):

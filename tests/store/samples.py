@@ -5,7 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from gco_agent.store.entries import Entry, Facts, RunRef, Verdict, headline
+from gco_agent.core.records import Verdict
+from gco_agent.store.entries import Entry, Facts, RunRef, headline
 
 REF = RunRef("pong", "20260131-1f0c")
 POLICY = "policies/pong.py"

@@ -11,13 +11,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gco_agent.core.errors import StoreError, UsageError
+from gco_agent.core.records import Verdict
 from gco_agent.core.text import WIDTH, clean_line, shorten, wrap_body
 from gco_agent.store.entries import (
     LONGEST_SUBJECT,
     SCHEMA,
     Facts,
     RunRef,
-    Verdict,
     format_message,
     format_plain_message,
     headline,

@@ -20,11 +20,10 @@ from pathlib import Path
 import pytest
 
 from gco_agent.core.errors import StoreError
+from gco_agent.core.records import Verdict
 from gco_agent.store import git as door
-from gco_agent.store.entries import Verdict
-from gco_agent.store.git import GitRepo
+from gco_agent.store.git import GitRepo, WorkTree
 from gco_agent.store.run import Runs
-from gco_agent.store.worktree import WorkTree
 from tests.store.samples import (
     POLICY,
     REF,
@@ -45,17 +44,17 @@ FORK = multiprocessing.get_context("fork")
 
 def accept_first(runs: Runs) -> None:
     with runs.open(REF) as run:
-        run.accept(accepted(1))
+        run.commit(accepted(1))
 
 
 def accept(runs: Runs) -> None:
     with runs.open(REF) as run:
-        run.accept(accepted(2), rejected=[candidate(2)])
+        run.commit(accepted(2), beside=[candidate(2)])
 
 
 def reject(runs: Runs) -> None:
     with runs.open(REF) as run:
-        run.reject([candidate(2, "a"), candidate(2, "b", Verdict.FAILED)], turned_down(2))
+        run.commit(turned_down(2), [candidate(2, "a"), candidate(2, "b", Verdict.FAILED)])
 
 
 def roll_back(runs: Runs) -> None:
@@ -119,7 +118,7 @@ def test_a_run_goes_on_after_a_kill(project, started, action):
             assert last in (1, 2)
             assert (run.tip == tip) is (last == 1)
             assert git(root, "status", "--porcelain") == ""
-            run.accept(accepted(last + 1))
+            run.commit(accepted(last + 1))
         outcomes.add(last)
         assert git(root, "status", "--porcelain", "--untracked-files") == ""
         assert (root / POLICY).read_text() == f"policy {last + 1}\n"
@@ -149,7 +148,7 @@ def test_a_run_is_there_or_not_after_a_kill(project):
         if not exists:
             create(runs)
         with runs.open(REF) as run:
-            run.accept(accepted(1))
+            run.commit(accepted(1))
         outcomes.add(exists)
         assert git(root, "status", "--porcelain", "--untracked-files") == ""
     assert outcomes == {True, False}
@@ -195,7 +194,7 @@ def filled(disk: Path, *, left: int):
 
 def advance(runs: Runs) -> int:
     with runs.open(REF) as run:
-        run.accept(accepted(run.last_iteration + 1))
+        run.commit(accepted(run.last_iteration + 1))
         return run.last_iteration
 
 

@@ -57,7 +57,7 @@ def test_the_kernel_releases_the_lock_of_a_killed_process(started, project):
             child.wait()
             os.kill(worker, 0)  # still there
             with started.open(REF) as run:
-                run.accept(accepted(1))
+                run.commit(accepted(1))
         finally:
             os.kill(worker, signal.SIGKILL)
 
@@ -75,7 +75,7 @@ def test_a_file_system_without_locks_gets_a_warning(started, monkeypatch, caplog
 
     monkeypatch.setattr(filelock.UnixFileLock, "_acquire", no_locks)
     with started.open(REF) as run:
-        run.accept(accepted(1))
+        run.commit(accepted(1))
     assert "has no locks" in caplog.text
 
 

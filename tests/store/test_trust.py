@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gco_agent.core.errors import GcoError, StoreError
-from gco_agent.store.entries import Verdict, format_message
+from gco_agent.core.records import Verdict
+from gco_agent.store.entries import format_message
 from gco_agent.store.git import GitRepo
 from gco_agent.store.run import Runs
 from tests.core.test_text import NASTY
@@ -46,14 +47,14 @@ def use_everything(root: Path) -> None:
     runs.create(REF, initial(), switch=True)
     with runs.open(REF) as run:
         (root / POLICY).touch()
-        run.accept(accepted(1))
+        run.commit(accepted(1))
         (root / POLICY).write_text("edited meanwhile\n")
-        run.accept(accepted(2))
+        run.commit(accepted(2))
     git(root, "checkout", "--quiet", "-f", REF.branch)
     with runs.open(REF) as run:
-        run.reject([candidate(3)], turned_down(3))
+        run.commit(turned_down(3), [candidate(3)])
         run.rollback("1")
-    runs.summaries()
+    [runs.view(ref).summary() for ref in runs.list()]
     git(root, "checkout", "--quiet", "-f", "main")
     (root / "README.md").touch()
     runs.publish_file(POLICY, "best\n", "Publish", "", {})
@@ -83,14 +84,14 @@ def test_no_program_of_the_settings_runs(project, program, tmp_path):
     runs = Runs(GitRepo.find(project))
     runs.create(REF, initial(), switch=True)
     with runs.open(REF) as run:
-        run.accept(accepted(1))
+        run.commit(accepted(1))
         (project / POLICY).write_text("edited meanwhile\n")
-        run.accept(accepted(2))
-        run.reject([candidate(3)], turned_down(3))
+        run.commit(accepted(2))
+        run.commit(turned_down(3), [candidate(3)])
         run.rollback("1")
     with pytest.raises(StoreError, match="not committed"):
         runs.open(REF)
-    runs.summaries()
+    [runs.view(ref).summary() for ref in runs.list()]
     assert not (tmp_path / "ran").exists()
     subprocess.run(["git", "-C", str(project), "status"], check=False, capture_output=True)
     assert (tmp_path / "ran").exists(), "git alone does run them"
@@ -235,7 +236,7 @@ REASONS = ("diff --git a/x b/x", "Index: x", "From 0123 Mon Sep 17 00:00:00 2001
 @pytest.mark.parametrize("line", REASONS)
 def test_a_reason_does_not_end_the_message_for_git_am(project, started, tmp_path, line):
     with started.open(REF) as run:
-        run.accept(replace(accepted(1), body=f"{line}\n\n{line}\nmore\n{line}"))
+        run.commit(replace(accepted(1), body=f"{line}\n\n{line}\nmore\n{line}"))
     message = git(project, "log", "-1", "--format=%B")
     git(project, "format-patch", "--quiet", "-1", "-o", str(tmp_path / "out"))
     (patch,) = (tmp_path / "out").iterdir()

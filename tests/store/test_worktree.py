@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from gco_agent.core.errors import DirtyWorkTree
-from gco_agent.store.git import GitRepo
+from gco_agent.store.git import GitRepo, WorkTree
 from gco_agent.store.run import Runs
-from gco_agent.store.worktree import WorkTree
 from tests.store.samples import (
     POLICY,
     REF,
@@ -34,16 +33,16 @@ def move_alone(runs: Runs, monkeypatch: pytest.MonkeyPatch, *, steps: int = 1) -
         patch.setattr(WorkTree, "bring_along", lambda *_: None)
         with runs.open(REF) as run:
             for _ in range(steps):
-                run.accept(accepted(run.last_iteration + 1))
+                run.commit(accepted(run.last_iteration + 1))
 
 
 def test_files_follow_only_where_the_run_is_checked_out(project, started):
     with started.open(REF) as run:
-        run.accept(accepted(1))
+        run.commit(accepted(1))
         assert (project / POLICY).read_text() == "policy 1\n"
         git(project, "checkout", "--quiet", "main")
         (project / "README.md").write_text("being edited")
-        run.accept(accepted(2))
+        run.commit(accepted(2))
     assert not (project / POLICY).exists()
     assert status(project) == ["M README.md"] or status(project) == [" M README.md"]
     git(project, "checkout", "--quiet", "--", "README.md")
@@ -54,7 +53,7 @@ def test_files_follow_only_where_the_run_is_checked_out(project, started):
 def test_a_file_that_was_only_touched_is_no_change(project, started):
     with started.open(REF) as run:
         os.utime(project / POLICY, (1, 1))
-        run.accept(accepted(1))
+        run.commit(accepted(1))
     assert (project / POLICY).read_text() == "policy 1\n"
     assert status(project) == []
 
@@ -64,7 +63,7 @@ def test_changes_elsewhere_in_the_tree_are_carried_along(project, started, caplo
         (project / "README.md").write_text("being edited")
         (project / "new").write_text("new")
         git(project, "add", "new")
-        run.accept(accepted(1))
+        run.commit(accepted(1))
     assert caplog.text == ""
     assert (project / POLICY).read_text() == "policy 1\n"
     assert sorted(status(project)) == sorted([" M README.md", "A  new"])
@@ -73,7 +72,7 @@ def test_changes_elsewhere_in_the_tree_are_carried_along(project, started, caplo
 def test_a_policy_edited_meanwhile_stays_and_the_commit_is_made(project, started, caplog):
     with started.open(REF) as run:
         (project / POLICY).write_text("edited meanwhile\n")
-        commit = run.accept(accepted(1))
+        commit = run.commit(accepted(1))
     assert git(project, "rev-parse", "HEAD") == commit
     assert (project / POLICY).read_text() == "edited meanwhile\n"
     assert (project / "iterations/0001/feedback.md").read_text() == "feedback 1\n"
@@ -91,7 +90,7 @@ def test_a_policy_edited_meanwhile_stays_and_the_commit_is_made(project, started
 def test_a_policy_deleted_meanwhile_comes_back(project, started):
     with started.open(REF) as run:
         (project / POLICY).unlink()
-        run.accept(accepted(1))
+        run.commit(accepted(1))
     assert (project / POLICY).read_text() == "policy 1\n"
     assert status(project) == []
 
@@ -102,7 +101,7 @@ def test_an_untracked_file_in_the_way_stays(project, started, caplog, content):
     with started.open(REF) as run:
         evidence.parent.mkdir(parents=True)
         evidence.write_text(content)
-        run.accept(accepted(1))
+        run.commit(accepted(1))
     assert evidence.read_text() == content
     assert (project / POLICY).read_text() == "policy 1\n"
     is_mine = content == "mine\n"
@@ -113,10 +112,10 @@ def test_an_untracked_file_in_the_way_stays(project, started, caplog, content):
 def test_folders_and_files_where_others_belong_stay(project, started, caplog):
     with started.open(REF) as run:
         (project / "iterations/0001").write_text("a file where a folder belongs")
-        run.accept(accepted(1))
+        run.commit(accepted(1))
         (project / "iterations/0002/feedback.md").mkdir(parents=True)
         (project / "iterations/0002/feedback.md/x").write_text("a folder where a file belongs")
-        run.accept(accepted(2))
+        run.commit(accepted(2))
     assert (project / "iterations/0001").read_text() == "a file where a folder belongs"
     assert (project / "iterations/0002/feedback.md/x").exists()
     assert (project / POLICY).read_text() == "policy 2\n"
@@ -128,7 +127,7 @@ def test_what_was_staged_meanwhile_is_left_and_the_way_out_is_named(project, sta
         (project / POLICY).write_text("staged\n")
         git(project, "add", POLICY)
         (project / POLICY).write_text("and edited again\n")
-        commit = run.accept(accepted(1))
+        commit = run.commit(accepted(1))
     assert git(project, "rev-parse", "HEAD") == commit
     assert git(project, "show", f":{POLICY}") == "staged"
     assert (project / POLICY).read_text() == "and edited again\n"
@@ -145,14 +144,14 @@ def test_what_was_staged_meanwhile_is_left_and_the_way_out_is_named(project, sta
 @pytest.mark.parametrize("steps", [1, 3])
 def test_files_that_were_left_behind_catch_up(project, started, monkeypatch, caplog, steps):
     move_alone(started, monkeypatch, steps=1)
-    monkeypatch.setattr(Runs, "_settle", lambda *_: None)
+    monkeypatch.setattr(WorkTree, "require_clean", lambda *_, **__: None)
     move_alone(started, monkeypatch, steps=steps - 1)
     monkeypatch.undo()
     assert status(project) != []
     with started.open(REF) as run:
         assert (project / POLICY).read_text() == f"policy {steps}\n"
         assert status(project) == []
-        run.accept(accepted(steps + 1))
+        run.commit(accepted(steps + 1))
     assert status(project) == []
     assert "now are those of the last commit" in caplog.text
 
@@ -220,7 +219,7 @@ def test_a_work_tree_without_an_index_is_left_alone(project, started):
 def test_a_rejected_iteration_changes_no_file(project, started):
     before = (project / POLICY).stat().st_mtime_ns
     with started.open(REF) as run:
-        run.reject([candidate(1)], turned_down(1))
+        run.commit(turned_down(1), [candidate(1)])
     assert (project / POLICY).stat().st_mtime_ns == before
     assert status(project) == []
 
@@ -236,13 +235,13 @@ def test_line_ends_are_no_change_whatever_the_user_has_set(project, runs):
     runs.create(REF, replace(initial(), policy="one\r\ntwo\n"), switch=True)
     entry = replace(accepted(1), policy="three\r\nfour\n", files={"reply.md": "a\r\nb\nc\r"})
     with runs.open(REF) as run:
-        run.accept(entry)
+        run.commit(entry)
     assert status(project) == []
     assert (project / "iterations/0001/reply.md").read_bytes() == b"a\r\nb\nc\r"
     assert (project / POLICY).read_bytes() == b"three\r\nfour\r\n"
     with runs.open(REF) as run:
         assert run.policy() == "three\nfour\n"
-        run.accept(accepted(2))
+        run.commit(accepted(2))
     assert status(project) == []
 
 
