@@ -12,6 +12,7 @@ from gco_agent.core.seeds import parse_seed_range
 from gco_agent.evaluation.judge import Judge
 from gco_agent.loop import recording as accounts
 from gco_agent.policy import PolicySource
+from gco_agent.store.git import GitRepo
 from gco_agent.store.run import Runs
 from gco_agent.store.view import RunView
 from tests.engine.policies import RULES
@@ -53,7 +54,7 @@ def test_a_damaged_record_of_episodes_is_told(
 ) -> None:
     view = started.view(REF)
     (step,) = view.history()
-    monkeypatch.setattr(RunView, "read_many", lambda self, wanted: iter([text] * len(wanted)))
+    monkeypatch.setattr(GitRepo, "read_files", lambda self, wanted: iter([text] * len(wanted)))
     told = rf"evaluation\.json of commit {step.commit[:9]} cannot be read"
     with pytest.raises(StoreError, match=told):
         accounts.recall_episodes(view, other)
