@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gco_agent.core.files import work_tree_of, write_file
-from gco_agent.core.records import Verdict
 from gco_agent.core.text import format_points
 from gco_agent.report import figures
 from gco_agent.report.details import pack
