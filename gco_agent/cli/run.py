@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import re
 import secrets
 import time
@@ -127,7 +128,7 @@ def run(
     loc, cyclomatic, stopped_by, seconds.
     """  # noqa: D301 - click wants the character
     budget = Budget(
-        iterations, seconds, given.pop("frames"), given["usd"], report_episodes=report_episodes
+        iterations, seconds, given["frames"], given["usd"], report_episodes=report_episodes
     )
     start = _prepare(place, given)
     _announce(place, start, f"{duration(seconds)}, " if not iterations else "")
@@ -326,6 +327,9 @@ class _Start:
     notes: tuple[str, ...]
 
 
+_PATIENT_SLICE_S = 3_600.0
+
+
 def config_of(spec: GameSpec, given: dict[str, Any]) -> RunConfig:
     """Return the configuration of a run of a game, by the options of the command."""
     from gco_agent.envs.environment import make_protocol
@@ -338,6 +342,8 @@ def config_of(spec: GameSpec, given: dict[str, Any]) -> RunConfig:
         slice_steps=given["slice_steps"] or default_slice(protocol),
         **{name: given[name] for name in same},
     )
+    if given.get("frames"):  # where frames are the budget, the speed of the machine decides nothing
+        config = dataclasses.replace(config, slice_seconds=_PATIENT_SLICE_S)
     return with_model(config, given)
 
 

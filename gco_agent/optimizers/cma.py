@@ -1,4 +1,4 @@
-"""What an optimizer may play in one go: steps first, and a clock for slow machines."""
+"""CMA-ES, and the budget of steps that a search may play in one go."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _USUAL_PACE = 800
 
 @dataclass
 class StepBudget:
-    """Steps, and a time.
+    """Steps that may be played, and the time for them.
 
     Attributes:
         n_steps: Steps that may be played.
@@ -35,7 +35,7 @@ class StepBudget:
 
     @classmethod
     def for_time(cls, seconds: float, n_workers: int, n_steps: int | None = None) -> Self:
-        """A purse for ``seconds`` from now; steps as many as they usually allow, if not given."""
+        """Return a budget for ``seconds`` from now; the steps they usually allow, if not given."""
         now = time.perf_counter()
         affordable = n_steps or max(1, round(seconds * n_workers * _USUAL_PACE))
         return cls(affordable, now + seconds, begun=now)
@@ -46,7 +46,7 @@ class StepBudget:
         return max(0, self.n_steps - self.used)
 
     def share(self, part: float) -> bool:
-        """Whether ``part`` (0 to 1) of the purse is still not used up."""
+        """Return whether less than ``part`` (0 to 1) of the budget is used up."""
         now = time.perf_counter()
         end = self.deadline
         if self.begun is not None:
@@ -67,29 +67,37 @@ class Evolution:
     asked for depends on the seed and on what was told alone.
 
     Args:
-        origin: The numbers to begin with.
-        scale: How far a typical change of each goes.
-        spread: Standard deviation of each, in units of its scale.
+        origin: The numbers to begin with, (n,).
+        scale: How far a typical change of each goes, (n,); or the axes of the search as columns,
+            (n, n).
+        spread: Standard deviation of each, in units of its scale; or one for all.
         rng_seed: Positive.
+        is_diagonal: Learn no dependence of the numbers on each other.
     """
 
     def __init__(
         self,
         origin: Sequence[float],
-        scale: Sequence[float],
-        spread: Sequence[float],
+        scale: npt.ArrayLike,
+        spread: Sequence[float] | float,
         rng_seed: int,
+        *,
+        is_diagonal: bool = False,
     ) -> None:
         import cma
 
         self._origin, self._scale = np.array(origin), np.array(scale)
-        stds = np.maximum(np.array(spread), FLOOR)
         # Numbers of its own: cma would draw from NumPy's global generator, which others use too.
         randn = np.random.RandomState(rng_seed).randn
-        options = {"verbose": -9, "randn": randn, "seed": None, "CMA_stds": stds}
+        options = {"verbose": -9, "randn": randn, "seed": None, "CMA_diagonal": is_diagonal}
+        width = 1.0
+        if isinstance(spread, Sequence):
+            options["CMA_stds"] = np.maximum(np.array(spread), FLOOR)
+        else:
+            width = spread
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # cma warns of one dimension, which works
-            self._strategy: Any = cma.CMAEvolutionStrategy(np.zeros(len(origin)), 1.0, options)
+            self._strategy: Any = cma.CMAEvolutionStrategy(np.zeros(len(origin)), width, options)
         self._asked: list[Any] = []
 
     @property
@@ -98,12 +106,12 @@ class Evolution:
         return int(self._strategy.popsize)
 
     def ask(self) -> list[Point]:
-        """The next generation."""
+        """Return the next generation."""
         self._asked = self._strategy.ask()
         return [self._at(point) for point in self._asked]
 
     def tell(self, losses: Sequence[float]) -> None:
-        """What the points of the last generation lost, in their order; less is better."""
+        """Take in what the points of the last generation lost, in their order; less is better."""
         self._strategy.tell(self._asked, losses)
 
     @property
@@ -116,6 +124,21 @@ class Evolution:
         """Standard deviations now, in units of the scales."""
         return [round(float(s), 4) for s in self._strategy.stds]
 
+    @property
+    def width(self) -> float:
+        """Overall standard deviation, as a multiple of the shape."""
+        return float(self._strategy.sigma)
+
+    @property
+    def shape(self) -> Point:
+        """Square root of the covariance, (n, n): `scale` of an evolution that goes on with it."""
+        values, vectors = np.linalg.eigh(np.asarray(self._strategy.C))
+        root = vectors @ np.diag(np.sqrt(np.maximum(values, 1e-12))) @ vectors.T
+        outer: Point = self._scale @ root if self._scale.ndim > 1 else self._scale[:, None] * root
+        return outer
+
     def _at(self, point: npt.ArrayLike) -> Point:
-        numbers: Point = self._origin + np.asarray(point, dtype=np.float64) * self._scale
+        moved = np.asarray(point, dtype=np.float64)
+        scaled = self._scale @ moved if self._scale.ndim > 1 else moved * self._scale
+        numbers: Point = self._origin + scaled
         return numbers

@@ -206,13 +206,11 @@ def describe_run(config: RunConfig) -> str:
 
 def _measure_actions(rules: PlayProtocol) -> dict[str, str]:
     """Return for each action what it was seen to do in random play."""
-    from gco_agent.optimizers.search.play import Probe, all_moves, probe
-    from gco_agent.optimizers.search.world import World, identify
+    from gco_agent.optimizers.search.play import Probe, names_of, probe
+    from gco_agent.optimizers.search.world import identify
 
     found = [probe(Probe(rules, seed, _PROBE_STEPS)) for seed in probe_seeds(_PROBES)]
-    world: World = identify(
-        found[0].action_names, all_moves(found), [part.sightings for part in found]
-    )
+    world = identify(names_of(rules).actions, found)
     moved = {}
     for name, sign in zip(world.action_names, world.signs, strict=True) if world.player else ():
         effect = _WAYS.get(sign, _NO_EFFECT).format(player=world.player)

@@ -1,47 +1,44 @@
-"""Programs: drawn, changed, written out, read back."""
+"""Programs: drawn, changed, written out."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gco_agent.core.codec import decode, encode
 from gco_agent.core.observation import ObjectBox, Observation
 from gco_agent.optimizers.search.genome import (
     Aim,
     Constant,
-    Count,
     GoTo,
     Intercept,
+    LineUp,
+    Need,
     Pick,
+    Plan,
     Program,
-    Reading,
     Rule,
-    Track,
+    Rules,
+    Shows,
+    Worth,
     constants,
+    headline,
     niche,
-    to_json,
+    parts_of,
     with_values,
+    without,
 )
-from gco_agent.optimizers.search.grammar import MAX_RULES, Grammar
-from gco_agent.optimizers.search.memory import read_program, read_world
-from gco_agent.optimizers.search.prune import without
+from gco_agent.optimizers.search.grammar import MAX_RULES, MAX_WORTHS, Grammar
 from gco_agent.optimizers.search.render import render, snake
-from gco_agent.optimizers.search.words import headline
 from gco_agent.optimizers.search.world import World
-from gco_agent.policy import (
-    PolicySource,
-    check_policy,
-    environment_of,
-    format_policy,
-    load_policy,
-    measure,
-)
-from tests.search.strategies import FROZEN, GAUGED, PONG, WORLDS, names_in, programs
+from gco_agent.policy import PolicySource, check_policy, environment_of, format_policy, load_policy
+from tests.search.strategies import FROZEN, GAUGED, MAZE, PONG, WORLDS, programs
 
 seeds = st.integers(0, 10**6)
 worlds = st.sampled_from(WORLDS)
@@ -53,72 +50,54 @@ boxes = st.builds(
     st.integers(1, 20),
     st.integers(-40, 40),
     st.integers(-40, 40),
+    st.none() | st.integers(0, 64),
 )
+
+
+def by_rules(*rules: Rule, dead_zone: float = 4.0) -> Program:
+    return Program(Rules(rules, Constant(dead_zone, 2), Constant(0, 0.4)), ())
 
 
 def simple(place: float = 100.0, dead_zone: float = 4.0) -> Program:
-    rule = Rule("y", None, (), GoTo(Constant(place, 20)))
-    return Program((rule,), (), (), Constant(dead_zone, 2), Constant(0, 0.4))
+    return by_rules(Rule("y", None, (), GoTo(Constant(place, 20))), dead_zone=dead_zone)
 
 
+def planned(*worths: Worth, **parts: Any) -> Program:
+    def constant(value: float) -> Constant:
+        return Constant(value, 1)
+
+    plan = Plan(
+        worths,
+        home_x=None,
+        home_y=None,
+        pull=constant(1),
+        stride_x=constant(4),
+        stride_y=constant(4),
+        tempo=None,
+        late=constant(0),
+        horizon=constant(10),
+        face=None,
+        need=None,
+    )
+    return Program(dataclasses.replace(plan, **parts), ())
+
+
+def worth(
+    category: str, points: float, line_up: LineUp | None = None, shows: Shows = "anything"
+) -> Worth:
+    return Worth(category, Constant(points, 1), Constant(1, 1), line_up, shows)
+
+
+def chosen(program: Program, world: World, objects: dict[str, list[ObjectBox]]) -> str:
+    policy = load_policy(PolicySource(render(program, world, "A Game", "x")))
+    return world.action_names[int(policy.act(Observation(objects)))]
+
+
+@settings(deadline=None)
 @given(seeds, worlds)
 def test_json_gives_the_program_back(seed, world):
     for program in programs(world, seed, 4):
-        read = read_program(json.loads(json.dumps(to_json(program))), names_in(world))
-        assert read == program
-
-
-EVIL: tuple[object, ...] = ('"]; x #', "\nimport os\n", float("nan"), {"is": "Teleport"}, [[]])
-
-
-def _places(data):
-    """Every place in JSON data at which another value could stand: container and key."""
-    parts = data.items() if isinstance(data, dict) else enumerate(data)
-    for key, value in list(parts):
-        yield data, key
-        if isinstance(value, dict | list):
-            yield from _places(value)
-
-
-@given(seeds, worlds)
-@settings(deadline=None, max_examples=10)
-def test_nothing_is_read_that_was_not_written(seed, world):
-    """Whatever stands in the place of any part: refused, or it is no text that could do harm."""
-    data = to_json(programs(world, seed, 1)[0])
-    for container, key in list(_places(data)):
-        before = container[key]
-        for evil in EVIL:
-            container[key] = evil
-            with pytest.raises(ValueError, match=r"."):
-                read_program(json.loads(json.dumps(data)), names_in(world))
-        container[key] = before
-    data["more"] = 1
-    with pytest.raises(ValueError, match="has not the parts"):
-        read_program(data, names_in(world))
-
-
-@pytest.mark.parametrize(
-    ("part", "evil"),
-    [
-        ("action_names", ["NOOP\nimport os", "FIRE", "RIGHT", "LEFT", "RIGHTFIRE", "LEFTFIRE"]),
-        ("player", 'Player"] or __import__("os")["'),
-        ("player_index", "0]; import os #"),
-        ("axes", ["z"]),
-        ("signs", [["1", 0]] * 6),
-        ("signs", [[0, 0]]),
-        ("ranges", {"Ball": ["a", 1, 1, 1]}),
-        ("ranges", {"B\nall": [1, 1, 1, 1]}),
-        ("most", {"Ball": 1.5}),
-    ],
-)
-def test_no_world_is_read_that_the_environment_is_not(part, evil):
-    with pytest.raises(ValueError, match=r"."):
-        read_world({**PONG.to_json(), part: evil}, names_in(PONG))
-
-
-def test_unknown_node_is_named():
-    with pytest.raises(ValueError, match="no Program"):
-        read_program({"is": "Teleport"}, names_in(PONG))
+        assert decode(Program, json.loads(json.dumps(encode(program))), "x") == program
 
 
 @given(seeds, worlds, st.integers(0, 10**6))
@@ -139,8 +118,11 @@ def test_same_seed_same_programs(seed, world):
 @given(seeds, worlds)
 def test_mutants_stay_within_bounds(seed, world):
     for program in programs(world, seed, 12):
-        assert len(program.rules) <= MAX_RULES
-        assert all(rule.axis in world.axes for rule in program.rules) or not world.axes
+        if isinstance(program.moves, Plan):
+            assert len(program.moves.worths) <= MAX_WORTHS
+        else:
+            assert len(program.moves.rules) <= MAX_RULES
+            assert {rule.axis for rule in program.moves.rules} <= set(world.axes or ("x", "y"))
 
 
 @settings(deadline=None, max_examples=40)
@@ -166,57 +148,45 @@ def test_every_policy_answers_every_observation_with_an_action(seed, world, thin
             assert policy.act(obs) in range(len(world.action_names))
 
 
-def test_no_helper_without_a_call():
-    for seed in range(30):
-        for program in programs(PONG, seed, 4):
-            text = render(program, PONG, "Pong", "gco/Pong-v5")
-            defined = [
-                line.split("def ")[1].split("(")[0] for line in text.splitlines() if "def " in line
-            ]
-            for name in defined:
-                if name not in {"act", "__init__", "steps"}:
-                    assert text.count(f"self.{name}(") >= 1, (name, text)
-
-
-def test_no_constant_without_a_use():
-    for seed in range(30):
-        for program in programs(PONG, seed, 4):
-            text = render(program, PONG, "Pong", "gco/Pong-v5")
+@pytest.mark.parametrize("world", WORLDS)
+def test_no_helper_without_a_call_and_no_constant_without_a_use(world):
+    for seed in range(20):
+        for program in programs(world, seed, 4):
+            text = render(program, world, "A Game", "x")
             for line in text.splitlines():
+                name = line.partition("def ")[2].partition("(")[0]
+                if name and name not in {"act", "__init__", "steps", "like"}:
+                    assert text.count(f"self.{name}(") >= 1, (name, text)
                 name, equals, _ = line.partition(" = ")
                 if equals and name.isupper() and name != "DEAD_ZONE":
                     assert text.count(name) >= 2, (name, text)
 
 
 def test_rules_after_one_that_always_decides_are_not_written():
-    two = dataclasses.replace(simple(), rules=(*simple(50).rules, *simple(150).rules))
-    assert "150" not in render(two, PONG, "Pong", "x")
+    both = by_rules(*(Rule("y", None, (), GoTo(Constant(at, 20))) for at in (50, 150)))
+    assert "150" not in render(both, PONG, "Pong", "x")
 
 
 def test_what_a_policy_does_is_what_its_rules_say():
-    policy = load_policy(PolicySource(render(simple(100, 4), PONG, "Pong", "x")))
-    above = Observation({"Player": [ObjectBox(140, 30, 4, 15)]})
-    below = Observation({"Player": [ObjectBox(140, 160, 4, 15)]})
-    there = Observation({"Player": [ObjectBox(140, 92, 4, 15)]})
-    assert [policy.act(obs) for obs in (above, below, there)] == [3, 2, 0]
+    at = {y: chosen(simple(), PONG, {"Player": [ObjectBox(140, y, 4, 15)]}) for y in (30, 160, 92)}
+    assert at == {30: "LEFT", 160: "RIGHT", 92: "NOOP"}, "LEFT goes down"
 
 
 def test_interception_bounces_off_the_walls():
-    meet = Rule("y", Pick("Ball", "nearest"), (), Intercept(None, None))
-    program = Program((meet,), (), (), Constant(1, 2), Constant(0, 0.4))
-    policy = load_policy(PolicySource(render(program, PONG, "Pong", "x")))
+    meet = by_rules(Rule("y", Pick("Ball", "nearest"), (), Intercept(None, None)), dead_zone=1)
     # 100 px to go at 10 a step, 8 px up a step: from y 60 to -20, off the wall at 34 to 88
     ball = ObjectBox(41, 58, 2, 4, 10, -8)
-    at = {
-        y: Observation({"Player": [ObjectBox(140, y, 4, 15)], "Ball": [ball]}) for y in (75, 80, 90)
-    }
-    assert [policy.act(at[y]) for y in (75, 80, 90)] == [3, 0, 2]
+    at = [
+        chosen(meet, PONG, {"Player": [ObjectBox(140, y, 4, 15)], "Ball": [ball]})
+        for y in (75, 80, 90)
+    ]
+    assert at == ["LEFT", "NOOP", "RIGHT"]
 
 
 def test_nothing_is_aimed_at_the_thing_it_meets():
     for seed in range(200):
         for program in programs(PONG, seed, 3):
-            for rule in program.rules:
+            for rule in program.moves.rules if isinstance(program.moves, Rules) else ():
                 if isinstance(rule.target, Intercept) and rule.target.aim and rule.subject:
                     assert rule.target.aim.at.category != rule.subject.category
 
@@ -224,23 +194,19 @@ def test_nothing_is_aimed_at_the_thing_it_meets():
 def test_niche_names_structure_and_not_numbers():
     def aimed(gain: float) -> Program:
         aim = Aim(Pick("Enemy", "nearest"), Constant(gain, 0.2), Constant(3, 4))
-        rule = Rule("y", Pick("Ball", "nearest"), (), Intercept(None, aim))
-        return dataclasses.replace(simple(), rules=(rule,))
+        return by_rules(Rule("y", Pick("Ball", "nearest"), (), Intercept(None, aim)))
 
-    assert niche(aimed(0.1)) == niche(aimed(0.9)) == ("y: Intercept Ball by Enemy",)
-    assert niche(simple()) == ("y: GoTo ",)
-
-
-def test_parts_can_be_left_out():
-    program = programs(PONG, 11, 1)[0]
-    bare = without(program, {("rule", i, 0) for i in range(len(program.rules))})
-    assert bare.rules == ()
-    assert bare.dead_zone == program.dead_zone
+    assert niche(aimed(0.1)) == niche(aimed(0.9)) == "y: intercept Ball by Enemy"
+    assert niche(planned(worth("Car", -3))) == niche(planned(worth("Car", -9)))
+    assert niche(planned(worth("Car", -3))) != niche(planned(worth("Car", 3)))
 
 
-def test_a_player_that_cannot_move_still_gets_programs():
-    grammar = Grammar(FROZEN, random.Random(1))
-    assert any(grammar.program().presses for _ in range(20))
+@given(seeds, worlds)
+def test_every_part_can_be_left_out(seed, world):
+    program = programs(world, seed, 1)[0]
+    parts = parts_of(program)
+    assert without(program, set()) == program
+    assert parts_of(without(program, set(parts))) == []
 
 
 def test_categories_become_variable_names():
@@ -251,59 +217,63 @@ def test_categories_become_variable_names():
     ]
 
 
-def test_programs_stay_readable():
-    sizes = [measure(render(p, PONG, "Pong", "x")).cyclomatic for p in programs(PONG, 5, 40)]
-    assert max(sizes) < 80
+def test_a_player_that_cannot_move_still_gets_programs():
+    assert programs(FROZEN, 1, 20)
 
 
-def test_what_gauges_show_decides() -> None:
-    low = Rule(
-        "y", Pick("Air", "nearest"), (Reading("Air", True, Constant(12, 4)),), GoTo(Constant(40, 9))
-    )
-    many = Rule(
-        "y", Pick("Air", "nearest"), (Count("Cube", False, Constant(3, 1)),), GoTo(Constant(90, 9))
-    )
-    least = Rule("y", Pick("Cube", "least"), (), Track(None, None))
-    most = Rule("x", Pick("Cube", "most"), (), Track(None, None))
-
-    def written(*rules: Rule) -> str:
-        program = Program(rules, (), (), Constant(2, 3), Constant(0, 0.4))
-        return render(program, GAUGED, "A Game", "x")
-
-    text = written(low, many, least)
-    policy = load_policy(PolicySource(text))
-
-    def steered(air: int, values: list[int]) -> str:
-        cubes = [ObjectBox(60 * n, 150, 10, 10, value=v) for n, v in enumerate(values)]
-        objects = {
-            "Player": [ObjectBox(60, 100, 10, 10)],
-            "Air": [ObjectBox(49, 170, air, 5, value=air)],
-            "Cube": cubes,
-        }
-        action: int = policy.act(Observation(objects))
-        return GAUGED.action_names[action]
-
-    assert steered(11, []) == "UP"
-    assert steered(60, [1]) == "DOWN"
-    assert steered(60, [1, 1, 1]) == "UP", "three cubes: to y = 90"
-    two = [ObjectBox(0, 9, 2, 2, value=1), ObjectBox(50, 9, 2, 2, value=2)]
-    seen = Observation({"Player": [ObjectBox(9, 9, 2, 2)], "Cube": two})
-    assert GAUGED.action_names[load_policy(PolicySource(written(most))).act(seen)] == "RIGHT"
-    assert "AIR_LITTLE = 12" in text
-    assert "is there with little Air" in text
-    assert "is there with many Cube" in text
-    assert "Go to the least valued Cube." in text
+ME = ObjectBox(44, 100, 8, 8)
 
 
-def test_gauges_are_asked_where_there_are_any() -> None:
-    def texts(world: World) -> str:
-        return "".join(
-            render(program, world, "A Game", "x")
-            for seed in range(40)
-            for program in programs(world, seed, 4)
-        )
+def act(program: Program, world: World, **objects: ObjectBox) -> str:
+    mine = [ME] * (world.player_index + 1)
+    return chosen(program, world, {world.player: mine, **{k: [v] for k, v in objects.items()}})
 
-    gauged, bare = texts(GAUGED), texts(dataclasses.replace(GAUGED, values={}))
-    for asked in ("value_of(", "least(", "_MANY", "Speed"):
-        assert asked in gauged
-        assert asked not in bare
+
+def test_a_plan_goes_round_what_is_bad_and_to_what_is_good() -> None:
+    program = planned(worth("Car", -100), worth("GoldBar", 50), home_y=Constant(0, 1))
+    assert act(program, MAZE) == "UP", "home is above"
+    assert act(program, MAZE, Car=ObjectBox(44, 88, 8, 8)) != "UP", "a car stands in the way"
+    assert act(program, MAZE, GoldBar=ObjectBox(44, 116, 8, 8)) == "DOWN"
+
+
+def test_a_plan_makes_only_moves_that_there_are() -> None:
+    assert "MOVES = [(0, 0), (-1, 0), (0, -1), (0, 1), (1, 0)]" in render(planned(), MAZE, "", "")
+
+
+def test_a_low_gauge_comes_before_home() -> None:
+    need = Need("Air", Constant(20, 1), "y", Constant(200, 1), Constant(50, 1))
+    program = planned(home_y=Constant(0, 1), need=need)
+    full, low = (ObjectBox(0, 0, 50, 5, 0, 0, air) for air in (60, 5))
+    assert (act(program, GAUGED, Air=full), act(program, GAUGED, Air=low)) == ("UP", "DOWN")
+
+
+def test_a_plan_lines_up_with_what_can_be_shot_and_faces_it() -> None:
+    level = LineUp("y", Constant(0, 0.1), None)
+    program = planned(worth("Cube", 10, level))
+    assert act(program, GAUGED, Cube=ObjectBox(120, 60, 8, 8)) == "UP"
+    level_cube = ObjectBox(120, 100, 8, 8)
+    assert act(program, GAUGED, Cube=level_cube) == "NOOP"
+    facing = planned(worth("Cube", 10, level), face=Constant(3, 1))
+    assert act(facing, GAUGED, Cube=level_cube) == "RIGHT"
+    short = planned(worth("Cube", 10, LineUp("y", Constant(0, 0.1), Constant(40, 9))))
+    assert act(short, GAUGED, Cube=level_cube) == "RIGHT", "it is out of reach"
+
+
+def test_a_hop_is_not_steered_and_goes_to_what_shows_the_least() -> None:
+    hop = {"stride_x": Constant(12, 1), "stride_y": Constant(29, 1), "tempo": Constant(8, 1)}
+    program = planned(worth("Cube", 10, shows="the least"), **hop)
+    cubes = [ObjectBox(44, y, 8, 8, 0, 0, value) for y, value in ((100, 0), (71, 0), (129, 1))]
+    rest = {"Player": [ME], "Cube": cubes}
+    assert chosen(program, GAUGED, rest) == "UP", "it stands on one, and the other shows more"
+    assert chosen(program, GAUGED, {**rest, "Player": [ME._replace(dy=-8)]}) == "NOOP"
+
+
+def test_new_plans_follow_what_contact_led_to() -> None:
+    grammar = Grammar(MAZE, random.Random(3))
+    cars, bars = ([grammar.worth(c) for _ in range(20)] for c in ("Car", "GoldBar"))
+    assert all(w.points.value < 0 for w in cars)
+    assert all(w.points.value > 0 for w in bars)
+    aimed = [Grammar(GAUGED, random.Random(i)).worth("Cube").line_up for i in range(40)]
+    assert sum(line_up is not None and line_up.axis == "y" for line_up in aimed) > 20
+    assert PONG.unit == 1
+    assert MAZE.unit == 10

@@ -1,27 +1,31 @@
-"""Finding out who is moved, how, and where things go."""
+"""Learning a game by playing it: who is moved, how, and what contact leads to."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import random
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gco_agent.core.observation import Row, build_observation
+from gco_agent.core.codec import decode, dumps
+from gco_agent.core.observation import Row
 from gco_agent.core.records import PlayProtocol
 from gco_agent.core.seeds import Stream
 from gco_agent.games import find_game
-from gco_agent.optimizers.search.genome import Constant, Plan, Program, Worth, to_json
-from gco_agent.optimizers.search.grammar import Grammar
-from gco_agent.optimizers.search.memory import read_program, read_world
-from gco_agent.optimizers.search.play import Probe, Segment, play, probe
-from gco_agent.optimizers.search.render import render
-from gco_agent.optimizers.search.world import Contact, ContactWatch, Sightings, World, identify
-from tests.search.strategies import MAZE, PONG, WORLDS, names_in
+from gco_agent.optimizers.search.play import Probe, Segment, names_of, play, probe
+from gco_agent.optimizers.search.world import (
+    Contact,
+    Place,
+    Shot,
+    Sightings,
+    Step,
+    Watch,
+    World,
+    identify,
+)
+from tests.search.strategies import MAZE, PONG, WORLDS
 
 START = Stream.FEEDBACK.value
 
@@ -32,11 +36,8 @@ def rules(game: str) -> PlayProtocol:
 
 def found(game: str) -> World:
     parts = [probe(Probe(rules(game), START + i, 500)) for i in range(2)]
-    moved = parts[0].moved
-    for key, per_action in parts[1].moved.items():
-        for action, moves in per_action.items():
-            moved.setdefault(key, {}).setdefault(action, []).extend(moves)
-    return identify(parts[0].action_names, moved, [part.sightings for part in parts])
+    rested = probe(Probe(rules(game), START + 500_200, 1_600, rests=True))
+    return identify(names_of(rules(game)).actions, parts, rested)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,29 @@ def found(game: str) -> World:
 def test_the_player_is_found_without_its_name(game, player, axes):
     world = found(game)
     assert (world.player, world.player_index, world.axes) == (player, 0, axes)
+    assert world.hop is None
+
+
+def test_hops_are_found_with_the_way_of_each_action():
+    world = found("qbert")
+    assert world.hop is not None
+    width, height, steps = world.hop
+    assert 12 <= width <= 16
+    assert 28 <= height <= 30
+    assert 7 <= steps <= 10
+    ways = dict(zip(world.action_names, world.signs, strict=True))
+    assert world.ground == "Cube"
+    assert (ways["UP"], ways["DOWN"]) == ((1, -1), (-1, 1))
+    assert (ways["RIGHT"], ways["LEFT"]) == ((1, 1), (-1, -1))
+
+
+def test_shots_are_found_with_what_they_hit():
+    world = found("space_invaders")
+    assert world.shot is not None
+    assert world.shot[0] == "x"
+    assert 2 < world.shot[1] < 9
+    assert world.hits["Alien"].reward > 0
+    assert any(line.startswith("A shot at Alien: reward +") for line in world.told())
 
 
 def test_pong_s_right_is_up():
@@ -64,7 +88,7 @@ def test_pong_s_right_is_up():
 
 @pytest.mark.parametrize("world", WORLDS)
 def test_json_gives_the_world_back(world):
-    assert read_world(json.loads(json.dumps(world.to_json())), names_in(world)) == world
+    assert decode(World, json.loads(dumps(world)), "x") == world
 
 
 def test_actions_are_chosen_by_what_they_do():
@@ -89,6 +113,7 @@ def test_sightings_do_not_depend_on_their_order(frames, rng):
         parts.append(part)
     shuffled = rng.sample(parts, len(parts))
     assert PONG.after(parts) == PONG.after(shuffled)
+    assert PONG.after([]) == PONG
 
 
 @given(seen)
@@ -117,7 +142,7 @@ class Policy:
 
 
 @pytest.mark.parametrize("game", ["pong", "breakout", "qbert"])
-def test_going_on_is_the_same_as_not_having_stopped(game):
+def test_resuming_is_the_same_as_not_having_stopped(game):
     whole = play(Segment(rules(game), CHASER, START, 120))
     first = play(Segment(rules(game), CHASER, START, 45))
     play(Segment(rules(game), CHASER, START + 1, 33))
@@ -142,24 +167,19 @@ def test_what_things_show_is_noted_where_it_changes() -> None:
     sightings[1].note({"Air": [valued(12)], "Clock": [valued(7)], "Speed": [valued(9, width=0)]})
     world = PONG.after(sightings)
     assert world.values == {"Air": (12, 64), "Cube": (0, 2), "Speed": (3, 9)}
+    assert world.gauges == ("Air", "Speed")
     assert "Speed" not in world.categories, "it has no place on the screen"
-    assert world == PONG.after(sightings[::-1])
-    assert read_world(json.loads(json.dumps(world.to_json())), names_in(world)) == world
-    assert world.after([]) == world
-    without = {name: part for name, part in world.to_json().items() if name != "values"}
-    assert read_world(without, names_in(world)).values == {}, (
-        "a run that was begun before values were noted"
-    )
 
 
-def box(x: int, y: int) -> Row:
-    return (x, y, 8, 8, 0, 0, None, None, None)
+def box(x: int, y: int, dx: int = 0, dy: int = 0) -> Row:
+    return (x, y, 8, 8, dx, dy, None, None, None)
 
 
 def test_what_follows_contact_is_attributed_to_it() -> None:
-    watch = ContactWatch("Player")
+    watch = Watch("Player")
     coin, enemy = {"Coin": [box(54, 50)]}, {"Enemy": [box(50, 44)]}
-    for rows, reward, is_lost in (
+    for things, reward, is_lost in (
+        ({}, 0.0, False),
         ({}, 5.0, False),  # of nothing that was touched
         (coin, 0.0, False),
         (coin, 10.0, False),
@@ -170,54 +190,56 @@ def test_what_follows_contact_is_attributed_to_it() -> None:
         (enemy, 0.0, False),
         ({}, 0.0, False),
     ):
-        watch.step({"Player": [box(50, 50)], **rows}, reward, is_lost=is_lost)
-    assert watch.contacts == {"Coin": Contact(1, 1, 10.0, 0), "Enemy": Contact(2, 0, 0.0, 1)}
+        watch.step({"Player": [box(50, 50)], **things}, reward, is_lost=is_lost)
+    assert watch.seen.contacts == {"Coin": Contact(1, 1, 10.0, 0), "Enemy": Contact(2, 0, 0.0, 1)}
+    assert watch.seen.places == {"": Place(1, 54.0, 54.0)}
+    told = PONG.after([watch.seen]).told()
+    assert "Contact with Coin: reward +10, 1 of 1 times." in told
+    assert "Contact with Enemy: a life lost, 1 of 2 times." in told
+
+
+def test_shots_are_told_from_what_else_appears() -> None:
+    watch = Watch("Player")
+    me = {"Player": [box(50, 50)]}
+    for _ in range(3):
+        shot, rock = box(58, 50, 9), box(59, 90, 2)
+        watch.step({**me, "Rock": [rock]}, 0, is_lost=False, fires=True)
+        watch.step({**me, "Rock": [rock], "Shot": [shot]}, 0, is_lost=False)
+        watch.step({**me, "Shot": [shot], "Ship": [box(74, 52)]}, 0, is_lost=False)
+        watch.step(me, 20, is_lost=False)
+        for _ in range(5):
+            watch.step(me, 0, is_lost=False)
+    assert watch.seen.shots == {"Shot": Shot(3, 4, 36.0, 0.0)}, "once it is believed to be a shot"
+    assert watch.seen.hits == {"Ship": Contact(2, 2, 40.0, 0)}
+    assert PONG.after([watch.seen]).shot == ("y", 9)
+
+
+def test_where_a_gauge_rises_is_noted() -> None:
+    watch = Watch("Player")
+    for y, air, reward in ((90, 9, 0), (40, 8, 0), (44, 9, 0), (60, 12, 5), (90, 9, 0)):
+        things = {"Player": [box(0, y)], "Air": [valued(air)]}
+        watch.step(things, reward, is_lost=False)
+    assert watch.seen.places["Air"].y == 48, "what rises with a reward is a score"
+
+
+def random_walk() -> Iterator[Step]:
+    moves = {0: (0, 0), 1: (4, 0), 2: (-4, 0)}
+    x = 50
+    for t in range(120):
+        action = (0, 1, 2, 2, 1, 0)[t // 2 % 6]
+        dx, dy = moves[action]
+        x += dx
+        yield Step({"Player": [box(x, 50, dx, dy)]}, action, t % 2 == 1, 0.0, is_lost=False)
 
 
 def test_strides_are_found_by_playing() -> None:
-    moves = {(("Player", 0)): {0: [(0, 0)] * 20, 1: [(4, 0), (0, 0)] * 10, 2: [(-4, 0)] * 20}}
-    world = identify(("NOOP", "RIGHT", "LEFT"), moves, [])
+    world = identify(("NOOP", "RIGHT", "LEFT"), [list(random_walk())])
     assert world.axes == ("x",)
-    assert world.strides == ((3.0, 4.0), (0.0, 0.0))
+    assert world.strides == ((4.0, 4.0), (0.0, 0.0))
 
 
-ROAD = dataclasses.replace(
-    MAZE,
-    player_index=0,
-    strides=((0.0, 0.0), (4.0, 4.0)),
-    axes=("y",),
-    contacts={"Car": Contact(30, 0, 0.0, 12), "GoldBar": Contact(5, 4, 40.0, 0)},
-)
-
-
-def test_a_plan_goes_round_what_is_bad_and_to_what_is_good() -> None:
-    def constant(value: float) -> Constant:
-        return Constant(value, 1)
-
-    def worth(category: str, points: float) -> Worth:
-        return Worth(category, constant(points), constant(1), None, constant(0))
-
-    plan = Plan(
-        (worth("Car", -100), worth("GoldBar", 50)),
-        *(None, constant(0)),
-        *(constant(1), constant(0), constant(4), constant(0), constant(10)),
-    )
-    program = Program((), (), (), constant(0), constant(0), plan)
-    scope: dict[str, Any] = {}
-    exec(render(program, ROAD, "Road", "gco/Freeway-v5"), scope)
-    assert read_program(json.loads(json.dumps(to_json(program))), names_in(ROAD)) == program
-    act = scope["Policy"]().act
-    up, stay, down = 1, 0, 4
-    me = {"Chicken": [(44, 100, 8, 8, 0, 0, None, None, None)]}
-    seen = lambda rows: act(build_observation({**me, **rows}, 1))  # noqa: E731
-    assert seen({}) == up, "home is above"
-    car = (44, 88, 8, 8, 0, 0, None, None, None)
-    assert seen({"Car": [car]}) in (stay, down), "a car stands in the way"
-    assert seen({"GoldBar": [(44, 116, 8, 8, 0, 0, None, None, None)]}) == down
-
-
-def test_new_plans_follow_what_contact_led_to() -> None:
-    grammar = Grammar(ROAD, random.Random(3))
-    worths = [grammar.worth(category) for category in ("Car", "GoldBar") for _ in range(20)]
-    assert all(w.points.value < 0 for w in worths[:20])
-    assert all(w.points.value > 0 for w in worths[20:])
+def test_a_game_in_which_nothing_moves_has_no_player() -> None:
+    still = [Step({}, 0, True, 0.0, is_lost=False)] * 9
+    world = identify(("NOOP",), [still])
+    assert (world.player, world.axes) == ("", ())
+    assert world.told() == ["Nothing was found that the actions move."]

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from gco_agent.core.codec import dumps, loads
 from gco_agent.core.errors import ProposalError, StoreError
 from gco_agent.core.events import Event, Searching
 from gco_agent.core.records import Evaluation
@@ -20,14 +21,23 @@ from gco_agent.core.seeds import HIGHEST_SEED, Stream
 from gco_agent.envs.environment import make_protocol
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.optimizers.base import Proposal, Request
+from gco_agent.optimizers.cma import StepBudget
 from gco_agent.optimizers.search.optimizer import SearchOptimizer
 from gco_agent.optimizers.vectors import optimizer
-from gco_agent.optimizers.vectors.arms import Rated, State, choose, prune, thin
+from gco_agent.optimizers.vectors.arms import (
+    Arm,
+    Rated,
+    State,
+    Table,
+    agreement,
+    choose,
+    prune,
+    thin,
+    tune,
+)
 from gco_agent.optimizers.vectors.optimizer import STATE_FILE
 from gco_agent.optimizers.vectors.play import Episodes, play
 from gco_agent.optimizers.vectors.program import Family, VectorProgram
-from gco_agent.optimizers.vectors.table import Table
-from gco_agent.optimizers.vectors.tuning import TuningRun, agreement, tune
 from gco_agent.policy import PolicySource, check_policy
 from gco_agent.store.config import RunConfig
 
@@ -73,7 +83,7 @@ def test_slices_repeat_to_the_letter_and_go_on_from_what_was_left() -> None:
     assert second.source == proposed("CartPole-v1", 2, first.files).source
     assert second.source != first.source
     check_policy(second.source)
-    state = State.from_json(json.loads(second.files[STATE_FILE]))
+    state = loads(State, second.files[STATE_FILE], STATE_FILE)
     assert set(state.proposed.values()) == {1, 2}
     assert all(isinstance(event, Searching) for event in events)
     assert first.n_steps > 1_000
@@ -159,20 +169,19 @@ def bowl(programs, n_seeds: int) -> list[tuple[float, ...]]:
 
 
 def test_tuning_in_slices_goes_on_where_it_stopped() -> None:
-    arm = TuningRun("linear", [0.0, 0.0])
+    arm = Arm("linear", [0.0, 0.0])
     for number in range(6):
         answers = iter([*[True] * 8, False])
         best = tune(arm, bowl, functools.partial(next, answers), 1 + number)
-        arm = TuningRun.from_json(json.loads(json.dumps(arm.to_json())))
+        arm = loads(Arm, dumps(arm), "arm")
     assert arm.program.weights == pytest.approx((3, -1), abs=0.1)
     assert bowl([best], 1)[0][0] > -0.1
     assert arm.generations == 6 * 9
     assert len(arm.shape) == 2
-    assert TuningRun.from_json(TuningRun("linear", [1.0]).to_json()) == TuningRun("linear", [1.0])
 
 
 def test_many_weights_keep_no_shape() -> None:
-    arm = TuningRun("linear", [0.0] * 160)
+    arm = Arm("linear", [0.0] * 160)
     tune(arm, lambda ps, n: [(-sum(w * w for w in p.weights),) * n for p in ps], lambda: False, 1)
     assert arm.shape == []
     assert arm.program == replace(VectorProgram("linear", ()), weights=tuple(arm.mean))
@@ -193,17 +202,17 @@ def test_where_chance_hides_the_differences_more_episodes_are_played() -> None:
         return [tuple(rng.gauss(0, 1) for _ in range(n_seeds)) for _ in programs]
 
     quiet, loud = (
-        TuningRun("linear", [0.0, 0.0], n_seeds=20),
-        TuningRun("linear", [0.0, 0.0], n_seeds=20),
+        Arm("linear", [0.0, 0.0], n_seeds=20),
+        Arm("linear", [0.0, 0.0], n_seeds=20),
     )
     for number in range(40):
         tune(quiet, bowl, lambda: False, 1 + number)
         tune(loud, drowned, lambda: False, 1 + number)
     assert quiet.n_seeds == 2
     assert loud.n_seeds == 64
-    assert not TuningRun("linear", [0.0]).is_spent
-    assert TuningRun("linear", [0.0], width=1e-4).is_spent
-    assert TuningRun("linear", [0.0], blind=20).is_spent
+    assert not Arm("linear", [0.0]).is_spent
+    assert Arm("linear", [0.0], width=1e-4).is_spent
+    assert Arm("linear", [0.0], blind=20).is_spent
 
 
 def test_arms_that_are_behind_end_and_in_time_all_but_the_best() -> None:
@@ -212,10 +221,10 @@ def test_arms_that_are_behind_end_and_in_time_all_but_the_best() -> None:
 
     def left(slices: int, *ranking: Rated, spent: int = -1, rich: int = -1) -> list[float]:
         families: list[Family] = ["products" if i == rich else "linear" for i in range(3)]
-        arms = [TuningRun(family, [float(i)]) for i, family in enumerate(families)]
+        arms = [Arm(family, [float(i)]) for i, family in enumerate(families)]
         if spent >= 0:
             arms[spent].width = 1e-4
-        state = State((1.0,), True, arms, slices=slices)
+        state = State(3, (1.0,), True, arms, slices=slices)
         thin(state, ranking)
         return [arm.mean[0] for arm in state.arms]
 
@@ -235,10 +244,10 @@ def test_arms_that_are_behind_end_and_in_time_all_but_the_best() -> None:
 
 def table(n_steps: int) -> Table:
     rules = make_protocol("default", "CartPole-v1")
-    task = optimizer.task_of(rules, State((1.0, 1.0, 0.1, 1.0), True))
-    return Table(
-        WorkerPool(0), rules, task, range(1_000, 9_000), n_steps, time.perf_counter() + 600
-    )
+    task = optimizer.task_of(rules, State(3, (1.0, 1.0, 0.1, 1.0), True))
+    now = time.perf_counter()
+    budget = StepBudget(n_steps, now + 600, begun=now)
+    return Table(WorkerPool(0), rules, task, range(1_000, 9_000), budget)
 
 
 HOLDS = VectorProgram("linear", (0.0, 0.1, 1.0, 1.0, 0.0))
@@ -248,19 +257,19 @@ FALLS = VectorProgram("linear", (0.0, 0.0, -1.0, 0.0, 0.0))
 def test_what_cannot_be_weighed_is_refused() -> None:
     rules = make_protocol("default", "CartPole-v1")
     with pytest.raises(ProposalError, match="have no numbers"):
-        optimizer.task_of(rules, State((), True))
+        optimizer.task_of(rules, State(3, (), True))
     with pytest.raises(ProposalError, match="27,648 numbers, a picture perhaps"):
-        optimizer.task_of(rules, State((1.0,) * 27_648, True))
+        optimizer.task_of(rules, State(3, (1.0,) * 27_648, True))
 
 
 def test_a_clock_that_will_cut_the_slice_is_foreseen() -> None:
     here = table(10**6)
-    here.used, here.begun = 2_000, time.perf_counter() - 10
-    here.deadline = here.begun + 30
+    now = time.perf_counter()
+    here.budget = StepBudget(10**6, now + 20, used=2_000, begun=now - 10)
     assert here.done == pytest.approx(2_000 / 6_000, rel=0.01), "6,000 steps at this pace"
     assert not here.is_within(0.3)
     assert here.is_within(0.4)
-    here.used = 900_000
+    here.budget.used = 900_000
     assert here.done == 0.9, "at this pace the steps are used up first"
 
 
@@ -272,9 +281,9 @@ def test_all_of_a_batch_play_the_same_new_seeds() -> None:
     assert here.next_seed == 6
     second = here.rate([FALLS], 6)
     assert second != [first[1]]
-    assert here.used == sum(map(sum, [*first, *second])), "a step of CartPole is a point"
+    assert here.budget.used == sum(map(sum, [*first, *second])), "a step of CartPole is a point"
     assert [len(row) for row in table(2_000).rate_within([HOLDS], 9)] == [9], "nothing is known"
-    here.n_steps = 5_000
+    here.budget.n_steps = 5_000
     assert len(here.rate_within([HOLDS], 30)[0]) < 30
 
 

@@ -1,217 +1,403 @@
-"""One slice of the search: screening, evolution, or tuning of constants.
+"""The archive of programs, and what a slice does with it: screen, evolve, tune, prune.
 
-The state between slices is plain data: the world and a small population with its ratings. What a
-slice does depends on that state, the slice's number, the seed and the purse alone.
+A rating is the mean return over seeds that are the same for all, cut at a horizon, so that luck is
+shared. Cheap ratings choose who gets dearer ones. Every slice plays seeds of its own, or the
+luckiest of thousands of programs would stay on top for good; what lasts from slice to slice is the
+mean over all seeds that a program was rated on.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 import hashlib
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import statistics
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from gco_agent.optimizers.search.arena import TOP, Arena, Individual
-from gco_agent.optimizers.search.genome import Program, niche, to_json
+from gco_agent.core.records import PlayProtocol
+from gco_agent.evaluation.workers import WorkerPool
+from gco_agent.optimizers.cma import Evolution, StepBudget
+from gco_agent.optimizers.search.genome import (
+    Program,
+    constants,
+    niche,
+    parts_of,
+    with_values,
+    without,
+)
 from gco_agent.optimizers.search.grammar import Grammar
-from gco_agent.optimizers.search.memory import Names, finite, read_program, read_world, whole
+from gco_agent.optimizers.search.play import Played, Segment, play
 from gco_agent.optimizers.search.render import render
-from gco_agent.optimizers.search.world import World
+from gco_agent.optimizers.search.world import Contact, World
 
-Writer = Callable[[Program, World], str]
-
-POPULATION = 10
-_SCHEMA = 2
-_PER_NICHE = 2
-_CHILDREN = 12
-_FINALISTS = 3
-_FRESH = 0.07
-"""Share of children that are new programs instead of changed ones."""
+LEVELS: tuple[tuple[int, int], ...] = ((1, 300), (2, 500), (3, 900))
+"""Episodes and steps of each level of rating. An episode is resumed, not begun again."""
+TOP = len(LEVELS) - 1
+_RACE_FIRST, _RACE_SEEDS, _RACE_STEPS, _FINALISTS = 10, 2, 2_000, 4
+"""The last comparison of a slice: index of its first seed, of those that no rating has selected on;
+seeds of the first round, which double when half of the finalists is left; steps of an episode."""
+_SURVIVAL = 1e-5
+"""Worth of one more step played, so that equal returns are not equal ratings."""
+ARCHIVE, _YOUNG, _PER_NICHE = 12, 4, 2
+"""Programs in the archive, the places in it for those since the last restart, and of one niche."""
+_PRIOR = 2
+"""Episodes' worth of doubt about a mean: it is drawn to the mean of the archive so much."""
 _SAME = 1e-4
 """Ratings nearer than this are taken for the same behaviour."""
+_PARENTS, _EXPLORED = 4, 2
+"""Members that a slice breeds from: the best, and some of the others."""
+_CHILDREN = 12
+_FRESH = 0.07
+"""Share of children that are new programs instead of changed ones."""
+_SCREENING, _BREEDING, _TUNING = 0.4, 0.65, 0.8
+"""Shares of the budget, the rest of which is for ratings and for the race."""
+_TUNING_SEEDS, _TUNING_STEPS, _REWARDS = 2, (600, 1_800), 10
+"""Episodes of a program in a generation of CMA-ES; least and most steps of one; rewards that the
+leader should see in it."""
+_FIRST_SPREAD = 0.36
+"""Standard deviation of the first generation, in units of each constant's scale."""
+_SCAN, _PROOF = (1, 400), (2, 700)
+"""Episodes and steps that a part is first left out for, and all idle parts together."""
 
 
-@dataclass
-class SearchState:
-    """What the search remembers between slices.
+@dataclass(eq=False)
+class Member:
+    """One program, and what is known of it.
 
     Attributes:
-        population: Best first, by the dearest rating that all of them have.
-        spread: For the tuner: how far each constant of a program still varies, by its mark.
-        slices: How many have been played.
-        tunings: How many of them were for tuning.
-        proposed: Marks of what became candidates, with the iteration in which they did.
-        champion: Mark of the last one that the judge accepted, or "".
+        program: The program.
+        spread: How far each constant still varies, for the tuner; None before it was tuned.
+        n: Episodes of the top level that it was rated on, over all slices.
+        mean: Their mean rating.
+        cell: What it does, coarsely: what it touches most, and where on the screen it stays.
+        born: Slice in which it was made.
+        text: The policy as last played.
+        ratings: By level, in this slice.
+        episodes: By seed, in this slice.
     """
 
-    world: World
-    population: list[Individual] = field(default_factory=list)
-    spread: dict[str, list[float]] = field(default_factory=dict)
-    slices: int = 0
-    tunings: int = 0
-    proposed: dict[str, int] = field(default_factory=dict)
-    champion: str = ""
+    program: Program
+    spread: tuple[float, ...] | None = None
+    n: int = 0
+    mean: float = 0.0
+    cell: str = ""
+    born: int = 0
+    text: str = ""
+    ratings: dict[int, float] = field(default_factory=dict)
+    episodes: dict[int, Played] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
-        """As JSON data, without the episodes."""
-        return {
-            "schema": _SCHEMA,
-            "world": self.world.to_json(),
-            "population": [
-                {
-                    "program": to_json(member.program),
-                    "ratings": {str(level): r for level, r in sorted(member.ratings.items())},
-                }
-                for member in self.population
-            ],
-            "spread": self.spread,
-            "slices": self.slices,
-            "tunings": self.tunings,
-            "proposed": self.proposed,
-            "champion": self.champion,
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any], names: Names, write: Writer) -> SearchState:
-        """Inverse of `to_json`; no text is taken from the data, which anybody may have written.
-
-        Args:
-            data: What was written.
-            names: Of the environment.
-            write: Renders a program against a world.
-
-        Raises:
-            ValueError: The data were written by a version that this one cannot read, or by none.
-            KeyError, TypeError, AttributeError: So they were.
-        """
-        schema = data.get("schema")
-        if schema not in (1, _SCHEMA):
-            raise ValueError(f"search state of schema {schema!r}; this reads {_SCHEMA}")
-        world = read_world(data["world"], names)
-        programs = [read_program(member["program"], names) for member in data["population"]]
-        population = [
-            Individual(
-                program,
-                _written(program, world, write),
-                {int(level): finite(r, "rating") for level, r in member["ratings"].items()},
-            )
-            for program, member in zip(programs, data["population"], strict=True)
-        ]
-        played, tuned = (whole(data[name], name) for name in ("slices", "tunings"))
-        state = cls(world, population, slices=played, tunings=tuned)
-        if schema == _SCHEMA:  # the first one had texts in the place of marks
-            state.spread = {
-                str(mark): [finite(width, "spread") for width in widths]
-                for mark, widths in data["spread"].items()
-            }
-            state.proposed = {str(mark): int(number) for mark, number in data["proposed"].items()}
-            state.champion = str(data["champion"])
-        return state
+    @functools.cached_property
+    def mark(self) -> str:
+        """A digest of the program, which it is remembered by."""
+        values = [round(constant.value, 3) for constant in constants(self.program)]
+        told = repr(with_values(self.program, values))
+        return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
-def _written(program: Program, world: World, write: Writer) -> str:
-    try:
-        return write(program, world)
-    except AssertionError as error:  # such a combination of parts is never made
-        raise ValueError(f"a program cannot be written out: {error}") from error
+class Arena:
+    """Rates members with a pool of workers; counts steps, and learns of the world from play.
+
+    Attributes:
+        world: As known now.
+        seeds: Feedback seeds of the slice.
+        budget: Steps that the slice may play.
+        on_batch: Called after every batch of episodes.
+    """
+
+    def __init__(
+        self,
+        pool: WorkerPool,
+        protocol: PlayProtocol,
+        world: World,
+        seeds: Sequence[int],
+        names: tuple[str, str],
+    ) -> None:
+        self.world, self.seeds = world, seeds
+        self.budget = StepBudget(0, 0.0)
+        self.on_batch: Callable[[], None] = lambda: None
+        self._pool, self._protocol, self._names = pool, protocol, names
+
+    def text(self, program: Program) -> str:
+        """Return ``program`` as it would be played and committed, against the world as known."""
+        return render(program, self.world, *self._names)
+
+    def rate(self, members: Sequence[Member], level: int) -> None:
+        """Give every member its rating at ``level``, an index of `LEVELS`."""
+        n_seeds, horizon = LEVELS[level]
+        members = [member for member in members if level not in member.ratings]
+        self.play_on(members, self.seeds[:n_seeds], horizon)
+        for member in members:
+            episodes = [member.episodes[seed] for seed in self.seeds[:n_seeds]]
+            member.ratings[level] = _rating(episodes)
+            if level == TOP:
+                total = member.n * member.mean + n_seeds * member.ratings[level]
+                member.n += n_seeds
+                member.mean = round(total / member.n, 4)
+                member.cell = _cell(episodes, self.world)
+
+    def play_on(self, members: Sequence[Member], seeds: Sequence[int], horizon: int) -> None:
+        """Play the episodes of ``members`` on ``seeds`` up to ``horizon``, from where they are."""
+        wanted = []
+        for member in members:
+            member.text = member.text or self.text(member.program)
+            for seed in seeds:
+                played = member.episodes.get(seed)
+                if played is None or not (played.is_over or played.n_steps >= horizon):
+                    wanted.append((member, seed, played.checkpoint if played else None))
+        tasks = [self._segment(m.text, seed, horizon, state) for m, seed, state in wanted]
+        for (member, seed, _), played in zip(wanted, self._play(tasks), strict=True):
+            member.episodes[seed] = played
+
+    def episodes_of(
+        self, programs: Sequence[Program], seeds: Sequence[int], horizon: int
+    ) -> list[list[Played]]:
+        """Return for each program its episodes on ``seeds``, cut at ``horizon``."""
+        texts = [self.text(program) for program in programs]
+        tasks = [self._segment(text, seed, horizon) for text in texts for seed in seeds]
+        results = iter(self._play(tasks))
+        return [[next(results) for _ in seeds] for _ in texts]
+
+    def _segment(
+        self, text: str, seed: int, horizon: int, checkpoint: bytes | None = None
+    ) -> Segment:
+        player = (self.world.player, self.world.player_index)
+        return Segment(self._protocol, text, seed, horizon, checkpoint, player)
+
+    def _play(self, tasks: Sequence[Segment]) -> list[Played]:
+        results = self._pool.map(play, tasks)
+        self.budget.used += sum(played.n_new_steps for played in results)
+        self.world = self.world.after(played.sightings for played in results)
+        self.on_batch()
+        return results
 
 
-def mark(program: Program, world: World) -> str:
-    """What a program is remembered by: a digest of its text, but for how far things were seen."""
-    nowhere = dict.fromkeys(world.ranges, (0.0, 0.0, 0.0, 0.0))
-    text = render(program, dataclasses.replace(world, ranges=nowhere), "", "")
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def _rating(episodes: Sequence[Played]) -> float:
+    survived = statistics.fmean(played.n_steps for played in episodes)
+    return statistics.fmean(played.total for played in episodes) + _SURVIVAL * survived
 
 
-def screen(arena: Arena, rng: random.Random) -> list[Individual]:
-    """A population out of random programs: many at little cost, the best of them at more."""
-    members: dict[str, Individual] = {}
-    while not members or arena.purse.share(0.4):
+def _cell(episodes: Sequence[Played], world: World) -> str:
+    """Return what was touched most, and in which ninth of its field the player was on average."""
+    touched: dict[str, Contact] = {}
+    for played in episodes:
+        for category, contact in played.sightings.contacts.items():
+            touched[category] = touched.get(category, Contact()) + contact
+    most = max(sorted(touched), key=lambda category: touched[category].n, default="nothing")
+    place = []
+    for axis in world.axes:
+        low, high = world.extent(axis, world.player)
+        mean = statistics.fmean(played.at["xy".index(axis)] for played in episodes)
+        place.append(f"{axis}{min(2, max(0, int(3 * (mean - low) / max(1.0, high - low))))}")
+    return " ".join([most, *place])
+
+
+def keep(members: Iterable[Member], champion: str = "", restarted: int = 0) -> list[Member]:
+    """Return the archive of ``members``, the best first.
+
+    Structures need their constants tuned before they show what they are worth: so few of one
+    niche are kept, none that behaves as a better one of its niche does, and those since the last
+    restart have places of their own.
+
+    Args:
+        members: All that there are.
+        champion: Mark of the one that is kept in any case.
+        restarted: Slice of the last restart.
+    """
+    unique = list({member.mark: member for member in members}.values())
+    rated = [member for member in unique if member.n]
+    prior = statistics.fmean(m.mean for m in rated) if rated else 0.0
+
+    def score(member: Member) -> float:
+        return (member.n * member.mean + _PRIOR * prior) / (member.n + _PRIOR)
+
+    kept: list[Member] = []
+    n_old = 0
+    for member in sorted(unique, key=lambda m: (m.mark != champion, -score(m))):
+        kin = [other for other in kept if niche(other.program) == niche(member.program)]
+        same = any(m.n == member.n and abs(m.mean - member.mean) < _SAME for m in kept)
+        if same or len(kin) >= _PER_NICHE or member.cell in [other.cell for other in kin]:
+            continue
+        is_old = not restarted or member.born < restarted or member.mark == champion
+        if not is_old or n_old < ARCHIVE - (_YOUNG if restarted else 0):
+            n_old += is_old
+            kept.append(member)
+    return sorted(kept[:ARCHIVE], key=lambda m: -score(m))
+
+
+def _best(members: Iterable[Member], level: int, n: int) -> list[Member]:
+    return sorted(members, key=lambda member: -member.ratings[level])[:n]
+
+
+def screen(arena: Arena, rng: random.Random, slice_: int) -> list[Member]:
+    """Return the best of many random programs, rated at the top level."""
+    members: dict[str, Member] = {}
+    while not members or arena.budget.share(_SCREENING):
         grammar = Grammar(arena.world, rng)
-        batch = [arena.individual(grammar.program()) for _ in range(_CHILDREN)]
-        fresh = list({m.text: m for m in batch if m.text not in members}.values())
+        batch = [Member(grammar.program(), born=slice_) for _ in range(_CHILDREN)]
+        fresh = list({m.mark: m for m in batch if m.mark not in members}.values())
         arena.rate(fresh, 0)
-        members.update((member.text, member) for member in fresh)
+        members.update((member.mark, member) for member in fresh)
     best = _best(members.values(), 0, min(24, max(16, len(members) // 6)))
-    for level, kept in ((1, POPULATION + 4), (TOP - 1, POPULATION + 4)):
-        if not arena.purse.share(1.0):
+    for level in range(1, TOP + 1):
+        if not arena.budget.share(1.0):
             break
-        best = arena.affordable(best, level)
+        n_seeds, horizon = LEVELS[level]
+        best = best[: max(1, arena.budget.left // (n_seeds * horizon))]
         arena.rate(best, level)
-        best = _best(best, level, kept)
-    return distinct(best)
+        best = _best(best, level, ARCHIVE + 2)
+    return best
 
 
-def evolve(arena: Arena, population: list[Individual], rng: random.Random) -> list[Individual]:
-    """Generations of mutation and crossover until two thirds of the purse are used.
+def evolve(
+    arena: Arena, archive: Sequence[Member], rng: random.Random, slice_: int
+) -> list[Member]:
+    """Return what generations of mutation and crossover add to the archive.
 
-    The population is rated anew first, on this slice's seeds.
+    The parents are rated anew first, on this slice's seeds: a child is to beat most of them.
     """
-    population = [Individual(member.program, member.text) for member in population]
-    for level in range(TOP):
-        if level == 0 or arena.purse.share(0.65):
-            arena.rate(population, level)
-    population = distinct(population)
-    known = {member.text for member in population}
-    while arena.purse.share(0.65):
-        children = _breed(arena, population, known, rng)
-        for level, kept in ((0, _CHILDREN // 2), (1, 3), (TOP - 1, 3)):
+    others = list(archive[_PARENTS:])
+    parents = [*archive[:_PARENTS], *rng.sample(others, min(_EXPLORED, len(others)))]
+    for level in range(TOP + 1):
+        if level == 0 or arena.budget.share(_BREEDING):
+            arena.rate(parents, level)
+    known, found = {member.mark for member in archive}, list[Member]()
+    tried: list[Member] = []
+    while not tried or arena.budget.share(_BREEDING):
+        pool = sorted([*parents, *found], key=lambda m: -m.ratings[max(m.ratings)])
+        tried = children = _breed(arena, pool, archive, known, rng, slice_)
+        for level, n in ((0, _CHILDREN // 2), (1, 3), (TOP, 3)):
             arena.rate(children, level)
-            bar = sorted(member.ratings[level] for member in population)
-            least = bar[len(bar) // 3 if level < TOP - 1 else 0] - 1e-9
-            children = [c for c in _best(children, level, kept) if c.ratings[level] >= least]
-        population = distinct([*population, *children])
-    return population
+            bar = sorted(member.ratings[level] for member in parents if level in member.ratings)
+            least = bar[len(bar) // 3 if level < TOP else 0] - 1e-9 if bar else -1e9
+            children = [c for c in _best(children, level, n) if c.ratings[level] >= least]
+        found += children
+    return found or _best(tried, 0, 1)
 
 
 def _breed(
-    arena: Arena, population: Sequence[Individual], known: set[str], rng: random.Random
-) -> list[Individual]:
-    """New individuals: changed, crossed, a few drawn afresh; the better ones have more."""
-    grammar = Grammar(arena.world, rng)
-    children: list[Individual] = []
+    arena: Arena,
+    parents: Sequence[Member],
+    mates: Sequence[Member],
+    known: set[str],
+    rng: random.Random,
+    slice_: int,
+) -> list[Member]:
+    """Return new members: changed, crossed, a few drawn afresh; the better ones have more."""
+    grammar, children = Grammar(arena.world, rng), list[Member]()
     for _ in range(40 * _CHILDREN):
-        parent = population[min(rng.randrange(len(population)) for _ in range(2))]
-        mate = rng.choice(population)
-        is_fresh = rng.random() < _FRESH
-        child = arena.individual(
-            grammar.program() if is_fresh else grammar.mutate(parent.program, mate.program)
-        )
-        if child.text not in known:
-            known.add(child.text)
+        parent = parents[min(rng.randrange(len(parents)) for _ in range(2))]
+        mate, is_fresh = rng.choice(mates), rng.random() < _FRESH
+        program = grammar.program() if is_fresh else grammar.mutate(parent.program, mate.program)
+        child = Member(program, born=slice_)
+        if child.mark not in known:
+            known.add(child.mark)
             children.append(child)
         if len(children) == _CHILDREN:
             break
     return children
 
 
-def best_of(arena: Arena, candidates: Sequence[Individual]) -> Individual:
-    """The best of a few by the top level, whose seeds none of them was selected on."""
-    finalists = arena.affordable(candidates[:_FINALISTS], TOP)
-    if len(finalists) > 1 and arena.purse.share(1.0):
-        arena.rate(finalists, TOP)
-        finalists.sort(key=lambda member: -member.ratings[TOP])
+def race(arena: Arena, candidates: Sequence[Member]) -> Member:
+    """Return the best of a few by successive halving, on seeds that none was selected on."""
+    finalists, n_seeds = list(candidates[:_FINALISTS]), _RACE_SEEDS
+    while len(finalists) > 1 and arena.budget.share(1.0):
+        seeds = arena.seeds[_RACE_FIRST : _RACE_FIRST + n_seeds]
+        finalists = finalists[: max(1, arena.budget.left // (_RACE_SEEDS * _RACE_STEPS))]
+        arena.play_on(finalists, seeds, _RACE_STEPS)
+        score = {id(m): _rating([m.episodes[seed] for seed in seeds]) for m in finalists}
+        finalists.sort(key=lambda member: -score[id(member)])
+        finalists, n_seeds = finalists[: (len(finalists) + 1) // 2], 2 * n_seeds
     return finalists[0]
 
 
-def _best(members: Iterable[Individual], level: int, n: int) -> list[Individual]:
-    return sorted(members, key=lambda member: -member.ratings[level])[:n]
+def tune(
+    arena: Arena, leaders: Sequence[Member], seeds: Sequence[int], rng_seed: int
+) -> tuple[list[Member], int]:
+    """Move the constants of each leader by CMA-ES in turn while the budget lasts.
 
+    Constants, not structure, are what holds a young program back. Every generation plays fresh
+    seeds, the same for all of its programs.
 
-def distinct(members: Sequence[Individual]) -> list[Individual]:
-    """The best by the dearest rating that all have: no two the same, few of one niche.
+    Args:
+        arena: Where they are played.
+        leaders: At least one; those without constants are left out.
+        seeds: What generations draw their seeds from, in order.
+        rng_seed: Seeds CMA-ES; positive.
 
-    Structures need their constants tuned before they show what they are worth; niches keep a
-    few of them alive until then.
+    Returns:
+        The program in the middle of each last generation, the best first, and how many
+        generations were played.
     """
-    level = min((member.level for member in members), default=0)
-    kept: list[Individual] = []
-    for member in _best(members, level, len(members)):
-        rating = member.ratings[level]
-        same = any(abs(rating - other.ratings[level]) < _SAME for other in kept)
-        kin = sum(niche(member.program) == niche(other.program) for other in kept)
-        if not same and kin < _PER_NICHE:
-            kept.append(member)
-    return kept[:POPULATION]
+    runs = []
+    for number, leader in enumerate(leaders):
+        found = constants(leader.program)
+        spread = leader.spread or (_FIRST_SPREAD,) * len(found)
+        scales = [max(constant.scale, 1e-3) for constant in found]
+        values = [constant.value for constant in found]
+        runs.append(Evolution(values, scales, spread, rng_seed + number) if found else None)
+    n_episodes = _TUNING_SEEDS * sum(run.size for run in runs if run)
+    paid_for = arena.budget.left // (2 * max(1, n_episodes))
+    steps = max(_TUNING_STEPS[0] // 6, min(paid_for, _tuning_steps(arena, leaders[0])))
+    n_generations, scores = 0, [float("-inf")] * len(runs)
+    while n_generations == 0 or arena.budget.share(_TUNING):
+        first = n_generations * _TUNING_SEEDS % max(1, len(seeds) - _TUNING_SEEDS)
+        for number, run in enumerate(runs):
+            if run is None or (n_generations and not arena.budget.share(1.0)):
+                continue
+            programs = [with_values(leaders[number].program, list(p)) for p in run.ask()]
+            played = arena.episodes_of(programs, seeds[first : first + _TUNING_SEEDS], steps)
+            losses = [-statistics.fmean(e.total for e in episodes) for episodes in played]
+            run.tell(losses)
+            scores[number] = -statistics.fmean(losses)
+        n_generations += 1
+    tuned = [
+        Member(with_values(leader.program, list(run.mean)), tuple(run.spread), born=leader.born)
+        for leader, run in zip(leaders, runs, strict=True)
+        if run is not None
+    ]
+    for level in range(TOP + 1):
+        if level == 0 or arena.budget.share(1.0):
+            arena.rate(tuned, level)
+    return sorted(tuned, key=lambda member: -member.ratings[max(member.ratings)]), n_generations
+
+
+def _tuning_steps(arena: Arena, leader: Member) -> int:
+    """Return how long an episode has to be for the leader to see some rewards."""
+    least, most = _TUNING_STEPS
+    longest = max(least // 6, min(most, arena.budget.left // 10))
+    [played] = arena.episodes_of([leader.program], arena.seeds[:2], longest)
+    n_steps = sum(episode.n_steps for episode in played)
+    n_rewards = sum(episode.n_rewards for episode in played)
+    return round(min(longest, max(least, _REWARDS * n_steps / max(1, n_rewards))))
+
+
+def prune(arena: Arena, program: Program) -> Program:
+    """Return ``program`` without the rules, guards and triggers whose loss changes no action.
+
+    "No action" on two seeds up to a horizon: what would matter only later is lost. Parts that do
+    nothing alone are dropped together, as many in a row as still change nothing.
+    """
+    parts = parts_of(program)
+    alone = [without(program, {part}) for part in parts]
+    idle = [
+        part for part, same in zip(parts, _same(arena, program, alone, _SCAN), strict=True) if same
+    ]
+    together = [without(program, set(idle[: i + 1])) for i in range(len(idle))]
+    same = _same(arena, program, together, _PROOF)
+    return [
+        program,
+        *(smaller for smaller, is_same in zip(together, same, strict=True) if is_same),
+    ][-1]
+
+
+def _same(
+    arena: Arena, program: Program, others: Collection[Program], extent: tuple[int, int]
+) -> list[bool]:
+    """Return for each other program whether it plays as ``program`` does, over (seeds, steps)."""
+    n_seeds, horizon = extent
+    played = [
+        [(episode.actions, episode.n_steps) for episode in episodes]
+        for episodes in arena.episodes_of([program, *others], arena.seeds[:n_seeds], horizon)
+    ]
+    return [actions == played[0] for actions in played[1:]]

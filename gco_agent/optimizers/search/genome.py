@@ -1,7 +1,7 @@
 """Programs as the search holds them: small typed trees that turn into Python and into JSON.
 
-A program is a decision list for each axis that the player can move on, a rule for the fire
-button, and a dead zone. Nothing here knows a game: categories, axes and actions come from
+A program moves the player by a `Plan` or by `Rules`, and presses the fire button by triggers.
+Nothing here knows a game: categories, axes and actions come from
 `gco_agent.optimizers.search.world`.
 """
 
@@ -10,23 +10,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 Axis = Literal["x", "y"]
-Choice = Literal[
-    "nearest", "nearest_in_x", "nearest_in_y", "highest", "lowest", "leftmost", "rightmost",
-    "least", "most",
-]  # fmt: skip
-CHOICES: tuple[Choice, ...] = (
-    "nearest",
-    "nearest_in_x",
-    "nearest_in_y",
-    "highest",
-    "lowest",
-    "leftmost",
-    "rightmost",
-)
-"""By where an object is; the other two are by the number that it shows."""
+Choice = Literal["nearest", "highest", "lowest", "leftmost", "rightmost"]
+CHOICES: tuple[Choice, ...] = get_args(Choice)
+Shows = Literal["anything", "the least", "the most"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +23,8 @@ class Constant:
     """A number that mutation and CMA-ES may move.
 
     Attributes:
-        value: What it is now.
-        scale: How far a typical change goes, in the same unit.
+        value: Its present value.
+        scale: Size of a typical change, in the same unit.
     """
 
     value: float
@@ -51,126 +40,39 @@ class Pick:
 
 
 @dataclass(frozen=True, slots=True)
-class Threat:
-    """The object that would first reach a point beside the player.
-
-    Attributes:
-        shift_x: Where that point is, in pixels right of the player's centre.
-        shift_y: And below it.
-        margin: Pixels by which it may pass and still count.
-    """
-
-    category: str
-    shift_x: Constant
-    shift_y: Constant
-    margin: Constant
-
-
-Subject = Pick | Threat
-
-
-@dataclass(frozen=True, slots=True)
-class Approaching:
-    """It moves towards the player on an axis (or away from it)."""
-
-    axis: Axis
-    away: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Distance:
-    """It is nearer than a limit on an axis (or farther)."""
+class Near:
+    """The subject is nearer than a limit on an axis (or farther)."""
 
     axis: Axis
     farther: bool
     limit: Constant
+    kind: Literal["near"] = "near"
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
-    """It is beyond a line beside the player: to the right of it or below (or before that line)."""
+class Approaching:
+    """The subject moves towards the player on an axis (or away from it)."""
 
     axis: Axis
-    before: bool
-    line: Constant
+    away: bool
+    kind: Literal["approaching"] = "approaching"
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """It is beyond a place on the screen (or before it)."""
-
-    axis: Axis
-    before: bool
-    place: Constant
-
-
-@dataclass(frozen=True, slots=True)
-class Heading:
-    """It moves right or down (or left or up)."""
-
-    axis: Axis
-    negative: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ContactSoon:
-    """It will touch the player, or the point a `Threat` watches, within so many steps."""
-
-    steps: Constant
-    margin: Constant
-
-
-@dataclass(frozen=True, slots=True)
-class WillHit:
-    """It will cross the player's row or column within so many pixels of the player."""
-
-    axis: Axis
-    reach: Constant
-
-
-@dataclass(frozen=True, slots=True)
-class FewerThan:
-    """There are fewer than so many of its category."""
-
-    count: Constant
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """The number that the first of a category shows is below a limit (or above it)."""
-
-    category: str
-    below: bool
-    limit: Constant
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """There are fewer than so many of a category, whatever the rule is about (or not fewer)."""
-
-    category: str
-    fewer: bool
-    count: Constant
-
-
-Relation = Approaching | Distance | Side | Place | Heading | ContactSoon | WillHit | FewerThan
-"""Conditions on what a rule is about."""
-State = Reading | Count
-"""Conditions on the rest of the screen."""
-Guard = Relation | State
+Guard = Near | Approaching
 
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """Be where the object is, ``steps`` steps on, plus an offset."""
+    """Be where the subject is, ``steps`` steps on, plus an offset."""
 
     steps: Constant | None
     offset: Constant | None
+    kind: Literal["track"] = "track"
 
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """Meet it off centre, in proportion to where something else is."""
+    """Meet the subject off centre, in proportion to where something else is."""
 
     at: Pick
     gain: Constant
@@ -179,18 +81,11 @@ class Aim:
 
 @dataclass(frozen=True, slots=True)
 class Intercept:
-    """Be where the object will cross, bouncing off the walls, plus an offset."""
+    """Be where the subject will cross, bouncing off the walls, plus an offset."""
 
     offset: Constant | None
     aim: Aim | None
-
-
-@dataclass(frozen=True, slots=True)
-class Flee:
-    """Go away from the object, or from where it will cross."""
-
-    distance: Constant
-    from_crossing: bool
+    kind: Literal["intercept"] = "intercept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,21 +93,17 @@ class GoTo:
     """Go to a place on the screen."""
 
     place: Constant
+    kind: Literal["go to"] = "go to"
 
 
 @dataclass(frozen=True, slots=True)
 class Stay:
     """Do not move on this axis."""
 
-
-@dataclass(frozen=True, slots=True)
-class Sweep:
-    """Go to and fro across the range the player was seen in."""
-
-    period: Constant
+    kind: Literal["stay"] = "stay"
 
 
-Target = Track | Intercept | Flee | GoTo | Stay | Sweep
+Target = Track | Intercept | GoTo | Stay
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,48 +111,40 @@ class Rule:
     """If the subject is there and the guards hold, the target decides this axis."""
 
     axis: Axis
-    subject: Subject | None
+    subject: Pick | None
     guards: tuple[Guard, ...]
     target: Target
 
 
 @dataclass(frozen=True, slots=True)
-class Press:
-    """If the subject is there and the guards hold, play this action, whatever the rules say."""
+class Rules:
+    """For each axis the first rule that applies decides.
 
-    action: int
-    subject: Subject | None
-    guards: tuple[Guard, ...]
+    Attributes:
+        rules: In their order.
+        dead_zone: Pixels off target that are good enough.
+        coasting: Steps of its present movement that the player still makes once let go.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class Pulse:
-    """Every so many steps."""
-
-    period: Constant
-
-
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """While nothing of a category is on the screen."""
-
-    category: str
+    rules: tuple[Rule, ...]
+    dead_zone: Constant
+    coasting: Constant
+    kind: Literal["rules"] = "rules"
 
 
 @dataclass(frozen=True, slots=True)
-class Always:
-    """At every step."""
+class LineUp:
+    """Be level with things on one axis, at a distance on the other: to shoot or to strike them.
 
+    Attributes:
+        axis: The one to be level on.
+        lead: Steps that a shot takes for each pixel.
+        reach: Pixels on the other axis beyond which it is worth nothing; None for any distance.
+    """
 
-@dataclass(frozen=True, slots=True)
-class When:
-    """While the subject is there and the guards hold."""
-
-    subject: Subject
-    guards: tuple[Guard, ...]
-
-
-Trigger = Pulse | Missing | Always | When
+    axis: Axis
+    lead: Constant
+    reach: Constant | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,19 +152,38 @@ class Worth:
     """What contact with a category is worth to a `Plan`.
 
     Attributes:
+        category: Of what.
         points: Positive to seek contact, negative to avoid it.
         margin: Pixels by which boxes may miss each other and still touch; negative where they have
             to overlap.
-        line_up: None for contact itself. An axis to be level on it instead, at any distance on the
-            other, as for a shot that flies along that.
-        lead: Steps that such a shot takes for each pixel.
+        line_up: In the place of contact itself; None for contact.
+        shows: Only what shows this, of all numbers that the category is seen to show.
     """
 
     category: str
     points: Constant
     margin: Constant
-    line_up: Axis | None
-    lead: Constant
+    line_up: LineUp | None
+    shows: Shows = "anything"
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """While a gauge is low, be at another place than home.
+
+    Attributes:
+        category: The gauge.
+        limit: Below it, the need is felt.
+        axis: Of the place.
+        place: In pixels.
+        pull: As `Plan.pull`.
+    """
+
+    category: str
+    limit: Constant
+    axis: Axis
+    place: Constant
+    pull: Constant
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,10 +195,13 @@ class Plan:
         home_x: Place to prefer, where nothing else decides; None for none.
         home_y: The same on the other axis.
         pull: Points that a step a hundred pixels from home costs.
-        stride_x: Pixels that the player moves in a step; 0 where it does not move on the axis.
+        stride_x: Pixels of a move; 0 where the player does not move on the axis.
         stride_y: The same on the other axis.
+        tempo: Steps that a move takes; None for one.
         late: Steps by which things may come sooner or later than predicted.
-        horizon: Steps to look ahead.
+        horizon: Moves to look ahead.
+        face: Points for moving towards what is lined up; None where that does not count.
+        need: None where no gauge counts.
     """
 
     worths: tuple[Worth, ...]
@@ -305,8 +210,47 @@ class Plan:
     pull: Constant
     stride_x: Constant
     stride_y: Constant
+    tempo: Constant | None
     late: Constant
     horizon: Constant
+    face: Constant | None
+    need: Need | None
+    kind: Literal["plan"] = "plan"
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """Press at intervals of so many steps."""
+
+    period: Constant
+    kind: Literal["pulse"] = "pulse"
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Press while nothing of a category is on the screen."""
+
+    category: str
+    kind: Literal["missing"] = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Always:
+    """Press at every step."""
+
+    kind: Literal["always"] = "always"
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """Press while the subject is there and the guards hold."""
+
+    subject: Pick
+    guards: tuple[Guard, ...]
+    kind: Literal["when"] = "when"
+
+
+Trigger = Pulse | Missing | Always | When
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,39 +258,35 @@ class Program:
     """A whole policy.
 
     Attributes:
-        rules: For each axis the first that applies decides.
-        presses: The first that applies comes before all rules.
+        moves: How the player is moved.
         fire: The button is pressed when any of these says so.
-        dead_zone: Pixels off target that are good enough.
-        coasting: Steps of its present movement that the player still makes once let go.
-        plan: Decides how to move, and the rules do not; None where they do.
     """
 
-    rules: tuple[Rule, ...]
-    presses: tuple[Press, ...]
+    moves: Plan | Rules
     fire: tuple[Trigger, ...]
-    dead_zone: Constant
-    coasting: Constant
-    plan: Plan | None = None
 
 
 T = TypeVar("T")
 
 
-def constants(node: object) -> Iterator[Constant]:
-    """Every constant of a tree, in a fixed order."""
-    if isinstance(node, Constant):
-        yield node
-    elif isinstance(node, tuple):
+def nodes(node: object) -> Iterator[Any]:
+    """Yield every record of a tree, in a fixed order, parents first."""
+    if isinstance(node, tuple):
         for item in node:
-            yield from constants(item)
-    elif dataclasses.is_dataclass(node) and not isinstance(node, type):
+            yield from nodes(item)
+    elif dataclasses.is_dataclass(node):
+        yield node
         for part in dataclasses.fields(node):
-            yield from constants(getattr(node, part.name))
+            yield from nodes(getattr(node, part.name))
+
+
+def constants(node: object) -> list[Constant]:
+    """Return every constant of a tree, in a fixed order."""
+    return [part for part in nodes(node) if isinstance(part, Constant)]
 
 
 def with_values(node: T, values: Sequence[float]) -> T:
-    """The same tree with other numbers, one for each of `constants`, in that order."""
+    """Return the same tree with other numbers, one for each of `constants`, in that order."""
     changed: T = _replace(node, iter(values))
     return changed
 
@@ -362,32 +302,113 @@ def _replace(node: Any, numbers: Iterator[float]) -> Any:  # noqa: ANN401 - tree
     return node
 
 
-def niche(program: Program) -> tuple[str, ...]:
-    """The kind of program: for each axis what its most general rule does, and about what."""
-    if program.plan is not None:
-        return tuple(
-            sorted(
-                f"{'seek' if w.points.value > 0 else 'avoid'} {w.category} {w.line_up or ''}"
-                for w in program.plan.worths
-            )
+def parts_of(program: Program) -> list[tuple[str, int, int]]:
+    """Return everything that could be left out of a program; whole rules before their guards."""
+    found = [("fire", i, 0) for i in range(len(program.fire))]
+    if isinstance(program.moves, Plan):
+        return [*(("worth", i, 0) for i in range(len(program.moves.worths))), *found]
+    rules = program.moves.rules
+    found = [*(("rule", i, 0) for i in range(len(rules))), *found]
+    return found + [
+        ("guard", i, j) for i, rule in enumerate(rules) for j in range(len(rule.guards))
+    ]
+
+
+def without(program: Program, parts: set[tuple[str, int, int]]) -> Program:
+    """Return ``program`` less ``parts``, which are some of `parts_of`."""
+    fire = tuple(t for i, t in enumerate(program.fire) if ("fire", i, 0) not in parts)
+    moves = program.moves
+    if isinstance(moves, Plan):
+        worths = [w for i, w in enumerate(moves.worths) if ("worth", i, 0) not in parts]
+        return Program(dataclasses.replace(moves, worths=tuple(worths)), fire)
+    rules = [
+        dataclasses.replace(
+            rule, guards=tuple(g for j, g in enumerate(rule.guards) if ("guard", i, j) not in parts)
         )
+        for i, rule in enumerate(moves.rules)
+        if ("rule", i, 0) not in parts
+    ]
+    return Program(dataclasses.replace(moves, rules=tuple(rules)), fire)
+
+
+def niche(program: Program) -> str:
+    """Return the kind of program: what it is about, whatever its numbers are."""
+    moves = program.moves
+    if isinstance(moves, Plan):
+        kinds = sorted(
+            f"{'seek' if w.points.value > 0 else 'avoid'} {w.category}"
+            f"{' on ' + w.line_up.axis if w.line_up else ''}"
+            for w in moves.worths
+        )
+        return "; ".join(["plan", *kinds])
     kinds = []
     for axis in ("x", "y"):
-        rules = [rule for rule in program.rules if rule.axis == axis]
+        rules = [rule for rule in moves.rules if rule.axis == axis]
         if rules:
             main = min(rules, key=lambda rule: len(rule.guards))
             about = main.subject.category if main.subject is not None else ""
             aim = main.target.aim if isinstance(main.target, Intercept) else None
             aimed = f" by {aim.at.category}" if aim is not None else ""
-            kinds.append(f"{axis}: {type(main.target).__name__} {about}{aimed}")
-    return tuple(kinds)
+            kinds.append(f"{axis}: {main.target.kind} {about}{aimed}")
+    return "; ".join(kinds)
 
 
-def to_json(node: object) -> Any:  # noqa: ANN401 - JSON
-    """The tree as JSON data; `gco_agent.optimizers.search.memory` reads it back."""
-    if isinstance(node, tuple):
-        return [to_json(item) for item in node]
-    if dataclasses.is_dataclass(node) and not isinstance(node, type):
-        parts = {f.name: to_json(getattr(node, f.name)) for f in dataclasses.fields(node)}
-        return {"is": type(node).__name__, **parts}
-    return node
+def pick_words(pick: Pick) -> str:
+    """Return the object meant, with its article."""
+    return f"the {pick.choice} {pick.category}"
+
+
+def rule_words(rule: Rule) -> str:
+    """Return what a rule does and when, in one clause without a full stop."""
+    name = "it" if rule.subject is None else pick_words(rule.subject)
+    text = _target_words(rule, name)
+    conditions = " and ".join(_guard_words(guard) for guard in rule.guards)
+    if rule.subject is not None and isinstance(rule.target, GoTo | Stay):
+        return f"{text} while {name} {conditions or 'is there'}"
+    return f"{text} while it {conditions}" if conditions else text
+
+
+def headline(program: Program) -> str:
+    """Return the program in a few words: on each axis the most general rule about a thing."""
+    if isinstance(program.moves, Plan):
+        return plan_words(program.moves)
+    parts = []
+    for axis in ("x", "y"):
+        rules = [rule for rule in program.moves.rules if rule.axis == axis]
+        if rules:
+            main = min(rules, key=lambda r: (isinstance(r.target, GoTo | Stay), len(r.guards)))
+            name = pick_words(main.subject) if main.subject is not None else "it"
+            text = _target_words(main, name.replace("the nearest ", "the "))
+            parts.append(text.replace("meet", "intercept").replace(" where it will cross", ""))
+    return ", ".join(dict.fromkeys(parts)) or "press buttons"
+
+
+def plan_words(plan: Plan) -> str:
+    """Return what a plan goes for and keeps clear of."""
+    seek = [w.category for w in plan.worths if w.points.value > 0 and w.line_up is None]
+    line_up = [w.category for w in plan.worths if w.points.value > 0 and w.line_up is not None]
+    avoid = [w.category for w in plan.worths if w.points.value <= 0]
+    kinds = (("to", seek), ("level with", line_up), ("clear of", avoid))
+    parts = [f"{how} {' and '.join(dict.fromkeys(names))}" for how, names in kinds if names]
+    return "plan a path " + (", ".join(parts) or "home")
+
+
+def _target_words(rule: Rule, name: str) -> str:
+    match rule.target:
+        case Intercept(_, aim):
+            text = f"meet {name} where it will cross"
+            return text + (f", aimed by {pick_words(aim.at)}" if aim else "")
+        case Track(steps, _):
+            return f"go where {name} will be soon" if steps else f"go to {name}"
+        case GoTo(place):
+            return f"go to {rule.axis} = {place.value:.0f}"
+        case Stay():
+            return "stay"
+
+
+def _guard_words(guard: Guard) -> str:
+    match guard:
+        case Approaching(axis, away):
+            return f"{'leaves' if away else 'comes'} in {axis}"
+        case Near(axis, farther, _):
+            return f"is {'far' if farther else 'near'} in {axis}"

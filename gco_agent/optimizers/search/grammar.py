@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from gco_agent.optimizers.search import readings
 from gco_agent.optimizers.search.genome import (
     CHOICES,
     Aim,
@@ -17,45 +16,38 @@ from gco_agent.optimizers.search.genome import (
     Approaching,
     Axis,
     Constant,
-    ContactSoon,
-    Distance,
-    FewerThan,
-    Flee,
     GoTo,
     Guard,
-    Heading,
     Intercept,
+    LineUp,
     Missing,
+    Near,
+    Need,
     Pick,
-    Place,
     Plan,
-    Press,
     Program,
     Pulse,
     Rule,
-    Side,
+    Rules,
+    Shows,
     Stay,
-    Subject,
-    Sweep,
     Target,
-    Threat,
     Track,
     Trigger,
     When,
-    WillHit,
     Worth,
     constants,
     with_values,
 )
-from gco_agent.optimizers.search.world import BEYOND_PX, SCREEN, World
+from gco_agent.optimizers.search.world import BEYOND_PX, World
 
-MAX_RULES = 8
+MAX_RULES = 6
 MAX_WORTHS = 6
-MAX_GUARDS = 4
+MAX_GUARDS = 3
 _PLANS = 0.5
 """Share of new programs that plan."""
-_ARCHETYPES = 0.35
-"""Share of new rules that are one of the five general behaviours rather than drawn part by part."""
+_BAD_SHARE = 0.2
+"""Share of contacts after which a life is lost, from which a category is taken to be bad."""
 
 
 class Grammar:
@@ -65,426 +57,312 @@ class Grammar:
         self._world = world
         self._rng = rng
 
-    def _chance(self, share: float) -> bool:
-        return self._rng.random() < share
+    def program(self) -> Program:
+        """Draw a new program: one that plans, or one of one to four rules."""
+        world = self._world
+        if world.axes and world.strides and self._chance(_PLANS):
+            return Program(self.plan(), self.triggers())
+        rules = [self.rule() for _ in range(self._rng.choice((1, 1, 2, 2, 3, 4)))]
+        if self._chance(0.4):
+            axis = self.axis()
+            rules.append(Rule(axis, None, (), GoTo(self._place(axis))))
+        dead_zone = Constant(self._rng.uniform(0.5, 12), 3)
+        coasting = Constant(0.0 if self._chance(0.4) else self._rng.uniform(0, 1.5), 0.4)
+        return Program(Rules(tuple(rules), dead_zone, coasting), self.triggers())
+
+    def mutate(self, program: Program, mate: Program) -> Program:
+        """Make one to three random changes; ``mate`` lends parts for crossover."""
+        for _ in range(self._rng.choice((1, 1, 1, 2, 3))):
+            kind = self._rng.choices(("constant", "constants", "moves", "fire"), (24, 10, 36, 8))[0]
+            moves = program.moves
+            if kind == "moves" and isinstance(moves, Plan):
+                mated = mate.moves if isinstance(mate.moves, Plan) else None
+                program = dataclasses.replace(program, moves=self._change_plan(moves, mated))
+            elif kind == "moves" and isinstance(moves, Rules):
+                lent = mate.moves.rules if isinstance(mate.moves, Rules) else ()
+                rules = self._change_rules(list(moves.rules), lent)[:MAX_RULES]
+                changed = dataclasses.replace(moves, rules=tuple(map(self._meaningful, rules)))
+                program = dataclasses.replace(program, moves=changed)
+            elif kind == "fire":
+                fire = mate.fire if self._chance(0.3) else self.triggers()
+                program = dataclasses.replace(program, fire=fire)
+            else:
+                program = self._move_constants(program, all_at_once=kind == "constants")
+        return program
 
     # Parts
 
-    def axis(self) -> Axis:
-        """An axis that the player can be moved on (any, if it cannot be moved at all)."""
-        return "y" if self._rng.choice(self._world.axes or ("x", "y")) == "y" else "x"
+    def _chance(self, share: float) -> bool:
+        return self._rng.random() < share
 
-    def any_axis(self) -> Axis:
-        """Either axis: things move on both."""
+    def axis(self) -> Axis:
+        """Draw an axis that the player can be moved on (any, if it cannot be moved at all)."""
+        return self._rng.choice(self._world.axes or ("x", "y"))
+
+    def _any_axis(self) -> Axis:
         return self._rng.choice(("x", "y"))
 
     def category(self) -> str:
-        """Something other than the player."""
+        """Draw something other than the player."""
         return self._rng.choice(self._world.categories or (self._world.player,))
 
     def pick(self) -> Pick:
-        """An object by where it is; mostly the nearest, and always where there is but one."""
+        """Draw an object; mostly the nearest, and always where there is but one."""
         category = self.category()
-        choice = "nearest" if self._chance(0.35) else self._rng.choice(CHOICES)
+        choice = "nearest" if self._chance(0.4) else self._rng.choice(CHOICES)
         return Pick(category, choice if self._world.most.get(category, 2) > 1 else "nearest")
 
-    def subject(self) -> Subject:
-        """An object by where it is or by how soon it comes."""
-        if self._chance(0.88):
-            return self.pick()
-        return self._threat(self._maybe(14.0), self._maybe(14.0))
-
-    def _threat(self, shift_x: float, shift_y: float) -> Threat:
-        margin = Constant(self._rng.uniform(0, 9), 4)
-        return Threat(self.category(), Constant(shift_x, 8), Constant(shift_y, 8), margin)
-
-    def _maybe(self, deviation: float) -> float:
-        return 0.0 if self._chance(0.5) else self._rng.gauss(0, deviation)
-
-    def _offset(self, share: float, deviation: float) -> Constant | None:
-        if not self._chance(share):
-            return None
-        return Constant(self._rng.gauss(0, deviation), 5)
-
-    def place(self, axis: Axis) -> Constant:
-        """Somewhere that something was seen, on an axis."""
-        first = 0 if axis == "x" else 2
-        ranges = self._world.ranges.values()
-        low, high = min(r[first] for r in ranges), max(r[first + 1] for r in ranges)
+    def _place(self, axis: Axis) -> Constant:
+        """Draw a place where something was seen on an axis."""
+        low, high = self._world.extent(axis)
         return Constant(self._rng.uniform(low, high), 20)
 
+    def _offset(self, share: float, deviation: float) -> Constant | None:
+        return Constant(self._rng.gauss(0, deviation), 5) if self._chance(share) else None
+
     def guard(self) -> Guard:
-        """A condition on an object; now and then on what a gauge shows."""
-        if self._world.values and self._chance(readings.SHARE):
-            return readings.guard(self._world, self._rng)
-        rng, axis = self._rng, self.any_axis()
+        """Draw a condition on the subject."""
         flag = self._chance(0.5)
-        makers: list[Callable[[], Guard]] = [
-            lambda: Approaching(axis, flag),
-            lambda: Distance(axis, farther=False, limit=Constant(abs(rng.gauss(0, 25)) + 2, 10)),
-            lambda: Distance(axis, farther=flag, limit=Constant(abs(rng.gauss(0, 25)) + 2, 10)),
-            lambda: Side(axis, before=flag, line=Constant(rng.gauss(0, 20), 10)),
-            lambda: ContactSoon(Constant(rng.uniform(1, 12), 4), Constant(rng.uniform(0, 10), 5)),
-            lambda: WillHit(self.axis(), Constant(rng.uniform(3, 25), 8)),
-            lambda: Place(axis, before=flag, place=self.place(axis)),
-            lambda: FewerThan(Constant(float(rng.choice((1, 2, 3, 5, 8, 13, 20))), 4)),
-            lambda: Heading(axis, negative=flag),
-        ]
-        return rng.choice(makers)()
+        if self._chance(0.4):
+            return Approaching(self._any_axis(), flag)
+        limit = Constant(abs(self._rng.gauss(0, 25)) + 2, 10)
+        return Near(self._any_axis(), farther=flag and self._chance(0.5), limit=limit)
 
     def target(self, axis: Axis) -> Target:
-        """Where to go on an axis."""
-        rng = self._rng
-        makers: list[tuple[int, Callable[[], Target]]] = [
-            (2, lambda: Track(None, self._offset(0.5, 6))),
-            (1, lambda: Track(Constant(rng.uniform(0, 8), 3), self._offset(0.5, 6))),
-            (2, lambda: Intercept(self._offset(0.5, 6), None)),
-            (1, lambda: Intercept(None, self.aim(0.3))),
-            (2, lambda: Flee(Constant(rng.uniform(5, 40), 10), self._chance(0.5))),
-            (1, lambda: GoTo(self.place(axis))),
-            (1, Stay),
-            (1, lambda: Sweep(Constant(float(rng.choice((10, 20, 40, 80))), 15))),
-        ]
-        weights = [weight for weight, _ in makers]
-        return rng.choices(makers, weights)[0][1]()
+        """Draw where to go on an axis."""
+        kind = self._rng.choices(range(5), (3, 1, 4, 1, 1))[0]
+        if kind in (0, 1):
+            steps = Constant(self._rng.uniform(0, 8), 3) if kind else None
+            return Track(steps, self._offset(0.5, 6))
+        if kind == 2:  # noqa: PLR2004 - a kind
+            return Intercept(self._offset(0.3, 6), self._aim() if self._chance(0.6) else None)
+        return Stay() if kind == 3 else GoTo(self._place(axis))  # noqa: PLR2004 - a kind
 
-    def aim(self, deviation: float) -> Aim:
-        """Meet something off centre; gains may be of either sign."""
+    def _aim(self) -> Aim:
         rng = self._rng
-        gain = Constant(rng.gauss(0, deviation), 0.2)
-        return Aim(self.pick(), gain, Constant(rng.uniform(1, 10), 4))
+        return Aim(self.pick(), Constant(rng.gauss(0, 0.2), 0.2), Constant(rng.uniform(1, 10), 4))
+
+    def rule(self) -> Rule:
+        """Draw a rule; a plain interception is the most frequent."""
+        rng, axis = self._rng, self.axis()
+        if self._chance(0.2):
+            coming = (Approaching(self._any_axis(), away=False),) if self._chance(0.4) else ()
+            nearest = Pick(self.category(), "nearest")
+            return self._meaningful(Rule(axis, nearest, coming, Intercept(None, self._aim())))
+        guards = tuple(self.guard() for _ in range(rng.choice((0, 0, 1, 1, 1, 2))))
+        return self._meaningful(Rule(axis, self.pick(), guards, self.target(axis)))
 
     def _meaningful(self, rule: Rule) -> Rule:
-        """``rule``, but aimed at something if it was aimed at the very thing it meets."""
+        """Aim at something else if a rule was aimed at the very thing that it meets."""
         target, subject = rule.target, rule.subject
         if not isinstance(target, Intercept) or target.aim is None or subject is None:
             return rule
-        alone = self._world.most.get(subject.category, 2) <= 1
-        if alone and target.aim.at.category == subject.category:
-            others = [c for c in self._world.categories if c != subject.category]
-            if not others:
-                return dataclasses.replace(rule, target=Intercept(target.offset, None))
-            at = dataclasses.replace(target.aim.at, category=self._rng.choice(others))
+        at = target.aim.at
+        if at.category != subject.category or self._world.most.get(subject.category, 2) > 1:
+            return rule
+        others = [c for c in self._world.categories if c != subject.category]
+        aim = None
+        if others:
+            at = dataclasses.replace(at, category=self._rng.choice(others))
             aim = dataclasses.replace(target.aim, at=at)
-            return dataclasses.replace(rule, target=Intercept(target.offset, aim))
-        return rule
-
-    # Whole rules
-
-    def archetype(self) -> Rule:
-        """One of five general behaviours: dodge (twice), collect, intercept, keep away."""
-        rng, axis = self._rng, self.axis()
-        kind = rng.choice(("dodge", "dodge", "collect", "intercept", "keep away"))
-        if kind == "dodge":
-            ahead = 0.0 if self._chance(0.3) else rng.choice((-1, 1)) * rng.uniform(6, 20)
-            threat = self._threat(*((ahead, 0.0) if axis == "x" else (0.0, ahead)))
-            soon = ContactSoon(Constant(rng.uniform(1, 10), 3), threat.margin)
-            away: Target = Flee(Constant(rng.uniform(8, 30), 8), from_crossing=False)
-            return Rule(axis, threat, (soon,), Stay() if self._chance(0.5) else away)
-        if kind == "collect":
-            return Rule(axis, self.pick(), (), Track(None, None))
-        nearest = Pick(self.category(), "nearest")
-        if kind == "intercept":
-            coming = (Approaching(self.any_axis(), away=False),) if self._chance(0.4) else ()
-            return Rule(axis, nearest, coming, Intercept(None, self.aim(0.2)))
-        close: tuple[Guard, ...] = (
-            Distance("x", farther=False, limit=Constant(rng.uniform(8, 40), 10)),
-            Distance("y", farther=False, limit=Constant(rng.uniform(8, 40), 10)),
-        )
-        return Rule(
-            axis, nearest, close, Flee(Constant(rng.uniform(8, 30), 8), from_crossing=False)
-        )
-
-    def rule(self) -> Rule:
-        """A rule, an archetype or drawn part by part."""
-        if self._world.values and self._chance(readings.SHARE):
-            return readings.rule(self._world, self._rng, self.axis())
-        if self._rng.random() < _ARCHETYPES:
-            return self.archetype()
-        axis = self.axis()
-        guards = tuple(self.guard() for _ in range(self._rng.choice((0, 1, 1, 1, 2))))
-        target = self.target(axis)
-        needs_subject = bool(guards) or not isinstance(target, GoTo | Stay | Sweep)
-        subject = self.subject() if needs_subject or self._chance(0.5) else None
-        return Rule(axis, subject, guards, target)
-
-    def press(self) -> Press:
-        """A rule that plays an action outright."""
-        guards = tuple(self.guard() for _ in range(self._rng.choice((0, 1, 1))))
-        action = self._rng.randrange(len(self._world.action_names))
-        return Press(action, self.subject(), guards)
+        return dataclasses.replace(rule, target=Intercept(target.offset, aim))
 
     def triggers(self) -> tuple[Trigger, ...]:
-        """When to press fire; never, where no action does."""
+        """Draw when to press fire; never, where no action does."""
         if not self._world.has_fire:
             return ()
-        rng = self._rng
+        rng, kind = self._rng, self._rng.randrange(8)
         pulse = Pulse(Constant(float(rng.choice((2, 3, 5, 8, 16, 32))), 4))
-        line_up = Distance(self.any_axis(), farther=False, limit=Constant(rng.uniform(2, 20), 6))
-        return rng.choice(
-            (
-                (),
-                (Always(),),
-                (Missing(self.category()),),
-                (When(self.pick(), (line_up,)),),
-                (pulse,),
-                (Missing(self.category()), pulse),
-                (When(self.subject(), (self.guard(),)),),
-            )
-        )
-
-    def program(self) -> Program:
-        """A new program: one that plans, or one of one to four rules."""
-        rng = self._rng
-        if self._world.axes and self._world.strides and self._chance(_PLANS):
-            return self._planned()
-        rules = [self.rule() for _ in range(rng.choice((1, 1, 2, 2, 3, 4)))]
-        presses: list[Press] = []
-        if not self._world.axes or self._chance(0.06):
-            presses.append(self.press())
-        if self._chance(0.4):
-            axis = self.axis()
-            rules.append(Rule(axis, None, (), GoTo(self.place(axis))))
-        dead_zone = Constant(rng.uniform(0.5, 12), 3)
-        coasting = Constant(0.0 if self._chance(0.4) else rng.uniform(0, 1.5), 0.4)
-        return self._sensible(
-            Program(tuple(rules), tuple(presses), self.triggers(), dead_zone, coasting)
-        )
+        if kind == 0:
+            return ()
+        if kind in (1, 2, 3):
+            return (Always(),)
+        if kind in (4, 5):
+            missing = Missing(self.category())
+            return (missing, pulse) if kind == 5 else (missing,)  # noqa: PLR2004 - a kind
+        if kind == 6:  # noqa: PLR2004 - a kind
+            return (pulse,)
+        level = Near(self._any_axis(), farther=False, limit=Constant(rng.uniform(2, 20), 6))
+        return (When(self.pick(), (level if self._chance(0.6) else self.guard(),)),)
 
     # Plans
 
     def plan(self) -> Plan:
-        """A plan by what contact was seen to lead to; of what is not known, a guess."""
+        """Draw a plan by what contact was seen to lead to; of what is not known, a guess."""
         rng, world = self._rng, self._world
-        wanted = [c for c in world.categories if self._chance(0.8 if self._tells(c) else 0.35)]
-        worths = [self.worth(c) for c in wanted[:MAX_WORTHS]]
-        strides = [rng.choice(pair) for pair in world.strides or ((0.0, 0.0), (0.0, 0.0))]
-        homes = [self._home(axis) if axis in world.axes else None for axis in ("x", "y")]
+        wanted = [c for c in world.categories if self._chance(0.8 if world.tells(c) else 0.35)]
+        hop = world.hop if self._chance(0.8) else None
+        strides = hop[:2] if hop else [rng.choice(pair) for pair in world.strides]
+        lined_up = world.has_fire and self._chance(0.3)
+        worths = [self.worth(category) for category in wanted]
+        if hop and world.ground:
+            worths = [*self._grounded(), *(w for w in worths if w.category != world.ground)]
         return Plan(
-            tuple(worths),
-            homes[0],
-            homes[1],
-            Constant(rng.choice((0.1, 0.3, 1.0, 3.0)) * self._unit, 0.3 * self._unit),
+            tuple(worths[:MAX_WORTHS]),
+            self._home("x"),
+            self._home("y"),
+            Constant(rng.choice((0.1, 0.3, 1.0, 3.0)) * world.unit, 0.3 * world.unit),
             Constant(strides[0] if "x" in world.axes else 0.0, 0.15 * strides[0]),
             Constant(strides[1] if "y" in world.axes else 0.0, 0.15 * strides[1]),
+            Constant(hop[2], 0.1 * hop[2]) if hop else None,
             Constant(rng.choice((0.0, 0.5, 1.0)), 0.3),
-            Constant(float(rng.choice((8, 15, 20, 30))), 5),
+            Constant(float(rng.choice((8, 15) if hop else (8, 15, 20, 30))), 5),
+            Constant(rng.uniform(0, 2) * world.unit, world.unit) if lined_up else None,
+            self._need() if self._chance(0.5) else None,
         )
 
-    @property
-    def _unit(self) -> float:
-        """A usual reward of this game, or 1 where none was seen."""
-        rewards = [abs(c.reward) / c.n_rewarded for c in self._world.contacts.values() if c.reward]
-        return max(1.0, min(rewards, default=1.0))
-
-    def _tells(self, category: str) -> bool:
-        known = self._world.contacts.get(category)
-        return known is not None and bool(known.n_lost or known.reward)
+    def _grounded(self) -> list[Worth]:
+        """Draw what keeps the player on the ground, and what makes it go over all of it."""
+        rng, world = self._rng, self._world
+        margin, size = Constant(rng.uniform(-2, 5), 2), world.unit * 10 ** rng.uniform(0.3, 1)
+        stay = Worth(world.ground, Constant(size, 0.4 * size), margin, None)
+        if world.ground not in world.values or self._chance(0.2):
+            return [stay]
+        shows: Shows = "the least" if self._chance(0.7) else "the most"
+        points = Constant(world.unit, 0.4 * world.unit)
+        return [stay, Worth(world.ground, points, margin, None, shows)]
 
     def worth(self, category: str) -> Worth:
-        """What a category may be worth, by what followed contact with it."""
-        rng, known = self._rng, self._world.contacts.get(category)
-        is_bad = known is not None and known.n_lost * 5 > known.n
-        is_good = known is not None and known.reward > 0 and not is_bad
+        """Draw what a category may be worth, by what followed contact with it."""
+        rng, world = self._rng, self._world
+        known, hit = world.contacts.get(category), world.hits.get(category)
+        is_shot_at = hit is not None and hit.reward > 0 and self._chance(0.8)
+        is_bad = known is not None and known.n_lost > _BAD_SHARE * known.n and not is_shot_at
+        is_good = is_shot_at or (known is not None and known.reward > 0 and not is_bad)
         if not is_bad and not is_good:
             is_bad = self._chance(0.5)
-        line_up: Axis | None = None
-        if self._world.has_fire and not is_bad and self._chance(0.6):
-            line_up = self.any_axis()
-        size = self._unit * 10 ** (rng.uniform(0.3, 2.5) if is_bad else rng.uniform(-0.5, 0.7))
+        line_up = None
+        if world.has_fire and not is_bad and (is_shot_at or self._chance(0.4)):
+            line_up = self._line_up()
+        size = world.unit * 10 ** (rng.uniform(0.3, 2.5) if is_bad else rng.uniform(-0.5, 0.7))
         margin = rng.uniform(0, 6) if is_bad else rng.uniform(-3, 2)
-        return Worth(
-            category,
-            Constant(-size if is_bad else size, 0.4 * size),
-            Constant(margin, 2),
-            line_up,
-            Constant(rng.uniform(0, 0.4) if line_up else 0.0, 0.1 if line_up else 0.0),
-        )
+        shows: Shows = "anything"
+        if world.most.get(category, 0) > 1 and category in world.values and self._chance(0.6):
+            shows = rng.choice(("the least", "the most"))
+        points = Constant(-size if is_bad else size, 0.4 * size)
+        return Worth(category, points, Constant(margin, 2), line_up, shows)
+
+    def _line_up(self) -> LineUp:
+        """Draw how to line up: as the shots fly that were seen, or else at random."""
+        shot = self._world.shot
+        if shot is not None and self._chance(0.8):
+            axis, speed = shot
+            lead = self._rng.uniform(0.5, 1.2) / max(1.0, speed)
+        else:
+            axis, lead = self._any_axis(), self._rng.uniform(0, 0.4)
+        reach = None if self._chance(0.5) else Constant(self._rng.uniform(10, 80), 10)
+        return LineUp(axis, Constant(lead, 0.1), reach)
+
+    def _need(self) -> Need | None:
+        """Draw a place to be at while a gauge is low: mostly where it was seen to rise."""
+        world, rng = self._world, self._rng
+        gauges = [g for g in world.gauges if g in world.places] or list(world.gauges)
+        if not gauges or not world.axes:
+            return None
+        gauge, axis = rng.choice(gauges), self.axis()
+        place, (low, high) = world.places.get(gauge), world.values[gauge]
+        limit = Constant(rng.uniform(low, high), (high - low) / 6)
+        where = self._place(axis)
+        if place is not None and self._chance(0.8):
+            where = Constant(place.x if axis == "x" else place.y, 10)
+        pull = Constant(rng.choice((10.0, 30.0, 100.0)) * world.unit, 10 * world.unit)
+        return Need(gauge, limit, axis, where, pull)
 
     def _home(self, axis: Axis) -> Constant | None:
-        left, right, top, bottom = self._world.ranges.get(self._world.player, SCREEN)
-        low, high = (left, right) if axis == "x" else (top, bottom)
-        kind = self._rng.randrange(5)
-        places = {0: low - BEYOND_PX, 1: high + BEYOND_PX, 2: (low + high) / 2}
-        place = {**places, 3: self._rng.uniform(low, high)}.get(kind)
-        return None if place is None else Constant(place, 10)
+        """Draw a place to prefer: an end, the middle, where a reward came, anywhere, or none."""
+        world, kind = self._world, self._rng.randrange(6)
+        low, high = world.extent(axis, world.player)
+        reward = world.places.get("")
+        paid = None if reward is None else (reward.x if axis == "x" else reward.y)
+        places = (low - BEYOND_PX, high + BEYOND_PX, (low + high) / 2, paid)
+        place = (*places, self._rng.uniform(low, high), None)[kind]
+        return None if place is None or axis not in world.axes else Constant(place, 10)
 
-    def _planned(self) -> Program:
-        """A new program that plans."""
-        presses = (self.press(),) if self._chance(0.05) else ()
-        return Program((), presses, self.triggers(), Constant(0, 0), Constant(0, 0), self.plan())
-
-    def _change_plan(self, program: Program, mate: Program) -> Program:
-        """Change what counts in a plan, or where it is at home; or take that from another plan."""
-        plan, rng = program.plan, self._rng
-        assert plan is not None, program
-        worths = list(plan.worths)
-        other = mate.plan
-        kind = rng.choice(("drop", "redraw", "borrow", "home_x", "home_y", "add", "add"))
+    def _change_plan(self, plan: Plan, mate: Plan | None) -> Plan:
+        """Change what counts in a plan or where it is at home, or take that from another plan."""
+        worths, rng = list(plan.worths), self._rng
+        kind = rng.choice(("drop", "redraw", "borrow", "x", "y", "need", "face", "add", "add"))
+        if kind == "x":
+            return dataclasses.replace(plan, home_x=self._home("x"))
+        if kind == "y":
+            return dataclasses.replace(plan, home_y=self._home("y"))
+        if kind == "need":
+            return dataclasses.replace(plan, need=self._need())
+        if kind == "face" and self._world.has_fire:
+            unit = self._world.unit
+            face = Constant(rng.uniform(0, 2) * unit, unit) if self._chance(0.7) else None
+            return dataclasses.replace(plan, face=face)
         if kind == "drop" and worths:
             worths.pop(rng.randrange(len(worths)))
         elif kind == "redraw" and worths:
             at = rng.randrange(len(worths))
             worths[at] = self.worth(worths[at].category)
-        elif kind == "borrow" and other is not None and other.worths:
-            worths.append(rng.choice(other.worths))
-        elif kind == "home_x" and "x" in self._world.axes:
-            return dataclasses.replace(
-                program, plan=dataclasses.replace(plan, home_x=self._home("x"))
-            )
-        elif kind == "home_y" and "y" in self._world.axes:
-            return dataclasses.replace(
-                program, plan=dataclasses.replace(plan, home_y=self._home("y"))
-            )
+        elif kind == "borrow" and mate is not None and mate.worths:
+            worths.append(rng.choice(mate.worths))
         else:
             worths.append(self.worth(self.category()))
-        kept = tuple({(w.category, w.line_up): w for w in worths}.values())[-MAX_WORTHS:]
-        return dataclasses.replace(program, plan=dataclasses.replace(plan, worths=kept))
+        kept = {(w.category, w.line_up and w.line_up.axis, w.shows): w for w in worths}
+        return dataclasses.replace(plan, worths=tuple(kept.values())[-MAX_WORTHS:])
 
-    # Changes
+    # Rules
 
-    def mutate(self, program: Program, mate: Program) -> Program:
-        """One to three random changes; ``mate`` lends parts for crossover."""
-        if program.plan is not None:
-            return self._mutate_plan(program, mate)
-        changes: list[tuple[int, Callable[[Program], Program]]] = [
-            (24, self._move_constant),
-            (8, self._move_constants),
-            (10, self._add_rule),
-            (5, self._drop_rule),
-            (4, self._swap_rules),
-            (14, self._change_guards),
-            (8, self._change_target),
-            (8, self._change_subject),
-            (8 if self._world.has_fire else 0, self._change_fire),
-            (8, lambda p: self._cross(p, mate)),
-            (2, self._turn_axis),
-            (3, self._refine_rule),
+    def _change_rules(self, rules: list[Rule], lent: Sequence[Rule]) -> list[Rule]:
+        """Add, drop, borrow, refine or swap a rule, or change a part of one."""
+        rng = self._rng
+        kinds = ("add", "drop", "swap", "lend", "refine", "guard", "target", "subject", "axis")
+        kind = rng.choices(kinds, (10, 5, 4, 6, 3, 12, 8, 8, 2))[0]
+        place = rng.randrange(len(rules) + 1)
+        if kind == "add" or not rules:
+            rules.insert(place, self.rule())
+        elif kind == "lend" and lent:
+            rules.insert(place, rng.choice(lent))
+        elif kind == "refine":  # a special case of a rule before it: the same with one more guard
+            rules.insert(place, self._with_guard(rng.choice(rules)))
+        elif kind == "drop":
+            del rules[place : place + 1]
+        elif kind == "swap":
+            other = rng.randrange(len(rules))
+            rules.insert(other, rules.pop(place % len(rules)))
+        else:
+            at = place % len(rules)
+            rules[at] = self._changed(rules[at], kind)
+        return rules or [self.rule()]
+
+    def _with_guard(self, rule: Rule) -> Rule:
+        guards = (*rule.guards, self.guard())[-MAX_GUARDS:]
+        return dataclasses.replace(rule, subject=rule.subject or self.pick(), guards=guards)
+
+    def _changed(self, rule: Rule, part: str) -> Rule:
+        subject = rule.subject or self.pick()
+        if part == "axis":
+            return dataclasses.replace(rule, axis=self.axis())
+        if part == "target":
+            return dataclasses.replace(rule, subject=subject, target=self.target(rule.axis))
+        if part == "subject":
+            category = self.pick().category if self._chance(0.5) else subject.category
+            choice = subject.choice if self._chance(0.3) else self.pick().choice
+            return dataclasses.replace(rule, subject=Pick(category, choice))
+        if rule.guards and self._chance(0.5):
+            at = self._rng.randrange(len(rule.guards))
+            fewer = dataclasses.replace(rule, guards=(*rule.guards[:at], *rule.guards[at + 1 :]))
+            return fewer if self._chance(0.5) else self._with_guard(fewer)
+        return self._with_guard(rule)
+
+    # Constants
+
+    def _move_constants(self, program: Program, *, all_at_once: bool) -> Program:
+        """Move one constant, or a good part of all."""
+        found = constants(program)
+        if not found:
+            return program
+        chosen = self._rng.randrange(len(found))
+        moved = [self._chance(0.4) if all_at_once else i == chosen for i in range(len(found))]
+        values = [
+            self._nudged(c) if is_moved else c.value
+            for c, is_moved in zip(found, moved, strict=True)
         ]
-        weights = [weight for weight, _ in changes]
-        for _ in range(self._rng.choice((1, 1, 1, 2, 3))):
-            change = self._rng.choices(changes, weights)[0][1]
-            program = change(program)
-        return self._sensible(program)
-
-    def _mutate_plan(self, program: Program, mate: Program) -> Program:
-        changes: list[tuple[int, Callable[[Program], Program]]] = [
-            (10, self._move_constant),
-            (8, self._move_constants),
-            (10, lambda p: self._change_plan(p, mate)),
-            (5 if self._world.has_fire else 0, self._change_fire),
-            (2 if self._world.has_fire else 0, lambda p: dataclasses.replace(p, fire=mate.fire)),
-        ]
-        weights = [weight for weight, _ in changes]
-        for _ in range(self._rng.choice((1, 1, 2, 3))):
-            program = self._rng.choices(changes, weights)[0][1](program)
-        return program
-
-    def _sensible(self, program: Program) -> Program:
-        rules = tuple(self._meaningful(rule) for rule in program.rules[:MAX_RULES])
-        return dataclasses.replace(program, rules=rules)
+        return with_values(program, values)
 
     def _nudged(self, constant: Constant) -> float:
         step = constant.scale * self._rng.choice((0.15, 0.5, 1.5))
         return constant.value + self._rng.gauss(0, 1) * step
-
-    def _move_constant(self, program: Program) -> Program:
-        found = list(constants(program))
-        chosen = self._rng.randrange(len(found))
-        return with_values(
-            program, [self._nudged(c) if i == chosen else c.value for i, c in enumerate(found)]
-        )
-
-    def _move_constants(self, program: Program) -> Program:
-        moved = [self._nudged(c) if self._chance(0.4) else c.value for c in constants(program)]
-        return with_values(program, moved)
-
-    def _insert(self, rules: Sequence[Rule], rule: Rule) -> tuple[Rule, ...]:
-        at = self._rng.randrange(len(rules) + 1)
-        return (*rules[:at], rule, *rules[at:])
-
-    def _add_rule(self, program: Program) -> Program:
-        return dataclasses.replace(program, rules=self._insert(program.rules, self.rule()))
-
-    def _drop_rule(self, program: Program) -> Program:
-        if program.presses and self._chance(0.5):
-            return dataclasses.replace(program, presses=program.presses[1:])
-        if len(program.rules) <= 1:
-            return program
-        at = self._rng.randrange(len(program.rules))
-        return dataclasses.replace(program, rules=program.rules[:at] + program.rules[at + 1 :])
-
-    def _swap_rules(self, program: Program) -> Program:
-        if len(program.rules) <= 1:
-            return program
-        rules = list(program.rules)
-        i, j = self._rng.sample(range(len(rules)), 2)
-        rules[i], rules[j] = rules[j], rules[i]
-        return dataclasses.replace(program, rules=tuple(rules))
-
-    def _at_some_rule(self, program: Program, change: Callable[[Rule], Rule]) -> Program:
-        if not program.rules:
-            return program
-        at = self._rng.randrange(len(program.rules))
-        changed = change(program.rules[at])
-        rules = (*program.rules[:at], changed, *program.rules[at + 1 :])
-        return dataclasses.replace(program, rules=rules)
-
-    def _change_guards(self, program: Program) -> Program:
-        def change(rule: Rule) -> Rule:
-            guards = list(rule.guards)
-            if guards and self._chance(0.35):
-                guards.pop(self._rng.randrange(len(guards)))
-            elif guards and self._chance(0.4):
-                guards[self._rng.randrange(len(guards))] = self.guard()
-            elif len(guards) < MAX_GUARDS:
-                guards.append(self.guard())
-            return dataclasses.replace(
-                rule, subject=rule.subject or self.subject(), guards=tuple(guards)
-            )
-
-        return self._at_some_rule(program, change)
-
-    def _change_target(self, program: Program) -> Program:
-        def change(rule: Rule) -> Rule:
-            subject = rule.subject or self.subject()
-            return dataclasses.replace(rule, subject=subject, target=self.target(rule.axis))
-
-        return self._at_some_rule(program, change)
-
-    def _change_subject(self, program: Program) -> Program:
-        def change(rule: Rule) -> Rule:
-            if rule.subject is None:
-                return rule
-            subject = self.subject()
-            if self._chance(0.25):
-                subject = dataclasses.replace(rule.subject, category=subject.category)
-            elif self._chance(0.35):
-                subject = dataclasses.replace(subject, category=rule.subject.category)
-            return dataclasses.replace(rule, subject=subject)
-
-        return self._at_some_rule(program, change)
-
-    def _turn_axis(self, program: Program) -> Program:
-        return self._at_some_rule(program, lambda r: dataclasses.replace(r, axis=self.axis()))
-
-    def _refine_rule(self, program: Program) -> Program:
-        """Put a special case of a rule before it: the same with one more guard."""
-        if not program.rules:
-            return program
-        rule = self._rng.choice(program.rules)
-        special = dataclasses.replace(
-            rule,
-            subject=rule.subject or self.subject(),
-            guards=(*rule.guards, self.guard())[-MAX_GUARDS:],
-        )
-        return dataclasses.replace(program, rules=self._insert(program.rules, special))
-
-    def _change_fire(self, program: Program) -> Program:
-        return dataclasses.replace(program, fire=self.triggers())
-
-    def _cross(self, program: Program, mate: Program) -> Program:
-        if self._chance(0.3) or not mate.rules:
-            return dataclasses.replace(program, fire=mate.fire)
-        rules = self._insert(program.rules, self._rng.choice(mate.rules))
-        return dataclasses.replace(program, rules=rules)

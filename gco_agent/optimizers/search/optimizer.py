@@ -4,62 +4,138 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from gco_agent.core.codec import readable
+from gco_agent.core.codec import decode, dumps, readable
 from gco_agent.core.errors import ProposalError
 from gco_agent.core.events import Searching
 from gco_agent.core.records import PlayProtocol
 from gco_agent.core.seeds import Stream, seed_of_chance
 from gco_agent.evaluation.workers import WorkerPool
-from gco_agent.games import GameSpec, find_game
+from gco_agent.games import find_game
 from gco_agent.optimizers.base import Capabilities, Optimizer, Proposal, Request, Tools
 from gco_agent.optimizers.cma import StepBudget
-from gco_agent.optimizers.search.arena import Arena, Individual
-from gco_agent.optimizers.search.changes import compare
 from gco_agent.optimizers.search.evolve import (
-    POPULATION,
-    SearchState,
-    best_of,
+    Arena,
+    Member,
     evolve,
-    mark,
+    keep,
+    prune,
+    race,
     screen,
+    tune,
 )
-from gco_agent.optimizers.search.genome import Program, constants, niche
-from gco_agent.optimizers.search.play import Probe, all_moves, names_of, note_contacts, probe
-from gco_agent.optimizers.search.prune import prune
-from gco_agent.optimizers.search.render import render
-from gco_agent.optimizers.search.tuning import TuningRun, tune
-from gco_agent.optimizers.search.words import headline
+from gco_agent.optimizers.search.genome import Constant, Program, constants, headline, niche, nodes
+from gco_agent.optimizers.search.play import Names, Probe, names_of, probe
 from gco_agent.optimizers.search.world import World, identify
 from gco_agent.optimizers.vectors.optimizer import VectorSearch
 from gco_agent.policy import PolicySource, format_policy
 
 STATE_FILE = "search.json"
-_PROBES, _PROBE_STEPS = 2, 800
+_SCHEMA = 3
+_PROBES, _PROBE_STEPS, _REST_STEPS = 2, 800, 1_600
 _TUNING_BEGINS = 1_000_000
 """Index of the first feedback seed that is for tuning."""
 _TUNED_FIRST = 2
 """Slices of tuning after the screening, before evolution begins."""
-_ARMS = (3, 2, 1)
+_LEADERS = (3, 2, 1)
 """How many niches the first, the second and every later tuning slice works on."""
+_STALE = 10
+"""Iterations without an accepted proposal after which new random programs are screened."""
+_OVERDRAWN = 2.0
+"""Budgets up to which a program is pruned."""
+_LARGEST = 1e6
+"""No place, distance or number of steps is larger."""
 
 
-@dataclass
-class _Slice:
-    """One iteration's work: the arena it plays in, and what it came to, best candidate first."""
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A member of the archive as it is stored; fields as of `Member`."""
 
-    arena: Arena
-    state: SearchState
-    kind: str
-    detail: str = ""
-    candidates: Sequence[Individual] = ()
+    program: Program
+    spread: tuple[float, ...] | None
+    n: int
+    mean: float
+    cell: str
+    born: int
+
+
+@dataclass(slots=True)
+class SearchState:
+    """What the search remembers between slices.
+
+    Attributes:
+        schema: Version of this record.
+        world: As known.
+        archive: Best first.
+        slices: How many have been played.
+        tunings: How many of them were for tuning.
+        screened: Iteration of the last screening.
+        proposed: Marks of what became candidates, with the iteration in which they did.
+        champion: Mark of the last one that was accepted, or "".
+    """
+
+    schema: int
+    world: World
+    archive: list[Kept] = field(default_factory=list)
+    slices: int = 0
+    tunings: int = 0
+    screened: int = 0
+    proposed: dict[str, int] = field(default_factory=dict)
+    champion: str = ""
+
+    def members(self) -> list[Member]:
+        """Return the archive as it is rated."""
+        return [Member(k.program, k.spread, k.n, k.mean, k.cell, k.born) for k in self.archive]
+
+
+def read_state(text: str, names: Names) -> SearchState | None:
+    """Return the state in ``text``; None if an earlier version wrote it, whose search is over.
+
+    What is read is rendered as Python and played outside the jail, and anybody may have written
+    it. So nothing is taken but known nodes, names that the environment itself has, and finite
+    numbers.
+
+    Raises:
+        StoreError: It is damaged, or names what the environment does not have.
+    """
+    with readable(STATE_FILE):
+        data = json.loads(text)
+        if data.get("schema") in (1, 2):
+            return None
+    state = decode(SearchState, data, STATE_FILE)
+    with readable(STATE_FILE):
+        if state.schema != _SCHEMA:
+            raise ValueError(f"search state of schema {state.schema!r}; this reads {_SCHEMA}")
+        _require_known(state, names)
+    return state
+
+
+def _require_known(state: SearchState, names: Names) -> None:
+    world, used = state.world, set[str]()
+    if world.action_names != names.actions or len(world.signs) != len(names.actions):
+        raise ValueError(f"the actions are {world.action_names!r}; here they are {names.actions!r}")
+    if not 0 <= world.player_index < _LARGEST:
+        raise ValueError(f"the index of the player is {world.player_index}")
+    for table in (world.ranges, world.most, world.values, world.contacts, world.shots, world.hits):
+        used.update(table)
+    used.update((world.player, world.ground, *world.places))
+    for kept in state.archive:
+        for node in nodes(kept.program):
+            used.add(getattr(node, "category", ""))
+            if isinstance(node, Constant) and not abs(node.value) + abs(node.scale) < _LARGEST:
+                raise ValueError(f"a constant is out of range: {node.value!r}")
+        if kept.spread is not None and len(kept.spread) != len(constants(kept.program)):
+            raise ValueError("a spread has not one number for each constant")
+    if not used <= {"", *names.categories}:
+        raise ValueError(f"no such categories: {sorted(used - {'', *names.categories})!r}")
 
 
 class SearchOptimizer(Optimizer):
-    """Typed program search: screen, evolve, tune; raced over seeds, deterministic per seed."""
+    """Typed program search: screen, tune, evolve; deterministic per seed."""
 
     name = "search"
     capabilities = Capabilities(one_candidate=True)
@@ -73,158 +149,172 @@ class SearchOptimizer(Optimizer):
         return cls(tools.pool)
 
     def propose(self, request: Request) -> Proposal:
-        """Play one slice and propose the best program that was not turned down before.
+        """Play one slice and propose the best program that was not proposed before.
 
         Raises:
-            ProposalError: Everything known was turned down before, which only a very small
-                allowance can lead to.
+            ProposalError: Everything known was, which only a very small budget can lead to.
+            StoreError: What the last slice left cannot be read.
         """
         config = request.config
         if not config.protocol.has_objects:
             return VectorSearch(self._pool).propose(request)
-        spec = find_game(config.game)
-        remembered = request.recall(STATE_FILE)
-        purse = StepBudget(
+        spec, protocol = find_game(config.game), config.protocol
+        budget = StepBudget(
             config.slice_steps,
             min(time.perf_counter() + config.slice_seconds, request.deadline),
         )
-        if remembered is None:
-            state = SearchState(self._identify(config.protocol, config.seed))
-            purse.used += _PROBES * _PROBE_STEPS
-        else:
-            state = self._remembered(remembered, config.protocol, spec)
-        _note_verdicts(state, request)
+        remembered, state = request.recall(STATE_FILE), None
+        if remembered is not None:
+            [names] = self._pool.map(names_of, [protocol])
+            state = read_state(remembered, names)
+        if state is None:
+            state = SearchState(_SCHEMA, self._identify(protocol, config.seed))
+            budget.used += _PROBES * _PROBE_STEPS + _REST_STEPS
+        accepted = {a.iteration for a in request.attempts if a.verdict == "accepted"}
+        for mark, iteration in state.proposed.items():
+            if iteration in accepted:
+                state.champion = mark
         seeds = Stream.FEEDBACK.cycle(100 * request.iteration, 100)
-        arena = Arena(self._pool, config.protocol, state.world, seeds, spec.title, spec.env_id)
-        arena.purse = purse
-        work = self._play_slice(request, arena, state)
-        return self._proposal(request, work)
-
-    def _remembered(self, text: str, protocol: PlayProtocol, spec: GameSpec) -> SearchState:
-        """What the slices before left in the run.
-
-        Raises:
-            StoreError: It is damaged, or not what this version writes.
-        """
-        (names,) = self._pool.map(names_of, [protocol])
-
-        def write(program: Program, world: World) -> str:
-            return render(program, world, spec.title, spec.env_id)
-
-        with readable(STATE_FILE):
-            return SearchState.from_json(json.loads(text), names, write)
+        arena = Arena(self._pool, protocol, state.world, seeds, (spec.title, spec.env_id))
+        arena.budget = budget
+        return _Slice(request, arena, state, max(accepted, default=0)).proposal()
 
     def _identify(self, protocol: PlayProtocol, seed: int) -> World:
-        """Find out who is moved and how, by playing at random."""
-        seeds = Stream.FEEDBACK.cycle(500_000 + 1_000 * seed, 100 * _PROBES)
+        """Learn who is moved and how by playing at random."""
+        seeds = Stream.FEEDBACK.cycle(500_000 + 1_000 * seed, 100 * _PROBES + 100)
+        [names] = self._pool.map(names_of, [protocol])
         tasks = [Probe(protocol, seeds[100 * i], _PROBE_STEPS) for i in range(_PROBES)]
-        found = self._pool.map(probe, tasks)
-        world = identify(found[0].action_names, all_moves(found), [])
-        note_contacts(found, world.player, world.player_index)
-        return world.after(part.sightings for part in found)
+        tasks.append(Probe(protocol, seeds[-100], _REST_STEPS, rests=True))
+        *played, rested = self._pool.map(probe, tasks)
+        return identify(names.actions, played, rested)
 
-    def _play_slice(self, request: Request, arena: Arena, state: SearchState) -> _Slice:
-        number = request.iteration
-        rng = random.Random(f"{request.config.seed}/{number}")  # noqa: S311 - no secret
-        work = _Slice(arena, state, _kind(state))
 
-        def tell() -> None:
-            best = state.population[0] if state.population else None
-            words = headline(best.program) if best else ""
-            done = min(1.0, arena.purse.used / arena.purse.n_steps)
-            request.progress(Searching(work.kind, done, arena.purse.used, words))
+class _Slice:
+    """One iteration's work."""
 
-        arena.on_batch = tell
-        if work.kind == "screen":
-            state.population = work.candidates = screen(arena, rng)
-            work.detail = "the best of the random programs"
-        elif work.kind == "evolve":
-            before = {member.text for member in state.population}
-            state.population = evolve(arena, state.population, rng)
-            work.candidates = [m for m in state.population if m.text not in before]
-            work.detail = f"{len(work.candidates)} new programs by mutation and crossover"
-        else:
-            _tune(work, number, request.config.seed)
-        state.slices += 1
-        state.world = arena.world
-        return work
+    def __init__(
+        self, request: Request, arena: Arena, state: SearchState, last_accepted: int
+    ) -> None:
+        self._request, self._arena, self._state = request, arena, state
+        self._members = state.members()
+        self._kind = self._kind_of(max(last_accepted, state.screened))
+        arena.on_batch = self._tell
 
-    def _proposal(self, request: Request, work: _Slice) -> Proposal:
-        state = work.state
-        marked = [(mark(m.program, state.world), m) for m in [*work.candidates, *state.population]]
-        fresh = list({known: m for known, m in marked if known not in state.proposed}.values())
+    def _kind_of(self, last_news: int) -> str:
+        """Screen first and where nothing new was found for long; tune twice; then take turns."""
+        if not self._members or self._request.iteration - last_news > _STALE:
+            return "screen"
+        since = self._state.slices - 1 - _TUNED_FIRST
+        return "evolve" if since >= 0 and since % 2 == 0 else "tune"
+
+    def _tell(self) -> None:
+        budget = self._arena.budget
+        words = headline(self._members[0].program) if self._members else ""
+        done = min(1.0, budget.used / budget.n_steps)
+        self._request.progress(Searching(self._kind, done, budget.used, words))
+
+    def proposal(self) -> Proposal:
+        """Play the slice and propose what came of it."""
+        candidates, detail = self._play()
+        state, arena, request = self._state, self._arena, self._request
+        fresh = [m for m in [*candidates, *self._members] if m.mark not in state.proposed]
         if not fresh:
             raise ProposalError("every program of the search was proposed before")
-        chosen = fresh[0] if work.kind == "tune" else best_of(work.arena, fresh)
-        pruned = prune(work.arena, chosen)
-        state.population[state.population.index(chosen)] = pruned
-        for each in (chosen, pruned):
-            state.proposed[mark(each.program, state.world)] = request.iteration
-        for member in state.population:
-            member.episodes.clear()
-        text = format_policy(pruned.text)
-        change = compare(request.parent.text, text)
-        summary = (change.summary if change else "") or headline(pruned.program)
+        fresh = list({member.mark: member for member in fresh}.values())
+        chosen = fresh[0] if self._kind == "tune" else race(arena, fresh)
+        in_time = arena.budget.share(_OVERDRAWN)
+        pruned = prune(arena, chosen.program) if in_time else chosen.program
+        proposed = Member(pruned, None, chosen.n, chosen.mean, chosen.cell, chosen.born)
+        state.proposed[chosen.mark] = state.proposed[proposed.mark] = request.iteration
+        if proposed.mark == chosen.mark:
+            proposed = chosen
+        members = [proposed if m is chosen else m for m in [*candidates, *self._members]]
+        archive = keep(members, state.champion, state.screened)
+        if proposed not in archive:
+            archive[-1:] = [*archive[-1:], proposed]
+        state.archive = [Kept(m.program, m.spread, m.n, m.mean, m.cell, m.born) for m in archive]
+        state.slices += 1
+        state.world = arena.world
+        text = format_policy(arena.text(pruned))
+        summary, changes = compare(request.parent.text, text)
+        used = arena.budget.used
+        learned = "".join(f"\n- {line}" for line in state.world.told())
         reason = (
-            f"{_REASONS[work.kind]}: {work.detail}. "
-            f"{work.arena.purse.used:,} steps played on feedback seeds."
+            f"{detail} {used:,} steps played on feedback seeds; "
+            f"{len(archive)} programs in the archive.{changes}"
+            f"\n\nWhat playing has shown:\n{learned}"
         )
-        if change and change.paragraph:
-            reason += f"\n\nAgainst the policy before:\n\n{change.paragraph}"
-        files = {STATE_FILE: json.dumps(state.to_json(), indent=1) + "\n"}
-        return Proposal(PolicySource(text), summary, reason, files, work.arena.purse.used)
+        files = {STATE_FILE: dumps(state, indent=1) + "\n"}
+        return Proposal(PolicySource(text), summary or headline(pruned), reason, files, used)
+
+    def _play(self) -> tuple[Sequence[Member], str]:
+        request, state, arena = self._request, self._state, self._arena
+        number, seed = request.iteration, request.config.seed
+        rng = random.Random(f"{seed}/{number}")  # noqa: S311 - no secret
+        if self._kind == "screen":
+            state.screened = number if self._members else 0
+            found = screen(arena, rng, number)
+            return found, "Screened random programs against what playing at random had shown."
+        if self._kind == "evolve":
+            found = evolve(arena, self._members, rng, number)
+            return found, f"Evolved the archive: {len(found)} new programs."
+        n_leaders = _LEADERS[min(state.tunings, len(_LEADERS) - 1)]
+        state.tunings += 1
+        leaders: dict[str, Member] = {}
+        for member in sorted(self._members, key=lambda m: m.mark != state.champion):
+            leaders.setdefault(niche(member.program), member)
+        chosen = list(leaders.values())[:n_leaders]
+        seeds = Stream.FEEDBACK.cycle(_TUNING_BEGINS + number * 1_000, 1_000)
+        rng_seed = seed_of_chance(seed * 1_000 + number)
+        tuned, n_generations = tune(arena, chosen, seeds, rng_seed)
+        named = "; ".join(headline(member.program) for member in chosen)
+        return tuned, f"Tuned constants with CMA-ES: {n_generations} generations ({named})."
 
 
-_REASONS = {
-    "screen": "Screened random programs against what playing at random had shown",
-    "evolve": "Evolved the population",
-    "tune": "Tuned constants with CMA-ES",
-}
+_RULE = re.compile(r"^ {8}# (?P<name>[A-Z][^\n]*)\.$", re.MULTILINE)
+_CONSTANT = re.compile(r"^(?P<name>[A-Z][A-Z0-9_]*) = (?P<value>-?[0-9.e+-]+)(?= |$)", re.MULTILINE)
+_WORTH = re.compile(r'^ {4}\("(?P<name>\w+)", (?P<value>-?[0-9.e+-]+), ', re.MULTILINE)
+_PLACE = re.compile(r" = -?[0-9]+")
 
 
-def _note_verdicts(state: SearchState, request: Request) -> None:
-    """Take the judge's word for which program is the best: full episodes on other seeds."""
-    accepted = {a.iteration for a in request.attempts if a.verdict == "accepted"}
-    for known, iteration in state.proposed.items():
-        if iteration in accepted:
-            state.champion = known
+def compare(parent: str, child: str) -> tuple[str, str]:
+    """Return what makes a policy another than its parent: in a few words, and a line each.
+
+    Both are read as the renderer writes them; of any other parent nothing can be said.
+    """
+    before, after = _facts(parent), _facts(child)
+    if not any(value is None for value in before.values()):
+        return "", ""
+    added = [name for name in after if name not in before]
+    dropped = [name for name in before if name not in after]
+    rules = [f"add: {name}" for name in added if after[name] is None]
+    rules += [f"drop: {name}" for name in dropped if before[name] is None]
+    moved = [
+        f"{name} {before[name]:g} to {value:g}"
+        for name, value in sorted(after.items(), key=lambda pair: -_shift(before, *pair))
+        if value is not None and before.get(name, value) != value
+    ]
+    lines = "".join(f"\n- {line}" for line in (*rules, *(f"move: {line}" for line in moved)))
+    some = rules[:2] or [f"move {', '.join(moved[:2])}"] if rules or moved else []
+    return "; ".join(some), f"\n\nAgainst the policy before:\n{lines}" if lines else ""
 
 
-def _kind(state: SearchState) -> str:
-    """Screen once, tune twice, then evolve and tune in turn."""
-    if not state.population:
-        return "screen"
-    since = state.slices - 1 - _TUNED_FIRST
-    return "evolve" if since >= 0 and since % 2 == 0 else "tune"
+def _shift(before: Mapping[str, float | None], name: str, value: float | None) -> float:
+    old = before.get(name)
+    if old is None or value is None or old == value:
+        return 0.0
+    return abs(value - old) / (abs(value) + abs(old))
 
 
-def _tune(work: _Slice, number: int, seed: int) -> None:
-    """Tune the leaders of the best niches; what comes of one takes its place, the best first."""
-    arena, state = work.arena, work.state
-    wanted = _ARMS[min(state.tunings, len(_ARMS) - 1)]
-    state.tunings += 1
-    leaders: dict[tuple[str, ...], Individual] = {}
-    marks = {id(member): mark(member.program, arena.world) for member in state.population}
-    champion = [m for m in state.population if marks[id(m)] == state.champion]
-    for member in [*champion, *state.population]:
-        leaders.setdefault(niche(member.program), member)
-    arms = [TuningRun(m, _spread_of(state, marks[id(m)], m)) for m in leaders.values()][:wanted]
-    seeds = Stream.FEEDBACK.cycle(_TUNING_BEGINS + number * 1_000, 1_000)
-    n_generations = tune(arena, arms, seeds, rng_seed=seed_of_chance(seed * 1_000 + number))
-    arms.sort(key=lambda arm: -arm.score)
-    tuned = [arena.individual(arm.mean or arm.leader.program) for arm in arms]
-    marked = [mark(member.program, arena.world) for member in tuned]
-    state.spread = {known: arm.spread or [] for known, arm in zip(marked, arms, strict=True)}
-    used = [arm.leader for arm in arms]
-    rest = [m for m in state.population if m not in used or marks[id(m)] == state.champion]
-    state.population = [*tuned, *rest][:POPULATION]
-    work.candidates = tuned
-    named = "; ".join(headline(arm.leader.program) for arm in arms)
-    work.detail = f"{n_generations} generations on {len(arms)} programs ({named})"
-
-
-def _spread_of(state: SearchState, known: str, member: Individual) -> list[float] | None:
-    """How far the constants of a program still vary, if that was noted for as many as it has."""
-    spread = state.spread.get(known)
-    n_constants = sum(1 for _ in constants(member.program))
-    return spread if spread is not None and len(spread) == n_constants else None
+def _facts(text: str) -> dict[str, float | None]:
+    """Return rules and what counts in a plan, with None, and named constants with their values."""
+    facts: dict[str, float | None] = {}
+    for match in _RULE.finditer(text):
+        words = _PLACE.sub("", match["name"])
+        facts[words[0].lower() + words[1:]] = None
+    for match in _WORTH.finditer(text):
+        is_bad = match["value"].startswith("-")
+        facts[f"{'keep clear of' if is_bad else 'go for'} {match['name']}"] = None
+        facts[f"worth of {match['name']}"] = float(match["value"])
+    facts.update((match["name"], float(match["value"])) for match in _CONSTANT.finditer(text))
+    return facts

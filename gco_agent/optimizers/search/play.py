@@ -1,4 +1,4 @@
-"""How the search plays: stretches of episodes, in worker processes, that can be gone on with.
+"""Play for the search in worker processes: stretches of episodes that can be resumed.
 
 The programs are the search's own, made from `grammar` and rendered by `render`, so they run in
 the worker itself; what becomes a candidate is played again by the judge, in the jail.
@@ -11,22 +11,19 @@ import pickle
 import random
 import sys
 import zlib
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
-from gco_agent.core.observation import Row, build_observation
+from gco_agent.core.observation import build_observation
 from gco_agent.core.records import PlayProtocol
 from gco_agent.envs.objects import ObjectObservation
 from gco_agent.evaluation.episode import Episode, LocalPlayer, environment_of, play_steps
-from gco_agent.optimizers.search.memory import Names
-from gco_agent.optimizers.search.world import ContactWatch, Displacements, Sightings
+from gco_agent.optimizers.search.world import Sightings, Step, Watch
 
 _NOTE_EVERY = 8
 """Steps between two looks at where things are."""
-_FEW = 2
-"""Of what there are more at once, none is taken for what the player moves."""
+_REST_STEPS = 14
 _STALL_STEPS = 1500
 """Steps without any reward after which a stretch is over."""
 
@@ -57,8 +54,9 @@ class Played:
         n_new_steps: Of these, the ones that this request played.
         is_over: The episode ended, or stalled.
         actions: Checksum of the actions.
-        checkpoint: Where to go on, if it is not over.
-        sightings: What was seen on the way.
+        at: Mean place of the player at every eighth step of this stretch, in pixels.
+        checkpoint: Where to resume, if it is not over.
+        sightings: What was seen in this stretch.
     """
 
     total: float
@@ -67,6 +65,7 @@ class Played:
     n_new_steps: int
     is_over: bool
     actions: int
+    at: tuple[float, float]
     checkpoint: bytes | None
     sightings: Sightings
 
@@ -89,9 +88,9 @@ def _compiled(text: str) -> type[_Policy]:
 
 def play(task: Segment) -> Played:
     """Play one stretch; the result depends on the task alone."""
-    env, policy, sightings = _env(task.protocol), _compiled(task.text)(), Sightings()
-    episode = Episode(env, task.seed)
-    n_rewards = last_reward = checksum = 0
+    env, policy = _env(task.protocol), _compiled(task.text)()
+    fires = [("FIRE" in name) for name in env.action_names]
+    episode, n_rewards, last_reward, checksum = Episode(env, task.seed), 0, 0, 0
     if task.checkpoint is None:
         episode.begin()
     else:
@@ -102,10 +101,10 @@ def play(task: Segment) -> Played:
         vars(policy).update(memory)
         episode.seen, episode.lives, episode.total, episode.n_steps = account
     begun, is_over, lives = episode.n_steps, False, episode.lives
-    watch = ContactWatch(*task.player)
+    watch, places = Watch(*task.player), [(0.0, 0.0)]
     if begun < task.horizon:
         if begun % _NOTE_EVERY == 0:
-            sightings.note(episode.seen)
+            watch.seen.note(episode.seen)
         player = LocalPlayer(lambda rows: policy.act(build_observation(rows, episode.lives)))
         for _ in play_steps(player, [episode], sys.maxsize):
             if episode.reward:
@@ -113,14 +112,15 @@ def play(task: Segment) -> Played:
                 last_reward = episode.n_steps
             is_over = episode.result is not None
             is_lost = is_over or episode.lives < lives
-            watch.step(episode.seen, episode.reward, is_lost=is_lost)
+            fired = fires[int(episode.answer)]
+            watch.step(episode.seen, episode.reward, is_lost=is_lost, fires=fired)
             lives = episode.lives
             is_over = is_over or episode.n_steps - last_reward > _STALL_STEPS
             if is_over or episode.n_steps >= task.horizon:
                 break
             if episode.n_steps % _NOTE_EVERY == 0:
-                sightings.note(episode.seen)
-    sightings.contacts = watch.contacts
+                watch.seen.note(episode.seen)
+                places += [watch.at] if watch.at is not None else []
     checksum = zlib.crc32(episode.actions, checksum)
     checkpoint = None
     if not is_over:
@@ -128,87 +128,60 @@ def play(task: Segment) -> Played:
         checkpoint = pickle.dumps(
             (env.save(), vars(policy), account, n_rewards, last_reward, checksum)
         )
-    n_steps = episode.n_steps
+    xs, ys = zip(*(places[1:] or places), strict=True)
     return Played(
-        *(episode.total, n_rewards, n_steps, n_steps - begun),
-        *(is_over, checksum, checkpoint, sightings),
+        *(episode.total, n_rewards, episode.n_steps, episode.n_steps - begun, is_over, checksum),
+        *((sum(xs) / len(xs), sum(ys) / len(ys)), checkpoint, watch.seen),
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What an environment calls its actions, by their indices, and its objects."""
+
+    actions: tuple[str, ...]
+    categories: tuple[str, ...]
+
+
 def names_of(protocol: PlayProtocol) -> Names:
-    """What the environment calls its actions and its objects."""
+    """Return what the environment calls its actions and its objects."""
     env = _env(protocol)
     return Names(tuple(env.action_names), tuple(env.categories))
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A request to play at random for ``n_steps``, each action held for a while."""
+    """A request to play at random for ``n_steps``, each action held for a while.
+
+    Attributes:
+        rests: Hold the first action, which does nothing, after each other one.
+    """
 
     protocol: PlayProtocol
     seed: int
     n_steps: int
+    rests: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Probed:
-    """How things moved under which action, and where they were."""
-
-    action_names: tuple[str, ...]
-    moved: Displacements
-    sightings: Sightings
-    steps: Sequence[tuple[Mapping[str, Sequence[Row]], float, bool]] = ()
-
-
-def probe(task: Probe) -> Probed:
-    """Play at random and note displacements; the result depends on the task alone."""
-    env, sightings = _env(task.protocol), Sightings()
-    rng = random.Random(task.seed)  # noqa: S311 - no secret
-    moved: Displacements = defaultdict(lambda: defaultdict(list))
-    names = env.action_names
-    seed, t = task.seed, 0
-    steps: list[tuple[Mapping[str, Sequence[Row]], float, bool]] = []
-    rows, lives = env.begin(seed)
-    while t < task.n_steps:
-        action, held = rng.randrange(len(names)), rng.choice((2, 4, 8, 12))
+def probe(task: Probe) -> list[Step]:
+    """Play at random, for `world.identify`; the result depends on the task alone."""
+    env, rng = _env(task.protocol), random.Random(task.seed)  # noqa: S311 - no secret
+    steps: list[Step] = []
+    seed = task.seed
+    _, lives = env.begin(seed)
+    while len(steps) < task.n_steps:
+        action, held = rng.randrange(len(env.action_names)), rng.choice((2, 4, 8, 12))
+        if task.rests:
+            is_rest = bool(steps and steps[-1].action)
+            action, held = (0, _REST_STEPS) if is_rest else (action, rng.randint(1, 12))
         for since in range(held):
             before = lives
             rows, lives, reward, terminated, truncated = env.step_rows(action)
-            t += 1
-            sightings.note(rows)
-            steps.append((dict(rows), reward, lives < before or terminated))
-            if since:  # the first step may still repeat the action before
-                _note_moves(moved, rows, action)
+            is_lost = lives < before or terminated
+            # the first step may still repeat the action before
+            steps.append(Step(dict(rows), action, since > 0, reward, is_lost))
             if terminated or truncated:
                 seed += 1
-                rows, lives = env.begin(seed)
+                _, lives = env.begin(seed)
                 break
-    plain = {key: dict(per_action) for key, per_action in moved.items()}
-    return Probed(names, plain, sightings, steps)
-
-
-def note_contacts(found: Sequence[Probed], player: str, index: int) -> None:
-    """Add to the sightings of probes what followed contact with the player, now known."""
-    for part in found:
-        watch = ContactWatch(player, index)
-        for rows, reward, is_lost in part.steps:
-            watch.step(rows, reward, is_lost=is_lost)
-        part.sightings.contacts = watch.contacts
-
-
-def _note_moves(moved: Displacements, rows: Mapping[str, Sequence[Row]], action: int) -> None:
-    for category, members in rows.items():
-        if len(members) <= _FEW:
-            for index, row in enumerate(members):
-                moved[category, index][action].append((row[4], row[5]))
-
-
-def all_moves(found: Sequence[Probed]) -> Displacements:
-    """What the player's candidates moved by, over several probes."""
-    merged: Displacements = {}
-    for part in found:
-        for key, per_action in part.moved.items():
-            mine = merged.setdefault(key, {})
-            for action, moves in per_action.items():
-                mine.setdefault(action, []).extend(moves)
-    return merged
+    return steps

@@ -7,54 +7,50 @@ The search plays exactly the text that it would commit.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gco_agent.optimizers.search.genome import (
     Aim,
     Always,
     Approaching,
+    Axis,
     Constant,
-    ContactSoon,
-    Count,
-    Distance,
-    FewerThan,
     GoTo,
     Guard,
-    Heading,
     Intercept,
     Missing,
+    Near,
     Pick,
-    Place,
     Plan,
-    Press,
     Program,
     Pulse,
-    Relation,
     Rule,
-    Side,
-    State,
+    Rules,
     Stay,
-    Subject,
-    Sweep,
     Target,
-    Threat,
     Track,
     Trigger,
     When,
-    WillHit,
+    Worth,
+    headline,
+    pick_words,
+    rule_words,
 )
 from gco_agent.optimizers.search.helpers import helper_methods, planner_methods
-from gco_agent.optimizers.search.words import headline, rule_words, subject_words
-from gco_agent.optimizers.search.world import BEYOND_PX, SCREEN, World
+from gco_agent.optimizers.search.world import BEYOND_PX, World
 
-_EDGES = {"x": ("LEFT", "RIGHT"), "y": ("TOP", "BOTTOM")}
+_AXES: tuple[Axis, ...] = ("x", "y")
+_FARTHEST_PX = 999
+_DISCOUNT = 0.97
 
 
 def render(program: Program, world: World, title: str, env_id: str) -> str:
-    """The policy file of ``program``, not yet formatted.
+    """Return the policy file of ``program``, not yet formatted.
 
     Args:
+        program: What it does.
+        world: What it is written against, and what its docstring says of the game.
         title: The game as people write it.
         env_id: Gymnasium id of the environment it plays, for the docstring.
     """
@@ -62,7 +58,7 @@ def render(program: Program, world: World, title: str, env_id: str) -> str:
 
 
 def snake(category: str) -> str:
-    """A category as a variable name: "EnemyCar" to "enemy_car"."""
+    """Return a category as a variable name: "EnemyCar" as "enemy_car"."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", category).lower()
 
 
@@ -75,103 +71,55 @@ class _Writer:
     helpers: set[str] = field(default_factory=set)
     counts_steps: bool = False
 
+    @property
+    def me(self) -> str:
+        """The player as a variable."""
+        return snake(self.world.player) or "player"
+
     def policy(self, program: Program, title: str, env_id: str) -> str:
-        me = snake(self.world.player)
-        if program.plan is not None:
-            return self._planning(program, program.plan, title, env_id)
-        axes = [axis for axis in ("x", "y") if any(r.axis == axis for r in program.rules)]
-        bodies = [self._choose(axis, program.rules, me) for axis in axes]
-        press = self._press(program.presses, me)
-        fire = self._wants_fire(program.fire, me)
-        dead_zone = self._name("DEAD_ZONE", program.dead_zone, "pixels off target: good enough")
-        assert dead_zone == "DEAD_ZONE" or not axes, dead_zone
-        self.helpers.update(["direction"] if axes else [])
-        why = "steps of its movement that the player still makes once let go"
-        coasting = self._name("COASTING", program.coasting, why)
-        here = {axis: f"{me}.c{axis}" for axis in axes}
-        if coasting != "0":
-            here = {axis: f"{me}.c{axis} + {coasting} * {me}.d{axis}" for axis in axes}
-        act = self._act(here, me, has_press=bool(press), has_fire=bool(fire))
-        methods = [act, *press, *bodies, *fire, *helper_methods(self.helpers)]
-        if self.counts_steps:
-            methods.insert(0, "    def __init__(self):\n        self.steps = 0")
-        head = [f'"""{title}: {headline(program)}.', "", f"Environment: {env_id}.", '"""', ""]
-        if {"first_to_reach", "steps_to_contact"} & self.helpers:
-            head += ["import math", ""]
-        head += self._actions(axes, has_fire=bool(fire))
-        head += [f"{name} = {value}  # {why}" for name, (value, why) in self.constants.items()]
-        opening = ["", "", "class Policy:", '    """One instance plays one episode."""', ""]
-        return "\n".join([*head, *opening, "\n\n".join(methods)]) + "\n"
-
-    def _planning(self, program: Program, plan: Plan, title: str, env_id: str) -> str:
-        """The policy of a program that plans."""
-        me, axes = snake(self.world.player), list(self.world.axes)
-        press = self._press(program.presses, me)
-        fire = self._wants_fire(program.fire, me)
-        act = self._act({}, me, has_press=bool(press), has_fire=bool(fire)).split("\n")
-        keys = [f"move_{axis}" for axis in axes]
-        keys += [f"self.wants_fire(obs, {me})"] if fire else []
-        names = ", ".join(f"move_{axis}" if axis in axes else "_" for axis in ("x", "y"))
-        act[-1] = f"        {names} = self.best_move(obs, {me})"
-        act.append(f"        return ACTIONS[{', '.join(keys)}]")
-        methods = ["\n".join(act), *press, *fire, *helper_methods(self.helpers), planner_methods()]
-        if self.counts_steps:
-            methods.insert(0, "    def __init__(self):\n        self.steps = 0")
-        head = [f'"""{title}: {headline(program)}.', "", f"Environment: {env_id}.", '"""', ""]
-        head += ["import math", ""] if "steps_to_contact" in self.helpers else []
-        head += ["import numpy as np", "", *self._actions(axes, has_fire=bool(fire))]
-        head += [f"{name} = {value}  # {why}" for name, (value, why) in self.constants.items()]
-        head += self._plan_constants(plan)
-        opening = ["", "", "class Policy:", '    """One instance plays one episode."""', ""]
-        return "\n".join([*head, *opening, "\n\n".join(methods)]) + "\n"
-
-    def _plan_constants(self, plan: Plan) -> list[str]:
-        steps = {axis: (0, -1, 1) if axis in self.world.axes else (0,) for axis in ("x", "y")}
-        moves = [(a, b) for a in steps["x"] for b in steps["y"]]
-        left, right, top, bottom = self.world.ranges.get(self.world.player, SCREEN)
-        field = (left - BEYOND_PX, right + BEYOND_PX, top - BEYOND_PX, bottom + BEYOND_PX)
-        home = [_number(place) if place else "None" for place in (plan.home_x, plan.home_y)]
-        stride = f"({_number(plan.stride_x)}, {_number(plan.stride_y)})"
-        lines = [
-            f"MOVES = {moves}  # columns and rows in a step",
-            f"STRIDE = {stride}  # pixels of a column and of a row",
-            f"FIELD = ({', '.join(f'{edge:g}' for edge in field)})  # left, right, top, bottom",
-            f"HOME = ({', '.join(home)})  # where to be if nothing else counts, x and y",
-            f"PULL = {_number(plan.pull)}  # points that a step 100 pixels from home costs",
-            f"HORIZON = {max(3, min(30, round(plan.horizon.value)))}  # steps to look ahead",
-            f"LATE = {max(0.0, round(plan.late.value, 2)):g}  # steps by which a danger may be off",
-            "DISCOUNT = 0.97  # of what comes a step later",
-            "WORTHS = (",
-            "    # category, points for contact, pixels of margin,",
-            "    # axis to line up on, steps that a shot takes for a pixel",
+        fire = self._wants_fire(program.fire)
+        if isinstance(program.moves, Plan):
+            axes: Sequence[Axis] = self.world.axes
+            bodies, tables = self._plan_methods(program.moves), self._plan_constants(program.moves)
+        else:
+            rules = program.moves.rules
+            axes = [axis for axis in ("x", "y") if any(r.axis == axis for r in rules)]
+            bodies, tables = [self._choose(axis, rules) for axis in axes], []
+        act = self._act(program, axes, has_fire=bool(fire))
+        init = "    def __init__(self):\n        self.steps = 0"
+        methods = [init] if self.counts_steps else []
+        methods += [act, *fire, *bodies, *helper_methods(self.helpers)]
+        learned = [f"- {line}" for line in self.world.told()]
+        head = [
+            f'"""{title}: {headline(program)}.\n\nWhat playing has shown:',
+            *(learned or ["- Nothing."]),
+            f'\nEnvironment: {env_id}.\n"""\n',
+            *(["import numpy as np\n"] if tables else []),
+            *self._actions(axes, has_fire=bool(fire)),
+            *(f"{name} = {value}  # {why}" for name, (value, why) in self.constants.items()),
+            *tables,
+            '\n\nclass Policy:\n    """One instance plays one episode."""\n',
         ]
-        lines += [
-            f'    ("{w.category}", {_number(w.points)}, {_number(w.margin)}, '
-            f"{w.line_up!r}, {max(0.0, round(w.lead.value, 3)):g}),"
-            for w in plan.worths
-        ]
-        return [*lines, ")"]
+        return "\n".join([*head, "\n\n".join(methods)]) + "\n"
 
     # Names
 
     def _name(self, name: str, constant: Constant, why: str, *, whole: bool = False) -> str:
         """Name a constant; zero needs none, and equal ones of one name share it."""
-        value = str(max(1, round(constant.value))) if whole else f"{round(constant.value, 2):g}"
-        return "0" if value in ("0", "-0") and name != "DEAD_ZONE" else self._put(name, value, why)
+        value = str(max(1, round(constant.value))) if whole else _number(constant)
+        return "0" if value == "0" and name != "DEAD_ZONE" else self._put(name, value, why)
 
     def _put(self, name: str, value: str, why: str) -> str:
-        for number in range(1, 1000):
-            full = name if number == 1 else f"{name}_{number}"
-            known = self.constants.setdefault(full, (value, why))
-            if known[0] == value:
-                return full
-        raise AssertionError(name)
+        number, full = 1, name
+        while self.constants.setdefault(full, (value, why))[0] != value:
+            number += 1
+            full = f"{name}_{number}"
+        return full
 
-    def _edges(self, category: str, axis: str) -> str:
-        """Names of the least and largest place where a category was seen on an axis."""
-        left, right, top, bottom = self.world.ranges.get(category, SCREEN)
-        low, high = (left, right) if axis == "x" else (top, bottom)
-        first, last = _EDGES[axis]
+    def _edges(self, category: str, axis: Axis) -> str:
+        """Name the least and largest place where a category was seen on an axis."""
+        low, high = self.world.extent(axis, category)
+        first, last = ("LEFT", "RIGHT") if axis == "x" else ("TOP", "BOTTOM")
         stem = snake(category).upper()
         where = f"centre of the {category}, as far as it was seen to go"
         return ", ".join(
@@ -179,12 +127,10 @@ class _Writer:
             for edge, value in ((first, low), (last, high))
         )
 
-    def _actions(self, axes: Sequence[str], *, has_fire: bool) -> list[str]:
-        """The table from moves to actions, as far as it can be asked for."""
-        lines = [
-            "# The action for each way to move" + (", and whether to fire." if has_fire else ".")
-        ]
-        lines.append("ACTIONS = {")
+    def _actions(self, axes: Sequence[Axis], *, has_fire: bool) -> list[str]:
+        """Return the table from moves to actions, as far as it can be asked for."""
+        ask = ", and whether to fire" if has_fire else ""
+        lines = [f"# The action for each way to move{ask}.", "ACTIONS = {"]
         for move_x in (-1, 0, 1) if "x" in axes else (0,):
             for move_y in (-1, 0, 1) if "y" in axes else (0,):
                 for fire in (False, True) if has_fire else (False,):
@@ -192,17 +138,14 @@ class _Writer:
                     key = [str(moves[axis]) for axis in axes] + ([str(fire)] if has_fire else [])
                     action = self.world.action_for(move_x, move_y, fire=fire)
                     shown = f"({', '.join(key)})" if len(key) != 1 else key[0]
-                    name = self.world.action_names[action]
-                    lines.append(f"    {shown or '()'}: {action},  # {name}")
+                    lines.append(f"    {shown}: {action},  # {self.world.action_names[action]}")
         return [*lines, "}"]
 
     # Methods
 
-    def _act(self, here: Mapping[str, str], me: str, *, has_press: bool, has_fire: bool) -> str:
-        category, index = self.world.player, self.world.player_index
+    def _act(self, program: Program, axes: Sequence[Axis], *, has_fire: bool) -> str:
+        category, index, me = self.world.player, self.world.player_index, self.me
         noop = self.world.action_for(0, 0, fire=False)
-        asked = [f"self.direction(self.choose_{a}(obs, {me}), {at})" for a, at in here.items()]
-        asked += [f"self.wants_fire(obs, {me})"] if has_fire else []
         absent = f'len(obs["{category}"]) <= {index}' if index else f'not obs["{category}"]'
         lines = ["    def act(self, obs):", '        """Return the index of the action to play."""']
         lines += ["        self.steps += 1"] if self.counts_steps else []
@@ -211,221 +154,195 @@ class _Writer:
             f"            return {noop}  # {self.world.action_names[noop]}",
             f'        {me} = obs["{category}"][{index}]',
         ]
-        if has_press:
-            lines += [
-                f"        action = self.override(obs, {me})",
-                "        if action is not None:",
-                "            return action",
-            ]
+        if isinstance(program.moves, Plan):
+            if program.moves.tempo:
+                lines += [
+                    f"        if {me}.dx or {me}.dy:",
+                    f"            return {noop}  # under way; what is pressed now comes too late",
+                ]
+            names = ", ".join(f"move_{axis}" if axis in axes else "_" for axis in ("x", "y"))
+            lines.append(f"        {names} = self.best_move(obs, {me})")
+            asked = [f"move_{axis}" for axis in axes]
+        else:
+            asked = [self._direction(axis, program.moves) for axis in axes]
+        asked += [f"self.wants_fire(obs, {me})"] if has_fire else []
         return "\n".join([*lines, f"        return ACTIONS[{', '.join(asked) or '()'}]"])
 
-    def _choose(self, axis: str, rules: Sequence[Rule], me: str) -> str:
+    def _direction(self, axis: Axis, rules: Rules) -> str:
+        self.helpers.add("direction")
+        self._name("DEAD_ZONE", rules.dead_zone, "pixels off target: good enough")
+        why = "steps of its movement that the player still makes once let go"
+        coasting, here = self._name("COASTING", rules.coasting, why), f"{self.me}.c{axis}"
+        if coasting != "0":
+            here += f" + {coasting} * {self.me}.d{axis}"
+        return f"self.direction(self.choose_{axis}(obs, {self.me}), {here})"
+
+    def _choose(self, axis: Axis, rules: Sequence[Rule]) -> str:
         lines = [
-            f"    def choose_{axis}(self, obs, {me}):",
+            f"    def choose_{axis}(self, obs, {self.me}):",
             f'        """Where the {self.world.player} should be in {axis}; None to stay."""',
         ]
         bound: dict[str, str] = {}
-        decided = False
         for rule in rules:
-            if rule.axis != axis or decided:
+            if rule.axis != axis:
                 continue
-            lines.append(f"        # {_sentence(rule_words(rule))}")
+            words = rule_words(rule)
+            lines.append(f"        # {words[0].upper()}{words[1:]}.")
             if rule.subject is None:
-                lines.append(f"        return {self._target(rule.target, axis, None, me)}")
-                decided = True
-                continue
-            name, bind, test = self._condition(rule.subject, rule.guards, me, bound)
-            lines += bind
-            aim = rule.target.aim if isinstance(rule.target, Intercept) else None
-            target = self._target(rule.target, axis, (name, rule.subject), me)
-            lines.append(f"        if {test}:")
-            if aim is not None:
-                lines.append(f"            at = {self._pick(aim.at, me)}")
-            lines.append(f"            return {target}")
-        return "\n".join(lines if decided else [*lines, "        return None"])
-
-    def _press(self, presses: Sequence[Press], me: str) -> list[str]:
-        if not presses:
-            return []
-        lines = [
-            f"    def override(self, obs, {me}):",
-            '        """The action to play whatever else would be done; None for none."""',
-        ]
-        bound: dict[str, str] = {}
-        for press in presses:
-            assert press.subject is not None, press
-            _, bind, test = self._condition(press.subject, press.guards, me, bound)
+                lines.append(f"        return {self._target(rule.target, axis, '', '')}")
+                return "\n".join(lines)
+            name, bind, test = self._condition(rule.subject, rule.guards, bound)
             lines += [*bind, f"        if {test}:"]
-            name = self.world.action_names[press.action]
-            lines.append(f"            return {press.action}  # {name}")
-        return ["\n".join([*lines, "        return None"])]
+            if isinstance(rule.target, Intercept) and rule.target.aim is not None:
+                lines.append(f"            at = {self._pick(rule.target.aim.at)}")
+            target = self._target(rule.target, axis, name, rule.subject.category)
+            lines.append(f"            return {target}")
+        return "\n".join([*lines, "        return None"])
 
-    def _wants_fire(self, triggers: Sequence[Trigger], me: str) -> list[str]:
+    def _wants_fire(self, triggers: Sequence[Trigger]) -> list[str]:
         if not triggers:
             return []
         lines = [
-            f"    def wants_fire(self, obs, {me}):",
+            f"    def wants_fire(self, obs, {self.me}):",
             '        """Whether to press the fire button now."""',
         ]
         tests = []
         for trigger in triggers:
-            bind, test = self._trigger(trigger, me)
-            lines += bind
-            tests.append(test)
+            match trigger:
+                case Pulse(period):
+                    self.counts_steps = True
+                    every = self._name("FIRE_EVERY", period, "steps", whole=True)
+                    tests.append(f"self.steps % {every} == 0")
+                case Missing(category):
+                    tests.append(f'not obs["{category}"]')
+                case When(subject, guards):
+                    _, bind, test = self._condition(subject, guards, {})
+                    lines += bind
+                    tests.append(test)
+                case Always():
+                    tests.append("True")
         return ["\n".join([*lines, f"        return {' or '.join(tests)}"])]
+
+    # Plans
+
+    def _plan_methods(self, plan: Plan) -> list[str]:
+        gauge = plan.need.category if plan.need else ""
+        self.helpers.update(["value_of"] if gauge else [])
+        shows = any(w.shows != "anything" for w in plan.worths)
+        return planner_methods(faces=plan.face is not None, shows=shows, gauge=gauge)
+
+    def _plan_constants(self, plan: Plan) -> list[str]:
+        player = self.world.player
+        edges = [edge for axis in _AXES for edge in self.world.extent(axis, player, BEYOND_PX)]
+        home = [_number(place) if place else "None" for place in (plan.home_x, plan.home_y)]
+        stride = f"({_number(plan.stride_x)}, {_number(plan.stride_y)})"
+        tempo = max(1.0, round(plan.tempo.value, 1)) if plan.tempo else 1
+        late = max(0.0, round(plan.late.value, 2))
+        lines = [
+            f"MOVES = {self.world.moves()}  # columns and rows of each move",
+            f"STRIDE = {stride}  # pixels of a column and of a row",
+            f"TEMPO = {tempo:g}  # steps that a move takes",
+            f"FIELD = ({', '.join(f'{edge:g}' for edge in edges)})  # left, right, top, bottom",
+            f"HOME = ({', '.join(home)})  # where to be if nothing else counts, x and y",
+            f"PULL = {_number(plan.pull)}  # points that a step 100 pixels from home costs",
+            f"HORIZON = {max(3, min(30, round(plan.horizon.value)))}  # moves to look ahead",
+            f"LATE = {late:g}  # steps by which a danger may be off",
+            f"DISCOUNT = {_DISCOUNT}  # of what comes a move later",
+        ]
+        if plan.face:
+            lines.append(f"FACE = {_number(plan.face)}  # points to move towards what is lined up")
+        if plan.need:
+            places = ["None", _number(plan.need.place)]
+            place = ", ".join(places[::-1] if plan.need.axis == "x" else places)
+            lines += [
+                f"NEED_BELOW = {_number(plan.need.limit)}  # {plan.need.category}: less is low",
+                f"NEED_PLACE = ({place})  # where to be then, x and y",
+                f"NEED_PULL = {_number(plan.need.pull)}  # as PULL",
+            ]
+        shows = any(w.shows != "anything" for w in plan.worths)
+        lines += [
+            "WORTHS = (",
+            "    # category, points for contact, pixels of margin, axis to line up on, steps that",
+            "    # a shot takes for a pixel, pixels that it reaches" + (", what to show" * shows),
+            *(f"    {_worth(w, shows=shows)}," for w in plan.worths),
+            ")",
+        ]
+        return lines
 
     # Expressions
 
-    def _trigger(self, trigger: Trigger, me: str) -> tuple[list[str], str]:
-        match trigger:
-            case Pulse(period):
-                self.counts_steps = True
-                every = self._name("FIRE_EVERY", period, "steps", whole=True)
-                return [], f"self.steps % {every} == 0"
-            case Missing(category):
-                return [], f'not obs["{category}"]'
-            case When(subject, guards):
-                _, bind, test = self._condition(subject, guards, me, {})
-                return bind, test
-            case Always():
-                return [], "True"
-
     def _condition(
-        self, subject: Subject, guards: Sequence[Guard], me: str, bound: dict[str, str]
+        self, subject: Pick, guards: Sequence[Guard], bound: dict[str, str]
     ) -> tuple[str, list[str], str]:
-        """The subject's variable, the lines that bind it, and the test."""
+        """Return the subject's variable, the lines that bind it, and the test."""
         name = snake(subject.category)
-        name = f"other_{name}" if name == me else name
-        expression = self._subject(subject, me)
+        name = f"other_{name}" if name == self.me else name
+        expression = self._pick(subject)
         bind = [] if bound.get(name) == expression else [f"        {name} = {expression}"]
         bound[name] = expression
-        tests = [f"{name} is not None"]
-        for guard in guards:
-            if isinstance(guard, State):
-                tests.append(self._state(guard))
-            else:
-                tests.append(self._guard(guard, name, subject, me))
+        tests = [f"{name} is not None", *(self._guard(guard, name) for guard in guards)]
         return name, bind, " and ".join(dict.fromkeys(tests))
 
-    def _subject(self, subject: Subject, me: str) -> str:
-        if isinstance(subject, Pick):
-            return self._pick(subject, me)
-        self.helpers.add("first_to_reach")
-        return f'self.first_to_reach(obs["{subject.category}"], {me}, {self._point(subject)})'
-
-    def _point(self, threat: Threat) -> str:
-        stem = snake(threat.category).upper()
-        shift_x = self._name(f"{stem}_AHEAD_X", threat.shift_x, "pixels right of the centre")
-        shift_y = self._name(f"{stem}_AHEAD_Y", threat.shift_y, "pixels below the centre")
-        margin = self._name(f"{stem}_MARGIN", threat.margin, "pixels that still count as a hit")
-        return f"{shift_x}, {shift_y}, {margin}"
-
-    def _pick(self, pick: Pick, me: str) -> str:
+    def _pick(self, pick: Pick) -> str:
         self.helpers.add(pick.choice)
-        needs_me = pick.choice.startswith("nearest") or pick.choice in ("least", "most")
-        me_too = f", {me}" if needs_me else ""
+        me_too = f", {self.me}" if pick.choice == "nearest" else ""
         return f'self.{pick.choice}(obs["{pick.category}"]{me_too})'
 
-    def _target(
-        self, target: Target, axis: str, subject: tuple[str, Subject] | None, me: str
-    ) -> str:
-        if isinstance(target, GoTo):
-            return self._name(f"HOME_{axis.upper()}", target.place, "pixels")
-        if isinstance(target, Stay):
-            return "None"
-        if isinstance(target, Sweep):
-            self.counts_steps = True
-            low, high = self._edges(self.world.player, axis).split(", ")
-            period = self._name("SWEEP_STEPS", target.period, "steps each way", whole=True)
-            return f"{low} if self.steps // {period} % 2 else {high}"
-        assert subject is not None, target
-        name, about = subject
-        stem = snake(about.category).upper()
-        if isinstance(target, Track):
-            text = f"{name}.c{axis}"
-            if target.steps is not None:
-                ahead = self._name(f"{stem}_LEAD", target.steps, "steps to look ahead")
-                text += f" + {ahead} * {name}.d{axis}" if ahead != "0" else ""
-            return text + self._plus(target.offset, stem)
-        crossing = f"{name}.c{axis}"
-        if isinstance(target, Intercept) or target.from_crossing:
-            self.helpers.add(f"crossing_{axis}")
-            edges = self._edges(about.category, axis)
-            crossing = f"self.crossing_{axis}({name}, {me}, {edges})"
-        if isinstance(target, Intercept):
-            return crossing + self._plus(target.offset, stem) + self._aim(target.aim, axis, name)
-        self.helpers.add("away_from")
-        distance = self._name(f"{stem}_DISTANCE", target.distance, "pixels to keep away")
-        return f"self.away_from({crossing}, {me}.c{axis}, {distance})"
+    def _target(self, target: Target, axis: Axis, name: str, category: str) -> str:
+        """Return the expression of a target about the object ``name`` of ``category``."""
+        stem = snake(category).upper()
+        match target:
+            case GoTo(place):
+                return self._name(f"HOME_{axis.upper()}", place, "pixels")
+            case Stay():
+                return "None"
+            case Track(steps, offset):
+                text = f"{name}.c{axis}"
+                if steps is not None:
+                    ahead = self._name(f"{stem}_LEAD", steps, "steps to look ahead")
+                    text += f" + {ahead} * {name}.d{axis}" if ahead != "0" else ""
+                return text + self._plus(offset, stem)
+            case Intercept(offset, aim):
+                self.helpers.update((f"crossing_{axis}", "bounce"))
+                crossing = f"self.crossing_{axis}({name}, {self.me}, {self._edges(category, axis)})"
+                return crossing + self._plus(offset, stem) + self._aim(aim, axis, name)
 
     def _plus(self, offset: Constant | None, stem: str) -> str:
-        if offset is None:
-            return ""
-        name = self._name(f"{stem}_OFFSET", offset, "pixels")
-        return f" + {name}" if name != "0" else ""
+        added = "0" if offset is None else self._name(f"{stem}_OFFSET", offset, "pixels")
+        return f" + {added}" if added != "0" else ""
 
-    def _aim(self, aim: Aim | None, axis: str, name: str) -> str:
+    def _aim(self, aim: Aim | None, axis: Axis, name: str) -> str:
         if aim is None:
             return ""
         self.helpers.add(f"aim_{axis}")
-        gain = self._name("AIM_GAIN", aim.gain, f"off centre by {subject_words(aim.at)}")
+        gain = self._name("AIM_GAIN", aim.gain, f"off centre by {pick_words(aim.at)}")
         limit = self._name("AIM_LIMIT", aim.limit, "pixels off centre at most")
         return f" + self.aim_{axis}({name}, at, {gain}, {limit})"
 
-    def _guard(self, guard: Relation, name: str, subject: Subject, me: str) -> str:
-        stem = snake(subject.category).upper()
+    def _guard(self, guard: Guard, name: str) -> str:
         match guard:
             case Approaching(axis, away):
                 helper = f"{'leaves' if away else 'approaches'}_{axis}"
                 self.helpers.add(helper)
-                return f"self.{helper}({name}, {me})"
-            case Distance(axis, farther, limit):
-                side = "FAR" if farther else "NEAR"
-                bound = self._name(f"{stem}_{side}_{axis.upper()}", limit, "pixels")
-                return f"abs({name}.c{axis} - {me}.c{axis}) {'>' if farther else '<'} {bound}"
-            case Side(axis, before, line):
-                bound = self._name(f"{stem}_BESIDE_{axis.upper()}", line, "pixels")
-                return f"{name}.c{axis} - {me}.c{axis} {'<' if before else '>'} {bound}"
-            case Place(axis, before, place):
-                bound = self._name(f"{stem}_LINE_{axis.upper()}", place, "pixels")
-                return f"{name}.c{axis} {'<' if before else '>'} {bound}"
-            case Heading(axis, negative):
-                return f"{name}.d{axis} {'<' if negative else '>'} 0"
-            case FewerThan(count):
-                bound = self._name(f"{stem}_FEW", count, "how many are few", whole=True)
-                return f'len(obs["{subject.category}"]) < {bound}'
-            case WillHit(axis, reach):
-                self.helpers.add(f"crossing_{axis}")
-                edges = self._edges(subject.category, axis)
-                bound = self._name(f"{stem}_REACH", reach, "pixels")
-                crossing = f"self.crossing_{axis}({name}, {me}, {edges})"
-                return f"abs({crossing} - {me}.c{axis}) < {bound}"
-            case ContactSoon(steps, margin):
-                self.helpers.add("steps_to_contact")
-                if isinstance(subject, Threat):
-                    point = self._point(subject)
-                else:
-                    wide = self._name(f"{stem}_MARGIN", margin, "pixels that still count as a hit")
-                    point = f"0, 0, {wide}"
-                soon = self._name(f"{stem}_SOON", steps, "steps")
-                return f"self.steps_to_contact({name}, {me}, {point}) < {soon}"
+                return f"self.{helper}({name}, {self.me})"
+            case Near(axis, farther, limit):
+                stem = f"{name.upper()}_{'FAR' if farther else 'NEAR'}_{axis.upper()}"
+                bound = self._name(stem, limit, "pixels")
+                sign = ">" if farther else "<"
+                return f"abs({name}.c{axis} - {self.me}.c{axis}) {sign} {bound}"
 
-    def _state(self, guard: State) -> str:
-        """A condition that is not about the rule's subject."""
-        stem = snake(guard.category).upper()
-        if isinstance(guard, Count):
-            stem += "_FEW" if guard.fewer else "_MANY"
-            bound = self._name(stem, guard.count, "how many", whole=True)
-            return f'len(obs["{guard.category}"]) {"<" if guard.fewer else ">="} {bound}'
-        self.helpers.add("value_of")
-        stem += "_LITTLE" if guard.below else "_MUCH"
-        bound = self._name(stem, guard.limit, "as it shows")
-        return f'self.value_of(obs["{guard.category}"]) {"<" if guard.below else ">"} {bound}'
+
+def _worth(worth: Worth, *, shows: bool) -> str:
+    axis, lead, reach = None, "0", str(_FARTHEST_PX)
+    if worth.line_up:
+        axis, lead = worth.line_up.axis, f"{max(0.0, round(worth.line_up.lead.value, 3)):g}"
+        reach = _number(worth.line_up.reach) if worth.line_up.reach else reach
+    parts = [f'"{worth.category}"', _number(worth.points), _number(worth.margin), f"{axis!r}"]
+    parts = [part.replace("'", '"') for part in [*parts, lead, reach]]
+    if shows:
+        parts.append({"the least": "min", "the most": "max"}.get(worth.shows, "None"))
+    return f"({', '.join(parts)})"
 
 
 def _number(constant: Constant) -> str:
-    return f"{round(constant.value, 2):g}"
-
-
-def _sentence(words: str) -> str:
-    return words[0].upper() + words[1:] + "."
+    return f"{round(constant.value, 2) + 0.0:g}"

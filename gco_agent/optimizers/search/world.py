@@ -1,4 +1,4 @@
-"""What the search found out about a game by playing it: who is moved, how, and where things go.
+"""A model of the game, learned by playing: who is moved and how, and what contact leads to.
 
 System identification without names: the object whose displacement depends most on the action
 (largest share of variance explained, eta squared) is the player.
@@ -6,38 +6,64 @@ System identification without names: the object whose displacement depends most 
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import itertools
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Literal, NamedTuple, Self, TypeVar
 
 from gco_agent.core.observation import Row
+from gco_agent.optimizers.search.genome import Axis
 
+Rows = Mapping[str, Sequence[Row]]
+Sign = Literal[-1, 0, 1]
 Range = tuple[float, float, float, float]
 """Where centres were seen: least x, largest x, least y, largest y, in pixels."""
 SCREEN: Range = (0.0, 160.0, 0.0, 210.0)
 """Where things are taken to go that have no place on the screen."""
-Displacements = dict[tuple[str, int], dict[int, list[tuple[int, int]]]]
-"""(category, index) to action to what it moved by, in pixels a step."""
+BEYOND_PX = 20
+"""How far past the places where the player was seen a plan may go: there may be more."""
 
 _PRESENCE = 0.4
 """The player is on the screen at least this share of the time of what is there longest."""
-_CLEAR = 1.6
-"""An action moves one way if it does so this many times as often as the other way,"""
-_OFTEN = 0.12
-"""and in more than this share of its steps."""
-BEYOND_PX = 20
-"""How far past the places where the player was seen a plan may go: there may be more."""
-_NEAR_PX = 2
-"""Boxes that are no farther apart touch."""
-_REWARD_WITHIN, _LOST_WITHIN = 3, 60
-"""Steps within which a reward, and the loss of a life, is taken to follow from contact."""
+_FEW = 2
+"""Of what there are more at once, none is taken for what the player moves."""
+_CLEAR, _OFTEN = 1.6, 0.12
+"""An action moves one way if it does so this many times as often as the other way, and in more
+than this share of its steps."""
+_NEAR_PX, _BORN_PX = 2, 12
+"""Boxes that are no farther apart touch; a shot that appears no farther off is the player's."""
+_REWARD_WITHIN, _LOST_WITHIN, _SHOT_WITHIN = 3, 60, 3
+"""Steps within which a reward, and the loss of a life, is taken to follow from contact, and the
+appearance of a shot from the button."""
+_HOPS, _HOP_STEPS, _HOP_PX = 6, 5, (8, 60)
+"""Fewest hops to believe in them, steps of the shortest, and least and most pixels of one."""
+_ALIKE_PX, _ALIKE_STEPS, _ALIKE, _OBEYED, _ALONE = 5, 2, 0.3, 0.75, 2
+"""Pixels and steps by which hops may differ; share of the movements from rest to rest that have to
+be alike; share of them that go the way of their action; steps that they go on without it."""
+_GROUND = 0.8
+"""Share of hops that end on what is taken for the ground."""
 
 
 @dataclass(frozen=True, slots=True)
-class Contact:
-    """What followed contacts of the player with a category.
+class Tally:
+    """Counts and sums that can be added up."""
+
+    def __add__(self, other: Self) -> Self:
+        """Add field by field."""
+        pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
+        return type(self)(*(a + b for a, b in pairs))
+
+
+AnyTally = TypeVar("AnyTally", bound=Tally)
+
+
+@dataclass(frozen=True, slots=True)
+class Contact(Tally):
+    """What followed contacts with a category.
 
     Attributes:
         n: Contacts that began.
@@ -51,44 +77,133 @@ class Contact:
     reward: float = 0.0
     n_lost: int = 0
 
-    def __add__(self, other: Contact) -> Contact:
-        return Contact(
-            self.n + other.n,
-            self.n_rewarded + other.n_rewarded,
-            self.reward + other.reward,
-            self.n_lost + other.n_lost,
-        )
+
+@dataclass(frozen=True, slots=True)
+class Shot(Tally):
+    """Objects of a category that appeared beside the player after the button.
+
+    Attributes:
+        n: How many.
+        n_steps: Steps in which one of the category moved.
+        dx: Sum of their horizontal displacements without sign, in pixels.
+        dy: The same of the vertical ones.
+    """
+
+    n: int = 0
+    n_steps: int = 0
+    dx: float = 0.0
+    dy: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class Place(Tally):
+    """Where the player was when something happened: a number of times, and sums of centres."""
+
+    n: int = 0
+    sum_x: float = 0.0
+    sum_y: float = 0.0
+
+    @property
+    def x(self) -> float:
+        """Mean, in pixels from the left."""
+        return self.sum_x / self.n
+
+    @property
+    def y(self) -> float:
+        """Mean, in pixels from the top."""
+        return self.sum_y / self.n
+
+
+@dataclass(slots=True)
+class Sightings:
+    """What was seen while playing.
+
+    Attributes:
+        ranges: Category to where its centres were seen.
+        most: Category to the largest number of it that was seen at once.
+        values: Category to the least and the largest number that one of it was seen to show.
+        contacts: Category to what followed contact of the player with it.
+        shots: Categories that appear when the button is pressed.
+        hits: Category to what followed contact of such a shot with it.
+        places: Gauge to where the player was when it rose; "" to where the player was when a
+            reward came without contact.
+    """
+
+    ranges: dict[str, Range] = field(default_factory=dict)
+    most: dict[str, int] = field(default_factory=dict)
+    values: dict[str, tuple[int, int]] = field(default_factory=dict)
+    contacts: dict[str, Contact] = field(default_factory=dict)
+    shots: dict[str, Shot] = field(default_factory=dict)
+    hits: dict[str, Contact] = field(default_factory=dict)
+    places: dict[str, Place] = field(default_factory=dict)
+
+    def note(self, rows: Rows) -> None:
+        """Take in where things are and what they show."""
+        for category, members in rows.items():
+            if not members:
+                continue
+            shown = [row[6] for row in members if row[6] is not None]
+            if shown:
+                self._widen_values(category, min(shown), max(shown))
+            if not members[0][2]:
+                continue  # a gauge without a place on the screen
+            self.most[category] = max(len(members), self.most.get(category, 0))
+            xs, ys = [r[0] + r[2] / 2 for r in members], [r[1] + r[3] / 2 for r in members]
+            self._widen(category, (min(xs), max(xs), min(ys), max(ys)))
+
+    def _widen(self, category: str, seen: Range) -> None:
+        a = self.ranges.get(category, seen)
+        low_x, low_y = min(a[0], seen[0]), min(a[2], seen[2])
+        self.ranges[category] = (low_x, max(a[1], seen[1]), low_y, max(a[3], seen[3]))
+
+    def _widen_values(self, category: str, low: int, high: int) -> None:
+        known = self.values.get(category, (low, high))
+        self.values[category] = min(low, known[0]), max(high, known[1])
+
+    def merge(self, other: Sightings) -> None:
+        """Take in what was noted elsewhere."""
+        for category, seen in other.ranges.items():
+            self._widen(category, seen)
+        for category, count in other.most.items():
+            self.most[category] = max(count, self.most.get(category, 0))
+        for category, pair in other.values.items():
+            self._widen_values(category, *pair)
+        _add(self.contacts, other.contacts)
+        _add(self.shots, other.shots)
+        _add(self.hits, other.hits)
+        _add(self.places, other.places)
+
+
+def _add(sums: dict[str, AnyTally], more: Mapping[str, AnyTally]) -> None:
+    for category, tally in more.items():
+        sums[category] = sums[category] + tally if category in sums else tally
+
+
+@dataclass(slots=True, kw_only=True)
+class World(Sightings):
     """The facts that programs are written against.
 
     Attributes:
         action_names: Of the environment, in the order of the indices.
-        player: Category of what the actions move.
+        player: Category of what the actions move; "" if nothing was found.
         player_index: Which one of that category.
-        axes: Those it can be moved on, of "x" and "y".
-        signs: For each action the way it moves the player on x and y: -1, 0 or 1.
-        ranges: Category to where its centres were seen.
-        most: Category to the largest number of it that was seen at once.
-        values: Category to the least and the largest number that one of it was seen to show, where
-            that is not always the same.
+        axes: Those it can be moved on.
+        signs: For each action the way it moves the player on x and y.
         strides: For x and y, the mean and the most frequent distance that actions move the player
             in a step, in pixels.
-        contacts: Category to what followed contact with it.
+        hop: Where the player moves in hops that cannot be interrupted: their width and height in
+            pixels, and their steps.
+        ground: What the player stands on after a hop, or "".
     """
 
     action_names: tuple[str, ...]
     player: str
     player_index: int
-    axes: tuple[str, ...]
-    signs: tuple[tuple[int, int], ...]
-    ranges: Mapping[str, Range]
-    most: Mapping[str, int]
-    values: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    axes: tuple[Axis, ...]
+    signs: tuple[tuple[Sign, Sign], ...]
     strides: tuple[tuple[float, float], ...] = ()
-    contacts: Mapping[str, Contact] = field(default_factory=dict)
+    hop: tuple[float, float, float] | None = None
+    ground: str = ""
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -96,12 +211,50 @@ class World:
         return tuple(sorted(c for c in self.ranges if c != self.player))
 
     @property
+    def gauges(self) -> tuple[str, ...]:
+        """Categories of which one thing at most shows a number that changes."""
+        return tuple(sorted(c for c in self.values if self.most.get(c, 0) <= 1))
+
+    @property
     def has_fire(self) -> bool:
         """Whether any action presses the button."""
         return any("FIRE" in name for name in self.action_names)
 
+    @property
+    def unit(self) -> float:
+        """A usual reward of this game, or 1 where none was seen."""
+        told = [*self.contacts.values(), *self.hits.values()]
+        rewards = [abs(c.reward) / c.n_rewarded for c in told if c.n_rewarded and c.reward]
+        return max(1.0, min(rewards, default=1.0))
+
+    @property
+    def shot(self) -> tuple[Axis, float] | None:
+        """The axis to be level on for a shot to hit, and its speed in pixels a step."""
+        moving = [shot for shot in self.shots.values() if shot.n_steps and shot.dx + shot.dy]
+        if not moving:
+            return None
+        shot = max(moving, key=lambda shot: shot.n)
+        flies_up = shot.dy > shot.dx
+        return ("x" if flies_up else "y"), (shot.dy if flies_up else shot.dx) / shot.n_steps
+
+    def tells(self, category: str) -> bool:
+        """Whether anything is known to follow contact with a category."""
+        told = (self.contacts.get(category), self.hits.get(category))
+        return any(known is not None and (known.n_lost or known.reward) for known in told)
+
+    def extent(self, axis: Axis, category: str = "", beyond: float = 0) -> tuple[float, float]:
+        """Return between which pixels a category, or else anything, was seen on an axis."""
+        ranges = [self.ranges.get(category, SCREEN)] if category else list(self.ranges.values())
+        first = 0 if axis == "x" else 2
+        lows, highs = [r[first] for r in ranges], [r[first + 1] for r in ranges]
+        return min(lows, default=0.0) - beyond, max(highs, default=160.0) + beyond
+
+    def moves(self) -> list[tuple[int, int]]:
+        """Return the moves that some action makes, on x and y; staying first."""
+        return [(0, 0), *sorted({sign for sign in self.signs if sign != (0, 0)})]
+
     def action_for(self, move_x: int, move_y: int, *, fire: bool) -> int:
-        """The action that best moves so, each -1, 0 or 1, and presses the button or not."""
+        """Return the action that best moves so, each -1, 0 or 1, and presses the button or not."""
 
         def fit(action: int) -> tuple[float, int]:
             sign_x, sign_y = self.signs[action]
@@ -112,176 +265,342 @@ class World:
         return max(range(len(self.action_names)), key=fit)
 
     def after(self, sightings: Iterable[Sightings]) -> World:
-        """The same world after more was seen of it; the order of the sightings does not matter."""
-        merged = Sightings(
-            dict(self.ranges), dict(self.most), dict(self.values), contacts=dict(self.contacts)
-        )
+        """Return the same world after more was seen of it."""
+        world = copy.deepcopy(self)
         for part in sightings:
-            merged.merge(part)
-        return dataclasses.replace(
-            self,
-            ranges=dict(sorted(merged.ranges.items())),
-            most=dict(sorted(merged.most.items())),
-            values={c: pair for c, pair in sorted(merged.values.items()) if pair[0] < pair[1]},
-            contacts=dict(sorted(merged.contacts.items())),
-        )
+            world.merge(part)
+        for name in (part.name for part in dataclasses.fields(Sightings)):
+            setattr(world, name, dict(sorted(getattr(world, name).items())))
+        world.values = {c: pair for c, pair in world.values.items() if pair[0] < pair[1]}
+        return world
 
-    def to_json(self) -> dict[str, Any]:
-        """As JSON data; `gco_agent.optimizers.search.memory` reads them back."""
-        return {
-            "action_names": list(self.action_names),
-            "player": self.player,
-            "player_index": self.player_index,
-            "axes": list(self.axes),
-            "signs": [list(sign) for sign in self.signs],
-            "ranges": {category: list(r) for category, r in sorted(self.ranges.items())},
-            "most": dict(sorted(self.most.items())),
-            "values": {category: list(pair) for category, pair in sorted(self.values.items())},
-            "strides": [list(pair) for pair in self.strides],
-            "contacts": {
-                category: [known.n, known.n_rewarded, known.reward, known.n_lost]
-                for category, known in sorted(self.contacts.items())
-            },
-        }
-
-
-@dataclass(slots=True)
-class Sightings:
-    """Where the objects of each category were seen, how many at once, and what they showed."""
-
-    ranges: dict[str, Range] = field(default_factory=dict)
-    most: dict[str, int] = field(default_factory=dict)
-    values: dict[str, tuple[int, int]] = field(default_factory=dict)
-    contacts: dict[str, Contact] = field(default_factory=dict)
-
-    def note(self, rows: Mapping[str, Sequence[Row]]) -> None:
-        """Take in what ``rows`` show."""
-        ranges, most = self.ranges, self.most
-        for category, members in rows.items():
-            if members and members[0][6] is not None:
-                self._note_values(category, members)
-            if members and not members[0][2]:
-                continue  # a gauge without a place on the screen
-            if len(members) > most.get(category, 0):
-                most[category] = len(members)
-            for row in members:
-                x, y = row[0] + row[2] / 2, row[1] + row[3] / 2
-                known = ranges.get(category)
-                if known is None:
-                    ranges[category] = (x, x, y, y)
-                elif x < known[0] or x > known[1] or y < known[2] or y > known[3]:
-                    ranges[category] = _around(known, (x, x, y, y))
-
-    def _note_values(self, category: str, members: Sequence[Row]) -> None:
-        shown = [row[6] for row in members if row[6] is not None]
-        low, high = self.values.get(category, (shown[0], shown[0]))
-        self.values[category] = min(low, *shown), max(high, *shown)
-
-    def merge(self, other: Sightings) -> None:
-        """Take in what was noted elsewhere."""
-        for category, seen in other.ranges.items():
-            self.ranges[category] = _around(self.ranges.get(category, seen), seen)
-        for category, count in other.most.items():
-            self.most[category] = max(count, self.most.get(category, 0))
-        for category, (low, high) in other.values.items():
-            first, last = self.values.get(category, (low, high))
-            self.values[category] = min(low, first), max(high, last)
-        for category, contact in other.contacts.items():
-            self.contacts[category] = self.contacts.get(category, Contact()) + contact
+    def told(self) -> list[str]:
+        """Return what was learned, a sentence a line, for people to read."""
+        if not self.player:
+            return ["Nothing was found that the actions move."]
+        lines = [f"The actions move {self.player} on {' and '.join(self.axes) or 'neither axis'}."]
+        if self.hop:
+            x, y, steps = self.hop
+            onto = f" from {self.ground} to {self.ground}" if self.ground else ""
+            lines.append(f"{self.player} hops{onto}, {x:g} by {y:g} pixels in {steps:g} steps.")
+        for category, known in self.contacts.items():
+            lines += _contact_line(f"contact with {category}", known)
+        for category, shot in self.shots.items():
+            if shot.n_steps:
+                x, y = shot.dx / shot.n_steps, shot.dy / shot.n_steps
+                lines.append(f"The button makes {category}, {x:.1f} by {y:.1f} pixels a step.")
+        for category, known in self.hits.items():
+            lines += _contact_line(f"a shot at {category}", known)
+        for gauge, place in self.places.items():
+            what = f"{gauge} rises" if gauge else "a reward comes without contact"
+            lines.append(f"{what}: {self.player} at x {place.x:.0f}, y {place.y:.0f} on average.")
+        return [line[0].upper() + line[1:] for line in lines]
 
 
-class ContactWatch:
-    """Notes what follows when the player touches something, step by step."""
+def _contact_line(what: str, known: Contact) -> Iterator[str]:
+    if not known.n:
+        return
+    parts = []
+    if known.n_rewarded and known.reward:
+        points = known.reward / known.n_rewarded
+        parts.append(f"reward {points:+.3g}, {min(known.n_rewarded, known.n)} of {known.n} times")
+    if known.n_lost:
+        parts.append(f"a life lost, {min(known.n_lost, known.n)} of {known.n} times")
+    yield f"{what}: {'; '.join(parts) or f'nothing, {known.n} times'}."
+
+
+class Watch:
+    """Notes what follows when the player, or a shot of it, touches something, step by step."""
 
     def __init__(self, player: str, index: int = 0) -> None:
         self._player, self._index = player, index
-        self._t = 0
-        self._last: dict[str, int] = {}
-        self.contacts: dict[str, Contact] = {}
+        self._t = self._fired = 0
+        self._touched: dict[str, int] = {}
+        self._hit: dict[str, int] = {}
+        self._before: Rows = {}
+        self._me: Row | None = None
+        self.seen = Sightings()
 
-    def step(self, rows: Mapping[str, Sequence[Row]], reward: float, *, is_lost: bool) -> None:
+    def step(self, rows: Rows, reward: float, *, is_lost: bool, fires: bool = False) -> None:
         """Take in what a step led to.
 
         Args:
             rows: What is seen after it.
             reward: Of the step.
             is_lost: A life was lost, or the episode ended.
+            fires: The action presses the button.
         """
         self._t += 1
-        t, last = self._t, self._last
-        self._credit(reward, is_lost=is_lost)
-        mine = rows.get(self._player, ())
-        if len(mine) <= self._index:
-            return
-        me = mine[self._index]
-        for category, members in rows.items():
-            if category != self._player and any(_touch(me, row) for row in members):
-                if last.get(category, -2) < t - 1:
-                    self._add(category, Contact(n=1))
-                last[category] = t
-
-    def _credit(self, reward: float, *, is_lost: bool) -> None:
-        """Attribute a reward to all recent contacts, and a lost life to the latest."""
-        t, last = self._t, self._last
-        if reward:
-            for category, at in last.items():
-                if t - at <= _REWARD_WITHIN:
-                    self._add(category, Contact(0, 1, reward, 0))
+        if fires:
+            self._fired = self._t
+        touched = self._credit(self._touched, self.seen.contacts, reward)
+        touched = self._credit(self._hit, self.seen.hits, reward) or touched
+        if reward > 0 and not touched and self._me is not None:
+            self._note_place("", self._me)
         if is_lost:
-            if last:
-                category, at = max(last.items(), key=lambda pair: (pair[1], pair[0]))
-                if t - at <= _LOST_WITHIN:
-                    self._add(category, Contact(n_lost=1))
-            last.clear()
+            self._blame()
+        mine = rows.get(self._player, ())
+        self._me = me = mine[self._index] if len(mine) > self._index else None
+        if me is not None:
+            self._note_touch(me, rows, {self._player}, self._touched, self.seen.contacts)
+            self._note_shots(me, rows)
+            if not reward:
+                self._note_gauges(me, rows)
+        self._before = rows
 
-    def _add(self, category: str, more: Contact) -> None:
-        self.contacts[category] = self.contacts.get(category, Contact()) + more
+    @property
+    def at(self) -> tuple[float, float] | None:
+        """Centre of the player now; None if it is not there."""
+        me = self._me
+        return None if me is None else (me[0] + me[2] / 2, me[1] + me[3] / 2)
+
+    def _credit(self, last: Mapping[str, int], sums: dict[str, Contact], reward: float) -> bool:
+        """Attribute a reward to all recent contacts."""
+        recent = [c for c, at in last.items() if self._t - at <= _REWARD_WITHIN]
+        if reward:
+            _add(sums, {category: Contact(0, 1, reward, 0) for category in recent})
+        return bool(recent)
+
+    def _blame(self) -> None:
+        """Attribute a lost life to the latest contact."""
+        if self._touched:
+            category, at = max(self._touched.items(), key=lambda pair: (pair[1], pair[0]))
+            if self._t - at <= _LOST_WITHIN:
+                _add(self.seen.contacts, {category: Contact(n_lost=1)})
+        self._touched.clear()
+
+    def _note_touch(
+        self,
+        me: Row,
+        rows: Rows,
+        own: set[str],
+        last: dict[str, int],
+        sums: dict[str, Contact],
+    ) -> None:
+        reach_x, reach_y = _NEAR_PX, _NEAR_PX
+        if sums is self.seen.hits:  # a fast shot is never seen where it hits
+            reach_x, reach_y = reach_x + abs(me[4]), reach_y + abs(me[5])
+        for category, members in rows.items():
+            if category not in own and any(_touch(me, row, reach_x, reach_y) for row in members):
+                if last.get(category, -2) < self._t - 1:
+                    _add(sums, {category: Contact(n=1)})
+                last[category] = self._t
+
+    def _note_shots(self, me: Row, rows: Rows) -> None:
+        shots = self.seen.shots
+        if self._fired and self._t - self._fired < _SHOT_WITHIN:
+            for category, members in rows.items():
+                is_new = len(members) > len(self._before.get(category, ()))
+                if is_new and category != self._player:
+                    born = any(_touch(me, row, _BORN_PX, _BORN_PX) for row in members)
+                    _add(shots, {category: Shot(n=1)} if born else {})
+        own = {self._player, *shots}
+        for category, shot in list(shots.items()):
+            if shot.n > 1:
+                for row in rows.get(category, ()):
+                    if row[4] or row[5]:
+                        _add(shots, {category: Shot(0, 1, abs(row[4]), abs(row[5]))})
+                    self._note_touch(row, rows, own, self._hit, self.seen.hits)
+
+    def _note_gauges(self, me: Row, rows: Rows) -> None:
+        for category, members in rows.items():
+            before = self._before.get(category, ())
+            if len(members) == len(before) == 1 and (members[0][6] or 0) > (before[0][6] or 0):
+                self._note_place(category, me)
+
+    def _note_place(self, what: str, me: Row) -> None:
+        _add(self.seen.places, {what: Place(1, me[0] + me[2] / 2, me[1] + me[3] / 2)})
 
 
-def _touch(me: Row, row: Row) -> bool:
+def _is_near(me: Row, row: Row) -> bool:
+    return _touch(me, row, _NEAR_PX, _NEAR_PX)
+
+
+def _touch(me: Row, row: Row, reach_x: float, reach_y: float) -> bool:
     """Return whether two boxes touch; a gauge, which has no width, touches nothing."""
     x, y, w, h = me[:4]
     return bool(
         row[2]
-        and row[0] + row[2] - x > -_NEAR_PX
-        and row[0] - x < w + _NEAR_PX
-        and row[1] + row[3] - y > -_NEAR_PX
-        and row[1] - y < h + _NEAR_PX
+        and row[0] + row[2] - x > -reach_x
+        and row[0] - x < w + reach_x
+        and row[1] + row[3] - y > -reach_y
+        and row[1] - y < h + reach_y
     )
 
 
-def _around(a: Range, b: Range) -> Range:
-    return min(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), max(a[3], b[3])
+class Step(NamedTuple):
+    """One step of random play.
+
+    Attributes:
+        rows: What is seen after it.
+        action: Index of what was played.
+        is_held: The same action was played before, so that this one is surely its own doing.
+        reward: Of the step.
+        is_lost: A life was lost, or the episode ended.
+    """
+
+    rows: Rows
+    action: int
+    is_held: bool
+    reward: float
+    is_lost: bool
 
 
 def identify(
-    action_names: Sequence[str], moved: Displacements, sightings: Sequence[Sightings]
+    action_names: Sequence[str], played: Sequence[Sequence[Step]], rested: Sequence[Step] = ()
 ) -> World:
-    """Name the player, the axes it moves on, and what each action does to it."""
+    """Name the player, the axes it moves on, what each action does to it, and what it meets.
+
+    Args:
+        action_names: Of the environment.
+        played: Stretches of random play.
+        rested: One with rests between the actions, which shows hops.
+    """
+    moved = _displacements(itertools.chain(*played))
     times = {key: sum(map(len, per_action.values())) for key, per_action in moved.items()}
     lasting = [key for key in moved if times[key] >= _PRESENCE * max(times.values())]
-    player = max(lasting, key=lambda key: (_eta_squared(moved[key]), key), default=None)
-    if player is None:
-        blank = World(tuple(action_names), "", 0, (), ((0, 0),) * len(action_names), {}, {})
-        return blank.after(sightings)
-    per_action = moved[player]
-    signs = [
+    player, index = max(lasting, key=lambda key: (_eta_squared(moved[key]), key), default=("", 0))
+    per_action = moved.get((player, index), {})
+    ways: list[list[Sign]] = [
         [_direction(per_action.get(action, []), axis) for action in range(len(action_names))]
         for axis in (0, 1)
     ]
-    axes = tuple(name for name, ways in zip("xy", signs, strict=True) if {-1, 1} <= set(ways))
-    for name, ways in zip("xy", signs, strict=True):
-        if name not in axes:
-            ways[:] = [0] * len(ways)
-    pairs = tuple(zip(signs[0], signs[1], strict=True))
-    strides = tuple(_stride(per_action, ways, axis) for axis, ways in enumerate(signs))
-    world = World(tuple(action_names), *player, axes, pairs, {}, {}, strides=strides)
+    hops = _alike(list(_hops(rested, player, index)))
+    if hops:
+        moved_by = [[(h.dx, h.dy) for h in hops if h.action == a] for a in range(len(action_names))]
+        ways = [[_direction(moves, axis) for moves in moved_by] for axis in (0, 1)]
+    both: tuple[Axis, ...] = ("x", "y")
+    axes = tuple(name for name, signs in zip(both, ways, strict=True) if {-1, 1} <= set(signs))
+    ways = [s if name in axes else [0] * len(s) for name, s in zip(both, ways, strict=True)]
+    sightings = []
+    for steps in played:
+        watch = Watch(player, index)
+        for step in steps:
+            watch.seen.note(step.rows)
+            fires = "FIRE" in action_names[step.action]
+            watch.step(step.rows, step.reward, is_lost=step.is_lost, fires=fires)
+        sightings.append(watch.seen)
+    world = World(
+        action_names=tuple(action_names),
+        player=player,
+        player_index=index,
+        axes=axes,
+        signs=tuple(zip(*ways, strict=True)),
+        strides=tuple(_stride(per_action, signs, axis) for axis, signs in enumerate(ways)),
+        hop=_size(hops),
+        ground=_ground(hops),
+    )
     return world.after(sightings)
 
 
-def _stride(
-    per_action: Mapping[int, Sequence[tuple[int, int]]], ways: Sequence[int], axis: int
-) -> tuple[float, float]:
+Moves = list[tuple[int, int]]
+"""Displacements in pixels a step."""
+
+
+def _displacements(steps: Iterable[Step]) -> dict[tuple[str, int], dict[int, Moves]]:
+    """Return how each object, by category and index, moved under which action."""
+    moved: dict[tuple[str, int], dict[int, Moves]] = defaultdict(lambda: defaultdict(list))
+    for step in steps:
+        for category, members in step.rows.items() if step.is_held else ():
+            for index, row in enumerate(members if len(members) <= _FEW else ()):
+                moved[category, index][step.action].append((row[4], row[5]))
+    return moved
+
+
+class _Hop(NamedTuple):
+    """A movement from rest to rest.
+
+    Attributes:
+        dx: Displacement in pixels to the right.
+        dy: And down.
+        n_steps: Steps that it took.
+        action: What was played when it began.
+        n_alone: Steps of it in which that was not played any more.
+        touched: Categories in contact with the player at its end.
+    """
+
+    dx: int
+    dy: int
+    n_steps: int
+    action: int
+    n_alone: int
+    touched: set[str]
+
+
+def _hops(steps: Sequence[Step], player: str, index: int) -> Iterator[_Hop]:
+    """Return every movement of the player from rest to rest."""
+    start = before = None
+    n_steps = action = n_alone = 0
+    for step in steps:
+        mine = step.rows.get(player, ())
+        me = mine[index] if len(mine) > index and not step.is_lost else None
+        if me is None or before is None:
+            start, n_steps = None, 0
+        elif me[:2] != before[:2]:
+            if start is None:
+                start, action, n_alone = before, step.action or action, 0
+            n_steps, n_alone = n_steps + 1, n_alone + (step.action != action)
+        elif start is not None:
+            near = {c for c, rows in step.rows.items() for row in rows if _is_near(me, row)}
+            dx, dy = me[0] - start[0], me[1] - start[1]
+            yield _Hop(dx, dy, n_steps, action, n_alone, near - {player})
+            start, n_steps = None, 0
+        else:
+            action = step.action or action
+        before = me
+
+
+def _alike(hops: Sequence[_Hop]) -> list[_Hop]:
+    """Return the largest group of hops of about one size and duration, if it is large enough."""
+
+    def like(one: _Hop) -> list[_Hop]:
+        return [
+            hop
+            for hop in hops
+            if abs(abs(hop.dx) - abs(one.dx)) <= _ALIKE_PX
+            and abs(abs(hop.dy) - abs(one.dy)) <= _ALIKE_PX
+            and abs(hop.n_steps - one.n_steps) <= _ALIKE_STEPS
+        ]
+
+    least, most = _HOP_PX
+    fitting = [
+        hop
+        for hop in hops
+        if hop.n_steps >= _HOP_STEPS and least <= abs(hop.dx) + abs(hop.dy) <= most
+    ]
+    group = max((like(hop) for hop in fitting), key=len, default=[])
+    if len(group) < max(_HOPS, _ALIKE * len(hops)):
+        return []
+    if statistics.median(hop.n_alone for hop in group) < _ALONE:
+        return []  # it ends when the action does
+    ways = Counter((hop.action, _sign(hop.dx), _sign(hop.dy)) for hop in group)
+    usual = {action: 0 for action, _, _ in ways}
+    for (action, _, _), n in ways.items():
+        usual[action] = max(usual[action], n)
+    return group if sum(usual.values()) >= _OBEYED * len(group) else []
+
+
+def _sign(number: float) -> Sign:
+    return 1 if number > 0 else -1 if number < 0 else 0
+
+
+def _size(hops: Sequence[_Hop]) -> tuple[float, float, float] | None:
+    """Return width, height and steps of a hop, until the next can begin; None for none."""
+    if not hops:
+        return None
+    width = statistics.median(abs(hop.dx) for hop in hops)
+    height = statistics.median(abs(hop.dy) for hop in hops)
+    return float(width), float(height), statistics.median(h.n_steps for h in hops) + 1.0
+
+
+def _ground(hops: Sequence[_Hop]) -> str:
+    """Return what the player stands on after nearly every hop; "" for nothing."""
+    counts = Counter(category for hop in hops for category in hop.touched)
+    ground, n = max(counts.items(), key=lambda pair: (pair[1], pair[0]), default=("", 0))
+    return ground if n >= _GROUND * len(hops) else ""
+
+
+def _stride(per_action: Mapping[int, Moves], ways: Sequence[int], axis: int) -> tuple[float, float]:
     """Mean and most frequent distance that the actions for an axis move the player in a step."""
     moved = [
         abs(move[axis])
@@ -295,7 +614,7 @@ def _stride(
     return round(statistics.fmean(moved), 2), float(statistics.mode(sorted(far)))
 
 
-def _eta_squared(per_action: Mapping[int, Sequence[tuple[int, int]]]) -> float:
+def _eta_squared(per_action: Mapping[int, Moves]) -> float:
     """Share of the variance of the displacement that the action explains; of the better axis."""
     best = 0.0
     for axis in (0, 1):
@@ -310,13 +629,11 @@ def _eta_squared(per_action: Mapping[int, Sequence[tuple[int, int]]]) -> float:
     return best
 
 
-def _direction(moves: Sequence[tuple[int, int]], axis: int) -> int:
+def _direction(moves: Moves, axis: int) -> Sign:
     if not moves:
         return 0
     forward = sum(move[axis] > 0 for move in moves) / len(moves)
     back = sum(move[axis] < 0 for move in moves) / len(moves)
     if forward > _CLEAR * back and forward > _OFTEN:
         return 1
-    if back > _CLEAR * forward and back > _OFTEN:
-        return -1
-    return 0
+    return -1 if back > _CLEAR * forward and back > _OFTEN else 0

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import functools
-import json
 import random
 import time
 
-from gco_agent.core.codec import readable
+from gco_agent.core.codec import dumps, loads, readable
 from gco_agent.core.errors import ProposalError
 from gco_agent.core.events import Searching
 from gco_agent.core.records import PlayProtocol
@@ -17,21 +16,14 @@ from gco_agent.evaluation.episode import environment_of
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.games import GameSpec
 from gco_agent.optimizers.base import Capabilities, Optimizer, Proposal, Request
-from gco_agent.optimizers.vectors.arms import (
-    State,
-    choose,
-    prune,
-    require_sizes,
-    screen,
-    thin,
-    tune_all,
-)
+from gco_agent.optimizers.cma import StepBudget
+from gco_agent.optimizers.vectors.arms import State, Table, choose, prune, screen, thin, tune_all
 from gco_agent.optimizers.vectors.play import MOST_NUMBERS, Probe, probe
 from gco_agent.optimizers.vectors.program import Task, VectorProgram, headline, render
-from gco_agent.optimizers.vectors.table import Table
 from gco_agent.policy import PolicySource, format_policy
 
 STATE_FILE = "search.json"
+_SCHEMA = 3
 _SLICE_SEEDS = 100_000
 _PROBE_STEPS = 2_000
 
@@ -74,16 +66,16 @@ class VectorSearch(Optimizer):
         state.proposed[source.digest] = request.iteration
         words = ", ".join(
             f"{arm.family} sums ({arm.generations} generations, mean return of the last "
-            f"{arm.score:.4g}, {arm.n_seeds} episodes for each program)"
+            f"{arm.score or 0:.4g}, {arm.n_seeds} episodes for each program)"
             for arm in state.arms
         )
         reason = (
             f"CMA-ES on {len(table.task.names)} numbers: {words or 'all that was begun is done'}. "
-            f"{table.used:,} steps played on feedback seeds."
+            f"{table.budget.used:,} steps played on feedback seeds."
         )
-        files = {STATE_FILE: json.dumps(state.to_json()) + "\n"}
+        files = {STATE_FILE: dumps(state) + "\n"}
         summary = headline(table.task, chosen)
-        return Proposal(source, summary, reason, files, table.used)
+        return Proposal(source, summary, reason, files, table.budget.used)
 
     def _begin(self, request: Request) -> tuple[Table, State]:
         config = request.config
@@ -93,27 +85,27 @@ class VectorSearch(Optimizer):
             (seen,) = self._pool.map(
                 probe, [Probe(config.protocol, seed, _PROBE_STEPS, request.deadline)]
             )
-            state = State(seen.scale, seen.is_vector)
+            state = State(_SCHEMA, seen.scale, seen.is_vector)
         else:
-            with readable(STATE_FILE):
-                state = State.from_json(json.loads(remembered))
+            state = loads(State, remembered, STATE_FILE)
+        with readable(STATE_FILE):
+            if state.schema != _SCHEMA or min(state.scale, default=1.0) <= 0:
+                raise ValueError(f"schema {state.schema} with scale {state.scale}")
         task = task_of(config.protocol, state)
         with readable(STATE_FILE):
-            require_sizes(task, state)
-        table = Table(
-            self._pool,
-            config.protocol,
-            task,
-            Stream.FEEDBACK.cycle(_SLICE_SEEDS * request.iteration, _SLICE_SEEDS),
-            config.slice_steps,
-            min(time.perf_counter() + config.slice_seconds, request.deadline),
-        )
+            state.require_fits(task)
+        now = time.perf_counter()
+        deadline = min(now + config.slice_seconds, request.deadline)
+        budget = StepBudget(config.slice_steps, deadline, begun=now)
+        seeds = Stream.FEEDBACK.cycle(_SLICE_SEEDS * request.iteration, _SLICE_SEEDS)
+        table = Table(self._pool, config.protocol, task, seeds, budget)
         table.on_batch = functools.partial(_tell, request, table)
         return table, state
 
 
 def _tell(request: Request, table: Table, leader: VectorProgram) -> None:
-    request.progress(Searching("tune", table.done, table.used, headline(table.task, leader)))
+    words = headline(table.task, leader)
+    request.progress(Searching("tune", table.done, table.budget.used, words))
 
 
 def task_of(protocol: PlayProtocol, state: State) -> Task:

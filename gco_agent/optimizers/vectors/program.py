@@ -9,9 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
-
-from gco_agent.core.codec import finite_number
+from typing import Literal
 
 Family = Literal["linear", "magnitudes", "products"]
 """What sums are made of: the numbers; also how large they are; also products of two of them."""
@@ -84,21 +82,6 @@ class VectorProgram:
 
     family: Family
     weights: tuple[float, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON data."""
-        return {"family": self.family, "weights": list(self.weights)}
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> VectorProgram:
-        """Inverse of `to_json`.
-
-        Raises:
-            ValueError: There is no such family, or a weight is no number.
-        """
-        if data["family"] not in FAMILIES:
-            raise ValueError(f"there is no family {data['family']!r}")
-        return cls(data["family"], tuple(finite_number(weight) for weight in data["weights"]))
 
 
 def size(task: Task, family: Family) -> int:
