@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+from collections.abc import Iterable
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -16,7 +17,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from gco_agent.core.errors import GcoError, UsageError
 from gco_agent.core.records import PlayProtocol
-from gco_agent.envs.fingerprint import observation_digest, require_versions
+from gco_agent.envs.extraction import observation_digest
 from gco_agent.envs.objects import ObjectObservation, Rules, make_object_env
 from gco_agent.games import Reference, find_game
 
@@ -126,6 +127,21 @@ def open_environment(protocol: PlayProtocol) -> ObjectObservation:
         max_num_frames_per_episode=max(_FRAMES_CAP, protocol.max_steps * protocol.frame_skip),
         **_settings(protocol),
     )
+
+
+def require_versions(protocol: PlayProtocol, here: Iterable[tuple[str, str]]) -> None:
+    """Check that the versions ``here`` are those of the protocol.
+
+    Raises:
+        GcoError: One differs, as on another machine, or after a file was changed.
+    """
+    known = dict(here)
+    for name, version in protocol.versions:
+        if known.get(name) != version:
+            raise GcoError(
+                f"the rules of play ask for {name} {version}, and here is {known.get(name)}: "
+                "install the same versions wherever episodes are played"
+            )
 
 
 def _settings(protocol: PlayProtocol) -> dict[str, Any]:

@@ -7,7 +7,9 @@ OCAtari's own environment.
 
 from __future__ import annotations
 
+import ast
 import copy
+import functools
 import hashlib
 import importlib.util
 import itertools
@@ -53,6 +55,11 @@ _ABSENT = frozenset({"NoObject", "NoObjectPlayer", "NoneType"})
 """Classes of an empty slot; Asteroids has its own for a lost ship."""
 _PLAIN = (bool, int, float, str, tuple, list, dict, set, type(None))
 
+_HERE = Path(__file__).parent
+_OBSERVING = (
+    *(_HERE / f"{name}.py" for name in ("objects", "extraction", "ram_readers")),
+    _HERE.parent / "core" / "observation.py",
+)
 _copies = itertools.count(1)
 
 
@@ -208,13 +215,28 @@ def _row_of(state: dict[str, Any], most: int) -> Row:
     )
 
 
-def source_digest(module: str) -> str:
-    """Return a hash of OCAtari's files that read a game's objects."""
-    folder = _root() / "ram"
-    digest = hashlib.sha256()
-    for name in (f"{module}.py", "game_objects.py", "_helper_methods.py"):
-        digest.update((folder / name).read_bytes())
-    return digest.hexdigest()[:12]
+@functools.cache
+def observation_digest(module: str) -> str:
+    """Return a hash of what reads a game's objects: OCAtari's files and ours, but for comments."""
+    names = (f"{module}.py", "game_objects.py", "_helper_methods.py")
+    theirs = [(_root() / "ram" / name).read_bytes() for name in names]
+    ours = [essence(path.read_text("utf-8")).encode() for path in _OBSERVING]
+    return digest_of(b"\0".join([*theirs, *ours]))
+
+
+def essence(text: str) -> str:
+    """Return Python source without docstrings, comment lines and blank lines."""
+    lines = text.splitlines()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            for number in range(node.lineno - 1, node.end_lineno or node.lineno):
+                lines[number] = ""
+    return "\n".join(line for line in lines if line.strip() and line.lstrip()[0] != "#")
+
+
+def digest_of(data: bytes) -> str:
+    """Return a short hash for the versions of a protocol."""
+    return hashlib.sha256(data).hexdigest()[:12]
 
 
 def _root() -> Path:

@@ -50,17 +50,20 @@ class Finding:
 
 @dataclass(slots=True)
 class _Seen:
-    """Statistics of one category in random play."""
+    """One category in random play.
+
+    Attributes:
+        n_steps: Steps in which it was there.
+        most: Objects of it at a time.
+        rows: All of them.
+        moved: Rows with a velocity, where there was a step before.
+        moved_as_said: Of these, those whose velocity leads back to a place of that step.
+        came: Rows without a velocity at a place where nothing was.
+    """
 
     n_steps: int = 0
     most: int = 0
-    left: int = 10_000
-    right: int = -10_000
-    top: int = 10_000
-    bottom: int = -10_000
-    with_value: int = 0
-    with_orientation: int = 0
-    n_rows: int = 0
+    rows: list[Row] = field(default_factory=list)
     moved: int = 0
     moved_as_said: int = 0
     came: int = 0
@@ -69,35 +72,13 @@ class _Seen:
         """Add the rows of a step, and those of the step before, if any."""
         self.n_steps += 1
         self.most = max(self.most, len(rows))
-        places = None if before is None else {row[:2] for row in before}
-        for row in rows:
-            x, y, _, _, dx, dy, value, _, orientation = row
-            self.n_rows += 1
-            self.left, self.right = min(self.left, x), max(self.right, x)
-            self.top, self.bottom = min(self.top, y), max(self.bottom, y)
-            self.with_value += value is not None
-            self.with_orientation += orientation is not None
-            if places is not None:
-                was_there = (x - dx, y - dy) in places
-                if dx or dy:
-                    self.moved += 1
-                    self.moved_as_said += was_there
-                else:
-                    self.came += not was_there
-
-
-@dataclass(slots=True)
-class _Sightings:
-    seen: dict[str, _Seen] = field(default_factory=dict)
-    n_steps: int = 0
-    lives_at_start: int = 0
-
-    def note(self, rows: Rows, before: Rows | None) -> None:
-        self.n_steps += 1
-        for name, members in rows.items():
-            if members:
-                earlier = None if before is None else before.get(name, ())
-                self.seen.setdefault(name, _Seen()).note(members, earlier)
+        self.rows += rows
+        places = {row[:2] for row in before or ()}
+        for x, y, _, _, dx, dy, *_ in rows if before is not None else ():
+            was_there = (x - dx, y - dy) in places
+            self.moved += bool(dx or dy)
+            self.moved_as_said += bool(dx or dy) and was_there
+            self.came += not (dx or dy or was_there)
 
 
 def check_game(spec: GameSpec, n_steps: int = 3_000, seed: int = 0) -> list[Finding]:
@@ -243,18 +224,18 @@ def check_objects(spec: GameSpec, n_steps: int = 3_000, seed: int = 0) -> list[F
     """
     env = make_object_env(spec.name)
     findings = list(_check_actions(spec, env))
-    sightings = _watch(env, n_steps, seed)
-    if sightings.lives_at_start != spec.lives:
-        findings.append(Finding("lives", f"there are {sightings.lives_at_start} at the start"))
+    seen, lives = _watch(env, n_steps, seed)
+    if lives != spec.lives:
+        findings.append(Finding("lives", f"there are {lives} at the start"))
     known = {category.name: category for category in spec.categories}
     findings += [
         Finding(name, "appears and is not in the specification")
-        for name in sorted(set(sightings.seen) - set(known))
+        for name in sorted(set(seen) - set(known))
     ]
     for name, category in known.items():
         if name not in env.categories:
             findings.append(Finding(name, "is no category of this environment"))
-        findings += _check_category(category, sightings)
+        findings += _check_category(category, seen.get(name), n_steps)
     findings += _check_effects(spec)
     return findings
 
@@ -268,56 +249,62 @@ def _check_actions(spec: GameSpec, env: ObjectObservation) -> Iterator[Finding]:
             yield Finding(f"action {word}", "is no action of the environment")
 
 
-def _watch(env: ObjectObservation, n_steps: int, seed: int) -> _Sightings:
+def _watch(env: ObjectObservation, n_steps: int, seed: int) -> tuple[dict[str, _Seen], int]:
+    """Play at random, each action held for a while; return what was seen, and the first lives."""
     rng = random.Random(seed)  # noqa: S311 - no secret
-    found = _Sightings()
-    rows, found.lives_at_start = env.begin(seed)
-    found.note(rows, None)
+    found: dict[str, _Seen] = {}
+    rows, lives_at_start = env.begin(seed)
+    before: Rows | None = None
     episode, action, left = seed, 0, 0
-    while found.n_steps < n_steps:
+    for _ in range(n_steps):
+        for name, members in rows.items():
+            if members:
+                earlier = None if before is None else before.get(name, ())
+                found.setdefault(name, _Seen()).note(members, earlier)
         if not left:
             action, left = rng.randrange(len(env.action_names)), rng.choice(_HELD)
         left -= 1
         before = rows
         rows, _, _, terminated, truncated = env.step_rows(action)
-        found.note(rows, before)
         if terminated or truncated:
             episode += 1
-            rows, _ = env.begin(episode)
-    return found
+            (rows, _), before = env.begin(episode), None
+    return found, lives_at_start
 
 
-def _check_category(category: Category, sightings: _Sightings) -> Iterator[Finding]:
-    name, seen = category.name, sightings.seen.get(category.name)
+def _check_category(category: Category, seen: _Seen | None, n_steps: int) -> Iterator[Finding]:
+    name, presence = category.name, category.presence
     if seen is None:
-        if category.presence is not Presence.RARE:
-            yield Finding(name, f"never appears in {sightings.n_steps} steps of random play")
+        if presence is not Presence.RARE:
+            yield Finding(name, f"never appears in {n_steps} steps of random play")
         return
-    share = seen.n_steps / sightings.n_steps
-    if category.presence is Presence.ALWAYS and share < 1:
+    share = seen.n_steps / n_steps
+    if presence is Presence.ALWAYS and share < 1:
         yield Finding(name, f"is there in {share:.1%} of the steps, not always")
-    if category.presence is Presence.USUAL and share < _USUAL:
+    if presence is Presence.USUAL and share < _USUAL:
         yield Finding(name, f"is there in {share:.1%} of the steps, not in half of them")
     if seen.most > category.most:
         yield Finding(name, f"there are up to {seen.most} of it, not {category.most}")
-    if not (category.x[0] <= seen.left and seen.right <= category.x[1]):
-        yield Finding(f"{name}.x", f"goes from {seen.left} to {seen.right}, not {category.x}")
-    if not (category.y[0] <= seen.top and seen.bottom <= category.y[1]):
-        yield Finding(f"{name}.y", f"goes from {seen.top} to {seen.bottom}, not {category.y}")
-    for field_name, count in (("value", seen.with_value), ("orientation", seen.with_orientation)):
-        if count != (seen.n_rows if getattr(category, field_name) else 0):
-            yield Finding(f"{name}.{field_name}", f"is given in {count} of {seen.n_rows} cases")
+    for axis, place, (low, high) in (("x", 0, category.x), ("y", 1, category.y)):
+        places = [row[place] for row in seen.rows]
+        if not low <= min(places) <= max(places) <= high:
+            told = f"goes from {min(places)} to {max(places)}, not {(low, high)}"
+            yield Finding(f"{name}.{axis}", told)
+    for part, place in (("value", 6), ("orientation", 8)):
+        count = sum(row[place] is not None for row in seen.rows)
+        if count != (len(seen.rows) if getattr(category, part) else 0):
+            yield Finding(f"{name}.{part}", f"is given in {count} of {len(seen.rows)} cases")
     yield from _check_velocity(category, seen)
 
 
 def _check_velocity(category: Category, seen: _Seen) -> Iterator[Finding]:
     about = f"{category.name}.dx, dy"
     if not category.moves and seen.moved:
-        yield Finding(about, f"are not 0 in {seen.moved} of {seen.n_rows} cases")
+        yield Finding(about, f"are not 0 in {seen.moved} of {len(seen.rows)} cases")
     if not category.moves or category.presence is Presence.RARE:
         return
     if not seen.moved:
-        yield Finding(about, f"are 0 in all of {seen.n_rows} cases")
+        yield Finding(about, f"are 0 in all of {len(seen.rows)} cases")
     elif seen.moved_as_said < _CLAIMS * seen.moved:
         wrong = seen.moved - seen.moved_as_said
         yield Finding(about, f"do not lead back to where it was in {wrong} of {seen.moved} cases")

@@ -22,7 +22,7 @@ import gco_agent.envs
 from gco_agent.core.errors import GcoError, UsageError
 from gco_agent.core.observation import ObjectBox, Observation
 from gco_agent.core.records import PlayProtocol
-from gco_agent.envs import fingerprint, objects
+from gco_agent.envs import extraction, objects
 from gco_agent.envs.atari import default_protocol, open_environment
 from gco_agent.envs.objects import (
     ObjectObservation,
@@ -375,7 +375,7 @@ def test_our_own_code_is_among_what_the_rules_name(
                     real(path, encoding) + (line if path.name == name else "")
                 ),
             )
-            fingerprint.observation_digest.cache_clear()
+            extraction.observation_digest.cache_clear()
             return dict(default_protocol(game).versions)["extraction"]
 
     try:
@@ -383,4 +383,4 @@ def test_our_own_code_is_among_what_the_rules_name(
         assert digest_with('\n# said\n"""of it"""\n') == before
         assert digest_with("\nX = 1\n") != before
     finally:
-        fingerprint.observation_digest.cache_clear()
+        extraction.observation_digest.cache_clear()

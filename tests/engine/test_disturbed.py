@@ -14,8 +14,7 @@ from gco_agent.core.observation import Row
 from gco_agent.core.records import PlayProtocol
 from gco_agent.envs import environment as opening
 from gco_agent.envs.atari import default_protocol, switches_of
-from gco_agent.envs.environment import open_environment
-from gco_agent.envs.wrappers import DisturbedEnvironment
+from gco_agent.envs.environment import DisturbedEnvironment, open_environment
 
 RULES = default_protocol("pong", 200)
 
