@@ -285,13 +285,14 @@ def _check_category(category: Category, seen: _Seen | None, n_steps: int) -> Ite
         yield Finding(name, f"is there in {share:.1%} of the steps, not in half of them")
     if seen.most > category.most:
         yield Finding(name, f"there are up to {seen.most} of it, not {category.most}")
-    for axis, place, (low, high) in (("x", 0, category.x), ("y", 1, category.y)):
-        places = [row[place] for row in seen.rows]
+    xs, ys = [row[0] for row in seen.rows], [row[1] for row in seen.rows]
+    for axis, places, (low, high) in (("x", xs, category.x), ("y", ys, category.y)):
         if not low <= min(places) <= max(places) <= high:
             told = f"goes from {min(places)} to {max(places)}, not {(low, high)}"
             yield Finding(f"{name}.{axis}", told)
-    for part, place in (("value", 6), ("orientation", 8)):
-        count = sum(row[place] is not None for row in seen.rows)
+    values = sum(row[6] is not None for row in seen.rows)
+    orientations = sum(row[8] is not None for row in seen.rows)
+    for part, count in (("value", values), ("orientation", orientations)):
         if count != (len(seen.rows) if getattr(category, part) else 0):
             yield Finding(f"{name}.{part}", f"is given in {count} of {len(seen.rows)} cases")
     yield from _check_velocity(category, seen)
