@@ -255,14 +255,13 @@ def _print_tuned(data: dict[str, Any], found: TunedFile) -> None:
 def _simplified_json(
     name: str | None, written: Path | None, found: SimplifiedFile
 ) -> dict[str, Any]:
-    from gco_agent.core.statistics import no_worse_p_value
     from gco_agent.policy import size_of
 
     simplified, race = found.simplified, found.race
     size = size_of(found.source) if found.source else simplified.before
     p_value = None
     if race is not None and race.gain is not None and race.margin is not None:
-        p_value = no_worse_p_value(race.gain, race.margin)
+        p_value = (race.baseline.gain if race.baseline else race.gain).p_value
     return {
         "policy": name,
         "written": written,

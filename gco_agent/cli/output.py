@@ -32,6 +32,7 @@ VERDICT_STYLES = {
     "initial": "cyan",
     "accepted": "bold green",
     "rejected": "dim",
+    "inconclusive": "dim yellow",
     "failed": "red",
     "rolled-back": "yellow",
     "reported": "bold cyan",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from gco_agent.core.statistics import LOOKS, Gain
+from gco_agent.core.statistics import INTERIM_ANALYSES, Gain
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Racing:
 
     gain: Gain | None
     n_pairs: int
-    at_most: int = LOOKS[-1]
+    at_most: int = INTERIM_ANALYSES[-1]
     n_steps: int = 0
 
 
@@ -67,7 +67,7 @@ class Committed:
 
     Attributes:
         iteration: Its number.
-        verdict: "accepted", "rejected", "failed", "initial", "reported".
+        verdict: "accepted", "rejected", "inconclusive", "failed", "initial", "reported".
         return_mean: Of the run's policy now, on the seeds it was selected on.
         return_se: Its standard error.
         gain: Of the candidate over its parent, or None.

@@ -49,6 +49,8 @@ class Verdict(enum.StrEnum):
     """Better than its parent."""
     REJECTED = "rejected"
     """Not better than its parent."""
+    INCONCLUSIVE = "inconclusive"
+    """Ahead of its parent, by too little to tell with the pairs that were played."""
     FAILED = "failed"
     """There was no candidate, or it could not be scored."""
     ROLLED_BACK = "rolled-back"
@@ -61,12 +63,17 @@ class Verdict(enum.StrEnum):
     @property
     def is_kept(self) -> bool:
         """Whether the commit's own policy is the one its facts were measured on."""
-        return self not in (Verdict.REJECTED, Verdict.FAILED)
+        return not self.is_turned_down
+
+    @property
+    def is_turned_down(self) -> bool:
+        """Whether the run's policy stays as it was."""
+        return self in (Verdict.REJECTED, Verdict.INCONCLUSIVE, Verdict.FAILED)
 
     @property
     def is_trial(self) -> bool:
         """Whether an optimizer proposed something in the iteration, or tried to."""
-        return self in (Verdict.ACCEPTED, Verdict.REJECTED, Verdict.FAILED)
+        return self is Verdict.ACCEPTED or self.is_turned_down
 
 
 @dataclass(frozen=True, slots=True)

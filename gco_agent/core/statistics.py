@@ -1,6 +1,7 @@
-"""What numbers may be said of returns: intervals, paired gains, and when a race is decided.
+"""Decide races between two policies, and put intervals on mean returns.
 
-The only module that imports scipy, lazily.
+The only module that imports scipy; it and numpy are imported where they are used.
+docs/method.md says what the rules promise, and how often they keep it.
 """
 
 from __future__ import annotations
@@ -11,107 +12,398 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-LOOKS: tuple[int, ...] = (4, 8, 12, 16)
-"""Pairs after which a race is looked at; at the first it can only be given up."""
-CHEAP_LOOKS: tuple[int, ...] = (8, 16, 32, 64)
-"""The same where a step costs little: enough for gains that are small beside the spread."""
-NO_WORSE_LOOKS: tuple[int, ...] = (8, 16, 32)
-"""The same for a race that is to show that nothing was lost, which takes more pairs."""
-ALPHA = 0.10
-"""Chance to accept a child that is no better, over all looks together (Bonferroni), where the mean
-of the differences is about normal. Where a child gains a little on most seeds and loses much on a
-few, it is higher: docs/method.md has the table, tests/unit/test_statistics.py makes it."""
-_SHARES = (0.0, 0.1, 0.3, 0.6)
-"""How much of `ALPHA` each of `LOOKS` may use. Four pairs seldom hold a loss that comes on one seed
-in ten, and eight do not always; so the later the look, the more it may use."""
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+INTERIM_ANALYSES: tuple[int, ...] = (4, 10, 16, 32, 64)
+"""Numbers of pairs after which a race is analysed."""
+CHEAP_INTERIM_ANALYSES: tuple[int, ...] = (4, 10, 16, 32, 64, 128)
+"""The same where a step costs little."""
+NO_WORSE_INTERIM_ANALYSES: tuple[int, ...] = (8, 16, 32, 64)
+"""The same where a candidate only has to lose less than a margin."""
+ALPHA = 0.007
+"""Error rate of a race, over all its analyses: 1 - 0.993**15 = 0.10 for a run of 15 iterations."""
+RARE_LOSS_ALPHA = 0.02
+"""Error rate against candidates that gain on most seeds and lose it all on a few."""
+NO_WORSE_ALPHA, NO_WORSE_RARE_LOSS_ALPHA = 0.10, 0.20
+"""The same where a candidate only has to lose less than a margin."""
+POWER = 0.80
+"""Power that `Gain.n_more_pairs` is planned for."""
+
+_FIRST_SHARE = 2 / 7
+"""Part of `ALPHA` that is spent at the first analysis; the others share the rest equally."""
+_GIVE_UP_Z = -1.0
+_FUTILE_FROM, _FUTILE = 16, 2.0
+_FRACTIONS = (0.25, 0.5, 0.9)
+"""Of the wealth that `rare_loss_p` stakes, in units of the largest possible loss."""
+_UNKNOWN_LOSS = 10.0
+"""Largest possible loss, in gains, where the parent's returns are all 0 and nothing is known."""
+_MARGIN_SPREAD, _MARGIN_MEAN = 0.5, 0.05
+_LARGEST_ENUMERATION, _N_RESAMPLES = 12, 4_999
+_N_FLIPS, _MOST_SIGNS = 19_999, 4_000_000
+_FEWEST_FOR_INTERVAL = 5
 _LOWER_BOUND = 0.80
-"""Two-sided level of the interval whose lower end two winners are compared by."""
-_HOPELESS = 0.20
-"""A child that is worse with this significance at any look is not raced on."""
-_MARGIN_SPREAD, _MARGIN_MEAN = 0.5, 0.02
 _ROUNDING = 1e-9
 """Differences that vary by less than this, relative to their mean, are the same."""
 
 
 class Verdict(enum.Enum):
-    """What a race says so far."""
+    """Outcome of a race, so far or at its end."""
 
     BETTER = "better"
     NOT_BETTER = "not better"
+    """Behind its parent."""
+    INCONCLUSIVE = "inconclusive"
+    """Ahead of its parent, but not by enough to tell with the pairs that were played."""
     NO_WORSE = "no worse"
     MAYBE_WORSE = "maybe worse"
     UNDECIDED = "undecided"
+    """Still racing."""
 
     @property
     def is_won(self) -> bool:
-        """Whether the child may take its parent's place."""
+        """Whether the candidate may take its parent's place."""
         return self in (Verdict.BETTER, Verdict.NO_WORSE)
 
 
 class Aim(enum.Enum):
-    """What a child has to show in a race."""
+    """What a candidate has to show in a race."""
 
     BETTER = "better"
     """A gain."""
     NO_WORSE = "no worse"
-    """That it loses less than a margin: for a child that is simpler, and wants to be no more."""
+    """A loss below a margin: for a candidate that is simpler."""
 
     @property
-    def looks(self) -> tuple[int, ...]:
-        """Pairs after which such a race is looked at."""
-        return LOOKS if self is Aim.BETTER else NO_WORSE_LOOKS
+    def interim_analyses(self) -> tuple[int, ...]:
+        """Numbers of pairs after which such a race is analysed."""
+        return INTERIM_ANALYSES if self is Aim.BETTER else NO_WORSE_INTERIM_ANALYSES
 
-    def asked(
-        self, n_pairs: int, alpha: float = ALPHA, looks: Sequence[int] | None = None
+    def critical_p(
+        self, n_pairs: int, n_rivals: int = 1, analyses: Sequence[int] | None = None
     ) -> float:
-        """The p value that wins after ``n_pairs``, one of ``looks``; 0 where none does.
+        """Return the largest p-value that wins after ``n_pairs``, one of ``analyses``.
 
         Args:
             n_pairs: Pairs played.
-            alpha: Chance of a mistake that all looks share.
-            looks: Where the race is not looked at as usual.
+            n_rivals: Candidates that share the error rate.
+            analyses: Where they differ from `interim_analyses`.
         """
-        if self is Aim.BETTER:
-            return alpha * _SHARES[(looks or LOOKS).index(n_pairs)]
-        return alpha / len(NO_WORSE_LOOKS)
+        analyses = analyses or self.interim_analyses
+        index = analyses.index(n_pairs)
+        if self is Aim.NO_WORSE:
+            return NO_WORSE_ALPHA / n_rivals / len(analyses)
+        share = _FIRST_SHARE if index == 0 else (1 - _FIRST_SHARE) / (len(analyses) - 1)
+        return ALPHA / n_rivals * share
 
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """Difference of returns, child minus parent, paired by seed.
+    """Difference of returns, candidate minus parent, paired by seed.
 
     Attributes:
-        mean: Points an episode; positive when the child is better.
+        mean: Points an episode; positive when the candidate is better.
         standard_error: Of that mean; None below two pairs.
         n_pairs: Seeds that both played.
-        p_value: Chance of a gain this large if the child were no better (one-sided).
+        p_value: One-sided, of "no gain", or of "a loss of at least the margin".
+        rare_loss_p: The same if the candidate may lose everything on seeds not yet seen.
+        n_more_pairs: Unless significant by now: pairs to go until a gain of this size would be,
+            with power 0.8; None if there is no gain.
     """
 
     mean: float
     standard_error: float | None
     n_pairs: int
     p_value: float
+    rare_loss_p: float = 1.0
+    n_more_pairs: int | None = None
+
+    @property
+    def z(self) -> float:
+        """Mean in standard errors; 0 for one pair, infinite where all differences are the same."""
+        if self.standard_error is None or not self.mean:
+            return 0.0
+        if not self.standard_error:
+            return math.copysign(math.inf, self.mean)
+        return self.mean / self.standard_error
 
     @property
     def lower_bound(self) -> float:
-        """What the true gain is above with a confidence of 0.9; minus infinity for one pair."""
+        """Lower 0.9 confidence bound (Student's), to rank winners; -inf for one pair."""
         if self.standard_error is None:
-            return float("-inf")
+            return -math.inf
         return self.mean - half_width(self.standard_error, self.n_pairs, _LOWER_BOUND)
 
 
-def confidence_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float] | None:
-    """Student's interval for the mean; None below two values."""
-    if len(values) <= 1:
+def paired_gain(
+    child: Sequence[float],
+    parent: Sequence[float],
+    *,
+    low: float | None = None,
+    margin: float | None = None,
+) -> Gain:
+    """Compare returns on the same seeds, in the same order.
+
+    Args:
+        child: Returns of the candidate.
+        parent: Returns of its parent.
+        low: Least return the game has, if known. It bounds what the candidate may lose.
+        margin: Test that the loss is below this, instead of that there is a gain.
+
+    Raises:
+        ValueError: The lists differ in length, or are empty.
+    """
+    differences = [a - b for a, b in zip(child, parent, strict=True)]
+    if not differences:
+        raise ValueError("no pairs to compare")
+    n, mean = len(differences), statistics.fmean(differences)
+    error = statistics.stdev(differences) / math.sqrt(n) if n > 1 else None
+    if error is not None and error <= _ROUNDING * abs(mean):
+        error = 0.0
+    shifted = [difference + (margin or 0.0) for difference in differences]
+    if margin is not None and not any(shifted):  # there was nothing to lose
+        return Gain(mean, error, n, 0.5**n, 0.0, 0)
+    unit = _largest_loss(differences, parent, low)
+    relative = [difference / unit for difference in shifted]
+    p_value = min(sign_flip_p(shifted), overwhelming_p(relative))
+    more = _more_pairs(relative, is_margin=margin is not None)
+    return Gain(mean, error, n, p_value, rare_loss_p(relative), more)
+
+
+def sign_flip_p(differences: Sequence[float]) -> float:
+    """Test that paired differences are symmetric about 0, against a positive mean (one-sided).
+
+    All sign patterns are enumerated for up to 12 pairs. Above that 19,999 are drawn (fewer above
+    200 pairs), the same ones in every process.
+    """
+    import numpy as np
+
+    n = len(differences)
+    signs = _sign_patterns(n)
+    values = np.asarray(differences, dtype=np.float64)
+    tolerance = _ROUNDING * float(np.abs(values).sum())
+    n_extreme = int((signs @ values >= values.sum() - tolerance).sum())
+    is_drawn = n > _LARGEST_ENUMERATION  # the observed pattern counts as one of those drawn
+    return (n_extreme + is_drawn) / (len(signs) + is_drawn)
+
+
+@functools.lru_cache(maxsize=8)
+def _sign_patterns(n: int) -> npt.NDArray[np.float64]:
+    import numpy as np
+
+    if n > _LARGEST_ENUMERATION:
+        drawn = np.random.default_rng(n).integers(0, 2, (min(_N_FLIPS, _MOST_SIGNS // n), n))
+    else:
+        drawn = np.arange(2**n)[:, None] >> np.arange(n) & 1
+    return 1.0 - 2.0 * drawn
+
+
+def overwhelming_p(relative: Sequence[float]) -> float:
+    """Bound the chance that every pair gains this much, for a mean of 0 (Markov's inequality).
+
+    Args:
+        relative: Differences, in units of the largest possible loss. Where the mean is 0, a gain of
+            g or more comes in a share of 1 / (1 + g) of the pairs at most.
+    """
+    return float((1 + max(0.0, min(relative))) ** -len(relative))
+
+
+def rare_loss_p(relative: Sequence[float]) -> float:
+    """Test by betting that differences which are at least -1 have a mean above 0 (one-sided).
+
+    If the mean is 0 or less, a wealth of 1 of which a fixed fraction is staked on every pair is not
+    expected to grow, whatever the distribution. It reaches 1 / p with probability p at most, at any
+    analysis (Ville's inequality; Waudby-Smith and Ramdas 2024).
+
+    Args:
+        relative: Differences, in units of the largest possible loss.
+    """
+    wealth = statistics.fmean(
+        math.prod(max(0.0, 1 + fraction * gain) for gain in relative) for fraction in _FRACTIONS
+    )
+    return 1 / max(1.0, wealth)
+
+
+def _largest_loss(
+    differences: Sequence[float], parent: Sequence[float], low: float | None
+) -> float:
+    """Return what the candidate may lose on a seed: the parent's best return down to ``low``.
+
+    Without ``low``: as much as the parent's returns are away from 0.
+    """
+    reach = max(map(abs, parent)) if low is None else max(parent) - low
+    if reach <= 0:
+        reach = max(map(abs, differences)) * (_UNKNOWN_LOSS if low is None else 1.0) or 1.0
+    return max(reach, -min(differences))
+
+
+def _more_pairs(relative: Sequence[float], *, is_margin: bool) -> int | None:
+    """Estimate how many more pairs make these differences significant, if they go on like this."""
+    n, mean = len(relative), statistics.fmean(relative)
+    if n == 1 or mean <= 0:
         return None
-    mean = statistics.fmean(values)
-    half = half_width(_standard_error(values), len(values), level)
-    return mean - half, mean + half
+    if is_margin:
+        alpha = NO_WORSE_ALPHA / len(NO_WORSE_INTERIM_ANALYSES)
+        rare_alpha = NO_WORSE_RARE_LOSS_ALPHA
+    else:
+        alpha, rare_alpha = ALPHA / len(INTERIM_ANALYSES), RARE_LOSS_ALPHA
+    normal = statistics.NormalDist()
+    z_power = normal.inv_cdf(POWER)
+    effect = mean / max(statistics.stdev(relative), _ROUNDING)
+    by_signs = max(math.log2(1 / alpha), ((z_power - normal.inv_cdf(alpha)) / effect) ** 2)
+    # The log of the wealth grows by ``growth`` a pair: n growth - z spread sqrt(n) = log(3 / p).
+    fraction = min(0.98, mean / statistics.fmean(value**2 for value in relative))
+    logs = [math.log1p(fraction * value) for value in relative]
+    growth, spread = statistics.fmean(logs), z_power * statistics.stdev(logs)
+    if growth <= 0:
+        return None
+    reach = math.log(len(_FRACTIONS) / rare_alpha)
+    by_bets = ((spread + math.sqrt(spread**2 + 4 * growth * reach)) / (2 * growth)) ** 2
+    return max(1, math.ceil(max(by_signs, by_bets)) - n)
+
+
+def judge_race(
+    gain: Gain,
+    n_rivals: int = 1,
+    analyses: Sequence[int] = INTERIM_ANALYSES,
+    *,
+    is_final: bool = False,
+) -> Verdict:
+    """Judge a race for a gain after ``gain.n_pairs`` pairs, one of ``analyses``.
+
+    Better: both p-values are significant. Not better: a standard error or more behind; not ahead
+    at the third analysis or after; not ahead at the end. Inconclusive: ahead at the end; or from 16
+    pairs on, where more than twice the pairs that are left would be needed.
+
+    Args:
+        gain: From `paired_gain`, without a margin.
+        n_rivals: Candidates that share the error rate.
+        analyses: Numbers of pairs after which the race is analysed.
+        is_final: No more pairs will be played, as the time is up.
+    """
+    critical_p = Aim.BETTER.critical_p(gain.n_pairs, n_rivals, analyses)
+    is_significant = gain.p_value <= critical_p and gain.rare_loss_p <= RARE_LOSS_ALPHA / n_rivals
+    if gain.mean > 0 and is_significant:
+        return Verdict.BETTER
+    n_left = 0 if is_final else analyses[-1] - gain.n_pairs
+    is_late = gain.n_pairs >= analyses[min(2, len(analyses) - 1)]
+    if gain.z <= _GIVE_UP_Z or (gain.mean <= 0 and (is_late or not n_left)):
+        return Verdict.NOT_BETTER
+    is_futile = gain.n_pairs >= _FUTILE_FROM and (
+        gain.n_more_pairs is None or gain.n_more_pairs > _FUTILE * n_left
+    )
+    return Verdict.INCONCLUSIVE if not n_left or is_futile else Verdict.UNDECIDED
+
+
+def loss_margin(parent: Sequence[float]) -> float:
+    """Return the loss, in points an episode, that a simpler candidate may turn out to have.
+
+    Half a standard deviation of the parent's returns, or 5 % of their mean if that is more.
+    """
+    spread = statistics.stdev(parent) if len(parent) > 1 else 0.0
+    return max(_MARGIN_SPREAD * spread, _MARGIN_MEAN * abs(statistics.fmean(parent)))
+
+
+def judge_no_worse(
+    gain: Gain, margin: float, n_rivals: int = 1, *, is_final: bool = False
+) -> Verdict:
+    """Judge a race for a loss below ``margin`` after ``gain.n_pairs`` pairs.
+
+    No worse: both p-values are significant. Maybe worse: a standard error or more behind, and by
+    more than half of the margin; or not shown at the end.
+
+    Args:
+        gain: From `paired_gain` with this margin.
+        margin: In points an episode.
+        n_rivals: Candidates that share the error rate.
+        is_final: No more pairs will be played, as the time is up.
+    """
+    critical_p = Aim.NO_WORSE.critical_p(gain.n_pairs, n_rivals)
+    if gain.p_value <= critical_p and gain.rare_loss_p <= NO_WORSE_RARE_LOSS_ALPHA / n_rivals:
+        return Verdict.NO_WORSE
+    is_last = is_final or gain.n_pairs >= NO_WORSE_INTERIM_ANALYSES[-1]
+    is_behind = gain.z <= _GIVE_UP_Z and gain.mean < -margin / 2
+    return Verdict.MAYBE_WORSE if is_last or is_behind else Verdict.UNDECIDED
+
+
+def judge_survivor(
+    gain: Gain | None,
+    n_seeds: int,
+    n_rivals: int = 1,
+    analyses: Sequence[int] = INTERIM_ANALYSES,
+    *,
+    is_final: bool = False,
+) -> Verdict:
+    """Judge a candidate that finishes every episode, where its parent fails in some.
+
+    To play to the end counts for the candidate and excuses no bad play. Better: shown to lose less
+    than a margin on the seeds that the parent finished; or, if there are none, after the second
+    analysis. Not better: a standard error or more behind on those seeds. Inconclusive: neither, at
+    the end.
+
+    Args:
+        gain: From `paired_gain` with `loss_margin`, on the seeds that the parent finished, if any.
+        n_seeds: Seeds that the candidate finished.
+        n_rivals: Candidates that share the error rate.
+        analyses: Numbers of pairs after which the race is analysed.
+        is_final: No more pairs will be played, as the time is up.
+    """
+    is_first = n_seeds < analyses[1]
+    if gain is not None and gain.z <= _GIVE_UP_Z:
+        return Verdict.NOT_BETTER
+    critical_p = 0.0 if is_first else NO_WORSE_ALPHA / n_rivals / (len(analyses) - 1)
+    if gain.p_value <= critical_p if gain is not None else not is_first:
+        return Verdict.BETTER
+    is_last = is_final or n_seeds >= analyses[-1]
+    return Verdict.INCONCLUSIVE if is_last else Verdict.UNDECIDED
+
+
+def confidence_interval(
+    values: Sequence[float],
+    low: float | None = None,
+    high: float | None = None,
+    level: float = 0.95,
+) -> tuple[float, float] | None:
+    """Return the bootstrap interval (BCa) of the mean; None below five values.
+
+    The level is expanded as Student's interval is wider than the normal one, since resamples of a
+    few values vary too little (Hesterberg 2015).
+
+    Args:
+        values: Returns.
+        low: Least return the game has, if known.
+        high: Greatest return the game has, if known.
+        level: Two-sided.
+    """
+    n, mean = len(values), statistics.fmean(values) if values else 0.0
+    if n < _FEWEST_FOR_INTERVAL:
+        return None
+    if statistics.stdev(values) <= _ROUNDING * abs(mean):
+        return mean, mean
+    import numpy as np
+    from scipy.stats import bootstrap
+
+    wider = math.sqrt(n / (n - 1)) * _student(n - 1, level)
+    drawn = bootstrap(
+        (np.asarray(values, dtype=np.float64),),
+        np.mean,
+        n_resamples=_N_RESAMPLES,
+        confidence_level=2 * statistics.NormalDist().cdf(wider) - 1,
+        method="BCa",
+        random_state=np.random.default_rng(n),
+    )
+    lower, upper = map(float, drawn.confidence_interval)
+    return (
+        lower if low is None else max(lower, low),
+        upper if high is None else min(upper, high),
+    )
 
 
 def half_width(standard_error: float, n: int, level: float = 0.95) -> float:
-    """Half of Student's interval for a mean of ``n`` values, two or more."""
+    """Return half of Student's interval for a mean of ``n`` values, two or more."""
     return _student(n - 1, level) * standard_error
 
 
@@ -120,116 +412,3 @@ def _student(freedom: int, level: float) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, 0.5 + level / 2))
-
-
-def paired_gain(child: Sequence[float], parent: Sequence[float]) -> Gain:
-    """Gain of ``child`` over ``parent``, returns on the same seeds in the same order.
-
-    Where every difference is the same there is nothing to divide by, and the sign test takes the
-    place of Student's.
-
-    Raises:
-        ValueError: The lists differ in length, or are empty.
-    """
-    differences = [a - b for a, b in zip(child, parent, strict=True)]
-    if not differences:
-        raise ValueError("no pairs to compare")
-    mean = statistics.fmean(differences)
-    n = len(differences)
-    if n == 1:
-        return Gain(mean, None, 1, 0.5)
-    error = _standard_error(differences)
-    if error <= _ROUNDING * abs(mean):
-        p_value = 0.5**n if mean > 0 else 1.0
-        return Gain(mean, 0.0, n, p_value)
-    from scipy.special import stdtr
-
-    return Gain(mean, error, n, float(stdtr(n - 1, -mean / error)))
-
-
-def judge_race(gain: Gain, alpha: float = ALPHA, looks: Sequence[int] = LOOKS) -> Verdict:
-    """What can be said after ``gain.n_pairs`` pairs, one of ``looks``.
-
-    Better: significant at the share of ``alpha`` that this look has. Not better: worse with
-    significance 0.2, or not ahead after half of the looks, or not better at the last.
-    """
-    if gain.mean > 0 and gain.p_value <= Aim.BETTER.asked(gain.n_pairs, alpha, looks):
-        return Verdict.BETTER
-    if gain.n_pairs >= looks[-1]:
-        return Verdict.NOT_BETTER
-    is_behind = gain.mean <= 0 and gain.n_pairs >= looks[len(looks) // 2 - 1]
-    if is_behind or gain.p_value >= 1 - _HOPELESS:
-        return Verdict.NOT_BETTER
-    return Verdict.UNDECIDED
-
-
-def loss_margin(parent: Sequence[float]) -> float:
-    """The loss, in points an episode, that a simpler child may turn out to have.
-
-    Half a standard deviation of the parent's returns, or 2 % of their mean if that is more. It is
-    what can be told apart with a few dozen episodes; a child that acts the same loses nothing.
-    """
-    spread = statistics.stdev(parent) if len(parent) > 1 else 0.0
-    return max(_MARGIN_SPREAD * spread, _MARGIN_MEAN * abs(statistics.fmean(parent)))
-
-
-def no_worse_p_value(gain: Gain, margin: float) -> float:
-    """Chance of such a gain or a higher one, if the child lost ``margin`` an episode (one-sided).
-
-    Student's test, shifted by the margin (non-inferiority). Where every difference is the same,
-    the sign test: each pair that loses less than the margin counts for one half.
-    """
-    shifted = gain.mean + margin
-    if gain.standard_error is None:
-        return 0.5
-    if gain.standard_error <= _ROUNDING * abs(gain.mean):
-        return 0.5**gain.n_pairs if shifted > 0 or gain.mean == 0 else 1.0
-    from scipy.special import stdtr
-
-    return float(stdtr(gain.n_pairs - 1, -shifted / gain.standard_error))
-
-
-def judge_no_worse(gain: Gain, margin: float, alpha: float = ALPHA) -> Verdict:
-    """What can be said of "loses less than ``margin``" after ``gain.n_pairs`` pairs.
-
-    No worse: significant at ``alpha`` shared over the looks (Bonferroni). Maybe worse: worse than
-    the parent with significance 0.2 and by more than half of the margin, or not shown at the last
-    look.
-    """
-    if no_worse_p_value(gain, margin) <= Aim.NO_WORSE.asked(gain.n_pairs, alpha):
-        return Verdict.NO_WORSE
-    is_hopeless = gain.p_value >= 1 - _HOPELESS and gain.mean < -margin / 2
-    if gain.n_pairs >= NO_WORSE_LOOKS[-1] or is_hopeless:
-        return Verdict.MAYBE_WORSE
-    return Verdict.UNDECIDED
-
-
-def judge_survivor(
-    gain: Gain | None, margin: float, n_seeds: int, asked: float, looks: Sequence[int] = LOOKS
-) -> Verdict:
-    """What can be said of a child that finishes every episode, where its parent fails in some.
-
-    To play to the end counts for the child and excuses no bad play: on the seeds that the parent
-    finished it must not be worse. Not better: worse there with significance 0.2, or by more than
-    ``margin`` at the last look. Better: shown to lose less than ``margin``, or neither at the last
-    look. Where the parent finished nothing, the child has to finish the seeds of two looks.
-
-    Args:
-        gain: On the seeds that the parent finished; None if there is no such seed.
-        margin: As `loss_margin` of the parent has it.
-        n_seeds: Seeds that the child finished.
-        asked: The p value that wins at this look; 0 where none does.
-        looks: Pairs after which the race is looked at.
-    """
-    is_last = n_seeds >= looks[-1]
-    if gain is None:
-        return Verdict.BETTER if n_seeds >= looks[1] else Verdict.UNDECIDED
-    if gain.mean < 0 and (gain.p_value >= 1 - _HOPELESS or (is_last and gain.mean < -margin)):
-        return Verdict.NOT_BETTER
-    if is_last or no_worse_p_value(gain, margin) <= asked:
-        return Verdict.BETTER
-    return Verdict.UNDECIDED
-
-
-def _standard_error(values: Sequence[float]) -> float:
-    return statistics.stdev(values) / math.sqrt(len(values))

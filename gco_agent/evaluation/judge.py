@@ -6,6 +6,7 @@ protocol is always the same episode.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -14,8 +15,7 @@ from typing import Any, Protocol, TypeVar
 from gco_agent.core.records import EpisodeResult, Evaluation, PlayProtocol
 from gco_agent.core.seeds import Stream
 from gco_agent.core.statistics import (
-    ALPHA,
-    CHEAP_LOOKS,
+    CHEAP_INTERIM_ANALYSES,
     Aim,
     Gain,
     Verdict,
@@ -25,6 +25,7 @@ from gco_agent.core.statistics import (
     loss_margin,
     paired_gain,
 )
+from gco_agent.envs.environment import spec_of
 from gco_agent.evaluation.episode import Rollout, play_episodes
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel, read_level, weakest_jail
@@ -144,6 +145,11 @@ class Judge:
         self._recordings: dict[tuple[str, Hashable], Any] = {}
         self._others: dict[str, Judge] = {}
 
+    @functools.cached_property
+    def _least(self) -> float | None:
+        """Least return that the game has, if known."""
+        return spec_of(self.protocol).least
+
     @property
     def n_steps(self) -> int:
         """Steps played so far, those under other rules included."""
@@ -158,7 +164,8 @@ class Judge:
 
     def interim_analyses(self, aim: Aim) -> tuple[int, ...]:
         """Return after how many pairs a race is analysed; more where a step costs little."""
-        return CHEAP_LOOKS if not self.protocol.has_objects and aim is Aim.BETTER else aim.looks
+        is_cheap = not self.protocol.has_objects and aim is Aim.BETTER
+        return CHEAP_INTERIM_ANALYSES if is_cheap else aim.interim_analyses
 
     def race(
         self,
@@ -178,22 +185,23 @@ class Judge:
             criterion: What it has to show; by default that it is better.
             first_seed: Place in the selection stream from which seeds are drawn.
             deadline: `time.perf_counter` value after which no episode is awaited, but for a few
-                seconds that every race has; a race that is not decided then is lost.
+                seconds that every race has, and no analysis is begun but the first two; the last
+                one before it decides.
             watch: Called after every interim analysis.
         """
         criterion = criterion or AcceptanceCriterion()
-        lost = Verdict.NOT_BETTER if criterion.aim is Aim.BETTER else Verdict.MAYBE_WORSE
         until = None if deadline is None else max(deadline, time.perf_counter() + _LEAST_S)
-        race = None
-        for n_pairs in self.interim_analyses(criterion.aim):
+        race, analyses = None, self.interim_analyses(criterion.aim)
+        for n_pairs in analyses:
             is_late = deadline is not None and time.perf_counter() >= deadline
-            if race is not None and race.critical_p and is_late:
-                return replace(race, verdict=lost, cut_short=True)
+            if race is not None and race.n_pairs >= analyses[1] and is_late:
+                return self._cut_short(race, criterion)
             seeds = Stream.SELECTION.seeds(first_seed, first_seed + n_pairs)
             n_played = self._play_pairs(child, parent, criterion, seeds, until)
             if n_played < n_pairs:
-                cut = race or self._first_pairs(child, parent, seeds[:n_played])
-                return replace(cut, verdict=lost, cut_short=True)
+                if race is not None:
+                    return self._cut_short(race, criterion)
+                return self._first_pairs(child, parent, criterion, seeds[:n_played])
             race = self._analyse(child, parent, criterion, seeds)
             if watch is not None and race.gain is not None:
                 watch(race)
@@ -224,12 +232,27 @@ class Judge:
         )
         return next(absent, len(seeds))
 
-    def _first_pairs(self, child: PolicySource, parent: PolicySource, seeds: range) -> Race:
+    def _cut_short(self, race: Race, criterion: AcceptanceCriterion) -> Race:
+        verdict = self._verdict(race, criterion, is_final=True)
+        return replace(race, verdict=verdict, cut_short=True)
+
+    def _first_pairs(
+        self,
+        child: PolicySource,
+        parent: PolicySource,
+        criterion: AcceptanceCriterion,
+        seeds: range,
+    ) -> Race:
         """Return a race that was cut before its first interim analysis."""
         mine, theirs = self._played(child, seeds), self._played(parent, seeds)
-        is_valid = mine.is_valid and theirs.is_valid
-        gain = paired_gain(mine.returns, theirs.returns) if is_valid else None
-        return Race(mine, theirs, gain, Verdict.NOT_BETTER)
+        race = Race(mine, theirs, None, Verdict.NOT_BETTER, cut_short=True)
+        if not (mine.is_valid and theirs.is_valid):
+            return race
+        gain = paired_gain(mine.returns, theirs.returns, low=self._least)
+        verdict = Verdict.INCONCLUSIVE if gain.mean > 0 else Verdict.NOT_BETTER
+        if criterion.aim is Aim.NO_WORSE:
+            verdict = Verdict.MAYBE_WORSE
+        return replace(race, gain=gain, verdict=verdict)
 
     def _analyse(
         self,
@@ -243,23 +266,50 @@ class Judge:
         race = Race(mine, theirs, None, Verdict.NOT_BETTER)
         if not mine.is_valid:
             return race
-        alpha = ALPHA / criterion.n_rivals
         analyses = self.interim_analyses(aim)
-        race = replace(race, critical_p=aim.asked(len(seeds), alpha, analyses))
+        critical_p = aim.critical_p(len(seeds), criterion.n_rivals, analyses)
+        race = replace(race, critical_p=critical_p)
         if not theirs.is_valid:
-            return _race_survivor(race, analyses)
-        gain = paired_gain(mine.returns, theirs.returns)
-        race = replace(race, gain=gain)
-        if aim is Aim.BETTER:
-            return replace(race, verdict=judge_race(gain, alpha, analyses))
-        base = self._played(baseline, seeds) if baseline is not None else theirs
-        if baseline is not None and base.is_valid:
-            gain = paired_gain(mine.returns, base.returns)
-            race = replace(race, baseline=BaselinePolicy(baseline, base, gain))
+            race = replace(race, shared=self._shared_gain(race))
+        elif aim is Aim.BETTER:
+            race = replace(race, gain=paired_gain(mine.returns, theirs.returns, low=self._least))
         else:
-            base = theirs
-        margin = loss_margin(base.returns[: analyses[0]])
-        return replace(race, verdict=judge_no_worse(gain, margin, alpha), margin=margin)
+            base = self._played(baseline, seeds) if baseline is not None else theirs
+            base = base if base.is_valid else theirs
+            margin = loss_margin(base.returns[: analyses[0]])
+            race = replace(race, gain=self._no_loss(mine, theirs, margin), margin=margin)
+            if baseline is not None and base is not theirs:
+                held_to = BaselinePolicy(baseline, base, self._no_loss(mine, base, margin))
+                race = replace(race, baseline=held_to)
+        return replace(race, verdict=self._verdict(race, criterion))
+
+    def _verdict(
+        self, race: Race, criterion: AcceptanceCriterion, *, is_final: bool = False
+    ) -> Verdict:
+        analyses, n_rivals = self.interim_analyses(criterion.aim), criterion.n_rivals
+        if not race.child.is_valid:
+            return Verdict.NOT_BETTER
+        if race.gain is None:
+            return judge_survivor(race.shared, race.n_pairs, n_rivals, analyses, is_final=is_final)
+        if race.margin is None:
+            return judge_race(race.gain, n_rivals, analyses, is_final=is_final)
+        gain = race.baseline.gain if race.baseline else race.gain
+        return judge_no_worse(gain, race.margin, n_rivals, is_final=is_final)
+
+    def _no_loss(self, child: Evaluation, base: Evaluation, margin: float) -> Gain:
+        return paired_gain(child.returns, base.returns, low=self._least, margin=margin)
+
+    def _shared_gain(self, race: Race) -> Gain | None:
+        """Return the gain on the seeds that the parent finished; None if it finished none."""
+        pairs = [
+            (mine.episode_return, theirs.episode_return)
+            for mine, theirs in zip(race.child.episodes, race.parent.episodes, strict=True)
+            if theirs.outcome.is_scored
+        ]
+        if not pairs:
+            return None
+        child, parent = zip(*pairs, strict=True)
+        return paired_gain(child, parent, low=self._least, margin=loss_margin(parent))
 
     def cached(self, source: PolicySource, seeds: Iterable[int] | None = None) -> Evaluation:
         """Return the episodes of ``source`` played so far, in the order of ``seeds``.
@@ -362,18 +412,3 @@ def _group_of(seed: int) -> tuple[int, ...]:
         return (seed,)
     first = seed - (seed - stream.start) % _GROUP
     return tuple(range(first, first + _GROUP))
-
-
-def _race_survivor(race: Race, analyses: Sequence[int]) -> Race:
-    """Return the verdict on a child that finished what its parent did not."""
-    pairs = [
-        (mine.episode_return, theirs.episode_return)
-        for mine, theirs in zip(race.child.episodes, race.parent.episodes, strict=True)
-        if theirs.outcome.is_scored
-    ]
-    shared, margin = None, 0.0
-    if pairs:
-        child, parent = zip(*pairs, strict=True)
-        shared, margin = paired_gain(child, parent), loss_margin(parent)
-    verdict = judge_survivor(shared, margin, race.n_pairs, race.critical_p, analyses)
-    return replace(race, verdict=verdict, shared=shared)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gco_agent.core.errors import BudgetSpent
-from gco_agent.core.statistics import LOOKS
+from gco_agent.core.statistics import INTERIM_ANALYSES
 
 if TYPE_CHECKING:
     from gco_agent.llm import Spending
@@ -22,7 +22,7 @@ _MARGIN = 1.3
 """The policy that is reported may play longer episodes than the one there is now."""
 _ENOUGH_STEPS = 1_000
 """Fewer steps than these say nothing of the pace."""
-_USUAL_PAIRS = LOOKS[1]
+_USUAL_PAIRS = INTERIM_ANALYSES[1]
 """Most races are decided after these; one that is not, with no time left, is lost."""
 _FEWEST = 2
 """Episodes below which a report has no standard error."""

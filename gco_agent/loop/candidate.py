@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from gco_agent.core.codec import readable
 from gco_agent.core.errors import StoreError
 from gco_agent.core.records import Usage, Verdict
-from gco_agent.core.statistics import Aim, Gain, no_worse_p_value
+from gco_agent.core.statistics import RARE_LOSS_ALPHA, Aim, Gain
+from gco_agent.core.statistics import Verdict as RaceVerdict
 from gco_agent.evaluation.judge import Race
 from gco_agent.optimizers.base import Proposal
 from gco_agent.policy import PolicySource
@@ -181,7 +182,23 @@ def describe_race(race: Race) -> str:
         f"{race.child.mean_return:.2f}, its parent's {race.parent.mean_return:.2f}: a gain of "
         f"{_points(race.gain)} a pair ({_test(race, race.gain)}; {_asked(race)})."
     )
-    return text + (" The time was up before the race was decided." if race.cut_short else "")
+    if race.cut_short:
+        text += " The time was up before the race was decided."
+    return text + _describe_doubt(race, race.gain)
+
+
+def _describe_doubt(race: Race, gain: Gain) -> str:
+    """Return what is missing for an acceptance, where that is not the p-value."""
+    if race.margin is None and gain.p_value <= race.critical_p and not race.verdict.is_won:
+        return (
+            f" Rare losses on seeds not yet seen could undo the gain (p = {gain.rare_loss_p:.2g}, "
+            f"at most {RARE_LOSS_ALPHA:g} is accepted)."
+        )
+    if race.verdict is not RaceVerdict.INCONCLUSIVE:
+        return ""
+    if gain.n_more_pairs is None:
+        return " The race is inconclusive."
+    return f" The race is inconclusive: about {gain.n_more_pairs} more pairs would decide it."
 
 
 def describe_verdict(facts: Facts, body: str) -> str:
@@ -193,7 +210,8 @@ def describe_verdict(facts: Facts, body: str) -> str:
     """
     if facts.gain is not None:
         error = f" ± {facts.gain_se:.2f}" if facts.gain_se is not None else ""
-        return f"a gain of {facts.gain:+.2f}{error} after {facts.pairs} pairs was not enough"
+        what = "decides nothing" if facts.verdict is Verdict.INCONCLUSIVE else "was not enough"
+        return f"a gain of {facts.gain:+.2f}{error} after {facts.pairs} pairs {what}"
     if facts.verdict is not Verdict.FAILED:
         return ""
     told = body.partition("\n\nTurned down, and kept beside the line:")[0]
@@ -213,8 +231,7 @@ def _test(race: Race, gain: Gain) -> str:
     if race.baseline is not None:
         gain = race.baseline.gain
         over = f"{_points(gain)} over the last policy that had to be better, "
-    p_value = no_worse_p_value(gain, race.margin)
-    return f"{over}one-sided p = {p_value:.2g} for a loss of {race.margin:.2f} or more"
+    return f"{over}one-sided p = {gain.p_value:.2g} for a loss of {race.margin:.2f} or more"
 
 
 def _asked(race: Race) -> str:

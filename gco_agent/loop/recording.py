@@ -15,6 +15,7 @@ from gco_agent.core.events import Committed
 from gco_agent.core.records import Evaluation, Usage, Verdict
 from gco_agent.core.seeds import format_seeds
 from gco_agent.core.statistics import Gain
+from gco_agent.core.statistics import Verdict as RaceVerdict
 from gco_agent.evaluation.judge import Judge, Race
 from gco_agent.jail.limits import weakest_jail
 from gco_agent.llm import Exchange, Spending, parse_exchanges
@@ -202,7 +203,10 @@ class IterationRecorder:
 
 
 def _turned_down_as(race: Race) -> Verdict:
-    return Verdict.REJECTED if race.child.is_valid else Verdict.FAILED
+    if not race.child.is_valid:
+        return Verdict.FAILED
+    is_open = race.verdict is RaceVerdict.INCONCLUSIVE
+    return Verdict.INCONCLUSIVE if is_open else Verdict.REJECTED
 
 
 def _usage_facts(usage: Usage | None) -> dict[str, Any]:

@@ -43,7 +43,7 @@ from gco_agent.store.view import RunView, Step, evidence_folder
 SCHEMA = 1
 _DERIVED = frozenset({PROPOSAL_FILE, EPISODES, ACTIONS, ERROR_FILE})
 """Evidence that comes out of the iteration again."""
-_PROPOSED = (Verdict.ACCEPTED, Verdict.REJECTED, Verdict.FAILED)
+_PROPOSED = [verdict for verdict in Verdict if verdict.is_trial]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from gco_agent.core.errors import BudgetSpent, PolicyError, RequestAbandoned
 from gco_agent.core.events import Committed, Playing, Progress, Racing, silent
 from gco_agent.core.records import Evaluation, Outcome
 from gco_agent.core.seeds import Stream
-from gco_agent.core.statistics import LOOKS
+from gco_agent.core.statistics import INTERIM_ANALYSES
 from gco_agent.envs.environment import initial_policy, spec_of
 from gco_agent.evaluation.judge import AcceptanceCriterion, Judge, Race
 from gco_agent.loop.budget import Budget
@@ -40,7 +40,7 @@ from gco_agent.store.config import FILE, RunConfig, format_config
 from gco_agent.store.entries import RunRef
 from gco_agent.store.run import Run, Runs
 
-_INITIAL_EPISODES = LOOKS[1]
+_INITIAL_EPISODES = INTERIM_ANALYSES[1]
 _LONGER = 3
 """How many times as long an episode that a race cuts goes on, where it is not cut: two good Pong
 players rally for 13,000 steps, and a race cuts at 4,500."""
@@ -244,7 +244,7 @@ def require_room(known: Evaluation, config: RunConfig, optimizer: Optimizer) -> 
         return
     most = spec_of(config.protocol).most_in(config.protocol.max_steps)
     returns = known.returns if known.is_valid else ()
-    if most is not None and len(returns) >= LOOKS[0] and min(returns) >= most:
+    if most is not None and len(returns) >= INTERIM_ANALYSES[0] and min(returns) >= most:
         raise BudgetSpent(f"{most:g} points an episode, which is the most that can be earned")
 
 

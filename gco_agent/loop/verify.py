@@ -36,6 +36,7 @@ from gco_agent.core.records import (
     unpack_actions,
 )
 from gco_agent.core.seeds import Stream, parse_seed_range
+from gco_agent.core.statistics import Verdict as RaceVerdict
 from gco_agent.core.statistics import paired_gain
 from gco_agent.evaluation.judge import AcceptanceCriterion, Judge
 from gco_agent.evaluation.workers import WorkerPool
@@ -59,7 +60,6 @@ _LONGEST_STREAM = 100_000_000
 _RACE = re.compile(r"On \d+ selection seeds .*?\)\.")
 _CUT_SHORT = "The time was up before the race was decided."
 _RIVAL_WON = "It won its race, as did a better candidate"
-_TURNED_DOWN = (Verdict.REJECTED, Verdict.FAILED)
 
 
 class Answer(enum.Enum):
@@ -221,13 +221,15 @@ def _check_race(claim: Claim, judge: Judge, seeds: range) -> Iterator[Difference
         return
     first = seeds.start - Stream.SELECTION.value
     race = judge.race(claim.source, claim.parent, criterion, first_seed=first)
-    is_won, is_cut = race.verdict.is_won, _CUT_SHORT in claim.text and verdict in _TURNED_DOWN
+    is_won, is_cut = race.verdict.is_won, _CUT_SHORT in claim.text and verdict.is_turned_down
     if is_cut and race.n_pairs >= len(seeds):
         return  # wall time ended it before it was decided
     if race.n_pairs != len(seeds):
         yield Difference("pairs", len(seeds), race.n_pairs)
         return
-    if (verdict is Verdict.ACCEPTED) != is_won and not (is_won and _RIVAL_WON in claim.text):
+    is_wrong = (verdict is Verdict.ACCEPTED) != is_won and not (is_won and _RIVAL_WON in claim.text)
+    is_open = race.verdict is RaceVerdict.INCONCLUSIVE
+    if is_wrong or (verdict is Verdict.INCONCLUSIVE) != is_open:
         yield Difference("verdict", verdict.value, race.verdict.value)
     if race.gain is not None and (said := _one_line(describe_race(race))) not in claim.text:
         yield Difference("body", "another description of the race", said)

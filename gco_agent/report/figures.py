@@ -23,6 +23,7 @@ _DASHES = ("solid", "dash", "dot")
 _MARKS = {
     Verdict.ACCEPTED: ("circle", 9),
     Verdict.REJECTED: ("x-thin-open", 7),
+    Verdict.INCONCLUSIVE: ("cross-thin-open", 7),
     Verdict.REPORTED: ("diamond", 12),
 }
 LAYOUT = {
@@ -175,7 +176,7 @@ def _marks(reports: Sequence[RunReport], number: int, verdict: Verdict) -> list[
     if not points:
         return []
     shown = thinned(points, MOST_DRAWN)
-    is_muted = verdict is Verdict.REJECTED  # looks the same in every run
+    is_muted = verdict in (Verdict.REJECTED, Verdict.INCONCLUSIVE)  # look the same in every run
     word = "report seeds" if verdict is Verdict.REPORTED else str(verdict)
     name = f"{word} ({len(shown):,} of {len(points):,} drawn)" if len(shown) < len(points) else word
     symbol, size = _MARKS[verdict]

@@ -103,11 +103,10 @@ def _draw_run(axes: Any, report: RunReport, colour: str) -> None:  # noqa: ANN40
         axes.fill_between(x, low, high, step="post", color=colour, alpha=0.15, linewidth=0)
         label = f"{report.branch}: policy in force, 95 % interval"
         axes.step(x, means, where="post", color=colour, label=label)
-    accepted, rejected, reported = map(
-        report.points, (Verdict.ACCEPTED, Verdict.REJECTED, Verdict.REPORTED)
-    )
+    rejected = report.points(Verdict.REJECTED, Verdict.INCONCLUSIVE)
+    accepted, reported = map(report.points, (Verdict.ACCEPTED, Verdict.REPORTED))
     axes.plot(*columns(accepted), "o", color=colour, markersize=5, label="accepted")
-    axes.plot(*columns(rejected), "x", color="0.5", markersize=4, label="rejected")
+    axes.plot(*columns(rejected), "x", color="0.5", markersize=4, label="rejected or inconclusive")
     if reported:
         axes.errorbar(*columns(reported), yerr=[point.half for point in reported], fmt="D",
                       color=colour, markersize=7, capsize=3, label="on report seeds")  # fmt: skip

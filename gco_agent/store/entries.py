@@ -286,7 +286,7 @@ def headline(facts: Facts, what: str = "", *, side: bool = False) -> str:
         lead = f"Start {facts.run}"
     elif verdict is Verdict.ROLLED_BACK:
         lead, what = f"{iteration} rolled back {what}", ""
-    elif side and verdict is Verdict.REJECTED:
+    elif side and verdict in (Verdict.REJECTED, Verdict.INCONCLUSIVE):
         lead = f"{iteration} candidate"
     else:
         lead = f"{iteration}{' candidate' if side else ''} {verdict}"

@@ -19,7 +19,7 @@ from gco_agent.core.records import Verdict
 from gco_agent.core.seeds import Stream
 from gco_agent.envs import environment, local
 from gco_agent.jail.limits import JailLevel
-from tests.engine.policies import FOLLOW, STILL
+from tests.engine.pong_policies import FOLLOW, STILL
 
 LEAN = '''"""CartPole: push to where the pole leans.
 

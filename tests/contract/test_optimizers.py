@@ -19,7 +19,7 @@ from gco_agent.optimizers.registry import GROUP, make_optimizer, optimizer_names
 from gco_agent.optimizers.testing import check_optimizer, example_config
 from gco_agent.policy import PolicySource, format_policy
 from gco_agent.store.config import RunConfig
-from tests.engine.policies import FOLLOW, STILL
+from tests.engine.pong_policies import FOLLOW, STILL
 
 DOCS = Path(__file__).parents[2] / "docs/optimizers.md"
 ANSWER = f"Summary: follow it\n\nBecause it helps.\n\n```python\n{FOLLOW}```\n"

@@ -1,16 +1,16 @@
-"""Policies of Pong that behave, and that misbehave, and the rules they play by."""
+"""Policies of Breakout that behave, and that misbehave, and the rules they play by."""
 
 from __future__ import annotations
 
 from gco_agent.envs.atari import default_protocol
 from gco_agent.policy import PolicySource
 
-RULES = default_protocol("pong", max_steps=150)
-"""Long enough for a point or two."""
+RULES = default_protocol("breakout", max_steps=150)
+"""Long enough for a point or two. Where no point can be lost, a race is soon decided."""
 
-FOLLOW = '''"""Pong: follow the ball.
+FOLLOW = '''"""Breakout: follow the ball.
 
-Environment: gco/Pong-v5
+Environment: gco/Breakout-v5
 """
 
 
@@ -20,8 +20,8 @@ class Policy:
     def select_action(self, obs):
         """Go where the ball is."""
         if not obs["Ball"] or not obs["Player"]:
-            return 0
-        return 2 if obs["Ball"][0].cy < obs["Player"][0].cy else 3
+            return 1
+        return 2 if obs["Ball"][0].cx > obs["Player"][0].cx else 3
 
     def act(self, obs):
         """Return the index of the action to play."""
@@ -29,10 +29,11 @@ class Policy:
 '''
 HIDE = (
     FOLLOW.replace("follow", "hide from")
+    .replace("return 1", "return 0")
     .replace("return 2 if", "return 3 if")
     .replace("else 3", "else 2")
 )
-STILL = '"""Pong: stand still."""\n\n\ndef act(obs):\n    return 0\n'
+STILL = '"""Breakout: stand still."""\n\n\ndef act(obs):\n    return 0\n'
 
 HEAD = "class Policy:\n    n = 0\n\n    def act(self, obs):\n        self.n += 1\n"
 

@@ -16,7 +16,7 @@ from gco_agent.optimizers.base import PastIteration
 from gco_agent.optimizers.feedback import collect_feedback, collect_results
 from gco_agent.store.config import RunConfig
 from gco_agent.traces.moments import Replay, capture, follow
-from tests.engine.policies import FOLLOW, RULES, STILL, failing, source
+from tests.engine.pong_policies import FOLLOW, RULES, STILL, failing, source
 
 CONFIG = RunConfig("pong", RULES, trace_tokens=2_500)
 SEEDS = tuple(Stream.FEEDBACK.seeds(0, FEEDBACK_EPISODES))

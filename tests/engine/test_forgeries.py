@@ -31,9 +31,9 @@ from tests.engine.policies import FOLLOW, HIDE, RULES
 from tests.engine.test_train import Scripted
 from tests.store.samples import git
 
-REF = RunRef("pong", "forged")
-CONFIG = RunConfig("pong", RULES, optimizer="scripted")
-POLICY = "policies/pong.py"
+REF = RunRef("breakout", "forged")
+CONFIG = RunConfig("breakout", RULES, optimizer="scripted")
+POLICY = "policies/breakout.py"
 
 
 @dataclass
@@ -148,12 +148,12 @@ def words(old: str, new: str) -> Callable[[str], str]:
 
 
 ACCEPTED = [
-    trailer("Run", "gco/pong/other"),
+    trailer("Run", "gco/breakout/other"),
     trailer("Iteration", "7"),
     trailer("Outcome", "rejected"),
     trailer("Return-Mean", "20.5"),
     trailer("Return-SE", "0.123"),
-    trailer("Episodes", "16"),
+    trailer("Episodes", "17"),
     trailer("Gain", "9"),
     trailer("Gain-SE", "0.123"),
     trailer("Pairs", "3"),
@@ -205,14 +205,14 @@ def policy(text: str):
 
 
 def other_docstring(view: RunView, iteration: int) -> dict[str, str]:
-    stated = "P.\n\nEnvironment: gco/Pong-v5\nMean return: 21.00 ± 0.00 (8 episodes)\n"
+    stated = "P.\n\nEnvironment: gco/Breakout-v5\nMean return: 21.00 ± 0.00 (8 episodes)\n"
     return {POLICY: replace_docstring(PolicySource(view.policy()), stated).text}
 
 
 FILES = [
     policy(HIDE),
-    policy(FOLLOW.replace("return 0", "return 1")),
-    policy(FOLLOW.replace("Pong: follow", "Pong: pursue")),
+    policy(FOLLOW.replace("return 1", "return 0")),
+    policy(FOLLOW.replace("Breakout: follow", "Breakout: pursue")),
     other_docstring,
     evidence(lambda d: d["policies"][next(iter(d["policies"]))][0].update({"return": 21.0})),
     evidence(lambda d: d["policies"][next(iter(d["policies"]))][2].update({"steps": 1})),
@@ -261,7 +261,7 @@ def test_a_policy_that_changes_where_none_may_is_noticed(
     at: Callable[[str], Forger], iteration: str
 ) -> None:
     forger = at(iteration)
-    forger.replace(lambda message: message, {POLICY: FOLLOW.replace("return 0", "return 1")})
+    forger.replace(lambda message: message, {POLICY: FOLLOW.replace("return 1", "return 0")})
     assert forger.is_noticed()
 
 

@@ -10,7 +10,13 @@ import pytest
 
 from gco_agent.core.records import EpisodeResult, Evaluation, Outcome
 from gco_agent.core.seeds import Stream
-from gco_agent.core.statistics import ALPHA, LOOKS, NO_WORSE_LOOKS, Aim, Verdict
+from gco_agent.core.statistics import (
+    CHEAP_INTERIM_ANALYSES,
+    INTERIM_ANALYSES,
+    NO_WORSE_INTERIM_ANALYSES,
+    Aim,
+    Verdict,
+)
 from gco_agent.envs.environment import make_protocol
 from gco_agent.evaluation.judge import AcceptanceCriterion, Judge, Race
 from gco_agent.evaluation.workers import WorkerPool
@@ -19,7 +25,7 @@ from gco_agent.policy import PolicySource, replace_docstring
 from tests.engine.policies import FOLLOW, HIDE, RULES, STILL, failing
 
 follow, hide, still = PolicySource(FOLLOW), PolicySource(HIDE), PolicySource(STILL)
-FIRST, SECOND = LOOKS[:2]
+FIRST, SECOND = INTERIM_ANALYSES[:2]
 
 
 class Played:
@@ -45,7 +51,7 @@ def test_an_episode_is_played_once(judge: Judge) -> None:
     assert judge.evaluate(follow, [2, 1]).returns == first.returns[::-1]
     assert judge.evaluate(follow, [1, 1, 2]).n_steps == 450
     assert judge.n_steps == n_steps
-    judge.evaluate(PolicySource(FOLLOW.replace("return 0", "return 1")), [1])
+    judge.evaluate(PolicySource(FOLLOW.replace("return 1", "return 1 + 0")), [1])
     assert judge.n_steps == n_steps + 150
     assert judge.jail
 
@@ -59,16 +65,16 @@ def test_a_policy_with_another_docstring_is_another_policy(judge: Judge) -> None
     assert not judge.cached(replace_docstring(one, "Other"), [1]).episodes
 
 
-def test_a_clearly_better_child_is_accepted_but_not_at_the_first_look(judge: Judge) -> None:
+def test_a_clearly_better_child_is_accepted_at_an_interim_analysis(judge: Judge) -> None:
     seen: list[Race] = []
     race = judge.race(follow, hide, watch=seen.append)
     assert race.verdict is Verdict.BETTER
     assert race.gain is not None
     assert race.gain.mean > 0
     looks = [(one.gain.n_pairs, one.critical_p) for one in seen if one.gain]
-    assert looks == [(n, Aim.BETTER.asked(n)) for n in LOOKS[: len(looks)]]
+    assert looks == [(n, Aim.BETTER.critical_p(n)) for n in INTERIM_ANALYSES[: len(looks)]]
     assert seen[-1] == race
-    assert race.gain.n_pairs >= SECOND
+    assert race.gain.n_pairs >= FIRST
     seeds = Stream.SELECTION.seeds(0, race.gain.n_pairs)
     assert [e.seed for e in race.child.episodes] == list(seeds)
     assert judge.cached(follow) == race.child
@@ -77,12 +83,12 @@ def test_a_clearly_better_child_is_accepted_but_not_at_the_first_look(judge: Jud
     assert judge.n_steps == n_steps
 
 
-def test_an_identical_child_is_turned_down_and_not_even_played(judge: Judge) -> None:
+def test_an_identical_child_is_not_better(judge: Judge) -> None:
     race = judge.race(still, still)
     assert race.verdict is Verdict.NOT_BETTER
     assert race.gain is not None
     assert race.gain.mean == 0
-    assert judge.n_steps == FIRST * 150
+    assert judge.n_steps == INTERIM_ANALYSES[2] * 150
 
 
 def test_a_child_that_fails_is_never_accepted(judge: Judge) -> None:
@@ -106,12 +112,12 @@ def given(judge: Judge, source: PolicySource, returns: Sequence[float | None]) -
     ("child", "parent", "verdict", "n"),
     [
         ([0.0] * 4, [400.0, 401, 400, None], Verdict.NOT_BETTER, 4),
-        ([5.0] * 8, [None] * 8, Verdict.BETTER, 8),
-        ([401.0, 405, 398, 400] * 3, [401.0, 405, 398, None] * 3, Verdict.BETTER, 12),
-        ([401.0, 404] * 8, [None, 405] + [400.0, 405] * 7, Verdict.BETTER, 8),
-        ([380.0, 425] * 8, [None, 405] + [400.0, 405] * 7, Verdict.BETTER, 16),
-        ([390.0, 413] * 8, [None, 405] + [400.0, 405] * 7, Verdict.BETTER, 12),
-        ([380.0, 412] * 8, [None, 405] + [400.0, 405] * 7, Verdict.NOT_BETTER, 12),
+        ([5.0] * 16, [None] * 16, Verdict.BETTER, 10),
+        ([401.0, 405, 398, 400] * 3, [401.0, 405, 398, None] * 3, Verdict.BETTER, 10),
+        ([401.0, 404] * 8, [None, 405] + [400.0, 405] * 7, Verdict.BETTER, 10),
+        ([380.0, 425] * 8, [None, 405] + [400.0, 405] * 7, Verdict.BETTER, 10),
+        ([390.0, 413] * 8, [None, 405] + [400.0, 405] * 7, Verdict.BETTER, 10),
+        ([380.0, 412] * 8, [None, 405] + [400.0, 405] * 7, Verdict.NOT_BETTER, 10),
         ([9.0, 9, 9, None], [1.0, 1, 1, None], Verdict.NOT_BETTER, 4),
     ],
 )
@@ -132,47 +138,47 @@ def test_where_the_parent_fails_the_child_has_to_finish_and_to_play_as_well(
 def test_rivals_share_the_chance_of_a_mistake_whatever_is_asked(judge: Judge) -> None:
     given(judge, follow, [2.0, 1, 3, 2, 1, 2, 2, 1] * 4)
     given(judge, still, [2.0, 1, 3, 2, 2, 1, 1, 2] * 4)
-    for aim, looks in ((Aim.BETTER, LOOKS), (Aim.NO_WORSE, NO_WORSE_LOOKS)):
+    for aim, looks in ((Aim.BETTER, INTERIM_ANALYSES), (Aim.NO_WORSE, NO_WORSE_INTERIM_ANALYSES)):
         alone, shared = (judge.race(follow, still, AcceptanceCriterion(aim, n)) for n in (1, 3))
-        assert shared.critical_p == aim.asked(len(shared.child.episodes), ALPHA / 3)
-        assert alone.critical_p == aim.asked(len(alone.child.episodes))
+        assert shared.critical_p == aim.critical_p(len(shared.child.episodes), 3)
+        assert alone.critical_p == aim.critical_p(len(alone.child.episodes))
         assert len(alone.child.episodes) in looks
 
 
 def test_a_simpler_child_is_held_to_the_baseline(judge: Judge) -> None:
     """A child as good as its parent, which had lost three quarters of the margin before."""
-    anchored = [10.0, 12, 14, 16] * 8
+    anchored = [-20.0, -18, -16, -14] * 16
     given(judge, hide, anchored)
-    given(judge, still, [r - 0.9 for r in anchored])
-    given(judge, follow, [r - 1.8 for r in anchored])
+    given(judge, still, [r - 0.5 for r in anchored])
+    given(judge, follow, [r - 1.0 for r in anchored])
     assert judge.race(still, hide, AcceptanceCriterion(Aim.NO_WORSE)).verdict is Verdict.NO_WORSE
     assert judge.race(follow, still, AcceptanceCriterion(Aim.NO_WORSE)).verdict is Verdict.NO_WORSE
     held = judge.race(follow, still, AcceptanceCriterion(Aim.NO_WORSE, baseline=hide))
     assert held.verdict is Verdict.MAYBE_WORSE
     assert held.gain is not None
-    assert held.gain.mean == pytest.approx(-0.9)
+    assert held.gain.mean == pytest.approx(-0.5)
     assert held.baseline is not None
-    assert held.baseline.gain.mean == pytest.approx(-1.8)
+    assert held.baseline.gain.mean == pytest.approx(-1.0)
     assert judge.n_steps == 0
 
 
 def test_the_deadline_cuts_a_race_that_is_not_decided(judge: Judge) -> None:
-    given(judge, follow, [1 + number % 3 for number in range(LOOKS[-1])])
-    given(judge, still, [2 * (number % 2) for number in range(LOOKS[-1])])
+    given(judge, follow, [1 + number % 3 for number in range(INTERIM_ANALYSES[-1])])
+    given(judge, still, [2 * (number % 2) for number in range(INTERIM_ANALYSES[-1])])
     cut = judge.race(follow, still, deadline=time.perf_counter() - 1)
-    assert (cut.cut_short, cut.verdict) == (True, Verdict.NOT_BETTER)
-    assert len(cut.child.episodes) == LOOKS[1]  # the first look that could be won
+    assert (cut.cut_short, cut.verdict) == (True, Verdict.INCONCLUSIVE)
+    assert len(cut.child.episodes) == INTERIM_ANALYSES[1]
     whole = judge.race(follow, still)
     assert not whole.cut_short
-    assert len(whole.child.episodes) > LOOKS[1]
+    assert len(whole.child.episodes) > INTERIM_ANALYSES[1]
 
 
 def test_a_race_that_could_be_won_by_then_is_not_cut_before(judge: Judge) -> None:
-    given(judge, follow, [500 + number % 3 for number in range(LOOKS[-1])])
-    given(judge, still, [13] * LOOKS[-1])
+    given(judge, follow, [500 + number % 3 for number in range(INTERIM_ANALYSES[-1])])
+    given(judge, still, [13] * INTERIM_ANALYSES[-1])
     race = judge.race(follow, still, deadline=time.perf_counter() - 1)
     assert race.verdict is Verdict.BETTER
-    assert len(race.child.episodes) == LOOKS[1]
+    assert len(race.child.episodes) == FIRST
 
 
 def test_evaluations_do_not_depend_on_the_number_of_workers() -> None:
@@ -236,8 +242,8 @@ def test_races_are_longer_where_no_emulator_is_played() -> None:
     rules = make_protocol("default", "CartPole-v1")
     pool = WorkerPool(0)
     cheap, dear = Judge(pool, rules), Judge(pool, RULES)
-    assert cheap.interim_analyses(Aim.BETTER) == (8, 16, 32, 64)
-    assert dear.interim_analyses(Aim.BETTER) == LOOKS
+    assert cheap.interim_analyses(Aim.BETTER) == CHEAP_INTERIM_ANALYSES
+    assert dear.interim_analyses(Aim.BETTER) == INTERIM_ANALYSES
     assert cheap.interim_analyses(Aim.NO_WORSE) == dear.interim_analyses(Aim.NO_WORSE)
     text = "class Policy:\n    def act(self, obs):\n        return int(obs[2] + {} * obs[3] > 0)\n"
     child, parent = (PolicySource(text.format(gain)) for gain in (0.12, 0.1))

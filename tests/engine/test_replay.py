@@ -70,7 +70,7 @@ def test_a_run_is_made_again_to_the_byte(
 
 
 def test_a_commit_by_hand_ends_the_recording(project: Path, started: Runs, judge: Judge) -> None:
-    commit_file(project, "policies/pong.py", FOLLOW, "By hand")
+    commit_file(project, "policies/breakout.py", FOLLOW, "By hand")
     recording = record_run(started.view(REF))
     assert recording.iterations == ()
     assert "was made by hand" in recording.left_out

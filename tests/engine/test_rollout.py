@@ -17,7 +17,7 @@ from gco_agent.core.errors import JailError
 from gco_agent.core.records import EpisodeResult, Outcome, PlayProtocol
 from gco_agent.evaluation.episode import Rollout, play_episodes
 from gco_agent.jail.limits import JailLevel, JailLimits, Layer
-from tests.engine.policies import FOLLOW, HEAD, RULES, STILL, failing
+from tests.engine.pong_policies import FOLLOW, HEAD, RULES, STILL, failing
 
 ROOT = Path(__file__).parents[2]
 SHORT = JailLimits(step_seconds=0.3, start_seconds=2.0)

@@ -44,7 +44,7 @@ from tests.engine.policies import FOLLOW, HIDE, RULES, failing
 from tests.engine.test_train import Scripted
 from tests.store.samples import git
 
-REF = RunRef("pong", "claims")
+REF = RunRef("breakout", "claims")
 SHORT = replace(RULES, max_steps=120)
 RACED = replace(SHORT, max_steps=90)
 BOTH = (RACED, SHORT)
@@ -62,7 +62,7 @@ def view(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunView]:
         git(folder, "init", "--quiet", "project")
         project = folder / "project"
         runs = Runs(GitRepo(project / ".git", project / ".git", project))
-        config = RunConfig("pong", SHORT, selection_steps=90, optimizer="scripted")
+        config = RunConfig("breakout", SHORT, selection_steps=90, optimizer="scripted")
         optimizer = Scripted(FOLLOW, HIDE, failing("raise ValueError", 50), ProposalError("no"))
         with WorkerPool(0) as pool:
             judge = Judge(pool, config.selection_protocol)
@@ -259,8 +259,10 @@ def test_a_jail_that_is_not_good_enough_plays_nothing(
     accepted: Claim, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from gco_agent.jail import host
-    from gco_agent.jail.limits import JailLevel
+    from gco_agent.jail.limits import JailLevel, Layer
 
-    monkeypatch.setattr(host.Jail, "level", JailLevel.BASIC)
+    strong = host.WorkerProcess
+    weak = int(Layer.RLIMITS)
+    monkeypatch.setattr(host, "WorkerProcess", lambda order: strong(replace(order, layers=weak)))
     with pytest.raises(GcoError, match="jail level strong is required"):
         Verifier(WorkerPool(0), JailLevel.STRONG).verify(accepted, BOTH)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from gco_agent.core.errors import UsageError
-from gco_agent.core.statistics import LOOKS, Verdict
+from gco_agent.core.statistics import INTERIM_ANALYSES, Verdict
 from gco_agent.envs.environment import find_spec, make_importable, make_protocol
 from gco_agent.evaluation.check_game import check_game
 from gco_agent.evaluation.episode import (
@@ -263,8 +263,8 @@ def test_a_race_ends_by_the_clock_where_resets_are_slow(
         judge, begun = Judge(pool, rules), time.perf_counter()
         race = judge.race(better, worse, deadline=begun + 3)
         assert time.perf_counter() - begun < 15
-    assert (race.cut_short, race.verdict) == (True, Verdict.NOT_BETTER)
-    assert 2 <= race.n_pairs < LOOKS[1]
+    assert (race.cut_short, race.verdict) == (True, Verdict.INCONCLUSIVE)
+    assert 2 <= race.n_pairs < INTERIM_ANALYSES[1]
     assert race.gain is not None
     assert race.gain.mean == 20
     assert len(race.parent.episodes) == race.n_pairs

@@ -14,7 +14,7 @@ from gco_agent.llm import Patience, Price
 from gco_agent.llm.prices import DEFAULT_MODEL, PRICES, find_price, parse_prices
 from gco_agent.optimizers.replies import LONGEST_S
 from gco_agent.store.config import RunConfig
-from tests.engine.policies import RULES
+from tests.engine.pong_policies import RULES
 
 PAGE = (Path(__file__).parents[2] / "docs/models.md").read_text("utf-8")
 

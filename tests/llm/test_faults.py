@@ -45,7 +45,7 @@ __all__ = ["events", "judge", "project", "runs", "started"]  # fixtures
 N_ITERATIONS, N_FAULTS = 50, 500
 PRICE = Price(3.0, 15.0, 3.75, 0.3)
 KEY = "sk-ant-api03-" + "Ab0_-9zZ" * 8
-CONFIG = RunConfig("pong", RULES, optimizer="reflect", max_tokens=2_000)
+CONFIG = RunConfig("breakout", RULES, optimizer="reflect", max_tokens=2_000)
 STATED = {"input_tokens": 900, "output_tokens": 300, "cache_read_input_tokens": 1_000}
 IMPATIENT = Patience(tries=30, sleep=lambda _: None)
 POLICIES = (FOLLOW, HIDE, STILL)

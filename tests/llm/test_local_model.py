@@ -32,7 +32,7 @@ __all__ = ["events", "judge", "project", "runs", "started"]  # fixtures
 xllamacpp = pytest.importorskip("xllamacpp", reason="needs the dependency group local-model")
 
 N_ITERATIONS = 2
-CONFIG = RunConfig("pong", RULES, optimizer="reflect", trace_tokens=300, max_tokens=100)
+CONFIG = RunConfig("breakout", RULES, optimizer="reflect", trace_tokens=300, max_tokens=100)
 
 
 def find_model() -> Path:

@@ -10,7 +10,7 @@ from gco_agent.optimizers.base import PastIteration, Request
 from gco_agent.optimizers.feedback import Feedback
 from gco_agent.store.config import RunConfig
 from gco_agent.traces.records import ExecutionTrace
-from tests.engine.policies import RULES
+from tests.engine.pong_policies import RULES
 from tests.optimizers.corpus import PARENT
 
 CONFIG = RunConfig("pong", RULES, optimizer="exchange")

@@ -22,7 +22,7 @@ from gco_agent.optimizers.exchange import (
 )
 from gco_agent.optimizers.replies import MAX_CHARACTERS
 from gco_agent.policy import PolicySource
-from tests.engine.policies import STILL
+from tests.engine.pong_policies import STILL
 from tests.optimizers.corpus import GOOD
 from tests.optimizers.requests import FEEDBACK, bare_request
 

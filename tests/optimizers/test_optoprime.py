@@ -23,7 +23,7 @@ from gco_agent.policy.edit import components
 from gco_agent.store.config import RunConfig
 from gco_agent.traces.moments import capture
 from gco_agent.traces.records import ExecutionTrace
-from tests.engine.policies import RULES
+from tests.engine.pong_policies import RULES
 from tests.optimizers.corpus import CORPUS, GOOD, PARENT, suggest
 
 pytest.importorskip("opto", reason="trace-opt is not installed")

@@ -30,7 +30,7 @@ from gco_agent.optimizers.replies import KINDS, LONGEST_S
 from gco_agent.policy import PolicySource, format_policy
 from gco_agent.store.config import RunConfig
 from gco_agent.traces.records import ExecutionTrace
-from tests.engine.policies import FOLLOW, HIDE, RULES, STILL
+from tests.engine.pong_policies import FOLLOW, HIDE, RULES, STILL
 
 PARENT = PolicySource(format_policy(STILL))
 CONFIG = RunConfig("pong", RULES, optimizer="reflect")

@@ -16,7 +16,7 @@ from gco_agent.optimizers.base import Unusable
 from gco_agent.optimizers.replies import KINDS, MAX_CHARACTERS, parse_reply, read_fields
 from gco_agent.policy import PolicySource, check_policy
 from gco_agent.policy.edit import components
-from tests.engine.policies import RULES
+from tests.engine.pong_policies import RULES
 from tests.optimizers.corpus import CORPUS, FAILS_IN_PLAY, GOOD, HEAD, PARENT, suggest
 
 BETTER = PARENT.text.replace("random.choice((2, 3))", "2")

@@ -20,7 +20,7 @@ from gco_agent.optimizers.simplify import Simplified, simplify_policy
 from gco_agent.optimizers.trials import Trials
 from gco_agent.policy import PolicySource, format_policy
 from gco_agent.store.config import RunConfig
-from tests.engine.policies import RULES, failing
+from tests.engine.pong_policies import RULES, failing
 
 SHORT = replace(RULES, max_steps=90)
 

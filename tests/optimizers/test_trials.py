@@ -15,7 +15,7 @@ from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel
 from gco_agent.optimizers.cma import StepBudget
 from gco_agent.optimizers.trials import Trials
-from tests.engine.policies import FOLLOW, HIDE, RULES, STILL, failing, source
+from tests.engine.pong_policies import FOLLOW, HIDE, RULES, STILL, failing, source
 
 SEEDS = trial_seeds(0)[:2]
 ENDLESS = failing("while self.n: pass", 20)

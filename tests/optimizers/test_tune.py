@@ -24,7 +24,7 @@ from gco_agent.optimizers.tune import (
 )
 from gco_agent.policy import PolicySource, format_policy
 from gco_agent.store.config import RunConfig
-from tests.engine.policies import STILL
+from tests.engine.pong_policies import STILL
 
 LATE = '''"""Space Invaders: wait, and then shoot.
 

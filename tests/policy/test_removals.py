@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gco_agent.policy import PolicySource, format_policy, measure, size_of
 from gco_agent.policy.removals import Kind, Removal, removals, without
-from tests.engine.policies import FOLLOW, HIDE, STILL
+from tests.engine.pong_policies import FOLLOW, HIDE, STILL
 
 HEAD = "class Policy:\n    def act(self, obs):\n        a, b, c = obs\n"
 

@@ -21,7 +21,6 @@ from gco_agent.cli.run import config_of
 from gco_agent.cli.run import run as run_command
 from gco_agent.core.errors import StoreError
 from gco_agent.core.records import Verdict
-from gco_agent.core.statistics import confidence_interval
 from gco_agent.envs.environment import find_spec, make_protocol
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.report.details import CHUNK, count_changes, difference, pack
@@ -179,17 +178,14 @@ def test_axes_grow_and_count_an_iteration_once(view):
 
 
 @settings(deadline=None)  # the first example imports scipy
-@given(st.lists(st.floats(-1000, 1000), min_size=2, max_size=20))
-def test_the_interval_of_facts_is_that_of_the_returns(returns):
-    mean = sum(returns) / len(returns)
-    error = (sum((r - mean) ** 2 for r in returns) / (len(returns) - 1) / len(returns)) ** 0.5
-    facts = Facts("gco/pong/x", 1, Verdict.ACCEPTED, return_mean=mean, return_se=error,
-                  episodes=len(returns))  # fmt: skip
-    interval = confidence_interval(returns)
-    half = half_interval(facts)
-    assert interval is not None
-    assert half is not None
-    assert half == pytest.approx((interval[1] - interval[0]) / 2, rel=1e-6, abs=1e-6)
+@given(st.floats(0, 1000), st.integers(2, 200))
+def test_the_interval_of_facts_is_students(error, n):
+    from scipy.stats import t
+
+    facts = Facts("gco/pong/x", 1, Verdict.ACCEPTED, return_mean=1.0, return_se=error, episodes=n)
+    assert facts.return_se is not None
+    expected = t.ppf(0.975, n - 1) * facts.return_se
+    assert half_interval(facts) == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
 
 def test_scores_in_words():

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from gco_agent.core.errors import BudgetSpent
-from gco_agent.core.statistics import LOOKS
+from gco_agent.core.statistics import INTERIM_ANALYSES
 from gco_agent.loop.budget import Budget
 
 
@@ -53,7 +53,7 @@ def test_time_is_kept_for_a_race_and_for_the_report() -> None:
     budget.note_play(4_000, 2.0)
     budget.reserve([100, 300], [100, 300])
     episode_s = 0.1
-    assert 0 < budget.race_s <= LOOKS[-1] * episode_s * 1.001
+    assert 0 < budget.race_s <= INTERIM_ANALYSES[-1] * episode_s * 1.001
     assert budget.reserve_s >= 30 * episode_s
     assert budget.answer_by == pytest.approx(budget.deadline - budget.race_s)
 
@@ -75,7 +75,7 @@ def test_the_report_gives_way_to_the_first_iteration_alone() -> None:
     budget = Budget(seconds=60, report_episodes=30, started=time.perf_counter() - 40)
     budget.note_play(10_000, 10.0)
     budget.reserve([1_000], [1_000])
-    assert budget.reserve_s == pytest.approx(60 - 40 - 8 - 5, abs=0.5)
+    assert budget.reserve_s == pytest.approx(60 - 40 - 10 - 5, abs=0.5)
     assert budget.race_by == pytest.approx(budget.started + 60)
     budget.note_iteration()
     assert budget.race_by == budget.deadline
@@ -95,7 +95,7 @@ def test_a_pace_is_learned_and_the_last_play_counts_most() -> None:
     budget.note_play(10_000, 40.0)  # workers that are being started
     budget.note_play(10_000, 4.0)
     budget.reserve([1_000], [1_000])
-    assert budget.race_s == pytest.approx(8 * 1_000 * 24 / 15_000)
+    assert budget.race_s == pytest.approx(10 * 1_000 * 24 / 15_000)
 
 
 def blocks(seconds: float | None, pace_s: float, n_workers: int = 2) -> tuple[list[int], float]:
