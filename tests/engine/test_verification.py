@@ -258,11 +258,11 @@ def test_a_record_that_cannot_be_read_is_an_error_for_people(
 def test_a_jail_that_is_not_good_enough_plays_nothing(
     accepted: Claim, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gco_agent.jail import host
+    from gco_agent.jail import host, process
     from gco_agent.jail.limits import JailLevel, Layer
 
-    strong = host.WorkerProcess
+    strong = process.WorkerProcess
     weak = int(Layer.RLIMITS)
-    monkeypatch.setattr(host, "WorkerProcess", lambda order: strong(replace(order, layers=weak)))
+    monkeypatch.setattr(host, "WorkerProcess", lambda order: strong(order._replace(layers=weak)))
     with pytest.raises(GcoError, match="jail level strong is required"):
         Verifier(WorkerPool(0), JailLevel.STRONG).verify(accepted, BOTH)
