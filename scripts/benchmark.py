@@ -46,7 +46,7 @@ from gco_agent.evaluation.episode import Episode, JailedPlayer, begin_episode, p
 from gco_agent.evaluation.judge import Judge
 from gco_agent.evaluation.workers import WorkerPool, usable_cores
 from gco_agent.games import GAMES
-from gco_agent.jail.host import Jail
+from gco_agent.jail import Jail
 from gco_agent.policy import PolicySource
 
 SLICE = 25

@@ -22,7 +22,7 @@ from gco_agent.core.records import (
 from gco_agent.envs.environment import Environment, open_environment
 from gco_agent.envs.gymnasium_env import Action
 from gco_agent.evaluation.workers import watch_for_hangs
-from gco_agent.jail.host import Jail, JailLevel, JailLimits, ObjectRows, PolicyFailure
+from gco_agent.jail import Jail, JailLevel, JailLimits, ObjectRows, PolicyFailure
 from gco_agent.jail.reports import Recording
 
 _HUGE = 1e100

@@ -137,21 +137,21 @@ def close(order: wire.Order, zygote: int) -> Sealed:
     states: dict[str, str] = {}
     _write_traceback_on_signal()
     in_use = address_space()
-    _apply(states, "death with parent", lambda: die_with(zygote))
-    if wanted & (Layer.PRIVILEGES | Layer.LANDLOCK | Layer.SECCOMP):
-        _apply(states, "no_new_privs", forbid_new_privileges)
-    if Layer.PRIVILEGES in wanted:
-        _apply(states, "user", drop_user)
-        _apply(states, "capabilities", drop_capabilities)
-        _apply(states, "dumpable", hide_memory)
-        _apply(states, "death with parent", lambda: die_with(zygote))
-        _apply(states, "no new code", forbid_new_code)
-    if Layer.LANDLOCK in wanted:
-        _apply(states, "landlock", landlock)
-    if Layer.RLIMITS in wanted:
-        _apply(states, "rlimits", lambda: limit(order, in_use))
-    if Layer.SECCOMP in wanted:
-        _apply(states, "seccomp", seccomp)
+    layers: tuple[tuple[Layer, str, Callable[[], str]], ...] = (
+        (Layer.ALL, "death with parent", lambda: die_with(zygote)),
+        (Layer.KERNEL & ~Layer.RLIMITS, "no_new_privs", forbid_new_privileges),
+        (Layer.PRIVILEGES, "user", drop_user),
+        (Layer.PRIVILEGES, "capabilities", drop_capabilities),
+        (Layer.PRIVILEGES, "dumpable", hide_memory),
+        (Layer.PRIVILEGES, "death with parent", lambda: die_with(zygote)),
+        (Layer.PRIVILEGES, "no new code", forbid_new_code),
+        (Layer.LANDLOCK, "landlock", landlock),
+        (Layer.RLIMITS, "rlimits", lambda: limit(order, in_use)),
+        (Layer.SECCOMP, "seccomp", seccomp),
+    )
+    for layer, name, apply in layers:
+        if wanted & layer or layer is Layer.ALL:
+            states[name] = _applied(apply)
     probes = run_probes() if wanted & Layer.KERNEL else {}
     level = JailLevel.NONE
     if wanted & (Layer.KERNEL | Layer.AUDIT):
@@ -164,14 +164,13 @@ def close(order: wire.Order, zygote: int) -> Sealed:
     return {"level": int(level), "layers": states, "probes": probes}
 
 
-def _apply(states: dict[str, str], name: str, layer: Callable[[], str]) -> None:
-    """Apply one layer; if the system does not offer it, note the reason."""
+def _applied(apply: Callable[[], str]) -> str:
+    """Apply one layer; return "on", with details, or "off: " and the reason."""
     try:
-        detail = layer()
+        detail = apply()
     except OSError as error:
-        states[name] = f"off: {error.strerror or error}"
-    else:
-        states[name] = f"on ({detail})" if detail else "on"
+        return f"off: {error.strerror or error}"
+    return f"on ({detail})" if detail else "on"
 
 
 def _write_traceback_on_signal() -> None:

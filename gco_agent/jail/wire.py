@@ -69,7 +69,6 @@ _N_KNOWN = 64
 _MARSHAL_VERSION = 2
 """Without the table of repeated objects, which costs more than it saves."""
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes})
-_PLAIN_IN_ROWS = frozenset({int, float, str, tuple, type(None)})
 
 Form: TypeAlias = Any
 """How a packed observation is to be read: lives (`ObjectRows`), None (plain data), dtype and shape
@@ -199,21 +198,6 @@ def _pack_still(rows: Mapping[str, Sequence[Row]]) -> Mapping[str, object]:
     return rows if packed is None else packed
 
 
-def check_rows(rows: Mapping[str, Sequence[Row]]) -> None:
-    """Check that rows are made of plain values: numbers of numpy would arrive as bytes.
-
-    Raises:
-        TypeError: A value is neither None, a plain number, text nor a tuple.
-    """
-    for category, members in rows.items():
-        for value in (value for row in members for value in row):
-            if type(value) not in _PLAIN_IN_ROWS:
-                raise TypeError(
-                    f"{category} has the value {value!r} of type {type(value).__name__}; "
-                    "rows are made of plain Python numbers"
-                )
-
-
 def unpack_observation(form: Form, content: Any) -> object:  # noqa: ANN401 - see Form
     """Return the policy's own copy of an observation that is not made of objects."""
     if form is None:
@@ -327,6 +311,8 @@ class Channel:
         got_kind, n_records, got_values, number, *values = form.unpack(data)
         if got_kind != kind or got_values != n_values or number != self._number:
             raise Gone("it answered what was not asked")
+        if not n_records:
+            return values, []
         return values, [self._read_record(max_bytes) for _ in range(n_records)]
 
     def _read_record(self, max_bytes: int) -> Record:

@@ -28,7 +28,7 @@ from gco_agent.evaluation.episode import (
     start_policy,
 )
 from gco_agent.evaluation.workers import WorkerPool
-from gco_agent.jail.host import Jail, PolicyFailure
+from gco_agent.jail import Jail, PolicyFailure
 from gco_agent.jail.limits import JailLevel, JailLimits
 from gco_agent.optimizers.base import Request, Tools
 from gco_agent.optimizers.cma import StepBudget

@@ -32,7 +32,7 @@ from gco_agent.evaluation.episode import (
     with_jail,
 )
 from gco_agent.evaluation.workers import WorkerPool
-from gco_agent.jail.host import Jail, PolicyFailure
+from gco_agent.jail import Jail, PolicyFailure
 from gco_agent.jail.limits import JailLevel
 from gco_agent.jail.reports import Recording
 from gco_agent.traces.records import Ending, ExecutionTrace, TracedStep, Window

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from gco_agent.core.records import Outcome
 from gco_agent.core.text import INVISIBLE
-from gco_agent.jail.host import Jail, JailLevel, JailLimits, Layer, PolicyFailure
+from gco_agent.jail import Jail, JailLevel, JailLimits, Layer, PolicyFailure
 from tests.jail.policies import policy
 
 OWN = Path(__file__).parent / "hostile"

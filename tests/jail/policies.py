@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gco_agent.core.observation import Row
-from gco_agent.jail.host import Jail, ObjectRows, PolicyFailure
+from gco_agent.jail import Jail, ObjectRows, PolicyFailure
 
 BALL: Row = (70, 80, 2, 4, 1, -1, None, (236, 236, 236), None)
 ROWS: dict[str, list[Row]] = {

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 import gco_agent.jail
-from gco_agent.jail.host import Jail, Layer, PolicyFailure
+from gco_agent.jail import Jail, Layer, PolicyFailure
 from tests.jail.corpus import (
     LEAVES_TRACES,
     ONLY_ANNOYS,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gco_agent.jail import host
-from gco_agent.jail.host import Jail, JailLimits, Layer, ObjectRows
+from gco_agent.jail import Jail, JailLimits, Layer, ObjectRows, host
 from tests.jail.policies import ROWS, policy
 
 N_ACTIONS = 1000

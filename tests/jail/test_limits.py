@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 
 from gco_agent.core.records import Outcome
-from gco_agent.jail import process
-from gco_agent.jail.host import Jail, JailLimits, Layer, ObjectRows, PolicyFailure
+from gco_agent.jail import Jail, JailLimits, Layer, ObjectRows, PolicyFailure, process
 from gco_agent.jail.wire import CLOSED
 from tests.jail.policies import STILL, policy
 
@@ -272,7 +271,7 @@ def test_worker_dies_with_the_judge():
     """Also when the judge is killed, also in a loop, and with a fork of the judge alive."""
     code = f"""
 import os, signal
-from gco_agent.jail.host import Jail, JailLimits, ObjectRows
+from gco_agent.jail import Jail, JailLimits, ObjectRows
 from gco_agent.jail import process
 jail = Jail({policy("while True: pass")!r}, n_actions=2, limits=JailLimits(step_seconds=600))
 jail.start()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gco_agent.core.records import Outcome
-from gco_agent.jail.host import Jail, JailLimits, PolicyFailure
+from gco_agent.jail import Jail, JailLimits, PolicyFailure
 from tests.jail.policies import policy
 
 LIMITS = JailLimits()

@@ -12,8 +12,7 @@ import pytest
 
 from gco_agent.core.errors import JailError
 from gco_agent.core.records import Outcome
-from gco_agent.jail import process, wire
-from gco_agent.jail.host import Jail, JailLimits, Layer, ObjectRows, PolicyFailure
+from gco_agent.jail import Jail, JailLimits, Layer, ObjectRows, PolicyFailure, process, wire
 from gco_agent.jail.wire import Channel, Gone, Record
 from tests.jail.policies import STILL, policy
 

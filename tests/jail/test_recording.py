@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 
 from gco_agent.core.observation import ObjectBox, build_observation
 from gco_agent.core.records import ComponentCall, Outcome, Plain, Shown
-from gco_agent.jail import recorder, wire
-from gco_agent.jail.host import Jail, JailLimits, ObjectRows, PolicyFailure
+from gco_agent.jail import Jail, JailLimits, ObjectRows, PolicyFailure, recorder, wire
 from gco_agent.jail.recorder import Recorder, describe
 from gco_agent.jail.reports import Recording, parse_calls
 from tests.jail.corpus import OWN, Attack, attacks_of
