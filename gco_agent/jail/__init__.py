@@ -55,7 +55,7 @@ the hook off and then has all the rights of the user. Do not run text there that
 Other systems than Linux have no jail.
 """
 
-from gco_agent.jail import Jail, probe_level
+from gco_agent.jail.host import Jail, probe_level
 from gco_agent.jail.limits import JailLevel, JailLimits, JailReport, Layer, PolicyFailure
 from gco_agent.jail.wire import ObjectRows
 
