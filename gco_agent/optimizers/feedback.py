@@ -249,7 +249,9 @@ def _describe_time(episodes: Sequence[EpisodeResult]) -> str:
         f"{t:.0f}" if t >= 1 else f"{max(t, 0.1):.1f}"
         for t in (statistics.fmean(times), max(times))
     )
-    return f"A step takes the policy {mean} ms of processor time, {most} ms in the slowest episode."
+    told = f"A step takes the policy {mean} ms of processor time, {most} ms in the slowest episode"
+    slowest = 1000 * max(e.slowest_step_seconds for e in episodes)
+    return f"{told}; the slowest step took {slowest:.0f} ms." if slowest >= 1 else f"{told}."
 
 
 def _table(results: Results, endings: Sequence[Ending]) -> str:

@@ -97,6 +97,10 @@ def test_the_time_of_a_step_is_told_where_it_is_known():
     quick = tuple(replace(e, cpu_seconds=0.01) for e in slow.episodes)
     text = text_of(Results(GAMES["pong"], "", replace(slow, episodes=quick), "0:2"))
     assert "0.1 ms of processor time, 0.1 ms in the slowest" in text
+    assert "slowest step" not in text
+    stalled = tuple(replace(e, slowest_step_seconds=0.3 * e.seed) for e in episodes)
+    text = text_of(Results(GAMES["pong"], "", replace(slow, episodes=stalled), "0:2"))
+    assert "the slowest step took 300 ms" in text
 
 
 def test_a_misspelt_category_is_told():
