@@ -507,7 +507,7 @@ def _placed(module: cst.Module, node: Statement) -> cst.Module:
 
 # Diffs
 
-_HEAD = re.compile(r"^@@(?: -(\d+)(?:,(\d+))? \+\d+(?:,\d+)? @@)?\s*(.*?)\s*(?:@@)?$")
+_HEAD = re.compile(r"^@@(?: -(\d+)(?:,(\d+))? \+\d+(?:,\d+)? @@)?(.*)$")
 _FILE = re.compile(
     r"^(?:--- |\+\+\+ |diff |index |new file|old mode|new mode|"
     r"\*\*\* (?:Begin Patch|End Patch|End of File))"
@@ -599,7 +599,7 @@ def _hunks(text: str) -> list[_Hunk]:
                 row = int(head[1]) if head[1] else None
                 if row and head[2] != "0" and all(sign == "+" for sign, _ in lines):
                     row -= 1  # of an insertion a diff gives the row before it
-                anchor = "" if row is not None else head[3]
+                anchor = "" if row is not None else head[3].strip().removesuffix("@@").strip()
                 found.append(_Hunk(len(found) + 1, row, anchor, lines))
             head, lines = next_head, []
         elif not line.startswith("\\"):

@@ -382,7 +382,7 @@ def _deepest_if(node: ast.AST, depth: int) -> int:
 _CLOSING_QUOTES = re.compile(r'"""|"\Z')  # what would end the literal too early
 _ENVIRONMENT = re.compile(r"^[ \t]*Environment:[ \t]*(\S+)", re.MULTILINE)
 _FACT = re.compile(r"(?:Environment|Mean return|Measured|Run) ?:.*")
-_LIKE_A_SCORE = re.compile(r"\W*mean[\s_-]*returns?\W*[:=]\W*\d.*", re.IGNORECASE)
+_LIKE_A_SCORE = re.compile(r"\W*mean[\s_-]*returns?(\W+)\d.*", re.IGNORECASE)
 """Lines that read like a measurement, in any paragraph."""
 _STATED = re.compile(r"^[ \t]*(Environment|Mean return|Measured): (.+)$", re.MULTILINE)
 _SCORE = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]\d+)?")
@@ -559,4 +559,5 @@ def _author_words(docstring: str) -> str:
 
 def _is_fact(line: str) -> bool:
     plain = clean_line(unicodedata.normalize("NFKC", line))
-    return bool(_FACT.fullmatch(plain) or _LIKE_A_SCORE.fullmatch(plain))
+    score = _LIKE_A_SCORE.fullmatch(plain)
+    return bool(_FACT.fullmatch(plain) or (score and not {":", "="}.isdisjoint(score[1])))

@@ -17,6 +17,7 @@ from gco_agent.policy import (
     docstring_of,
     environment_of,
     is_same_but_for_score,
+    with_environment,
     with_measured_header,
 )
 
@@ -148,3 +149,10 @@ def test_a_policy_with_another_score_is_the_same() -> None:
     assert not is_same_but_for_score(first.text, later.text.replace("Follow", "Flee"))
     assert is_same_but_for_score("no code (", "no code (")
     assert not is_same_but_for_score("no code (", "nor this (")
+
+
+@pytest.mark.parametrize("mark", [":", "=", " ", "-", "_"])
+def test_a_long_docstring_takes_no_longer_than_its_length(mark: str) -> None:
+    words = f"Mean returns{mark * 200_000}"
+    source = PolicySource(f'"""{words}"""\n\n\ndef act(obs):\n    return 0\n')
+    assert words.strip() in with_environment(source, "gco/Pong-v5").text

@@ -152,3 +152,8 @@ def test_patches_are_read() -> None:
 def test_a_row_that_a_hunk_names_chooses_between_equal_places() -> None:
     text = "def f():\n    x = 1\n\n\ndef g():\n    x = 1\n"
     assert patched("@@ def g():\n-    x = 1\n+    x = 2\n", text) == text[:-2] + "2\n"
+
+
+@pytest.mark.parametrize("row", ["@@a{}b", "@@{}@", "*** {}", "<<<<<<< SEARCH{}x", "{}@@"])
+def test_long_rows_take_no_longer_than_their_length(row: str) -> None:
+    assert is_diff(f"{row.format(' ' * 300_000)}\n+x\n") == row.startswith(("@@", "<"))
