@@ -72,15 +72,15 @@ _SUMMARY = re.compile(r"^\W{0,8}summary\W{0,6}[:：]\W{0,4}(.+)$", re.IGNORECASE
 _THINKING = re.compile(r"^[ \t]*<(think|thinking)>.*?(?:</\1>|\Z)", re.DOTALL | re.MULTILINE)
 _END_OF_THINKING = re.compile(r"\A.*^[^\n]*</think(?:ing)?>", re.DOTALL | re.MULTILINE)
 """Some servers leave out the tag that begins it."""
-_FENCE = re.compile(r"^[ \t]{0,12}(`{3,}|~{3,})[ \t]*([\w+.-]*)[^\n`]*$", re.MULTILINE)
-_FENCE_IN_ROW = re.compile(r"^(.*[^`\s].*?)[ \t]*(```[\w+.-]{0,20})[ \t]*$", re.MULTILINE)
+_FENCE = re.compile(r"^[ \t]{0,12}(`{3,}|~{3,})[ \t]*+([\w+.-]*+)[^\n`]*+$", re.MULTILINE)
+_FENCE_IN_ROW = re.compile(r"(?<=[^`\s])[ \t]*+(`{3,}[\w+.-]{0,20})[ \t]*$", re.MULTILINE)
 _CODE_START = re.compile(
     r'^(?:"{3}|\'{3}|@|import |from \w|class \w|def \w|[A-Z_]+ = )', re.MULTILINE
 )
 _WHOLE = re.compile(r"^(?:class Policy\b|def act\((?!self\b))", re.MULTILINE)
 _DIFF_START = re.compile(r"^(?:--- |@@|diff |\*\*\* |<{5,9} ?SEARCH)", re.MULTILINE)
 _JSON_START = re.compile(r"^[^\S\n]*\{", re.MULTILINE)
-_JSON_OF_POLICY = re.compile(r'\s*(?:```json)?\s*\{.*"(?:suggestion|code|policy)"\s*:', re.DOTALL)
+_JSON_OF_POLICY = re.compile(r'\s*+(?:```json\s*+)?\{.*"(?:suggestion|code|policy)"\s*:', re.DOTALL)
 _WHOLE_KEYS = ("policy", "code", "source", "file", "module", "content")
 _SUGGESTION_KEYS = ("suggestion", "suggestions", "components", "functions")
 _REASON_KEYS = ("reason", "reasoning", "diagnosis", "change", "explanation", "answer")
@@ -373,7 +373,7 @@ def _find_code(text: str, parent: PolicySource) -> tuple[PolicySource, str, str]
     blocks, words, is_cut = _fenced_blocks(text)
     if is_cut or not any(block.is_code or block.is_diff for block in blocks):
         # fences that share a row with words or code
-        other = _fenced_blocks(_FENCE_IN_ROW.sub(r"\1\n\2", text))
+        other = _fenced_blocks(_FENCE_IN_ROW.sub(r"\n\1", text))
         if not other[2] and any(is_python(b.text) or b.is_diff for b in other[0]):
             blocks, words, is_cut = other
     if is_cut:
@@ -423,7 +423,7 @@ def _from_bare_text(text: str, parent: PolicySource) -> tuple[PolicySource, str,
             return *_read_code(text[start:], parent), text[:start].strip()
     if re.search(r"\bTERMINATE\b", text) and not starts:
         raise Unusable("The reply says TERMINATE: it changes nothing.", kind="declined")
-    if starts and re.search(r"^\s*(?:def|class) \w+", text, re.MULTILINE):
+    if starts and re.search(r"^[ \t]*(?:def|class) \w+", text, re.MULTILINE):
         return *_read_code(text[starts[0] :], parent), text[: starts[0]].strip()  # names the error
     raise Unusable(
         "There is no code in the reply. Give the whole policy file in one fenced block that begins "

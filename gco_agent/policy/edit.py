@@ -41,7 +41,8 @@ from gco_agent.policy.source import (
 Statement: TypeAlias = cst.SimpleStatementLine | cst.BaseCompoundStatement
 _BLANK = cst.EmptyLine(indent=False)
 _REMARK = re.compile(
-    r"#.*\b(?:unchanged|existing|omitted|same as|as before|rest of)\b", re.IGNORECASE
+    r"^[^#\n]*+#.*\b(?:unchanged|existing|omitted|same as|as before|rest of)\b",
+    re.IGNORECASE | re.MULTILINE,
 )
 """A comment in a function without a body that stands for code of before."""
 _ELISION = re.compile(r"[ \t]*(#\s*(?:\.{3}|…).*)")

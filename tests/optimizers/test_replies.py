@@ -279,3 +279,13 @@ def test_a_comment_for_other_code_leaves_that_code_as_it_is() -> None:
     source = parse_reply(f"```python\n{code}```", PARENT).source
     assert "def predict_ball_trajectory" in source.text
     assert "return 0 or self" in source.text
+
+
+@pytest.mark.parametrize(
+    "row", ["{}", "x{}y", "```{}`", "{}```", "@@x{}y", "{{{}", '{}"', "<think>{}", "summary:{}"]
+)
+@pytest.mark.parametrize("filling", ["a", " ", '"', "`", "\n", "{\n"])
+def test_a_long_reply_takes_no_longer_than_its_length(row: str, filling: str) -> None:
+    text = row.format(filling * 100_000)
+    with pytest.raises(Unusable):
+        parse_reply(text, PARENT)
