@@ -254,6 +254,14 @@ HOLDS = VectorProgram("linear", (0.0, 0.1, 1.0, 1.0, 0.0))
 FALLS = VectorProgram("linear", (0.0, 0.0, -1.0, 0.0, 0.0))
 
 
+def test_programs_that_are_not_played_in_time_count_as_the_worst() -> None:
+    late = replace(table(10_000), budget=StepBudget(10_000, time.perf_counter() - 60))
+    first, second = late.rate([HOLDS, FALLS], 8)
+    assert first == second
+    assert len(first) == 8
+    assert late.budget.used == first[0]
+
+
 def test_what_cannot_be_weighed_is_refused() -> None:
     rules = make_protocol("default", "CartPole-v1")
     with pytest.raises(ProposalError, match="have no numbers"):

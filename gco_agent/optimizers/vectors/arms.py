@@ -29,6 +29,8 @@ _PACE_STEPS = 1_000
 """Steps after which the pace of the machine can be told."""
 _PART = 4
 """Episodes in one order to a worker: all workers are to be done at about the same time."""
+_GRACE_S = 2.0
+"""Seconds after the deadline in which the last batches are played, where a step costs little."""
 _FEWEST_ARMS = 2
 """To begin with; one of each family if there are more families."""
 _TWINS_FOR, _ALL_FOR = 2, 3
@@ -167,21 +169,28 @@ class Table:
     episodes: int = 0
 
     def rate(self, programs: Sequence[VectorProgram], n_seeds: int) -> list[Row]:
-        """Return the returns of ``programs``, of all on the same new seeds."""
+        """Return the returns of ``programs``, of all on the same new seeds.
+
+        Programs that are not played in time count as the worst of those that are.
+        """
         first, self.next_seed = self.next_seed, self.next_seed + n_seeds
         numbers = range(first, first + n_seeds)
         seeds = [self.seeds[i % len(self.seeds)] for i in numbers]
         parts = [tuple(seeds[i : i + _PART]) for i in range(0, n_seeds, _PART)]
         texts = [render(self.task, program) for program in programs]
-        results = self.pool.map(
-            play, [Episodes(self.protocol, text, part) for text in texts for part in parts]
-        )
-        self.budget.used += sum(played.n_steps for played in results)
-        self.episodes += n_seeds * len(programs)
+        tasks = [Episodes(self.protocol, text, part) for text in texts for part in parts]
+        results = list(self.pool.imap(play, tasks, self.budget.deadline + _GRACE_S))
+        n_whole = len(results) // len(parts)
         rows = [
             tuple(x for played in results[i : i + len(parts)] for x in played.returns)
-            for i in range(0, len(results), len(parts))
+            for i in range(0, n_whole * len(parts), len(parts))
         ]
+        if not rows:
+            results = self.pool.map(play, [Episodes(self.protocol, texts[0], parts[0][:1])])
+            rows = [results[0].returns * n_seeds]
+        rows += [min(rows, key=statistics.fmean)] * (len(programs) - len(rows))
+        self.budget.used += sum(played.n_steps for played in results)
+        self.episodes += n_seeds * max(1, n_whole)
         means = [statistics.fmean(row) for row in rows]
         self.on_batch(programs[means.index(max(means))])
         return rows
