@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gco_agent.core.errors import ProposalError, UsageError
 from gco_agent.core.events import Progress, silent
-from gco_agent.core.records import EpisodeResult, Evaluation, Usage
+from gco_agent.core.records import EpisodeResult, Evaluation, Usage, Verdict
 from gco_agent.core.statistics import Aim
 from gco_agent.core.text import format_points
 from gco_agent.evaluation.workers import WorkerPool
@@ -29,7 +29,7 @@ CANDIDATES_OWN = frozenset(
     {FEEDBACK_FILE, PROMPT_FILE, REPLY_FILE, EXCHANGE_FILE, "proposal.json", "evaluation.json"}
 )
 """Files about one candidate. Any other file of an optimizer is its memory."""
-TURNED_DOWN = ("rejected", "failed")
+TURNED_DOWN = (Verdict.REJECTED, Verdict.FAILED)
 INCONCLUSIVE = "inconclusive"
 
 
@@ -39,8 +39,7 @@ class PastIteration:
 
     Attributes:
         iteration: Its number.
-        verdict: "accepted", "rejected", "inconclusive", "failed", "initial", "reported",
-            "rolled-back".
+        verdict: A `Verdict`, or its word: "rejected".
         summary: The edit in a few words, or the subject of the commit.
         gain: Points an episode over the policy it was raced against; None if there was no race.
         optimizer: Name of the one that proposed it, if any did.
@@ -62,7 +61,7 @@ class PastIteration:
     @property
     def gave_policy(self) -> bool:
         """Whether its policy came into force."""
-        return self.verdict in ("initial", "accepted", "rolled-back")
+        return self.verdict in (Verdict.INITIAL, Verdict.ACCEPTED, Verdict.ROLLED_BACK)
 
     @property
     def outcome(self) -> str:

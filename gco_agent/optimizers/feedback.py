@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from gco_agent.core.events import Playing, Progress, silent
-from gco_agent.core.records import EpisodeResult, Evaluation, Outcome, PlayProtocol
+from gco_agent.core.records import EpisodeResult, Evaluation, Outcome, PlayProtocol, Verdict
 from gco_agent.core.seeds import FEEDBACK_EPISODES, Stream, format_seeds
 from gco_agent.core.statistics import confidence_interval
 from gco_agent.core.text import escape_lines, fence, format_points, quote
@@ -360,7 +360,7 @@ def _describe_attempt(attempt: PastIteration) -> Iterator[str]:
     yield f"- Iteration {attempt.iteration}, {attempt.outcome}: {summary}"
     paragraphs = [part for part in attempt.reason.split("\n\n") if part.strip()]
     # the last tells the result; of a failure, the last two: what happened, and the traceback
-    if wanted := paragraphs[-2:] if attempt.verdict == "failed" else paragraphs[-1:]:
+    if wanted := paragraphs[-2:] if attempt.verdict == Verdict.FAILED else paragraphs[-1:]:
         yield f"  Result: {quote(' '.join(wanted), _MOST_WHY)}"
     if attempt.race:
         pairs = "; ".join(

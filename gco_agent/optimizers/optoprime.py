@@ -29,7 +29,7 @@ from typing import Any, TypeAlias
 
 from gco_agent.core.errors import PolicyError, UsageError
 from gco_agent.core.observation import ObjectBox
-from gco_agent.core.records import ComponentCall, Shown
+from gco_agent.core.records import ComponentCall, Shown, Verdict
 from gco_agent.core.text import format_points
 from gco_agent.llm import LanguageModel, ModelRequest, Patience
 from gco_agent.optimizers.base import Capabilities, Optimizer, Proposal, Request, Tools
@@ -165,7 +165,7 @@ def _memory(
 ) -> Iterator[tuple[dict[str, Any], str]]:
     """Yield the last candidates as OptoPrime remembers them: variables and their feedback."""
     for attempt in request.attempts[-MEMORY:]:
-        if attempt.source is None or attempt.verdict == "reported":
+        if attempt.source is None or attempt.verdict == Verdict.REPORTED:
             continue
         try:
             parts = components(PolicySource(attempt.source))

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gco_agent.core.errors import ContractViolation
-from gco_agent.core.records import PlayProtocol
+from gco_agent.core.records import PlayProtocol, Verdict
 from gco_agent.core.seeds import probe_seeds
 from gco_agent.core.text import fence, format_points, quote
 from gco_agent.envs.environment import complete_spec, spec_of
@@ -228,7 +228,7 @@ def _tried(request: Request, verdicts: Sequence[str], heading: str) -> str:
     for attempt in request.attempts:
         if attempt.verdict in (*TURNED_DOWN, INCONCLUSIVE):
             since.append(attempt)
-        elif attempt.verdict != "reported":
+        elif attempt.verdict != Verdict.REPORTED:
             since.clear()
     shown = [a for a in since if a.verdict in verdicts and a.source is not None]
     parts = [
@@ -242,7 +242,7 @@ def _tried(request: Request, verdicts: Sequence[str], heading: str) -> str:
 def _last_accepted(request: Request) -> str:
     """Return the edit that made the present policy; "" if it is unknown, or changed nearly all."""
     kept = [a for a in request.attempts if a.gave_policy]
-    if not kept or kept[-1].verdict != "accepted":
+    if not kept or kept[-1].verdict != Verdict.ACCEPTED:
         return ""
     step, before, after = kept[-1], kept[-2].source, kept[-1].source
     if before is None or after is None:

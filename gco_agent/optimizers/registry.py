@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from gco_agent.core.errors import UsageError
+from gco_agent.core.records import Verdict
 from gco_agent.optimizers.base import (
     Capabilities,
     Optimizer,
@@ -128,7 +129,7 @@ class OptimizerSequence(_Composite):
             if attempt.optimizer not in names:
                 continue  # the start, a report, a rollback, or another optimizer
             turn = names.index(attempt.optimizer)
-            idle = 0 if attempt.verdict == "accepted" else idle + 1
+            idle = 0 if attempt.verdict == Verdict.ACCEPTED else idle + 1
             if idle >= PLATEAU:
                 turn, idle = (turn + 1) % len(names), 0
         return self.members[turn].next_optimizer(attempts)
@@ -149,7 +150,9 @@ class TuneBetween(_Composite):
         """Return the tuner after an accepted candidate of the optimizer, else the optimizer."""
         optimizer, tuner = self.members
         last = attempts[-1] if attempts else None
-        is_new = last is not None and last.verdict == "accepted" and last.optimizer != tuner.name
+        is_new = (
+            last is not None and last.verdict == Verdict.ACCEPTED and last.optimizer != tuner.name
+        )
         return tuner if is_new else optimizer.next_optimizer(attempts)
 
 

@@ -58,7 +58,7 @@ def test_stage_numbers_and_trace():
     assert feedback.trace is TRACE
     assert feedback.text.startswith("### Stage: losing\n\nSome balls come back.")
     assert (
-        "Mean return -3.50 over 4 episodes (seeds feedback 0:4), 95 % interval -8.94 to 1.94.\n\n"
+        "Mean return -3.50 over 4 episodes (seeds feedback 0:4).\n\n"
         "```text\nseed|return|steps|ended\n0|-3|100|game over\n1|-5|100|game over\n"
     ) in feedback.text
     headings = re.findall(r"^### (.*)$", feedback.text, re.MULTILINE)
@@ -70,11 +70,15 @@ def test_stage_numbers_and_trace():
 def test_one_episode_and_many():
     one = text_of(Results(GAMES["pong"], "", evaluation(4), "0:1"))
     assert "Mean return 4.00 over 1 episode (seeds 0:1).\n" in one
+    assert "95 % interval" not in one
     many = text_of(
         Results(GAMES["pong"], "", evaluation(*range(20), outcome=Outcome.HORIZON), "0:20")
     )
     assert "15|15|100|truncated\n```\n\nAnd 4 more episodes." in many
     assert "20 of 20 episodes were truncated at the step limit." in many
+    assert re.search(
+        r"Mean return 9.50? over 20 episodes .*, 95 % interval \d\.\d+ to 1\d\.\d", many
+    )
     assert "of truncated ones, take it with care" in many
     assert "with care" not in one
 
