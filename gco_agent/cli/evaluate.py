@@ -385,7 +385,7 @@ def _measure(place: CliContext, target: Target, episodes: int, given: dict[str, 
 def _line_json(line: Line) -> dict[str, Any]:
     played, change = line.evaluation, line.change
     return {
-        "name": line.condition.name,
+        "name": line.name,
         **evaluation_json(played),
         "change": change.mean if change else None,
         "change_se": change.standard_error if change else None,
@@ -402,4 +402,4 @@ def _cells(line: Line) -> tuple[str, str, str, str]:
         score = f"failed in {len(played.failures)} of {len(played.episodes)}"
     between = " to ".join(map(format_points, line.interval)) if line.interval else ""
     told = format_score(change.mean, change.standard_error, "+") if change else ""
-    return line.condition.name, score, between, told
+    return line.name, score, between, told

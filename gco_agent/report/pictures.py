@@ -81,7 +81,7 @@ def draw_card(lines: Sequence[Line], title: str, path: Path) -> None:
         axes.plot([line.evaluation.mean_return], [row], "o", color=colour, markersize=6)
     if (first := lines[0].evaluation.mean_return) is not None:
         axes.axvline(first, color="0.6", linewidth=1, zorder=0)
-    axes.set_yticks(range(len(lines)), [line.condition.name for line in lines])
+    axes.set_yticks(range(len(lines)), [line.name for line in lines])
     axes.set_ylim(len(lines) - 0.5, -0.5)
     axes.set_xlabel("return, points an episode: mean, 95 % interval, and every episode")
     axes.set_title(title, fontsize=10, loc="left", parse_math=False)

@@ -6,7 +6,7 @@ under other conditions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gco_agent.core.records import Evaluation, PlayProtocol
@@ -28,25 +28,17 @@ _MOST_SWITCHES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
-    """A name that people read, and the rules of play."""
-
-    name: str
-    rules: PlayProtocol
-
-
-@dataclass(frozen=True, slots=True)
 class Line:
     """The result of a policy under one condition.
 
     Attributes:
-        condition: The condition.
+        name: Name of the condition.
         evaluation: The episodes, on the same seeds under every condition.
         change: Difference to the first condition, paired by seed; None for the first, and if
             either has no score.
     """
 
-    condition: Condition
+    name: str
     evaluation: Evaluation
     change: Gain | None
 
@@ -56,39 +48,33 @@ class Line:
         return confidence_interval(self.evaluation.returns) if self.evaluation.is_valid else None
 
 
-def conditions(rules: PlayProtocol) -> list[Condition]:
+def conditions(rules: PlayProtocol) -> dict[str, PlayProtocol]:
     """Return the conditions of a card: the rules themselves, and variations of one thing each."""
-
-    def varied(name: str, **changes: float) -> Condition:
-        return Condition(name, replace(rules, **changes))  # type: ignore[arg-type]
-
-    found = [varied(f"as scored (sticky {rules.sticky:g})")]
+    found: dict[str, dict[str, float]] = {f"as scored (sticky {rules.sticky:g})": {}}
     if not rules.has_objects:
-        return [
-            *found,
-            varied(f"sticky {_STICKY:g}", sticky=_STICKY),
-            *(varied(f"numbers off by {s:.0%} (sd)", noise_share=s) for s in _NOISE_SHARES),
-            *(varied(f"the observation before, in {d:.0%}", dropout=d) for d in _DROPOUTS),
-        ]
-    found += [varied(f"sticky {s:g}", sticky=s) for s in (0.0, _STICKY) if s != rules.sticky]
-    found.append(varied(f"no-op start, up to {_NOOP_FRAMES} frames", noop_frames=_NOOP_FRAMES))
-    for skip in _FRAME_SKIPS:
-        if skip != rules.frame_skip:
-            n_steps = max(1, rules.max_steps * rules.frame_skip // skip)  # as many frames
-            found.append(varied(f"frame skip {skip}", frame_skip=skip, max_steps=n_steps))
-    modes, difficulties = (values[1 : _MOST_SWITCHES + 1] for values in switches_of(rules.env_id))
-    return [
-        *found,
-        *(varied(f"ALE difficulty {value}", difficulty=value) for value in difficulties),
-        *(varied(f"ALE mode {value}", mode=value) for value in modes),
-        *(varied(f"places off by {noise:g} px (sd)", noise_px=noise) for noise in _NOISE_PX),
-        *(varied(f"objects missed {dropout:.0%}", dropout=dropout) for dropout in _DROPOUTS),
-    ]
+        found[f"sticky {_STICKY:g}"] = {"sticky": _STICKY}
+        found |= {f"numbers off by {s:.0%} (sd)": {"noise_share": s} for s in _NOISE_SHARES}
+        found |= {f"the observation before, in {d:.0%}": {"dropout": d} for d in _DROPOUTS}
+    else:
+        modes, difficulties = (v[1 : _MOST_SWITCHES + 1] for v in switches_of(rules.env_id))
+        n_frames = rules.max_steps * rules.frame_skip
+        found |= {f"sticky {s:g}": {"sticky": s} for s in (0.0, _STICKY) if s != rules.sticky}
+        found[f"no-op start, up to {_NOOP_FRAMES} frames"] = {"noop_frames": _NOOP_FRAMES}
+        found |= {
+            f"frame skip {skip}": {"frame_skip": skip, "max_steps": max(1, n_frames // skip)}
+            for skip in _FRAME_SKIPS
+            if skip != rules.frame_skip
+        }
+        found |= {f"ALE difficulty {value}": {"difficulty": value} for value in difficulties}
+        found |= {f"ALE mode {value}": {"mode": value} for value in modes}
+        found |= {f"places off by {px:g} px (sd)": {"noise_px": px} for px in _NOISE_PX}
+        found |= {f"objects missed {d:.0%}": {"dropout": d} for d in _DROPOUTS}
+    return {name: replace(rules, **changes) for name, changes in found.items()}  # type: ignore[arg-type]
 
 
 def measure(
     source: PolicySource,
-    found: Sequence[Condition],
+    found: Mapping[str, PlayProtocol],
     seeds: Sequence[int],
     pool: WorkerPool,
     require: JailLevel = JailLevel.NONE,
@@ -106,14 +92,14 @@ def measure(
         watch: Called with the number of episodes played so far, and of all.
     """
     first: Evaluation | None = None
-    for number, condition in enumerate(found):
+    for number, (name, rules) in enumerate(found.items()):
 
         def progress(done: int, _: int, before: int = number * len(seeds)) -> None:
             if watch is not None:
                 watch(before + done, len(found) * len(seeds))
 
-        played = Judge(pool, condition.rules, require).evaluate(source, seeds, progress)
+        played = Judge(pool, rules, require).evaluate(source, seeds, progress)
         is_comparable = first is not None and first.is_valid and played.is_valid
         change = paired_gain(played.returns, first.returns) if first and is_comparable else None
         first = first or played
-        yield Line(condition, played, change)
+        yield Line(name, played, change)

@@ -268,11 +268,10 @@ def test_there_is_no_run_here(cli, project):
 def test_conditions_of_another_protocol():
     from gco_agent.envs.atari import default_protocol
 
-    names = [condition.name for condition in conditions(default_protocol("freeway", 500))]
+    names = conditions(default_protocol("freeway", 500))
     assert "ALE mode 3" in names
     assert "ALE mode 4" not in names
-    (three,) = (c.rules for c in conditions(default_protocol("pong", 300)) if c.name[-1] == "3"
-                and "skip" in c.name)  # fmt: skip
+    three = conditions(default_protocol("pong", 300))["frame skip 3"]
     assert three.max_steps * three.frame_skip == 1200
 
 
