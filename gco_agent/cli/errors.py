@@ -27,6 +27,12 @@ from gco_agent.core.text import clean_text
 _SECOND_SIGNAL_S = 3.0
 """A second signal sooner than this after the first is ignored: an impatient finger."""
 _LINGER_S = 2.0
+_EXTRAS = {
+    **dict.fromkeys(("jinja2", "markupsafe", "matplotlib", "PIL", "plotly"), "report"),
+    **dict.fromkeys(("imageio_ffmpeg", "pygame"), "video"),
+    **dict.fromkeys(("anthropic", "httpx"), "models"),
+}
+"""Modules of an extra, which may not be installed."""
 _SHOW_CURSOR = b"\x1b[?25h"
 _STDERR = 2
 
@@ -93,13 +99,18 @@ class CommandGroup(click.Group):
         """Run the command that was named.
 
         Raises:
-            Refusal: It raised a `GcoError`.
+            Refusal: It raised a `GcoError`, or needs an extra that is not installed.
         """
         try:
             with caught_signals():
                 return super().invoke(ctx)
         except GcoError as error:
             raise Refusal(str(error)) from None
+        except ModuleNotFoundError as error:
+            if (module := (error.name or "").partition(".")[0]) not in _EXTRAS:
+                raise
+            install = f"pip install 'gco-agent[{_EXTRAS[module]}]'"
+            raise Refusal(f"this needs the package {module}: {install}") from None
         except Interrupted as stop:
             ctx.exit(stop.exit_code)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import sys
 import re
 
 import pytest
@@ -273,6 +274,14 @@ def test_conditions_of_another_protocol():
     assert "ALE mode 4" not in names
     three = conditions(default_protocol("pong", 300))["frame skip 3"]
     assert three.max_steps * three.frame_skip == 1200
+
+
+@pytest.mark.parametrize("module", ["jinja2", "matplotlib", "plotly.offline"])
+def test_an_extra_that_is_missing_is_named(cli, played, monkeypatch, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    result = cli(played, "report", "--no-trace", "--force", "--curve", "x.svg", "-o", "x.html")
+    assert result.exit_code == 2
+    assert "gco-agent[report]" in result.stderr
 
 
 def test_exports(cli, played, monkeypatch):
