@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import html
 import json
-import sys
 import re
+import sys
 
 import pytest
 from PIL import Image, ImageSequence
