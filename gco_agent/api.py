@@ -9,21 +9,24 @@ a script has to make its calls below ``if __name__ == "__main__":``; notebooks d
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import re
 import secrets
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from gco_agent.core.errors import PolicyError, StoreError, UsageError
+from gco_agent.core.errors import NotARun, StoreError, UsageError
 from gco_agent.core.events import Event, Progress
 from gco_agent.core.observation import build_observation
 from gco_agent.core.records import EpisodeResult, Evaluation, PlayProtocol, Verdict
 from gco_agent.core.seeds import Stream
-from gco_agent.envs.environment import make_protocol, named_environment
+from gco_agent.envs.environment import make_protocol, named_environment, spec_of
 from gco_agent.envs.local import Game, find_game, is_local
 from gco_agent.evaluation.episode import (
     LocalPlayer,
@@ -32,7 +35,7 @@ from gco_agent.evaluation.episode import (
     play_steps,
 )
 from gco_agent.evaluation.judge import Judge
-from gco_agent.evaluation.workers import WorkerPool
+from gco_agent.evaluation.workers import HANG_S, WorkerPool, open_executor
 from gco_agent.games import GameSpec
 from gco_agent.jail.limits import JailLevel
 from gco_agent.llm.providers import open_model
@@ -42,20 +45,26 @@ from gco_agent.loop.train import report as measure_on_report_seeds
 from gco_agent.loop.train import start_run, train
 from gco_agent.optimizers.base import Optimizer, Tools
 from gco_agent.optimizers.exchange import FOLDER
-from gco_agent.optimizers.registry import make_optimizer
-from gco_agent.policy import LoadedPolicy, PolicySource, check_policy
+from gco_agent.optimizers.registry import make_optimizer, tuned_between
+from gco_agent.policy import LoadedPolicy, PolicySource
 from gco_agent.store.config import RunConfig, default_slice
 from gco_agent.store.entries import RunRef, new_run_id
 from gco_agent.store.git import GitRepo
+from gco_agent.store.run import Run as OpenRun
 from gco_agent.store.run import Runs
 from gco_agent.store.view import RunView, Step, read_policy
 
 DEFAULT_EPISODES = 30
 DEFAULT_MINUTES = 5.0
+_LEAST_HANG_S = 10.0
+_SHORTEST_ID = 7
+"""Git never shortens the id of a commit below so many digits: fewer are an iteration's number."""
+_REVISION_OF = re.compile(r"([^~^@]+)([~^@].*)")
+"""A name, and what git puts behind it to mean an earlier commit."""
 Callback = Callable[[Event], object]
 PolicyLike = PolicySource | str | Path | LoadedPolicy | type[Any] | Callable[[Any], Any]
-"""Path of a file, ``REV`` or ``REV:PATH``, text of several lines, a loaded policy, a class of
-policies, or any function from an observation to an action."""
+"""Path of a file, a run, a revision, ``REV:PATH``, text of several lines, a loaded policy, a class
+of policies, or any function from an observation to an action."""
 _log = logging.getLogger(__name__)
 
 
@@ -92,6 +101,117 @@ class Iteration:
     usd: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Players:
+    """What plays: worker processes or a cluster, and the jail that they must have.
+
+    Attributes:
+        workers: Worker processes; 0 plays in this process, None uses one a core.
+        require: The jail must be at least this good.
+        executor: Address of a Dask cluster to play on instead.
+    """
+
+    workers: int | None = 0
+    require: JailLevel = JailLevel.NONE
+    executor: str | None = None
+
+    @contextmanager
+    def judge(
+        self, rules: PlayProtocol, n_tasks: int | None = None, seconds: float | None = None
+    ) -> Iterator[Judge]:
+        """Start the workers, and judge by ``rules``.
+
+        Args:
+            rules: What is played.
+            n_tasks: Most tasks at a time, if that is known.
+            seconds: Time limit of the command, if it has one: a call of an environment that takes
+                longer has hung.
+
+        Raises:
+            UsageError: The workers cannot play this, or the cluster cannot be used.
+            GcoError: Nothing answers at the address of the cluster.
+        """
+        if self.executor is not None:
+            if self.workers is not None:
+                raise UsageError("--workers and --executor exclude each other")
+            with open_executor(self.executor) as (given, n), WorkerPool(n, given) as pool:
+                yield Judge(pool, rules, self.require)
+            return
+        is_here = is_local(rules.env_id)
+        if is_here and self.workers:
+            raise UsageError(
+                f"{rules.env_id} exists in this process alone, so no worker can play it: define it "
+                "in a module that can be imported, or use workers=0"
+            )
+        hang_s = min(HANG_S, max(_LEAST_HANG_S, seconds or HANG_S))
+        with WorkerPool(0 if is_here else self.workers, hang_s=hang_s) as pool:
+            pool.start(n_tasks)
+            yield Judge(pool, rules, self.require)
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What advances a run in this process; nothing of it is stored.
+
+    Attributes:
+        players: What plays.
+        optimizer: An object that proposes, in place of what the configuration names.
+        files_in: Folder of optimizer files, if the user named the optimizer; else files are
+            refused, since the configuration may come from a stranger.
+        tune_seconds: Tune the constants of each accepted candidate for so long.
+        reply: An answer to use instead of asking.
+        tell: Called with what a person has to know or do now.
+    """
+
+    players: Players = Players()
+    optimizer: Optimizer | None = None
+    files_in: Path | None = None
+    tune_seconds: float | None = None
+    reply: str | None = None
+    tell: Callable[[str], None] = _log.info
+
+
+class Session:
+    """The workers, the judge and the optimizer, while a run is advanced; made by `Run.session`."""
+
+    def __init__(self, run: Run, judge: Judge, progress: Progress) -> None:
+        self._run, self._progress, self.judge = run, progress, judge
+        config, setup = run.config, run.setup
+        tools = Tools(
+            judge.pool,
+            lambda: open_model(config.model, config.effort),
+            require=judge.require,
+            folder=run.exchange_folder,
+            tell=setup.tell,
+            reply=setup.reply,
+        )
+        self._optimizer = setup.optimizer or make_optimizer(
+            config.optimizer, tools, files_in=setup.files_in
+        )
+        if setup.tune_seconds:
+            self._optimizer = tuned_between(self._optimizer, tools, setup.tune_seconds)
+
+    def start(self, initial: PolicySource | None, budget: Budget, *, switch: bool) -> None:
+        """Measure the initial policy, that of the game by default, and commit it."""
+        run, begun = self._run, time.perf_counter()
+        start_run(
+            run.runs, run.ref, run.config, self.judge, switch=switch, progress=self._progress,
+            initial=initial,
+        )  # fmt: skip
+        budget.note_play(self.judge.n_steps, time.perf_counter() - begun)
+
+    def train(self, opened: OpenRun, budget: Budget) -> str:
+        """Make iterations until the budget is spent, and return the limit that was reached."""
+        run = self._run
+        spent = train(opened, self._optimizer, self.judge, run.config, budget, self._progress)
+        run.stopped_by = spent.limit
+        return spent.limit
+
+    def report(self, opened: OpenRun, budget: Budget) -> Evaluation:
+        """Score the policy in force on report seeds, and commit the score."""
+        return measure_on_report_seeds(opened, self.judge, self._run.config, budget, self._progress)
+
+
 class Run:
     """A run: a git branch with a policy that improves.
 
@@ -101,25 +221,17 @@ class Run:
         name: Name of the branch, ``gco/<game>/<name>``.
         path: Folder of the repository.
         config: Configuration that the run was started with.
+        setup: What advances it in this process.
         stopped_by: Limit that ended the last call that advanced it; "" before.
     """
 
-    def __init__(  # noqa: PLR0913 - made by `run` and `open_run` alone
-        self,
-        repo: GitRepo,
-        ref: RunRef,
-        config: RunConfig,
-        optimizer: Optimizer | str | Path,
-        *,
-        workers: int | None,
-        require: JailLevel,
-        callbacks: Sequence[Callback],
-    ) -> None:
-        self.name, self.path, self.config = ref.branch, repo.place, config
+    def __init__(
+        self, repo: GitRepo, ref: RunRef, config: RunConfig, setup: Setup,
+        callbacks: Sequence[Callback] = (),
+    ) -> None:  # fmt: skip
+        self.name, self.path, self.config, self.setup = ref.branch, repo.place, config, setup
         self.stopped_by = ""
-        self._repo, self._ref, self._runs = repo, ref, Runs(repo)
-        self._optimizer, self._workers = optimizer, workers
-        self._require, self._progress = require, _caller(callbacks)
+        self.repo, self.runs, self.ref, self._callbacks = repo, Runs(repo), ref, callbacks
 
     def __repr__(self) -> str:
         best = self.best
@@ -168,15 +280,17 @@ class Run:
         """
         if n is None and minutes is None and frames is None:
             n = 1
-        seconds = None if minutes is None else 60 * minutes
-        return self._train(Budget(n, seconds, frames, usd))
+        budget = Budget(n, None if minutes is None else 60 * minutes, frames, usd)
+        with self.open() as opened, self.session(budget) as session:
+            before = len(opened.history())
+            session.train(opened, budget)
+            return [_iteration(step) for step in opened.history()[before:]]
 
     def measure(self, episodes: int = DEFAULT_EPISODES) -> Evaluation:
         """Score the policy in force on report seeds, which no race sees, and commit the score."""
-        checks.require_same_versions(self.config)
-        with self._runs.open(self._ref) as opened, self._judge() as judge:
-            budget = Budget(report_episodes=episodes)
-            return measure_on_report_seeds(opened, judge, self.config, budget, self._progress)
+        budget = Budget(report_episodes=episodes)
+        with self.open() as opened, self.session(budget) as session:
+            return session.report(opened, budget)
 
     def evaluate(
         self,
@@ -192,8 +306,8 @@ class Run:
             episodes=episodes,
             seeds=seeds,
             protocol=protocol or self.config.protocol,
-            workers=self._workers,
-            require=self._require,
+            workers=self.setup.players.workers,
+            require=self.setup.players.require,
         )
 
     def rollback(self, rev: str | int, *, reason: str = "") -> Iteration:
@@ -203,7 +317,7 @@ class Run:
             rev: Number of an iteration, or a revision of this run.
             reason: For the message.
         """
-        with self._runs.open(self._ref) as opened:
+        with self.runs.open(self.ref) as opened:
             opened.rollback(str(rev), reason=reason)
         return self.history[-1]
 
@@ -214,43 +328,37 @@ class Run:
         write_page(Path(path), [PageRun.read(self._view)])
         return Path(path)
 
-    @property
-    def _view(self) -> RunView:
-        return self._runs.view(self._ref)
+    @contextmanager
+    def open(self) -> Iterator[OpenRun]:
+        """Acquire the right to advance the run.
 
-    def _train(self, budget: Budget) -> list[Iteration]:
+        Raises:
+            UsageError: It was started with other versions of what decides its numbers.
+            RunBusy: Another process advances it.
+        """
         checks.require_same_versions(self.config)
-        with self._runs.open(self._ref) as opened, self._judge() as judge:
-            before = len(opened.history())
-            optimizer = self._make_optimizer(judge)
-            spent = train(opened, optimizer, judge, self.config, budget, self._progress)
-            self.stopped_by = spent.limit
-            return [_iteration(step) for step in opened.history()[before:]]
-
-    def _start(self, initial: PolicySource | None, *, switch: bool) -> None:
-        with self._judge() as judge:
-            self._make_optimizer(judge)  # fails before anything is played
-            start_run(
-                self._runs, self._ref, self.config, judge, switch=switch,
-                progress=self._progress, initial=initial,
-            )  # fmt: skip
+        with self.runs.open(self.ref) as opened:
+            yield opened
 
     @contextmanager
-    def _judge(self) -> Iterator[Judge]:
-        with _open_pool(self._workers, self.config.protocol) as pool:
-            yield Judge(pool, self.config.selection_protocol, self._require)
+    def session(self, budget: Budget, progress: Progress | None = None) -> Iterator[Session]:
+        """Start what advances the run; ``progress`` is by default the run's callbacks."""
+        rules = self.config.selection_protocol
+        with self.setup.players.judge(rules, seconds=budget.seconds) as judge:
+            yield Session(self, judge, progress or self._call)
 
-    def _make_optimizer(self, judge: Judge) -> Optimizer:
-        if isinstance(self._optimizer, Optimizer):
-            return self._optimizer
-        tools = Tools(
-            judge.pool,
-            lambda: open_model(self.config.model, self.config.effort),
-            require=self._require,
-            folder=(self._repo.root or Path.cwd()) / FOLDER / self._ref.stem,
-            tell=lambda text: _log.info("%s", text),
-        )
-        return make_optimizer(str(self._optimizer), tools, files_in=Path.cwd())
+    @property
+    def exchange_folder(self) -> Path:
+        """Folder for prompts to people, and their replies."""
+        return (self.repo.root or Path.cwd()) / FOLDER / self.ref.stem
+
+    @property
+    def _view(self) -> RunView:
+        return self.runs.view(self.ref)
+
+    def _call(self, event: Event) -> None:
+        for callback in self._callbacks:
+            callback(event)
 
 
 def run(  # noqa: PLR0913 - keyword arguments with defaults
@@ -309,7 +417,7 @@ def run(  # noqa: PLR0913 - keyword arguments with defaults
     config = RunConfig(
         spec.name,
         rules,
-        optimizer=optimizer.name if isinstance(optimizer, Optimizer) else str(optimizer),
+        optimizer=_name_of(optimizer),
         seed=seed,
         slice_steps=slice_steps or default_slice(rules),
         candidates=candidates,
@@ -317,32 +425,49 @@ def run(  # noqa: PLR0913 - keyword arguments with defaults
     )
     if selection_steps is not None:
         config = replace(config, selection_steps=selection_steps)
-    if not isinstance(optimizer, Optimizer):
+    setup = _setup(optimizer, workers, require)
+    if setup.optimizer is None:
         checks.require_optimizer(str(optimizer), usd, files_in=Path.cwd(), model=model)
     git = _repository(repo)
-    checks.require_writable(git)
     initial = None if start is None else _text_of(start, repo)
     if initial is not None:
         checks.require_contract(initial, "the initial policy")
-    day = date.today()  # noqa: DTZ011 - the user's
-    ref = RunRef(spec.name, name or new_run_id(today=day, entropy=secrets.token_hex(2)))
-    if git.ref(str(ref)):
-        raise UsageError(
-            f"there is a run {ref.branch} already: open it with open_run, or choose another name"
-        )
-    if switch:
-        checks.require_clean(git)
-    checks.trust_own(git, spec.env_id)
-    made = Run(
-        git, ref, config, optimizer, workers=workers, require=require, callbacks=callbacks
-    )  # fmt: skip
+    made = Run(git, free_name(git, spec, name, switch=switch), config, setup, callbacks)
     if all(limit is None for limit in (iterations, minutes, frames, usd)):
         minutes = DEFAULT_MINUTES
     budget = Budget(iterations, None if minutes is None else 60 * minutes, frames, usd)
-    made._start(initial, switch=switch)  # noqa: SLF001 - the other half of this function
-    if iterations != 0:
-        made._train(budget)  # noqa: SLF001
+    with made.session(budget) as session:
+        session.start(initial, budget, switch=switch)
+        if iterations != 0:
+            with made.open() as opened:
+                session.train(opened, budget)
     return made
+
+
+def free_name(repo: GitRepo, spec: GameSpec, name: str | None, *, switch: bool) -> RunRef:
+    """Return the name of a new run, once nothing stands in the way of its first commit.
+
+    Args:
+        repo: Where the run is to be.
+        spec: What it plays; named by the user, so its module is trusted from now on.
+        name: The name; by default the day and four random characters.
+        switch: Whether its branch is to be checked out.
+
+    Raises:
+        StoreError: The repository cannot be written.
+        DirtyWorkTree: There are changes or files that checking it out would overwrite.
+        UsageError: There is a run of that name.
+    """
+    checks.require_writable(repo)
+    day = date.today()  # noqa: DTZ011 - the user's
+    ref = RunRef(spec.name, name or new_run_id(today=day, entropy=secrets.token_hex(2)))
+    if switch:
+        checks.require_clean(repo)
+    Runs(repo).require_free(ref)
+    if switch:
+        checks.require_room(repo, ref)
+    checks.trust_own(repo, spec.env_id)
+    return ref
 
 
 def open_run(  # noqa: PLR0913 - keyword arguments with defaults
@@ -373,24 +498,38 @@ def open_run(  # noqa: PLR0913 - keyword arguments with defaults
     """
     git = GitRepo.find(Path(repo).absolute())
     runs = Runs(git)
-    there = runs.list()
-    found = there[0] if len(there) == 1 else None
-    ref = runs.find(name) if name is not None else found or runs.current()
+    ref = find_run(runs, name, or_only=True)
     if game is not None:
         checks.trust_own(git, _find(game).env_id)
     config = checks.read_config(runs.view(ref))
-    if optimizer is not None:
-        name = optimizer.name if isinstance(optimizer, Optimizer) else str(optimizer)
-        config = replace(config, optimizer=name)
-    return Run(
-        git,
-        ref,
-        config,
-        optimizer or config.optimizer,
-        workers=workers,
-        require=require,
-        callbacks=callbacks,
-    )
+    if optimizer is None:
+        setup = Setup(Players(workers, require))
+    else:
+        setup = _setup(optimizer, workers, require)
+        config = replace(config, optimizer=_name_of(optimizer))
+    return Run(git, ref, config, setup, callbacks)
+
+
+def find_run(runs: Runs, name: str | None, *, or_only: bool = False) -> RunRef:
+    """Return the run called ``name``, or by default the one that is checked out.
+
+    Args:
+        runs: Of the repository.
+        name: Its branch, ``game/name``, or a name or game that no other run has.
+        or_only: Without a name, and none checked out, take the only run there is.
+
+    Raises:
+        NotARun: There is none, or several.
+    """
+    if name:
+        return runs.find(name)
+    try:
+        return runs.current()
+    except NotARun:
+        there_are = runs.list()
+        if not or_only or len(there_are) != 1:
+            raise
+        return there_are[0]
 
 
 def evaluate(  # noqa: PLR0913 - keyword arguments with defaults
@@ -436,14 +575,143 @@ def evaluate(  # noqa: PLR0913 - keyword arguments with defaults
         raise UsageError("a seed is given twice: its episode is the same, and counts once")
     source = None if _is_object(policy) else _text_of(policy, repo)
     if source is not None:
-        check_policy(source)
+        checks.require_contract(source, "the policy")
     rules = _find_rules(source, game, protocol, max_steps)
     if source is None:
         if require > JailLevel.NONE:
             raise UsageError("a Python object plays in this process, without a jail")
         return _play_here(policy, rules, seeds)
-    with _open_pool(workers, rules) as pool:
-        return Judge(pool, rules, require).evaluate(source, seeds)
+    with Players(workers, require).judge(rules) as judge:
+        return judge.evaluate(source, seeds)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A policy to play: its name, its text, and the rules it was made for, if known."""
+
+    name: str
+    source: PolicySource
+    protocol: PlayProtocol | None = None
+
+    def rules(
+        self, env_id: str | None, max_steps: int | None, name: str | None, objects: str | None
+    ) -> PlayProtocol:
+        """Return the rules to play by: of the run, or of the environment that the text names.
+
+        Args:
+            env_id: Environment to play; None for what the policy names, which may not be code.
+            max_steps: Steps after which an episode is truncated; None for what the rules say.
+            name: Name of the protocol; None for the run's own.
+            objects: What is observed; None for what the rules say.
+
+        Raises:
+            UsageError: No environment is named, or it is not known, or the policy names code.
+        """
+        rules = self.protocol
+        if env_id is not None or rules is None:
+            named = env_id or named_environment(self.source)
+            if named is None:
+                raise UsageError(
+                    f"the docstring of {self.name} has no line `Environment: ID`: name the "
+                    "environment with --env, such as --env gco/Pong-v5"
+                )
+            rules = make_protocol("default", named)
+        rules = checks.rules_here(rules if name is None else make_protocol(name, rules.env_id))
+        if max_steps is not None:
+            if not rules.has_objects:  # a lower limit of Gymnasium's holds
+                max_steps = make_protocol("default", rules.env_id, max_steps).max_steps
+            rules = replace(rules, max_steps=max_steps)
+        if objects is not None:
+            spec_of(rules).require_rules(rules.name, objects)
+            rules = replace(rules, objects=objects)
+        return rules
+
+
+def find_policy(target: str | None, folder: Path = Path()) -> Target:
+    """Return the policy that ``target`` names.
+
+    Args:
+        target: A file, a run, a revision, ``REV:PATH``, or the number of an iteration of the run
+            that is checked out; None for that run's policy.
+        folder: Folder that paths begin in, and whose repository is asked.
+
+    Raises:
+        GcoError: There is no such policy.
+    """
+    path = None if target is None else policy_file(target, folder)
+    if target is not None and path is not None:
+        return Target(target, PolicySource.from_file(path))
+    try:
+        runs = Runs(GitRepo.find(folder.absolute()))
+    except StoreError as error:
+        if target is None:
+            raise UsageError(f"{error} Or name a policy file.") from None
+        raise UsageError(f"there is no file {target}, and no git repository here") from None
+    if target is None:
+        return _of_run(runs.view(runs.current()), None)
+    if ":" in target:
+        return Target(target, read_policy(target, folder))
+    return _of_run(*find_revision(runs, target))
+
+
+def policy_file(target: str, folder: Path = Path()) -> Path | None:
+    """Return the file that ``target`` names; None if it can only be a run or a revision.
+
+    Raises:
+        UsageError: It is named like a file, and there is none, or it is a folder.
+    """
+    path = folder / target
+    if path.is_dir():
+        raise UsageError(f"{target} is a folder; name a policy file in it")
+    if path.exists():
+        return path
+    if path.suffix == ".py" and ":" not in target:
+        raise UsageError(f"there is no file {target} in {folder.resolve()}")
+    return None
+
+
+def find_revision(runs: Runs, rev: str) -> tuple[RunView, str | None]:
+    """Return the run of a name, a revision or an iteration, and the revision; None for a name.
+
+    Raises:
+        NotARun: It is none of these.
+    """
+    with contextlib.suppress(NotARun):
+        return runs.view(runs.find(rev)), None
+    base = _REVISION_OF.match(rev)
+    if base is not None:  # "gco/pong/first~3" is of a run that need not be checked out
+        with contextlib.suppress(NotARun):
+            ref = runs.find(base[1])
+            return runs.view(ref), ref.branch + base[2]
+    with contextlib.suppress(NotARun):
+        return runs.view(runs.current()), rev
+    for view in map(runs.view, () if _is_number(rev) else runs.list()):
+        with contextlib.suppress(StoreError):
+            view.step(rev)
+            return view, rev
+    raise NotARun(
+        f"{rev} is not a file, not a run, and there is no run checked out of which it could be "
+        "a revision. REV:PATH names a file of any commit, as in main:policies/pong.py"
+    )
+
+
+def _is_number(rev: str) -> bool:
+    return rev.isdigit() and len(rev) < _SHORTEST_ID
+
+
+def _of_run(view: RunView, rev: str | None) -> Target:
+    commit = view.tip
+    if rev is not None:
+        try:
+            commit = view.step(rev).commit
+        except NotARun:
+            commit = rev  # a commit of another branch may have a policy for the same game
+    if rev is not None and _is_number(rev):
+        name = f"iteration {rev} of {view.ref.branch}"
+    else:
+        name = f"{view.ref.branch if rev is None else rev}:{view.policy_path}"
+    source = PolicySource.from_bytes(view.policy(commit).encode(), name)
+    return Target(name, source, checks.read_config(view).protocol)
 
 
 def _find_rules(
@@ -483,17 +751,13 @@ def _repository(path: str | Path) -> GitRepo:
     return GitRepo.create(folder)
 
 
-@contextmanager
-def _open_pool(workers: int | None, rules: PlayProtocol) -> Iterator[WorkerPool]:
-    if is_local(rules.env_id):
-        if workers:
-            raise UsageError(
-                f"{rules.env_id} exists in this process alone, so no worker can play it: define it "
-                "in a module that can be imported, or use workers=0"
-            )
-        workers = 0
-    with WorkerPool(workers) as pool:
-        yield pool
+def _name_of(optimizer: Optimizer | str | Path) -> str:
+    return optimizer.name if isinstance(optimizer, Optimizer) else str(optimizer)
+
+
+def _setup(optimizer: Optimizer | str | Path, workers: int | None, require: JailLevel) -> Setup:
+    own = optimizer if isinstance(optimizer, Optimizer) else None
+    return Setup(Players(workers, require), own, Path.cwd())
 
 
 def _is_object(policy: PolicyLike) -> bool:
@@ -510,26 +774,10 @@ def _text_of(policy: PolicyLike, repo: str | Path) -> PolicySource:
         )
     if isinstance(policy, str) and "\n" in policy:
         return PolicySource(policy)
-    path, folder = Path(policy), Path(repo)
+    path = Path(policy)
     if path.is_file() or (path.suffix == ".py" and ":" not in str(policy)):
         return PolicySource.from_file(path)
-    if ":" in str(policy):
-        return read_policy(str(policy), folder.absolute())
-    return _policy_of_revision(str(policy), folder)
-
-
-def _policy_of_revision(rev: str, folder: Path) -> PolicySource:
-    try:
-        git = GitRepo.find(folder.absolute())
-        commit = git.resolve(rev)
-    except StoreError as error:
-        raise PolicyError(f"there is no policy file and no revision {rev}: {error}") from error
-    paths = [path for path in git.list_files(commit, "policies/") if path.endswith(".py")]
-    if len(paths) != 1:
-        raise UsageError(
-            f"{rev} has {len(paths)} policies: name the one you mean as {rev}:policies/GAME.py"
-        )
-    return read_policy(f"{rev}:{paths[0]}", folder.absolute())
+    return find_policy(str(policy), Path(repo)).source
 
 
 def _play_here(policy: Any, rules: PlayProtocol, seeds: Sequence[int]) -> Evaluation:  # noqa: ANN401
@@ -574,28 +822,6 @@ def _plain_action(action: Any, n_floats: int) -> int | tuple[float, ...]:  # noq
 
 
 def _iteration(step: Step) -> Iteration:
-    facts = step.facts
-    if facts is None:
-        return Iteration(None, step.verdict, step.subject, step.commit)
-    return Iteration(
-        facts.iteration,
-        facts.verdict,
-        step.subject,
-        step.commit,
-        facts.return_mean,
-        facts.return_se,
-        facts.gain,
-        facts.gain_se,
-        facts.episodes,
-        facts.optimizer,
-        facts.frames,
-        facts.usd,
-    )
-
-
-def _caller(callbacks: Sequence[Callback]) -> Progress:
-    def call(event: Event) -> None:
-        for callback in callbacks:
-            callback(event)
-
-    return call
+    names = [field.name for field in fields(Iteration)][4:]
+    facts = [getattr(step.facts, name, None) for name in names]
+    return Iteration(step.iteration, step.verdict, step.subject, step.commit, *facts)

@@ -30,10 +30,10 @@ _COMMANDS = {
     "runs": ("look:runs", "List the runs."),
     "log": ("look:log", "Show the iterations of a run."),
     "show": ("look:show", "Show one iteration: reason, scores, differences."),
-    "report": ("report:report", "Write a run as one HTML file."),
+    "report": ("publish:report", "Write a run as one HTML file."),
     "eval": ("evaluate:evaluate", "Play a policy and print what it scores."),
     "verify": ("evaluate:verify", "Play again what a commit claims."),
-    "enjoy": ("play:enjoy", "Watch a policy play, in a window or a video."),
+    "enjoy": ("evaluate:enjoy", "Watch a policy play, in a window or a video."),
     "card": ("evaluate:card", "Play a policy under harder conditions."),
     "export": ("publish:export", "Write a run or a policy for other tools."),
     "trace": ("look:trace", "Show what a language model is told of a policy's results."),
@@ -41,13 +41,13 @@ _COMMANDS = {
     "simplify": ("improve:simplify", "Remove what a policy does not need."),
     "prompt": ("models:prompt", "Write the prompt that asks for a better policy."),
     "apply": ("models:apply_", "Race an answer to the prompt."),
-    "replay": ("replay:replay", "Play a recorded run back, without asking a model again."),
+    "replay": ("models:replay", "Play a recorded run back, without asking a model again."),
     "estimate": ("models:estimate", "Estimate the cost of a run with a language model."),
     "rollback": ("publish:rollback", "Go back to an earlier policy of a run."),
     "publish": ("publish:publish", "Commit a run's policy to your own branch."),
     "games": ("games:games", "List the games, or describe one."),
     "check-game": ("games:check_game", "Check whether a game's specification is true."),
-    "doctor": ("doctor:doctor", "Show what this machine offers."),
+    "doctor": ("games:doctor", "Show what this machine offers."),
 }
 """Name of a command to where it is, below this package, and its short help; in listed order."""
 

@@ -10,7 +10,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 from gco_agent.cli.output import (
     VERDICT_STYLES,
@@ -33,45 +33,13 @@ if TYPE_CHECKING:
     from gco_agent.loop.budget import Budget
 
 _LEAST_S = 1.0
-_LARGE = 100
 _PAUSE_S = 0.5
 """The status file is not written more often; it takes about 0.1 ms."""
 _REFRESH_HZ = 5
-_COLUMNS = ((4, "right"), (11, "left"), (16, "right"), (16, "right"), (11, "right"), (0, "left"))
-_HEADINGS = ("it", "verdict", "return now", "gain", "time", "what")
 _BAR_COLUMNS, _FEWEST_COLUMNS = 24, 6
 _ROW_COLUMNS = 6
 """Of a row, what is neither words nor the bar: the spinner, and spaces between."""
 _BETWEEN = "  ·  "
-
-
-class Display(Protocol):
-    """Shows events; used as a context manager, and called with each event."""
-
-    def __enter__(self) -> Self:
-        """Begin."""
-
-    def __exit__(self, *exc_info: object) -> None:
-        """End; remove whatever moves from the screen."""
-
-    def __call__(self, event: Event) -> None:
-        """Show an event."""
-
-
-def open_display(
-    budget: Budget | None = None, *, following: int = 0, parting: str | None = None
-) -> Display:
-    """Return the display that standard error can take.
-
-    Args:
-        budget: Shows what is left of it; None where nothing is saved in between.
-        following: Number of the next iteration.
-        parting: How to stop, and what is kept then, if not the usual.
-    """
-    accept_any_text(sys.stderr)
-    if sys.stderr.isatty() and os.environ.get("TERM") not in (None, "", "dumb"):
-        return LiveDisplay(budget, following, parting)
-    return PlainDisplay(following, budget)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +51,6 @@ class Phase:
         done: Share that is done, from 0 to 1; None if that is not known.
         detail: How far it is, in words.
         best: The best of the search, in words, or "".
-        n_episodes: Episodes played in it, where they are counted.
         n_steps: Steps played in it, or before it in the same iteration.
     """
 
@@ -91,7 +58,6 @@ class Phase:
     done: float | None
     detail: str
     best: str = ""
-    n_episodes: int = 0
     n_steps: int = 0
 
 
@@ -101,8 +67,7 @@ def phase_of(event: Searching | Racing | Playing) -> Phase:
         case Playing():
             detail = f"{event.n_done} of {count(event.n_wanted, 'episode')}"
             done = event.n_done / max(1, event.n_wanted)
-            what = clean_line(event.what)
-            return Phase(what, done, detail, n_episodes=event.n_done, n_steps=event.n_steps)
+            return Phase(clean_line(event.what), done, detail, n_steps=event.n_steps)
         case Racing(gain=None):
             return Phase("race", 0.0, "against the present policy, on the same seeds")
         case Racing():
@@ -111,34 +76,8 @@ def phase_of(event: Searching | Racing | Playing) -> Phase:
             return Phase("race", event.n_pairs / event.at_most, detail, n_steps=event.n_steps)
         case Searching():
             detail = count(event.n_steps, "step") if event.n_steps else clean_line(event.detail)
-            best = clean_line(event.best)
-            return Phase(
-                clean_line(event.activity), event.done, detail, best, n_steps=event.n_steps
-            )
-
-
-class Pace:
-    """How fast a phase plays, from its first event to its last."""
-
-    def __init__(self) -> None:
-        self._first: tuple[float, int, int] | None = None
-        self._last = (0.0, 0, 0)
-
-    def note(self, phase: Phase, now: float) -> None:
-        """Record how far the phase is at ``now``, in seconds."""
-        self._last = (now, phase.n_episodes, phase.n_steps)
-        self._first = self._first or self._last
-
-    @property
-    def words(self) -> str:
-        """The pace, as "1,234 steps/s  2.1 episodes/s"; "" in the first second."""
-        if self._first is None or self._last[0] - self._first[0] < _LEAST_S:
-            return ""
-        seconds, n_episodes, n_steps = (b - a for a, b in zip(self._first, self._last, strict=True))
-        told = [f"{n_steps / seconds:,.0f} steps/s"] if n_steps > 0 else []
-        if n_episodes > 0:
-            told.append(f"{n_episodes / seconds:.2g} episodes/s")
-        return "  ".join(told)
+            name, best = clean_line(event.activity), clean_line(event.best)
+            return Phase(name, event.done, detail, best, event.n_steps)
 
 
 class Ledger:
@@ -172,10 +111,10 @@ class Ledger:
         budget, tokens, usd = self.budget, self._tokens, self._usd
         if budget is not None and budget.spending is not None:  # the account of the whole run
             tokens, usd = budget.spending.spent.total_tokens, budget.spending.spent.usd or 0.0
+        limits = (budget.frames, budget.tokens, budget.usd) if budget else (None, None, None)
         told = []
         if budget is not None and budget.iterations is not None:
             told.append(f"{self._n_done} of {count(budget.iterations, 'iteration')}")
-        limits = (budget.frames, budget.tokens, budget.usd) if budget else (None, None, None)
         for used, limit, noun in (
             (self._frames, limits[0], "frames"),
             (tokens, limits[1], "tokens"),
@@ -216,8 +155,8 @@ def short_count(n: int) -> str:
     """Format a large number briefly: "12.3M", "4,520" below ten thousand."""
     for size, letter in ((10**9, "G"), (10**6, "M"), (10**4, "k")):
         if n >= size:
-            scaled = n / (1000 if letter == "k" else size)
-            return f"{scaled:.{0 if scaled >= _LARGE else 1}f}{letter}"
+            value = n / (1000 if letter == "k" else size)
+            return f"{value:.0f}{letter}" if value >= 100 else f"{value:.1f}{letter}"  # noqa: PLR2004
     return f"{n:,}"
 
 
@@ -227,45 +166,47 @@ def what_text(event: Committed) -> str:
     return f"{what}: {clean_line(event.why)}" if event.verdict == "failed" and event.why else what
 
 
-def _last_verdict(event: Committed) -> str:
-    lead = f"iteration {event.iteration} {event.verdict}"
-    if event.gain is not None and not event.why:
-        return f"{lead}: a gain of {gain_text(event.gain)} after {event.gain.n_pairs} pairs"
-    return f"{lead}: {clean_line(event.why)}" if event.why else lead
-
-
 class PlainDisplay:
     """Writes a line for every phase and every iteration.
 
     Args:
-        following: Number of the next iteration.
         budget: Shows what is used and left of it; None where nothing is saved in between.
+        following: Number of the next iteration.
     """
 
-    def __init__(self, following: int, budget: Budget | None = None) -> None:
-        self._following, self._phase = following, ""
+    def __init__(self, budget: Budget | None = None, following: int = 0) -> None:
+        self._following, self._is_iteration = following, following > 0
         self._ledger = Ledger(budget, following)
+        self._phase = Phase("", None, "")
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        """Nothing moves, so nothing is removed."""
+        """End; remove whatever moves from the screen."""
 
     def __call__(self, event: Event) -> None:
-        """Show an event, if it is a finished iteration or begins a phase."""
+        """Show an event: a finished iteration, or what is under way."""
         if isinstance(event, Committed):
-            self._following, self._phase = event.iteration + 1, ""
+            self._following, self._is_iteration = event.iteration + 1, True
+            self._phase = Phase("", None, "")
             self._ledger.note(event)
-            self._tell_committed(event)
+            self._show_committed(event)
             return
-        name = phase_of(event).name
-        if name != self._phase:
-            self._phase = name
-            is_iteration = self._following > 0 and not isinstance(event, Playing)
-            tell(f"iteration {self._following}: {name}" if is_iteration else name)
+        before, self._phase = self._phase, phase_of(event)
+        if self._phase.name != before.name:
+            self._is_iteration = self._following > 0 and not isinstance(event, Playing)
+            self._show_phase()
 
-    def _tell_committed(self, event: Committed) -> None:
+    @property
+    def _where(self) -> tuple[str, ...]:
+        lead = (f"iteration {self._following}",) if self._is_iteration else ()
+        return *lead, self._phase.name or "starting"
+
+    def _show_phase(self) -> None:
+        tell(": ".join(self._where))
+
+    def _show_committed(self, event: Committed) -> None:
         facts = [f"return {format_score(event.return_mean, event.return_se)}"]
         if event.gain is not None:
             facts.append(f"gain {gain_text(event.gain)}")
@@ -278,7 +219,7 @@ class PlainDisplay:
         tell(f"{lead}: {', '.join(facts)}: {what_text(event)}{account}")
 
 
-class LiveDisplay:
+class LiveDisplay(PlainDisplay):
     """Finished iterations scroll up; what is under way stays below them.
 
     Args:
@@ -292,14 +233,10 @@ class LiveDisplay:
         from rich.live import Live
         from rich.spinner import Spinner
 
-        self._ledger, self._following = Ledger(budget, following), following
-        self._pace = Pace()
+        super().__init__(budget, following)
         self._last: Committed | None = None
         self._console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-        self._phase = Phase("starting", None, "")
-        self._is_iteration = following > 0
-        self._since = time.perf_counter()
-        self._has_headings = False
+        self._since, self._steps_before = time.perf_counter(), 0
         saved = "Ctrl-C stops; finished iterations are saved"
         self._parting = parting or ("Ctrl-C stops" if budget is None else saved)
         is_ascii = not self._console.encoding.startswith("utf")
@@ -315,21 +252,23 @@ class LiveDisplay:
     def __exit__(self, *exc_info: object) -> None:
         self._live.stop()
 
-    def __call__(self, event: Event) -> None:
-        """Show an event: a finished iteration as a row, anything else below the rows."""
-        if isinstance(event, Committed):
-            self._following = event.iteration + 1
-            self._ledger.note(event)
-            self._last = event
-            self._begin(Phase("starting", None, ""), is_iteration=True)
-            self._print_row(event)
-            return
-        phase = phase_of(event)
-        if phase.name != self._phase.name:
-            is_iteration = self._following > 0 and not isinstance(event, Playing)
-            self._begin(phase, is_iteration=is_iteration)
-        self._phase = phase
-        self._pace.note(phase, time.perf_counter())
+    def _show_phase(self) -> None:
+        self._since, self._steps_before = time.perf_counter(), self._phase.n_steps
+
+    def _show_committed(self, event: Committed) -> None:
+        if self._last is None:
+            self._print_row(("it", "verdict", "return now", "gain", "time", "what"), "dim")
+        self._last = event
+        self._show_phase()
+        score = format_score(event.return_mean, event.return_se)
+        cells = (str(event.iteration), event.verdict, score, gain_text(event.gain),
+                 duration(event.seconds), what_text(event))  # fmt: skip
+        self._print_row(cells, VERDICT_STYLES.get(event.verdict, ""))
+
+    def _print_row(self, cells: tuple[str, str, str, str, str, str], style: str) -> None:
+        number, verdict, score, gain, seconds, what = cells
+        line = f"{number:>4}  {verdict:<11}  {score:>16}  {gain:>16}  {seconds:>11}  {what}"
+        self._console.print(_cut(line, style), no_wrap=True, overflow="ellipsis", crop=True)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw what is under way, in a few lines."""
@@ -338,11 +277,9 @@ class LiveDisplay:
         from rich.text import Text
 
         phase, width = self._phase, options.max_width
-        where = f"iteration {self._following}  {phase.name}" if self._is_iteration else phase.name
-        elapsed = clock(time.perf_counter() - self._since)
+        where = "  ".join(self._where)
         share = f"{phase.done:4.0%}" if phase.done is not None else "    "
-        detail = "  ".join(part for part in (phase.detail, self._pace.words, elapsed) if part)
-        told = f"{share}  {detail}"
+        told = "  ".join(part for part in (share, phase.detail, *self._pace()) if part)
         room = width - len(where) - len(told) - _ROW_COLUMNS
         bar = ProgressBar(
             total=1.0,
@@ -353,10 +290,8 @@ class LiveDisplay:
             finished_style="cyan",
         )
         row = Table.grid(padding=(0, 1))
-        row.add_column(no_wrap=True)
-        row.add_column(no_wrap=True, min_width=min(len(where), width // 2))
-        row.add_column(no_wrap=True, min_width=_FEWEST_COLUMNS)
-        row.add_column(no_wrap=True)
+        for least in (None, min(len(where), width // 2), _FEWEST_COLUMNS, None):
+            row.add_column(no_wrap=True, min_width=least)
         row.add_row(self._spinner, Text(where, style="bold"), bar, Text(told))
         yield Text("")
         yield row
@@ -366,7 +301,14 @@ class LiveDisplay:
             now = format_score(last.return_mean, last.return_se)
             yield _cut(f"  policy now: {now}{_BETWEEN}last: {_last_verdict(last)}")
         for line in self._outlook(width):
-            yield _cut(line, style="dim")
+            yield _cut(line, "dim")
+
+    def _pace(self) -> tuple[str, str]:
+        """Return steps a second, once they can be told, and the time that the phase has taken."""
+        seconds = time.perf_counter() - self._since
+        n_steps = self._phase.n_steps - self._steps_before
+        pace = f"{n_steps / seconds:,.0f} steps/s" if n_steps > 0 and seconds > _LEAST_S else ""
+        return pace, clock(seconds)
 
     def _outlook(self, width: int) -> list[str]:
         """List what is used and left of the budget, and how to stop, in lines that fit."""
@@ -380,56 +322,48 @@ class LiveDisplay:
                 lines.append(f"  {part}")
         return lines
 
-    def _begin(self, phase: Phase, *, is_iteration: bool) -> None:
-        self._phase, self._is_iteration = phase, is_iteration
-        self._pace = Pace()
-        self._since = time.perf_counter()
 
-    def _print_row(self, event: Committed) -> None:
-        if not self._has_headings:
-            self._has_headings = True
-            self._print(_row(_HEADINGS, "dim"))
-        cells = (
-            str(event.iteration),
-            event.verdict,
-            format_score(event.return_mean, event.return_se),
-            gain_text(event.gain),
-            duration(event.seconds),
-            what_text(event),
-        )
-        self._print(_row(cells, VERDICT_STYLES.get(event.verdict, "")))
-
-    def _print(self, row: Text) -> None:
-        self._console.print(row, no_wrap=True, overflow="ellipsis", crop=True)
-
-
-def _row(cells: tuple[str, ...], style: str) -> Text:
-    """Lay cells out in columns that stay where they are from one row to the next."""
-    padded = (
-        cell.rjust(width) if side == "right" else cell.ljust(width)
-        for cell, (width, side) in zip(cells, _COLUMNS, strict=True)
-    )
-    return _cut("  ".join(padded).rstrip(), style)
+def _last_verdict(event: Committed) -> str:
+    lead = f"iteration {event.iteration} {event.verdict}"
+    if event.gain is not None and not event.why:
+        return f"{lead}: a gain of {gain_text(event.gain)} after {event.gain.n_pairs} pairs"
+    return f"{lead}: {clean_line(event.why)}" if event.why else lead
 
 
 def _cut(line: str, style: str = "") -> Text:
     from rich.text import Text
 
-    return Text(line, style=style, no_wrap=True, overflow="ellipsis")
+    return Text(line.rstrip(), style=style, no_wrap=True, overflow="ellipsis")
+
+
+def open_display(
+    budget: Budget | None = None, following: int = 0, parting: str | None = None
+) -> PlainDisplay:
+    """Return the display that standard error can take; a context, called with each event.
+
+    Args:
+        budget: Shows what is left of it; None where nothing is saved in between.
+        following: Number of the next iteration.
+        parting: How to stop, and what is kept then, if not the usual.
+    """
+    accept_any_text(sys.stderr)
+    if sys.stderr.isatty() and os.environ.get("TERM") not in (None, "", "dumb"):
+        return LiveDisplay(budget, following, parting)
+    return PlainDisplay(budget, following)
 
 
 class Broadcast:
     """A display that also writes a status file.
 
     Args:
-        display: What is shown here.
         path: The status file.
         budget: The limits of this command.
         first: Number of the first iteration that the limits are for.
     """
 
-    def __init__(self, display: Display, path: Path, budget: Budget, first: int) -> None:
-        self._display, self._path, self._budget, self._first = display, path, budget, first
+    def __init__(self, path: Path, budget: Budget, first: int) -> None:
+        self._display = open_display(budget, first)
+        self._path, self._budget, self._first = path, budget, first
         self._written, self._works = float("-inf"), True
 
     def __enter__(self) -> Self:
@@ -452,12 +386,11 @@ class Broadcast:
     def _write(self, event: Playing | Racing | Searching | None) -> None:
         if not self._works:
             return
-        budget = self._budget
+        budget, self._written = self._budget, time.perf_counter()
         spent = budget.spending.spent if budget.spending else Usage()
         limits = Limits(budget.iterations, budget.seconds, budget.frames, budget.tokens, budget.usd)
         status = Status(
             os.getpid(), budget.started, self._first, budget.reserve_s, limits, event,
             spent.total_tokens, spent.usd,
         )  # fmt: skip
-        self._written = time.perf_counter()
         self._works = write_status(self._path, status)

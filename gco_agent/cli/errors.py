@@ -1,6 +1,6 @@
 """The one place where errors and signals become messages and exit codes.
 
-0: done. 2: a `GcoError`, a usage error, or a policy that failed. 130, 143: Ctrl-C, SIGTERM.
+0: done. 2: a `GcoError`, a usage error, or a `Result` that is not good. 130, 143: Ctrl-C, SIGTERM.
 Anything else is a bug and keeps its traceback.
 """
 
@@ -26,6 +26,7 @@ from gco_agent.core.text import clean_text
 
 _SECOND_SIGNAL_S = 3.0
 """A second signal sooner than this after the first is ignored: an impatient finger."""
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _LINGER_S = 2.0
 _EXTRAS = {
     **dict.fromkeys(("jinja2", "markupsafe", "matplotlib", "PIL", "plotly"), "report"),
@@ -48,30 +49,32 @@ class Refusal(click.ClickException):
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal asked the command to end."""
+    """A signal asked the command to end.
+
+    Attributes:
+        exit_code: As shells have it: 130 for Ctrl-C, 143 for SIGTERM.
+    """
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
-        self.signal = signal.Signals(number)
-
-    @property
-    def exit_code(self) -> int:
-        """The exit code as shells have it: 130 for Ctrl-C, 143 for SIGTERM."""
-        return 128 + self.signal
+        self.exit_code = 128 + number
 
 
 class Command(click.Command):
-    """A command of which nothing but the result reaches standard output."""
+    """A command that returns a `Result`, of which nothing else reaches standard output."""
 
-    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - as click has it
-        """Run the command."""
+    def invoke(self, ctx: click.Context) -> None:
+        """Run the command and print its result."""
         with results_only():
             try:
-                return super().invoke(ctx)
+                result = super().invoke(ctx)
             except SystemExit as error:  # click raises Exit; this is code of the user's
                 raise Refusal(
                     f"the code of the environment called sys.exit({error.code!r})"
                 ) from error
+            if result is not None:
+                result.print(as_json=ctx.obj.as_json)
+                ctx.exit(0 if result.is_good else Refusal.exit_code)
 
 
 class CommandGroup(click.Group):
@@ -166,7 +169,7 @@ def caught_signals() -> Iterator[None]:
                 os.write(_STDERR, _SHOW_CURSOR)
             os._exit(128 + number)  # workers notice that their parent has gone, and end
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:  # as under nohup
             signal.signal(number, on_signal)

@@ -1,4 +1,4 @@
-"""``eval``, ``verify`` and ``card``: what a policy scores, and whether what is claimed holds."""
+"""``eval``, ``verify``, ``card`` and ``enjoy``: what a policy scores, and how it plays."""
 
 from __future__ import annotations
 
@@ -7,27 +7,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from gco_agent.cli.context import CliContext, Target, find_run, pick_seeds
+from gco_agent.cli import options as o
+from gco_agent.cli.context import CliContext, pick_seeds
 from gco_agent.cli.display import open_display
-from gco_agent.cli.look import evaluation_json
-from gco_agent.cli.options import (
-    Given,
-    all_of,
-    command,
-    env_option,
-    executor_option,
-    file_option,
-    max_steps_option,
-    number_option,
-    objects_option,
-    play_options,
-    protocol_option,
-    target_argument,
+from gco_agent.cli.options import Given, command, flag, number, option
+from gco_agent.cli.output import (
+    Column,
+    Result,
+    count,
+    duration,
+    echo,
+    evaluation_json,
+    outcome_text,
+    pick,
+    print_table,
+    say,
+    score_text,
+    tell,
 )
-from gco_agent.cli.output import Column, count, duration, echo, print_table, say, score_text
-from gco_agent.core.errors import NotARun, UsageError
+from gco_agent.core.errors import UsageError
 from gco_agent.core.events import Playing
 from gco_agent.core.seeds import Stream, format_seeds
 from gco_agent.core.text import clean_line, format_points, format_score
@@ -37,61 +35,39 @@ if TYPE_CHECKING:
     from gco_agent.core.records import Evaluation
     from gco_agent.loop.verify import Difference, Verified
     from gco_agent.report.robustness import Line
-    from gco_agent.store.run import Runs
-    from gco_agent.store.view import RunView
 
 _EPISODES = 30
 _MOST_FAILURES = 3
+_MOST_SHOWN = 100
+_SCALE = 3
+_MEGABYTE = 1e6
 
 
 @command(
-    "gco-agent eval                              the policy of the run that is checked out",
-    "gco-agent eval policies/pong.py --episodes 100",
-    "gco-agent eval HEAD~3                       that run, three iterations ago",
-    "gco-agent eval main:policies/pong.py --seeds 0:30 --json",
-    "gco-agent eval my.py --env gco/Pong-v5 --max-steps 2000",
+    o.target_argument,
+    number("--episodes"),
+    o.seeds_option(),
+    o.env_option,
+    o.protocol_option,
+    o.objects_option,
+    o.max_steps_option,
+    o.play_options,
+    o.executor_option,
     name="eval",
 )
-@target_argument
-@all_of(
-    number_option(
-        "--episodes", help=f"How many episodes, on the first report seeds.  [default: {_EPISODES}]"
-    ),
-    click.option(
-        "--seeds", "seed_text", metavar="A:B", help="Play the plain seeds A to B - 1 instead."
-    ),
-    env_option,
-    protocol_option,
-    objects_option,
-    max_steps_option,
-    play_options,
-    executor_option,
-)
-@click.pass_context
-def evaluate(context: click.Context, /, target: str | None, **given: Given) -> None:
-    """Play a policy and print what it scores.
+def evaluate(place: CliContext, /, target: str | None, **given: Given) -> Result:
+    """Play a policy and print what it scores."""
+    from gco_agent.envs.environment import spec_of
 
-    TARGET is a file; or a run, a git revision or the number of an iteration, for the policy there;
-    or REV:PATH; or nothing, for the policy of the run that is checked out. The file is never
-    loaded into this process: it plays in a jail. A policy that fails in an episode has no score,
-    and the exit code is 2.
-
-    \b
-    JSON: policy, policy_sha256, mean_return (null if an episode failed),
-    standard_error, confidence_interval (95 %), episodes (how many), seeds,
-    returns, failures: [seed, step, outcome, detail], protocol, jail, digest
-    (of all actions), seconds, steps_per_second.
-    """  # noqa: D301 - click wants the character
-    place: CliContext = context.obj
     if given["seed_text"] is not None and given["episodes"] is not None:
         raise UsageError("--episodes and --seeds exclude each other: --seeds A:B plays B - A")
     n = pick_seeds(None, range(given["episodes"] or _EPISODES))
     seeds = pick_seeds(given["seed_text"], Stream.REPORT.seeds(0, len(n)))
     wanted = place.find_target(target)
-    protocol = place.protocol_of(
-        wanted, given["env_id"], given["max_steps"], given["protocol"], given["objects"]
-    )
-    played, jail, seconds = place.play(wanted, seeds, protocol)
+    rules = place.rules_of(wanted, given)
+    for unknown in spec_of(rules).unknown_categories(wanted.source.text):
+        tell(f"Warning: {unknown}")
+    played, jail, seconds = place.play(wanted, seeds, rules)
     data = {
         "policy": wanted.name,
         "policy_sha256": wanted.source.digest,
@@ -105,9 +81,7 @@ def evaluate(context: click.Context, /, target: str | None, **given: Given) -> N
         "seconds": round(seconds, 2),
         "steps_per_second": round(played.n_steps / seconds),
     }
-    place.emit(data, lambda: _print_score(data))
-    if not played.is_valid:
-        context.exit(2)
+    return Result(data, lambda: _print_score(data), played.is_valid)
 
 
 def _failures_json(played: Evaluation) -> list[dict[str, Any]]:
@@ -142,49 +116,29 @@ def _print_score(data: dict[str, Any]) -> None:
 # Verify
 
 
-@command(
-    "gco-agent verify                    the policy in force of the run that is checked out",
-    "gco-agent verify 7                  its iteration 7",
-    "gco-agent verify gco/pong/first     the policy in force of a run",
-    "gco-agent verify --all              every commit of the run that is checked out",
-    "gco-agent verify --all gco/pong/first --require-jail strong --json",
-)
-@target_argument
-@click.option("--all", "is_all", is_flag=True, help="Verify every commit; TARGET is a run then.")
-@all_of(play_options, executor_option)
-@click.pass_context
-def verify(context: click.Context, /, target: str | None, *, is_all: bool) -> None:
-    """Play again what commits claim, and compare every digit.
-
-    TARGET is a run, a git revision or the number of an iteration; for a file, see `gco-agent
-    eval`. A claim holds if every number of the message and every episode of its evidence come out
-    as they stand there; it differs, and then the first seed and step are named; or it cannot be
-    compared, because a part of the protocol is different here, or because something is missing
-    that it takes to play it again. Unless all hold, the exit code is 2.
-
-    \b
-    JSON: run, holds, differs, incomparable (how many), seconds, claims:
-    [iteration, verdict, commit, answer, mean_return, seeds, protocol, digest,
-    claimed_in, played_in (jail, python, machine), played_mean_return,
-    played_digest, differences: [what, claimed, here], first_difference:
-    {what, seed, step, claimed, here} or null].
-    """  # noqa: D301 - click wants the character
+@command(o.target_argument, flag("--all", "is_all"), o.play_options, o.executor_option)
+def verify(place: CliContext, /, target: str | None, *, is_all: bool) -> Result:
+    """Play again what commits claim, and compare every digit."""
+    from gco_agent.api import find_revision
     from gco_agent.loop.verify import Answer, Verifier, read_claims
 
-    place: CliContext = context.obj
     if target is not None and place.path(target).is_file():
         raise UsageError(
             f"{target} is a file, and only commits make claims that can be verified. "
             f"`gco-agent eval {target}` plays it on the first report seeds, to be compared with "
             "its docstring; `gco-agent verify RUN` plays what a run claims"
         )
-    view, rev = _find_claims(place.runs(), target, is_all=is_all)
+    if target is None or is_all:
+        place.run_name = target
+        view, rev = place.view(), None
+    else:
+        view, rev = find_revision(place.runs(), target)
     claims = read_claims(view, None if is_all else rev or view.standing.commit)
     config = checks.read_config(view)
     rules = (checks.rules_here(config.selection_protocol), checks.rules_here(config.protocol))
     begun, found = time.perf_counter(), []
-    with open_display() as display, place.open_workers() as pool:
-        verifier = Verifier(pool, place.jail_level)
+    with open_display() as display, place.players.judge(config.protocol) as judge:
+        verifier = Verifier(judge.pool, judge.require)
         for claim in claims:
             watch = _watch(display, f"iteration {claim.facts.iteration}")
             found.append(verifier.verify(claim, rules, watch))
@@ -199,32 +153,7 @@ def verify(context: click.Context, /, target: str | None, *, is_all: bool) -> No
         "seconds": round(time.perf_counter() - begun, 2),
         "claims": [_claim_json(one) for one in found],
     }
-    place.emit(data, lambda: _print_sum(data, found))
-    if counts[Answer.HOLDS] < len(found):
-        context.exit(2)
-
-
-def _find_claims(runs: Runs, target: str | None, *, is_all: bool) -> tuple[RunView, str | None]:
-    """Return the run that is meant, and the revision in it; None for the policy in force."""
-    if target is None or is_all:
-        return runs.view(find_run(runs, target)), None
-    try:
-        return runs.view(runs.find(target)), None
-    except NotARun:
-        pass  # no run has that name: it is a revision
-    try:
-        return runs.view(runs.current()), target
-    except NotARun:
-        if target.isdigit():
-            raise
-    for ref in runs.list():
-        view = runs.view(ref)
-        try:
-            view.step(target)
-        except NotARun:
-            continue
-        return view, target
-    raise UsageError(f"{target} is no commit of any run; `gco-agent log RUN` lists those of one")
+    return Result(data, lambda: _print_sum(data, found), counts[Answer.HOLDS] == len(found))
 
 
 def _watch(display: Callable[[Playing], None], what: str) -> Callable[[int, int], None]:
@@ -266,21 +195,16 @@ def _value_text(value: object, what: str) -> str:
 def _claim_json(found: Verified) -> dict[str, Any]:
     facts, first, played = found.claim.facts, found.first, found.played
     return {
-        "iteration": facts.iteration,
-        "verdict": facts.verdict,
+        **pick(facts, "iteration verdict"),
         "commit": found.claim.commit,
         "answer": found.answer.name.lower(),
         "mean_return": facts.return_mean,
-        "seeds": facts.seeds,
-        "protocol": facts.protocol,
-        "digest": facts.digest,
+        **pick(facts, "seeds protocol digest"),
         "claimed_in": found.claim.made_in,
         "played_in": found.played_in,
         "played_mean_return": played.mean_return if played else None,
         "played_digest": played.digest if played else None,
-        "differences": [
-            {"what": d.what, "claimed": d.claimed, "here": d.here} for d in found.differences
-        ],
+        "differences": [pick(difference, "what claimed here") for difference in found.differences],
         "first_difference": first,
     }
 
@@ -301,85 +225,49 @@ def _print_sum(data: dict[str, Any], found: list[Verified]) -> None:
 
 
 @command(
-    "gco-agent card                                     the policy of the run here",
-    "gco-agent card policies/pong.py --episodes 20 --picture pong-card.svg",
-    "gco-agent card HEAD~3 --json",
+    o.target_argument,
+    number("--episodes", least=2, default=10),
+    option("--picture", kind=o.PATH),
+    o.max_steps_option,
+    o.env_option,
+    o.play_options,
 )
-@target_argument
-@all_of(
-    number_option(
-        "--episodes",
-        least=2,
-        default=10,
-        help="Episodes under each condition, on the first report seeds.",
-    ),
-    file_option("--picture", help="Also draw the card (.svg, .png or .pdf)."),
-    max_steps_option,
-    env_option,
-    play_options,
-)
-@click.pass_obj
 def card(
     place: CliContext, /, target: str | None, episodes: int, picture: Path | None, **given: Given
-) -> None:
-    """Play a policy under harder conditions and print what is left of its score.
-
-    TARGET is as for eval. The conditions: sticky actions 0 and 0.25, starts after up to 30 frames
-    of doing nothing, frame skip 3 and 5, ALE's other difficulties and modes, objects displaced by
-    1 and 2 pixels (velocities with them), objects missed in 5 % and 20 % of the steps. In an
-    environment that is not an Atari game: sticky actions 0.25, every number of an observation off
-    by 1 % and 5 %, the observation before instead of the present one in 5 % and 20 % of the steps.
-    Every condition is played on the same seeds; the change is against the first line, paired by
-    seed, ± standard error. A condition under which the policy fails has no score.
-
-    \b
-    JSON: policy, episodes, seeds, picture (null for none), conditions: [name,
-    mean_return, standard_error, confidence_interval (95 %), change, change_se,
-    returns, failures, protocol].
-    """  # noqa: D301 - click wants the character
+) -> Result:
+    """Play a policy under harder conditions and print what is left of its score."""
     from gco_agent.report.pictures import draw_card, require_picture
+    from gco_agent.report.robustness import conditions, measure
 
     path = None if picture is None else place.path(picture)
     if path is not None:
         require_picture(path)
     wanted = place.find_target(target)
-    lines = _measure(place, wanted, episodes, given)
+    rules = place.rules_of(wanted, given)
+    found = conditions(rules)
+    seeds, label = Stream.REPORT.seeds(0, episodes), Stream.REPORT.label(0, episodes)
+    with open_display() as display, place.players.judge(rules) as judge:
+        watch = _watch(display, f"{wanted.name} under {len(found)} conditions")
+        watch(0, len(found) * episodes)
+        lines = list(measure(wanted.source, found, seeds, judge.pool, judge.require, watch=watch))
     if path is not None:
         draw_card(lines, f"{wanted.name}, {episodes} episodes a row", path)
-    seeds = Stream.REPORT.label(0, episodes)
     data = {
         "policy": wanted.name,
         "episodes": episodes,
-        "seeds": seeds,
+        "seeds": label,
         "picture": path,
         "conditions": [_line_json(line) for line in lines],
     }
 
     def text() -> None:
-        columns = [
-            Column("condition"),
-            Column("mean return", "right"),
-            Column("95 % interval", "right", 1),
-            Column("change", "right"),
-        ]
-        heading = f"{clean_line(wanted.name)}: {episodes} episodes a line, seeds {seeds}"
+        heading = f"{clean_line(wanted.name)}: {episodes} episodes a line, seeds {label}"
+        columns = Column.row("condition|mean return>|95 % interval>1|change>")
         print_table(columns, [_cells(line) for line in lines], heading=heading)
         if path is not None:
             echo(str(path))
 
-    place.emit(data, text)
-
-
-def _measure(place: CliContext, target: Target, episodes: int, given: dict[str, Any]) -> list[Line]:
-    from gco_agent.report.robustness import conditions, measure
-
-    found = conditions(place.protocol_of(target, given["env_id"], given["max_steps"]))
-    what = f"{target.name} under {len(found)} conditions"
-    with open_display() as display, place.open_workers() as pool:
-        watch = _watch(display, what)
-        watch(0, len(found) * episodes)
-        seeds = Stream.REPORT.seeds(0, episodes)
-        return list(measure(target.source, found, seeds, pool, place.jail_level, watch=watch))
+    return Result(data, text)
 
 
 def _line_json(line: Line) -> dict[str, Any]:
@@ -403,3 +291,97 @@ def _cells(line: Line) -> tuple[str, str, str, str]:
     between = " to ".join(map(format_points, line.interval)) if line.interval else ""
     told = format_score(change.mean, change.standard_error, "+") if change else ""
     return line.name, score, between, told
+
+
+# Enjoy
+
+
+@command(
+    o.target_argument,
+    option("--beside", metavar="TARGET"),
+    option("--video", kind=o.PATH),
+    o.seeds_option("feedback 0:1"),
+    flag("--objects"),
+    flag("--velocities"),
+    flag("--code"),
+    flag("--components"),
+    option("--status/--no-status", default=True),
+    option("--scale", kind=o.AtLeast(1, 8)),
+    option("--speed", kind=o.AtLeast(1, 100), default=1),
+    o.max_steps_option,
+    o.env_option,
+    o.jail_option,
+    o.json_option,
+)
+def enjoy(
+    place: CliContext, /, target: str | None, beside: str | None, video: Path | None, **given: Given
+) -> Result:
+    """Watch a policy play, in a window or a video."""
+    from gco_agent.envs.environment import spec_of
+    from gco_agent.report.drawing import Overlay
+    from gco_agent.report.film import has_screen
+    from gco_agent.report.video import Scenes, require_format, show, write_video
+
+    seeds = pick_seeds(given["seed_text"], range(0), _MOST_SHOWN)
+    targets = [place.find_target(name) for name in ([target, beside] if beside else [target])]
+    shows_objects = given.pop("objects")
+    protocols = [place.rules_of(each, given) for each in targets]
+    if len({(rules.env_id, rules.frame_skip) for rules in protocols}) > 1:
+        games = " and ".join(rules.env_id for rules in protocols)
+        raise UsageError(f"{games} cannot be shown side by side: they are not played alike")
+    spec = spec_of(protocols[0])
+    axes = {
+        axis for move in spec.effects.values() for axis, by in zip("xy", move, strict=True) if by
+    }
+    scenes = Scenes(
+        [(each.name, each.source) for each in targets],
+        protocols,
+        seeds,
+        place.jail_level,
+        Overlay(
+            objects=shows_objects,
+            velocities=given["velocities"],
+            status=given["status"],
+            places=given["components"],
+            scale=given["scale"] or (_SCALE if spec.has_objects else 1),
+            axis=axes.pop() if len(axes) == 1 else "",  # along which actions move the player
+        ),
+        has_code=given["code"],
+        every=given["speed"],
+    )
+    path = None if video is None else place.path(video)
+    if path is None and not has_screen():
+        path = place.path(f"{spec.name}.mp4")
+        tell(f"There is no screen here, so {path.name} is written.")
+    if path is None:
+        show(scenes.pictures(), scenes.title, scenes.frames_per_second)
+    else:
+        require_format(path)
+        write_video(path, scenes.pictures(), scenes.frames_per_second)
+    data = {
+        "video": path,
+        "pictures": scenes.n_pictures,
+        "episodes": [
+            {
+                "policy": name,
+                "return": result.episode_return,
+                "steps": result.n_steps,
+                **pick(result, "seed outcome detail digest"),
+            }
+            for name, result in scenes.results
+        ],
+    }
+
+    lines = []
+    for name, result in scenes.results:
+        lines.append(
+            f"{name}, seed {result.seed}: return {result.episode_return:g}, "
+            f"{count(result.n_steps, 'step')}, {outcome_text(result.outcome.value)}"
+        )
+        lines += [f"    {line}" for line in result.detail.splitlines()]
+    if path is not None:
+        seconds, n_bytes = scenes.n_pictures / scenes.frames_per_second, path.stat().st_size
+        size = f"{n_bytes / 1e6:.1f} MB" if n_bytes >= _MEGABYTE else f"{n_bytes / 1e3:.0f} kB"
+        lines.append(f"{path} (plays for {seconds:.0f} s, {size})")
+    is_good = all(result.outcome.is_scored for _, result in scenes.results)
+    return Result(data, "\n".join(lines), is_good)

@@ -1,64 +1,44 @@
-"""``games`` and ``check-game``: what can be played, and whether a specification is true."""
+"""``games``, ``check-game`` and ``doctor``: what can be played, and what this machine offers."""
 
 from __future__ import annotations
 
+import platform
+import re
+import sys
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from gco_agent.cli import options as o
 from gco_agent.cli.context import CliContext
-from gco_agent.cli.options import HINTS, all_of, command, json_option, number_option
-from gco_agent.cli.output import Column, count, echo, print_table, say, tell
+from gco_agent.cli.options import command, number, option
+from gco_agent.cli.output import Column, Result, count, echo, pick, print_table, say, tell
+from gco_agent.core.errors import GcoError
 from gco_agent.games import GAMES, describe_interface, every_game, generated_games, measured
 
 if TYPE_CHECKING:
     from gco_agent.games import GameSpec, Hints
+    from gco_agent.jail.limits import JailReport
+
+Found = dict[str, Any]
 
 
 @command(
-    "gco-agent games",
-    "gco-agent games seaquest                           what a model is told about it",
-    "gco-agent games pong --hints paper",
-    "gco-agent games freeway --policy reference > freeway.py",
-    "gco-agent games --json",
+    click.argument("name", required=False),
+    option("--hints", kind=o.HINTS, default="interface"),
+    option("--policy", kind=("initial", "reference")),
+    o.json_option,
 )
-@click.argument("name", required=False)
-@click.option(
-    "--hints",
-    type=click.Choice(HINTS),
-    default="interface",
-    show_default=True,
-    help="How much to say about NAME: types alone, what things mean, or the paper's advice too.",
-)
-@click.option(
-    "--policy",
-    type=click.Choice(("initial", "reference")),
-    help="Print a policy for NAME instead: the one that a run starts from, or one that behaves as "
-    "the paper's authors start.",
-)
-@json_option
-@click.pass_obj
-def games(place: CliContext, /, *, name: str | None, hints: Hints, policy: str | None) -> None:
-    """List the Atari games that can be played, or describe one environment.
-
-    NAME is a game, a Gymnasium id, module:id, or a file with a SPEC. The list has the status of
-    every game (first class, generated, or broken upstream and why) and the scores of random play
-    and of people by Mnih et al. 2015 (doi:10.1038/nature14236).
-
-    \b
-    JSON, of each: name, title, env_id, goal, status, why (it is broken, or ""),
-    random_return, human_return, scores: [label, value, source], actions,
-    categories, fields; env_id and what follows are null or empty where it is broken.
-    """  # noqa: D301 - click wants the character
+def games(place: CliContext, /, *, name: str | None, hints: Hints, policy: str | None) -> Result:
+    """List the Atari games that can be played, or describe one environment."""
     if name is None:
-        _list(place)
-        return
+        return _list()
     spec = place.find_spec(name)
-    if policy is not None:
-        text = _policy(spec, policy)
-        place.emit({"name": spec.name, "policy": text}, lambda: echo(text, nl=False))
-        return
-    place.emit(_spec_json(spec), lambda: _describe(spec, hints))
+    if policy is None:
+        return Result(_spec_json(spec), lambda: _describe(spec, hints))
+    text = _policy(spec, policy)
+    return Result({"name": spec.name, "policy": text}, lambda: echo(text, nl=False))
 
 
 def _policy(spec: GameSpec, which: str) -> str:
@@ -87,15 +67,11 @@ def _status(spec: GameSpec) -> str:
 
 
 def _spec_json(spec: GameSpec) -> dict[str, Any]:
-    keys = ("name", "title", "env_id", "goal", "random_return", "human_return")
     return {
-        **{key: getattr(spec, key) for key in keys},
+        **pick(spec, "name title env_id goal random_return human_return"),
         "status": _status(spec),
         "why": "",
-        "scores": [
-            {"label": s.label, "value": s.value, "source": s.source, "played": s.played}
-            for s in spec.scores
-        ],
+        "scores": [pick(score, "label value source played") for score in spec.scores],
         "actions": list(spec.actions),
         "categories": [category.name for category in spec.categories],
         "fields": [part.name for part in spec.fields],
@@ -108,69 +84,172 @@ def _broken_json(name: str, why: str) -> dict[str, Any]:
     return {"name": name, **blank, "status": "broken upstream", "why": why, **lists}
 
 
-def _list(place: CliContext) -> None:
-    specs = list(every_game().values())
-    broken = {m.name: m.why for m in measured().values() if m.why}
+def _list() -> Result:
+    data = [_spec_json(spec) for spec in every_game().values()]
+    data += [_broken_json(game.name, game.why) for game in measured().values() if game.why]
 
     def text() -> None:
-        columns = [
-            Column("game"),
-            Column("status", rank=3),
-            Column("random", "right", 2),
-            Column("human", "right", 1),
-            Column("goal", text="wrap"),
-        ]
+        columns = [*Column.row("game|status<3|random>2|human>1"), Column("goal", text="wrap")]
         rows = [
-            [spec.name, _status(spec), _points(spec.random_return), _points(spec.human_return),
-             spec.goal]
-            for spec in specs
+            (row["name"], row["status"], _points(row["random_return"]),
+             _points(row["human_return"]), row["goal"] or row["why"])
+            for row in data
         ]  # fmt: skip
-        rows += [[name, "broken upstream", "", "", why] for name, why in broken.items()]
         print_table(columns, rows)
 
-    data = [*map(_spec_json, specs), *(_broken_json(name, why) for name, why in broken.items())]
-    place.emit(data, text)
+    return Result(data, text)
 
 
 def _points(value: float | None) -> str:
     return "" if value is None else f"{value:g}"
 
 
-@command("gco-agent check-game my_game.py", "gco-agent check-game seaquest", name="check-game")
-@click.argument("target")
-@all_of(
-    number_option("--steps", least=10, default=3_000, help="Steps of random play to look at."),
-    json_option,
+@command(
+    click.argument("target"),
+    number("--steps", least=10, default=3_000),
+    o.json_option,
+    name="check-game",
 )
-@click.pass_context
-def check_game(context: click.Context, /, target: str, *, steps: int) -> None:
-    """Check every statement of a game's specification in its environment.
-
-    TARGET is a file with SPEC = GameSpec(...), a game, a Gymnasium id or module:id. What is wrong
-    is printed with the word that it is about, and the exit code is 2 if anything is.
-
-    \b
-    JSON: game, env_id, steps, findings: [about, text].
-    """  # noqa: D301 - click wants the character
+def check_game(place: CliContext, /, target: str, *, steps: int) -> Result:
+    """Check every statement of a game's specification in its environment."""
     from gco_agent.evaluation import check_game as checking
 
-    place: CliContext = context.obj
     spec = place.find_spec(target)
     findings = checking.check_game(spec, steps)
     data = {
         "game": spec.name,
         "env_id": spec.env_id,
         "steps": steps,
-        "findings": [{"about": finding.about, "text": finding.text} for finding in findings],
+        "findings": [pick(finding, "about text") for finding in findings],
     }
+    if not findings:
+        what = f"{spec.title}: nothing wrong found in {count(steps, 'step')} of random play"
+        return Result(data, what)
+    tell(f"{spec.title} differs from its SPEC: {count(len(findings), 'finding')}")
+    return Result(data, "\n".join(map(str, findings)), is_good=False)
 
-    def text() -> None:
-        for finding in findings:
-            say(str(finding))
-        if not findings:
-            say(f"{spec.title}: nothing wrong found in {count(steps, 'step')} of random play")
 
-    place.emit(data, text)
-    if findings:
-        tell(f"{spec.title} differs from its SPEC: {count(len(findings), 'finding')}")
-        context.exit(2)
+# Doctor
+
+
+@command(o.json_option)
+def doctor(place: CliContext, /) -> Result:
+    """Show what this machine offers: Python, git, cores, extras, the jail's level, the emulator."""
+    from gco_agent.evaluation.workers import usable_cores
+    from gco_agent.report.film import has_screen
+
+    needed = _requirements()
+    found: Found = {
+        "python": platform.python_version(),
+        "executable": sys.executable,
+        "platform": platform.platform(),
+        "cores": usable_cores(),
+        "git": _look_at_git(place),
+        "packages": _versions(["gco-agent", *needed.pop("")]),
+        "extras": {extra: _versions(names) for extra, names in needed.items()},
+        "has_screen": has_screen(),
+    }
+    found["jail"], report = _look_at_jail()
+    found["emulator"] = _look_at_emulator()
+    is_well = bool(found["git"]["version"] and report and not found["emulator"]["problem"])
+    lines = [f"{heading:<10} {text}" for heading, text in _doctor_lines(found, report)]
+    return Result({"is_well": is_well, **found}, "\n".join(lines), is_well)
+
+
+def _look_at_git(place: CliContext) -> Found:
+    """Git itself, the repository here, and who commits; only git itself must be there."""
+    from gco_agent.store.git import GitRepo
+
+    found: Found = {"version": None, "repository": None, "has_identity": False, "problem": None}
+    try:
+        anywhere = GitRepo(place.directory, place.directory, None)  # asked for nothing but this:
+        found["version"] = anywhere.attempt("version").text.removeprefix("git version ")
+        repo = place.repository()
+        found["repository"] = str(repo.place)
+        repo.require_identity()
+        found["has_identity"] = True
+    except GcoError as error:
+        found["problem"] = str(error)
+    return found
+
+
+def _requirements() -> dict[str, list[str]]:
+    """Return the packages that each extra needs; those of the key "" are needed in any case."""
+    from importlib import metadata
+
+    found: dict[str, list[str]] = {"": []}
+    for text in metadata.requires("gco-agent") or ():
+        name = re.match(r"([\w.-]+)(?:\[([\w.-]+)\])?", text)
+        extra = re.search(r"extra == .([\w-]+)", text)
+        names = found.setdefault(extra[1] if extra else "", [])
+        if name is not None and name[1] != "gco-agent":  # gymnasium[box2d] brings box2d
+            names.append(name[2] or name[1])
+    return found
+
+
+def _versions(names: Sequence[str]) -> Found:
+    from importlib import metadata
+
+    found: Found = {}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def _look_at_jail() -> tuple[Found, JailReport | None]:
+    """Return the level of the jail, layer by layer; what is off says why."""
+    from gco_agent.jail.host import probe_level
+
+    try:
+        report = probe_level()
+    except GcoError as error:
+        return {"level": None, "layers": {}, "probes": {}, "problem": str(error)}, None
+    told = {"layers": dict(report.layers), "probes": dict(report.probes), "problem": None}
+    return {"level": report.level.word, **told}, report
+
+
+def _look_at_emulator() -> Found:
+    """Return whether the emulator starts, with the ROM of one game."""
+    try:
+        from gco_agent.envs.atari import default_protocol, open_environment
+
+        protocol = default_protocol("pong")
+        open_environment(protocol).close()
+    except (ImportError, OSError, GcoError) as error:
+        return {"protocol": None, "problem": str(error)}
+    return {"protocol": protocol.stamp, "problem": None}
+
+
+def _doctor_lines(found: Found, report: JailReport | None) -> Iterator[tuple[str, str]]:
+    """Yield the words of the report, each with its heading, or "" below one."""
+    git, emulator = found["git"], found["emulator"]
+    yield "python", f"{found['python']} ({found['executable']})"
+    yield "platform", found["platform"]
+    yield "cores", str(found["cores"])
+    yield "git", git["version"] or f"MISSING: {git['problem']}"
+    if git["repository"]:
+        yield "repository", git["repository"]
+    if git["has_identity"]:
+        yield "identity", "known to git"
+    for line in (git["problem"] or "").splitlines() if git["version"] else ():
+        yield "", line
+    packages = found["packages"].items()
+    yield "packages", ", ".join(f"{name} {v or 'not installed'}" for name, v in packages)
+    there = [name for name, parts in found["extras"].items() if all(parts.values())]
+    missing = ", ".join(name for name in found["extras"] if name not in there)
+    lacking = f"; not installed: {missing}" if missing else ""
+    yield "extras", (", ".join(there) or "none") + lacking
+    yield "screen", "there is one" if found["has_screen"] else "none: enjoy writes a video"
+    jail = report.line.removeprefix("jail: ") if report else f"FAILS: {found['jail']['problem']}"
+    yield "jail", jail
+    for name, state in report.layers if report else ():
+        if not state.startswith("on"):
+            yield "", f"{name}: {state}"
+    for name, result in report.probes if report else ():
+        if result == "POSSIBLE":
+            yield "", f"a policy can still do this: {name}"
+    problem = emulator["problem"]
+    yield "emulator", f"FAILS: {problem}" if problem else f"works: {emulator['protocol']}"

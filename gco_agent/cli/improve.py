@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from gco_agent.cli.context import CliContext, Target
+from gco_agent.cli import options as o
+from gco_agent.cli.context import CliContext
 from gco_agent.cli.display import open_display
-from gco_agent.cli.options import (
-    Duration,
-    Given,
-    all_of,
-    command,
-    env_option,
-    file_option,
-    number_option,
-    play_options,
-    seed_option,
-    target_argument,
-)
-from gco_agent.cli.output import count, gain_text, say, tell
+from gco_agent.cli.options import Given, command, flag, number, option
+from gco_agent.cli.output import Result, count, gain_text, pick, say, tell
 from gco_agent.cli.run import advance
-from gco_agent.core.errors import UsageError
+from gco_agent.core.errors import StoreError, UsageError
 from gco_agent.loop import checks
 from gco_agent.loop.budget import Budget
 from gco_agent.policy import PolicySource
@@ -44,72 +30,33 @@ _SELECTION_STEPS = 4_500
 """Steps after which an episode is truncated, as in the races of a run."""
 _MARK = b"\xef\xbb\xbf"
 
-_shared_options = all_of(
-    target_argument,
-    click.option(
-        "--time",
-        "seconds",
-        type=Duration(),
-        default="3m",
-        show_default=True,
-        metavar="TIME",
-        help="How long to play, before the race that decides: 90, 90s, 5m.",
-    ),
-    number_option(
-        "--steps",
-        least=1_000,
-        help="Steps to play at most; a command that does not run out of time is reproducible.  "
-        "[default: what the time usually allows]",
-    ),
-    file_option("--output", help="Write here instead of over the file."),
-    env_option,
-    number_option(
-        "--max-steps",
-        help=f"Truncate episodes of a file after this many steps.  [default: {_SELECTION_STEPS:,}]",
-    ),
-    play_options,
+_shared_options = o.all_of(
+    o.target_argument,
+    option("--time", "seconds", kind=o.Duration(), default="3m"),
+    number("--steps", least=1_000),
+    option("--output", kind=o.PATH),
+    o.env_option,
+    number("--max-steps"),
+    o.play_options,
 )
 
 
-@command(
-    "gco-agent tune policies/pong.py            writes the file if it is better",
-    "gco-agent tune my.py --env gco/Pong-v5 --time 10m --output tuned.py",
-    "gco-agent tune                             an iteration of the run that is checked out",
-)
-@all_of(_shared_options, seed_option)
-@click.pass_obj
-def tune(place: CliContext, /, target: str | None, **given: Given) -> None:
-    """Tune the numeric constants of a policy with CMA-ES.
-
-    TARGET is a policy file, or a run, or nothing for the run that is checked out. Named constants
-    of the module are tuned first, then numbers in its functions; integers stay integers, signs
-    stay as they are. A file is written only if the new constants are significantly better on
-    selection seeds, which the tuner does not play; nothing else in it changes, except the score
-    that its docstring states. For a run it is one more iteration.
-
-    \b
-    JSON of a file: policy, written (path or null), constants: [name, before,
-    after], generations, steps, mean_return, parent_mean_return, gain, gain_se,
-    p_value, pairs. JSON of a run as of run.
-    """  # noqa: D301 - click wants the character
-    path = _file(place, target)
-    if path is None:
-        _iterate(place, target, "tune", given)
-        return
+@command(_shared_options, o.seed_option)
+def tune(place: CliContext, /, target: str | None, **given: Given) -> Result:
+    """Tune the numeric constants of a policy with CMA-ES."""
     from gco_agent.loop.improving import tune_file
 
+    path = _file(place, target)
+    if path is None:
+        return _iterate(place, target, "tune", given)
     source = PolicySource.from_file(path)
     with _at_work(place, source, path, given) as (judge, budget, progress):
         found = tune_file(source, judge, budget, seed=given["seed"], progress=progress)
-    written = _write(path, place.path(given["output"] or path), found.source)
     race = found.race
     data = {
         "policy": target,
-        "written": written,
-        "constants": [
-            {"name": move.name, "before": move.before, "after": move.after}
-            for move in found.tuned.moves
-        ],
+        "written": _write(place, path, given["output"], found.source),
+        "constants": [pick(move, "name before after") for move in found.tuned.moves],
         "generations": found.tuned.generations,
         "steps": found.n_steps,
         "mean_return": race.child.mean_return if race else None,
@@ -117,54 +64,36 @@ def tune(place: CliContext, /, target: str | None, **given: Given) -> None:
         **_gain_json(race),
         "p_value": race.gain.p_value if race and race.gain else None,
     }
-    place.emit(data, lambda: _print_tuned(data, found))
+    return Result(data, lambda: _print_tuned(data, found))
 
 
-@command(
-    "gco-agent simplify policies/pong.py",
-    "gco-agent simplify my.py --env gco/Pong-v5 --exact --output small.py",
-    "gco-agent simplify                         an iteration of the run that is checked out",
-)
-@_shared_options
-@click.option(
-    "--exact", is_flag=True, help="Remove only what changes no action, in any episode played."
-)
-@click.pass_obj
-def simplify(place: CliContext, /, target: str | None, **given: Given) -> None:
-    """Remove from a policy what its play does not need.
-
-    TARGET is a policy file, or a run, or nothing for the run that is checked out. Branches that
-    never run, terms and constants that do not matter, duplicates and unused names are removed if
-    every action in several whole episodes stays the same. Then what changes actions is tried, and
-    removed if the episodes of both, paired by seed, show that less than a stated margin is lost.
-    The file is written, formatted with black, if it got smaller. For a run it is one more
-    iteration.
-
-    \b
-    JSON of a file: policy, written (path or null), removed: [what, line, exact],
-    lines_before, lines_after, nodes_before, nodes_after, same_actions,
-    same_episodes, steps, complete, gain, gain_se, pairs, margin, p_value.
-    JSON of a run as of run.
-    """  # noqa: D301 - click wants the character
-    path = _file(place, target)
-    if path is None:
-        _iterate(place, target, "simplify", given)
-        return
+@command(_shared_options, flag("--exact"))
+def simplify(place: CliContext, /, target: str | None, **given: Given) -> Result:
+    """Remove from a policy the code that does not matter to how it plays."""
     from gco_agent.loop.improving import simplify_file
 
+    path = _file(place, target)
+    if path is None:
+        return _iterate(place, target, "simplify", given)
     source = PolicySource.from_file(path)
     with _at_work(place, source, path, given) as (judge, budget, progress):
         found = simplify_file(source, judge, budget, exact_only=given["exact"], progress=progress)
-    written = _write(path, place.path(given["output"] or path), found.source)
+    written = _write(place, path, given["output"], found.source)
     data = _simplified_json(target, written, found)
-    place.emit(data, lambda: _print_simplified(data, found))
+    return Result(data, lambda: _print_simplified(data, found))
 
 
 def _file(place: CliContext, target: str | None) -> Path | None:
     """Return the file that ``target`` names; None if it can only be a run."""
-    if target is None:
-        place.runs_or_file()
-    return place.policy_file(target)
+    from gco_agent.api import policy_file
+
+    if target is not None:
+        return policy_file(target, place.directory)
+    try:
+        place.repository()
+    except StoreError as error:
+        raise UsageError(f"{error} Or name a policy file.") from None
+    return None
 
 
 @contextlib.contextmanager
@@ -172,46 +101,40 @@ def _at_work(
     place: CliContext, source: PolicySource, path: Path, given: dict[str, Any]
 ) -> Iterator[tuple[Judge, StepBudget, Progress]]:
     """Open the judge, the step budget and the display for a file, and the workers."""
+    from gco_agent.api import Target
     from gco_agent.optimizers.cma import StepBudget
 
     checks.require_contract(source, str(path))
     most = given["max_steps"] or _SELECTION_STEPS
-    rules = place.protocol_of(Target(str(path), source), given["env_id"], most)
-    with open_display() as display, place.open_workers() as pool:
-        budget = StepBudget.for_time(given["seconds"], pool.n_workers, given["steps"])
-        yield place.judge(pool, rules), budget, display
+    rules = place.rules_of(Target(str(path), source), {**given, "max_steps": most})
+    with open_display() as display, place.players.judge(rules) as judge:
+        budget = StepBudget.for_time(given["seconds"], judge.pool.n_workers, given["steps"])
+        yield judge, budget, display
 
 
-def _write(path: Path, target: Path, source: PolicySource | None) -> Path | None:
-    """Replace ``target`` with ``source`` at once, if there is one; where it went.
-
-    Mode and byte order mark are those of ``path``.
-    """
+def _write(
+    place: CliContext, path: Path, output: Path | None, source: PolicySource | None
+) -> Path | None:
+    """Write ``source``, if there is one, with the byte order mark of ``path``; where it went."""
     if source is None:
         return None
-    data = source.text.encode()
-    part = target.with_name(f".{target.name}.part")
-    try:
-        if path.read_bytes().startswith(_MARK):
-            data = _MARK + data
-        part.write_bytes(data)
-        shutil.copymode(path, part)
-        os.replace(part, target)  # noqa: PTH105 - the same, and says that it is at once
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise UsageError(f"{target} cannot be written: {error.strerror}") from error
-    return target
+    mark = _MARK if path.read_bytes().startswith(_MARK) else b""
+    return place.write(output or path.absolute(), mark + source.text.encode())
 
 
-def _iterate(place: CliContext, target: str | None, optimizer: str, given: dict[str, Any]) -> None:
+def _iterate(
+    place: CliContext, target: str | None, optimizer: str, given: dict[str, Any]
+) -> Result:
     """Make one iteration of a run with another optimizer than its own."""
     from gco_agent.evaluation.workers import usable_cores
     from gco_agent.optimizers.cma import StepBudget
 
     options = {"output": "output", "env_id": "env", "exact": "exact", "max_steps": "max-steps"}
-    for name, option in options.items():
+    for name, option_name in options.items():
         if given.get(name):
-            raise UsageError(f"--{option} is for policy files; a run has its own rules and commits")
+            raise UsageError(
+                f"--{option_name} is for policy files; a run has its own rules and commits"
+            )
     seconds, n_workers = given["seconds"], place.workers or usable_cores()
     n_steps = StepBudget.for_time(seconds, n_workers, given["steps"]).n_steps
 
@@ -222,8 +145,9 @@ def _iterate(place: CliContext, target: str | None, optimizer: str, given: dict[
         )
 
     place.run_name = target
-    again = f"Go on with: gco-agent {optimizer} {{run}}"
-    advance(place, Budget(iterations=1), change, again=again)
+    return advance(
+        place, Budget(iterations=1), change, f"Go on with: gco-agent {optimizer} {{run}}"
+    )
 
 
 def _gain_json(race: Race | None) -> dict[str, Any]:

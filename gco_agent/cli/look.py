@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import math
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -12,44 +11,38 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gco_agent.cli.context import CliContext, find_shown, pick_seeds, status_file
-from gco_agent.cli.options import (
-    AtLeast,
-    Given,
-    all_of,
-    command,
-    env_option,
-    hidden_run_option,
-    hints_option,
-    json_option,
-    number_option,
-    play_options,
-    run_argument,
-    target_argument,
-)
+from gco_agent.cli import options as o
+from gco_agent.cli.context import CliContext, pick_seeds
+from gco_agent.cli.display import PlainDisplay, open_display
+from gco_agent.cli.options import Given, command, flag, number, option
 from gco_agent.cli.output import (
     VERDICT_STYLES,
     Column,
+    Result,
     count,
     duration,
     echo,
+    evaluation_json,
     fit,
     outcome_text,
+    pick,
     print_table,
     results_stream,
     say,
+    score_json,
     sparkline,
     tell,
 )
-from gco_agent.cli.run import interval_in, score_json
+from gco_agent.cli.run import interval_in
 from gco_agent.core.errors import NotARun, StoreError, UsageError
 from gco_agent.core.events import Committed
 from gco_agent.core.records import Usage, Verdict
 from gco_agent.core.statistics import Gain, confidence_interval
 from gco_agent.core.text import clean_line, clean_text, format_points, format_score
+from gco_agent.loop.budget import Budget
 from gco_agent.report.details import count_changes, difference
 from gco_agent.store.entries import Entry, Facts, RunRef
-from gco_agent.store.run import Status, live_runs, read_status
+from gco_agent.store.run import Status, live_runs, read_status, status_path
 from gco_agent.store.view import (
     Details,
     OptimizerStats,
@@ -62,73 +55,49 @@ from gco_agent.store.view import (
 )
 
 if TYPE_CHECKING:
-    from gco_agent.core.records import Evaluation
-    from gco_agent.loop.budget import Budget
     from gco_agent.store.git import GitRepo
 
 _FORMULA = ("=", "+", "-", "@", "\t")
-_COUNTED = ("gain", "gain_se", "pairs", "loc", "cyclomatic", "nested_if")
+_COUNTED = "gain gain_se pairs loc cyclomatic nested_if"
 _DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan", " ": ""}
-_NUMBER = re.compile(r"\d{1,6}")  # git never shortens an id below seven digits
 _POLL_S = 0.5
 _TRACE_EPISODES, _MOST_TRACED, _TRACE_STEPS = 8, 1000, 4_500
 
 
-@command("gco-agent runs", "gco-agent runs --json | jq -r '.[].run'")
-@json_option
-@click.pass_obj
-def runs(place: CliContext, /) -> None:
-    """List the runs of the repository, the one that advanced last first.
-
-    The run that is checked out is marked with *. The return is that of the policy in force.
-
-    \b
-    JSON, of each: run, game, commit, checked_out, running, optimizer, seed,
-    iterations, accepted, frames, tokens, usd, the keys of a score, updated; problem (why it
-    cannot be read, or null).
-    """  # noqa: D301 - click wants the character
-    repo, all_runs = place.repository(), place.runs()
-    head = repo.head_branch()
-    live = live_runs(repo.common_dir)
+@command(o.json_option)
+def runs(place: CliContext, /) -> Result:
+    """List the runs of the repository, the one that advanced last first."""
+    repo, there = place.repository(), place.runs()
+    head, live = repo.head_branch(), live_runs(repo.common_dir)
     data = [
-        {
-            **_summary_json(row),
-            "checked_out": head == str(row.ref),
-            "running": row.ref in live,
-        }
-        for row in (all_runs.view(ref).summary() for ref in all_runs.list())
+        {**_summary_json(row), "checked_out": head == str(row.ref), "running": row.ref in live}
+        for row in (there.view(ref).summary() for ref in there.list())
     ]
+    if not data:
+        return Result(data, "There is no run here. Start one with `gco-agent run GAME`.")
 
     def text() -> None:
-        if not data:
-            say("There is no run here. Start one with `gco-agent run GAME`.")
-            return
-        columns = (
-            Column(""),
-            Column("run"),
-            Column("iterations", "right", 1),
-            Column("accepted", "right", 3),
-            Column("return", "right"),
-            Column("optimizer", rank=2),
-            Column("seed", "right", 5),
-            Column("updated", rank=4),
-        )
+        headings = "|run|iterations>1|accepted>3|return>|optimizer<2|seed>5|updated<4"
         rows = [
             (
                 "*" if row["checked_out"] else "",
                 row["run"] + (" (running)" if row["running"] else ""),
-                "" if row["iterations"] is None else str(row["iterations"]),
-                "" if row["accepted"] is None else str(row["accepted"]),
+                _number(row["iterations"]),
+                _number(row["accepted"]),
                 format_score(row["mean_return"], row["standard_error"]),
                 row["optimizer"] or "",
-                "" if row["seed"] is None else str(row["seed"]),
+                _number(row["seed"], ""),
                 row["problem"] or row["updated"][:16].replace("T", " "),
             )
             for row in data
         ]
-        print_table(columns, rows)
+        print_table(Column.row(headings), rows)
 
-    place.emit(data, text)
+    return Result(data, text)
+
+
+def _number(value: float | None, form: str = ",") -> str:
+    return "" if value is None else format(value, form)
 
 
 def _summary_json(row: RunSummary) -> dict[str, Any]:
@@ -136,82 +105,44 @@ def _summary_json(row: RunSummary) -> dict[str, Any]:
         "run": row.ref.branch,
         "game": row.ref.game,
         "commit": row.commit,
-        **{name: getattr(row, name) for name in ("optimizer", "seed", "iterations", "accepted")},
-        **{name: getattr(row, name) for name in ("frames", "tokens", "usd")},
+        **pick(row, "optimizer seed iterations accepted frames tokens usd"),
         **score_json(row.facts, None),
         "updated": row.advanced.isoformat() if row.advanced else "",
         "problem": clean_line(row.error) or None,
     }
 
 
-@command(
-    "gco-agent log",
-    "gco-agent log gco/pong/first",
-    "gco-agent log --json | jq '.iterations[].mean_return'",
-    "gco-agent log --csv > pong.csv",
-)
-@all_of(run_argument, json_option)
-@click.option(
-    "--csv", "as_csv", is_flag=True, help="Print the table as CSV, with its numbers bare."
-)
-@click.pass_obj
-def log(place: CliContext, /, *, as_csv: bool) -> None:
-    """Show the iterations of a run as a table; the policy in force is marked with *.
-
-    Returns are of the iteration's own candidate, ± standard error; the gain is over the policy it
-    was raced against, on the same seeds. LOC are lines of code, CC the cyclomatic complexity. The
-    bars above show the return of the policy in force. Where more than one optimizer took part, a
-    second table says what each tried, gained and used. A narrow terminal shows fewer columns.
-
-    \b
-    JSON: run, commit, policy_commit, seed, iterations: [iteration, verdict,
-    commit, in_force, mean_return, standard_error, confidence_interval (95 %),
-    episodes, seeds, protocol, gain, gain_se, pairs, loc, cyclomatic, nested_if,
-    steps, frames, seconds, optimizer, tokens_in, tokens_out, usd, summary],
-    optimizers: [optimizer, iterations, candidates, accepted, gain (sum of the
-    accepted, in points an episode), tokens, usd, steps, seconds].
-    CSV: the columns of these, except the interval.
-    """  # noqa: D301 - click wants the character
+@command(o.run_argument, o.json_option, flag("--csv", "as_csv"))
+def log(place: CliContext, /, *, as_csv: bool) -> Result:
+    """Show the iterations of a run as a table; the policy in force is marked with *."""
     if place.as_json and as_csv:
         raise UsageError("--json and --csv exclude each other")
-    view = place.shown_view()
-    if as_csv:
-        _print_csv(_steps_json(view))
-        return
-    earned = optimizer_stats(view.history())
-    if not place.as_json:
-        _print_log(view, has_several=len(earned) > 1)
-        if len(earned) > 1:
-            _print_optimizers(earned)
-        return
-    seed = view.summary().seed
+    view = place.view(or_only=True)
+    if not place.as_json and not as_csv:  # damaged episodes do not matter to the tables
+        return Result(None, lambda: _print_log(view))
     data = {
         "run": view.ref.branch,
         "commit": view.tip,
         "policy_commit": view.standing.commit,
-        "seed": seed,
-        "iterations": _steps_json(view),
-        "optimizers": [asdict(row) for row in earned],
+        "seed": view.summary().seed,
+        "iterations": (rows := _steps_json(view)),
+        "optimizers": optimizer_stats(view.history()),
     }
-    place.emit(data, lambda: None)
+    return Result(data, lambda: _print_csv(rows))
 
 
 def _steps_json(view: RunView) -> list[dict[str, Any]]:
-    steps = view.history()
-    texts = view.evidence_of_all(steps, "evaluation.json")
-    standing = view.standing.commit
-    own = (*_COUNTED, "steps", "frames", "seconds", "optimizer", "tokens_in", "tokens_out", "usd")
+    steps, standing = view.history(), view.standing.commit
     return [
         {
-            "iteration": step.iteration,
-            "verdict": step.verdict,
-            "commit": step.commit,
+            **pick(step, "iteration verdict commit"),
             "in_force": step.commit == standing,
             **score_json(step.facts, interval_in(text, step)),
-            **{name: getattr(step.facts, name, None) for name in own},
+            **pick(step.facts, f"{_COUNTED} steps frames seconds optimizer"),
+            **pick(step.facts, "tokens_in tokens_out usd"),
             "summary": step.summary,
         }
-        for step, text in zip(steps, texts, strict=True)
+        for step, text in zip(steps, view.evidence_of_all(steps, "evaluation.json"), strict=True)
     ]
 
 
@@ -226,32 +157,23 @@ def _print_csv(rows: list[dict[str, Any]]) -> None:
     writer.writerows(rows)
 
 
-def _print_log(view: RunView, *, has_several: bool) -> None:
-    history, standing = view.history(), view.standing.commit
+def _print_log(view: RunView) -> None:
+    history, earned = view.history(), optimizer_stats(view.history())
     is_paid = any(step.facts and step.facts.tokens_in for step in history)
-    columns = [
-        Column(""),
-        Column("it", "right"),
-        Column("verdict"),
-        Column("return", "right"),
-        Column("gain", "right"),
-        Column("LOC", "right", 7),
-        Column("CC", "right", 8),
-        Column("steps", "right", 6),
-        Column("time", "right", 5),
-    ]
-    if is_paid:
-        columns += [Column("tokens", "right", 4), Column("$", "right", 2)]
-    if has_several:
-        columns.append(Column("by", rank=1))
-    columns.append(Column("summary", text="cut"))
+    headings = "|it>|verdict|return>|gain>|LOC>7|CC>8|steps>6|time>5"
+    headings += "|tokens>4|$>2" * is_paid + "|by<1" * (len(earned) > 1)
+    columns = [*Column.row(headings), Column("summary", text="cut")]
     rows = []
     for step in history:
-        cells = _cells(step)
-        used = [*cells[:8], *(cells[8:10] if is_paid else ()), *(cells[10:] if has_several else ())]
-        rows.append(["*" if step.commit == standing else "", *used, step.summary])
+        number, *cells = _cells(step)
+        paid, by = cells[7:9], cells[9:]
+        mark = "*" if step.commit == view.standing.commit else ""
+        rows.append([mark, number, *cells[:7], *(paid if is_paid else ()),
+                     *(by if len(earned) > 1 else ()), step.summary])  # fmt: skip
     styles = [VERDICT_STYLES.get(step.verdict, "") for step in history]
     print_table(columns, rows, heading=_heading(view), styles=styles)
+    if len(earned) > 1:
+        _print_optimizers(earned)
 
 
 def _cells(step: Step) -> list[str]:
@@ -264,12 +186,12 @@ def _cells(step: Step) -> list[str]:
         facts.verdict,
         format_score(facts.return_mean, facts.return_se),
         "" if facts.gain is None else format_score(facts.gain, facts.gain_se, "+"),
-        "" if facts.loc is None else str(facts.loc),
-        "" if facts.cyclomatic is None else str(facts.cyclomatic),
-        "" if facts.steps is None else f"{facts.steps:,}",
+        _number(facts.loc),
+        _number(facts.cyclomatic),
+        _number(facts.steps),
         "" if facts.seconds is None else duration(facts.seconds),
         f"{tokens:,}" if tokens else "",
-        "" if facts.usd is None else f"{facts.usd:.4f}",
+        _number(facts.usd, ".4f"),
         facts.optimizer or "",
     ]
 
@@ -292,18 +214,8 @@ def _heading(view: RunView) -> str:
 
 
 def _print_optimizers(earned: Sequence[OptimizerStats]) -> None:
-    columns = [
-        Column("optimizer"),
-        Column("iterations", "right", 1),
-        Column("candidates", "right", 6),
-        Column("accepted", "right"),
-        Column("gain of the accepted", "right"),
-        Column("steps", "right", 5),
-        Column("time", "right", 4),
-    ]
     is_paid = any(row.tokens or row.usd for row in earned)
-    if is_paid:
-        columns += [Column("tokens", "right", 3), Column("$", "right", 2)]
+    headings = "optimizer|iterations>1|candidates>6|accepted>|gain of the accepted>|steps>5|time>4"
     rows = [
         [
             row.optimizer,
@@ -317,57 +229,43 @@ def _print_optimizers(earned: Sequence[OptimizerStats]) -> None:
         ]
         for row in earned
     ]
+    columns = Column.row(headings + "|tokens>3|$>2" * is_paid)
     print_table(columns, rows, heading="\nby optimizer")
 
 
 @command(
-    "gco-agent show                  the last iteration of the run that is checked out",
-    "gco-agent show 7",
-    "gco-agent show gco/pong/first 7",
-    "gco-agent show 7 --file evaluation.json",
-    "gco-agent show 7 --json | jq '.trials[0].seeds'",
+    click.argument("names", nargs=-1, metavar="[RUN] [REV]"),
+    o.hidden_run_option,
+    o.json_option,
+    option("--file", "name", metavar="NAME"),
 )
-@click.argument("names", nargs=-1, metavar="[RUN] [REV]")
-@all_of(hidden_run_option, json_option)
-@click.option(
-    "--file", "name", metavar="NAME", help="Print one file of the iteration's evidence instead."
-)
-@click.pass_obj
-def show(place: CliContext, /, names: tuple[str, ...], name: str | None) -> None:
-    """Show one iteration whole: what was tried and why, what it scored, what changed in the code.
-
-    REV is the number of an iteration, or any revision of the run. An iteration may have tried
-    several candidates; each is shown. Differences are to the policy that it was raced against.
-
-    \b
-    JSON: run, iteration, trials: [commit, verdict, summary, reason, in_force, the
-    keys of a score, gain, gain_se, pairs, loc, cyclomatic, nested_if, optimizer,
-    seconds, seeds: [seed, return, parent_return, steps, outcome, detail],
-    difference (unified), policy, feedback, evidence (names of files)].
-    """  # noqa: D301 - click wants the character
+def show(place: CliContext, /, names: tuple[str, ...], name: str | None) -> Result:
+    """Show one iteration whole: what was tried, what it scored, what changed."""
     rev = place.run_and_rev(names)
-    view = place.shown_view()
+    view = place.view(or_only=True)
     trials = view.trials_of(rev)
     if name is not None:
-        _print_file(view, trials, name)
-        return
-    details = list(view.details(trials))
-    if not place.as_json:
-        for trial, detail in zip(trials, details, strict=True):
-            _print_trial(view, trial, detail)
-        return
-    found = [_trial_json(view, t, d) for t, d in zip(trials, details, strict=True)]
-    data = {"run": view.ref.branch, "iteration": trials[-1].iteration, "trials": found}
-    place.emit(data, lambda: None)
+        text = _read_file(view, trials, name)
+        return Result({"name": name, "text": text}, lambda: echo(text, nl=False))
+    found = list(zip(trials, view.details(trials), strict=True))
+    data = {
+        "run": view.ref.branch,
+        "iteration": trials[-1].iteration,
+        "trials": [_trial_json(view, trial, details) for trial, details in found],
+    }
+
+    def print_all() -> None:
+        for trial, details in found:
+            _print_trial(view, trial, details)
+
+    return Result(data, print_all)
 
 
-def _print_file(view: RunView, trials: list[Trial], name: str) -> None:
-    """Print a file of the evidence, unchanged."""
+def _read_file(view: RunView, trials: list[Trial], name: str) -> str:
+    """Return a file of the evidence, unchanged."""
     for trial in reversed(trials):
         if name in view.evidence_names(trial.commit, trial.iteration):
-            text = view.read(evidence_folder(trial.iteration or 0) + name, trial.commit)
-            echo(text or "", nl=False)
-            return
+            return view.read(evidence_folder(trial.iteration or 0) + name, trial.commit) or ""
     kept = ", ".join(view.evidence_names(trials[-1].commit, trials[-1].iteration)) or "none"
     raise UsageError(f"that iteration has no file {name!r}; its files: {kept}")
 
@@ -380,22 +278,17 @@ def _trial_json(view: RunView, trial: Trial, details: Details) -> dict[str, Any]
     )
     lines = [] if details.after is None else difference(details.before, details.after)
     return {
-        "commit": trial.commit,
-        "verdict": trial.verdict,
-        "summary": trial.summary,
+        **pick(trial, "commit verdict summary in_force"),
         "reason": trial.body,
-        "in_force": trial.in_force,
         **score_json(facts, confidence_interval(returns) if is_whole else None),
         "seed_range": facts.seeds if facts else None,
-        **{name: getattr(facts, name, None) for name in (*_COUNTED, "optimizer", "seconds")},
+        **pick(facts, f"{_COUNTED} optimizer seconds"),
         "seeds": [
             {
                 "seed": played.seed,
                 "return": played.episode_return,
-                "parent_return": played.parent_return,
                 "steps": played.n_steps,
-                "outcome": played.outcome,
-                "detail": played.detail,
+                **pick(played, "parent_return outcome detail"),
             }
             for played in details.played
         ],
@@ -470,20 +363,19 @@ def _print_seeds(details: Details) -> None:
     """Print a row per seed: the candidate's return, the other policy's, their difference."""
     if not details.played:
         return
-    echo()
-    columns = [Column(h, "right") for h in ("seed", "return", "parent", "gain", "steps")]
     rows = [
         [
             str(p.seed),
             f"{p.episode_return:g}",
-            "" if p.parent_return is None else f"{p.parent_return:g}",
-            "" if p.difference is None else f"{p.difference:+g}",
+            _number(p.parent_return, "g"),
+            _number(p.difference, "+g"),
             f"{p.n_steps:,}",
             outcome_text(p.outcome),
         ]
         for p in details.played
     ]
-    print_table([*columns, Column("outcome")], rows)
+    echo()
+    print_table(Column.row("seed>|return>|parent>|gain>|steps>|outcome"), rows)
     for p in details.played:
         if p.detail:
             say(f"seed {p.seed}:")
@@ -493,32 +385,19 @@ def _print_seeds(details: Details) -> None:
 # Watch
 
 
-@command("gco-agent watch", "gco-agent watch gco/pong/first --keep")
-@run_argument
-@click.option("--keep", is_flag=True, help="Stay when no process advances the run.")
-@click.option(
-    "--last",
-    type=AtLeast(0, 10_000),
-    default=5,
-    show_default=True,
-    metavar="N",
-    help="Iterations before now to show first.",
-)
-@click.pass_obj
+@command(o.run_argument, flag("--keep"), option("--last", kind=o.AtLeast(0, 10_000), default=5))
 def watch(place: CliContext, /, last: int, *, keep: bool) -> None:
-    """Follow a run that another process of this machine advances.
-
-    Shows what `run` and `step` show: a line for every iteration, and what is under way. RUN is by
-    default the run that is checked out, or the one that is being advanced. Ends when the other
-    process has ended, unless --keep is given; Ctrl-C ends it at any time, and the run goes on.
-    """
+    """Follow a run that another process of this machine advances."""
     repo = place.repository()
     ref = _watched(place, repo)
-    path = status_file(repo, ref)
+    path = status_path(repo.common_dir, ref.stem)
     status = read_status(path)
     tell(f"{ref.branch}: " + (f"process {status.pid} advances it" if status else "not running"))
-    budget = _budget(status)
-    display = _open_display(status, budget)
+    budget, display = None, open_display()
+    if status is not None:
+        parting = "Ctrl-C stops watching; the run goes on"
+        budget = _budget(status)
+        display = open_display(budget, status.first, parting)
     follower = _Follower(repo, ref, display)
     with display:
         follower.catch_up(last)
@@ -554,13 +433,13 @@ def _watched(place: CliContext, repo: GitRepo) -> RunRef:
     if live and repo.head_branch() not in [str(ref) for ref in live]:
         named_all = ", ".join(ref.branch for ref in live)
         raise NotARun(f"several runs are being advanced: {named_all}. Name one of them.")
-    return find_shown(all_runs, None)
+    return place.ref(or_only=True)
 
 
 class _Follower:
     """Shows the steps of a run that have not been shown."""
 
-    def __init__(self, repo: GitRepo, ref: RunRef, display: Any) -> None:  # noqa: ANN401
+    def __init__(self, repo: GitRepo, ref: RunRef, display: PlainDisplay) -> None:
         self._repo, self._ref, self._display = repo, ref, display
         self._tip: str | None = None
         self._shown: set[str] = set()
@@ -597,12 +476,8 @@ def _events(view: RunView) -> list[Committed]:
     return events
 
 
-def _budget(status: Status | None) -> Budget | None:
+def _budget(status: Status) -> Budget:
     """Return the limits of the process that advances the run."""
-    from gco_agent.loop.budget import Budget
-
-    if status is None:
-        return None
     budget = Budget(**asdict(status.limits), started=status.started)
     _update(budget, status)
     return budget
@@ -617,62 +492,20 @@ def _update(budget: Budget, status: Status) -> None:
     budget.spending = Spending(budget.usd, budget.tokens, spent=spent)
 
 
-def _open_display(status: Status | None, budget: Budget | None) -> Any:  # noqa: ANN401
-    from gco_agent.cli.display import open_display
-
-    if status is None:
-        return open_display()
-    parting = "Ctrl-C stops watching; the run goes on"
-    return open_display(budget, following=status.first, parting=parting)
-
-
 # Trace
 
 
 @command(
-    "gco-agent trace                           the policy of the run that is checked out",
-    "gco-agent trace policies/breakout.py --tokens 3000",
-    "gco-agent trace HEAD~3 --seeds 0:4",
-    "gco-agent trace my.py --env gco/Pong-v5 --json | jq '.windows[0].steps[0]'",
+    o.target_argument,
+    o.seeds_option(),
+    number("--tokens", least=100, default=6_000),
+    number("--max-steps", default=_TRACE_STEPS),
+    o.hints_option(None),
+    o.env_option,
+    o.play_options,
 )
-@target_argument
-@click.option(
-    "--seeds",
-    "seed_text",
-    metavar="A:B",
-    help=f"Play these seeds.  [default: the first {_TRACE_EPISODES} feedback seeds, as a run does]",
-)
-@all_of(
-    number_option(
-        "--tokens",
-        least=100,
-        default=6_000,
-        help="Length of the text in tokens, as estimated without a tokenizer.",
-    ),
-    number_option(
-        "--max-steps", default=_TRACE_STEPS, help="Truncate episodes after this many steps."
-    ),
-    hints_option(None),
-    env_option,
-    play_options,
-)
-@click.pass_obj
-def trace(place: CliContext, /, target: str | None, **given: Given) -> None:
-    """Show what a language model is told of a policy's results.
-
-    Plays the policy, chooses the moments that decided its episodes, and plays these again with
-    every call of its components recorded: inputs, output, the lines that ran. TARGET is as for
-    `gco-agent eval`. For a run, the text also shows what was tried and not accepted.
-
-    \b
-    JSON: policy, policy_sha256, stage, text, tokens, mean_return (null if an
-    episode failed), standard_error, confidence_interval (95 %), returns, seeds,
-    protocol, jail, notes, ranges, extents, names, windows: [title, is_good, seed,
-    event, n_steps, episode_return, failure, steps: [step, lives, objects, values,
-    calls: [name, depth, inputs, output, lines, error], action, action_name,
-    reward]].
-    """  # noqa: D301 - click wants the character
-    from gco_agent.cli.display import open_display
+def trace(place: CliContext, /, target: str | None, **given: Given) -> Result:
+    """Show what a language model is told of a policy's results."""
     from gco_agent.core.seeds import Stream
     from gco_agent.loop.checks import read_config
     from gco_agent.loop.session import read_attempts
@@ -682,17 +515,16 @@ def trace(place: CliContext, /, target: str | None, **given: Given) -> None:
 
     default = Stream.FEEDBACK.seeds(0, _TRACE_EPISODES)
     seeds = pick_seeds(given["seed_text"], default, _MOST_TRACED)
+    most = given.pop("max_steps")
     wanted = place.find_target(target)
-    rules = place.protocol_of(wanted, given["env_id"], None)
-    limited = replace(rules, max_steps=min(rules.max_steps, given["max_steps"]))
+    rules = place.rules_of(wanted, given)
+    limited = replace(rules, max_steps=min(rules.max_steps, most))
     view = _traced_run(place, target)
-    with open_display() as display, place.open_workers() as pool:
-        judge = place.judge(pool, limited)
+    with open_display() as display, place.players.judge(limited) as judge:
         attempts = read_attempts(view) if view else ()
         results, found = collect_results(judge, wanted.source, attempts, rules, seeds, display)
         hints = given["hints"] or (read_config(view).hints if view else "interface")
-        results = replace(results, hints=hints)
-        feedback = compose_feedback(results, found, given["tokens"])
+        feedback = compose_feedback(replace(results, hints=hints), found, given["tokens"])
     played = results.evaluation
     data = {
         "policy": wanted.name,
@@ -706,7 +538,7 @@ def trace(place: CliContext, /, target: str | None, **given: Given) -> None:
         "seeds": results.seeds,
         "jail": judge.jail,
     }
-    place.emit(data, lambda: echo(feedback.text, nl=False))
+    return Result(data, lambda: echo(feedback.text, nl=False))
 
 
 def _traced_run(place: CliContext, target: str | None) -> RunView | None:
@@ -718,14 +550,3 @@ def _traced_run(place: CliContext, target: str | None) -> RunView | None:
         return place.view()
     except (NotARun, StoreError):
         return None
-
-
-def evaluation_json(played: Evaluation) -> dict[str, Any]:
-    """Return the score of an evaluation, by the keys that every command uses."""
-    interval = confidence_interval(played.returns) if played.is_valid else None
-    return {
-        "mean_return": played.mean_return,
-        "standard_error": played.standard_error,
-        "confidence_interval": list(interval) if interval else None,
-        "returns": list(played.returns),
-    }

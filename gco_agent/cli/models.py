@@ -1,4 +1,4 @@
-"""``prompt``, ``apply`` and ``estimate``: a chat or a person as the optimizer; what models cost."""
+"""``prompt``, ``apply``, ``estimate`` and ``replay``: answers, and what they cost."""
 
 from __future__ import annotations
 
@@ -8,21 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gco_agent.cli.context import CliContext, exchange_folder, with_model
-from gco_agent.cli.options import (
-    Given,
-    all_of,
-    candidates_option,
-    command,
-    hints_option,
-    json_option,
-    model_options,
-    number_option,
-    play_options,
-    run_argument,
-)
-from gco_agent.cli.output import count, echo, say, tell
-from gco_agent.core.errors import NotARun, UsageError
+from gco_agent.cli import options as o
+from gco_agent.cli.context import CliContext, with_model
+from gco_agent.cli.display import open_display
+from gco_agent.cli.options import Given, command, number, option
+from gco_agent.cli.output import Result, count, echo, pick, say, tell
+from gco_agent.cli.run import advance, saved_is_told
+from gco_agent.core.errors import GcoError, UsageError
+from gco_agent.core.text import format_score
 from gco_agent.llm.prices import (
     AS_OF,
     DEFAULT_MODEL,
@@ -33,130 +26,113 @@ from gco_agent.llm.prices import (
     find_price,
 )
 from gco_agent.llm.providers import model_price
+from gco_agent.loop import checks
+from gco_agent.loop.budget import Budget
+from gco_agent.loop.replay import (
+    Outcome,
+    Recording,
+    Replayed,
+    demo,
+    format_recording,
+    parse_recording,
+    play_back,
+    record_run,
+)
+from gco_agent.store.entries import RunRef
+from gco_agent.store.run import Runs
 
 if TYPE_CHECKING:
+    from gco_agent.api import Run
     from gco_agent.core.records import Usage
     from gco_agent.store.config import RunConfig
+    from gco_agent.store.git import GitRepo
     from gco_agent.store.view import RunView
 
+_DEMO = "demo"
+_AGAIN = (
+    "A replay cannot be continued: run it again, which makes another run.\n"
+    "To remove this unfinished one: git branch -D {run}"
+)
 _STDIO = "-"
 _BYTES_A_TOKEN = 8
 """More bytes than a token of a trace has on the whole, as its length is estimated."""
 
 
-@command(
-    "gco-agent prompt                    writes a file, prints its name",
-    "gco-agent prompt -o -               prints the prompt itself",
-    "gco-agent prompt gco/pong/first -o ask.md",
-)
-@run_argument
-@click.option(
-    "-o",
-    "--output",
-    metavar="FILE",
-    help="Where to write it; - for standard output.  "
-    "[default: gco-exchange/GAME-RUN/NNNN-prompt.md]",
-)
-@play_options
-@click.pass_obj
-def prompt(place: CliContext, /, output: str | None) -> None:
-    """Write everything that is needed to improve a run's policy into one Markdown file.
-
-    It holds the contract of a policy file, the interface of the game, the present policy, its
-    score, a trace of the moments that decided its episodes, and what was tried before. Give it to
-    any chat, coding agent or person, and the answer to `gco-agent apply`. The policy is played for
-    the trace; the run is not changed. JSON: run, iteration, path (null for stdout), prompt.
-    """
-    from gco_agent.cli.display import open_display
-    from gco_agent.loop.budget import Budget
-    from gco_agent.loop.checks import read_config, require_same_versions
+@command(o.run_argument, option("-o", "--output", metavar="FILE"), o.play_options)
+def prompt(place: CliContext, /, output: str | None) -> Result:
+    """Write everything that is needed to improve a run's policy into one Markdown file."""
     from gco_agent.loop.recording import recall_episodes
     from gco_agent.loop.selection import Archive
     from gco_agent.loop.session import compose_request
     from gco_agent.optimizers.exchange import letter_for
 
-    view = place.view()
-    config = read_config(view)
-    require_same_versions(config)
-    with open_display() as display, place.open_workers() as pool:
-        judge = place.judge(pool, config.selection_protocol)
+    run = _run(place)
+    view = run.runs.view(run.ref)
+    checks.require_same_versions(run.config)
+    with open_display() as display, place.players.judge(run.config.selection_protocol) as judge:
         recall_episodes(view, judge)
-        request = compose_request(Archive(view), judge, config, Budget(), display)
-        letter = letter_for(exchange_folder(place, view.ref), request)
+        request = compose_request(Archive(view), judge, run.config, Budget(), display)
+        letter = letter_for(run.exchange_folder, request)
         text = letter.compose(request)
     path = output or str(letter.prompt)
-    data = {"run": view.ref.branch, "iteration": request.iteration, "path": path, "prompt": text}
+    data = {"run": run.name, "iteration": request.iteration, "path": path, "prompt": text}
     if output == _STDIO:
-        place.emit({**data, "path": None}, lambda: echo(text, nl=False))
-        return
+        return Result({**data, "path": None}, lambda: echo(text, nl=False))
     if output is not None:
         place.write(output, text)
     # where `apply` finds it, to be kept with the iteration
     if aside := letter.write_prompt(text):
         tell(f"There was an answer to another prompt; it is now {aside}")
-    place.emit(data, lambda: echo(path))
     tell(
         "Give this file to any chat, coding agent or person. Then:\n"
-        f"  gco-agent apply ANSWER {view.ref.branch}"
+        f"  gco-agent apply ANSWER {run.name}"
     )
+    return Result(data, lambda: echo(path))
+
+
+def _run(place: CliContext) -> Run:
+    from gco_agent.api import Run, Setup
+
+    ref = place.ref()
+    config = checks.read_config(place.runs().view(ref))
+    return Run(place.repository(), ref, config, Setup(place.players))
 
 
 @command(
-    "gco-agent apply answer.md",
-    "gco-agent apply policies/pong.py        a whole policy file will do",
-    "gco-agent apply change.diff gco/pong/first",
-    "pbpaste | gco-agent apply -",
+    click.argument("reply", metavar="[ANSWER]", required=False),
+    o.run_argument,
+    o.play_options,
     name="apply",
 )
-@click.argument("reply", metavar="[ANSWER]", required=False)
-@run_argument
-@play_options
-@click.pass_obj
-def apply_(place: CliContext, /, reply: str | None) -> None:
-    """Race an answer to `gco-agent prompt` against the present policy, and commit the result.
-
-    ANSWER is a file, - for standard input, or nothing for the file that the newest prompt asks to
-    be written. It may hold a whole policy file, the functions that changed, or a diff; bare, or in
-    fenced blocks with words around them, of which the summary and the reason become the message of
-    the commit. An answer without a usable policy is refused with the reason, and the run is not
-    changed. JSON as of run.
-    """
-    from gco_agent.cli.run import Extras, advance
-    from gco_agent.loop.budget import Budget
+def apply_(place: CliContext, /, reply: str | None) -> Result:
+    """Race an answer to `gco-agent prompt` against the present policy, and commit the result."""
     from gco_agent.optimizers.replies import parse_reply
     from gco_agent.policy import PolicySource
 
-    if reply not in (None, _STDIO) and not place.path(reply).exists() and not place.run_name:
-        place.run_name, reply = _as_run(place, reply)
-    view = place.view()
-    text = _read_answer(place, view, reply)
+    is_file = reply in (None, _STDIO) or place.path(reply).exists()
+    if reply and not is_file and not place.run_name and place.is_run(reply):
+        place.run_name, reply = reply, None
+    run = _run(place)
+    view = run.runs.view(run.ref)
+    text = _read_answer(place, run, view, reply)
     parse_reply(text, PolicySource(view.policy()))  # an answer of no use is no iteration
-    advance(
+    return advance(
         place,
         Budget(iterations=1),
         lambda config: replace(config, optimizer="exchange", candidates=1, horizon=0),
-        extras=Extras(reply=text),
-        again="Go on with: gco-agent apply ANSWER {run}",
+        "Go on with: gco-agent apply ANSWER {run}",
+        reply=text,
     )
 
 
-def _as_run(place: CliContext, name: str) -> tuple[str | None, str | None]:
-    """Take the only argument for a run, where it is the name of one and not of a file."""
-    try:
-        place.runs().find(name)
-    except NotARun:
-        return None, name
-    return name, None
-
-
-def _read_answer(place: CliContext, view: RunView, name: str | None) -> str:
-    from gco_agent.optimizers.exchange import newest_letter, read_reply
+def _read_answer(place: CliContext, run: Run, view: RunView, name: str | None) -> str:
+    from gco_agent.optimizers.exchange import decode_reply, newest_letter, read_reply
 
     if name == _STDIO:
-        return sys.stdin.buffer.read().decode("utf-8", "replace")
+        return decode_reply(sys.stdin.buffer.read(), "standard input")
     if name is not None:
         return read_reply(place.path(name))
-    letter = newest_letter(exchange_folder(place, view.ref), view.last_iteration + 1)
+    letter = newest_letter(run.exchange_folder, view.last_iteration + 1)
     if not letter.reply.exists():
         raise UsageError(
             f"there is no answer in {letter.reply}: name the file that holds it, or write the "
@@ -171,31 +147,15 @@ def _read_answer(place: CliContext, view: RunView, name: str | None) -> str:
 
 
 @command(
-    "gco-agent estimate pong",
-    "gco-agent estimate breakout -n 30 --candidates 2 --model claude-sonnet-5-5",
-    "gco-agent estimate pong --json | jq .most.usd",
+    click.argument("game"),
+    o.hints_option("interface"),
+    number("-n", "iterations", default=10),
+    o.candidates_option,
+    o.model_options,
+    o.json_option,
 )
-@click.argument("game")
-@all_of(
-    hints_option("interface"),
-    number_option("-n", "iterations", default=10, help="Iterations of the run."),
-    candidates_option,
-    model_options,
-    json_option,
-)
-@click.pass_obj
-def estimate(place: CliContext, /, game: str, iterations: int, **given: Given) -> None:
-    """Estimate the cost of a run of GAME with the optimizer reflect, before it is started.
-
-    GAME is as for run. Asks no model and needs no key. The prompt is composed as for the first
-    iteration, with a trace of full length; later prompts also show what was tried. How long a
-    model thinks is not known beforehand: --usd is the limit that holds.
-
-    \b
-    JSON: model, price (null if it is not known), as_of, prompt: [lasting_tokens,
-    new_tokens], iterations, candidates, usual and most: [tokens_in, tokens_out,
-    usd].
-    """  # noqa: D301 - click wants the character
+def estimate(place: CliContext, /, game: str, iterations: int, **given: Given) -> Result:
+    """Estimate the cost of a run of GAME with the optimizer reflect, before it is started."""
     from gco_agent.envs.environment import make_protocol
     from gco_agent.store.config import RunConfig
 
@@ -217,7 +177,7 @@ def estimate(place: CliContext, /, game: str, iterations: int, **given: Given) -
 
     data = {
         "model": config.model,
-        "price": None if price is None else asdict(price),
+        "price": price,
         "as_of": AS_OF.isoformat(),
         "prompt": {"lasting_tokens": plan.lasting_tokens, "new_tokens": plan.new_tokens},
         "iterations": plan.iterations,
@@ -225,22 +185,17 @@ def estimate(place: CliContext, /, game: str, iterations: int, **given: Given) -
         "usual": of(usual),
         "most": of(most),
     }
-
-    def text() -> None:
-        prompt = plan.lasting_tokens + plan.new_tokens
-        reply = f"with replies of {min(REPLY_TOKENS, plan.max_tokens):,} tokens"
-        say(_price_text(config.model, price))
-        say(f"Prompt: about {prompt:,} tokens, {plan.lasting_tokens:,} of them the same each time.")
-        say(f"{count(plan.iterations, 'iteration')} of {count(plan.candidates, 'candidate')}:")
-        say(f"  about {_cost(usual)}, {reply}")
-        say(
-            f"  up to {_cost(most)}, with replies of {plan.max_tokens:,} tokens and a repair in "
-            "every iteration"
-        )
-        if price is not None:
-            say("`gco-agent run --usd N` sets a limit that is checked before each request.")
-
-    place.emit(data, text)
+    prompt = plan.lasting_tokens + plan.new_tokens
+    lines = [
+        _price_text(config.model, price),
+        f"Prompt: about {prompt:,} tokens, {plan.lasting_tokens:,} of them the same each time.",
+        f"{count(plan.iterations, 'iteration')} of {count(plan.candidates, 'candidate')}:",
+        f"  about {_cost(usual)}, with replies of {min(REPLY_TOKENS, plan.max_tokens):,} tokens",
+        f"  up to {_cost(most)}, with replies of {plan.max_tokens:,} tokens and a repair each",
+    ]
+    if price is not None:
+        lines.append("`gco-agent run --usd N` sets a limit that is checked before each request.")
+    return Result(data, "\n".join(lines))
 
 
 def _plan(config: RunConfig, iterations: int) -> Plan:
@@ -292,3 +247,115 @@ def _price_text(model: str, price: Price | None) -> str:
 
 def _cost(usage: Usage) -> str:
     return f"{usage.total_tokens:,} tokens" if usage.usd is None else f"${usage.usd:.2f}"
+
+
+# Replay
+
+
+@command(
+    click.argument("recording", metavar="RECORDING"),
+    option("--record", metavar="FILE"),
+    option("--name"),
+    option("--switch/--no-switch", default=False),
+    o.create_option,
+    o.play_options,
+)
+def replay(place: CliContext, /, recording: str, record: str | None, **given: Given) -> Result:
+    """Make a recorded run again: the same proposals, raced and committed anew."""
+    found = _find_recording(place, recording)
+    if record is not None:
+        place.write(record, format_recording(found))
+        tell(f"{count(len(found.iterations), 'iteration')} of {found.run} recorded")
+        data = {"run": found.run, "path": record, "iterations": len(found.iterations)}
+        return Result(data, lambda: echo(record))
+    ref, compared = _play(place, found, given)
+    is_same = all(each.is_same for each in compared)
+    data = {
+        "run": ref.branch,
+        "recorded": found.run,
+        "is_same": is_same,
+        "iterations": [pick(each, "iteration commit is_same recorded now") for each in compared],
+        "left_out": found.left_out,
+    }
+    return Result(data, lambda: _print_replay(data, compared), is_same)
+
+
+def _find_recording(place: CliContext, name: str) -> Recording:
+    """Return the recording that is meant; files come first."""
+    path = place.path(name)
+    if path.is_file():
+        try:
+            return parse_recording(path.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"cannot read {name}: {error}") from error
+    if name == _DEMO:
+        return demo()
+    try:
+        runs = place.runs()
+        ref = runs.find(name)
+    except GcoError as error:
+        raise UsageError(f"there is no file {name}, and no such run: {error}") from error
+    return record_run(runs.view(ref))
+
+
+def _play(
+    place: CliContext, found: Recording, given: dict[str, Any]
+) -> tuple[RunRef, list[Replayed]]:
+    repo = place.repository(create=given["create_repo"])
+    checks.require_writable(repo)
+    if given["switch"]:
+        checks.require_clean(repo)
+    ref = _free_name(repo, found, given["name"])
+    checks.require_trusted(repo, found.settings.protocol, f"the recording of {found.run}")
+    here = checks.rules_here(found.settings.protocol)
+    installed = dict(here.versions)
+    for name, version in found.settings.protocol.versions:
+        if installed.get(name) != version:
+            tell(
+                f"Recorded with {name} {version}, and {installed.get(name)} is installed: "
+                "the numbers may differ."
+            )
+    tell(f"{found.run}, {count(len(found.iterations), 'iteration')}, as {ref.branch}")
+    if found.left_out:
+        tell(f"The recording ends early: {found.left_out}.")
+    runs = Runs(repo)
+    rules = replace(found.settings, protocol=here).selection_protocol
+    with (
+        saved_is_told(runs, ref, _AGAIN),
+        open_display() as display,
+        place.players.judge(rules) as judge,
+    ):
+        compared = play_back(found, runs, ref, judge, switch=given["switch"], progress=display)
+    return ref, compared
+
+
+def _free_name(repo: GitRepo, found: Recording, name: str | None) -> RunRef:
+    """Return the name to make the run under."""
+    recorded = RunRef.parse(found.run)
+    if name is not None:
+        ref = RunRef(recorded.game, name)
+        if repo.ref(str(ref)):
+            raise UsageError(f"there is a run {ref.branch} already: choose another --name")
+        return ref
+    ref, number = recorded, 2
+    while repo.ref(str(ref)):
+        ref, number = RunRef(recorded.game, f"{recorded.run_id}-{number}"), number + 1
+    return ref
+
+
+def _print_replay(data: dict[str, Any], compared: list[Replayed]) -> None:
+    for each in compared:
+        verdict = "as recorded"
+        if not each.is_same:
+            now, recorded = asdict(each.now), asdict(each.recorded)
+            parts = ", ".join(name for name, value in now.items() if value != recorded[name])
+            verdict = f"DIFFERS in {parts}: recorded {_outcome_text(each.recorded)}"
+        say(f"iteration {each.iteration:>3}  {_outcome_text(each.now):<28}  {verdict}")
+    n_same = sum(each.is_same for each in compared)
+    run = data["run"]
+    say(f"{n_same} of {len(compared)} as recorded; run {run}: gco-agent log {run}")
+
+
+def _outcome_text(outcome: Outcome) -> str:
+    gain = "" if outcome.gain is None else f" ({format_score(outcome.gain, None, '+')})"
+    return f"{outcome.verdict} {format_score(outcome.return_mean, None)}{gain}"

@@ -1,6 +1,6 @@
 """What commands print: results on standard output, everything else on standard error.
 
-`emit` is the one way to print a result, as text or as JSON; `print_table` the one table.
+`Result` is the one way to print a result, as text or as JSON; `print_table` the one table.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import itertools
 import json
 import math
 import os
+import re
 import shutil
 import statistics
 import sys
@@ -23,10 +24,13 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
+from gco_agent.core.statistics import confidence_interval
 from gco_agent.core.text import clean_line, clean_text, format_score
 
 if TYPE_CHECKING:
+    from gco_agent.core.records import Evaluation
     from gco_agent.core.statistics import Gain
+    from gco_agent.store.entries import Facts
 
 VERDICT_STYLES = {
     "initial": "cyan",
@@ -47,6 +51,7 @@ _ASCII = {
     **dict(zip(_BARS, "12345678", strict=True)),
 }
 _UNENCODABLE = "gco-agent"
+_HEADING = re.compile(r"(.*?)(?:([<>])(\d?))?")
 _GAP = 2
 _LEAST_TEXT = 15
 _STDOUT, _STDERR = 1, 2
@@ -134,12 +139,28 @@ def tell(text: str) -> None:
     sys.stderr.flush()
 
 
-def emit(data: Any, text: Callable[[], None], *, as_json: bool) -> None:  # noqa: ANN401
-    """Print a result, as JSON or by calling ``text``."""
-    if as_json:
-        print_json(data)
-    else:
-        text()
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a command comes to.
+
+    Attributes:
+        data: The result, as dataclasses and whatever JSON can hold; printed with ``--json``.
+        text: Its lines, or a function that prints them; printed without.
+        is_good: Whether the exit code is 0; else it is 2.
+    """
+
+    data: Any
+    text: str | Callable[[], None]
+    is_good: bool = True
+
+    def print(self, *, as_json: bool) -> None:
+        """Print it as JSON or as text."""
+        if as_json:
+            print_json(self.data)
+        elif isinstance(self.text, str):
+            say(self.text)
+        else:
+            self.text()
 
 
 def print_json(data: Any) -> None:  # noqa: ANN401 - dataclasses, and whatever JSON can hold
@@ -173,15 +194,38 @@ def gain_text(gain: Gain | None) -> str:
 
 def score_text(data: dict[str, Any]) -> str:
     """Format the keys of a score: "6.05 ± 0.80, 95 % interval 4.41 to 7.69"."""
+    error = data["standard_error"] or 0.0
     score = format_score(data["mean_return"], data["standard_error"])
     if not data["confidence_interval"]:
         return score
-    low, high = data["confidence_interval"]
-    error = data["standard_error"] or 0.0
-    return (
-        f"{score}, 95 % interval {format_score(low, error).split(' ')[0]} to "
-        + (format_score(high, error).split(" ")[0])
-    )
+    ends = [format_score(end, error).split(" ")[0] for end in data["confidence_interval"]]
+    return f"{score}, 95 % interval {ends[0]} to {ends[1]}"
+
+
+def evaluation_json(played: Evaluation) -> dict[str, Any]:
+    """Return the score of an evaluation, by the keys that every command uses."""
+    interval = confidence_interval(played.returns) if played.is_valid else None
+    return {
+        "mean_return": played.mean_return,
+        "standard_error": played.standard_error,
+        "confidence_interval": interval,
+        "returns": played.returns,
+    }
+
+
+def score_json(facts: Facts | None, interval: tuple[float, float] | None) -> dict[str, Any]:
+    """Return the score that a commit states, by the keys that every command uses."""
+    return {
+        "mean_return": facts.return_mean if facts else None,
+        "standard_error": facts.return_se if facts else None,
+        "confidence_interval": interval,
+        **pick(facts, "episodes seeds protocol"),
+    }
+
+
+def pick(record: object, names: str) -> dict[str, Any]:
+    """Return attributes of a record by name; each is None where there is no record."""
+    return {name: getattr(record, name, None) for name in names.split()}
 
 
 def outcome_text(outcome: str) -> str:
@@ -265,6 +309,20 @@ class Column:
     side: Literal["left", "right"] = "left"
     rank: int = 0
     text: Literal["", "wrap", "cut"] = ""
+
+    @classmethod
+    def row(cls, headings: str) -> list[Column]:
+        """Return columns by their headings.
+
+        Headings are divided by bars; one that ends in ">" is of a column of numbers, and a digit
+        behind that, or behind "<", is its rank: "run | gain> | seed>5 | updated<4".
+        """
+        found = [_HEADING.fullmatch(each.strip()) for each in headings.split("|")]
+        return [
+            cls(match[1], "right" if match[2] == ">" else "left", int(match[3] or 0))
+            for match in found
+            if match
+        ]
 
 
 def print_table(

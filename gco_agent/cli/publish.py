@@ -1,63 +1,45 @@
-"""``publish``, ``rollback`` and ``export``: take a policy out of its run."""
+"""``publish``, ``rollback``, ``export`` and ``report``: take a policy or a report out of a run."""
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from gco_agent.cli.context import CliContext, Target, find_run
-from gco_agent.cli.errors import Command
-from gco_agent.cli.look import evaluation_json
-from gco_agent.cli.options import (
-    AtLeast,
-    Given,
-    all_of,
-    command,
-    env_option,
-    epilog,
-    file_option,
-    hidden_run_option,
-    jail_option,
-    json_option,
-    max_steps_option,
-    number_option,
-    play_options,
-    run_argument,
-    target_argument,
-)
-from gco_agent.cli.output import count, echo, say
-from gco_agent.cli.run import score_json
+from gco_agent.cli import options as o
+from gco_agent.cli.context import CliContext
+from gco_agent.cli.options import Given, command, flag, number, option
+from gco_agent.cli.output import Result, count, echo, evaluation_json, score_json, tell
 from gco_agent.core.errors import GcoError, NotARun, UsageError
 from gco_agent.core.seeds import Stream
 
 if TYPE_CHECKING:
+    from gco_agent.api import Target
     from gco_agent.core.records import Evaluation
     from gco_agent.policy import PolicySource
+    from gco_agent.report.failing import Failure
+    from gco_agent.report.page import PageRun
     from gco_agent.report.summary import RunReport
     from gco_agent.store.entries import RunRef
     from gco_agent.store.run import Runs
+    from gco_agent.store.view import RunView
+
+_MOST_RUNS = 6
+_HEAD_BYTES = 2_000
 
 
 @command(
-    "gco-agent rollback HEAD~2",
-    "gco-agent rollback 3 --reason 'easier to read'     to the policy of iteration 3",
-    "gco-agent rollback gco/pong/first 1a2b3c4",
+    click.argument("names", nargs=-1, required=True, metavar="[RUN] REV"),
+    option("--reason", default="", metavar="TEXT"),
+    o.hidden_run_option,
+    o.json_option,
 )
-@click.argument("names", nargs=-1, required=True, metavar="[RUN] REV")
-@click.option("--reason", default="", metavar="TEXT", help="Why, for the commit's message.")
-@all_of(hidden_run_option, json_option)
-@click.pass_obj
-def rollback(place: CliContext, /, names: tuple[str, ...], reason: str) -> None:
-    """Make an earlier policy of a run its policy again, by a new commit.
-
-    REV is a git revision or the number of an iteration; a rejected candidate will do. History is
-    never rewritten. JSON: run, commit, iteration, subject, the keys of a score.
-    """
+def rollback(place: CliContext, /, names: tuple[str, ...], reason: str) -> Result:
+    """Make an earlier policy of a run its policy again, by a new commit."""
     rev = place.run_and_rev(names, is_rev_needed=True) or ""
-    runs = place.runs()
-    with runs.open(find_run(runs, place.run_name)) as opened:
+    with place.runs().open(place.ref()) as opened:
         commit = opened.rollback(rev, reason=reason)
         step = opened.step(commit)
     data = {
@@ -67,40 +49,18 @@ def rollback(place: CliContext, /, names: tuple[str, ...], reason: str) -> None:
         "subject": step.subject,
         **score_json(step.facts, None),
     }
-    place.emit(
-        data, lambda: say(f"{step.subject}\n  branch {opened.ref.branch}, commit {commit[:9]}")
-    )
+    return Result(data, f"{step.subject}\n  branch {opened.ref.branch}, commit {commit[:9]}")
 
 
-@command("git switch main && gco-agent publish pong", "gco-agent publish first --episodes 100")
-@run_argument
-@click.option(
-    "--episodes",
-    type=AtLeast(2, 100_000),
-    default=30,
-    show_default=True,
-    metavar="N",
-    help="Episodes of the score that is published, on the first report seeds.",
+@command(
+    o.run_argument,
+    option("--episodes", kind=o.AtLeast(2, 100_000), default=30),
+    flag("--force"),
+    o.play_options,
 )
-@click.option(
-    "--force",
-    is_flag=True,
-    help="Replace the present policy even if it states a better score, or none.",
-)
-@play_options
-@click.pass_obj
-def publish(place: CliContext, /, episodes: int, *, force: bool) -> None:
-    """Commit a run's policy to the branch that is checked out, as policies/GAME.py.
-
-    RUN is a run, or a game for the run of it that advanced last; the default is the only run there
-    is. The policy is played on report seeds first, and its docstring states what it scored, under
-    which rules and in which run. The branch must not be a run's own. A file on it that states a
-    better score, or none, or one by other rules, is kept unless --force is given.
-
-    \b
-    JSON: policy, run, commit, mean_return, standard_error, confidence_interval
-    (95 %), returns, seeds, protocol.
-    """  # noqa: D301 - click wants the character
+def publish(place: CliContext, /, episodes: int, *, force: bool) -> Result:
+    """Commit a run's policy to the branch that is checked out, as policies/GAME.py."""
+    from gco_agent.api import Target
     from gco_agent.loop.checks import read_config, rules_here
     from gco_agent.loop.publish import claim_there, require_publishable
     from gco_agent.loop.publish import publish as publish_policy
@@ -125,11 +85,8 @@ def publish(place: CliContext, /, episodes: int, *, force: bool) -> None:
         "protocol": done.played.protocol,
     }
 
-    def text() -> None:
-        say(f"{view.policy_path}: mean return {done.score}")
-        say(f"  from {ref.branch}, commit {done.commit[:9]}")
-
-    place.emit(data, text)
+    score = f"{view.policy_path}: mean return {done.score}"
+    return Result(data, f"{score}\n  from {ref.branch}, commit {done.commit[:9]}")
 
 
 def _find_published(runs: Runs, name: str | None) -> RunRef:
@@ -157,68 +114,49 @@ def _find_published(runs: Runs, name: str | None) -> RunRef:
 # Export
 
 
-@click.group(
-    epilog=epilog(
-        "gco-agent export tensorboard -o runs/pong",
-        "gco-agent export minari policies/pong.py --episodes 10 -o datasets",
-        "gco-agent export model-card policies/pong.py -o README.md",
-    ),
-)
+@click.group(epilog=o.epilog(o.help_texts()["export"]["examples"]))
 def export() -> None:
     """Write a run or a policy in the form of another tool: TensorBoard, Minari, a model card."""
 
 
-@export.command(cls=Command, short_help="The curves of a run as TensorBoard scalars.")
-@run_argument
-@file_option("-o", "--output", required=True, metavar="DIR", help="Folder of the event file.")
-@json_option
-@click.pass_obj
-def tensorboard(place: CliContext, /, output: Path) -> None:
-    """Write the curves of a run as TensorBoard scalars.
-
-    Tags: return/in_force, return/candidate, return/report (each with _half_interval, of 95 %),
-    search/gain, complexity/lines, /cyclomatic, /nested_if, used/hours, /million_frames, /usd.
-    The step is the iteration. JSON: path, run, scalars (how many).
-    """
+@command(
+    o.run_argument,
+    option("-o", "--output", kind=o.PATH, required=True, metavar="DIR"),
+    o.json_option,
+    name="tensorboard",
+    group=export,
+)
+def tensorboard(place: CliContext, /, output: Path) -> Result:
+    """Write the curves of a run as TensorBoard scalars."""
     from gco_agent.report.export import write_scalars
     from gco_agent.report.summary import read_report
 
-    report = read_report(place.shown_view())
+    found = read_report(place.view(or_only=True))
     folder = place.path(output)
-    n = write_scalars(report, folder)
-    data = {"path": folder, "run": report.branch, "scalars": n}
-    place.emit(data, lambda: say(f"{folder}: {count(n, 'number')} of {report.branch}"))
+    n = write_scalars(found, folder)
+    data = {"path": folder, "run": found.branch, "scalars": n}
+    return Result(data, f"{folder}: {count(n, 'number')} of {found.branch}")
 
 
-@export.command(cls=Command, short_help="Episodes of a policy as a Minari data set.")
-@target_argument
-@all_of(
-    number_option("--episodes", default=10, help="How many, on the first feedback seeds."),
-    click.option("--name", metavar="ID", help="Id of the data set.  [default: GAME/gco-agent-v0]"),
-    file_option(
-        "-o",
-        "--output",
-        metavar="DIR",
-        help="Folder of data sets.  [default: Minari's own, ~/.minari/datasets]",
-    ),
-    max_steps_option,
-    env_option,
-    jail_option,
-    json_option,
+@command(
+    o.target_argument,
+    number("--episodes", default=10),
+    option("--name", metavar="ID"),
+    option("-o", "--output", kind=o.PATH, metavar="DIR"),
+    o.max_steps_option,
+    o.env_option,
+    o.jail_option,
+    o.json_option,
+    name="minari",
+    group=export,
 )
-@click.pass_obj
-def minari(place: CliContext, /, target: str | None, episodes: int, **given: Given) -> None:
-    """Play a policy and keep its episodes as a Minari data set.
-
-    TARGET is as for eval. Observations are the console's 128 bytes of RAM, actions indices into the
-    minimal action set; in other environments both are as the environment has them. JSON:
-    path, id, episodes, steps, mean_return.
-    """
+def minari(place: CliContext, /, target: str | None, episodes: int, **given: Given) -> Result:
+    """Play a policy and keep its episodes as a Minari data set."""
     from gco_agent.envs.environment import spec_of
     from gco_agent.report.export import record, require_id, write_dataset
 
     wanted = place.find_target(target)
-    rules = place.protocol_of(wanted, given["env_id"], given["max_steps"])
+    rules = place.rules_of(wanted, given)
     dataset = given["name"] or f"{spec_of(rules).name}/gco-agent-v0"
     require_id(dataset)
     output = given["output"]
@@ -237,44 +175,37 @@ def minari(place: CliContext, /, target: str | None, episodes: int, **given: Giv
         "mean_return": mean,
     }
     episodes_text = f"{count(len(kept), 'episode')}, {count(n_steps, 'step')}, return {mean:g}"
-    place.emit(data, lambda: say(f"{path}: {episodes_text}"))
+    return Result(data, f"{path}: {episodes_text}")
 
 
-@export.command("model-card", cls=Command, short_help="A policy's score as Markdown.")
-@target_argument
-@all_of(
-    number_option(
-        "--episodes", default=30, help="Episodes of its score, on the first report seeds."
-    ),
-    file_option("-o", "--output", help="The file; it must not exist.  [default: print it]"),
-    max_steps_option,
-    env_option,
-    play_options,
+@command(
+    o.target_argument,
+    number("--episodes", default=30),
+    option("-o", "--output", kind=o.PATH),
+    o.max_steps_option,
+    o.env_option,
+    o.play_options,
+    name="model-card",
+    group=export,
 )
-@click.pass_obj
 def model_card(
     place: CliContext, /, target: str | None, episodes: int, output: Path | None, **given: Given
-) -> None:
-    """Measure a policy on report seeds and write a card to share it with.
-
-    TARGET is as for eval. The card has the score with its interval, the protocol, how to use the
-    policy, its origin if it is from a run, its limits, and its text. JSON: path (null if it is
-    printed), card, the keys of a score.
-    """
+) -> Result:
+    """Measure a policy on report seeds and write a card to share it with."""
     from gco_agent.envs.environment import spec_of
     from gco_agent.report.export import Subject, compose_card
 
     if output is not None and place.path(output).exists():
         raise UsageError(f"{place.path(output)} exists already; name another file")
     wanted = place.find_target(target)
-    rules = place.protocol_of(wanted, given["env_id"], given["max_steps"])
+    rules = place.rules_of(wanted, given)
     label = Stream.REPORT.label(0, episodes)
     played, _, _ = place.play(wanted, Stream.REPORT.seeds(0, episodes), rules)
     run = _run_of(place, wanted)
     text = compose_card(Subject(wanted.name, wanted.source, spec_of(rules), played, label, run))
     path = None if output is None else place.write(output, text)
     data = {"path": path, "card": text, **evaluation_json(played), "seeds": label}
-    place.emit(data, lambda: echo(text, nl=False) if path is None else echo(str(path)))
+    return Result(data, lambda: echo(text, nl=False) if path is None else echo(str(path)))
 
 
 def _run_of(place: CliContext, target: Target) -> RunReport | None:
@@ -291,3 +222,148 @@ def _run_of(place: CliContext, target: Target) -> RunReport | None:
     except GcoError:
         return None
     return report if report.policy == target.source.text else None
+
+
+# Report
+
+
+@command(
+    click.argument("names", nargs=-1, metavar="[RUN]..."),
+    o.hidden_run_option,
+    option("--compare", "compared", multiple=True, metavar="RUN"),
+    option("-o", "--output", kind=o.PATH),
+    option("--curve", kind=o.PATH),
+    option("--clips", "n_clips", kind=o.AtLeast(0, 20), default=0),
+    option("--trace/--no-trace", "is_traced", default=True),
+    o.jail_option,
+    flag("--force"),
+    o.json_option,
+)
+def report(
+    place: CliContext,
+    /,
+    names: tuple[str, ...],
+    compared: tuple[str, ...],
+    output: Path | None,
+    curve: Path | None,
+    **given: Given,
+) -> Result:
+    """Write one or several runs as one HTML file, which opens in any browser without a network."""
+    from gco_agent.report.page import MOST_BYTES, write_page
+
+    runs = place.runs()
+    refs = _refs(runs, (*(names or (place.run_name,)), *compared))
+    path = place.path(output or Path(f"{refs[0].stem}.html"))
+    picture = None if curve is None else place.path(curve)
+    _require_possible(path, picture, given)
+    pages = [_read(place, runs.view(ref), MOST_BYTES // len(refs), given) for ref in refs]
+    try:
+        size = write_page(path, pages)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+    if picture is not None:
+        from gco_agent.report.pictures import draw_curve
+
+        draw_curve([page.report for page in pages], picture)
+    data = {
+        "path": path,
+        "bytes": size,
+        "runs": [
+            {"run": r.branch, "commit": r.commit, "iterations": r.n_iterations}
+            for r in (page.report for page in pages)
+        ],
+        "shortened": sum(page.n_cut for page in pages),
+        "clips": sum(len(page.clips) for page in pages),
+        "traces": sum(len(page.failures) for page in pages),
+    }
+    return Result(data, f"{path} ({size / 1e6:.1f} MB): open it in a browser")
+
+
+def _refs(runs: Runs, names: tuple[str | None, ...]) -> list[RunRef]:
+    """Return the runs that are meant, each once."""
+    from gco_agent.api import find_run
+
+    refs = list(dict.fromkeys(find_run(runs, name, or_only=True) for name in names))
+    if len(refs) > _MOST_RUNS:
+        raise UsageError(f"{len(refs)} runs do not fit on one page; at most {_MOST_RUNS}")
+    games = sorted({ref.game for ref in refs})
+    if len(games) > 1:
+        raise UsageError(
+            f"returns of different games cannot be compared ({', '.join(games)}): "
+            "write a report for each"
+        )
+    return refs
+
+
+def _require_possible(path: Path, picture: Path | None, given: dict[str, Any]) -> None:
+    """Refuse, before anything is read, what could not be written in the end."""
+    from gco_agent.report.page import is_report
+
+    if picture is not None:
+        from gco_agent.report.pictures import require_picture
+
+        require_picture(picture)
+    if given["n_clips"]:
+        from gco_agent.report.video import require_format
+
+        require_format(path.with_suffix(".mp4"))
+    if not path.parent.is_dir():
+        raise UsageError(f"there is no folder {path.parent}")
+    if given["force"] or not path.exists():
+        return
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    if not is_report(head):
+        raise UsageError(f"{path} is not a report; name another file, or use --force")
+
+
+def _read(place: CliContext, view: RunView, most_bytes: int, given: dict[str, Any]) -> PageRun:
+    """Read a run, film where it improved, and trace what went wrong."""
+    from gco_agent.report.page import PageRun
+
+    page = PageRun.read(view, most_bytes)
+    tell(f"{page.report.branch}: {count(page.report.n_iterations, 'iteration')}")
+    page.clips = _clips(place, view, page.report, given["n_clips"])
+    page.failures = _failures(place, view, page.report) if given["is_traced"] else []
+    return page
+
+
+def _clips(
+    place: CliContext, view: RunView, report: RunReport, n: int
+) -> dict[int, tuple[str, str]]:
+    """Film the last accepted steps; by index of the trial, the caption and mp4 in base64."""
+    if not n:
+        return {}
+    from gco_agent.loop.checks import require_trusted, rules_here
+    from gco_agent.report.video import film_decision
+
+    require_trusted(view.repo, report.config.protocol, view.ref.branch)
+    rules = rules_here(report.config.selection_protocol)
+    accepted = [i for i, trial in enumerate(report.trials) if trial.verdict == "accepted"][-n:]
+    found = {}
+    for i in accepted:
+        trial = report.trials[i]
+        (details,) = view.details([trial])
+        gains = [(p.difference, p.seed) for p in details.played if p.difference is not None]
+        if not gains or details.after is None:
+            continue
+        tell(f"iteration {trial.iteration}: playing it and the policy before")
+        _, seed = max(gains)
+        caption, mp4 = film_decision(details.before, details.after, rules, seed, place.jail_level)
+        found[i] = (caption, base64.b64encode(mp4).decode("ascii"))
+    return found
+
+
+def _failures(place: CliContext, view: RunView, report: RunReport) -> list[Failure]:
+    """Trace what went wrong; where nothing can be played, say so and go without."""
+    from gco_agent.loop.checks import rules_here
+    from gco_agent.report.failing import trace_failures
+
+    try:
+        rules = rules_here(report.config.selection_protocol)
+    except UsageError as error:
+        tell(f"{report.branch}: it cannot be played here, so there is no trace: {error}")
+        return []
+    place.workers = 1
+    with place.players.judge(rules) as judge:
+        return trace_failures(view, report.trials, rules, judge.pool, judge.require)

@@ -5,108 +5,56 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
-import secrets
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import date
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from gco_agent.cli.context import CliContext, exchange_folder, find_run, status_file, with_model
-from gco_agent.cli.display import Broadcast, Display, open_display
+from gco_agent.cli import options as o
+from gco_agent.cli.context import CliContext, with_model
+from gco_agent.cli.display import Broadcast
 from gco_agent.cli.errors import Interrupted
-from gco_agent.cli.options import (
-    AtLeast,
-    Duration,
-    Given,
-    all_of,
-    command,
-    executor_option,
-    frames_option,
-    model_options,
-    number_option,
-    play_options,
-    run_argument,
-    start_options,
-    tune_option,
-    usd_option,
+from gco_agent.cli.options import Given, command, number, option
+from gco_agent.cli.output import (
+    Result,
+    command_lines,
+    count,
+    duration,
+    echo,
+    fit,
+    pick,
+    score_json,
+    score_text,
+    tell,
 )
-from gco_agent.cli.output import command_lines, count, duration, echo, fit, score_text, tell
 from gco_agent.core.errors import GcoError, ModelError, UsageError
 from gco_agent.core.records import Verdict
+from gco_agent.core.statistics import confidence_interval
 from gco_agent.core.text import clean_line, format_score
-from gco_agent.llm.providers import open_model
 from gco_agent.loop.budget import Budget
 from gco_agent.policy import environment_of
 from gco_agent.store.config import RunConfig, default_slice
-from gco_agent.store.entries import Facts, RunRef, new_run_id
-from gco_agent.store.run import Run, Runs, is_same_game
+from gco_agent.store.entries import Facts, RunRef
+from gco_agent.store.run import Runs, is_same_game, status_path
 from gco_agent.store.view import RunView, Step, frames_of, policy_path, returns_of
 
 if TYPE_CHECKING:
-    from gco_agent.evaluation.judge import Judge
+    from gco_agent.api import Run
     from gco_agent.games import GameSpec
-    from gco_agent.optimizers.base import Optimizer
     from gco_agent.policy import PolicySource
     from gco_agent.store.git import GitRepo
 
 _GO_ON = "Go on with: gco-agent step {run}"
 
 
-@dataclass(frozen=True, slots=True)
-class Extras:
-    """What an optimizer may need beside the configuration of the run.
-
-    Attributes:
-        tune_seconds: Tune each accepted candidate for so long.
-        files_in: Folder of optimizer files, if the user named the optimizer.
-        reply: The answer of a person or a chat.
-    """
-
-    tune_seconds: float | None = None
-    files_in: Path | None = None
-    reply: str | None = None
-
-
-_NO_EXTRAS = Extras()
-
-
 @command(
-    "gco-agent run pong",
-    "gco-agent run breakout --time 20m --seed 3",
-    "gco-agent run freeway --iterations 5 --name first --no-switch",
-    "gco-agent run pong --start my.py            a policy of your own, contract checked",
-    "gco-agent run pong --create-repo --json > result.json",
+    o.start_options,
+    option("--time", "seconds", kind=o.Duration(), default="5m"),
+    number("--iterations"),
+    o.frames_option,
+    o.usd_option,
+    option("--report-episodes", kind=o.AtLeast(0, 100_000), default=30),
 )
-@all_of(
-    start_options,
-    click.option(
-        "--time",
-        "seconds",
-        type=Duration(),
-        default="5m",
-        show_default=True,
-        metavar="TIME",
-        help="Wall time of the command, of which at most a third is kept for the report: 90, 90s, "
-        "5m, 1h30m. One iteration is made in any case.",
-    ),
-    number_option("--iterations", help="Stop after this many iterations."),
-    frames_option,
-    usd_option,
-    click.option(
-        "--report-episodes",
-        type=AtLeast(0, 100_000),
-        default=30,
-        show_default=True,
-        metavar="N",
-        help="Episodes of the final score, on seeds that the search never sees; 0 for none. "
-        "Fewer are played if the time does not suffice.",
-    ),
-)
-@click.pass_obj
 def run(
     place: CliContext,
     /,
@@ -114,99 +62,50 @@ def run(
     iterations: int | None,
     report_episodes: int,
     **given: Given,
-) -> None:
-    """Start a run of GAME, improve its policy until a budget is spent, and measure the result.
-
-    The run is a new branch gco/GAME/NAME, checked out unless --no-switch is given. Its first
-    commit holds an initial policy, that of the game or, with --start, one of your own; every
-    iteration adds a commit. The last one states the score on report seeds. Ctrl-C ends it at any
-    time; every finished iteration is saved.
-
-    \b
-    JSON: run, game, commit, policy, policy_commit, iterations, seed, mean_return,
-    standard_error, confidence_interval (95 %), episodes, seeds, protocol, frames,
-    loc, cyclomatic, stopped_by, seconds.
-    """  # noqa: D301 - click wants the character
+) -> Result:
+    """Start a run of GAME, improve its policy until a budget is spent, and measure the result."""
     budget = Budget(
         iterations, seconds, given["frames"], given["usd"], report_episodes=report_episodes
     )
     start = _prepare(place, given)
-    _announce(place, start, f"{duration(seconds)}, " if not iterations else "")
-    with _saved_is_told(start.runs, start.ref):
-        stopped_by = _begin(place, start, budget)
-    _conclude(place, start.runs, start.ref, budget, stopped_by, start.back)
+    _announce(place, start, "" if iterations else f"{duration(seconds)}, ")
+    return _begin(start, budget)
 
 
-@command("gco-agent init pong", "gco-agent init space_invaders --name first --no-switch")
-@start_options
-@click.pass_obj
-def init(place: CliContext, /, **given: Given) -> None:
-    """Start a run of GAME: its branch, with the measured initial policy as the first commit.
-
-    Then advance it with gco-agent step. JSON as of run.
-    """
+@command(o.start_options)
+def init(place: CliContext, /, **given: Given) -> Result:
+    """Start a run of GAME: its branch, with the measured initial policy as the first commit."""
     start = _prepare(place, given)
     _announce(place, start, "")
-    budget = Budget()
-    with _saved_is_told(start.runs, start.ref):
-        _begin(place, start, budget, only_begin=True)
-    _conclude(place, start.runs, start.ref, budget, "", start.back)
+    return _begin(start, Budget(), only_begin=True)
 
 
 @command(
-    "gco-agent step                      one iteration of the run that is checked out",
-    "gco-agent step -n 5",
-    "gco-agent step gco/pong/first --time 10m",
-    "gco-agent step --optimizer exchange      waits for an answer by a chat or a person",
+    o.run_argument,
+    number("-n", "iterations"),
+    option("--time", "seconds", kind=o.Duration()),
+    o.frames_option,
+    o.usd_option,
+    option("--optimizer", metavar="NAME"),
+    o.model_options,
+    o.tune_option,
+    o.play_options,
+    o.executor_option,
 )
-@all_of(
-    run_argument,
-    number_option(
-        "-n",
-        "iterations",
-        help="How many iterations.  [default: 1, or as many as --time and --frames allow]",
-    ),
-    click.option(
-        "--time", "seconds", type=Duration(), metavar="TIME", help="Wall time: 90, 90s, 5m, 1h30m."
-    ),
-    frames_option,
-    usd_option,
-    click.option(
-        "--optimizer",
-        metavar="NAME",
-        help="What proposes policies this time.  [default: as the run was started]",
-    ),
-    model_options,
-    tune_option,
-    play_options,
-    executor_option,
-)
-@click.pass_obj
 def step(
-    place: CliContext,
-    /,
-    iterations: int | None,
-    seconds: float | None,
-    frames: int | None,
-    usd: float | None,
-    tune_seconds: float | None,
-    **given: Given,
-) -> None:
-    """Advance a run by one iteration, or by several.
-
-    RUN is a branch, a name, or a game that has one run; by default the run that is checked out.
-    A run that was interrupted is continued in the same way: every finished iteration is on the
-    branch. JSON as of run.
-    """
+    place: CliContext, /, iterations: int | None, seconds: float | None, **given: Given
+) -> Result:
+    """Advance a run by one iteration, or by several."""
+    name, frames = given["optimizer"], given["frames"]
     if iterations is None and seconds is None and frames is None:
         iterations = 1
-    name = given.pop("optimizer")
-    advance(
+    return advance(
         place,
-        Budget(iterations, seconds, frames, usd),
+        Budget(iterations, seconds, frames, given["usd"]),
         lambda config: with_model(replace(config, optimizer=name or config.optimizer), given),
-        extras=Extras(tune_seconds, place.directory if name else None),
         again=f"Go on with: gco-agent step --optimizer {name} {{run}}" if name else _GO_ON,
+        tune_seconds=given["tune_seconds"],
+        files_in=place.directory if name else None,
     )
 
 
@@ -214,87 +113,42 @@ def advance(
     place: CliContext,
     budget: Budget,
     change: Callable[[RunConfig], RunConfig],
-    *,
-    extras: Extras = _NO_EXTRAS,
     again: str = _GO_ON,
-) -> None:
-    """Advance the run that was named, and print how it stands then.
+    **extras: Given,
+) -> Result:
+    """Advance the run that was named, and return how it stands then.
 
     Args:
         place: Where.
         budget: When to stop.
         change: Makes the configuration to go by this time out of the run's.
-        extras: What else the optimizer needs.
         again: How to go on if the command is interrupted; "{run}" is the run's branch.
+        extras: Further fields of `api.Setup`.
     """
+    from gco_agent.api import Run, Setup
     from gco_agent.loop import checks
 
-    runs = place.runs()
-    ref = find_run(runs, place.run_name)
-    config = change(checks.read_config(runs.view(ref)))
+    repo, ref = place.repository(), place.ref()
+    config = change(checks.read_config(place.runs().view(ref)))
     checks.require_optimizer(
-        config.optimizer, budget.usd, files_in=extras.files_in, model=config.model
+        config.optimizer, budget.usd, files_in=extras.get("files_in"), model=config.model
     )
-    with _saved_is_told(runs, ref, again), runs.open(ref) as opened:
-        checks.require_same_versions(config)
+    advanced = Run(repo, ref, config, Setup(place.players, tell=tell, **extras))
+    with saved_is_told(advanced.runs, ref, again), advanced.open() as opened:
         tell(
             f"Branch {ref.branch}, optimizer {clean_line(config.optimizer)}, mean return now "
             f"{_score(opened.standing.facts)}"
         )
-        following = opened.last_iteration + 1
-        with _work(place, ref, config, budget, following, extras) as work:
-            stopped_by = work.train(opened)
-    _conclude(place, runs, ref, budget, stopped_by)
+        with (
+            _broadcast(advanced, budget, opened.last_iteration + 1) as display,
+            advanced.session(budget, display) as session,
+        ):
+            session.train(opened, budget)
+    return _conclude(advanced, budget)
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """What works on an iteration, and the display."""
-
-    config: RunConfig
-    budget: Budget
-    judge: Judge
-    optimizer: Optimizer
-    display: Display
-
-    def train(self, opened: Run) -> str:
-        """Advance a run until the budget is spent; which limit ended it."""
-        from gco_agent.loop.train import train
-
-        spent = train(opened, self.optimizer, self.judge, self.config, self.budget, self.display)
-        return spent.limit
-
-
-@contextlib.contextmanager
-def _work(
-    place: CliContext,
-    ref: RunRef,
-    config: RunConfig,
-    budget: Budget,
-    following: int,
-    extras: Extras,
-) -> Iterator[_Work]:
-    """Open the display, the workers, the judge and the optimizer."""
-    from gco_agent.optimizers.base import Tools
-    from gco_agent.optimizers.registry import make_optimizer, tuned_between
-
-    shown = open_display(budget, following=following)
-    status = status_file(place.repository(), ref)
-    opening = place.open_workers(seconds=budget.seconds)
-    with Broadcast(shown, status, budget, following) as display, opening as pool:
-        judge = place.judge(pool, config.selection_protocol)
-        tools = Tools(
-            pool,
-            lambda: open_model(config.model, config.effort),
-            require=judge.require,
-            folder=exchange_folder(place, ref),
-            tell=tell,
-            reply=extras.reply,
-        )
-        optimizer = make_optimizer(config.optimizer, tools, files_in=extras.files_in)
-        if extras.tune_seconds:
-            optimizer = tuned_between(optimizer, tools, extras.tune_seconds)
-        yield _Work(config, budget, judge, optimizer, display)
+def _broadcast(run: Run, budget: Budget, first: int) -> Broadcast:
+    return Broadcast(status_path(run.repo.common_dir, run.ref.stem), budget, first)
 
 
 # Starting
@@ -305,26 +159,20 @@ class _Start:
     """A run that is about to begin.
 
     Attributes:
-        runs: Of the repository.
-        ref: Its name.
+        run: The run.
         spec: What it plays.
-        config: How.
+        initial: The policy to begin with, if not that of the game.
         switch: Whether it is to be checked out.
         back: The command that checks out again what is checked out now.
-        initial: The policy to begin with, if not that of the game.
-        tune_seconds: Tune each accepted candidate for so long.
         notes: What the user may not expect.
     """
 
-    runs: Runs
-    ref: RunRef
+    run: Run
     spec: GameSpec
-    config: RunConfig
+    initial: PolicySource | None
     switch: bool
     back: str | None
-    initial: PolicySource | None
-    tune_seconds: float | None
-    notes: tuple[str, ...]
+    notes: list[str]
 
 
 _PATIENT_SLICE_S = 3_600.0
@@ -349,6 +197,7 @@ def config_of(spec: GameSpec, given: dict[str, Any]) -> RunConfig:
 
 def _prepare(place: CliContext, given: dict[str, Any]) -> _Start:
     """Refuse now whatever would be refused after the first episodes."""
+    from gco_agent.api import Run, Setup, free_name
     from gco_agent.loop import checks
 
     spec = place.find_spec(given["game"])
@@ -360,30 +209,16 @@ def _prepare(place: CliContext, given: dict[str, Any]) -> _Start:
         horizon=given["horizon"],
         model=given["model"] or "",
     )
-    name = given["name"] or new_run_id(today=date.today(), entropy=secrets.token_hex(2))  # noqa: DTZ011 - the user's day
-    ref = RunRef(spec.name, name)
     initial = _initial(place, given["start"], spec)
     repo = place.repository(create=given["create_repo"])
-    checks.require_writable(repo)
     switch = given["switch"] and repo.root is not None
-    if switch:
-        checks.require_clean(repo)
-    Runs(repo).require_free(ref)
-    if switch:
-        checks.require_room(repo, ref)
-    checks.trust_own(repo, spec.env_id)  # the user named it
-    runs = Runs(repo)
-    return _Start(
-        runs,
-        ref,
-        spec,
-        config_of(spec, given),
-        switch,
-        _way_back(repo) if switch else None,
-        initial,
-        given["tune_seconds"],
-        _notes(repo, runs, ref, given["start"]),
+    ref = free_name(repo, spec, given["name"], switch=switch)
+    setup = Setup(
+        place.players, files_in=place.directory, tune_seconds=given["tune_seconds"], tell=tell
     )
+    made = Run(repo, ref, config_of(spec, given), setup)
+    back = _way_back(repo) if switch else None
+    return _Start(made, spec, initial, switch, back, _notes(made, given["start"]))
 
 
 def _initial(place: CliContext, start: str | None, spec: GameSpec) -> PolicySource | None:
@@ -400,16 +235,15 @@ def _initial(place: CliContext, start: str | None, spec: GameSpec) -> PolicySour
     return target.source
 
 
-def _notes(repo: GitRepo, runs: Runs, ref: RunRef, start: str | None) -> tuple[str, ...]:
+def _notes(run: Run, start: str | None) -> list[str]:
     """Say which policy and which commit the run starts from, where the user may not expect it."""
-    base, below = runs.beginning()
-    path, notes = policy_path(ref.game), []
-    is_there = (repo.root is not None and (repo.root / path).is_file()) or (
-        base is not None and repo.read_file(base, path) is not None
-    )
+    base, below = run.runs.beginning()
+    repo, path, notes = run.repo, policy_path(run.ref.game), []
     if start is not None:
         notes.append(f"It starts from the policy {start}.")
-    elif is_there:
+    elif (repo.root is not None and (repo.root / path).is_file()) or (
+        base is not None and repo.read_file(base, path) is not None
+    ):
         notes.append(
             f"The existing {path} is not used: the run starts from the initial policy of the game "
             f"(`--start {path}` starts from that file)."
@@ -417,7 +251,7 @@ def _notes(repo: GitRepo, runs: Runs, ref: RunRef, start: str | None) -> tuple[s
     if below is not None:
         where = f"at {base[:9]}, where {below.branch} starts" if base else "on no commit"
         notes.append(f"It starts {where}, not on top of that run.")
-    return tuple(notes)
+    return notes
 
 
 def _way_back(repo: GitRepo) -> str:
@@ -431,39 +265,35 @@ def _way_back(repo: GitRepo) -> str:
 def _announce(place: CliContext, start: _Start, limit: str) -> None:
     from gco_agent.evaluation.workers import usable_cores
 
+    players = place.executor or count(place.workers or usable_cores(), "worker")
+    back = f". Back to where you were: {start.back}" if start.back else ""
     tell(
         f"{start.spec.title}: {start.spec.goal}\n"
-        f"Branch {start.ref.branch}, optimizer {start.config.optimizer}, {limit}"
-        + (place.executor or count(place.workers or usable_cores(), "worker"))
-        + (f". Back to where you were: {start.back}" if start.back else "")
+        f"Branch {start.run.name}, optimizer {start.run.config.optimizer}, {limit}{players}{back}"
         + "".join(f"\n{note}" for note in start.notes)
     )
 
 
-def _begin(place: CliContext, start: _Start, budget: Budget, *, only_begin: bool = False) -> str:
-    """Begin a run, and unless that is all, advance and report it; what stopped it."""
-    from gco_agent.loop.train import report, start_run
-
-    extras = Extras(start.tune_seconds, place.directory)
-    with _work(place, start.ref, start.config, budget, 0, extras) as work:
-        begun = time.perf_counter()
-        start_run(
-            start.runs, start.ref, start.config, work.judge, switch=start.switch,
-            progress=work.display, initial=start.initial,
-        )  # fmt: skip
-        if only_begin:
-            return ""
-        budget.note_play(work.judge.n_steps, time.perf_counter() - begun)
-        with start.runs.open(start.ref) as opened:
-            stopped_by = work.train(opened)
-            if wanted := budget.report_episodes:
-                played = report(opened, work.judge, start.config, budget, work.display)
-                if (n := len(played.episodes)) < wanted:
-                    tell(
-                        f"The time is up: {n} of {wanted} report episodes were played.\n"
-                        f"For all of them: gco-agent eval {start.ref.branch} --episodes {wanted}"
-                    )
-    return stopped_by
+def _begin(start: _Start, budget: Budget, *, only_begin: bool = False) -> Result:
+    """Begin a run, and unless that is all, advance and report it; how it stands then."""
+    run = start.run
+    with (
+        saved_is_told(run.runs, run.ref),
+        _broadcast(run, budget, 0) as display,
+        run.session(budget, display) as session,
+    ):
+        session.start(start.initial, budget, switch=start.switch)
+        if not only_begin:
+            with run.open() as opened:
+                session.train(opened, budget)
+                if wanted := budget.report_episodes:
+                    n = len(session.report(opened, budget).episodes)
+                    if n < wanted:
+                        tell(
+                            f"The time is up: {n} of {wanted} report episodes were played.\n"
+                            f"For all of them: gco-agent eval {run.name} --episodes {wanted}"
+                        )
+    return _conclude(run, budget, start.back)
 
 
 # Concluding
@@ -474,21 +304,18 @@ def _score(facts: Facts | None) -> str:
 
 
 @contextlib.contextmanager
-def _saved_is_told(runs: Runs, ref: RunRef, again: str = _GO_ON) -> Iterator[None]:
+def saved_is_told(runs: Runs, ref: RunRef, again: str = _GO_ON) -> Iterator[None]:
     """When a signal or a language model ends the command, say what is saved and how to go on."""
     try:
         yield
-    except Interrupted as stop:
-        with contextlib.suppress(GcoError):
-            runs.open(ref).close()  # brings files along that a commit in the making left behind
-        tell(_what_is_saved(runs, ref, stop.signal.name, again))
+    except (Interrupted, ModelError) as stop:
+        why = "no answer from the language model"
+        if isinstance(stop, Interrupted):
+            why = str(stop)
+            with contextlib.suppress(GcoError):
+                runs.open(ref).close()  # brings along files that a commit in the making left behind
+        tell(_what_is_saved(runs, ref, why, again))
         raise
-    except ModelError:
-        tell(_what_is_saved(runs, ref, "no answer from the language model", again))
-        raise
-
-
-saved_is_told = _saved_is_told
 
 
 def _what_is_saved(runs: Runs, ref: RunRef, why: str, again: str) -> str:
@@ -505,30 +332,6 @@ def _what_is_saved(runs: Runs, ref: RunRef, why: str, again: str) -> str:
     )
 
 
-def score_json(facts: Facts | None, interval: tuple[float, float] | None) -> dict[str, Any]:
-    """Return the score of a policy, by the keys that every command uses."""
-    return {
-        "mean_return": facts.return_mean if facts else None,
-        "standard_error": facts.return_se if facts else None,
-        "confidence_interval": list(interval) if interval else None,
-        "episodes": facts.episodes if facts else None,
-        "seeds": facts.seeds if facts else None,
-        "protocol": facts.protocol if facts else None,
-    }
-
-
-def interval_in(text: str | None, step: Step) -> tuple[float, float] | None:
-    """Return the 95 % interval of the mean return of a step, from the text of its episodes.
-
-    Raises:
-        StoreError: That text has another schema, or is garbled.
-    """
-    from gco_agent.core.statistics import confidence_interval
-
-    returns = returns_of(step, text)
-    return confidence_interval(returns) if returns is not None else None
-
-
 def _config(view: RunView) -> RunConfig | None:
     """Return the configuration, to be looked at only; None if it cannot be read."""
     try:
@@ -537,11 +340,20 @@ def _config(view: RunView) -> RunConfig | None:
         return None
 
 
+def interval_in(text: str | None, step: Step) -> tuple[float, float] | None:
+    """Return the 95 % interval of the mean return of a step, from the text of its episodes.
+
+    Raises:
+        StoreError: That text has another schema, or is garbled.
+    """
+    returns = returns_of(step, text)
+    return None if returns is None else confidence_interval(returns)
+
+
 def _run_json(view: RunView, stopped_by: str, seconds: float) -> dict[str, Any]:
     step, config, interval = view.standing, _config(view), None
     with contextlib.suppress(GcoError):  # damaged episodes do not hide the result
         interval = interval_in(view.evidence(step, "evaluation.json"), step)
-    facts = step.facts
     return {
         "run": view.ref.branch,
         "game": view.ref.game,
@@ -550,29 +362,19 @@ def _run_json(view: RunView, stopped_by: str, seconds: float) -> dict[str, Any]:
         "policy_commit": step.commit,
         "iterations": view.last_iteration,
         "seed": config.seed if config else None,
-        **score_json(facts, interval),
+        **score_json(step.facts, interval),
         "frames": frames_of(view.history()),
-        "loc": facts.loc if facts else None,
-        "cyclomatic": facts.cyclomatic if facts else None,
+        **pick(step.facts, "loc cyclomatic"),
         "stopped_by": stopped_by,
         "seconds": round(seconds, 1),
     }
 
 
-def _conclude(
-    place: CliContext,
-    runs: Runs,
-    ref: RunRef,
-    budget: Budget,
-    stopped_by: str,
-    back: str | None = None,
-) -> None:
-    """Print how a run stands, and what to type next."""
-    view = runs.view(ref)
-    data = _run_json(view, stopped_by, time.perf_counter() - budget.started)
-    is_here = False
-    with contextlib.suppress(GcoError):
-        is_here = runs.current() == ref
+def _conclude(run: Run, budget: Budget, back: str | None = None) -> Result:
+    """Return how a run stands, and what to type next."""
+    view = run.runs.view(run.ref)
+    data = _run_json(view, run.stopped_by, time.perf_counter() - budget.started)
+    is_here = run.repo.head_branch() == str(run.ref)
 
     def text() -> None:
         here = "" if is_here else "not "
@@ -584,11 +386,11 @@ def _conclude(
             f"  policy {data['policy']}" + f", {data['loc']} lines of code" * bool(data["loc"]),
         ]
         hints = _to_look(data, view, is_here=is_here)
-        hints += _to_leave(data, back, runs.home(), is_here=is_here)
+        hints += _to_leave(data, back, run.runs.home(), is_here=is_here)
         tell("")
         echo(fit("\n".join(lines)) + "\n\nNext:\n" + "\n".join(command_lines(hints)))
 
-    place.emit(data, text)
+    return Result(data, text)
 
 
 def _how_it_went(data: dict[str, Any], view: RunView) -> list[str]:
@@ -625,8 +427,7 @@ def _to_look(data: dict[str, Any], view: RunView, *, is_here: bool) -> list[tupl
         hints.append((f"gco-agent prompt{which}", "the prompt for a chat, an agent or a person"))
     else:
         hints.append((f"gco-agent step{which} -n 5", "go on"))
-    hints.append((f"gco-agent eval{which} --episodes 100", "measure the policy more exactly"))
-    return hints
+    return [*hints, (f"gco-agent eval{which} --episodes 100", "measure the policy more exactly")]
 
 
 def _to_leave(

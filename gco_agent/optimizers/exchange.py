@@ -13,6 +13,7 @@ there before its prompt was written answers something else, and is renamed. ``gc
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import time
 from collections.abc import Callable
@@ -136,7 +137,7 @@ def newest_letter(folder: Path, iteration: int) -> Letter:
 
 
 def read_reply(path: Path, root: Path | None = None) -> str:
-    """Return the text of a reply; bytes that are not UTF-8 are replaced.
+    """Return the text of the reply in a file.
 
     Args:
         path: The file.
@@ -144,13 +145,29 @@ def read_reply(path: Path, root: Path | None = None) -> str:
 
     Raises:
         FileRefused: It is too long, or there is a symbolic link below ``root``.
-        UsageError: It cannot be read.
+        UsageError: It cannot be read, or is not text; see `decode_reply`.
     """
     try:
         data = read_file(path, root=root, limit_bytes=4 * MAX_CHARACTERS)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    return data.decode("utf-8-sig", "replace")
+    return decode_reply(data, str(path))
+
+
+def decode_reply(data: bytes, name: str) -> str:
+    """Decode a reply: UTF-8, or UTF-16 with a byte order mark.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    is_16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return data.decode("utf-16" if is_16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"{name} is not UTF-8 text (byte 0x{data[error.start]:02x} at {error.start:,}): save "
+            "it as UTF-8"
+        ) from None
 
 
 class ExchangeOptimizer(Optimizer):

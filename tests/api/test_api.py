@@ -14,7 +14,7 @@ import pytest
 from gymnasium.wrappers import TimeLimit
 
 import gco_agent
-from gco_agent.core.errors import ContractViolation, NotARun, PolicyError, UsageError
+from gco_agent.core.errors import ContractViolation, NotARun, UsageError
 from gco_agent.core.records import Verdict
 from gco_agent.core.seeds import Stream
 from gco_agent.envs import environment, local
@@ -161,7 +161,7 @@ def test_what_cannot_be_played_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ContractViolation, match="import os"):
         gco_agent.evaluate(gco_agent.PolicySource("import os\n" + STILL), "pong")
     for missing in (tmp_path / "nothing.py", "nothing.py", "no-such-revision"):
-        with pytest.raises(PolicyError):
+        with pytest.raises(gco_agent.GcoError):
             gco_agent.evaluate(missing, "pong")
     with pytest.raises(UsageError, match="a seed is given twice"):
         gco_agent.evaluate(gco_agent.PolicySource(FOLLOW), seeds=[5, 6, 5])

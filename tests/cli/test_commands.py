@@ -205,7 +205,7 @@ def test_init_and_step_leave_the_work_tree_alone_if_told_to(cli, project):
 def test_games(cli, tmp_path):
     assert "space_invaders" in cli(tmp_path, "games").stdout
     names = [game["name"] for game in json.loads(cli(tmp_path, "games", "--json").stdout)]
-    assert names[0] == "pong"
+    assert "pong" in names
 
 
 def test_doctor_for_programs(cli, tmp_path, project, monkeypatch):

@@ -11,8 +11,6 @@ import time
 from gco_agent.cli.display import (
     Ledger,
     LiveDisplay,
-    Pace,
-    Phase,
     PlainDisplay,
     open_display,
     phase_of,
@@ -66,14 +64,14 @@ def shown(text: str) -> str:
 
 def test_a_terminal_gets_something_that_moves(monkeypatch):
     become_terminal(monkeypatch)
-    assert isinstance(open_display(Budget(), following=0), LiveDisplay)
+    assert isinstance(open_display(Budget()), LiveDisplay)
     monkeypatch.setenv("TERM", "dumb")
-    assert isinstance(open_display(Budget(), following=0), PlainDisplay)
+    assert type(open_display(Budget())) is PlainDisplay
 
 
 def test_nothing_moves_elsewhere(monkeypatch):
     monkeypatch.setattr(sys, "stderr", io.StringIO())
-    assert isinstance(open_display(Budget(), following=0), PlainDisplay)
+    assert type(open_display(Budget())) is PlainDisplay
 
 
 def test_live(monkeypatch):
@@ -169,7 +167,7 @@ def test_live_without_a_time_limit(monkeypatch):
 def test_plain(monkeypatch):
     stderr = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stderr)
-    with PlainDisplay(0) as display:
+    with PlainDisplay() as display:
         for event in (*EVENTS, EVENTS[-1]):
             display(event)
     numbers = "return -17.2 ± 0.5, gain +3.25 ± 0.50"
@@ -196,16 +194,18 @@ def test_warnings_are_shown_and_news_on_request(monkeypatch):
     assert stderr.getvalue() == "Warning: seen \nnews\n"
 
 
-def test_pace():
-    pace = Pace()
-    assert pace.words == ""
-    pace.note(Phase("x", 0.0, "", n_episodes=0, n_steps=500), 10.0)
-    pace.note(Phase("x", 0.0, "", n_episodes=1, n_steps=900), 10.5)
-    assert pace.words == ""
-    pace.note(Phase("x", 0.0, "", n_episodes=4, n_steps=5500), 12.0)
-    assert pace.words == "2,500 steps/s  2 episodes/s"
-    pace.note(Phase("x", 0.0, "", n_episodes=0, n_steps=500), 12.0)
-    assert pace.words == ""
+def test_the_pace_is_shown_once_it_can_be_told(monkeypatch):
+    become_terminal(monkeypatch)
+    display = LiveDisplay(None, 0)
+    display(Playing("x", 0, 8, 500))
+    display(Playing("x", 1, 8, 900))
+    assert display._pace()[0] == ""
+    display._since -= 2.0
+    display(Playing("x", 4, 8, 5500))
+    assert display._pace() == (f"{display._pace()[0]}", "0:02")
+    assert re.fullmatch(r"2,[45]\d\d steps/s", display._pace()[0])
+    display(Playing("y", 0, 8, 5500))
+    assert display._pace()[0] == ""
 
 
 def test_the_ledger_counts_the_iterations_of_this_command_only():
@@ -241,7 +241,7 @@ def test_plain_lines_tell_the_budget(monkeypatch):
     stderr = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stderr)
     budget = Budget(iterations=4, seconds=3600, usd=1.0)
-    with PlainDisplay(1, budget) as display:
+    with PlainDisplay(budget, 1) as display:
         display(EVENTS[6])
     told = r"dlo \[1 of 4 iterations, 123k frames, \$0\.50 of \$1\.00, \d+:\d\d of 1:00:00 left\]$"
     assert re.search(told, stderr.getvalue().rstrip())

@@ -13,7 +13,11 @@ import pytest
 from click import Command, Context, Group
 from click.testing import CliRunner
 
-from gco_agent.cli import main
+from gco_agent.cli import evaluate, improve, look, main
+from gco_agent.envs.environment import make_protocol
+from gco_agent.llm.prices import DEFAULT_MODEL
+from gco_agent.store.config import RunConfig, default_slice
+from tests.engine.policies import RULES
 
 COMMANDS = (
     "run", "init", "step", "watch", "runs", "log", "show", "report", "eval", "verify", "enjoy",
@@ -91,7 +95,12 @@ NAMED = re.compile(r"gco-agent ((?:export )?[a-z][a-z-]*)([^`\n\"']*)")
 def hints() -> list[tuple[str, str, str]]:
     """Every command that messages, help and documentation tell people to type."""
     found = []
-    pages = [*(ROOT / "gco_agent").rglob("*.py"), *(ROOT / "docs").glob("*.md"), ROOT / "README.md"]
+    pages = [
+        *(ROOT / "gco_agent").rglob("*.py"),
+        *(ROOT / "docs").glob("*.md"),
+        ROOT / "README.md",
+        *(ROOT / "gco_agent").rglob("*.toml"),
+    ]
     for path in pages:
         for name, rest in NAMED.findall(path.read_text("utf-8")):
             found.append((str(path.relative_to(ROOT)), name, rest))
@@ -120,3 +129,18 @@ def test_hints_name_commands_and_options_that_exist():
             assert option in {*known, "--help"}, f"{path}: gco-agent {name}{rest}"
             seen += 1
     assert seen > 50
+
+
+def test_defaults_in_help_texts_are_those_of_the_code() -> None:
+    def shown(*words: str) -> str:
+        return " ".join(CliRunner().invoke(main, [*words, "--help"]).output.split())
+
+    assert f"[default: {DEFAULT_MODEL}, or that of the run]" in shown("run")
+    for command in ("tune", "simplify"):
+        assert f"[default: {improve._SELECTION_STEPS:,}]" in shown(command)
+    assert f"[default: {evaluate._EPISODES}]" in shown("eval")
+    assert f"the first {look._TRACE_EPISODES} feedback seeds" in shown("trace")
+    assert f"[default: {RunConfig('pong', RULES).max_tokens:,}]" in shown("step")
+    for env_id, name in (("gco/Pong-v5", "an Atari game"), ("CartPole-v1", "anything else")):
+        steps = default_slice(make_protocol("default", env_id))
+        assert f"{steps:,} of {name}" in shown("run")

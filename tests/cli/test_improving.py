@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gco_agent.cli.context import CliContext
 from gco_agent.cli.improve import _write
 from gco_agent.core.errors import PolicyError, UsageError
 from gco_agent.core.records import EpisodeResult, Evaluation, Outcome
@@ -143,11 +144,12 @@ def test_files_keep_their_mark_and_their_mode_and_what_cannot_be_written_is_said
     path = tmp_path / "policy.py"
     path.write_bytes(b"\xef\xbb\xbfA = 1\r\n")
     path.chmod(0o640)
-    assert _write(path, path, PolicySource("A = 2\r\n")) == path
+    place = CliContext(tmp_path)
+    assert _write(place, path, None, PolicySource("A = 2\r\n")) == path
     assert path.read_bytes() == b"\xef\xbb\xbfA = 2\r\n"
     assert path.stat().st_mode & 0o777 == 0o640
     with pytest.raises(UsageError, match=r"cannot be written: No such file"):
-        _write(path, tmp_path / "no" / "where.py", PolicySource("A = 3\n"))
+        _write(place, path, tmp_path / "no" / "where.py", PolicySource("A = 3\n"))
 
 
 # Runs

@@ -14,6 +14,7 @@ from gco_agent.cli import main
 from gco_agent.core.errors import GcoError
 from tests.cli.conftest import SHORT
 from tests.cli.scripted import FOLLOW
+from tests.optimizers.test_tune import LATE
 from tests.store.samples import commit_file, git
 
 INIT = ("init", "pong", "--name", "new", "--optimizer", "scripted", *SHORT)
@@ -394,3 +395,28 @@ def test_a_horizon_is_refused_where_nobody_looks_at_it(cli, project):
     assert said.exit_code == 2
     assert "--horizon has no effect with --optimizer reflect,search" in said.stderr
     assert git(project, "branch", "--list", "gco/*") == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "link"),
+    [
+        (("prompt", "-o", "ask.md", *SHORT[2:]), "ask.md"),
+        (("replay", "gco/pong/first", "--record", "run.json"), "run.json"),
+        (("tune", "policy.py", "--output", "out.py", "--steps", "1000", *SHORT), "out.py"),
+        (("export", "model-card", "policy.py", "-o", "card/README.md", *SHORT), "card"),
+        (("report", "-o", "page/x.html", "--no-trace"), "page"),
+    ],
+)
+def test_nothing_is_written_through_links_of_a_repository(cli, played, tmp_path, command, link):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "README.md").touch()
+    target = outside if "/" in str(command) and link in ("card", "page") else outside / "README.md"
+    (played / link).symlink_to(target)
+    (played / "policy.py").write_text(LATE if command[0] == "tune" else FOLLOW)
+    git(played, "add", link)
+    git(played, "commit", "--quiet", "-m", "A link")
+    result = cli(played, *command)
+    assert result.exit_code == 2, result.output
+    assert [path.name for path in outside.iterdir()] == ["README.md"]
+    assert (outside / "README.md").read_text() == ""

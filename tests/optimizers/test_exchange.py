@@ -185,10 +185,25 @@ def test_what_cannot_be_written_or_read_is_said(folder: Path) -> None:
         ExchangeOptimizer.create(Tools(WorkerPool(0)))
 
 
-def test_odd_bytes_are_no_reason_to_lose_a_reply(tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_replies_are_read_in_every_encoding_that_says_what_it_is(
+    tmp_path: Path, encoding: str
+) -> None:
     path = tmp_path / "reply.md"
-    path.write_bytes(b"\xef\xbb\xbf" + ANSWER.encode() + b"\xff\n")
-    assert read_reply(path).startswith("Summary: go down")
+    path.write_bytes(f"Summary: größer\n{ANSWER}".encode(encoding))
+    assert read_reply(path).startswith("Summary: größer\n")
+
+
+@pytest.mark.parametrize("data", ["größer".encode("cp1252"), b"\xff\xfe\x00\xd8\x00\xd8"])
+def test_other_encodings_are_refused(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "reply.md"
+    path.write_bytes(data)
+    with pytest.raises(UsageError, match=r"reply.md is not UTF-8 text \(byte 0x"):
+        read_reply(path)
+
+
+def test_a_long_reply_is_cut_where_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "reply.md"
     path.write_bytes(b"x" * (5 * MAX_CHARACTERS))
     with pytest.raises(FileRefused, match="more than"):
         read_reply(path)
