@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -191,7 +190,7 @@ def config_of(spec: GameSpec, given: dict[str, Any]) -> RunConfig:
         **{name: given[name] for name in same},
     )
     if given.get("frames"):  # where frames are the budget, the speed of the machine decides nothing
-        config = dataclasses.replace(config, slice_seconds=_PATIENT_SLICE_S)
+        config = replace(config, slice_seconds=_PATIENT_SLICE_S)
     return with_model(config, given)
 
 

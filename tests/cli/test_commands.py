@@ -12,7 +12,7 @@ from gco_agent.core.errors import JailError
 from gco_agent.policy import load_policy
 from gco_agent.report.film import has_screen
 from tests.cli.conftest import SHORT
-from tests.cli.scripted import RAISES
+from tests.cli.scripted import FOLLOW, RAISES
 from tests.report.samples import make_run
 from tests.store.samples import commit_file, git
 
@@ -240,3 +240,11 @@ def test_doctor(cli, tmp_path, project):
     for word in ("python", "git", "cores", "ocatari", "jail", "identity", "emulator   works"):
         assert word in here.stdout
     assert "not a git repository" in cli(tmp_path, "doctor").stdout
+
+
+def test_eval_warns_of_categories_that_the_game_does_not_have(cli, project):
+    text = FOLLOW.replace('obs["Ball"]', 'obs["ball"]')
+    assert text != FOLLOW
+    (project / "typo.py").write_text(text)
+    result = cli(project, "eval", "typo.py", "--env", "gco/Pong-v5", "--episodes", "1", *SHORT)
+    assert "Warning: There is no category 'ball'; did you mean 'Ball'?" in result.stderr
