@@ -127,7 +127,7 @@ def test_what_is_meant(cli: Cli, played: Path, project: Path) -> None:
     assert "iteration 1" in by_commit.output
     assert "no branch" not in by_commit.output
     unknown = cli(played, "verify", "main", *ONE)
-    assert (unknown.exit_code, "no commit of any run" in unknown.output) == (2, True)
+    assert (unknown.exit_code, "not a run" in unknown.output) == (2, True)
     numbered = cli(played, "verify", "3", *ONE)
     assert numbered.exit_code == 2
     nothing = cli(project, "verify", *ONE)
