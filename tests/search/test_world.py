@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import random
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +16,7 @@ from gco_agent.core.observation import Row
 from gco_agent.core.records import PlayProtocol
 from gco_agent.core.seeds import Stream
 from gco_agent.games import find_game
+from gco_agent.optimizers.search.grammar import Grammar
 from gco_agent.optimizers.search.play import Probe, Segment, names_of, play, probe
 from gco_agent.optimizers.search.world import (
     Contact,
@@ -222,6 +225,22 @@ def test_where_a_gauge_rises_is_noted() -> None:
     assert watch.seen.places["Air"].y == 48, "what rises with a reward is a score"
 
 
+def test_where_others_are_when_a_reward_comes_is_noted() -> None:
+    watch = Watch("Player")
+    things = {"Player": [box(50, 50)], "Enemy": [box(80, 56), box(150, 50)]}
+    watch.step(things, 0, is_lost=False)
+    watch.step(things, 2, is_lost=False)
+    assert watch.seen.gaps == {"Enemy": Place(1, 30.0, 6.0)}
+    world = dataclasses.replace(PONG, gaps={"Enemy": Place(2, 60.0, 12.0)})
+    told = "Then Enemy is 30 px beside and 6 px above or below Player on average, of 2 times."
+    assert told in world.told()
+    drawn = [Grammar(world, random.Random(i)).worth("Enemy").line_up for i in range(60)]
+    level = [line_up for line_up in drawn if line_up is not None and line_up.lead.value == 0]
+    assert level
+    assert all(line_up.axis == "y" for line_up in level)
+    assert all(24 <= line_up.reach.value <= 39 for line_up in level if line_up.reach)
+
+
 def random_walk() -> Iterator[Step]:
     moves = {0: (0, 0), 1: (4, 0), 2: (-4, 0)}
     x = 50
@@ -236,6 +255,21 @@ def test_strides_are_found_by_playing() -> None:
     world = identify(("NOOP", "RIGHT", "LEFT"), [list(random_walk())])
     assert world.axes == ("x",)
     assert world.strides == ((4.0, 4.0), (0.0, 0.0))
+
+
+def test_an_axis_on_which_the_player_only_wobbles_is_not_steered() -> None:
+    steps = [
+        Step(
+            {"Player": [box(0, 0, 4 * way, way * (t % 5 == 0))]},
+            1 if way > 0 else 2,
+            True,
+            0,
+            False,
+        )
+        for t in range(60)
+        for way in (1, -1)
+    ]
+    assert identify(("NOOP", "RIGHT", "LEFT"), [steps]).axes == ("x",)
 
 
 def test_a_game_in_which_nothing_moves_has_no_player() -> None:

@@ -231,27 +231,29 @@ class Grammar:
         is_good = is_shot_at or (known is not None and known.reward > 0 and not is_bad)
         if not is_bad and not is_good:
             is_bad = self._chance(0.5)
-        line_up = None
-        if world.has_fire and not is_bad and (is_shot_at or self._chance(0.4)):
-            line_up = self._line_up()
         size = world.unit * 10 ** (rng.uniform(0.3, 2.5) if is_bad else rng.uniform(-0.5, 0.7))
-        margin = rng.uniform(0, 6) if is_bad else rng.uniform(-3, 2)
+        line_up, margin = None, rng.uniform(0, 6) if is_bad else rng.uniform(-3, 2)
+        if world.has_fire and not is_bad and (is_shot_at or self._chance(0.4)):
+            line_up, margin = self._line_up(category)
         shows: Shows = "anything"
         if world.most.get(category, 0) > 1 and category in world.values and self._chance(0.6):
             shows = rng.choice(("the least", "the most"))
         points = Constant(-size if is_bad else size, 0.4 * size)
         return Worth(category, points, Constant(margin, 2), line_up, shows)
 
-    def _line_up(self) -> LineUp:
-        """Draw how to line up: as the shots fly that were seen, or else at random."""
-        shot = self._world.shot
+    def _line_up(self, category: str) -> tuple[LineUp, float]:
+        """Draw how to line up, as shots fly, or where rewards came, or at random; and how well."""
+        shot, gap, rng = self._world.shot, self._world.gaps.get(category), self._rng
+        axis, lead, reach = self._any_axis(), rng.uniform(0, 0.4), rng.uniform(10, 80)
+        margin = rng.uniform(2, 12)
         if shot is not None and self._chance(0.8):
-            axis, speed = shot
-            lead = self._rng.uniform(0.5, 1.2) / max(1.0, speed)
-        else:
-            axis, lead = self._any_axis(), self._rng.uniform(0, 0.4)
-        reach = None if self._chance(0.5) else Constant(self._rng.uniform(10, 80), 10)
-        return LineUp(axis, Constant(lead, 0.1), reach)
+            axis, lead = shot[0], rng.uniform(0.5, 1.2) / max(1.0, shot[1])
+        elif gap is not None and self._chance(0.8):
+            axis, lead = ("y" if gap.x > gap.y else "x"), 0.0
+            reach, margin = max(gap.x, gap.y), min(gap.x, gap.y) + 1
+            reach, margin = reach * rng.uniform(0.8, 1.3), margin * rng.uniform(0.6, 1.4)
+        is_any = rng.random() < (0.2 if shot is None else 0.6)
+        return LineUp(axis, Constant(lead, 0.1), None if is_any else Constant(reach, 10)), margin
 
     def _need(self) -> Need | None:
         """Draw a place to be at while a gauge is low: mostly where it was seen to rise."""

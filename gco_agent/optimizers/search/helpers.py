@@ -120,9 +120,9 @@ _TOUCHES = '''
             reach_y = (thing.h + me.h) / 2 + margin + late * abs(thing.dy)
 @DONE            flight = 0
             if line_up == "x":
-                reach_y, flight = reach, lead * abs(thing.cy - me.cy)
+                reach_x, reach_y, flight = margin, reach, lead * abs(thing.cy - me.cy)
             elif line_up == "y":
-                reach_x, flight = reach, lead * abs(thing.cx - me.cx)
+                reach_x, reach_y, flight = reach, margin, lead * abs(thing.cx - me.cx)
             x, y = thing.cx + flight * thing.dx, thing.cy + flight * thing.dy
             yield x, y, thing.dx, thing.dy, reach_x, reach_y, points
 '''
@@ -161,9 +161,9 @@ _FACES = '''
             for thing in obs[category] if line_up else ():
                 gap_x, gap_y = thing.cx - me.cx, thing.cy - me.cy
                 if line_up == "x" and gap_y * move_y > 0:
-                    return abs(gap_x) < (thing.w + me.w) / 2 + margin
+                    return abs(gap_x) < margin
                 if line_up == "y" and gap_x * move_x > 0:
-                    return abs(gap_y) < (thing.h + me.h) / 2 + margin
+                    return abs(gap_y) < margin
         return False
 '''
 _HOME = '''

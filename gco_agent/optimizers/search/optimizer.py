@@ -122,7 +122,7 @@ def _require_known(state: SearchState, names: Names) -> None:
         raise ValueError(f"the index of the player is {world.player_index}")
     for table in (world.ranges, world.most, world.values, world.contacts, world.shots, world.hits):
         used.update(table)
-    used.update((world.player, world.ground, *world.places))
+    used.update((world.player, world.ground, *world.places, *world.gaps))
     for kept in state.archive:
         for node in nodes(kept.program):
             used.add(getattr(node, "category", ""))

@@ -31,6 +31,8 @@ _PRESENCE = 0.4
 """The player is on the screen at least this share of the time of what is there longest."""
 _FEW = 2
 """Of what there are more at once, none is taken for what the player moves."""
+_WOBBLE_PX = 0.3
+"""An axis on which the player is moved less in a step is not taken for one to steer on."""
 _CLEAR, _OFTEN = 1.6, 0.12
 """An action moves one way if it does so this many times as often as the other way, and in more
 than this share of its steps."""
@@ -127,6 +129,7 @@ class Sightings:
         hits: Category to what followed contact of such a shot with it.
         places: Gauge to where the player was when it rose; "" to where the player was when a
             reward came without contact.
+        gaps: Category to how far off its nearest was then, centre to centre and without sign.
     """
 
     ranges: dict[str, Range] = field(default_factory=dict)
@@ -136,6 +139,7 @@ class Sightings:
     shots: dict[str, Shot] = field(default_factory=dict)
     hits: dict[str, Contact] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
+    gaps: dict[str, Place] = field(default_factory=dict)
 
     def note(self, rows: Rows) -> None:
         """Take in where things are and what they show."""
@@ -172,6 +176,7 @@ class Sightings:
         _add(self.shots, other.shots)
         _add(self.hits, other.hits)
         _add(self.places, other.places)
+        _add(self.gaps, other.gaps)
 
 
 def _add(sums: dict[str, AnyTally], more: Mapping[str, AnyTally]) -> None:
@@ -294,6 +299,9 @@ class World(Sightings):
         for gauge, place in self.places.items():
             what = f"{gauge} rises" if gauge else "a reward comes without contact"
             lines.append(f"{what}: {self.player} at x {place.x:.0f}, y {place.y:.0f} on average.")
+        for category, gap in self.gaps.items():
+            where = f"{gap.x:.0f} px beside and {gap.y:.0f} px above or below {self.player}"
+            lines.append(f"then {category} is {where} on average, of {gap.n} times.")
         return [line[0].upper() + line[1:] for line in lines]
 
 
@@ -302,8 +310,9 @@ def _contact_line(what: str, known: Contact) -> Iterator[str]:
         return
     parts = []
     if known.n_rewarded and known.reward:
-        points = known.reward / known.n_rewarded
-        parts.append(f"reward {points:+.3g}, {min(known.n_rewarded, known.n)} of {known.n} times")
+        is_once = known.n_rewarded <= known.n
+        often = f"{known.n_rewarded} of {known.n} times" if is_once else "often more than once"
+        parts.append(f"reward {known.reward / known.n_rewarded:+.3g}, {often}")
     if known.n_lost:
         parts.append(f"a life lost, {min(known.n_lost, known.n)} of {known.n} times")
     yield f"{what}: {'; '.join(parts) or f'nothing, {known.n} times'}."
@@ -337,6 +346,7 @@ class Watch:
         touched = self._credit(self._hit, self.seen.hits, reward) or touched
         if reward > 0 and not touched and self._me is not None:
             self._note_place("", self._me)
+            self._note_gaps(self._me)
         if is_lost:
             self._blame()
         mine = rows.get(self._player, ())
@@ -408,6 +418,14 @@ class Watch:
             if len(members) == len(before) == 1 and (members[0][6] or 0) > (before[0][6] or 0):
                 self._note_place(category, me)
 
+    def _note_gaps(self, me: Row) -> None:
+        x, y = me[0] + me[2] / 2, me[1] + me[3] / 2
+        for category, members in self._before.items():
+            gaps = [(abs(r[0] + r[2] / 2 - x), abs(r[1] + r[3] / 2 - y)) for r in members if r[2]]
+            if gaps and category != self._player:
+                near = min(gaps, key=sum)
+                _add(self.seen.gaps, {category: Place(1, *near)})
+
     def _note_place(self, what: str, me: Row) -> None:
         _add(self.seen.places, {what: Place(1, me[0] + me[2] / 2, me[1] + me[3] / 2)})
 
@@ -469,8 +487,13 @@ def identify(
     if hops:
         moved_by = [[(h.dx, h.dy) for h in hops if h.action == a] for a in range(len(action_names))]
         ways = [[_direction(moves, axis) for moves in moved_by] for axis in (0, 1)]
+    strides = tuple(_stride(per_action, signs, axis) for axis, signs in enumerate(ways))
     both: tuple[Axis, ...] = ("x", "y")
-    axes = tuple(name for name, signs in zip(both, ways, strict=True) if {-1, 1} <= set(signs))
+    axes = tuple(
+        name
+        for name, signs, stride in zip(both, ways, strides, strict=True)
+        if {-1, 1} <= set(signs) and (hops or stride[0] > _WOBBLE_PX)
+    )
     ways = [s if name in axes else [0] * len(s) for name, s in zip(both, ways, strict=True)]
     sightings = []
     for steps in played:
@@ -486,7 +509,7 @@ def identify(
         player_index=index,
         axes=axes,
         signs=tuple(zip(*ways, strict=True)),
-        strides=tuple(_stride(per_action, signs, axis) for axis, signs in enumerate(ways)),
+        strides=strides,
         hop=_size(hops),
         ground=_ground(hops),
     )
