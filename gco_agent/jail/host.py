@@ -17,7 +17,7 @@ from gco_agent.jail.limits import JailLevel, JailLimits, JailReport, PolicyFailu
 from gco_agent.jail.process import WorkerProcess
 from gco_agent.jail.reports import Recording
 
-RECORDED_PATIENCE = 20
+_RECORDED_PATIENCE = 20
 """How many times as long a recorded step may take."""
 USUAL_SECONDS = 0.05
 """Processor time that a step may take without being slow."""
@@ -275,7 +275,7 @@ class Jail:
         seconds = self._limits.step_seconds * (n or 1)
         n_values, max_bytes = n * (self._n_floats or 1), wire.MAX_TEXT_BYTES
         if kind == wire.WATCH:
-            seconds, max_bytes = RECORDED_PATIENCE * seconds, wire.MAX_CALLS_BYTES
+            seconds, max_bytes = _RECORDED_PATIENCE * seconds, wire.MAX_CALLS_BYTES
         kind_of_values, slept = self._values_kind, 0.0
         try:
             worker.channel.send(kind, n, wire.pack_observations(observations), seconds)

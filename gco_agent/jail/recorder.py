@@ -18,6 +18,7 @@ import json
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from itertools import islice
 from types import CodeType, FrameType, GetSetDescriptorType
 from typing import Any, TypeAlias
@@ -70,17 +71,17 @@ class Watched:
             self._notes.append((wire.CALLS, 0, recorder.report()))
 
 
+@dataclass(slots=True)
 class Call:
     """One call of a function, as far as it is known."""
 
-    __slots__ = ("depth", "error", "inputs", "lines", "name", "output", "raised")
-
-    def __init__(self, name: str, depth: int, inputs: list[list[Json]]) -> None:
-        self.name, self.depth, self.inputs = name, depth, inputs
-        self.output: Json = None
-        self.lines: set[int] = set()
-        self.error: str | None = None
-        self.raised: BaseException | None = None
+    name: str
+    depth: int
+    inputs: list[list[Json]]
+    output: Json = None
+    lines: set[int] = field(default_factory=set)
+    error: str | None = None
+    raised: BaseException | None = None
 
     def row(self) -> list[Json]:
         """Return the call as it is reported."""

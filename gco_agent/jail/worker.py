@@ -72,14 +72,6 @@ class Output(io.TextIOBase):
             os.write(1, data)
         return len(text)
 
-    def writable(self) -> bool:
-        """Return True."""
-        return True
-
-    def fileno(self) -> int:
-        """Return the descriptor of standard output."""
-        return 1
-
 
 class SeededRandom(random.Random):
     """`random.Random` whose default seed is drawn from the lane's chance."""
