@@ -351,6 +351,8 @@ def _facts(trial: Trial) -> list[str]:
             f"{facts.loc} lines of code, cyclomatic complexity {facts.cyclomatic}, "
             f"ifs nested {facts.nested_if} deep"
         )
+    if facts.cpu_ms_mean is not None:
+        lines.append(f"{facts.cpu_ms_mean:g} ms of processor time a step")
     if facts.tokens_in or facts.usd:
         price = "" if facts.usd is None else f", ${facts.usd:.4f}"
         lines.append(f"{facts.tokens_in or 0:,} tokens in, {facts.tokens_out or 0:,} out{price}")

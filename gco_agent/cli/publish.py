@@ -67,7 +67,7 @@ def publish(place: CliContext, /, episodes: int, *, force: bool) -> Result:
 
     repo, runs = place.repository(), place.runs()
     ref = _find_published(runs, place.run_name)
-    require_publishable(repo, ref.branch)
+    require_publishable(repo)
     view = runs.view(ref)
     protocol = rules_here(read_config(view).protocol)
     there = None if force else claim_there(repo, view.policy_path, protocol)

@@ -10,6 +10,7 @@ from gco_agent.core.errors import StoreError
 from gco_agent.core.records import Usage, Verdict
 from gco_agent.core.statistics import RARE_LOSS_ALPHA, Aim, Gain
 from gco_agent.core.statistics import Verdict as RaceVerdict
+from gco_agent.core.text import format_score
 from gco_agent.evaluation.judge import Race
 from gco_agent.optimizers.base import Proposal
 from gco_agent.policy import PolicySource
@@ -177,10 +178,11 @@ def describe_race(race: Race) -> str:
     """Return the result of a race in sentences."""
     if race.gain is None:
         return _describe_failure(race)
+    mine, theirs = _points(race.child.mean_return), _points(race.parent.mean_return)
     text = (
-        f"On {race.n_pairs} selection seeds the candidate's mean return is "
-        f"{race.child.mean_return:.2f}, its parent's {race.parent.mean_return:.2f}: a gain of "
-        f"{_points(race.gain)} a pair ({_test(race, race.gain)}; {_asked(race)})."
+        f"On {race.n_pairs} selection seeds the candidate's mean return is {mine}, its parent's "
+        f"{theirs}: a gain of "
+        f"{_gain(race.gain)} a pair ({_test(race, race.gain)}; {_asked(race)})."
     )
     if race.cut_short:
         text += " The time was up before the race was decided."
@@ -209,9 +211,9 @@ def describe_verdict(facts: Facts, body: str) -> str:
         body: Of its commit's message, which ends with the failure if there was one.
     """
     if facts.gain is not None:
-        error = f" ± {facts.gain_se:.2f}" if facts.gain_se is not None else ""
+        gain = format_score(facts.gain, facts.gain_se, "+", least=2)
         what = "decides nothing" if facts.verdict is Verdict.INCONCLUSIVE else "was not enough"
-        return f"a gain of {facts.gain:+.2f}{error} after {facts.pairs} pairs {what}"
+        return f"a gain of {gain} after {facts.pairs} pairs {what}"
     if facts.verdict is not Verdict.FAILED:
         return ""
     told = body.partition("\n\nTurned down, and kept beside the line:")[0]
@@ -219,9 +221,12 @@ def describe_verdict(facts: Facts, body: str) -> str:
     return lines[-1] if lines else ""
 
 
-def _points(gain: Gain) -> str:
-    error = f" ± {gain.standard_error:.2f}" if gain.standard_error is not None else ""
-    return f"{gain.mean:+.2f}{error}"
+def _points(value: float | None) -> str:
+    return format_score(value, None, least=2)
+
+
+def _gain(gain: Gain) -> str:
+    return format_score(gain.mean, gain.standard_error, "+", least=2)
 
 
 def _test(race: Race, gain: Gain) -> str:
@@ -230,8 +235,9 @@ def _test(race: Race, gain: Gain) -> str:
     over = ""
     if race.baseline is not None:
         gain = race.baseline.gain
-        over = f"{_points(gain)} over the last policy that had to be better, "
-    return f"{over}one-sided p = {gain.p_value:.2g} for a loss of {race.margin:.2f} or more"
+        over = f"{_gain(gain)} over the last policy that had to be better, "
+    loss = _points(race.margin)
+    return f"{over}one-sided p = {gain.p_value:.2g} for a loss of {loss} or more"
 
 
 def _asked(race: Race) -> str:
@@ -254,4 +260,4 @@ def _describe_failure(race: Race) -> str:
     told += f"\n\nThe candidate finished all {race.n_pairs}, its parent {n_finished}"
     if race.shared is None:
         return f"{told}."
-    return f"{told}: on these the candidate's gain is {_points(race.shared)} a pair."
+    return f"{told}: on these the candidate's gain is {_gain(race.shared)} a pair."

@@ -40,24 +40,14 @@ class Published:
     played: Evaluation
 
 
-def require_publishable(repo: GitRepo, branch_of_run: str) -> None:
+def require_publishable(repo: GitRepo) -> None:
     """Refuse a branch that cannot be published on, before anything is played.
 
     Raises:
         GcoError: The branch is a run's, or cannot be committed to.
     """
-    branch = (repo.head_branch() or "").removeprefix("refs/heads/")
-    if not branch:
-        raise UsageError("HEAD is detached: `git switch` to the branch to publish on")
-    if branch.startswith("gco/"):
-        home = Runs(repo).home()
-        switch = f"`git switch {home}`" if home else "`git switch` to it"
-        raise UsageError(
-            f"{branch} is the branch of a run, and policies are published on one of yours: "
-            f"{switch}, then `gco-agent publish {branch_of_run}`"
-        )
+    Runs(repo).require_publishable()
     checks.require_writable(repo)
-    checks.require_clean(repo)
 
 
 def claim_there(repo: GitRepo, path: str, rules: PlayProtocol) -> Claim | None:

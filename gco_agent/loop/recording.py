@@ -192,6 +192,7 @@ class IterationRecorder:
                 episodes=len(seeds),
                 seeds=format_seeds(range(seeds[0], seeds[-1] + 1)),
                 digest=evaluation.digest,
+                cpu_ms_mean=_cpu_ms_mean(evaluation),
                 jail=weakest_jail(evaluation.episodes),
             )
         if source is not None:
@@ -200,6 +201,13 @@ class IterationRecorder:
                 facts, loc=size.loc, cyclomatic=size.cyclomatic, nested_if=size.nested_if
             )
         return facts
+
+
+def _cpu_ms_mean(evaluation: Evaluation) -> float | None:
+    """Return the milliseconds a step of the episodes whose processor time was measured."""
+    timed = [episode for episode in evaluation.episodes if episode.cpu_seconds]
+    n_steps = sum(episode.n_steps for episode in timed)
+    return float(f"{1000 * sum(e.cpu_seconds for e in timed) / n_steps:.3g}") if n_steps else None
 
 
 def _turned_down_as(race: Race) -> Verdict:
@@ -275,12 +283,6 @@ def committed_event(
 
 
 # -- reading back ---------------------------------------------------------------------------------
-
-
-def frames_used(run: RunView) -> int:
-    """Return the emulator frames that the run has used so far."""
-    told = (step.facts.frames for step in run.history() if step.facts is not None)
-    return max((frames for frames in told if frames is not None), default=0)
 
 
 def open_spending(run: RunView, budget: Budget) -> Spending:

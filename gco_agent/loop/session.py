@@ -31,7 +31,6 @@ from gco_agent.loop.recording import EPISODES
 from gco_agent.loop.selection import Archive
 from gco_agent.optimizers.base import (
     EXCHANGE_FILE,
-    FEEDBACK_FILE,
     PROMPT_FILE,
     REPLY_FILE,
     Optimizer,
@@ -45,7 +44,7 @@ from gco_agent.policy import PolicySource, check_policy, with_environment
 from gco_agent.store.config import RunConfig
 from gco_agent.store.evidence import parse_evidence
 from gco_agent.store.run import Run
-from gco_agent.store.view import RunView, Step
+from gco_agent.store.view import FEEDBACK_FILE, RunView, Step
 
 JOURNAL = "tries.json"
 """Where the answers of an iteration are kept until it is committed."""

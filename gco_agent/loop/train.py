@@ -28,7 +28,6 @@ from gco_agent.loop.candidate import Candidate
 from gco_agent.loop.recording import (
     IterationRecorder,
     committed_event,
-    frames_used,
     open_spending,
     recall_episodes,
 )
@@ -39,6 +38,7 @@ from gco_agent.policy import PolicySource, format_policy, with_environment
 from gco_agent.store.config import FILE, RunConfig, format_config
 from gco_agent.store.entries import RunRef
 from gco_agent.store.run import Run, Runs
+from gco_agent.store.view import frames_of
 
 _INITIAL_EPISODES = INTERIM_ANALYSES[1]
 _LONGER = 3
@@ -66,7 +66,7 @@ def train(  # noqa: PLR0913 - the last is seldom given
         budget.reserve([e.n_steps for e in known.episodes], _whole_lengths(known, config))
         try:
             require_room(known, config, optimizer)
-            budget.require(frames_used(run))
+            budget.require(frames_of(run.history()))
             advance(run, optimizer, judge, config, budget, progress, selection=selection)
         except BudgetSpent as spent:
             return spent
@@ -103,7 +103,7 @@ def advance(  # noqa: PLR0913 - the last are seldom given
     if first_seed is None:
         first_seed = selection_seed(run, request.iteration)
     recorder = IterationRecorder(
-        run.ref.branch, request.iteration, judge, frames_used(run), proposer.name
+        run.ref.branch, request.iteration, judge, frames_of(run.history()), proposer.name
     )
     session = ProposalSession(run, judge, proposer, request, spending)
     track = _Track(judge, budget, progress, first_seed)
@@ -209,7 +209,9 @@ def report(
     """
     source, made_in = PolicySource(run.policy()), run.standing.iteration
     judge = Judge(judge.pool, config.protocol, judge.require)
-    recorder = IterationRecorder(run.ref.branch, run.last_iteration + 1, judge, frames_used(run))
+    recorder = IterationRecorder(
+        run.ref.branch, run.last_iteration + 1, judge, frames_of(run.history())
+    )
     n, evaluation, begun = 0, Evaluation((), config.protocol.stamp), time.perf_counter()
     while more := budget.report_block(n, time.perf_counter() - begun, judge.pool.n_workers):
         n += more

@@ -4,8 +4,9 @@ A claim is a commit: its policy, its message and its evidence. Rules of play are
 with another emulator or ROM nothing is played, because nothing could be concluded. Then everything
 that the commit says is computed again: subject, body, complexity, frames and cost; the race with
 its parent and the verdict; every number of the message; and every episode of every policy of the
-evidence, down to the first action that differs. Wall time and the level of the jail cannot be
-computed again.
+evidence, down to the first action that differs. Times, the level of the jail and free words cannot
+be computed again. They are authenticated by the signature of the message where this user's machine
+made the commit, and believed otherwise; `Claim.is_signed` says which.
 
 The jail's level, the Python and the machine of the claim are not rules of play: a policy that
 computes with integers plays the same in all of them. They are reported beside the answer, so that a
@@ -38,6 +39,7 @@ from gco_agent.core.records import (
 from gco_agent.core.seeds import Stream, parse_seed_range
 from gco_agent.core.statistics import Verdict as RaceVerdict
 from gco_agent.core.statistics import paired_gain
+from gco_agent.core.text import format_score
 from gco_agent.evaluation.judge import AcceptanceCriterion, Judge
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel
@@ -104,6 +106,8 @@ class Claim:
         others: Episodes of other policies in its evidence.
         criterion: What the policy had to show in its race; None if that cannot be known.
         faults: What is wrong about it whatever is played.
+        is_signed: This user's machine composed the message. Of any other, its words, its times and
+            the level of its jail are its author's, and cannot be verified.
     """
 
     commit: str
@@ -116,6 +120,7 @@ class Claim:
     others: tuple[tuple[PolicySource, tuple[EpisodeResult, ...]], ...] = ()
     criterion: AcceptanceCriterion | None = None
     faults: tuple[Difference, ...] = ()
+    is_signed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,6 +368,7 @@ def _check_message(
     """Yield what a message says that does not follow from the commit and those before it."""
     facts, earlier = step.facts, line[:place]
     assert facts is not None
+    yield from _check_signature(view, step, facts)
     told = [s.facts for s in earlier if s.facts is not None]
     expected = 1 + told[-1].iteration if told else 0
     yield from _differing("run", facts.run, view.ref.branch)
@@ -398,6 +404,16 @@ def _check_message(
             yield Difference("usd", facts.usd, usage.usd)
 
 
+def _check_signature(view: RunView, step: Step, facts: Facts) -> Iterator[Difference]:
+    """Yield a difference if this user's machine wrote the evidence, but not the message."""
+    path = evidence_folder(facts.iteration) + EPISODES
+    texts = [view.read(path, each.commit) for each in (step, *step.candidates)]
+    found = [parse_evidence(text, EPISODES) for text in texts if text is not None]
+    is_mine = any(one.is_authentic and one.is_message_signed for one in found)
+    if is_mine and not step.is_signed:
+        yield Difference("signature of the message", None, "needed")
+
+
 def _differing(what: str, claimed: object, here: object) -> Iterator[Difference]:
     if claimed != here:
         yield Difference(what, claimed, here)
@@ -426,7 +442,10 @@ def _claim(
     if record is None:
         if facts.verdict is not Verdict.ROLLED_BACK:
             faults = (*faults, Difference(EPISODES, None, "needed"))
-        return Claim(step.commit, facts, source, over, (), told, text, faults=faults)
+        return Claim(
+            step.commit, facts, source, over, (), told, text, faults=faults,
+            is_signed=step.is_signed,
+        )  # fmt: skip
     evidence = parse_evidence(record, f"{EPISODES} {where}")
     criterion = _criterion(view, earlier, step, facts) if over and evidence.schema > 1 else None
     others: list[tuple[PolicySource, tuple[EpisodeResult, ...]]] = []
@@ -451,7 +470,8 @@ def _claim(
     )
     made_in = {**evidence.made_in, **told}
     return Claim(
-        step.commit, facts, source, over, own, made_in, text, tuple(others), criterion, faults
+        step.commit, facts, source, over, own, made_in, text, tuple(others), criterion, faults,
+        step.is_signed,
     )  # fmt: skip
 
 
@@ -462,7 +482,9 @@ def _check_docstring(source: PolicySource, facts: Facts) -> Iterator[Difference]
     except PolicyError:
         return
     if stated is not None and (
-        facts.return_mean is None or f"{facts.return_mean:.2f}" != f"{stated.mean:.2f}"
+        facts.return_mean is None
+        or stated.score.split()[0]
+        != format_score(facts.return_mean, facts.return_se, least=2).split()[0]
     ):
         yield Difference("score in the docstring", stated.mean, facts.return_mean)
 

@@ -18,11 +18,12 @@ from gco_agent.jail.limits import JailLevel
 from gco_agent.llm import LanguageModel, Spending
 from gco_agent.policy import PolicySource
 from gco_agent.store.config import RunConfig
+from gco_agent.store.view import FEEDBACK_FILE
 
 if TYPE_CHECKING:
     from gco_agent.optimizers.feedback import Feedback
 
-FEEDBACK_FILE, PROMPT_FILE, REPLY_FILE = "feedback.md", "prompt.md", "reply.md"
+PROMPT_FILE, REPLY_FILE = "prompt.md", "reply.md"
 EXCHANGE_FILE = "exchange.json"
 """Request, reply and usage of a language model, as data."""
 CANDIDATES_OWN = frozenset(

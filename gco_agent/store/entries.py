@@ -132,7 +132,6 @@ class Facts:
         usd: Price of this iteration's exchanges.
         digest: Hash of the actions played, for `gco-agent verify`.
         cpu_ms_mean: Processor time of a step of the policy, in milliseconds.
-        cpu_ms_max: That of its slowest step.
         jail: Level of the jail they were played in. Not part of the protocol: a policy that attacks
             nothing plays the same in every jail.
         schema: Version of the trailers.
@@ -162,7 +161,6 @@ class Facts:
     usd: float | None = None
     digest: str | None = None
     cpu_ms_mean: float | None = None
-    cpu_ms_max: float | None = None
     jail: str | None = None
     schema: int = SCHEMA
 

@@ -42,7 +42,7 @@ REASON = "gco-agent:"
 _STRANDED = "refs/gco-agent/stranded/"
 _OF_POLICY = (
     *("return_mean", "return_se", "episodes", "seeds", "protocol", "loc", "cyclomatic"),
-    *("nested_if", "digest", "cpu_ms_mean", "cpu_ms_max", "jail"),
+    *("nested_if", "digest", "cpu_ms_mean", "jail"),
 )
 """Facts that are true of a policy wherever it is committed."""
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL})
@@ -498,9 +498,10 @@ class Runs:
         name = head.branch.removeprefix(REFS_HEADS)
         if name.startswith(f"{BRANCH_NAMESPACE}/"):
             home = self.home()
+            switch = f"`git switch {home}`" if home else "`git switch` to it"
             raise UsageError(
                 f"{name} is the branch of a run, and policies are published on one of yours: "
-                f"`git switch{f' {home}' if home else ''}` to it, then run the command again"
+                f"{switch}, then run the command again"
             )
         self._repo.require_identity()
         self.require_clean()

@@ -173,6 +173,13 @@ ACCEPTED = [
     words(r"mean\s+return\s+is\s+\S+", "mean return is 500.00,"),
     words(r"one-sided\s+p = \S+;", "one-sided p = 1e-9;"),
     words(r"parent's\s+\S+", "parent's -99.00"),
+    trailer("Seconds", "0.1234"),
+    trailer("Jail", "strong-and-proven"),
+    trailer("Cpu-Ms-Mean", "1e-06"),
+    trailer("Signature", "0" * 64),
+    words(r"\nGco-Signature: .*", ""),
+    words(r"(: [^\n]*)", r"\1, the best policy there is"),
+    words(r"\n\n", "\n\nThis policy is optimal.\n\n"),
 ]
 
 
@@ -246,6 +253,9 @@ def test_an_edited_file_is_noticed(at: Callable[[str], Forger], forge) -> None:
         ("3", trailer("Return-Mean", "500")),
         ("3", trailer("Seeds", "report 0:8")),
         ("3", words(r"return \S+:", "return 500:")),
+        ("2", trailer("Seconds", "0.1234")),
+        ("2", words(r"\n\n", "\n\nThis policy is optimal.\n\n")),
+        ("3", words(r"\n\n", "\n\nThis policy is optimal.\n\n")),
     ],
 )
 def test_so_are_the_other_kinds_of_commits(
