@@ -59,13 +59,15 @@ def test_a_run_is_made_again_to_the_byte(
     for one, two in zip(here, there, strict=True):
         assert one.facts is not None
         assert two.facts is not None
-        timeless = {"seconds": None, "cpu_ms_mean": None}
-        assert replace(one.facts, **timeless) == replace(two.facts, **timeless)
+        mine, theirs = (
+            replace(facts, seconds=None, cpu_ms_mean=None) for facts in (one.facts, two.facts)
+        )
+        assert mine == theirs
         pairs = [(one, two), *zip(one.candidates, two.candidates, strict=True)]
-        for mine, theirs in pairs:
+        for this, that in pairs:
             trees = (
                 git(place, "rev-parse", f"{commit}^{{tree}}")
-                for place, commit in ((project, mine.commit), (other, theirs.commit))
+                for place, commit in ((project, this.commit), (other, that.commit))
             )
             assert len(set(trees)) == 1
 
