@@ -6,13 +6,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 HERE = Path(__file__).parent
 QUICK = ("unit", "core", "games", "policy", "store", "traces", "report", "test_architecture.py")
 """Folders and files of tests/ that are quick as a whole, apart from tests marked slow."""
+
+
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.register_profile("nightly", deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -338,7 +338,7 @@ def test_work_that_cannot_even_be_kept_is_named(project, started, monkeypatch, c
     monkeypatch.setattr(GitRepo, "move_ref", refuse)
     with started.open(REF) as run:
         commit_file(project, "notes", "mine", "By hand")
-        with pytest.raises(RunMoved, match="somebody else moved it"):
+        with pytest.raises(RunMoved, match="another process moved it"):
             run.commit(accepted(1))
     assert "has no ref: the disk is full" in caplog.text
 

@@ -190,7 +190,9 @@ def test_damaged_commits_are_read_or_refused(started, project, date, damage, at,
         "none": message,
         "cut": message[:at],
         "repeat": message + message[at:],
-        "text": message[:at] + text.replace("\0", "") + message[at:],
+        "text": message[:at]
+        + text.encode("utf-8", "replace").decode().replace("\0", "")
+        + message[at:],
         "empty": "",
     }[damage]
     tip = git(project, "rev-parse", REF.branch)
