@@ -277,6 +277,7 @@ class Worker:
         self._code = compile("", wire.POLICY_FILE, "exec")
         self._unpacker = wire.Unpacker()
         self._array, self._integers = numpy.ndarray, (numpy.integer, numpy.bool_)
+        self._of_numpy = (numpy.ndarray, numpy.generic)
 
     def serve(self) -> NoReturn:
         """Carry out commands; the end of the pipe ends the process."""
@@ -399,11 +400,14 @@ class Worker:
         )
 
     def _check_floats(self, action: Value) -> tuple[float, ...]:
-        """Return the floats of a list, tuple or array; one float alone will do if there is one."""
+        """Return the floats of a list, tuple or array.
+
+        Where there is one, a number of Python or numpy will do, and an array of one, of any shape.
+        """
         n = self._n_floats
-        given = action
-        if isinstance(action, self._array) and action.size <= n:
-            given = action.tolist()
+        given: Any = action
+        if isinstance(given, self._of_numpy) and given.size <= n:
+            given = given.reshape(-1).tolist() if given.size == 1 else given.tolist()
         if n == 1 and isinstance(given, int | float):
             given = (given,)
         if isinstance(given, list | tuple) and len(given) == n:

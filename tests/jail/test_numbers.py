@@ -36,6 +36,13 @@ def test_one_number_will_do_where_one_is_wanted_and_lanes_stay_apart() -> None:
         assert jail.act(seen) == [(0.0,), (8.0,), (8.0,)]
 
 
+@pytest.mark.parametrize("number", ["obs[0]", "obs[1:]", "numpy.array(2.0)", "obs[:, None][:1]"])
+def test_one_number_of_numpy_will_do_too(number: str) -> None:
+    with Jail(policy(f"return {number}", "import numpy"), n_floats=1) as jail:
+        jail.reset(0, 0)
+        assert jail.act([(0, np.full(2, 2.0, np.float32))]) == [(2.0,)]
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [
