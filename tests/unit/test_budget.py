@@ -58,6 +58,15 @@ def test_time_is_kept_for_a_race_and_for_the_report() -> None:
     assert budget.answer_by == pytest.approx(budget.deadline - budget.race_s)
 
 
+def test_a_few_slow_steps_tell_the_pace() -> None:
+    """As of an environment whose resets take a second."""
+    budget = Budget(seconds=25, report_episodes=2)
+    budget.note_play(200, 6.0)
+    budget.reserve([20], [20])
+    assert budget.race_s == pytest.approx(6.0)
+    assert budget.reserve_s == pytest.approx(2 + 1.3 * 2 * 0.6)
+
+
 def test_the_first_iteration_is_begun_however_little_time_there_is() -> None:
     now = time.perf_counter()
     budget = Budget(seconds=20, report_episodes=30, started=now - 19)
