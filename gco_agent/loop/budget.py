@@ -20,8 +20,8 @@ _SETTLING_S = 2.0
 """For what is not play: the last commits, and workers that wait for the longest episode."""
 _MARGIN = 1.3
 """The policy that is reported may play longer episodes than the one there is now."""
-_ENOUGH_STEPS, _ENOUGH_S = 1_000, 5.0
-"""Fewer steps than these, in less time, say nothing of the pace."""
+_ENOUGH_STEPS, _ENOUGH_SLOW_STEPS, _SLOW_S = 1_000, 100, 5.0
+"""Fewer steps than the first say nothing of the pace, or than the second if they took long."""
 _USUAL_PAIRS = INTERIM_ANALYSES[1]
 """Most races are decided after these; one that is not, with no time left, is lost."""
 _FEWEST = 2
@@ -91,7 +91,8 @@ class Budget:
 
     def note_play(self, n_steps: int, seconds: float) -> None:
         """Learn the pace of the judge, all workers together; the last play counts most."""
-        if (n_steps >= _ENOUGH_STEPS and seconds > 0) or (n_steps and seconds >= _ENOUGH_S):
+        enough = _ENOUGH_SLOW_STEPS if seconds >= _SLOW_S else _ENOUGH_STEPS
+        if n_steps >= enough and seconds > 0:
             self._played = (self._played[0] / 2 + n_steps, self._played[1] / 2 + seconds)
 
     def reserve(self, lengths: Sequence[int], report_lengths: Sequence[int]) -> None:

@@ -34,7 +34,7 @@ EVENTS = (
     Searching("screen", 0.25, 1500, ""),
     Searching("evolve", 0.75, 34_512, NASTY),
     Racing(None, 0),
-    Racing(GAIN, 8),
+    Racing(GAIN, 32),
     Committed(1, "accepted", -17.25, 0.5, GAIN, NASTY, 31.0, "b" * 40, frames=123_456, usd=0.5),
     Playing("report seeds", 1, 30),
 )
@@ -95,7 +95,7 @@ def test_live(monkeypatch):
     assert "iteration 1  evolve" in text
     assert "75%  34,512 steps" in text
     assert "best so far: [bold]x[/bold]" in text
-    assert "8 of at most 16 pairs, gain +3.25 ± 0.50" in text
+    assert "32 of at most 64 pairs, gain +3.25 ± 0.50" in text
     assert re.search(r"\d:\d\d of 5:00 left \(0:21 kept for the report\)", text)
     assert "policy now: -17.2 ± 0.5  ·  last: iteration 1 accepted: a gain of +3.25" in text
     assert "123.5k frames" in text or "123k frames" in text
@@ -128,13 +128,13 @@ def test_live_on_a_narrow_terminal_the_bar_gives_way_to_the_words(monkeypatch):
     with LiveDisplay(Budget(), 12) as display:
         display(Searching("tune", 0.31, 310_395, ""))
         display._live.refresh()
-        display(Racing(GAIN, 8, n_steps=9000))
+        display(Racing(GAIN, 32, n_steps=9000))
         display._live.refresh()
     text = shown(terminal.getvalue())
     assert "iteration 12  tune" in text
     assert "31%  310,395 steps" in text
     assert "iteration 12  race" in text
-    assert "50%  8 of at most 16 pairs, gain +3.25 ± 0.50" in text
+    assert "50%  32 of at most 64 pairs, gain +3.25 ± 0.50" in text
     assert max(map(len, text.splitlines())) <= 80
 
 
@@ -265,7 +265,7 @@ def test_counts_in_brief():
 
 def test_phases_say_how_far_they_are():
     assert phase_of(Playing("x", 0, 0)).done == 0
-    assert phase_of(Racing(GAIN, 8)).done == 0.5
+    assert phase_of(Racing(GAIN, 32)).done == 0.5
     assert phase_of(Searching("tune", None, 0, "")).detail == ""
 
 
