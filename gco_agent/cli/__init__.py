@@ -13,12 +13,13 @@ called. Results go to stdout, everything else to stderr.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 
 from gco_agent.cli.context import CliContext
-from gco_agent.cli.errors import CommandGroup, begin_logging
+from gco_agent.cli.errors import CommandGroup, Refusal, begin_logging
 
 __all__ = ["main"]
 
@@ -106,6 +107,11 @@ def main(
     policies/GAME.py, plays it against the present one on the same seeds, and commits the result.
     No key and no network are needed: the default optimizer is an embedded program search.
     """
+    if sys.flags.optimize > 1:
+        raise Refusal(
+            "Python runs without docstrings, which libraries of gco-agent need: unset "
+            "PYTHONOPTIMIZE, and start Python without -OO"
+        )
     begin_logging(verbose=verbose)
     context.obj = place = CliContext(directory)
     for module in trusted:

@@ -105,6 +105,15 @@ def test_terminals_that_are_not_utf_8(surroundings, played: Path, encoding, comm
     assert b"Traceback" not in done.stderr
 
 
+def test_python_without_docstrings_is_refused_before_anything_is_played(
+    surroundings, tmp_path: Path
+) -> None:
+    done = run(surroundings, tmp_path, "run", "CartPole-v1", PYTHONOPTIMIZE="2")
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"Error: ")
+    assert b"unset PYTHONOPTIMIZE" in done.stderr
+
+
 COLUMNS = [
     Column("game"),
     Column("status", rank=2),
