@@ -167,7 +167,7 @@ class Judge:
         is_cheap = not self.protocol.has_objects and aim is Aim.BETTER
         return CHEAP_INTERIM_ANALYSES if is_cheap else aim.interim_analyses
 
-    def race(
+    def race(  # noqa: PLR0913 - the last are seldom given
         self,
         child: PolicySource,
         parent: PolicySource,
@@ -175,6 +175,7 @@ class Judge:
         *,
         first_seed: int = 0,
         deadline: float | None = None,
+        most_pairs: int | None = None,
         watch: Callable[[Race], None] | None = None,
     ) -> Race:
         """Play child and parent on the same selection seeds until the verdict is clear.
@@ -187,6 +188,7 @@ class Judge:
             deadline: `time.perf_counter` value after which no episode is awaited, but for a few
                 seconds that every race has, and no analysis is begun but the first two; the last
                 one before it decides.
+            most_pairs: Cut the race short after so many pairs, to repeat one that a deadline cut.
             watch: Called after every interim analysis.
         """
         criterion = criterion or AcceptanceCriterion()
@@ -197,7 +199,7 @@ class Judge:
             if race is not None and race.n_pairs >= analyses[1] and is_late:
                 return self._cut_short(race, criterion)
             seeds = Stream.SELECTION.seeds(first_seed, first_seed + n_pairs)
-            n_played = self._play_pairs(child, parent, criterion, seeds, until)
+            n_played = self._play_pairs(child, parent, criterion, seeds[:most_pairs], until)
             if n_played < n_pairs:
                 if race is not None:
                     return self._cut_short(race, criterion)

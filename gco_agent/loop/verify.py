@@ -57,9 +57,13 @@ _NUMBERS = ("return_mean", "return_se", "episodes", "gain", "gain_se", "pairs", 
 """What is compared of the facts of a message."""
 _NEEDED = ("protocol", "seeds", "digest")
 """What a claim cannot be played again without."""
+_SCORED = (Verdict.INITIAL, Verdict.ACCEPTED, Verdict.REPORTED)
+"""Verdicts that claim a score."""
+_OF_ROLLBACK = ("return_mean", "return_se", "episodes", "seeds", "protocol", "digest")
+_OLD_RULES = "judged by the rules of an earlier version"
 _MOST_EPISODES = 100_000
 _LONGEST_STREAM = 100_000_000
-_RACE = re.compile(r"On \d+ selection seeds .*?\)\.")
+_RACE = re.compile(r"On \d+ selection seeds .{0,500}?\)\.")
 _CUT_SHORT = "The time was up before the race was decided."
 _RIVAL_WON = "It won its race, as did a better candidate"
 
@@ -108,6 +112,7 @@ class Claim:
         faults: What is wrong about it whatever is played.
         is_signed: This user's machine composed the message. Of any other, its words, its times and
             the level of its jail are its author's, and cannot be verified.
+        is_by_old_rules: Its verdict is by rules of an earlier version, and cannot be verified.
     """
 
     commit: str
@@ -121,6 +126,7 @@ class Claim:
     criterion: AcceptanceCriterion | None = None
     faults: tuple[Difference, ...] = ()
     is_signed: bool = False
+    is_by_old_rules: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,21 +205,39 @@ class Verifier:
                 for name in _NUMBERS
                 if getattr(claim.facts, name) != getattr(here, name)
             ),
+            *_check_seeds(claim, seeds),
             *_check_race(claim, judge, seeds),
         ]
         first = first_difference(claim.episodes, played.episodes) if claim.episodes else None
         for source, episodes in claim.others:
+            if [episode.seed for episode in episodes] != list(seeds):
+                differences.append(Difference("seeds of the evidence", None, claim.facts.seeds))
+                continue
             again = judge.evaluate(source, [episode.seed for episode in episodes])
             first = first or first_difference(episodes, again.episodes)
-        holds = not differences and first is None
+        answer = Answer.DIFFERS if differences or first else Answer.HOLDS
+        if answer is Answer.HOLDS and claim.is_by_old_rules:
+            answer = Answer.INCOMPARABLE
+            differences.append(Difference("verdict", claim.facts.verdict.value, _OLD_RULES))
         return Verified(
             claim,
-            Answer.HOLDS if holds else Answer.DIFFERS,
+            answer,
             tuple(differences),
             first,
             played,
             conditions((*played.episodes, *(over.episodes if over else ()))),
         )
+
+
+def _check_seeds(claim: Claim, seeds: range) -> Iterator[Difference]:
+    """Yield a difference if the seeds are others than a run plays, and so may have been chosen."""
+    verdict, n = claim.facts.verdict, len(seeds)
+    if verdict is Verdict.REPORTED and seeds != Stream.REPORT.seeds(0, n):
+        yield Difference("seeds", claim.facts.seeds, Stream.REPORT.label(0, n))
+    elif verdict in (Verdict.INITIAL, Verdict.ACCEPTED) and (
+        seeds.start not in Stream.SELECTION.seeds(0, _LONGEST_STREAM)
+    ):
+        yield Difference("seeds", claim.facts.seeds, "of the selection stream")
 
 
 def _check_race(claim: Claim, judge: Judge, seeds: range) -> Iterator[Difference]:
@@ -225,10 +249,12 @@ def _check_race(claim: Claim, judge: Judge, seeds: range) -> Iterator[Difference
         yield Difference("seeds", claim.facts.seeds, "of the selection stream")
         return
     first = seeds.start - Stream.SELECTION.value
-    race = judge.race(claim.source, claim.parent, criterion, first_seed=first)
-    is_won, is_cut = race.verdict.is_won, _CUT_SHORT in claim.text and verdict.is_turned_down
-    if is_cut and race.n_pairs >= len(seeds):
-        return  # wall time ended it before it was decided
+    is_cut = _CUT_SHORT in claim.text and verdict.is_turned_down
+    most_pairs = len(seeds) if is_cut else None
+    race = judge.race(
+        claim.source, claim.parent, criterion, first_seed=first, most_pairs=most_pairs
+    )
+    is_won = race.verdict.is_won
     if race.n_pairs != len(seeds):
         yield Difference("pairs", len(seeds), race.n_pairs)
         return
@@ -340,6 +366,8 @@ def _claims_of(view: RunView, step: Step) -> Iterator[Claim]:
         is_side = each is not line[place]
         faults = tuple(_check_message(view, line, place, each, is_side=is_side))
         has_numbers = any(getattr(facts, name) is not None for name in _NUMBERS)
+        if not has_numbers and facts.verdict in _SCORED:
+            faults = (*faults, Difference("score", None, "needed"))
         if not has_numbers or (
             each is step and any(_says_the_same(facts, other.facts) for other in step.candidates)
         ):
@@ -369,6 +397,7 @@ def _check_message(
     facts, earlier = step.facts, line[:place]
     assert facts is not None
     yield from _check_signature(view, step, facts)
+    yield from _check_rollback(view, earlier, step, facts)
     told = [s.facts for s in earlier if s.facts is not None]
     expected = 1 + told[-1].iteration if told else 0
     yield from _differing("run", facts.run, view.ref.branch)
@@ -404,6 +433,24 @@ def _check_message(
             yield Difference("usd", facts.usd, usage.usd)
 
 
+def _check_rollback(
+    view: RunView, earlier: Sequence[Step], step: Step, facts: Facts
+) -> Iterator[Difference]:
+    """Yield a difference if no step before has the policy and the score of a rollback."""
+    if facts.verdict is not Verdict.ROLLED_BACK:
+        return
+    policy = view.policy(step.commit)
+    sources = [one for each in earlier for one in (each, *each.candidates)]
+    twins = [one for one in sources if view.policy(one.commit) == policy]
+    if not twins:
+        yield Difference("policy", "another", "one of before")
+    elif not any(
+        all(getattr(one.facts, name, None) == getattr(facts, name) for name in _OF_ROLLBACK)
+        for one in twins
+    ):
+        yield Difference("score", "another", "as before")
+
+
 def _check_signature(view: RunView, step: Step, facts: Facts) -> Iterator[Difference]:
     """Yield a difference if this user's machine wrote the evidence, but not the message."""
     path = evidence_folder(facts.iteration) + EPISODES
@@ -431,9 +478,7 @@ def _claim(
     view: RunView, earlier: Sequence[Step], step: Step, facts: Facts, faults: tuple[Difference, ...]
 ) -> Claim:
     source = PolicySource(view.policy(step.commit))
-    over = None
-    if facts.gain is not None and step.parents:
-        over = PolicySource(view.policy(step.parents[0]))
+    over, is_accepted = _compared_with(view, step, facts), facts.verdict is Verdict.ACCEPTED
     faults = (*faults, *_check_docstring(source, facts))
     told = {"jail": facts.jail} if facts.jail else {}
     text = _one_line(f"{step.subject} {step.body}")
@@ -447,9 +492,12 @@ def _claim(
             is_signed=step.is_signed,
         )  # fmt: skip
     evidence = parse_evidence(record, f"{EPISODES} {where}")
-    criterion = _criterion(view, earlier, step, facts) if over and evidence.schema > 1 else None
+    is_old = evidence.schema == 1
+    criterion = _criterion(view, earlier, step, facts) if over and not is_old else None
+    if is_accepted and criterion is None and not is_old:
+        faults = (*faults, Difference(FILE, None, "needed"))
     others: list[tuple[PolicySource, tuple[EpisodeResult, ...]]] = []
-    if evidence.schema > 1:  # the digests of older records leave the docstring out
+    if not is_old:  # the digests of older records leave the docstring out
         known = {over.digest: over} if over else {}
         if not known and earlier and facts.verdict is Verdict.FAILED:
             known = {(p := PolicySource(view.policy(earlier[-1].commit))).digest: p}
@@ -471,8 +519,15 @@ def _claim(
     made_in = {**evidence.made_in, **told}
     return Claim(
         step.commit, facts, source, over, own, made_in, text, tuple(others), criterion, faults,
-        step.is_signed,
+        step.is_signed, is_accepted and is_old,
     )  # fmt: skip
+
+
+def _compared_with(view: RunView, step: Step, facts: Facts) -> PolicySource | None:
+    """Return the parent that a candidate was raced against, as far as the verdict says so."""
+    if not step.parents or (facts.gain is None and facts.verdict is not Verdict.ACCEPTED):
+        return None
+    return PolicySource(view.policy(step.parents[0]))
 
 
 def _check_docstring(source: PolicySource, facts: Facts) -> Iterator[Difference]:

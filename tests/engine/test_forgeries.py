@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ import pytest
 
 from gco_agent.core.errors import GcoError
 from gco_agent.core.events import silent
-from gco_agent.evaluation.judge import Judge
+from gco_agent.core.records import Verdict
+from gco_agent.core.seeds import Stream
+from gco_agent.evaluation.judge import Judge, Race
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.loop.budget import Budget
 from gco_agent.loop.recording import ACTIONS, EPISODES, recall_episodes
@@ -23,7 +25,8 @@ from gco_agent.loop.train import report, start_run, train
 from gco_agent.loop.verify import Answer, Verifier, read_claims
 from gco_agent.policy import PolicySource, replace_docstring
 from gco_agent.store.config import RunConfig
-from gco_agent.store.entries import RunRef
+from gco_agent.store.entries import RunRef, format_message, headline
+from gco_agent.store.evidence import format_evidence
 from gco_agent.store.git import GitRepo
 from gco_agent.store.run import Runs
 from gco_agent.store.view import RunView
@@ -299,3 +302,159 @@ def test_forged_evidence_is_not_taken_over(at: Callable[[str], Forger]) -> None:
     judge = Judge(WorkerPool(0), RULES)
     recall_episodes(forger.view(), judge)
     assert judge.cached(source).episodes == ()
+
+
+# -- claims without what they could be checked by --------------------------------------------------
+
+SCORE = ("Return-Mean", "Return-SE", "Episodes", "Gain", "Gain-SE", "Pairs", "Seeds", "Digest")
+
+
+def without(*trailers: str) -> Callable[[str], str]:
+    """Remove trailers, the signature too, as a stranger's commit has none that counts."""
+    names = "|".join((*trailers, "Signature"))
+    return lambda message: re.sub(rf"^Gco-(?:{names}): .*\n?", "", message, flags=re.M)
+
+
+def unscored(message: str) -> str:
+    message = without(*SCORE, "Loc", "Cyclomatic", "Nested-If")(message)
+    return re.sub(r", return [^:\n]*", "", message, count=1)
+
+
+def unsigned(view: RunView, iteration: int) -> dict[str, str]:
+    """Return the evidence of a commit's own policy, as a stranger has it."""
+
+    def edit(data: dict[str, Any]) -> None:
+        del data["hmac-sha256"]
+        data["policies"] = dict([next(iter(data["policies"].items()))])
+
+    files: dict[str, str] = evidence(edit)(view, iteration)
+    return files
+
+
+@pytest.mark.parametrize("iteration", ["0", "1", "3"])
+def test_a_commit_that_claims_no_score_does_not_hold(
+    at: Callable[[str], Forger], iteration: str
+) -> None:
+    """Its subject or its docstring could say any number."""
+    forger = at(iteration)
+    forger.replace(unscored, unsigned(forger.view(), int(iteration)))
+    assert forger.answers()[-1] is Answer.DIFFERS
+
+
+def worse(message: str) -> str:
+    """Say "accepted" of iteration 2, which lost its race."""
+    message = without()(message).replace("Gco-Outcome: rejected", "Gco-Outcome: accepted")
+    return message.replace("Iteration 2 candidate", "Iteration 2 accepted")
+
+
+def accept_the_loser(forger: Forger, edit: Callable[[str], str], files: dict[str, str]) -> None:
+    forger.reset(forger.view().step("2").candidates[0].commit)
+    forger.replace(lambda message: edit(worse(message)), files)
+
+
+def losers(forger: Forger, name: str = EPISODES, **changes: Any) -> dict[str, str]:
+    """Return an edited file of the candidate that lost; no signature holds of it."""
+    candidate = forger.view().step("2").candidates[0]
+    path = f"iterations/0002/{name}"
+    data = json.loads(forger.view().read(path, candidate.commit) or "")
+    return {path: json.dumps({**data, **changes, "hmac-sha256": ""})}
+
+
+def test_an_acceptance_without_a_gain_is_raced(at: Callable[[str], Forger]) -> None:
+    forger = at("2")
+
+    def edit(message: str) -> str:
+        message = without("Gain", "Gain-SE", "Pairs")(message)
+        return re.sub(r" \([-+][\d.]+\)", "", message, count=1)
+
+    data = json.loads(losers(forger)[f"iterations/0002/{EPISODES}"])
+    own = dict([next(iter(data["policies"].items()))])
+    accept_the_loser(forger, edit, losers(forger, policies=own))
+    assert forger.answers()[-1] is Answer.DIFFERS
+
+
+def test_an_acceptance_without_a_proposal_is_noticed(at: Callable[[str], Forger]) -> None:
+    """The record of the proposal says what the candidate had to show."""
+    forger = at("2")
+    files = losers(forger) | losers(forger, "proposal.json", policy=None)
+    accept_the_loser(forger, lambda message: message, files)
+    assert forger.answers()[-1] is Answer.DIFFERS
+
+
+def test_an_acceptance_that_says_it_is_old_does_not_hold(at: Callable[[str], Forger]) -> None:
+    forger = at("2")
+    accept_the_loser(forger, lambda message: message, losers(forger, schema=1))
+    assert forger.answers()[-1] is Answer.INCOMPARABLE
+
+
+def test_a_report_on_chosen_seeds_is_noticed(at: Callable[[str], Forger]) -> None:
+    """Among a hundred million report seeds some are lucky."""
+    forger = at("3")
+    facts = forger.view().facts()
+    assert facts is not None
+    source = PolicySource(forger.view().policy())
+    with WorkerPool(0) as pool:
+        played = Judge(pool, RULES).evaluate(source, Stream.REPORT.seeds(6, 10))
+    chosen = replace(
+        facts,
+        return_mean=played.mean_return,
+        return_se=played.standard_error,
+        seeds="report 6:10",
+        digest=played.digest,
+    )
+    text = format_message(headline(chosen, "the score on report seeds"), "", chosen)
+    files = {f"iterations/0003/{EPISODES}": format_evidence([(source, played)])}
+    data = json.loads(files[f"iterations/0003/{EPISODES}"])
+    files[f"iterations/0003/{EPISODES}"] = json.dumps({**data, "hmac-sha256": ""})
+    files[f"iterations/0003/{ACTIONS}"] = json.dumps({"actions": {}})
+    forger.replace(lambda message: text, files)
+    assert forger.answers()[-1] is Answer.DIFFERS
+
+
+def test_a_rollback_to_a_policy_that_never_was_is_noticed(at: Callable[[str], Forger]) -> None:
+    forger = at("1")
+    facts = forger.view().facts()
+    assert facts is not None
+    back = replace(
+        facts, verdict=Verdict.ROLLED_BACK, gain=None, gain_se=None, pairs=None, optimizer=None
+    )
+    text = format_message(headline(back, "to iteration 0"), "", back)
+    forger.replace(lambda message: text, unsigned(forger.view(), 1))
+    assert forger.answers()[-1] is Answer.DIFFERS
+
+
+def test_a_real_rollback_holds(at: Callable[[str], Forger]) -> None:
+    forger = at("3")
+    with forger.runs.open(REF) as run:
+        run.rollback("0")
+    assert set(forger.answers()) == {Answer.HOLDS}
+
+
+def test_the_evidence_cannot_ask_for_more_episodes(at: Callable[[str], Forger]) -> None:
+    forger = at("1")
+
+    def more(data: dict[str, Any]) -> None:
+        second(data).extend([{**second(data)[0], "seed": 10**30}] * 1_000)
+
+    forger.replace(without(), evidence(more)(forger.view(), 1))
+    assert forger.answers()[-1] is Answer.DIFFERS
+
+
+class Hurried(Judge):
+    """Cuts every race short."""
+
+    def race(self, *args: Any, **kwargs: Any) -> Race:
+        return super().race(*args, **{**kwargs, "most_pairs": 4})
+
+
+def test_a_race_that_was_cut_short_is_repeated(at: Callable[[str], Forger]) -> None:
+    """Its words are checked as those of any other race."""
+    forger = at("1")
+    same = FOLLOW.replace("Go where", "Go to where")
+    with forger.runs.open(REF) as run, WorkerPool(0) as pool:
+        train(run, Scripted(same), Hurried(pool, RULES), CONFIG, Budget(iterations=1))
+    [claim] = read_claims(forger.view(), "2")
+    assert "The time was up before" in claim.text
+    assert forger.verifier.verify(claim, (RULES,)).answer is Answer.HOLDS
+    forged = replace(claim, text=words(r"mean return is \S+", "mean return is 500.00,")(claim.text))
+    assert forger.verifier.verify(forged, (RULES,)).answer is Answer.DIFFERS
