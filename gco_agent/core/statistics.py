@@ -144,6 +144,7 @@ def paired_gain(
     *,
     low: float | None = None,
     margin: float | None = None,
+    is_same_play: bool = False,
 ) -> Gain:
     """Compare returns on the same seeds, in the same order.
 
@@ -152,6 +153,8 @@ def paired_gain(
         parent: Returns of its parent.
         low: Least return the game has, if known. It bounds what the candidate may lose.
         margin: Test that the loss is below this, instead of that there is a gain.
+        is_same_play: Both took the same actions on every seed, so that with a margin no rare loss
+            is looked for.
 
     Raises:
         ValueError: The lists differ in length, or are empty.
@@ -164,7 +167,7 @@ def paired_gain(
     if error is not None and error <= _ROUNDING * abs(mean):
         error = 0.0
     shifted = [difference + (margin or 0.0) for difference in differences]
-    if margin is not None and not any(shifted):  # there was nothing to lose
+    if margin is not None and (is_same_play or not any(shifted)):  # there was nothing to lose
         return Gain(mean, error, n, 0.5**n, 0.0, 0)
     unit = _largest_loss(differences, parent, low)
     relative = [difference / unit for difference in shifted]

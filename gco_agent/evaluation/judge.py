@@ -299,7 +299,13 @@ class Judge:
         return judge_no_worse(gain, race.margin, n_rivals, is_final=is_final)
 
     def _no_loss(self, child: Evaluation, base: Evaluation, margin: float) -> Gain:
-        return paired_gain(child.returns, base.returns, low=self._least, margin=margin)
+        is_same = all(
+            bool(mine.digest) and mine.digest == theirs.digest
+            for mine, theirs in zip(child.episodes, base.episodes, strict=True)
+        )
+        return paired_gain(
+            child.returns, base.returns, low=self._least, margin=margin, is_same_play=is_same
+        )
 
     def _shared_gain(self, race: Race) -> Gain | None:
         """Return the gain on the seeds that the parent finished; None if it finished none."""

@@ -128,7 +128,7 @@ def test_a_run_is_recorded_and_played_back(played: Path, cli: Cli, tmp_path: Pat
             [
                 x
                 for x in w.splitlines()
-                if not x.startswith(("Gco-Seconds", "Gco-Signature", "    git show"))
+                if not x.startswith(("Gco-Seconds", "Gco-Cpu", "Gco-Signature", "    git show"))
             ]
             for w in words
         ]

@@ -12,6 +12,7 @@ from gco_agent.cli.improve import _write
 from gco_agent.core.errors import PolicyError, UsageError
 from gco_agent.core.records import EpisodeResult, Evaluation, Outcome
 from gco_agent.core.seeds import Stream
+from gco_agent.core.statistics import NO_WORSE_INTERIM_ANALYSES
 from gco_agent.envs.atari import default_protocol
 from gco_agent.evaluation.judge import Judge
 from gco_agent.evaluation.workers import WorkerPool
@@ -111,11 +112,11 @@ def test_removals_that_change_actions_have_to_win_a_race(cli: Cli, folder: Path)
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     data = json.loads(result.stdout)
-    assert [removed["exact"] for removed in data["removed"]] == [False] * len(data["removed"])
-    assert (data["gain"], data["pairs"]) == (0.0, 8)
-    assert data["p_value"] == pytest.approx(0.5**8)
-    assert "% 7" not in (folder / "idle.py").read_text()
-    assert data["lines_after"] < data["lines_before"]
+    assert (data["gain"], data["pairs"]) == (0.0, NO_WORSE_INTERIM_ANALYSES[-1])
+    # 64 equal pairs do not exclude that whole games are lost on seeds not yet seen
+    assert data["removed"] == []
+    assert (folder / "idle.py").read_text() == IDLE
+    assert data["lines_after"] == data["lines_before"]
 
 
 @pytest.mark.parametrize(

@@ -240,7 +240,7 @@ def test_rollback_to_nowhere(cli, played):
 def test_publish_refuses_the_branch_of_a_run_before_it_plays(cli, played):
     message = refused(cli(played, "publish"))
     assert "gco/pong/first is the branch of a run" in message
-    assert "gco-agent publish gco/pong/first" in message
+    assert "`git switch main`" in message
 
 
 def test_publish_asks_which_run(cli, played):

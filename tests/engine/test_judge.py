@@ -162,6 +162,12 @@ def test_a_simpler_child_is_held_to_the_baseline(judge: Judge) -> None:
     assert judge.n_steps == 0
 
 
+def test_the_same_actions_are_no_worse_after_eight_pairs(judge: Judge) -> None:
+    same = PolicySource(f"{FOLLOW}\n\nUNUSED = 1\n")
+    race = judge.race(same, follow, AcceptanceCriterion(Aim.NO_WORSE))
+    assert (race.verdict, race.n_pairs) == (Verdict.NO_WORSE, 8)
+
+
 def test_the_deadline_cuts_a_race_that_is_not_decided(judge: Judge) -> None:
     given(judge, follow, [1 + number % 3 for number in range(INTERIM_ANALYSES[-1])])
     given(judge, still, [2 * (number % 2) for number in range(INTERIM_ANALYSES[-1])])
