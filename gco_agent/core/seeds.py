@@ -19,7 +19,10 @@ _RANGE = re.compile(r"(?:(feedback|selection|report) )?([0-9]{1,10}):([0-9]{1,10
 HIGHEST_SEED = 2**32 - 1
 """The largest ``seed`` of a run, as numpy's generators have it."""
 _HIGHEST = 2**31
-_STREAM_LENGTH = 100_000_000
+STREAM_LENGTH = 100_000_000
+"""Seeds of a stream."""
+MOST_EPISODES = 100_000
+"""Upper bound of the episodes that a command, a file or a commit may ask for."""
 FEEDBACK_EPISODES = 8
 """Feedback seeds whose results optimizers see, the same in every iteration, to be comparable."""
 _PROBES_BEGIN = 600_000
@@ -39,8 +42,8 @@ class Stream(enum.Enum):
         Raises:
             ValueError: The stream does not have them.
         """
-        if not 0 <= first <= end <= _STREAM_LENGTH:
-            raise ValueError(f"{self.label(first, end)}: a stream has seeds 0:{_STREAM_LENGTH}")
+        if not 0 <= first <= end <= STREAM_LENGTH:
+            raise ValueError(f"{self.label(first, end)}: a stream has seeds 0:{STREAM_LENGTH}")
         return range(self.value + first, self.value + end)
 
     def cycle(self, first: int, n: int) -> range:
@@ -49,12 +52,12 @@ class Stream(enum.Enum):
         Raises:
             ValueError: The stream does not have that many.
         """
-        start = first % (_STREAM_LENGTH - n + 1) if 0 <= n <= _STREAM_LENGTH else first
+        start = first % (STREAM_LENGTH - n + 1) if 0 <= n <= STREAM_LENGTH else first
         return self.seeds(start, start + n)
 
     def place(self, number: int, n: int) -> int:
         """Return an even place in the stream, chosen by ``number``, with ``n`` seeds after it."""
-        return 2 * (number % ((_STREAM_LENGTH - n) // 2))
+        return 2 * (number % ((STREAM_LENGTH - n) // 2))
 
     def label(self, first: int, end: int) -> str:
         """Return a label such as "selection 0:16"."""
@@ -87,7 +90,7 @@ def parse_seed_range(text: str) -> range:
         raise UsageError(f"seeds are given as A:B, such as 0:30; got {text!r}")
     stream = Stream[match[1].upper()] if match[1] else None
     first, end = int(match[2]), int(match[3])
-    highest = _STREAM_LENGTH if stream else _HIGHEST
+    highest = STREAM_LENGTH if stream else _HIGHEST
     if not first < end <= highest:
         raise UsageError(f"seeds {text} hold nothing, or pass {highest}: A must be below B")
     return stream.seeds(first, end) if stream else range(first, end)
@@ -97,6 +100,6 @@ def format_seeds(seeds: range) -> str:
     """Format seeds for `parse_seed_range`, with the stream if all are of one."""
     for stream in Stream:
         first, end = seeds.start - stream.value, seeds.stop - stream.value
-        if 0 <= first <= end <= _STREAM_LENGTH:
+        if 0 <= first <= end <= STREAM_LENGTH:
             return stream.label(first, end)
     return f"{seeds.start}:{seeds.stop}"

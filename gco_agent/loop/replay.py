@@ -18,7 +18,7 @@ from gco_agent.core import codec
 from gco_agent.core.errors import GcoError, PolicyError, ProposalError, UsageError
 from gco_agent.core.events import Progress, silent
 from gco_agent.core.records import Verdict
-from gco_agent.core.seeds import Stream, parse_seed_range
+from gco_agent.core.seeds import MOST_EPISODES, STREAM_LENGTH, Stream, parse_seed_range
 from gco_agent.evaluation.judge import Judge
 from gco_agent.loop.budget import Budget
 from gco_agent.loop.candidate import FILE as PROPOSAL_FILE
@@ -237,7 +237,12 @@ def parse_recording(text: str) -> Recording:
                 f"{SCHEMA}: install the version that wrote it, or the newest one"
             )
         parse_config(recording.config)
+        for first in (recording.first_seed, *(each.first_seed for each in recording.iterations)):
+            if first not in range(STREAM_LENGTH - MOST_EPISODES):
+                raise UsageError(f"its first_seed is {first}")
         for iteration in recording.iterations:
+            if iteration.episodes not in range(MOST_EPISODES + 1):
+                raise UsageError(f"a report of it has {iteration.episodes} episodes")
             for tried in iteration.tries:
                 tried.restore()
                 for name in tried.files:

@@ -36,7 +36,7 @@ from gco_agent.core.records import (
     first_different_step,
     unpack_actions,
 )
-from gco_agent.core.seeds import Stream, parse_seed_range
+from gco_agent.core.seeds import MOST_EPISODES, STREAM_LENGTH, Stream, parse_seed_range
 from gco_agent.core.statistics import Verdict as RaceVerdict
 from gco_agent.core.statistics import paired_gain
 from gco_agent.core.text import format_score
@@ -61,8 +61,6 @@ _SCORED = (Verdict.INITIAL, Verdict.ACCEPTED, Verdict.REPORTED)
 """Verdicts that claim a score."""
 _OF_ROLLBACK = ("return_mean", "return_se", "episodes", "seeds", "protocol", "digest")
 _OLD_RULES = "judged by the rules of an earlier version"
-_MOST_EPISODES = 100_000
-_LONGEST_STREAM = 100_000_000
 _RACE = re.compile(r"On \d+ selection seeds .{0,500}?\)\.")
 _CUT_SHORT = "The time was up before the race was decided."
 _RIVAL_WON = "It won its race, as did a better candidate"
@@ -192,7 +190,7 @@ class Verifier:
             return Verified(claim, Answer.INCOMPARABLE, tuple(parts))
         judge = self._judges.setdefault(stamp, Judge(self._pool, protocol, self._require))
         seeds = parse_seed_range(claim.facts.seeds or "")
-        if len(seeds) != claim.facts.episodes or len(seeds) > _MOST_EPISODES:
+        if len(seeds) != claim.facts.episodes or len(seeds) > MOST_EPISODES:
             stated = Difference("episodes", claim.facts.episodes, len(seeds))
             return Verified(claim, Answer.DIFFERS, (*claim.faults, stated))
         played = judge.evaluate(claim.source, seeds, watch)
@@ -235,7 +233,7 @@ def _check_seeds(claim: Claim, seeds: range) -> Iterator[Difference]:
     if verdict is Verdict.REPORTED and seeds != Stream.REPORT.seeds(0, n):
         yield Difference("seeds", claim.facts.seeds, Stream.REPORT.label(0, n))
     elif verdict in (Verdict.INITIAL, Verdict.ACCEPTED) and (
-        seeds.start not in Stream.SELECTION.seeds(0, _LONGEST_STREAM)
+        seeds.start not in Stream.SELECTION.seeds(0, STREAM_LENGTH)
     ):
         yield Difference("seeds", claim.facts.seeds, "of the selection stream")
 
@@ -245,7 +243,7 @@ def _check_race(claim: Claim, judge: Judge, seeds: range) -> Iterator[Difference
     criterion, verdict = claim.criterion, claim.facts.verdict
     if criterion is None or claim.parent is None:
         return
-    if seeds.start not in Stream.SELECTION.seeds(0, _LONGEST_STREAM):
+    if seeds.start not in Stream.SELECTION.seeds(0, STREAM_LENGTH):
         yield Difference("seeds", claim.facts.seeds, "of the selection stream")
         return
     first = seeds.start - Stream.SELECTION.value

@@ -101,3 +101,9 @@ def test_a_recording_with_a_path_outside_is_refused(started: Runs, judge: Judge)
             parse_recording(json.dumps(data))
         del data["iterations"][0]["tries"][0]["files"][path]
     parse_recording(json.dumps(data))
+    for name, value in (("episodes", 10**9), ("episodes", -1), ("first_seed", -1)):
+        unbounded = {**data, "iterations": [{**data["iterations"][0], name: value}]}
+        with pytest.raises(UsageError, match=name):
+            parse_recording(json.dumps(unbounded))
+    with pytest.raises(UsageError, match="first_seed"):
+        parse_recording(json.dumps({**data, "first_seed": 10**12}))
