@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gco_agent.core.errors import NotARun, StoreError, UsageError
 from gco_agent.core.files import work_tree_of, write_file
+from gco_agent.core.seeds import MOST_EPISODES
 
 if TYPE_CHECKING:
     from gco_agent.api import Players, Target
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from gco_agent.store.git import GitRepo
     from gco_agent.store.run import Runs
     from gco_agent.store.view import RunView
-
-_MOST_EPISODES = 100_000
 
 
 @dataclass(slots=True)
@@ -203,7 +202,7 @@ class CliContext:
         return path
 
 
-def pick_seeds(text: str | None, default: range, most: int = _MOST_EPISODES) -> range:
+def pick_seeds(text: str | None, default: range, most: int = MOST_EPISODES) -> range:
     """Return the seeds that were typed, or the default.
 
     Raises:

@@ -30,8 +30,6 @@ CANDIDATES_OWN = frozenset(
     {FEEDBACK_FILE, PROMPT_FILE, REPLY_FILE, EXCHANGE_FILE, "proposal.json", "evaluation.json"}
 )
 """Files about one candidate. Any other file of an optimizer is its memory."""
-TURNED_DOWN = (Verdict.REJECTED, Verdict.FAILED)
-INCONCLUSIVE = "inconclusive"
 
 
 @dataclass(frozen=True, slots=True)

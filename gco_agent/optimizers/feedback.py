@@ -20,7 +20,7 @@ from gco_agent.envs.environment import spec_of
 from gco_agent.evaluation.episode import Rollout
 from gco_agent.evaluation.judge import Judge
 from gco_agent.games import GameSpec, Hints
-from gco_agent.optimizers.base import INCONCLUSIVE, TURNED_DOWN, PastIteration
+from gco_agent.optimizers.base import PastIteration
 from gco_agent.policy import PolicySource
 from gco_agent.store.config import RunConfig
 from gco_agent.traces.moments import Captured, Replay, capture, follow
@@ -337,8 +337,8 @@ def _describe_failures(evaluation: Evaluation, over: str) -> str:
 
 def _describe_tried(attempts: Sequence[PastIteration], room: int) -> str:
     """Return the candidates that were not accepted, the newest first, as far as they fit."""
-    tried = [a for a in reversed(attempts) if a.verdict in (*TURNED_DOWN, INCONCLUSIVE)]
-    has_doubt = any(attempt.verdict == INCONCLUSIVE for attempt in tried)
+    tried = [a for a in reversed(attempts) if Verdict(a.verdict).is_turned_down]
+    has_doubt = any(attempt.verdict == Verdict.INCONCLUSIVE for attempt in tried)
     heading = _TRIED + _INCONCLUSIVE * has_doubt + "\n\n"
     lines: list[str] = []
     room -= estimate_tokens(heading)

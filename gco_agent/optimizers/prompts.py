@@ -20,7 +20,7 @@ from gco_agent.core.text import fence, format_points, quote
 from gco_agent.envs.environment import complete_spec, spec_of
 from gco_agent.games import GameSpec, describe_interface
 from gco_agent.llm import ToolSpec
-from gco_agent.optimizers.base import INCONCLUSIVE, TURNED_DOWN, PastIteration, Request
+from gco_agent.optimizers.base import PastIteration, Request
 from gco_agent.policy import (
     ALLOWED_IMPORTS,
     FORBIDDEN_NAMES,
@@ -80,8 +80,11 @@ _ANSWER = """\
 Give the file complete, not "the rest as before". The docstring at its top says how it plays."""
 
 _TRIED = {
-    TURNED_DOWN: "## Tried from here, and turned down\n\nDo not propose these again.",
-    (INCONCLUSIVE,): (
+    (
+        Verdict.REJECTED,
+        Verdict.FAILED,
+    ): "## Tried from here, and turned down\n\nDo not propose these again.",
+    (Verdict.INCONCLUSIVE,): (
         "## Tried from here, and inconclusive\n\nThe race could not tell these from the present "
         "policy. Build on one that holds a good idea, or try a part of it alone."
     ),
@@ -226,7 +229,7 @@ def _tried(request: Request, verdicts: Sequence[str], heading: str) -> str:
     """Return what was tried since the present policy was accepted, as differences from it."""
     since: list[PastIteration] = []
     for attempt in request.attempts:
-        if attempt.verdict in (*TURNED_DOWN, INCONCLUSIVE):
+        if Verdict(attempt.verdict).is_turned_down:
             since.append(attempt)
         elif attempt.verdict != Verdict.REPORTED:
             since.clear()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from gco_agent.envs.atari import default_protocol
-from gco_agent.policy import PolicySource
+from tests.engine.policies import HEAD, failing, source
+
+__all__ = ["FOLLOW", "HEAD", "HIDE", "RULES", "STILL", "failing", "source"]
 
 RULES = default_protocol("pong", max_steps=150)
 """Long enough for a point or two."""
@@ -33,14 +35,3 @@ HIDE = (
     .replace("else 3", "else 2")
 )
 STILL = '"""Pong: stand still."""\n\n\ndef act(obs):\n    return 0\n'
-
-HEAD = "class Policy:\n    n = 0\n\n    def act(self, obs):\n        self.n += 1\n"
-
-
-def failing(body: str, n: int = 3) -> str:
-    """A policy whose ``n``-th step is ``body``, the others standing still."""
-    return f"{HEAD}        if self.n == {n}:\n            {body}\n        return 0\n"
-
-
-def source(text: str) -> PolicySource:
-    return PolicySource(text)
