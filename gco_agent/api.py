@@ -44,7 +44,7 @@ from gco_agent.loop.budget import Budget
 from gco_agent.loop.train import report as measure_on_report_seeds
 from gco_agent.loop.train import start_run, train
 from gco_agent.optimizers.base import Optimizer, Tools
-from gco_agent.optimizers.exchange import FOLDER
+from gco_agent.optimizers.exchange import FOLDER, Answer, AnswerCommand
 from gco_agent.optimizers.registry import make_optimizer, tuned_between
 from gco_agent.policy import LoadedPolicy, PolicySource
 from gco_agent.store.config import RunConfig, default_slice
@@ -160,6 +160,7 @@ class Setup:
             refused, since the configuration may come from a stranger.
         tune_seconds: Tune the constants of each accepted candidate for so long.
         reply: An answer to use instead of asking.
+        answer: Answers the prompts of the optimizer exchange.
         tell: Called with what a person has to know or do now.
     """
 
@@ -168,6 +169,7 @@ class Setup:
     files_in: Path | None = None
     tune_seconds: float | None = None
     reply: str | None = None
+    answer: Answer | None = None
     tell: Callable[[str], None] = _log.info
 
 
@@ -184,6 +186,7 @@ class Session:
             folder=run.exchange_folder,
             tell=setup.tell,
             reply=setup.reply,
+            answer=setup.answer,
         )
         self._optimizer = setup.optimizer or make_optimizer(
             config.optimizer, tools, files_in=setup.files_in
@@ -379,6 +382,7 @@ def run(  # noqa: PLR0913 - keyword arguments with defaults
     selection_steps: int | None = None,
     slice_steps: int | None = None,
     model: str = "",
+    answer: str | Answer | None = None,
     workers: int | None = 0,
     require: JailLevel = JailLevel.NONE,
     callbacks: Sequence[Callback] = (),
@@ -404,6 +408,8 @@ def run(  # noqa: PLR0913 - keyword arguments with defaults
         selection_steps: The same in races; 4,500 by default.
         slice_steps: Steps that the search may play in an iteration.
         model: Language model; by default the usual one.
+        answer: What answers the prompts of the optimizer exchange: a function from the prompt to
+            the reply, or a command line, in which ``{prompt}`` and ``{reply}`` are the two files.
         workers: Worker processes; 0 plays in this process, None uses one a core.
         require: The jail must be at least this good.
         callbacks: Called with every event of `gco_agent.core.events`.
@@ -425,7 +431,7 @@ def run(  # noqa: PLR0913 - keyword arguments with defaults
     )
     if selection_steps is not None:
         config = replace(config, selection_steps=selection_steps)
-    setup = _setup(optimizer, workers, require)
+    setup = replace(_setup(optimizer, workers, require), answer=_answer(answer, config))
     if setup.optimizer is None:
         checks.require_optimizer(str(optimizer), usd, files_in=Path.cwd(), model=model)
     git = _repository(repo)
@@ -476,6 +482,7 @@ def open_run(  # noqa: PLR0913 - keyword arguments with defaults
     *,
     game: Game | None = None,
     optimizer: Optimizer | str | Path | None = None,
+    answer: str | Answer | None = None,
     workers: int | None = 0,
     require: JailLevel = JailLevel.NONE,
     callbacks: Sequence[Callback] = (),
@@ -488,6 +495,7 @@ def open_run(  # noqa: PLR0913 - keyword arguments with defaults
             run that is checked out, or the only one.
         game: The game as it was given to `run`, where that was an object of your own program.
         optimizer: As for `run`; by default the one it was started with.
+        answer: As for `run`.
         workers: As for `run`.
         require: As for `run`.
         callbacks: As for `run`.
@@ -507,6 +515,7 @@ def open_run(  # noqa: PLR0913 - keyword arguments with defaults
     else:
         setup = _setup(optimizer, workers, require)
         config = replace(config, optimizer=_name_of(optimizer))
+    setup = replace(setup, answer=_answer(answer, config))
     return Run(git, ref, config, setup, callbacks)
 
 
@@ -758,6 +767,12 @@ def _name_of(optimizer: Optimizer | str | Path) -> str:
 def _setup(optimizer: Optimizer | str | Path, workers: int | None, require: JailLevel) -> Setup:
     own = optimizer if isinstance(optimizer, Optimizer) else None
     return Setup(Players(workers, require), own, Path.cwd())
+
+
+def _answer(answer: str | Answer | None, config: RunConfig) -> Answer | None:
+    if answer is not None:
+        checks.require_exchange(config.optimizer)
+    return AnswerCommand.parse(answer) if isinstance(answer, str) else answer
 
 
 def _is_object(policy: PolicyLike) -> bool:

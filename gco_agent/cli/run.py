@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -40,6 +41,7 @@ from gco_agent.store.view import RunView, Step, frames_of, policy_path, returns_
 if TYPE_CHECKING:
     from gco_agent.api import Run
     from gco_agent.games import GameSpec
+    from gco_agent.optimizers.exchange import AnswerCommand
     from gco_agent.policy import PolicySource
     from gco_agent.store.git import GitRepo
 
@@ -52,6 +54,7 @@ _GO_ON = "Go on with: gco-agent step {run}"
     number("--iterations"),
     o.frames_option,
     o.usd_option,
+    o.answer_option,
     option("--report-episodes", kind=o.AtLeast(0, 100_000), default=30),
 )
 def run(
@@ -86,6 +89,7 @@ def init(place: CliContext, /, **given: Given) -> Result:
     o.frames_option,
     o.usd_option,
     option("--optimizer", metavar="NAME"),
+    o.answer_option,
     o.model_options,
     o.tune_option,
     o.play_options,
@@ -95,17 +99,32 @@ def step(
     place: CliContext, /, iterations: int | None, seconds: float | None, **given: Given
 ) -> Result:
     """Advance a run by one iteration, or by several."""
-    name, frames = given["optimizer"], given["frames"]
+    name, frames, command_line = given["optimizer"], given["frames"], given["answer"]
     if iterations is None and seconds is None and frames is None:
         iterations = 1
     return advance(
         place,
         Budget(iterations, seconds, frames, given["usd"]),
         lambda config: with_model(replace(config, optimizer=name or config.optimizer), given),
-        again=f"Go on with: gco-agent step --optimizer {name} {{run}}" if name else _GO_ON,
+        again=_go_on(name, command_line),
+        answer=_answering(place, command_line),
         tune_seconds=given["tune_seconds"],
         files_in=place.directory if name else None,
     )
+
+
+def _go_on(optimizer: str | None, answer: str | None) -> str:
+    """Return how to go on with a run, "{run}", and the same options."""
+    options = {"--optimizer": optimizer, "--answer": answer}
+    told = [f"{name} {shlex.quote(value)} " for name, value in options.items() if value]
+    return f"Go on with: gco-agent step {''.join(told)}{{run}}"
+
+
+def _answering(place: CliContext, command_line: str | None) -> AnswerCommand | None:
+    """Return the command that answers prompts; only the user names one, never a run."""
+    from gco_agent.optimizers.exchange import AnswerCommand
+
+    return AnswerCommand.parse(command_line, place.directory) if command_line else None
 
 
 def advance(
@@ -132,6 +151,8 @@ def advance(
     checks.require_optimizer(
         config.optimizer, budget.usd, files_in=extras.get("files_in"), model=config.model
     )
+    if extras.get("answer"):
+        checks.require_exchange(config.optimizer)
     advanced = Run(repo, ref, config, Setup(place.players, tell=tell, **extras))
     with saved_is_told(advanced.runs, ref, again), advanced.open() as opened:
         tell(
@@ -163,6 +184,7 @@ class _Start:
         initial: The policy to begin with, if not that of the game.
         switch: Whether it is to be checked out.
         back: The command that checks out again what is checked out now.
+        again: How to go on, if it is interrupted.
         notes: What the user may not expect.
     """
 
@@ -171,6 +193,7 @@ class _Start:
     initial: PolicySource | None
     switch: bool
     back: str | None
+    again: str
     notes: list[str]
 
 
@@ -208,16 +231,24 @@ def _prepare(place: CliContext, given: dict[str, Any]) -> _Start:
         horizon=given["horizon"],
         model=given["model"] or "",
     )
+    answer = given.get("answer")
+    if answer:
+        checks.require_exchange(given["optimizer"])
     initial = _initial(place, given["start"], spec)
     repo = place.repository(create=given["create_repo"])
     switch = given["switch"] and repo.root is not None
     ref = free_name(repo, spec, given["name"], switch=switch)
     setup = Setup(
-        place.players, files_in=place.directory, tune_seconds=given["tune_seconds"], tell=tell
+        place.players,
+        files_in=place.directory,
+        tune_seconds=given["tune_seconds"],
+        answer=_answering(place, answer),
+        tell=tell,
     )
     made = Run(repo, ref, config_of(spec, given), setup)
     back = _way_back(repo) if switch else None
-    return _Start(made, spec, initial, switch, back, _notes(made, given["start"]))
+    again = _go_on(None, answer)
+    return _Start(made, spec, initial, switch, back, again, _notes(made, given["start"]))
 
 
 def _initial(place: CliContext, start: str | None, spec: GameSpec) -> PolicySource | None:
@@ -277,7 +308,7 @@ def _begin(start: _Start, budget: Budget, *, only_begin: bool = False) -> Result
     """Begin a run, and unless that is all, advance and report it; how it stands then."""
     run = start.run
     with (
-        saved_is_told(run.runs, run.ref),
+        saved_is_told(run.runs, run.ref, start.again),
         _broadcast(run, budget, 0) as display,
         run.session(budget, display) as session,
     ):
@@ -327,7 +358,7 @@ def _what_is_saved(runs: Runs, ref: RunRef, why: str, again: str) -> str:
     saved = f"the initial policy and {count(done, 'iteration')}" if done else "the initial policy"
     return (
         f"Stopped ({why}). Saved on {ref.branch}: {saved}. Mean return now: {score}.\n"
-        + again.format(run=ref.branch)
+        + again.replace("{run}", ref.branch)
     )
 
 

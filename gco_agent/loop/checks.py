@@ -19,7 +19,13 @@ from gco_agent.games import imports_code
 from gco_agent.llm.providers import open_model
 from gco_agent.optimizers.registry import capabilities_of
 from gco_agent.policy import PolicySource, check_policy
-from gco_agent.store.config import FILE, RunConfig, trust_module, trusted_modules
+from gco_agent.store.config import (
+    FILE,
+    RunConfig,
+    split_optimizers,
+    trust_module,
+    trusted_modules,
+)
 from gco_agent.store.entries import RunRef
 from gco_agent.store.git import GitRepo
 from gco_agent.store.run import Runs
@@ -139,6 +145,19 @@ def require_optimizer(
         raise UsageError(f"--horizon has no effect with --optimizer {name}: it is for optoprime")
     if any(each is not None and each.uses_model for each in found):
         open_model(model)  # checks the settings; nothing is sent
+
+
+def require_exchange(name: str) -> None:
+    """Refuse something that answers prompts where none are written.
+
+    Raises:
+        UsageError: The optimizer exchange is not among those in ``name``.
+    """
+    if "exchange" not in split_optimizers(name):
+        raise UsageError(
+            f"--answer answers the prompts of the optimizer exchange, and the run has {name}: add "
+            "--optimizer exchange"
+        )
 
 
 def rules_here(rules: PlayProtocol) -> PlayProtocol:

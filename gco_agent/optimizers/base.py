@@ -21,6 +21,7 @@ from gco_agent.store.config import RunConfig
 from gco_agent.store.view import FEEDBACK_FILE
 
 if TYPE_CHECKING:
+    from gco_agent.optimizers.exchange import Answer
     from gco_agent.optimizers.feedback import Feedback
 
 PROMPT_FILE, REPLY_FILE = "prompt.md", "reply.md"
@@ -234,6 +235,7 @@ class Tools:
         folder: Folder for files that people read and write; None if there is none.
         tell: Shows lines to the user.
         reply: An answer that is available already, to be used instead of asking.
+        answer: Answers prompts that are files; None if somebody else does.
         require: The jail must be at least this good where an optimizer plays policies.
     """
 
@@ -242,6 +244,7 @@ class Tools:
     folder: Path | None = None
     tell: Callable[[str], None] = lambda _: None
     reply: str | None = None
+    answer: Answer | None = None
     require: JailLevel = JailLevel.NONE
 
     def model(self, optimizer: str) -> LanguageModel:

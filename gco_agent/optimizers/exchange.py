@@ -9,20 +9,31 @@ The folder of a run, ``gco-exchange/RUN``, holds a prompt for each request and t
 A reply that exists already is taken at once, so an interrupted command resumes; but one that was
 there before its prompt was written answers something else, and is renamed. ``gco-exchange`` has a
 ``.gitignore`` of its own, so git never sees any of this.
+
+With an `AnswerCommand`, a program of the user's writes the replies: any agent's command line.
 """
 
 from __future__ import annotations
 
 import codecs
+import contextlib
 import hashlib
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
-from gco_agent.core.errors import BudgetSpent, UsageError
+from gco_agent.core.errors import BudgetSpent, FileRefused, ModelError, UsageError
 from gco_agent.core.events import Searching
-from gco_agent.core.files import read_file, write_file
+from gco_agent.core.files import new_file, read_file, write_file
+from gco_agent.core.text import clean_line
 from gco_agent.optimizers.base import (
     PROMPT_FILE,
     REPLY_FILE,
@@ -40,6 +51,11 @@ FOLDER = "gco-exchange"
 _POLL_S = 0.25
 _SETTLING_S = 0.75
 """A reply that has not changed for so long is complete."""
+_TRIES, _WAIT_S = 3, 10.0
+"""How often an answering command that fails is started, and the seconds before the second try."""
+_END_S = 5.0
+"""Seconds for an answering command to end, before it is killed."""
+_LAST_CHARACTERS = 300
 _HOW = """\
 If you can write files, write this whole answer to `{reply}` in the project's folder and change
 nothing else: no file of the project, and not the policy itself. Otherwise reply with it."""
@@ -66,6 +82,11 @@ class Letter:
     def reply(self) -> Path:
         """Path of the reply."""
         return self.folder / f"{self.stem}-reply.md"
+
+    @property
+    def log(self) -> Path:
+        """Path of what an answering command printed."""
+        return self.folder / f"{self.stem}-answer.log"
 
     @property
     def root(self) -> Path:
@@ -170,6 +191,143 @@ def decode_reply(data: bytes, name: str) -> str:
         ) from None
 
 
+@dataclass(frozen=True, slots=True)
+class AnswerCommand:
+    """A command of the user's that answers prompts: any agent's command line, without a shell.
+
+    The words ``{prompt}`` and ``{reply}`` in it are replaced by the paths of the two files. Without
+    the first the prompt is its standard input; without the second its standard output is the reply,
+    unless it writes the file. Whatever else it prints is in the file of `Letter.log`.
+
+    Attributes:
+        words: The program and its arguments.
+        folder: Where it is started.
+        timeout_s: Seconds after which it is ended.
+    """
+
+    words: tuple[str, ...]
+    folder: Path
+    timeout_s: float = 3_600.0
+
+    @classmethod
+    def parse(cls, text: str, folder: Path | None = None) -> AnswerCommand:
+        """Split a command line as a shell would, and find its program.
+
+        Raises:
+            UsageError: It is empty, its quotes do not match, or there is no such program.
+        """
+        try:
+            words = tuple(shlex.split(text))
+        except ValueError as error:
+            raise UsageError(f"the answering command {text!r} cannot be read: {error}") from error
+        folder = (folder or Path.cwd()).absolute()
+        program = words[0] if words else ""
+        if not (shutil.which(program) or ("/" in program and shutil.which(folder / program))):
+            raise UsageError(f"the answering command has no program that can be run: {program!r}")
+        return cls(words, folder)
+
+    def answer(self, letter: Letter, request: Request) -> None:
+        """Have the reply of ``letter`` written; a command that fails is tried again.
+
+        Raises:
+            ModelError: It failed in every try.
+            BudgetSpent: The time was up before it ended.
+        """
+        for attempt in range(1, _TRIES + 1):
+            problem = self._try(letter, request)
+            if problem is None:
+                return
+            if _stamp(letter.reply) is not None:  # it may be a part of one
+                letter.reply.replace(letter.reply.with_suffix(".old.md"))
+            wait_s = _WAIT_S * attempt
+            if attempt == _TRIES or time.perf_counter() + wait_s >= request.deadline:
+                break
+            request.progress(Searching(f"the answering command {problem}", None, 0, ""))
+            time.sleep(wait_s)
+        raise ModelError(
+            f"the answering command {problem}",
+            advice=f"{letter.log} has what it printed. Nothing is lost; the next step asks again",
+        )
+
+    def _try(self, letter: Letter, request: Request) -> str | None:
+        """Run the command once; return what went wrong, None if there is a reply."""
+        words = [
+            word.replace("{prompt}", str(letter.prompt)).replace("{reply}", str(letter.reply))
+            for word in self.words
+        ]
+        named = [name for name in ("{prompt}", "{reply}") if any(name in w for w in self.words)]
+        with (
+            new_file(letter.log, root=letter.root, sync=False) as log,
+            tempfile.TemporaryFile() as printed,
+            letter.prompt.open("rb") as prompt,
+        ):
+            try:
+                process = subprocess.Popen(  # noqa: S603 - the user's own command
+                    words,
+                    cwd=self.folder,
+                    stdin=subprocess.DEVNULL if "{prompt}" in named else prompt,
+                    stdout=log if "{reply}" in named else printed,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                return f"cannot be started: {error.strerror}"
+            problem = self._await(process, request)
+            printed.seek(0)
+            text = printed.read(4 * MAX_CHARACTERS + 1)
+            if problem is None and _stamp(letter.reply) is None and text.strip():
+                write_file(letter.reply, text, root=letter.root)
+            else:
+                log.write(text)
+        if problem is None and _stamp(letter.reply) is None:
+            problem = "wrote no answer"
+        return problem and problem + _last_line(letter)
+
+    def _await(self, process: subprocess.Popen[bytes], request: Request) -> str | None:
+        """Wait until the command has ended; return what went wrong, if anything did."""
+        begun = time.perf_counter()
+        try:
+            while process.poll() is None:
+                now = time.perf_counter()
+                if now >= request.deadline:
+                    raise BudgetSpent("the time; the answering command had not ended")
+                if now - begun >= self.timeout_s:
+                    return f"took more than {self.timeout_s:,.0f} s"
+                request.progress(Searching("answer awaited", None, 0, "", self.words[0]))
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(_POLL_S)
+        finally:
+            _end(process)
+        status = process.returncode
+        if status < 0:
+            return f"was ended by {signal.Signals(-status).name}"
+        return f"ended with exit status {status}" if status else None
+
+
+Answer: TypeAlias = AnswerCommand | Callable[[str], str]
+"""What answers prompts unattended: a command, or a function from the prompt to the reply."""
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a command that still runs, with the processes that it started."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_END_S)
+
+
+def _last_line(letter: Letter) -> str:
+    """Return the last line of what the command printed, as the end of a sentence."""
+    try:
+        text = read_file(letter.log, root=letter.root).decode("utf-8", "replace")
+    except (OSError, FileRefused):
+        return ""
+    lines = [line for line in text.splitlines() if line.strip()]
+    return f" ({clean_line(lines[-1])[:_LAST_CHARACTERS]})" if lines else ""
+
+
 class ExchangeOptimizer(Optimizer):
     """Writes the prompt to a file, waits for the file of the reply, and reads it.
 
@@ -177,13 +335,20 @@ class ExchangeOptimizer(Optimizer):
         folder: Folder of the run.
         tell: Shows lines to the user.
         reply: A reply that is available already, instead of a file's.
+        answer: Writes the replies; by default somebody else does.
     """
 
     name = "exchange"
     capabilities = Capabilities(repairs=True, may_tie=True)
 
-    def __init__(self, folder: Path, tell: Callable[[str], None], reply: str | None = None) -> None:
-        self._folder, self._tell, self._reply = folder, tell, reply
+    def __init__(
+        self,
+        folder: Path,
+        tell: Callable[[str], None],
+        reply: str | None = None,
+        answer: Answer | None = None,
+    ) -> None:
+        self._folder, self._tell, self._reply, self._answer = folder, tell, reply, answer
         self.capabilities = Capabilities(repairs=reply is None, may_tie=True)
 
     @classmethod
@@ -195,7 +360,7 @@ class ExchangeOptimizer(Optimizer):
         """
         if tools.folder is None:
             raise UsageError("exchange needs a folder for its prompts, and none was given")
-        return cls(tools.folder, tools.tell, tools.reply)
+        return cls(tools.folder, tools.tell, tools.reply, tools.answer)
 
     def propose(self, request: Request) -> Proposal:
         """Return the candidate in the reply.
@@ -205,6 +370,7 @@ class ExchangeOptimizer(Optimizer):
             BudgetSpent: The time was up before there was a reply.
             FileRefused: There is a symbolic link in the folder.
             UsageError: The prompt cannot be written, or the reply not be read.
+            ModelError: The command that answers failed.
         """
         letter = letter_for(self._folder, request)
         if self._reply is not None:
@@ -213,7 +379,7 @@ class ExchangeOptimizer(Optimizer):
             prompt = letter.compose(request)
             if aside := letter.write_prompt(prompt):
                 self._tell(f"An answer to another prompt was there; it is now {aside}")
-            text = self._wait(letter, request)
+            text = self._await_reply(letter, request, prompt)
         files = {REPLY_FILE: text}
         if prompt is not None:
             files[PROMPT_FILE] = prompt
@@ -224,9 +390,15 @@ class ExchangeOptimizer(Optimizer):
             raise
         return Proposal(reply.source, reply.summary, reply.reason or reply.form, files)
 
-    def _wait(self, letter: Letter, request: Request) -> str:
+    def _await_reply(self, letter: Letter, request: Request, prompt: str) -> str:
         """Return the text of the reply, as soon as it is complete."""
         where = letter.reply
+        if self._answer is not None:
+            if _stamp(where) is None and isinstance(self._answer, AnswerCommand):
+                self._answer.answer(letter, request)
+            elif _stamp(where) is None:
+                write_file(where, self._answer(prompt), root=letter.root)
+            return letter.read_reply()
         if _stamp(where) is None:
             why = (request.repair or "").strip().partition("\n")[0]
             self._tell(

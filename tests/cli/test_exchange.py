@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -97,6 +98,39 @@ def test_a_step_waits_and_ctrl_c_loses_nothing(played: Path, start: Start) -> No
     assert again.returncode == 0, errors
     assert "Gco-Outcome: rejected" in body(played)
     assert "Gco-Iteration: 5" in body(played)
+
+
+AGENT = """
+import re, sys
+prompt, reply = sys.argv[1:]
+n = re.search(r"iteration ([0-9]+)", open(prompt).read())[1]
+code = f"def act(obs):\\n    return int(obs[2] + obs[3] / {n} > 0)"
+answer = f"Summary: lean {n}\\n\\n```python\\n{code}\\n```"
+open(reply, "w").write(answer)
+"""
+
+
+def test_a_command_answers_a_whole_run(project: Path, cli: Cli) -> None:
+    (project / "agent.py").write_text(AGENT)
+    answer = f"{sys.executable} agent.py {{prompt}} {{reply}}"
+    played = cli(
+        *(project, "run", "CartPole-v1", "--optimizer", "exchange", "--answer", answer, *ONE),
+        *("--name", "first", "--iterations", "1", "--report-episodes", "0", "--max-steps", "60"),
+        "--no-switch",
+    )
+    assert played.exit_code == 0, played.output
+    assert "1 of 1 iteration accepted" in played.stdout
+    message = git(project, "log", "-1", "--format=%B", "gco/cart_pole/first")
+    assert "lean 1" in message
+    assert "agent.py" not in git(project, "show", "gco/cart_pole/first:run.toml")
+    (project / "agent.py").write_text("import sys; sys.exit('no credit')")
+    failed = cli(project, "step", "cart_pole", "--answer", answer, "--time", "5s", *ONE)
+    assert failed.exit_code == 2
+    assert "ended with exit status 1 (no credit)" in failed.stderr
+    assert "gco-agent step --answer" in failed.stderr
+    refused = cli(project, "run", "pong", "--answer", answer)
+    assert refused.exit_code == 2
+    assert "add --optimizer exchange" in refused.stderr
 
 
 def test_a_run_is_recorded_and_played_back(played: Path, cli: Cli, tmp_path: Path) -> None:

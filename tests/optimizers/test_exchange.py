@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -10,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from gco_agent.core.errors import BudgetSpent, FileRefused, UsageError
+from gco_agent.core.errors import BudgetSpent, FileRefused, ModelError, UsageError
 from gco_agent.core.events import Event, Searching
 from gco_agent.evaluation.workers import WorkerPool
+from gco_agent.optimizers import exchange
 from gco_agent.optimizers.base import Proposal, Tools, Unusable
 from gco_agent.optimizers.exchange import (
+    AnswerCommand,
     ExchangeOptimizer,
     letter_for,
     newest_letter,
@@ -235,3 +238,87 @@ def test_the_prompt_tells_what_was_tried(folder: Path) -> None:
     assert "line 2: no" in text
     assert "def act(:" in text
     assert "stand still" in text
+
+
+# An answering command
+
+
+def answering(folder: Path, code: str, *files: str, **more: float) -> ExchangeOptimizer:
+    """The optimizer, answered by a program: ``code``, with the paths in ``sys.argv[1:]``."""
+    code = f"import os, sys, time\nANSWER = {ANSWER!r}\n{code}"
+    command = AnswerCommand((sys.executable, "-c", code, *files), Path.cwd(), **more)
+    return ExchangeOptimizer(folder, lambda _: None, answer=command)
+
+
+@pytest.mark.parametrize(
+    ("code", "files"),
+    [
+        (
+            "assert 'paddle' in open(sys.argv[1]).read(); open(sys.argv[2], 'w').write(ANSWER)",
+            ("{prompt}", "{reply}"),
+        ),
+        ("assert 'paddle' in sys.stdin.read(); print(ANSWER)", ()),
+        ("open(sys.argv[1][:-9] + 'reply.md', 'w').write(ANSWER); print('done')", ("{prompt}",)),
+    ],
+    ids=["by files", "by standard input and output", "the file goes before what is printed"],
+)
+def test_a_command_answers(folder: Path, code: str, files: tuple[str, ...]) -> None:
+    proposal = answering(folder, code, *files).propose(bare_request())
+    assert proposal.summary == "go down"
+    assert proposal.files["prompt.md"] == (folder / "0007-prompt.md").read_text()
+    assert proposal.files["reply.md"].strip() == ANSWER.strip()
+
+
+def test_a_function_answers(folder: Path) -> None:
+    optimizer = ExchangeOptimizer(folder, lambda _: None, answer=lambda p: ANSWER * ("paddle" in p))
+    assert optimizer.propose(bare_request()).summary == "go down"
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("print('no credit'); sys.exit(3)", r"ended with exit status 3 \(no credit\)"),
+        ("os.kill(os.getpid(), 9)", "was ended by SIGKILL"),
+        ("pass", "wrote no answer"),
+        ("time.sleep(60)", "took more than 0 s"),
+    ],
+)
+def test_a_command_that_fails_is_tried_again_and_loses_nothing(
+    folder: Path, code: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange, "_WAIT_S", 0.0)
+    seen: list[Event] = []
+    failing = answering(folder, code, timeout_s=0.4)
+    with pytest.raises(ModelError, match=message):
+        failing.propose(bare_request(progress=seen.append))
+    failures = [e for e in seen if isinstance(e, Searching) and "command" in e.activity]
+    assert len(failures) == 2
+    # what it wrote by then may be half of an answer
+    proposal = answering(
+        folder,
+        f"whole = os.path.exists({str(folder / '0007-reply.old.md')!r})\n"
+        "open(sys.argv[1], 'w').write(ANSWER if whole else ANSWER[:50]); sys.exit(not whole)",
+        "{reply}",
+    ).propose(bare_request())
+    assert proposal.summary == "go down"
+
+
+def test_the_time_may_be_up_before_a_command_answers(folder: Path) -> None:
+    request = bare_request(deadline=time.perf_counter() + 0.5)
+    begun = time.perf_counter()
+    with pytest.raises(BudgetSpent, match="the answering command had not ended"):
+        answering(folder, "time.sleep(60)").propose(request)
+    assert time.perf_counter() - begun < 5
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no program"),
+        ("no-such-thing {prompt}", "no program"),
+        ("a 'b", "No closing quotation"),
+    ],
+)
+def test_a_command_that_cannot_be_run_is_refused_at_once(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        AnswerCommand.parse(text)
