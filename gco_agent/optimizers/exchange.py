@@ -394,9 +394,11 @@ class ExchangeOptimizer(Optimizer):
         """Return the text of the reply, as soon as it is complete."""
         where = letter.reply
         if self._answer is not None:
-            if _stamp(where) is None and isinstance(self._answer, AnswerCommand):
+            if _stamp(where) is not None:
+                pass  # of a command before this one
+            elif isinstance(self._answer, AnswerCommand):
                 self._answer.answer(letter, request)
-            elif _stamp(where) is None:
+            else:
                 write_file(where, self._answer(prompt), root=letter.root)
             return letter.read_reply()
         if _stamp(where) is None:
