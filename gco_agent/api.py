@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gco_agent.core.errors import NotARun, StoreError, UsageError
 from gco_agent.core.events import Event, Progress
@@ -53,6 +53,9 @@ from gco_agent.store.git import GitRepo
 from gco_agent.store.run import Run as OpenRun
 from gco_agent.store.run import Runs
 from gco_agent.store.view import RunView, Step, read_policy
+
+if TYPE_CHECKING:
+    from gco_agent.report.dashboard import DashboardServer
 
 DEFAULT_EPISODES = 30
 DEFAULT_MINUTES = 5.0
@@ -517,6 +520,28 @@ def open_run(  # noqa: PLR0913 - keyword arguments with defaults
         config = replace(config, optimizer=_name_of(optimizer))
     setup = replace(setup, answer=_answer(answer, config))
     return Run(git, ref, config, setup, callbacks)
+
+
+def dashboard(
+    repo: str | Path = ".", *, port: int = 0, require: JailLevel = JailLevel.NONE
+) -> DashboardServer:
+    """Return a server of a live page of a repository's runs, on 127.0.0.1.
+
+    Call its ``serve_forever``; ``url`` is its address, and ``full_url`` that with the token which
+    lets the page change runs. It is a context manager.
+
+    Args:
+        repo: Folder of the git repository.
+        port: TCP port; 0 for any that is free.
+        require: The jail must be at least this good where a clip is filmed.
+
+    Raises:
+        StoreError: There is no repository.
+        UsageError: The port is taken or not allowed.
+    """
+    from gco_agent.report.dashboard import Dashboard, DashboardServer
+
+    return DashboardServer(Dashboard(GitRepo.find(Path(repo).absolute()), require), port)
 
 
 def find_run(runs: Runs, name: str | None, *, or_only: bool = False) -> RunRef:

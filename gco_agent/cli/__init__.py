@@ -28,6 +28,7 @@ _COMMANDS = {
     "init": ("run:init", "Only start a run."),
     "step": ("run:step", "Advance a run by one iteration, or by several."),
     "watch": ("look:watch", "Follow a run in another terminal."),
+    "dashboard": ("look:dashboard", "Show the runs on a live page."),
     "runs": ("look:runs", "List the runs."),
     "log": ("look:log", "Show the iterations of a run."),
     "show": ("look:show", "Show one iteration: reason, scores, differences."),

@@ -1,7 +1,8 @@
-"""``runs``, ``log``, ``show``, ``watch`` and ``trace``: look at runs."""
+"""``runs``, ``log``, ``show``, ``watch``, ``dashboard`` and ``trace``: look at runs."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import math
 import time
@@ -416,6 +417,19 @@ def watch(place: CliContext, /, last: int, *, keep: bool) -> None:
         tell(f"{ref.branch} was not started: its initial policy was not measured.")
         return
     tell(f"{count(RunView(repo, ref).last_iteration, 'iteration')} on {ref.branch}.")
+
+
+@command(number("--port", least=0, default=0), o.jail_option)
+def dashboard(place: CliContext, /, port: int) -> None:
+    """Serve a live page of the runs until Ctrl-C."""
+    from gco_agent.api import dashboard as serve
+
+    with serve(place.directory, port=port, require=place.jail_level) as server:
+        say(f"to look:     {server.url}")
+        say(f"to control:  {server.full_url}")
+        tell("Ctrl-C ends the page; runs go on.")
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever()
 
 
 def _watched(place: CliContext, repo: GitRepo) -> RunRef:

@@ -334,23 +334,15 @@ def _clips(
     """Film the last accepted steps; by index of the trial, the caption and mp4 in base64."""
     if not n:
         return {}
-    from gco_agent.loop.checks import require_trusted, rules_here
-    from gco_agent.report.video import film_decision
+    from gco_agent.report.video import film_gain
 
-    require_trusted(view.repo, report.config.protocol, view.ref.branch)
-    rules = rules_here(report.config.selection_protocol)
     accepted = [i for i, trial in enumerate(report.trials) if trial.verdict == "accepted"][-n:]
     found = {}
     for i in accepted:
-        trial = report.trials[i]
-        (details,) = view.details([trial])
-        gains = [(p.difference, p.seed) for p in details.played if p.difference is not None]
-        if not gains or details.after is None:
-            continue
-        tell(f"iteration {trial.iteration}: playing it and the policy before")
-        _, seed = max(gains)
-        caption, mp4 = film_decision(details.before, details.after, rules, seed, place.jail_level)
-        found[i] = (caption, base64.b64encode(mp4).decode("ascii"))
+        tell(f"iteration {report.trials[i].iteration}: playing it and the policy before")
+        clip = film_gain(view, report.config, report.trials[i], place.jail_level)
+        if clip is not None:
+            found[i] = (clip[0], base64.b64encode(clip[1]).decode("ascii"))
     return found
 
 

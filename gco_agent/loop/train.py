@@ -25,6 +25,7 @@ from gco_agent.envs.environment import initial_policy, spec_of
 from gco_agent.evaluation.judge import AcceptanceCriterion, Judge, Race
 from gco_agent.loop.budget import Budget
 from gco_agent.loop.candidate import Candidate
+from gco_agent.loop.control import resume, wait_while_paused
 from gco_agent.loop.recording import (
     IterationRecorder,
     committed_event,
@@ -61,7 +62,9 @@ def train(  # noqa: PLR0913 - the last is seldom given
         KeyboardInterrupt: As sent; what was paid for is committed.
     """
     recall_episodes(run, judge)
+    resume(run.repo, run.ref)
     while True:
+        wait_while_paused(run, progress, budget.answer_by)
         known = judge.cached(PolicySource(run.policy()))
         budget.reserve([e.n_steps for e in known.episodes], _whole_lengths(known, config))
         try:

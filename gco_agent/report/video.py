@@ -21,9 +21,12 @@ from gco_agent.core.files import new_file, work_tree_of
 from gco_agent.core.records import EpisodeResult, PlayProtocol
 from gco_agent.core.text import clean_line
 from gco_agent.jail import JailLevel
+from gco_agent.loop.checks import require_trusted, rules_here
 from gco_agent.policy import PolicySource
 from gco_agent.report.drawing import Overlay, SidePanel, beside, component_names, draw
 from gco_agent.report.film import Moment, film, play_together
+from gco_agent.store.config import RunConfig
+from gco_agent.store.view import RunView, Trial
 
 FORMATS = (".mp4", ".gif", ".webp")
 _GIF_COLOURS = 128
@@ -164,6 +167,26 @@ def film_decision(
         )
         write_video(path, pictures, _CLIP_FRAMES_PER_SECOND)
         return caption, path.read_bytes()
+
+
+def film_gain(
+    view: RunView, config: RunConfig, trial: Trial, require: JailLevel = JailLevel.NONE
+) -> tuple[str, bytes] | None:
+    """Film an accepted candidate beside its parent, on the seed of its race where it gained most.
+
+    Returns:
+        As `film_decision`; None if there was no race.
+
+    Raises:
+        As `film_decision`; and UsageError if the run cannot be played here.
+    """
+    require_trusted(view.repo, config.protocol, view.ref.branch)
+    (details,) = view.details([trial])
+    gains = [(p.difference, p.seed) for p in details.played if p.difference is not None]
+    if not gains or details.after is None:
+        return None
+    rules = rules_here(config.selection_protocol)
+    return film_decision(details.before, details.after, rules, max(gains)[1], require)
 
 
 def _best_segment(scores: Sequence[tuple[float, float, bool]]) -> tuple[int, float]:

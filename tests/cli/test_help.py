@@ -20,9 +20,9 @@ from gco_agent.store.config import RunConfig, default_slice
 from tests.engine.policies import RULES
 
 COMMANDS = (
-    "run", "init", "step", "watch", "runs", "log", "show", "report", "eval", "verify", "enjoy",
-    "card", "export", "trace", "tune", "simplify", "prompt", "apply", "replay", "estimate",
-    "rollback", "publish", "games", "check-game", "doctor",
+    "run", "init", "step", "watch", "dashboard", "runs", "log", "show", "report", "eval", "verify",
+    "enjoy", "card", "export", "trace", "tune", "simplify", "prompt", "apply", "replay",
+    "estimate", "rollback", "publish", "games", "check-game", "doctor",
 )  # fmt: skip
 HEAVY = (
     "rich", "git", "numpy", "gymnasium", "ale_py", "ocatari", "scipy", "black", "radon", "cma",

@@ -10,6 +10,7 @@ import sys
 import pytest
 from PIL import Image, ImageSequence
 
+import gco_agent
 from gco_agent.report.robustness import conditions
 from tests.cli.scripted import FOLLOW, RAISES
 from tests.store.samples import commit_file, git
@@ -212,6 +213,10 @@ def test_report_with_a_video_of_what_got_better(cli, played):
         r'"clips":\{"1":\["Seed 11\d+: the new policy gains (most, \+\d+ in|nothing;) steps',
         text,
     )
+    with gco_agent.dashboard(played) as server:
+        clip = server.dashboard.clip("gco/pong/first")
+        assert clip[4:8] == b"ftyp"
+        assert server.dashboard.clip("gco/pong/first") is clip  # filmed once
 
 
 def test_report_with_a_commit_by_hand(cli, played):

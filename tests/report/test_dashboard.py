@@ -1,0 +1,181 @@
+"""The live page: its server, and what a real browser shows of it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+import gco_agent
+from gco_agent.core.errors import StoreError, UsageError
+from gco_agent.core.events import Racing
+from gco_agent.core.statistics import paired_gain
+from gco_agent.loop.control import is_paused, pause, resume, wait_while_paused
+from gco_agent.report.dashboard import DashboardServer
+from gco_agent.store.run import Limits, Status, status_path, write_status
+from tests.report.samples import HOSTILE, REF
+
+BRANCH = REF.branch
+
+
+@pytest.fixture(scope="module")
+def server(written) -> Iterator[DashboardServer]:
+    with gco_agent.dashboard(written) as made:
+        thread = threading.Thread(target=made.serve_forever)
+        thread.start()
+        yield made
+        made.shutdown()
+        thread.join()
+
+
+def ask(server, path, method="GET", body=None, **headers):
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=30)
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request(method, path, body=body, headers=named)
+    answer = connection.getresponse()
+    text = answer.read().decode()
+    connection.close()
+    return answer.status, json.loads(text) if "json" in answer.headers["Content-Type"] else text
+
+
+def act(server, what, given, **headers):
+    headers.setdefault("X_Gco_Token", server.dashboard.token)
+    return ask(server, f"/api/{what}", "POST", json.dumps(given), **headers)
+
+
+@pytest.fixture
+def running(runs, view) -> Iterator[Status]:
+    """A process that races a candidate of the run."""
+    path = status_path(view.repo.common_dir, REF.stem)
+    event = Racing(paired_gain([3.0, 2.0, 4.0, 3.5], [1.0, 1.0, 1.0, 2.0]), 4, 64, 9000)
+    limits = Limits(None, 300.0, None, None, 2.0)
+    status = Status(os.getpid(), time.perf_counter() - 60, 1, 0.0, limits, event, 1234, 0.5)
+    assert write_status(path, status)
+    yield status
+    write_status(path, None)
+
+
+def test_runs_are_listed(server):
+    status, rows = ask(server, "/api/runs")
+    assert status == 200
+    assert {row["run"]: row["iterations"] for row in rows} == {BRANCH: 20, "gco/pong/second": 12}
+    assert not any(row["running"] for row in rows)
+
+
+def test_a_run_is_told_with_what_is_under_way(server, running):
+    status, run = ask(server, f"/api/run?run={BRANCH}")
+    assert status == 200
+    assert run["status"]["phase"] == "racing"
+    assert (run["status"]["event"]["n_pairs"], run["status"]["tokens"]) == (4, 1234)
+    assert 60 <= run["status"]["elapsed"] < 120
+    assert len(run["trials"]) > 20
+    assert run["trials"][0]["iteration"] == 20
+    assert run["gain"]["diff"]
+    assert run["curve"]["data"]
+    assert "class Policy" in run["policy"]
+
+
+def test_what_is_not_there_is_refused(server):
+    assert ask(server, "/api/run?run=gco/pong/none")[0] == 404
+    assert ask(server, "/api/run?run=../../etc")[0] == 404
+    assert ask(server, "/etc/passwd")[0] == 404
+    assert ask(server, "/clip.mp4?run=gco/pong/none")[0] == 404
+
+
+def test_only_the_token_changes_a_run(server, view):
+    for token in ("", "x", server.dashboard.token[:-1]):
+        assert act(server, "pause", {"run": BRANCH}, X_Gco_Token=token)[0] == 403
+    assert not is_paused(view.repo, REF)
+    assert act(server, "pause", {"run": BRANCH})[0] == 200
+    assert is_paused(view.repo, REF)
+    assert ask(server, f"/api/run?run={BRANCH}")[1]["paused"]
+    assert act(server, "resume", {"run": BRANCH})[0] == 200
+    assert not is_paused(view.repo, REF)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "attacker.example"},
+        {"Host": "attacker.example:80"},
+        {"Sec_Fetch_Site": "cross-site"},
+        {"Origin": "http://attacker.example"},
+    ],
+)
+def test_pages_of_other_sites_are_refused(server, view, headers):
+    assert ask(server, f"/api/run?run={BRANCH}", **headers)[0] == 403
+    assert act(server, "pause", {"run": BRANCH}, **headers)[0] == 403
+    assert not is_paused(view.repo, REF)
+
+
+@pytest.mark.parametrize("body", ["", "[]", "{", "[" * 60_000, " " * 70_000])
+def test_other_bodies_are_refused(server, body):
+    headers = {"X_Gco_Token": server.dashboard.token}
+    status, answer = ask(server, "/api/pause", "POST", body, **headers)
+    assert status == 400
+    assert answer["error"]
+    assert act(server, "explode", {"run": BRANCH})[0] == 400
+
+
+def test_a_port_that_is_taken_and_a_folder_without_runs_are_told(written, tmp_path):
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(UsageError, match="cannot listen"),
+    ):
+        gco_agent.dashboard(written, port=taken.getsockname()[1])
+    with pytest.raises(UsageError, match="cannot listen"):
+        gco_agent.dashboard(written, port=99_999)
+    with pytest.raises(StoreError):
+        gco_agent.dashboard(tmp_path)
+
+
+def test_a_paused_run_waits(view):
+    pause(view.repo, REF)
+    seen = []
+
+    def progress(event):
+        seen.append(event)
+        resume(view.repo, REF)
+
+    wait_while_paused(view, progress, time.perf_counter() + 30)
+    assert [event.activity for event in seen] == ["paused"]
+    pause(view.repo, REF)
+    wait_while_paused(view, seen.append, time.perf_counter() + 0.3)  # the time is up
+    assert is_paused(view.repo, REF)
+    resume(view.repo, REF)
+
+
+@pytest.mark.parametrize("width", [400, 1600])
+def test_a_browser_shows_it_live(server, browser, running, view, width):
+    screen = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    browser.driver.get(f"{server.full_url}")
+    browser.wait("return document.documentElement.dataset.ready === 'true'")
+    browser.wait("return document.querySelectorAll('#curve .trace').length > 0")
+    assert browser("return document.getElementById('run').value") == BRANCH  # it is running
+    assert "4 of at most 64 pairs" in browser.text("#now")
+    assert "$0.50 of $2" in browser.text("#now")
+    assert len(browser.texts("#trials tbody tr")) > 20
+    assert HOSTILE in "".join(browser.texts("#trials td"))  # as text: no element of it
+    assert browser("return document.documentElement.scrollWidth <= window.innerWidth")
+    browser.click("#pause")
+    browser.wait("return document.getElementById('pause').textContent === 'Resume'")
+    assert is_paused(view.repo, REF)
+    browser.click("#pause")
+    browser.wait("return document.getElementById('pause').textContent !== 'Resume'")
+    assert not is_paused(view.repo, REF)
+    assert not [line for line in browser.complaints() if "favicon" not in line]
+
+
+def test_without_the_token_a_browser_can_only_look(server, browser):
+    browser.driver.get("about:blank")
+    browser.driver.get(f"{server.url}?run=gco/pong/second")
+    browser.wait("return document.querySelectorAll('#curve .trace').length > 0")
+    assert browser("return document.getElementById('control').hidden")
+    assert browser("return document.getElementById('run').value") == "gco/pong/second"
