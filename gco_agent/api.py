@@ -51,7 +51,7 @@ from gco_agent.store.config import RunConfig, default_slice
 from gco_agent.store.entries import RunRef, new_run_id
 from gco_agent.store.git import GitRepo
 from gco_agent.store.run import Run as OpenRun
-from gco_agent.store.run import Runs
+from gco_agent.store.run import Runs, leave_note
 from gco_agent.store.view import RunView, Step, read_policy
 
 if TYPE_CHECKING:
@@ -326,6 +326,14 @@ class Run:
         with self.runs.open(self.ref) as opened:
             opened.rollback(str(rev), reason=reason)
         return self.history[-1]
+
+    def note(self, text: str) -> None:
+        """Leave a note for the next prompt; another process may advance the run meanwhile.
+
+        Raises:
+            UsageError: It is empty or too long, or too many are waiting.
+        """
+        leave_note(self._view, text)
 
     def report(self, path: str | Path) -> Path:
         """Write the run as one HTML file that opens without a network, and return its path."""

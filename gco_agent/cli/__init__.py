@@ -41,6 +41,7 @@ _COMMANDS = {
     "trace": ("look:trace", "Show what a language model is told of a policy's results."),
     "tune": ("improve:tune", "Tune the numeric constants of a policy."),
     "simplify": ("improve:simplify", "Remove what a policy does not need."),
+    "note": ("models:note", "Tell the model something in the middle of a run."),
     "prompt": ("models:prompt", "Write the prompt that asks for a better policy."),
     "apply": ("models:apply_", "Race an answer to the prompt."),
     "replay": ("models:replay", "Play a recorded run back, without asking a model again."),

@@ -58,6 +58,25 @@ _BYTES_A_TOKEN = 8
 """More bytes than a token of a trace has on the whole, as its length is estimated."""
 
 
+@command(
+    click.argument("names", nargs=-1, required=True, metavar="[RUN] TEXT"),
+    o.hidden_run_option,
+    o.json_option,
+)
+def note(place: CliContext, /, names: tuple[str, ...]) -> Result:
+    """Leave a note that the next prompt of a run shows."""
+    from gco_agent.store.run import leave_note, read_notes
+
+    *run_name, text = names
+    if run_name:
+        place.run_and_rev([*run_name, ""])
+    view = place.view(or_only=True)
+    leave_note(view, text)
+    data = {"run": view.ref.branch, "notes": list(read_notes(view).values())}
+    waiting = count(len(data["notes"]), "note")
+    return Result(data, f"{waiting} for the next prompt of {view.ref.branch}")
+
+
 @command(o.run_argument, option("-o", "--output", metavar="FILE"), o.play_options)
 def prompt(place: CliContext, /, output: str | None) -> Result:
     """Write everything that is needed to improve a run's policy into one Markdown file."""

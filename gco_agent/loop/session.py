@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from gco_agent.core import codec
@@ -31,6 +32,7 @@ from gco_agent.loop.recording import EPISODES
 from gco_agent.loop.selection import Archive
 from gco_agent.optimizers.base import (
     EXCHANGE_FILE,
+    NOTE_FILE,
     PROMPT_FILE,
     REPLY_FILE,
     Optimizer,
@@ -39,11 +41,11 @@ from gco_agent.optimizers.base import (
     Request,
     Unusable,
 )
-from gco_agent.optimizers.feedback import Feedback, collect_feedback
+from gco_agent.optimizers.feedback import Feedback, collect_feedback, format_note
 from gco_agent.policy import PolicySource, check_policy, with_environment
 from gco_agent.store.config import RunConfig
 from gco_agent.store.evidence import parse_evidence
-from gco_agent.store.run import Run
+from gco_agent.store.run import Run, read_notes
 from gco_agent.store.view import FEEDBACK_FILE, RunView, Step
 
 JOURNAL = "tries.json"
@@ -82,6 +84,7 @@ class ProposalSession:
         self._compose = request.feedback
         self._feedback: Feedback | None = None
         self._found = _read_journal(run, request)
+        self._noted: set[Path] = set()
 
     def ask(self, n_candidates: int) -> list[Candidate]:
         """Ask for candidates, as many as the optimizer has to offer and ``n_candidates`` at most.
@@ -115,8 +118,18 @@ class ProposalSession:
         return self.answers[before:]
 
     def close(self) -> None:
-        """Delete the journal: the iteration is committed."""
+        """Delete the journal and the notes that were shown: the iteration is committed."""
         self._write_journal(None)
+        for path in self._noted:
+            path.unlink(missing_ok=True)
+
+    def _shown_notes(self, files: Mapping[str, str]) -> dict[str, str]:
+        """Return the evidence of notes in the feedback or the prompt, and take these as shown."""
+        told = self._feedback.text if self._feedback else files.get(PROMPT_FILE, "")
+        notes = {path: format_note(text) for path, text in read_notes(self._run).items()}
+        shown = {path: note for path, note in notes.items() if note in told}
+        self._noted |= set(shown)
+        return {NOTE_FILE: "\n\n".join(shown.values()) + "\n"} if shown else {}
 
     def _ask(self, **changes: Any) -> None:  # noqa: ANN401 - fields of `Request`
         """Add an answer, from the journal of a killed command if it has one."""
@@ -158,6 +171,7 @@ class ProposalSession:
     ) -> Candidate:
         answer = error if proposal is None else proposal  # of the errors, `Unusable` tells as much
         files = dict(getattr(answer, "files", {}))
+        files |= self._shown_notes(files)
         usage, n_steps = getattr(answer, "usage", None), getattr(answer, "n_steps", 0)
         if self._feedback is not None:
             files.setdefault(FEEDBACK_FILE, self._feedback.text + "\n")
@@ -282,9 +296,17 @@ def compose_request(
         recall=_recaller(run, archive.history),
         deadline=budget.answer_by,
         progress=progress,
-        feedback=lambda: collect_feedback(judge, parent, attempts, config, progress),
+        feedback=lambda: _with_notes(
+            run, collect_feedback(judge, parent, attempts, config, progress)
+        ),
         tip=run.tip,
     )
+
+
+def _with_notes(run: RunView, feedback: Feedback) -> Feedback:
+    """Return feedback that begins with the notes of the user."""
+    notes = [format_note(text) for text in read_notes(run).values()]
+    return dataclasses.replace(feedback, text="\n\n".join([*notes, feedback.text]))
 
 
 def read_attempts(run: RunView) -> list[PastIteration]:

@@ -27,8 +27,13 @@ if TYPE_CHECKING:
 PROMPT_FILE, REPLY_FILE = "prompt.md", "reply.md"
 EXCHANGE_FILE = "exchange.json"
 """Request, reply and usage of a language model, as data."""
+NOTE_FILE = "note.md"
+"""Notes from the user that a prompt showed."""
 CANDIDATES_OWN = frozenset(
-    {FEEDBACK_FILE, PROMPT_FILE, REPLY_FILE, EXCHANGE_FILE, "proposal.json", "evaluation.json"}
+    {
+        *(FEEDBACK_FILE, PROMPT_FILE, REPLY_FILE, EXCHANGE_FILE, NOTE_FILE),
+        *("proposal.json", "evaluation.json"),
+    }
 )
 """Files about one candidate. Any other file of an optimizer is its memory."""
 

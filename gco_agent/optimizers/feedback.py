@@ -33,6 +33,7 @@ _MOST_UNCUT = 2
 _MOST_ROWS = 16
 _MOST_PAIRS = _MOST_DEATHS = 6
 _MOST_FAILURES = 2
+_MOST_NOTE = 4_000
 _MOST_FAILURE, _MOST_SUMMARY, _MOST_WHY = 1200, 240, 300
 """Characters of a traceback, of a summary, and of what happened to a candidate."""
 _SHARE_OF_TRIED = 4
@@ -198,6 +199,11 @@ def _first_steps(judge: Judge, parent: PolicySource, seed: int, horizon: int) ->
 
 
 # Composing
+
+
+def format_note(text: str) -> str:
+    """Return a note from the user as a part of feedback or of a prompt."""
+    return f"### Note from the user\n\n{fence(escape_lines(text, _MOST_NOTE), 'text')}"
 
 
 def compose_feedback(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import logging
 import os
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +19,7 @@ from gco_agent.core.errors import GcoError, NotARun, RunBusy, RunMoved, StoreErr
 from gco_agent.core.events import Playing, Racing, Searching
 from gco_agent.core.files import read_file, write_file
 from gco_agent.core.records import Verdict
-from gco_agent.core.text import clean_line
+from gco_agent.core.text import clean_line, clean_text
 from gco_agent.policy import is_same_but_for_score
 from gco_agent.store.entries import (
     BRANCH_NAMESPACE,
@@ -57,6 +59,7 @@ _FIRST = (
     "Begin\n\nAn empty commit of gco-agent's, so that there is a branch to come back to from the "
     "branch of a run.\n"
 )
+_NOTE, _MAX_NOTE, _MAX_NOTES = ".note-", 2_000, 8
 _log = logging.getLogger(__name__)
 
 
@@ -262,6 +265,35 @@ def _lock_run(repo: GitRepo, ref: RunRef) -> BaseFileLock:
             raise StoreError(f"cannot lock {path}: {error.strerror}") from error
         _log.warning("%s: this file system has no locks; do not advance a run twice", path)
     return lock
+
+
+def leave_note(view: RunView, text: str) -> None:
+    """Keep a note of the user's until a prompt has shown it; another process may advance the run.
+
+    Raises:
+        UsageError: It is empty or too long, or too many are waiting.
+        StoreError: It cannot be written.
+    """
+    text = clean_text(text).strip()
+    if not 0 < len(text) <= _MAX_NOTE:
+        raise UsageError(f"a note has 1 to {_MAX_NOTE:,} characters, and this has {len(text):,}")
+    if len(notes := read_notes(view)) >= _MAX_NOTES:
+        raise UsageError(f"{len(notes)} notes are waiting for the next prompt; no more are taken")
+    path = view.repo.private_file(f"{view.ref.stem}{_NOTE}{time.time_ns():020}")
+    try:
+        write_file(path, text, root=view.repo.common_dir, parents=True)
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror}") from error
+
+
+def read_notes(view: RunView) -> dict[Path, str]:
+    """Return the notes that no committed iteration has shown, oldest first, by file."""
+    found, folder = {}, view.repo.private_file("")
+    for path in sorted(folder.glob(f"{glob.escape(view.ref.stem)}{_NOTE}*"))[:_MAX_NOTES]:
+        with contextlib.suppress(OSError, GcoError):
+            data = read_file(path, root=view.repo.common_dir, limit_bytes=4 * _MAX_NOTE)
+            found[path] = data.decode("utf-8", "replace")
+    return found
 
 
 class Runs:

@@ -11,7 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from gco_agent.api import open_run
 from gco_agent.loop.replay import parse_recording
+from gco_agent.store.entries import RunRef
+from gco_agent.store.git import GitRepo
+from gco_agent.store.run import read_notes
+from gco_agent.store.view import RunView
 from tests.cli.conftest import Cli, Start
 from tests.cli.scripted import FOLLOW, IDLE
 from tests.store.samples import git
@@ -100,6 +105,26 @@ def test_a_step_waits_and_ctrl_c_loses_nothing(played: Path, start: Start) -> No
     assert "Gco-Iteration: 5" in body(played)
 
 
+def view(project: Path) -> RunView:
+    return RunView(GitRepo.find(project), RunRef("cart_pole", "first"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["x" * 2_001], "a note has 1 to 2,000"),
+        ([""], "and this has 0"),
+        (["nothing", "x"], "there is no run"),
+    ],
+)
+def test_a_note_that_cannot_be_left(
+    played: Path, cli: Cli, arguments: list[str], message: str
+) -> None:
+    refused = cli(played, "note", *arguments)
+    assert refused.exit_code == 2
+    assert message in refused.stderr
+
+
 AGENT = """
 import re, sys
 prompt, reply = sys.argv[1:]
@@ -123,6 +148,17 @@ def test_a_command_answers_a_whole_run(project: Path, cli: Cli) -> None:
     message = git(project, "log", "-1", "--format=%B", "gco/cart_pole/first")
     assert "lean 1" in message
     assert "agent.py" not in git(project, "show", "gco/cart_pole/first:run.toml")
+    # notes are shown once, and kept with the iteration that was told
+    assert cli(project, "note", "cart_pole", "Lean ``` \x1b[31mearlier.").exit_code == 0
+    open_run(project, "cart_pole").note("Or later.")
+    assert len(read_notes(view(project))) == 2
+    assert cli(project, "step", "cart_pole", "-n", "2", "--answer", answer, *ONE).exit_code == 0
+    asked, again = (project / f"gco-exchange/cart_pole-first/000{n}-prompt.md" for n in (2, 3))
+    assert "### Note from the user\n\n````text\nLean ``` earlier.\n````" in asked.read_text()
+    assert "Note from the user" not in again.read_text()
+    told = git(project, "log", "--all", "--full-history", "--format=%s", "--", "*/note.md")
+    assert "candidate, return 60.0 (+0.00): lean 2" in told
+    assert not read_notes(view(project))
     (project / "agent.py").write_text("import sys; sys.exit('no credit')")
     failed = cli(project, "step", "cart_pole", "--answer", answer, "--time", "5s", *ONE)
     assert failed.exit_code == 2

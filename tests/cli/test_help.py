@@ -21,8 +21,8 @@ from tests.engine.policies import RULES
 
 COMMANDS = (
     "run", "init", "step", "watch", "dashboard", "runs", "log", "show", "report", "eval", "verify",
-    "enjoy", "card", "export", "trace", "tune", "simplify", "prompt", "apply", "replay",
-    "estimate", "rollback", "publish", "games", "check-game", "doctor",
+    "enjoy", "card", "export", "trace", "tune", "simplify", "note", "prompt", "apply",
+    "replay", "estimate", "rollback", "publish", "games", "check-game", "doctor",
 )  # fmt: skip
 HEAVY = (
     "rich", "git", "numpy", "gymnasium", "ale_py", "ocatari", "scipy", "black", "radon", "cma",
