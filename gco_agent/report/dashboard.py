@@ -30,7 +30,14 @@ from gco_agent.report.page import template_text
 from gco_agent.report.summary import RunReport, read_report, score_in_words
 from gco_agent.store.entries import RunRef
 from gco_agent.store.git import GitRepo
-from gco_agent.store.run import Runs, Status, live_runs, read_status, status_path
+from gco_agent.store.run import (
+    Runs,
+    Status,
+    leave_note,
+    live_runs,
+    read_status,
+    status_path,
+)
 from gco_agent.store.view import RunView, Trial
 
 ADDRESS = "127.0.0.1"
@@ -136,7 +143,7 @@ class Dashboard:
             return self._clips[commit][1]
 
     def act(self, what: str, given: Mapping[str, str]) -> str:
-        """Pause or resume a run; return what was done.
+        """Pause or resume a run, or leave a note for its model; return what was done.
 
         Raises:
             GcoError: It cannot be done.
@@ -148,6 +155,9 @@ class Dashboard:
         if what == "resume":
             resume(self.repo, ref)
             return f"{ref.branch} goes on"
+        if what == "note":
+            leave_note(self.runs.view(ref), given.get("text", ""))
+            return "the next prompt will show the note"
         raise UsageError(f"there is no action {what!r}")
 
     def _find(self, name: str) -> tuple[RunRef, Status | None]:

@@ -18,7 +18,7 @@ from gco_agent.core.events import Racing
 from gco_agent.core.statistics import paired_gain
 from gco_agent.loop.control import is_paused, pause, resume, wait_while_paused
 from gco_agent.report.dashboard import DashboardServer
-from gco_agent.store.run import Limits, Status, status_path, write_status
+from gco_agent.store.run import Limits, Status, read_notes, status_path, write_status
 from tests.report.samples import HOSTILE, REF
 
 BRANCH = REF.branch
@@ -97,6 +97,15 @@ def test_only_the_token_changes_a_run(server, view):
     assert ask(server, f"/api/run?run={BRANCH}")[1]["paused"]
     assert act(server, "resume", {"run": BRANCH})[0] == 200
     assert not is_paused(view.repo, REF)
+
+
+def test_a_note_is_left_for_the_model(server, view):
+    assert act(server, "note", {"run": BRANCH, "text": "Mind the gap."})[0] == 200
+    (path,) = read_notes(view)
+    assert read_notes(view)[path].strip() == "Mind the gap."
+    path.unlink()
+    assert act(server, "note", {"run": BRANCH, "text": ""})[0] == 400
+    assert act(server, "note", {"run": BRANCH, "text": "x" * 3_000})[0] == 400
 
 
 @pytest.mark.parametrize(
