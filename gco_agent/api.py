@@ -202,7 +202,7 @@ class Session:
         run, begun = self._run, time.perf_counter()
         start_run(
             run.runs, run.ref, run.config, self.judge, switch=switch, progress=self._progress,
-            initial=initial,
+            initial=initial, deadline=budget.start_by,
         )  # fmt: skip
         budget.note_play(self.judge.n_steps, time.perf_counter() - begun)
 

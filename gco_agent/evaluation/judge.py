@@ -156,11 +156,27 @@ class Judge:
         return self._n_steps + sum(other.n_steps for other in self._others.values())
 
     def evaluate(
-        self, source: PolicySource, seeds: Sequence[int], watch: Watcher | None = None
+        self,
+        source: PolicySource,
+        seeds: Sequence[int],
+        watch: Watcher | None = None,
+        *,
+        until: float | None = None,
     ) -> Evaluation:
-        """Play ``source`` on ``seeds``; the same seeds give the same episodes with any workers."""
-        self._play([(source, seeds)], watch)
-        return self._played(source, seeds)
+        """Play ``source`` on ``seeds``; the same seeds give the same episodes with any workers.
+
+        Args:
+            source: The policy.
+            seeds: One episode each.
+            watch: Called with the episodes played so far, and how many there are.
+            until: `time.perf_counter` value after which no episode is awaited: what is returned
+                then are those of the first seeds, one group at least.
+        """
+        self._play([(source, seeds)], watch, until)
+        if until is None:
+            return self._played(source, seeds)
+        self._play([(source, seeds[:_GROUP])], watch)
+        return self._played(source, seeds[: self._n_ready([source], seeds)])
 
     def interim_analyses(self, aim: Aim) -> tuple[int, ...]:
         """Return after how many pairs a race is analysed; more where a step costs little."""
@@ -192,6 +208,11 @@ class Judge:
             watch: Called after every interim analysis.
         """
         criterion = criterion or AcceptanceCriterion()
+        first_group = Stream.SELECTION.seeds(first_seed, first_seed + _GROUP)
+        self._play([(child, first_group), (parent, first_group)])
+        mine, theirs = (self._played(one, first_group) for one in (child, parent))
+        if not mine.is_valid:  # nothing more has to be played
+            return Race(mine, theirs, None, Verdict.NOT_BETTER)
         until = None if deadline is None else max(deadline, time.perf_counter() + _LEAST_S)
         race, analyses = None, self.interim_analyses(criterion.aim)
         for n_pairs in analyses:
@@ -227,10 +248,14 @@ class Judge:
         racers = [one for one in (child, parent, criterion.baseline_of_race) if one is not None]
         self._play([(one, seeds) for one in racers], until=until)
         self._play([(one, seeds[:_GROUP]) for one in racers])
+        return self._n_ready(racers, seeds)
+
+    def _n_ready(self, sources: Sequence[PolicySource], seeds: Sequence[int]) -> int:
+        """Return how many of the first seeds all of ``sources`` have played."""
         absent = (
             number
             for number, seed in enumerate(seeds)
-            if any((one.digest, seed) not in self._episodes for one in racers)
+            if any((one.digest, seed) not in self._episodes for one in sources)
         )
         return next(absent, len(seeds))
 

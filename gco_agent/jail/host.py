@@ -19,7 +19,7 @@ from gco_agent.jail.reports import Recording
 
 _RECORDED_PATIENCE = 20
 """How many times as long a recorded step may take."""
-USUAL_SECONDS = 0.05
+USUAL_SECONDS = 0.02
 """Processor time that a step may take without being slow."""
 _OUTCOMES = {wire.RAISED: Outcome.POLICY_RAISED, wire.BAD_ACTION: Outcome.BAD_ACTION}
 
@@ -32,7 +32,7 @@ class _Lane:
         number: As the caller counts lanes.
         used: All of it.
         slowest: Of its slowest step that was not recorded.
-        excess: What steps took beyond `USUAL_SECONDS` each, in all.
+        excess: By how much its steps are behind a pace of `USUAL_SECONDS` each.
     """
 
     number: int
@@ -294,8 +294,8 @@ class Jail:
             for lane in lanes:
                 if share > lane.slowest:  # noqa: PLR1730 - in every step
                     lane.slowest = share
-                if share > USUAL_SECONDS:
-                    lane.excess += share - USUAL_SECONDS
+                if share > USUAL_SECONDS or lane.excess:
+                    lane.excess = max(0.0, lane.excess + share - USUAL_SECONDS)
                     self._is_slow = True
         return reply
 
@@ -347,8 +347,8 @@ class Jail:
     def _overtime(self, lane: _Lane) -> PolicyFailure:
         if lane.excess > self._limits.slow_seconds:
             what = (
-                f"the steps of the episode used more than {self._limits.slow_seconds:g} s beyond "
-                f"{USUAL_SECONDS:g} s each"
+                f"the steps of the episode were more than {self._limits.slow_seconds:g} s behind "
+                f"a pace of {USUAL_SECONDS:g} s each"
             )
         else:
             what = f"the episode used more than {self._limits.episode_seconds:g} s"

@@ -84,8 +84,8 @@ class JailLimits:
 
     Attributes:
         step_seconds: One call of ``act``; calls for several lanes have it together.
-        slow_seconds: What the calls of ``act`` of an episode take beyond a twentieth of a second
-            each, in all. An episode that uses more fails alone, as timed out.
+        slow_seconds: By how much the calls of ``act`` of an episode may be behind a pace of a
+            fiftieth of a second each. An episode that is slower fails alone, as timed out.
         episode_seconds: One episode; the same happens to one that uses more.
         start_seconds: Loading the policy; and constructing it at each reset.
         memory_bytes: Memory beyond that of the interpreter, for all lanes together.
@@ -96,7 +96,7 @@ class JailLimits:
     """
 
     step_seconds: float = 1.0
-    slow_seconds: float = 10.0
+    slow_seconds: float = 5.0
     episode_seconds: float = 240.0
     start_seconds: float = 10.0
     memory_bytes: int = 512 * 1024 * 1024

@@ -61,6 +61,7 @@ class Budget:
     reserve_s: float = 0.0
     race_s: float = 0.0
     spending: Spending | None = None
+    _least_s: float = 0.0
     _played: tuple[float, float] = (0.0, 0.0)
     _done: int = 0
     _begun: float = float("-inf")
@@ -73,21 +74,29 @@ class Budget:
         return self.started + self.seconds - self.reserve_s
 
     @property
+    def start_by(self) -> float | None:
+        """`time.perf_counter` value after which no more of the initial policy is played."""
+        if self.seconds is None:
+            return None
+        return self.started + max(_MIN_SLICE_S, _MOST_KEPT * self.seconds)
+
+    @property
     def answer_by(self) -> float:
         """`time.perf_counter` value by which an optimizer must have proposed.
 
         However little time there is, the first iteration has some of it.
         """
-        usual = self.deadline - self.race_s
+        usual = min(self.deadline, self.race_by) - self.race_s
         return usual if self._done else max(usual, self._begun + _MIN_SLICE_S)
 
     @property
     def race_by(self) -> float:
         """`time.perf_counter` value after which a race that is not decided is lost.
 
-        The first candidate is raced in the time of the report, too, if need be.
+        The first candidate is raced in the time of the report, too, if need be, but for that of the
+        fewest episodes that a report has.
         """
-        return self.deadline if self._done else self.deadline + self.reserve_s
+        return self.deadline if self._done else self.deadline + self.reserve_s - self._least_s
 
     def note_play(self, n_steps: int, seconds: float) -> None:
         """Learn the pace of the judge, all workers together; the last play counts most."""
@@ -105,10 +114,11 @@ class Budget:
             lengths: Steps of the episodes that are known of the policy.
             report_lengths: Steps that they would have in the report.
         """
-        self.race_s = _USUAL_PAIRS * self._episode_s(lengths)
+        self.race_s = 2 * _USUAL_PAIRS * self._episode_s(lengths)
         if not self.report_episodes or self.seconds is None:
             return
         episode_s = self._episode_s(report_lengths)
+        self._least_s = min(_MOST_KEPT * self.seconds, _MARGIN * _FEWEST * episode_s)
         wanted = _SETTLING_S + _MARGIN * self.report_episodes * episode_s
         self.reserve_s = min(wanted, _MOST_KEPT * self.seconds)
         if not self._done:

@@ -167,6 +167,7 @@ class _Track:
 def start_run(  # noqa: PLR0913 - the last are seldom given
     runs: Runs, ref: RunRef, config: RunConfig, judge: Judge, *, switch: bool, progress: Progress,
     initial: PolicySource | None = None, first_seed: int | None = None,
+    deadline: float | None = None,
 ) -> str:  # fmt: skip
     """Measure the initial policy, commit it as iteration 0 of a new run, and return the commit id.
 
@@ -179,6 +180,8 @@ def start_run(  # noqa: PLR0913 - the last are seldom given
         progress: Called with events.
         initial: A policy to start from; by default that of the game.
         first_seed: As in `advance`.
+        deadline: `time.perf_counter` value after which no further episode is awaited, once there
+            are two.
 
     Raises:
         PolicyError: ``initial`` failed in an episode; nothing was made then.
@@ -188,7 +191,7 @@ def start_run(  # noqa: PLR0913 - the last are seldom given
     source = with_environment(PolicySource(format_policy(text)), config.protocol.env_id)
     first = selection_seed(None, 0) if first_seed is None else first_seed
     seeds = Stream.SELECTION.seeds(first, first + _INITIAL_EPISODES)
-    evaluation = _evaluate(judge, source, seeds, "initial policy", progress)
+    evaluation = _evaluate(judge, source, seeds, "initial policy", progress, until=deadline)
     if initial and not evaluation.is_valid:
         failure = evaluation.failures[0]
         raise PolicyError(
@@ -229,13 +232,16 @@ def report(
 
 def _evaluate(
     judge: Judge, source: PolicySource, seeds: range, what: str, progress: Progress,
-    *, of: int | None = None,
+    *, of: int | None = None, until: float | None = None,
 ) -> Evaluation:  # fmt: skip
     """Play ``source`` on ``seeds``, of which there may be more to come, and report progress."""
     before, wanted = judge.n_steps, of or len(seeds)
     progress(Playing(what, len(judge.cached(source, seeds).episodes), wanted))
     return judge.evaluate(
-        source, seeds, lambda done, _: progress(Playing(what, done, wanted, judge.n_steps - before))
+        source,
+        seeds,
+        lambda done, _: progress(Playing(what, done, wanted, judge.n_steps - before)),
+        until=until,
     )
 
 

@@ -85,7 +85,7 @@ def test_slow_steps_have_a_limit_together(body: str):
     limits = JailLimits(step_seconds=5, slow_seconds=0.5)
     failure = failure_of(source, limits)
     assert (failure.outcome, failure.lane) == (Outcome.TIMED_OUT, 0)
-    assert "used more than 0.5 s beyond 0.05 s each" in failure.detail
+    assert "more than 0.5 s behind a pace of 0.02 s each" in failure.detail
 
 
 def test_a_policy_that_is_always_slow_is_turned_down_early():
@@ -102,7 +102,7 @@ def test_a_policy_that_is_always_slow_is_turned_down_early():
         assert [answer.lane for answer in answers] == [0, 1]
         slowest = jail.slowest_step_seconds(0)
         assert slowest > 0.05
-        assert 1.0 < jail.cpu_seconds(0) < 1.0 + 0.05 * n_steps + 2 * slowest
+        assert 1.0 < jail.cpu_seconds(0) < 1.0 + 0.02 * n_steps + 2 * slowest
         jail.reset(1, 0)
         assert jail.act([(1, ObjectRows({}, 0))]) == [1]
         assert jail.slowest_step_seconds(1) < slowest
@@ -116,6 +116,17 @@ def test_a_long_list_is_turned_down_at_once():
             [failure] = jail.act([(0, None)])
             assert failure.outcome is Outcome.BAD_ACTION
             assert jail.cpu_seconds(0) < 5
+
+
+def test_a_slow_step_is_made_up_for_by_quick_ones():
+    """A planner may think longer now and then."""
+    source = policy("if obs.lives: sum(range(3 * 10**6))\nreturn 1")
+    with Jail(source, n_actions=2, limits=JailLimits(slow_seconds=0.2)) as jail:
+        jail.reset(0, 0)
+        for _ in range(10):
+            answers = [jail.act([(0, ObjectRows({}, int(n == 0)))])[0] for n in range(20)]
+            assert answers == [1] * 20
+        assert jail.cpu_seconds(0) > 0.2
 
 
 def test_quick_steps_do_not_count():

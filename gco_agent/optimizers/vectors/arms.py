@@ -157,6 +157,7 @@ class Table:
         on_batch: Called with the best of every batch.
         next_seed: Index of the first that was not played yet.
         episodes: Episodes played.
+        last: The returns of a program of the last batch.
     """
 
     pool: WorkerPool
@@ -167,11 +168,13 @@ class Table:
     on_batch: Callable[[VectorProgram], None] = lambda _leader: None
     next_seed: int = 0
     episodes: int = 0
+    last: Row = ()
 
     def rate(self, programs: Sequence[VectorProgram], n_seeds: int) -> list[Row]:
         """Return the returns of ``programs``, of all on the same new seeds.
 
-        Programs that are not played in time count as the worst of those that are.
+        Programs that are not played in time count as the worst of those that are; where none is,
+        as the last row that was played.
         """
         first, self.next_seed = self.next_seed, self.next_seed + n_seeds
         numbers = range(first, first + n_seeds)
@@ -185,9 +188,11 @@ class Table:
             tuple(x for played in results[i : i + len(parts)] for x in played.returns)
             for i in range(0, n_whole * len(parts), len(parts))
         ]
-        if not rows:
+        if not rows and not self.last:  # without a single episode nothing can be proposed
             results = self.pool.map(play, [Episodes(self.protocol, texts[0], parts[0][:1])])
-            rows = [results[0].returns * n_seeds]
+            self.last = results[0].returns
+        rows = rows or [(statistics.fmean(self.last),) * n_seeds]
+        self.last = rows[0]
         rows += [min(rows, key=statistics.fmean)] * (len(programs) - len(rows))
         self.budget.used += sum(played.n_steps for played in results)
         self.episodes += n_seeds * max(1, n_whole)
