@@ -172,10 +172,9 @@ class Judge:
             until: `time.perf_counter` value after which no episode is awaited: what is returned
                 then are those of the first seeds, one group at least.
         """
-        self._play([(source, seeds)], watch, until)
+        self._play([(source, seeds)], watch, until, least=1)
         if until is None:
             return self._played(source, seeds)
-        self._play([(source, seeds[:_GROUP])], watch)
         return self._played(source, seeds[: self._n_ready([source], seeds)])
 
     def interim_analyses(self, aim: Aim) -> tuple[int, ...]:
@@ -208,12 +207,12 @@ class Judge:
             watch: Called after every interim analysis.
         """
         criterion = criterion or AcceptanceCriterion()
+        until = None if deadline is None else max(deadline, time.perf_counter() + _LEAST_S)
         first_group = Stream.SELECTION.seeds(first_seed, first_seed + _GROUP)
         self._play([(child, first_group), (parent, first_group)])
         mine, theirs = (self._played(one, first_group) for one in (child, parent))
         if not mine.is_valid:  # nothing more has to be played
             return Race(mine, theirs, None, Verdict.NOT_BETTER)
-        until = None if deadline is None else max(deadline, time.perf_counter() + _LEAST_S)
         race, analyses = None, self.interim_analyses(criterion.aim)
         for n_pairs in analyses:
             is_late = deadline is not None and time.perf_counter() >= deadline
@@ -406,6 +405,7 @@ class Judge:
         wanted: Iterable[tuple[PolicySource, Sequence[int]]],
         watch: Watcher | None = None,
         until: float | None = None,
+        least: int = 0,
     ) -> None:
         """Play whatever of ``wanted`` is not cached, all at once, the first seeds of each first."""
         tasks: dict[tuple[str, tuple[int, ...]], Rollout] = {}
@@ -419,7 +419,7 @@ class Judge:
                 tasks.setdefault((source.digest, group), task)
         keys = list(tasks) if until is None else sorted(tasks, key=lambda key: key[1])
         done = n_wanted - len(missing)
-        results = self.pool.imap(play_episodes, [tasks[key] for key in keys], until)
+        results = self.pool.imap(play_episodes, [tasks[key] for key in keys], until, least)
         for (key, _), played in zip(keys, results, strict=until is None):
             for episode in played.episodes:
                 self._episodes[key, episode.seed] = episode

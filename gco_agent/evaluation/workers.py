@@ -102,6 +102,7 @@ class WorkerPool:
         function: Callable[[Task], Result],
         tasks: Iterable[Task],
         deadline: float | None = None,
+        least: int = 0,
     ) -> Iterator[Result]:
         """Yield results in the order of ``tasks`` as they come.
 
@@ -112,6 +113,7 @@ class WorkerPool:
             tasks: With what.
             deadline: `time.perf_counter` value after which no result is awaited: the iterator
                 ends, and so do processes that are still at work.
+            least: So many results are awaited in any case.
 
         Raises:
             UsageError: An environment crashed or hung, or the program has no main guard.
@@ -122,8 +124,9 @@ class WorkerPool:
             from gco_agent.envs.gymnasium_env import stdout_to_stderr
 
             for task in tasks:
-                if deadline is not None and time.perf_counter() >= deadline:
+                if least <= 0 and deadline is not None and time.perf_counter() >= deadline:
                     return
+                least -= 1
                 with stdout_to_stderr():
                     result = function(task)
                 yield result
@@ -133,7 +136,7 @@ class WorkerPool:
         waiting, n_done, lost_at = list(tasks), 0, -1
         while n_done < len(waiting):
             try:
-                results = self._run(function, waiting[n_done:], deadline)
+                results = self._run(function, waiting[n_done:], deadline, least - n_done)
                 with contextlib.closing(results):
                     for result in results:
                         n_done += 1
@@ -151,14 +154,18 @@ class WorkerPool:
                 return
 
     def _run(
-        self, function: Callable[[Task], Result], tasks: Sequence[Task], deadline: float | None
+        self,
+        function: Callable[[Task], Result],
+        tasks: Sequence[Task],
+        deadline: float | None,
+        least: int,
     ) -> Generator[Result, None, None]:
-        if deadline is not None and time.perf_counter() >= deadline:
+        if least <= 0 and deadline is not None and time.perf_counter() >= deadline:
             return
         futures = self._submit(function, tasks)
         try:
-            for future in futures:
-                if deadline is not None:
+            for number, future in enumerate(futures):
+                if deadline is not None and number >= least:
                     wait([future], max(0.0, deadline - time.perf_counter()))
                     if not future.done():
                         self.close()  # else the next tasks would wait for these

@@ -20,7 +20,7 @@ _SETTLING_S = 2.0
 """For what is not play: the last commits, and workers that wait for the longest episode."""
 _MARGIN = 1.3
 """The policy that is reported may play longer episodes than the one there is now."""
-_ENOUGH_STEPS, _ENOUGH_SLOW_STEPS, _SLOW_S = 1_000, 100, 5.0
+_ENOUGH_STEPS, _ENOUGH_SLOW_STEPS, _SLOW_S = 1_000, 20, 5.0
 """Fewer steps than the first say nothing of the pace, or than the second if they took long."""
 _USUAL_PAIRS = INTERIM_ANALYSES[1]
 """Most races are decided after these; one that is not, with no time left, is lost."""
@@ -118,7 +118,8 @@ class Budget:
         if not self.report_episodes or self.seconds is None:
             return
         episode_s = self._episode_s(report_lengths)
-        self._least_s = min(_MOST_KEPT * self.seconds, _MARGIN * _FEWEST * episode_s)
+        least = _SETTLING_S + _MARGIN * _FEWEST * episode_s
+        self._least_s = min(_MOST_KEPT * self.seconds, least)
         wanted = _SETTLING_S + _MARGIN * self.report_episodes * episode_s
         self.reserve_s = min(wanted, _MOST_KEPT * self.seconds)
         if not self._done:

@@ -22,14 +22,14 @@ def test_the_reserve_follows_the_pace_and_the_length_of_episodes():
     budget.note_play(10_000, 5.0)
     budget.reserve([800, 1200], [800, 1200])
     assert budget.reserve_s == pytest.approx(2 + 1.3 * 30 * 0.5)
-    assert budget.race_s == pytest.approx(10 * 0.5)
+    assert budget.race_s == pytest.approx(2 * 10 * 0.5)
     assert budget.deadline == pytest.approx(budget.started + 1000 - budget.reserve_s)
-    assert budget.answer_by == pytest.approx(budget.deadline - 5)
+    assert budget.answer_by == pytest.approx(budget.deadline - 10)
     budget.reserve([2000], [2000])
     assert budget.reserve_s == pytest.approx(2 + 1.3 * 30 * 1.0)
-    budget.note_play(10, 5.0)  # too little to learn from
+    budget.note_play(10, 4.0)  # too little to learn from
     budget.reserve([2000], [2000])
-    assert budget.race_s == pytest.approx(10)
+    assert budget.race_s == pytest.approx(20)
 
 
 def test_without_a_report_only_the_race_is_kept():
@@ -37,7 +37,7 @@ def test_without_a_report_only_the_race_is_kept():
     budget.note_play(10_000, 5.0)
     budget.reserve([1000], [1000])
     assert budget.reserve_s == 0
-    assert budget.race_s == pytest.approx(5)
+    assert budget.race_s == pytest.approx(10)
 
 
 def test_no_iteration_begins_in_the_time_of_the_report():

@@ -187,6 +187,17 @@ def test_a_race_that_could_be_won_by_then_is_not_cut_before(judge: Judge) -> Non
     assert len(race.child.episodes) == FIRST
 
 
+def test_a_child_that_fails_at_once_ends_its_race(judge: Judge) -> None:
+    """Two episodes of a policy that is slow in every step are enough of them."""
+    race = judge.race(PolicySource(failing("return 9")), hide)
+    assert (race.verdict, race.n_pairs, race.cut_short) == (Verdict.NOT_BETTER, 2, False)
+
+
+def test_an_evaluation_ends_by_the_clock_after_one_group(judge: Judge) -> None:
+    played = judge.evaluate(follow, Stream.SELECTION.seeds(0, 6), until=time.perf_counter() - 1)
+    assert [e.seed for e in played.episodes] == list(Stream.SELECTION.seeds(0, 2))
+
+
 def test_evaluations_do_not_depend_on_the_number_of_workers() -> None:
     results = []
     for n_workers in (1, 2):

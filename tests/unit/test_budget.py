@@ -85,7 +85,7 @@ def test_the_report_gives_way_to_the_first_iteration_alone() -> None:
     budget.note_play(10_000, 10.0)
     budget.reserve([1_000], [1_000])
     assert budget.reserve_s == 0
-    assert budget.race_by == pytest.approx(budget.started + 60 - 1.3 * 2)
+    assert budget.race_by == pytest.approx(budget.started + 60 - 2 - 1.3 * 2)
     budget.note_iteration()
     assert budget.race_by == budget.deadline
     budget.reserve([1_000], [1_000])
@@ -139,3 +139,9 @@ def test_a_report_that_takes_too_long_ends_by_the_clock() -> None:
     assert 15 <= sum(played) < 30
     assert 80 <= taken <= 100
     assert blocks(100.0, 5.0, n_workers=8)[0][0] == 8
+
+
+def test_the_initial_policy_is_played_for_a_third_of_the_time() -> None:
+    assert Budget().start_by is None
+    assert Budget(seconds=300, started=100).start_by == 200
+    assert Budget(seconds=1, started=100).start_by == 105

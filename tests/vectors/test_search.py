@@ -259,7 +259,10 @@ def test_programs_that_are_not_played_in_time_count_as_the_worst() -> None:
     first, second = late.rate([HOLDS, FALLS], 8)
     assert first == second
     assert len(first) == 8
-    assert late.budget.used == first[0]
+    used = late.budget.used
+    assert used == 4 * first[0]  # a part of the first program's
+    assert late.rate([FALLS], 2) == [(first[0],) * 2]
+    assert late.budget.used == used
 
 
 def test_what_cannot_be_weighed_is_refused() -> None:

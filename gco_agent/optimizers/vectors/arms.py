@@ -182,14 +182,14 @@ class Table:
         parts = [tuple(seeds[i : i + _PART]) for i in range(0, n_seeds, _PART)]
         texts = [render(self.task, program) for program in programs]
         tasks = [Episodes(self.protocol, text, part) for text in texts for part in parts]
-        results = list(self.pool.imap(play, tasks, self.budget.deadline + _GRACE_S))
+        deadline = self.budget.deadline + _GRACE_S
+        results = list(self.pool.imap(play, tasks, deadline, least=0 if self.last else 1))
         n_whole = len(results) // len(parts)
         rows = [
             tuple(x for played in results[i : i + len(parts)] for x in played.returns)
             for i in range(0, n_whole * len(parts), len(parts))
         ]
-        if not rows and not self.last:  # without a single episode nothing can be proposed
-            results = self.pool.map(play, [Episodes(self.protocol, texts[0], parts[0][:1])])
+        if not rows and results:
             self.last = results[0].returns
         rows = rows or [(statistics.fmean(self.last),) * n_seeds]
         self.last = rows[0]

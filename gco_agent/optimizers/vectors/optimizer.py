@@ -25,7 +25,8 @@ from gco_agent.policy import PolicySource, format_policy
 STATE_FILE = "search.json"
 _SCHEMA = 3
 _SLICE_SEEDS = 100_000
-_PROBE_STEPS = 2_000
+_PROBE_STEPS, _PROBE_SHARE = 2_000, 0.2
+"""Steps that tell the scale of observations, and the part of the time that they may take."""
 
 
 class VectorSearch(Optimizer):
@@ -82,9 +83,10 @@ class VectorSearch(Optimizer):
         remembered = request.recall(STATE_FILE)
         if remembered is None:
             (seed,) = Stream.FEEDBACK.cycle(500_000 + config.seed, 1)
-            (seen,) = self._pool.map(
-                probe, [Probe(config.protocol, seed, _PROBE_STEPS, request.deadline)]
-            )
+            now = time.perf_counter()
+            seconds = min(config.slice_seconds, request.deadline - now)
+            probed_by = now + _PROBE_SHARE * seconds
+            (seen,) = self._pool.map(probe, [Probe(config.protocol, seed, _PROBE_STEPS, probed_by)])
             state = State(_SCHEMA, seen.scale, seen.is_vector)
         else:
             state = loads(State, remembered, STATE_FILE)
