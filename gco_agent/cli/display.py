@@ -108,9 +108,10 @@ class Ledger:
 
     def used(self) -> list[str]:
         """List iterations, frames, tokens and dollars, each with its limit if it has one."""
-        budget, tokens, usd = self.budget, self._tokens, self._usd
+        budget, tokens, usd, risk = self.budget, self._tokens, self._usd, 0.0
         if budget is not None and budget.spending is not None:  # the account of the whole run
             tokens, usd = budget.spending.spent.total_tokens, budget.spending.spent.usd or 0.0
+            risk = budget.spending.at_risk.usd or 0.0
         limits = (budget.frames, budget.tokens, budget.usd) if budget else (None, None, None)
         told = []
         if budget is not None and budget.iterations is not None:
@@ -122,8 +123,9 @@ class Ledger:
             if used or limit:
                 of = f" of {short_count(limit)}" if limit else ""
                 told.append(f"{short_count(used)}{of} {noun}")
-        if usd or limits[2]:
-            told.append(f"${usd:.2f}" + (f" of ${limits[2]:.2f}" if limits[2] else ""))
+        if usd or risk or limits[2]:
+            unstated = f" (+ up to ${risk:.2f} unstated)" if risk else ""
+            told.append(f"${usd:.2f}{unstated}" + (f" of ${limits[2]:.2f}" if limits[2] else ""))
         return told
 
     def to_go(self, now: float) -> str:

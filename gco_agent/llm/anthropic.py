@@ -69,6 +69,8 @@ _OF_OTHER_APIS = {"stop": "end_turn", "tool_calls": "tool_use", "length": "max_t
 """Stop reasons of gateways that pass on those of another API."""
 _OPTIONS = {"strict": "strict", "tools": "tool|schema", "output_config": "output_config|effort"}
 """Optional parts of a request, with the words by which a server that refuses them names them."""
+_BAD_REQUEST = (400, 422)
+_OTHER_CAUSE = re.compile("prompt|token|context|credit|billing|too long", re.IGNORECASE)
 _UNSUPPORTED = re.compile("support|extra inputs|unknown|unrecognized|unexpected", re.IGNORECASE)
 
 
@@ -182,6 +184,7 @@ class AnthropicModel:
         import anthropic  # takes seconds, which are not the request's
         import httpx2
 
+        guessed: set[str] = set()
         with Deadline(request.seconds) as deadline:
             while True:
                 message = _Message()
@@ -193,8 +196,15 @@ class AnthropicModel:
                     ValueError,  # malformed JSON
                 ) as raised:
                     error = self._translate(raised, message)
-                    if isinstance(error, RequestRefused) and self._drop_option(error, request):
-                        continue
+                    if isinstance(error, RequestRefused):
+                        if self._drop_option(error, request):
+                            continue
+                        is_bad = getattr(raised, "status_code", 0) in _BAD_REQUEST
+                        is_vague = is_bad and not _OTHER_CAUSE.search(error.what)
+                        if is_vague and not guessed and (guessed := set(self._options(request))):
+                            self._refused.update(guessed)  # it does not say what it dislikes
+                            continue
+                        self._refused.difference_update(guessed)
                     if deadline.is_over and not message.stop_reason:
                         what = f"{self.base_url} gave no complete answer"
                         what += f" within {request.seconds:.3g} s"

@@ -230,7 +230,7 @@ def report(
     return evaluation
 
 
-def _evaluate(
+def _evaluate(  # noqa: PLR0913 - the last are seldom given
     judge: Judge, source: PolicySource, seeds: range, what: str, progress: Progress,
     *, of: int | None = None, until: float | None = None,
 ) -> Evaluation:  # fmt: skip

@@ -122,6 +122,13 @@ def test_live_on_a_narrow_terminal_cuts_nothing_of_the_budget(monkeypatch):
     assert max(map(len, text.splitlines())) <= 60
 
 
+def test_money_that_may_have_been_spent_is_told():
+    budget = Budget(usd=2.0)
+    risk = Usage(output_tokens=345, usd=1.879)
+    budget.spending = Spending(2.0, spent=Usage(usd=0.0), at_risk=risk)
+    assert Ledger(budget, 1).used() == ["$0.00 (+ up to $1.88 unstated) of $2.00"]
+
+
 def test_live_on_a_narrow_terminal_the_bar_gives_way_to_the_words(monkeypatch):
     terminal = become_terminal(monkeypatch)
     monkeypatch.setenv("COLUMNS", "80")

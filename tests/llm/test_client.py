@@ -194,7 +194,8 @@ def test_a_server_may_say_that_asking_again_is_no_use() -> None:
 
 
 def test_what_a_server_says_is_cut_and_has_no_key_in_it() -> None:
-    error = failure(status(400, f"your key {KEY} is\nwrong " + "x" * 5_000))
+    said = f"your key {KEY} is\nwrong " + "x" * 5_000
+    error = failure(status(400, said), replace(ASKED, tool=None))
     assert "your key [key removed] is wrong xxx" in str(error)
     assert len(str(error)) < 500
 
@@ -303,6 +304,23 @@ def test_a_server_without_tools_is_asked_for_text() -> None:
         n = len(server.requests)
         assert asked.complete(ASKED).text == "In words."
     assert len(server.requests) == n + 1  # which it remembers
+
+
+def test_a_server_that_does_not_say_what_it_refuses_is_asked_for_text_once() -> None:
+    """And where that does not help, tools are offered again in the next request."""
+
+    def silent(received: Received) -> Reply:
+        return status(400, "Bad Request") if "tools" in received.body else message("In words.")
+
+    with MessagesServer(silent) as server:
+        assert model(server).complete(ASKED).text == "In words."
+        assert len(server.requests) == 2
+    with MessagesServer([status(400, "Bad Request")] * 2 + [message("Fine.")]) as server:
+        asked = model(server)
+        with pytest.raises(RequestRefused):
+            asked.complete(ASKED)
+        assert asked.complete(ASKED).text == "Fine."
+        assert ["tools" in one.body for one in server.requests] == [True, False, True]
 
 
 @pytest.mark.parametrize(
