@@ -12,7 +12,7 @@ from tests.cli.conftest import SHORT, Cli
 from tests.store.samples import git
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = ("quickstart.md", "method.md", "policy-file.md", "looking.md")
+PAGES = ("quickstart.md", "method.md", "policy-file.md", "looking.md", "recipes.md")
 FASTER = {
     "doctor": (),
     "run": ("--iterations", "1", "--report-episodes", "2", "--optimizer", "scripted", *SHORT),
@@ -87,6 +87,14 @@ def test_the_python_page_is_one_program(project, monkeypatch):
     for block in blocks("python.md", "python"):
         exec(compile(block, "python.md", "exec"), names)
     assert (project / "first.html").exists()
+
+
+def test_the_loop_of_the_recipes_plays(played, monkeypatch):
+    monkeypatch.chdir(played)
+    names: dict[str, object] = {}
+    for block in blocks("recipes.md", "python"):
+        exec(block, names)
+    assert names["done"]
 
 
 @pytest.mark.parametrize("page", [*DOCS.glob("*.md"), *DOCS.parent.glob("*.md")], ids=str)
