@@ -295,8 +295,15 @@ def begin_episode(protocol: PlayProtocol, seed: int, lane: int = 0) -> Episode:
 
 
 @contextlib.contextmanager
-def open_jail(task: Rollout, episodes: Sequence[Episode]) -> Iterator[Jail]:
+def open_jail(
+    task: Rollout, episodes: Sequence[Episode], *, n_floats: int | None = None
+) -> Iterator[Jail]:
     """Start a jail for the policy of ``task``, with a lane for each episode.
+
+    Args:
+        task: The policy.
+        episodes: Those that it plays.
+        n_floats: What it returns: so many numbers; by default the actions of the environment.
 
     Raises:
         PolicyFailure: The policy does not load.
@@ -305,8 +312,8 @@ def open_jail(task: Rollout, episodes: Sequence[Episode]) -> Iterator[Jail]:
     env = episodes[0].env
     jail = Jail(
         task.source,
-        n_actions=env.n_actions,
-        n_floats=env.n_floats,
+        n_actions=env.n_actions if n_floats is None else 0,
+        n_floats=env.n_floats if n_floats is None else n_floats,
         n_lanes=len(episodes),
         limits=task.limits,
         require=task.require,
@@ -338,6 +345,11 @@ def action_bytes(action: Action) -> bytes:
     if isinstance(action, int):
         return action.to_bytes(1 if action < 256 else 4, "little")  # noqa: PLR2004 - a byte
     return struct.pack(f"<{len(action)}d", *action)
+
+
+def actions_of(data: bytes, n_floats: int) -> list[Action]:
+    """Return the actions of which `action_bytes` made ``data``; integers of one byte each."""
+    return list(struct.iter_unpack(f"<{n_floats}d", data)) if n_floats else list(data)
 
 
 def environment_of(protocol: PlayProtocol, lane: int = 0) -> Environment:

@@ -42,6 +42,7 @@ from gco_agent.optimizers.base import (
     Unusable,
 )
 from gco_agent.optimizers.feedback import Feedback, collect_feedback, format_note
+from gco_agent.optimizers.questions import Interview
 from gco_agent.policy import PolicySource, check_policy, with_environment
 from gco_agent.store.config import RunConfig
 from gco_agent.store.evidence import parse_evidence
@@ -299,6 +300,7 @@ def compose_request(
         feedback=lambda: _with_notes(
             run, collect_feedback(judge, parent, attempts, config, progress)
         ),
+        answer=Interview(judge, parent, attempts, budget.answer_by, progress).answer,
         tip=run.tip,
     )
 

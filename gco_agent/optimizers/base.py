@@ -27,15 +27,23 @@ if TYPE_CHECKING:
 PROMPT_FILE, REPLY_FILE = "prompt.md", "reply.md"
 EXCHANGE_FILE = "exchange.json"
 """Request, reply and usage of a language model, as data."""
+QUESTIONS_FILE = "questions.md"
+"""Replies with questions, before the one that was the answer."""
 NOTE_FILE = "note.md"
 """Notes from the user that a prompt showed."""
 CANDIDATES_OWN = frozenset(
     {
-        *(FEEDBACK_FILE, PROMPT_FILE, REPLY_FILE, EXCHANGE_FILE, NOTE_FILE),
+        *(FEEDBACK_FILE, PROMPT_FILE, REPLY_FILE, EXCHANGE_FILE, NOTE_FILE, QUESTIONS_FILE),
         *("proposal.json", "evaluation.json"),
     }
 )
 """Files about one candidate. Any other file of an optimizer is its memory."""
+
+
+ROUNDS, MOST_AT_ONCE = 3, 4
+"""Times that a model may ask questions in an iteration, and questions each time."""
+MOST_SHOWN, MOST_VALUES = 60, 6
+"""Steps of an episode that an answer shows, and values of a constant that it tries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +84,11 @@ class PastIteration:
         return f"{self.verdict}, {format_points(self.gain, '+')} points an episode"
 
 
+def _no_answer(reply: str, n_asked: int = 0) -> str | None:
+    del reply, n_asked
+    return None
+
+
 def _no_feedback() -> Feedback:
     raise ProposalError("this request comes without feedback: nothing was played for it")
 
@@ -95,6 +108,8 @@ class Request:
         progress: Called with events.
         feedback: Composes the feedback for a language model. Plays at the first call, so an
             optimizer that has no use for it never calls it.
+        answer: Answers the questions in a reply of a model that has asked so often before, as
+            `questions.Interview.answer` does; None if there are none.
         budget: What may still be spent on language models; None where none was set up.
         repair: If this is the second and last try of the iteration: the errors of the first.
         tried: The policy text, or else the reply, of that first try.
@@ -112,6 +127,7 @@ class Request:
     deadline: float
     progress: Progress = silent
     feedback: Callable[[], Feedback] = _no_feedback
+    answer: Callable[[str, int], str | None] = _no_answer
     budget: Spending | None = None
     repair: str | None = None
     tried: str | None = None

@@ -36,6 +36,7 @@ from gco_agent.core.files import new_file, read_file, write_file
 from gco_agent.core.text import clean_line
 from gco_agent.optimizers.base import (
     PROMPT_FILE,
+    QUESTIONS_FILE,
     REPLY_FILE,
     Capabilities,
     Optimizer,
@@ -44,7 +45,7 @@ from gco_agent.optimizers.base import (
     Tools,
     Unusable,
 )
-from gco_agent.optimizers.prompts import compose_prompt
+from gco_agent.optimizers.prompts import HEADING, compose_prompt
 from gco_agent.optimizers.replies import MAX_CHARACTERS, parse_reply
 
 FOLDER = "gco-exchange"
@@ -84,6 +85,11 @@ class Letter:
         return self.folder / f"{self.stem}-reply.md"
 
     @property
+    def questions(self) -> Path:
+        """Path of the replies that were questions."""
+        return self.folder / f"{self.stem}-{QUESTIONS_FILE}"
+
+    @property
     def log(self) -> Path:
         """Path of what an answering command printed."""
         return self.folder / f"{self.stem}-answer.log"
@@ -119,12 +125,31 @@ class Letter:
         aside = None
         try:
             write_file(self.folder.parent / ".gitignore", "*\n", root=self.root, parents=True)
-            if self._text().partition("\n")[0] != text.partition("\n")[0] and self.reply.exists():
+            is_new = self._text().partition("\n")[0] != text.partition("\n")[0]
+            if is_new:
+                self.questions.unlink(missing_ok=True)
+            if is_new and self.reply.exists():
                 aside = self.reply.replace(self.reply.with_suffix(".old.md"))
             write_file(self.prompt, text, root=self.root, parents=True)
         except OSError as error:
             raise UsageError(f"cannot write {self.prompt}: {error.strerror}") from error
         return aside
+
+    def add(self, reply: str, answers: str) -> str:
+        """Add answers to the prompt, and make room for the next reply; return the prompt."""
+        asked = "\n\n".join([*self.questions_asked().values(), reply, ""])
+        write_file(self.questions, asked, root=self.root)
+        text = f"{self._text().rstrip()}\n\n{answers}\n"
+        write_file(self.prompt, text, root=self.root)
+        self.reply.unlink(missing_ok=True)
+        return text
+
+    def questions_asked(self) -> dict[str, str]:
+        """Return the evidence of the replies that were questions."""
+        try:
+            return {QUESTIONS_FILE: read_file(self.questions, root=self.root).decode("utf-8")}
+        except (OSError, FileRefused, UnicodeDecodeError):
+            return {}
 
     def read_reply(self) -> str:
         """Return the text of the reply; raises as `read_reply`."""
@@ -380,7 +405,11 @@ class ExchangeOptimizer(Optimizer):
             if aside := letter.write_prompt(prompt):
                 self._tell(f"An answer to another prompt was there; it is now {aside}")
             text = self._await_reply(letter, request, prompt)
-        files = {REPLY_FILE: text}
+            while answers := request.answer(text, prompt.count(f"\n{HEADING}")):
+                prompt = letter.add(text, answers)
+                self._tell(f"Its questions are answered in {letter.prompt}")
+                text = self._await_reply(letter, request, prompt)
+        files = {REPLY_FILE: text, **letter.questions_asked()}
         if prompt is not None:
             files[PROMPT_FILE] = prompt
         try:

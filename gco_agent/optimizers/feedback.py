@@ -220,7 +220,7 @@ def compose_feedback(
         trace = trace.without_names()
     parts = [
         f"### Stage: {stage.name}\n\n{stage.advice}",
-        f"### Results\n\n{_describe_results(results, trace.endings)}",
+        f"### Results\n\n{describe_results(results, trace.endings)}",
         _describe_tried(results.attempts, max_tokens // _SHARE_OF_TRIED),
         TRACE_HEADING,
     ]
@@ -229,7 +229,8 @@ def compose_feedback(
     return Feedback(stage.name, text + rendered.text, trace)
 
 
-def _describe_results(results: Results, endings: Sequence[Ending]) -> str:
+def describe_results(results: Results, endings: Sequence[Ending]) -> str:
+    """Return score, time of a step and the table of episodes."""
     evaluation = results.evaluation
     n = len(evaluation.episodes)
     over = f"{n} episode{'s' if n != 1 else ''} (seeds {results.seeds})"

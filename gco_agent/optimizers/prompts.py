@@ -7,28 +7,32 @@ measured.
 
 from __future__ import annotations
 
-import ast
 import difflib
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from gco_agent.core.errors import ContractViolation
 from gco_agent.core.records import PlayProtocol, Verdict
 from gco_agent.core.seeds import probe_seeds
 from gco_agent.core.text import fence, format_points, quote
 from gco_agent.envs.environment import complete_spec, spec_of
 from gco_agent.games import GameSpec, describe_interface
 from gco_agent.llm import ToolSpec
-from gco_agent.optimizers.base import PastIteration, Request
+from gco_agent.optimizers.base import (
+    MOST_AT_ONCE,
+    MOST_SHOWN,
+    MOST_VALUES,
+    ROUNDS,
+    PastIteration,
+    Request,
+)
 from gco_agent.policy import (
     ALLOWED_IMPORTS,
     FORBIDDEN_NAMES,
     PolicySource,
-    format_policy,
     is_same_but_for_score,
 )
-from gco_agent.policy.source import parse
+from gco_agent.policy.source import diff_of_logic, logic_of
 from gco_agent.store.config import RunConfig
 
 _PROBES, _PROBE_STEPS = 2, 800
@@ -78,6 +82,23 @@ _ANSWER = """\
 3. The whole new policy file in one fenced block that begins with ```python. No other code block.
 
 Give the file complete, not "the rest as before". The docstring at its top says how it plays."""
+
+HEADING = "## Your questions"
+"""Begins the answers to questions in a prompt."""
+QUESTIONS = f"""\
+## Questions that you may ask first
+
+Instead of a policy, a reply may hold questions, {MOST_AT_ONCE} at most, each in a fenced block of its own
+that begins with ```ask. The answers are added to this text and you are asked again, up to {ROUNDS} times.
+They are played on the seeds of the results below. A block holds one of these:
+
+- `show SEED FIRST-LAST`: those steps of the present policy's episode, {MOST_SHOWN} at most.
+- `try NAME = 3, 5, 8`: the results with other values of a constant, {MOST_VALUES} at most.
+- `play`, and below it a policy, changed functions or a diff, as in an answer: its results and how
+  its worst episode ends. `play iteration 7` plays the candidate of that iteration.
+- `measure`, and below it `def probe(obs):` that returns a number or a bool, or `class Probe` with a
+  method `probe(self, obs)` that may remember: its values in the present policy's episodes, in all
+  steps and in those before a life, points or the game are lost."""
 
 _TRIED = {
     (
@@ -131,6 +152,7 @@ def compose_prompt(request: Request, how: str = "") -> Prompt:
         compose_contract(spec),
         f"## The interface of {spec.title}\n\n{describe_run(request.config)}",
         f"{_ANSWER}\n\n{how}".rstrip(),
+        QUESTIONS,
     ]
     user = [
         f"# Iteration {request.iteration}",
@@ -236,7 +258,7 @@ def _tried(request: Request, verdicts: Sequence[str], heading: str) -> str:
     shown = [a for a in since if a.verdict in verdicts and a.source is not None]
     parts = [
         f"### Iteration {a.iteration}: {a.outcome}\n\n{quote(a.summary, _SUMMARY_CHARACTERS)}\n\n"
-        + _show_change(request.parent, PolicySource(a.source or ""))
+        + _show_change(request.parent, a.source or "")
         for a in shown[::-1][:_MOST_SHOWN]
     ]
     return "\n\n".join([heading, *parts]) if parts else ""
@@ -252,31 +274,17 @@ def _last_accepted(request: Request) -> str:
         return ""
     if not is_same_but_for_score(request.parent.text, after):  # a person changed it since
         return ""
-    old, new = _logic(PolicySource(before)), _logic(PolicySource(after))
+    old, new = logic_of(PolicySource(before)), logic_of(PolicySource(after))
     if difflib.SequenceMatcher(None, old, new, autojunk=False).ratio() < 0.5:  # noqa: PLR2004 - half
         return ""
     gain = f" ({format_points(step.gain, '+')} points an episode)" if step.gain is not None else ""
-    change = _show_change(PolicySource(before), PolicySource(after))
+    change = _show_change(PolicySource(before), after)
     return f"## The last change that helped{gain}\n\n{step.summary}\n\n{change}"
 
 
-def _show_change(before: PolicySource, after: PolicySource) -> str:
-    """Return what ``after`` changes in the code of ``before``, as a diff in a code block."""
-    lines = difflib.unified_diff(_logic(before), _logic(after), "before", "after", lineterm="", n=2)
-    return fence(_cut("\n".join(lines), _DIFF_CHARACTERS), "diff")
-
-
-def _logic(source: PolicySource) -> list[str]:
-    """Return the lines of a policy without docstrings and comments, in one layout."""
-    try:
-        tree = parse(source.text)
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-                has_docstring = ast.get_docstring(node, clean=False) is not None
-                node.body = node.body[has_docstring:] or [ast.Pass()]
-        return format_policy(ast.unparse(tree)).splitlines()
-    except ContractViolation:
-        return source.text.splitlines()
+def _show_change(before: PolicySource, after: str) -> str:
+    """Return what a policy changes in the code of ``before``, as a diff in a code block."""
+    return fence(diff_of_logic(before, PolicySource(after), _DIFF_CHARACTERS), "diff")
 
 
 def _cut(text: str, limit: int) -> str:
@@ -285,7 +293,7 @@ def _cut(text: str, limit: int) -> str:
 
 def _siblings(request: Request) -> str:
     parts = [
-        f"### {proposal.summary}\n\n{_show_change(request.parent, proposal.source)}"
+        f"### {proposal.summary}\n\n{_show_change(request.parent, proposal.source.text)}"
         for proposal in request.siblings
     ]
     heading = (

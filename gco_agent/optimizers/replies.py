@@ -85,7 +85,7 @@ _WHOLE_KEYS = ("policy", "code", "source", "file", "module", "content")
 _SUGGESTION_KEYS = ("suggestion", "suggestions", "components", "functions")
 _REASON_KEYS = ("reason", "reasoning", "diagnosis", "change", "explanation", "answer")
 _PYTHON = frozenset(("", "python", "py", "python3", "text", "plaintext", "code"))
-_OTHER = re.compile("bash|sh|shell|console|zsh|json|yaml|toml|ini|html|css|js|xml|csv")
+_OTHER = re.compile("ask|bash|sh|shell|console|zsh|json|yaml|toml|ini|html|css|js|xml|csv")
 _DIFF = frozenset(("diff", "patch", "udiff"))
 _JSON = frozenset(("", "json", "jsonc", "json5"))
 
@@ -114,17 +114,34 @@ def ask_for_reply(
 ) -> Reply:
     """Ask ``model`` within the time and the budget of ``request``, and read its answer.
 
+    Where it asks questions instead, it gets the answers and is asked again.
+
     Raises:
         Unusable: The answer holds no candidate, or there is none; with its usage.
         BudgetSpent: There is no time for it, or the time was up before an answer came.
         ModelError: As `gco_agent.llm.ask`.
     """
+    answer, n_asked = _ask(model, asked, request, patience), 0
+    while answer.tool_input is None and (told := request.answer(answer.text, n_asked)):
+        asked, n_asked = replace(asked, user=f"{asked.user}\n\n{told}"), n_asked + 1
+        answer = _ask(model, asked, request, patience)
+    try:
+        return replace(read_completion(answer, request.parent), usage=answer.usage)
+    except Unusable as error:
+        error.usage = answer.usage
+        raise
+
+
+def _ask(
+    model: LanguageModel, asked: ModelRequest, request: Request, patience: Patience
+) -> Completion:
+    """Ask ``model`` once; raises as `ask_for_reply`."""
     left_s = request.deadline - time.perf_counter()
     if left_s < _SHORTEST_S:
         raise BudgetSpent("the time that a language model needs to answer")
     asked = replace(asked, seconds=min(left_s, LONGEST_S))
     try:
-        answer = ask(model, asked, request.budget or Spending(), patience)
+        return ask(model, asked, request.budget or Spending(), patience)
     except ModelTimedOut as error:
         if left_s < LONGEST_S:
             raise BudgetSpent(f"the time: {error.what}") from error
@@ -134,11 +151,6 @@ def ask_for_reply(
         raise Unusable(text, kind="cut off", usage=error.usage) from error
     except ReplyRefused as error:
         raise Unusable(str(error), kind="declined", usage=error.usage) from error
-    try:
-        return replace(read_completion(answer, request.parent), usage=answer.usage)
-    except Unusable as error:
-        error.usage = answer.usage
-        raise
 
 
 def parse_reply(text: str | None, parent: PolicySource) -> Reply:
@@ -195,11 +207,11 @@ def read_fields(fields: Mapping[str, Any], parent: PolicySource) -> Reply:
     summary = fields.get("summary")
     whole = next(filter(None, (_code_of(fields.get(key)) for key in _WHOLE_KEYS)), "")
     if whole:
-        source, form = _read_code(whole, parent)
+        source, form = read_code(whole, parent)
     else:
         source, form, parts = parent, "JSON", list(_suggested(fields))
         for part in parts:
-            source, _ = _read_code(part, source)
+            source, _ = read_code(part, source)
         if not parts:
             raise Unusable(
                 "There is no code in the fields of the reply: the whole policy belongs into "
@@ -309,7 +321,7 @@ def _what_changed(source: PolicySource, parent: PolicySource) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Block:
+class Block:
     """A fenced block: the word behind its fence, and its contents."""
 
     language: str
@@ -317,6 +329,7 @@ class _Block:
 
     @property
     def is_diff(self) -> bool:
+        """Whether it is a diff."""
         return self.language in _DIFF or _is_diff(self.text)
 
     @property
@@ -327,12 +340,12 @@ class _Block:
         return self.language in _PYTHON or is_python(self.text)
 
 
-def _fenced_blocks(text: str) -> tuple[list[_Block], str, bool]:
+def fenced_blocks(text: str) -> tuple[list[Block], str, bool]:
     """Return the fenced blocks, the text outside of them, and whether the last is not closed.
 
     A fence within a string of the code does not end its block.
     """
-    blocks: list[_Block] = []
+    blocks: list[Block] = []
     rest: list[str] = []
     fences = list(_FENCE.finditer(text))
     at = end = 0
@@ -343,7 +356,7 @@ def _fenced_blocks(text: str) -> tuple[list[_Block], str, bool]:
         if closing is None:
             return blocks, "".join(rest).strip(), True
         closed, at = fences[closing], closing + 1
-        blocks.append(_Block(opened[2].lower(), text[opened.end() + 1 : closed.start()]))
+        blocks.append(Block(opened[2].lower(), text[opened.end() + 1 : closed.start()]))
         end = closed.end()
     rest.append(text[end:])
     return blocks, "".join(rest).strip(), False
@@ -370,10 +383,10 @@ def _closing(text: str, fences: Sequence[re.Match[str]], at: int, *, many: bool)
 
 def _find_code(text: str, parent: PolicySource) -> tuple[PolicySource, str, str]:
     """Return the policy in a reply of words and code, how the code came, and the words."""
-    blocks, words, is_cut = _fenced_blocks(text)
+    blocks, words, is_cut = fenced_blocks(text)
     if is_cut or not any(block.is_code or block.is_diff for block in blocks):
         # fences that share a row with words or code
-        other = _fenced_blocks(_FENCE_IN_ROW.sub(r"\n\1", text))
+        other = fenced_blocks(_FENCE_IN_ROW.sub(r"\n\1", text))
         if not other[2] and any(is_python(b.text) or b.is_diff for b in other[0]):
             blocks, words, is_cut = other
     if is_cut:
@@ -402,13 +415,13 @@ def _from_blocks(texts: list[str], parent: PolicySource) -> tuple[PolicySource, 
     quoted |= {parent.text.strip(), format_policy(parent.text).strip()}
     fresh = [text for text in texts if text.strip() not in quoted] or texts
     if wholes := [text for text in fresh if _stands_alone(text)]:
-        return _read_code(wholes[-1], parent)
+        return read_code(wholes[-1], parent)
     parts = [text for text in fresh if is_python(text)]
     if not parts:  # say what is wrong with the longest
-        return _read_code(max(fresh, key=len), parent)
+        return read_code(max(fresh, key=len), parent)
     source = parent
     for text in parts:
-        source, _ = _read_code(text, source)
+        source, _ = read_code(text, source)
     return source, "parts"
 
 
@@ -420,11 +433,11 @@ def _from_bare_text(text: str, parent: PolicySource) -> tuple[PolicySource, str,
     starts = [match.start() for match in _CODE_START.finditer(text)]
     for start in starts[:_MOST_STARTS]:
         if is_python(text[start:]):
-            return *_read_code(text[start:], parent), text[:start].strip()
+            return *read_code(text[start:], parent), text[:start].strip()
     if re.search(r"\bTERMINATE\b", text) and not starts:
         raise Unusable("The reply says TERMINATE: it changes nothing.", kind="declined")
     if starts and re.search(r"^[ \t]*(?:def|class) \w+", text, re.MULTILINE):
-        return *_read_code(text[starts[0] :], parent), text[: starts[0]].strip()  # names the error
+        return *read_code(text[starts[0] :], parent), text[: starts[0]].strip()  # names the error
     raise Unusable(
         "There is no code in the reply. Give the whole policy file in one fenced block that begins "
         "with ```python.",
@@ -432,11 +445,11 @@ def _from_bare_text(text: str, parent: PolicySource) -> tuple[PolicySource, str,
     )
 
 
-def _read_code(text: str, parent: PolicySource) -> tuple[PolicySource, str]:
+def read_code(text: str, parent: PolicySource) -> tuple[PolicySource, str]:
     """Return the policy that one piece of code stands for, and how it came."""
     _require_length(text)
     if not is_python(text):
-        blocks, _, _ = _fenced_blocks(text)
+        blocks, _, _ = fenced_blocks(text)
         text = blocks[0].text if len(blocks) == 1 else text
     if _is_diff(text):
         return _patched(parent, text), "diff"
@@ -475,7 +488,7 @@ def _unescaped(text: str) -> str:
 
 def _find_json(text: str) -> dict[str, Any] | None:
     """Return the JSON object of a reply that answers with one, or None."""
-    blocks, _, _ = _fenced_blocks(text)
+    blocks, _, _ = fenced_blocks(text)
     wrapped = [block.text for block in blocks if block.language in _JSON]
     for candidate in wrapped if wrapped or blocks else [text]:
         for fields in _json_objects(candidate):

@@ -7,6 +7,7 @@ no control or reordering characters, one kind of line end, bounded in size. Text
 from __future__ import annotations
 
 import ast
+import difflib
 import hashlib
 import itertools
 import re
@@ -561,3 +562,40 @@ def _is_fact(line: str) -> bool:
     plain = clean_line(unicodedata.normalize("NFKC", line))
     score = _LIKE_A_SCORE.fullmatch(plain)
     return bool(_FACT.fullmatch(plain) or (score and not {":", "="}.isdisjoint(score[1])))
+
+
+def logic_of(source: PolicySource) -> list[str]:
+    """Return the lines of a policy without docstrings and comments, in one layout."""
+    try:
+        tree = parse(source.text)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                has_docstring = ast.get_docstring(node, clean=False) is not None
+                node.body = node.body[has_docstring:] or [ast.Pass()]
+        return format_policy(ast.unparse(tree)).splitlines()
+    except ContractViolation:
+        return source.text.splitlines()
+
+
+def diff_of_logic(before: PolicySource, after: PolicySource, limit: int) -> str:
+    """Return a unified diff of the logic of two policies, of about ``limit`` characters at most.
+
+    A longer one loses its context first, and then the ends of its longest hunks: something of every
+    hunk is shown.
+    """
+    old, new = logic_of(before), logic_of(after)
+    for n_context in (2, 0):
+        lines = list(difflib.unified_diff(old, new, lineterm="", n=n_context))[2:]
+        if sum(map(len, lines)) + len(lines) <= limit:
+            return "\n".join(lines)
+    starts = [number for number, line in enumerate(lines) if line.startswith("@@")]
+    hunks = [lines[a:b] for a, b in itertools.pairwise([*starts, len(lines)])]
+    shown: dict[int, str] = {}
+    left = limit
+    for n_done, number in enumerate(sorted(range(len(hunks)), key=lambda n: len(hunks[n]))):
+        text, room = "\n".join(hunks[number]), left // (len(hunks) - n_done)
+        if len(text) > room:
+            text = f"{text[:room].rpartition(chr(10))[0]}\n... (cut)"
+        shown[number] = text
+        left = max(0, left - len(text))
+    return "\n".join(text for _, text in sorted(shown.items()))

@@ -21,10 +21,12 @@ from gco_agent.core.events import Playing, Progress, silent
 from gco_agent.core.observation import ObjectBox, Row, build_observation
 from gco_agent.core.records import EpisodeResult, Evaluation, Outcome, Plain, PlayProtocol, Shown
 from gco_agent.envs.environment import spec_of
+from gco_agent.envs.gymnasium_env import Action
 from gco_agent.evaluation.episode import (
     Episode,
     RecordedPlayer,
     Rollout,
+    actions_of,
     begin_episode,
     open_jail,
     play_steps,
@@ -391,6 +393,7 @@ class Trajectory:
         with_nan: Parts of the observation that were NaN in some step.
         lives_left: Lives at the end; 0 where the game has none.
         in_play: The last step in which there was play.
+        values: What a probe returned for each observation.
     """
 
     result: EpisodeResult
@@ -403,6 +406,7 @@ class Trajectory:
     with_nan: frozenset[str] = frozenset()
     lives_left: int = 0
     in_play: int | None = None
+    values: tuple[float, ...] = ()
 
     @property
     def deaths(self) -> tuple[int, ...]:
@@ -442,11 +446,14 @@ class Replay:
         task: The policy, one seed and the rules.
         spans: First step, and the step after the last.
         to_the_end: Play the rest of the episode after the last of them, too.
+        actions: Play these again, as `Trajectory.actions` has them, whatever the policy returns: it
+            is a probe, whose ``act`` returns a number about the observation.
     """
 
     task: Rollout
     spans: tuple[tuple[int, int], ...] = ()
     to_the_end: bool = True
+    actions: bytes | None = None
 
     @property
     def n_steps(self) -> int:
@@ -468,11 +475,18 @@ def follow(replay: Replay) -> Trajectory:
     episode = begin_episode(task.protocol, seed)
     notes = _Notes(_action_names(episode, task.protocol))
     jail, level = None, ""
+    values: list[float] = []
     try:
-        with open_jail(task, [episode]) as jail:
+        with open_jail(task, [episode], n_floats=None if replay.actions is None else 1) as jail:
             level = jail.level.word
             start_policy(jail, [episode])
-            notes.play(episode, _SpanPlayer(jail, replay.spans), replay.n_steps)
+            if replay.actions is None:
+                player = _SpanPlayer(jail, replay.spans)
+            else:
+                player = _ProbePlayer(
+                    jail, actions_of(replay.actions, episode.env.n_floats), values
+                )
+            notes.play(episode, player, replay.n_steps)
     except PolicyFailure as failure:
         episode.end(failure.outcome, failure.detail)
     result = episode.result
@@ -488,6 +502,7 @@ def follow(replay: Replay) -> Trajectory:
         frozenset(notes.with_nan),
         episode.lives,
         notes.in_play if episode.env.has_objects else None,
+        tuple(values),
     )
 
 
@@ -501,6 +516,22 @@ class _SpanPlayer(RecordedPlayer):
     def is_wanted(self, step: int) -> bool:
         """Return whether the step is in one of the spans."""
         return step in self._wanted
+
+
+class _ProbePlayer(_SpanPlayer):
+    """Plays given actions, and asks the policy in the jail for a number about each observation."""
+
+    def __init__(self, jail: Jail, actions: Sequence[Action], values: list[float]) -> None:
+        super().__init__(jail, ())
+        self._actions, self._values = actions, values
+
+    def act(self, episodes: Sequence[Episode]) -> Sequence[Any]:
+        """Return the action of the step, or how the probe failed."""
+        [answer] = super().act(episodes)
+        if isinstance(answer, PolicyFailure):
+            return [answer]
+        self._values.append(float(answer[0]))
+        return [self._actions[episodes[0].n_steps]]
 
 
 @dataclass(slots=True)

@@ -1,0 +1,356 @@
+"""Questions that a language model asks before it proposes, and the answers of the judge.
+
+A reply with fenced blocks that begin with ```` ```ask ```` is questions instead of a policy. They
+are answered on feedback seeds, within a budget of steps; whatever code they hold runs in the jail.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from gco_agent.core.errors import ContractViolation
+from gco_agent.core.events import Playing, Progress, silent
+from gco_agent.core.records import Evaluation, Outcome, unpack_actions
+from gco_agent.core.seeds import FEEDBACK_EPISODES, Stream
+from gco_agent.core.text import escape, escape_lines, fence, format_points, format_score, quote
+from gco_agent.evaluation.episode import Rollout
+from gco_agent.evaluation.judge import Judge
+from gco_agent.optimizers.base import (
+    MOST_AT_ONCE,
+    MOST_SHOWN,
+    MOST_VALUES,
+    ROUNDS,
+    PastIteration,
+    Unusable,
+)
+from gco_agent.optimizers.feedback import collect_results, describe_results
+from gco_agent.optimizers.prompts import HEADING
+from gco_agent.optimizers.replies import fenced_blocks, read_code
+from gco_agent.policy import PolicySource, check_policy
+from gco_agent.policy.source import Positions, diff_of_logic, parse
+from gco_agent.traces.moments import Replay, Trajectory, field_names, follow
+from gco_agent.traces.records import ExecutionTrace, Window
+from gco_agent.traces.render import render_trace
+
+_MOST_STEPS = 150_000
+"""Steps that may be played for the questions of an iteration."""
+_PLAYED = 4
+"""Episodes that answer a question."""
+_BEFORE = 40
+"""Steps before a loss in which a probe is looked at."""
+_TOKENS = 1_500
+_MOST_CODE, _MOST_WHY, _MOST_ROWS = 2_500, 600, 8
+_SHOW = re.compile(
+    r"show\s+([0-9]{1,10})[,:]?\s+(?:steps\s+)?([0-9]{1,7})\s*(?:-|\.\.|to)\s*([0-9]{1,7})"
+)
+_TRY = re.compile(r"try\s+([A-Za-z_]\w{0,60})\s*=\s*(.{1,300})")
+_PLAY_ITERATION = re.compile(r"play\s+(?:iteration\s+)?([0-9]{1,6})")
+_PROBE = """
+
+
+class Policy:
+    def __init__(self):
+        self.probe = {probe}
+
+    def act(self, obs):
+        return float(self.probe(obs))
+"""
+
+
+def read_questions(reply: str) -> list[str]:
+    """Return the questions in a reply; none if it is an answer."""
+    blocks, _, _ = fenced_blocks(reply.replace("\r\n", "\n"))
+    return [block.text.strip() for block in blocks if block.language == "ask"]
+
+
+class _Unanswerable(Exception):  # noqa: N818 - control flow
+    """A question cannot be answered; the text says why."""
+
+
+@dataclass
+class Interview:
+    """Answers the questions of one iteration.
+
+    Attributes:
+        judge: Plays.
+        parent: The policy in force.
+        attempts: The iterations before.
+        deadline: `time.perf_counter` value after which nothing more is played.
+        progress: Called with events.
+    """
+
+    judge: Judge
+    parent: PolicySource
+    attempts: Sequence[PastIteration] = ()
+    deadline: float = float("inf")
+    progress: Progress = silent
+    n_steps: int = field(default=0, init=False)
+
+    def answer(self, reply: str, n_asked: int = 0) -> str | None:
+        """Answer the questions in a reply as Markdown; None if there are none.
+
+        Args:
+            reply: A model's reply.
+            n_asked: How often it has asked in this iteration.
+
+        Raises:
+            JailError: The jail cannot be built, or not as good as required.
+        """
+        questions = read_questions(reply)
+        if not questions or n_asked >= ROUNDS:
+            return None
+        parts = [f"{HEADING}, round {n_asked + 1} of {ROUNDS}"]
+        for question in questions[:MOST_AT_ONCE]:
+            before = self.judge.n_steps
+            parts.append(self._answer(question))
+            self.n_steps += self.judge.n_steps - before
+        if n_more := len(questions) - MOST_AT_ONCE:
+            parts += [f"{n_more} more questions were not answered."] if n_more > 0 else []
+        left = ROUNDS - n_asked - 1
+        again = f"Ask again (you may {left} more times), or answer" if left else "Now answer"
+        return "\n\n".join([*parts, f"{again} in the form asked for above."])
+
+    def _answer(self, question: str) -> str:
+        line, _, code = question.partition("\n")
+        line, told = line.strip(), ""
+        kinds: Mapping[str, Callable[[str, str], str]] = {
+            "show": self._show, "try": self._try, "play": self._play, "measure": self._measure,
+        }  # fmt: skip
+        word = line.partition(" ")[0].rstrip(":").lower()
+        try:
+            told = kinds.get(word, self._refuse)(line.rstrip(":"), code)
+        except _Unanswerable as error:
+            told = f"Not answered: {error}."
+        except (ContractViolation, Unusable) as error:
+            told = f"Not answered: {escape(str(error), _MOST_WHY)}"
+        return f"### {quote(line, 120)}\n\n{told}"
+
+    def _refuse(self, _line: str, _code: str) -> str:
+        raise _Unanswerable("a question begins with show, try, play or measure")
+
+    # -- kinds ---------------------------------------------------------------------------------
+
+    def _show(self, line: str, _: str) -> str:
+        match = _SHOW.match(line)
+        if match is None:
+            raise _Unanswerable("write `show SEED FIRST-LAST`")
+        seed, first, last = map(int, match.groups())
+        seed = self._seed(seed)
+        end = min(last + 1, first + MOST_SHOWN)
+        if last < first:
+            raise _Unanswerable("the last step is before the first")
+        course = self._follow(
+            Replay(self._task(self.parent, seed), ((first, end),), to_the_end=False), end
+        )
+        if not course.recorded:
+            raise _Unanswerable(f"that episode has {course.result.n_steps:,} steps")
+        steps, n = course.recorded, course.result.n_steps
+        title = f"steps {steps[0].step} to {steps[-1].step}"
+        result = course.result
+        window = Window(
+            title, None, seed, steps[-1].step, steps, n, result.episode_return, result.detail
+        )
+        trace = ExecutionTrace((window,), names=field_names(self.judge.protocol))
+        return render_trace(trace, 2 * _TOKENS).text.strip()
+
+    def _try(self, line: str, _: str) -> str:
+        match = _TRY.match(line)
+        if match is None:
+            raise _Unanswerable("write `try NAME = VALUE, VALUE`")
+        name, values = match[1], [part.strip() for part in match[2].split(",") if part.strip()]
+        changed = [
+            (value, _with_constant(self.parent, name, value)) for value in values[:MOST_VALUES]
+        ]
+        rows = [("present policy", self._evaluate(self.parent))]
+        rows += [(f"{name} = {value}", self._evaluate(source)) for value, source in changed]
+        lines = ["policy|mean return ± standard error|returns"]
+        for what, played in rows:
+            score = format_score(played.mean_return, played.standard_error)
+            returns = " ".join(f"{value:g}" for value in played.returns)
+            why = (
+                f"failed: {escape(played.failures[0].detail[-80:], 80)}" if played.failures else ""
+            )
+            lines.append(f"{what}|{score}|{why or returns}")
+        return fence("\n".join(lines), "text")
+
+    def _play(self, line: str, code: str) -> str:
+        if match := _PLAY_ITERATION.fullmatch(line):
+            found = [a.source for a in self.attempts if a.iteration == int(match[1]) and a.source]
+            if not found:
+                raise _Unanswerable(f"no candidate of iteration {match[1]} is at hand")
+            source = PolicySource(found[-1])
+        elif code.strip():
+            source, _ = read_code(code, self.parent)
+        else:
+            raise _Unanswerable("write the policy, its changed functions or a diff below `play`")
+        check_policy(source)
+        seeds = self._seeds(_PLAYED)
+        self._require_room(2 * _PLAYED)
+        results, trace = collect_results(
+            self.judge, source, [], self.judge.protocol, seeds, self.progress
+        )
+        trace = replace(
+            trace, windows=tuple(w for w in trace.windows if w.is_ending or w.failure)[:1]
+        )
+        parts = [fence(diff_of_logic(self.parent, source, _MOST_CODE), "diff")]
+        parts += [
+            describe_results(results, trace.endings),
+            render_trace(trace, _TOKENS).text.strip(),
+        ]
+        known = self.judge.cached(self.parent, seeds)
+        if known.mean_return is not None and len(known.episodes) == len(seeds):
+            returns = " ".join(f"{value:g}" for value in known.returns)
+            mean = format_points(known.mean_return)
+            parts.insert(
+                1, f"The present policy's mean return on these seeds is {mean} ({returns})."
+            )
+        return "\n\n".join(parts)
+
+    def _measure(self, line: str, code: str) -> str:
+        code = code.strip() or f"def probe(obs):\n    return {line.partition(' ')[2]}"
+        named = {
+            node.name
+            for node in parse(code).body
+            if isinstance(node, ast.ClassDef | ast.FunctionDef)
+        }
+        if not named & {"probe", "Probe"}:
+            raise _Unanswerable("write `def probe(obs):` or `class Probe:` below `measure`")
+        called = "Probe().probe" if "Probe" in named else "probe"
+        probe = PolicySource(code + _PROBE.format(probe=called))
+        check_policy(probe)
+        played = self._evaluate(self.parent)
+        self._require_room(_PLAYED)
+        courses = [
+            self._follow(
+                Replay(self._task(probe, episode.seed), actions=unpack_actions(episode.actions)), 0
+            )
+            for episode in played.episodes
+            if episode.outcome.is_scored
+        ]
+        shown = fence(escape_lines(code, _MOST_CODE), "python")
+        for course in courses:
+            if len(course.values) < course.result.n_steps or not course.values:
+                why = fence(escape_lines(course.result.detail, _MOST_WHY), "text")
+                return f"{shown}\n\nThe probe failed in step {len(course.values)}:\n\n{why}"
+        return f"{shown}\n\n{_describe_values(courses)}"
+
+    # -- playing -------------------------------------------------------------------------------
+
+    def _seed(self, seed: int) -> int:
+        seeds = self._seeds(FEEDBACK_EPISODES)
+        if seed < len(seeds):
+            return seeds[seed]
+        if seed not in seeds:
+            raise _Unanswerable(f"the seeds are {seeds[0]} to {seeds[-1]}")
+        return seed
+
+    @staticmethod
+    def _seeds(n: int) -> range:
+        return Stream.FEEDBACK.seeds(0, n)
+
+    def _task(self, source: PolicySource, seed: int) -> Rollout:
+        return Rollout(source.text, (seed,), self.judge.protocol, self.judge.require)
+
+    def _require_room(self, n_episodes: int) -> None:
+        """Refuse to play more episodes than there are steps and time for."""
+        known = self.judge.cached(self.parent, self._seeds(FEEDBACK_EPISODES)).episodes
+        usual = statistics.fmean([e.n_steps for e in known]) if known else 0
+        if time.perf_counter() >= self.deadline:
+            raise _Unanswerable("the time is up")
+        if self.n_steps + n_episodes * usual > _MOST_STEPS:
+            raise _Unanswerable(
+                f"the {_MOST_STEPS:,} steps for the questions of an iteration are used up"
+            )
+
+    def _evaluate(self, source: PolicySource) -> Evaluation:
+        seeds = self._seeds(_PLAYED)
+        if len(self.judge.cached(source, seeds).episodes) < _PLAYED:
+            self._require_room(_PLAYED)
+        begun = self.judge.n_steps
+
+        def watch(done: int, n: int) -> None:
+            self.progress(Playing("answering questions", done, n, self.judge.n_steps - begun))
+
+        return self.judge.evaluate(source, seeds, watch)
+
+    def _follow(self, replay: Replay, end: int) -> Trajectory:
+        """Play an episode again; its steps are counted."""
+        self._require_room(1)
+
+        def play() -> _Followed:
+            (course,) = self.judge.pool.map(follow, [replay])
+            return _Followed(
+                course, Evaluation((), self.judge.protocol.stamp), course.result.n_steps
+            )
+
+        what = ("question", replay.task.seeds, replay.spans, end, replay.actions is not None)
+        return self.judge.record(PolicySource(replay.task.source), what, play).course
+
+
+@dataclass(frozen=True, slots=True)
+class _Followed:
+    """An episode that was played again, for `Judge.record`."""
+
+    course: Trajectory
+    evaluation: Evaluation
+    n_steps: int
+
+
+def _with_constant(source: PolicySource, name: str, value: str) -> PolicySource:
+    """Return a policy with another value of a constant of the module or of its class."""
+    try:
+        ast.literal_eval(value)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        raise _Unanswerable(f"{quote(value, 60)} is not a literal") from None
+    tree = parse(source.text)
+    bodies = [tree.body, *(node.body for node in tree.body if isinstance(node, ast.ClassDef))]
+    for row in (row for body in bodies for row in body):
+        if isinstance(row, ast.Assign):
+            targets, given = row.targets, row.value
+        elif isinstance(row, ast.AnnAssign) and row.value is not None:
+            targets, given = [row.target], row.value
+        else:
+            continue
+        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+            start, end = Positions(source.text).span(given)
+            changed = PolicySource(source.text[:start] + value + source.text[end:])
+            check_policy(changed)
+            return changed
+    raise _Unanswerable(f"the policy has no constant {quote(name, 60)}")
+
+
+def _describe_values(courses: Sequence[Trajectory]) -> str:
+    """Return what a probe returned, overall and before losses, and when it began to hold."""
+    near: list[float] = []
+    rows = []
+    for course in courses:
+        losses = sorted(set(course.deaths) | {step for step, r in course.rewards if r < 0})
+        if course.result.outcome is Outcome.GAME_OVER:
+            losses = sorted({*losses, course.last_step})
+        steps = {s for loss in losses for s in range(max(0, loss - _BEFORE), loss + 1)}
+        near += [course.values[step] for step in steps if step < len(course.values)]
+        values = course.values
+        begins = [s for s, v in enumerate(values) if v and (s == 0 or not values[s - 1])]
+        more = f" and {len(begins) - _MOST_ROWS} more" if len(begins) > _MOST_ROWS else ""
+        begun = " ".join(map(str, begins[:_MOST_ROWS])) + more
+        lost = " ".join(map(str, losses[:_MOST_ROWS]))
+        rows.append(f"{course.result.seed}|{_summary(values)}|{begun}|{lost}")
+    everything = [value for course in courses for value in course.values]
+    lines = ["seed|values in all steps|steps in which it becomes true|losses", *rows]
+    told = f"In all {len(everything):,} steps: {_summary(everything)}."
+    if near:
+        told += f" In the {len(near):,} steps up to {_BEFORE} before a loss: {_summary(near)}."
+    return f"{told}\n\n{fence(chr(10).join(lines), 'text')}"
+
+
+def _summary(values: Sequence[float]) -> str:
+    share = sum(map(bool, values)) / len(values)
+    text = f"true in {share:.1%}"
+    if set(values) - {0.0, 1.0}:
+        text += f", mean {statistics.fmean(values):.4g}, {min(values):.4g} to {max(values):.4g}"
+    return text
