@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +46,8 @@ from gco_agent.store.run import Runs
 if TYPE_CHECKING:
     from gco_agent.api import Run
     from gco_agent.core.records import Usage
+    from gco_agent.optimizers.base import Request
+    from gco_agent.optimizers.exchange import Letter
     from gco_agent.store.config import RunConfig
     from gco_agent.store.git import GitRepo
     from gco_agent.store.view import RunView
@@ -80,18 +84,8 @@ def note(place: CliContext, /, names: tuple[str, ...]) -> Result:
 @command(o.run_argument, option("-o", "--output", metavar="FILE"), o.play_options)
 def prompt(place: CliContext, /, output: str | None) -> Result:
     """Write everything that is needed to improve a run's policy into one Markdown file."""
-    from gco_agent.loop.recording import recall_episodes
-    from gco_agent.loop.selection import Archive
-    from gco_agent.loop.session import compose_request
-    from gco_agent.optimizers.exchange import letter_for
-
     run = _run(place)
-    view = run.runs.view(run.ref)
-    checks.require_same_versions(run.config)
-    with open_display() as display, place.players.judge(run.config.selection_protocol) as judge:
-        recall_episodes(view, judge)
-        request = compose_request(Archive(view), judge, run.config, Budget(), display)
-        letter = letter_for(run.exchange_folder, request)
+    with _asking(place, run) as (request, letter):
         text = letter.compose(request)
     path = output or str(letter.prompt)
     data = {"run": run.name, "iteration": request.iteration, "path": path, "prompt": text}
@@ -107,6 +101,35 @@ def prompt(place: CliContext, /, output: str | None) -> Result:
         f"  gco-agent apply ANSWER {run.name}"
     )
     return Result(data, lambda: echo(path))
+
+
+@contextlib.contextmanager
+def _asking(place: CliContext, run: Run) -> Iterator[tuple[Request, Letter]]:
+    """Open what the next iteration of a run is asked with, and the files of its prompt."""
+    from gco_agent.loop.recording import recall_episodes
+    from gco_agent.loop.selection import Archive
+    from gco_agent.loop.session import compose_request
+    from gco_agent.optimizers.exchange import letter_for
+
+    view = run.runs.view(run.ref)
+    checks.require_same_versions(run.config)
+    with open_display() as display, place.players.judge(run.config.selection_protocol) as judge:
+        recall_episodes(view, judge)
+        request = compose_request(Archive(view), judge, run.config, Budget(), display)
+        yield request, letter_for(run.exchange_folder, request)
+
+
+def _answer_questions(place: CliContext, run: Run, reply: str) -> Result:
+    """Add the answers to the questions in a reply to the prompt; the run stays as it is."""
+    with _asking(place, run) as (request, letter):
+        text = letter.compose(request)
+        letter.write_prompt(text)
+        answers = letter.answer(request, text, reply)
+    if answers is None:
+        raise UsageError("no more questions are answered in this iteration: reply with a policy")
+    tell("Its questions are answered: give the file to its author again.")
+    data = {"run": run.name, "iteration": request.iteration, "path": str(letter.prompt)}
+    return Result({**data, "prompt": answers}, lambda: echo(str(letter.prompt)))
 
 
 def _run(place: CliContext) -> Run:
@@ -125,6 +148,7 @@ def _run(place: CliContext) -> Run:
 )
 def apply_(place: CliContext, /, reply: str | None) -> Result:
     """Race an answer to `gco-agent prompt` against the present policy, and commit the result."""
+    from gco_agent.optimizers.questions import read_questions
     from gco_agent.optimizers.replies import parse_reply
     from gco_agent.policy import PolicySource
 
@@ -134,6 +158,8 @@ def apply_(place: CliContext, /, reply: str | None) -> Result:
     run = _run(place)
     view = run.runs.view(run.ref)
     text = _read_answer(place, run, view, reply)
+    if read_questions(text):
+        return _answer_questions(place, run, text)
     parse_reply(text, PolicySource(view.policy()))  # an answer of no use is no iteration
     return advance(
         place,

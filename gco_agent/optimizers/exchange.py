@@ -135,14 +135,21 @@ class Letter:
             raise UsageError(f"cannot write {self.prompt}: {error.strerror}") from error
         return aside
 
-    def add(self, reply: str, answers: str) -> str:
-        """Add answers to the prompt, and make room for the next reply; return the prompt."""
+    def answer(self, request: Request, prompt: str, reply: str) -> str | None:
+        """Add the answers to the questions in a reply to the prompt, and await the next reply.
+
+        Returns:
+            The prompt; None if the reply has no questions, or too many were asked.
+        """
+        answers = request.answer(reply, prompt.count(f"\n{HEADING}"))
+        if answers is None:
+            return None
         asked = "\n\n".join([*self.questions_asked().values(), reply, ""])
         write_file(self.questions, asked, root=self.root)
-        text = f"{self._text().rstrip()}\n\n{answers}\n"
-        write_file(self.prompt, text, root=self.root)
+        prompt = f"{prompt.rstrip()}\n\n{answers}\n"
+        write_file(self.prompt, prompt, root=self.root)
         self.reply.unlink(missing_ok=True)
-        return text
+        return prompt
 
     def questions_asked(self) -> dict[str, str]:
         """Return the evidence of the replies that were questions."""
@@ -405,13 +412,13 @@ class ExchangeOptimizer(Optimizer):
             if aside := letter.write_prompt(prompt):
                 self._tell(f"An answer to another prompt was there; it is now {aside}")
             text = self._await_reply(letter, request, prompt)
-            while answers := request.answer(text, prompt.count(f"\n{HEADING}")):
-                prompt = letter.add(text, answers)
+            while (answered := letter.answer(request, prompt, text)) is not None:
+                prompt = answered
                 self._tell(f"Its questions are answered in {letter.prompt}")
                 text = self._await_reply(letter, request, prompt)
-        files = {REPLY_FILE: text, **letter.questions_asked()}
+        files = {REPLY_FILE: text}
         if prompt is not None:
-            files[PROMPT_FILE] = prompt
+            files |= {PROMPT_FILE: prompt, **letter.questions_asked()}
         try:
             reply = parse_reply(text, request.parent)
         except Unusable as error:

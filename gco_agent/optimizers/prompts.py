@@ -88,16 +88,16 @@ HEADING = "## Your questions"
 QUESTIONS = f"""\
 ## Questions that you may ask first
 
-Instead of a policy, a reply may hold questions, {MOST_AT_ONCE} at most, each in a fenced block of its own
-that begins with ```ask. The answers are added to this text and you are asked again, up to {ROUNDS} times.
-They are played on the seeds of the results below. A block holds one of these:
+Instead of a policy, a reply may hold questions, {MOST_AT_ONCE} at most, each in a fenced block that
+begins with ```ask. The answers are added to this text and you are asked again, up to {ROUNDS}
+times. They are played on the seeds of the results below. A block holds one of these:
 
 - `show SEED FIRST-LAST`: those steps of the present policy's episode, {MOST_SHOWN} at most.
 - `try NAME = 3, 5, 8`: the results with other values of a constant, {MOST_VALUES} at most.
 - `play`, and below it a policy, changed functions or a diff, as in an answer: its results and how
   its worst episode ends. `play iteration 7` plays the candidate of that iteration.
 - `measure`, and below it `def probe(obs):` that returns a number or a bool, or `class Probe` with a
-  method `probe(self, obs)` that may remember: its values in the present policy's episodes, in all
+  method `probe(self, obs)` that may remember: its values while the present policy plays, in all
   steps and in those before a life, points or the game are lost."""
 
 _TRIED = {

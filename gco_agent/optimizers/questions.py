@@ -1,6 +1,6 @@
 """Questions that a language model asks before it proposes, and the answers of the judge.
 
-A reply with fenced blocks that begin with ```` ```ask ```` is questions instead of a policy. They
+A reply with fenced blocks of the language "ask" is questions instead of a policy. They
 are answered on feedback seeds, within a budget of steps; whatever code they hold runs in the jail.
 """
 
@@ -30,7 +30,7 @@ from gco_agent.optimizers.base import (
 )
 from gco_agent.optimizers.feedback import collect_results, describe_results
 from gco_agent.optimizers.prompts import HEADING
-from gco_agent.optimizers.replies import fenced_blocks, read_code
+from gco_agent.optimizers.replies import MAX_CHARACTERS, fenced_blocks, read_code
 from gco_agent.policy import PolicySource, check_policy
 from gco_agent.policy.source import Positions, diff_of_logic, parse
 from gco_agent.traces.moments import Replay, Trajectory, field_names, follow
@@ -64,8 +64,16 @@ class Policy:
 
 def read_questions(reply: str) -> list[str]:
     """Return the questions in a reply; none if it is an answer."""
+    if len(reply) > MAX_CHARACTERS:
+        return []
+    questions: list[str] = []
     blocks, _, _ = fenced_blocks(reply.replace("\r\n", "\n"))
-    return [block.text.strip() for block in blocks if block.language == "ask"]
+    for block in blocks:
+        if block.language == "ask":
+            questions.append(block.text.strip())
+        elif questions and questions[-1].rstrip(":") in ("play", "measure"):
+            questions[-1] += f"\n{block.text}"  # the code in a block of its own
+    return questions
 
 
 class _Unanswerable(Exception):  # noqa: N818 - control flow
@@ -109,10 +117,10 @@ class Interview:
             before = self.judge.n_steps
             parts.append(self._answer(question))
             self.n_steps += self.judge.n_steps - before
-        if n_more := len(questions) - MOST_AT_ONCE:
-            parts += [f"{n_more} more questions were not answered."] if n_more > 0 else []
+        if len(questions) > MOST_AT_ONCE:
+            parts.append(f"Only the first {MOST_AT_ONCE} questions of a reply are answered.")
         left = ROUNDS - n_asked - 1
-        again = f"Ask again (you may {left} more times), or answer" if left else "Now answer"
+        again = f"Ask again (rounds left: {left}), or answer" if left else "Now answer"
         return "\n\n".join([*parts, f"{again} in the form asked for above."])
 
     def _answer(self, question: str) -> str:
@@ -127,7 +135,7 @@ class Interview:
         except _Unanswerable as error:
             told = f"Not answered: {error}."
         except (ContractViolation, Unusable) as error:
-            told = f"Not answered: {escape(str(error), _MOST_WHY)}"
+            told = f"Not answered:\n\n{fence(escape_lines(str(error), _MOST_WHY), 'text')}"
         return f"### {quote(line, 120)}\n\n{told}"
 
     def _refuse(self, _line: str, _code: str) -> str:
@@ -147,14 +155,12 @@ class Interview:
         course = self._follow(
             Replay(self._task(self.parent, seed), ((first, end),), to_the_end=False), end
         )
+        result = next(iter(self.judge.cached(self.parent, [seed]).episodes), course.result)
         if not course.recorded:
-            raise _Unanswerable(f"that episode has {course.result.n_steps:,} steps")
-        steps, n = course.recorded, course.result.n_steps
+            raise _Unanswerable(f"that episode has {result.n_steps:,} steps")
+        steps, whole = course.recorded, (result.n_steps, result.episode_return, result.detail)
         title = f"steps {steps[0].step} to {steps[-1].step}"
-        result = course.result
-        window = Window(
-            title, None, seed, steps[-1].step, steps, n, result.episode_return, result.detail
-        )
+        window = Window(title, None, seed, steps[-1].step, steps, *whole)
         trace = ExecutionTrace((window,), names=field_names(self.judge.protocol))
         return render_trace(trace, 2 * _TOKENS).text.strip()
 
@@ -173,7 +179,9 @@ class Interview:
             score = format_score(played.mean_return, played.standard_error)
             returns = " ".join(f"{value:g}" for value in played.returns)
             why = (
-                f"failed: {escape(played.failures[0].detail[-80:], 80)}" if played.failures else ""
+                f"failed: {escape(played.failures[0].detail.rpartition(chr(10))[2], 80)}"
+                if played.failures
+                else ""
             )
             lines.append(f"{what}|{score}|{why or returns}")
         return fence("\n".join(lines), "text")

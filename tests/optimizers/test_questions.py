@@ -1,0 +1,205 @@
+"""Questions of a model, answered by the judge on feedback seeds."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gco_agent.envs.atari import default_protocol
+from gco_agent.evaluation.judge import Judge
+from gco_agent.evaluation.workers import WorkerPool
+from gco_agent.llm import Completion, ScriptedModel, Usage
+from gco_agent.optimizers import questions
+from gco_agent.optimizers.base import ROUNDS, PastIteration
+from gco_agent.optimizers.exchange import ExchangeOptimizer, letter_for
+from gco_agent.optimizers.prompts import HEADING
+from gco_agent.optimizers.questions import Interview, read_questions
+from gco_agent.optimizers.reflect import ReflectOptimizer
+from gco_agent.optimizers.replies import MAX_CHARACTERS
+from gco_agent.policy import PolicySource
+from tests.engine.pong_policies import FOLLOW, HIDE, STILL
+from tests.optimizers.corpus import GOOD
+from tests.optimizers.requests import bare_request
+
+RULES = default_protocol("pong", max_steps=120)
+PARENT = PolicySource(
+    FOLLOW.replace("class Policy", "MARGIN = 1\n\n\nclass Policy").replace(
+        '.cy < obs["Player"]', '.cy + MARGIN < obs["Player"]'
+    )
+)
+SEED = 1_000_000_000
+
+
+@pytest.fixture(scope="module")
+def interview() -> Iterator[Interview]:
+    """A judge of short games of Pong, who remembers what was played."""
+    tried = [PastIteration(4, "rejected", "run away", -2.0, "exchange", "", HIDE)]
+    with WorkerPool(0) as pool:
+        judge = Judge(pool, RULES)
+        judge.evaluate(PARENT, range(SEED, SEED + 8))
+        yield Interview(judge, PARENT, tried)
+
+
+def ask(*blocks: str) -> str:
+    return "\n\n".join(f"```ask\n{block}\n```" for block in blocks)
+
+
+def answered(interview: Interview, *blocks: str) -> str:
+    text = interview.answer(ask(*blocks))
+    assert text is not None
+    return text
+
+
+def test_which_replies_are_questions() -> None:
+    assert read_questions("Summary: x\n\n```python\ndef act(obs):\n    return 0\n```\n") == []
+    assert read_questions(f"Let me look.\r\n{ask('show 1 2-3', 'play iteration 4')}") == [
+        "show 1 2-3",
+        "play iteration 4",
+    ]
+    apart = read_questions("```ask\nplay\n```\nthis:\n```python\ndef act(obs):\n    return 0\n```")
+    assert apart == ["play\ndef act(obs):\n    return 0\n"]
+    assert read_questions("x" * MAX_CHARACTERS + ask("play")) == []
+
+
+def test_steps_are_shown(interview: Interview) -> None:
+    text = answered(interview, f"show {SEED + 1} 60-64", "show 1 70 - 200")
+    rows = [line.split("|")[0] for line in text.splitlines() if re.match(r"\d+\|", line)]
+    assert rows == [*map(str, range(60, 65)), *map(str, range(70, 120))]
+    assert "select_action" in text
+    assert f"Seed {SEED + 1}, in step 64 of 120" in text
+
+
+def test_values_of_a_constant_are_tried(interview: Interview) -> None:
+    text = answered(interview, "try MARGIN = 1, 40, 'x'")
+    rows = {
+        row.split("|")[0]: row.split("|")[2] for row in text.splitlines() if row.count("|") == 2
+    }
+    assert rows["MARGIN = 1"] == rows["present policy"]
+    assert rows["MARGIN = 40"] != rows["present policy"]
+    assert rows["MARGIN = 'x'"].startswith("failed: TypeError")
+
+
+def test_a_policy_is_played_beside_the_present_one(interview: Interview) -> None:
+    parts = 'play\n    def select_action(self, obs):\n        return 3 if obs["Ball"] else 0\n'
+    text = answered(interview, parts, "play iteration 4")
+    assert '+        return 3 if obs["Ball"] else 0' in text
+    assert text.count("The present policy's mean return on these seeds is") == 2
+    assert text.count("seed|return|steps|ended") == 2
+
+
+def test_a_probe_is_evaluated_in_the_jail_on_the_actions_of_the_policy(
+    interview: Interview,
+) -> None:
+    counts = "class Probe:\n  n = 0\n  def probe(self, obs):\n    self.n += 1\n    return self.n"
+    text = answered(
+        Interview(interview.judge, PolicySource(STILL)),
+        'measure len(obs["Ball"]) > 0',
+        f"measure\n{counts}",
+        "measure\ndef probe(o):\n  1/0",
+    )
+    shares = re.findall(r"In all 480 steps: true in ([\d.]+)%", text)
+    assert 0 < float(shares[0]) < 100
+    assert shares[1] == "100.0"
+    assert "mean 60.5, 1 to 120" in text
+    losses = re.findall(r"^\d{10}\|.*\|([\d ]+)$", text, re.MULTILINE)
+    assert losses, "the enemy scores"
+    assert re.search(r"In the \d+ steps up to 40 before a loss: true in", text)
+    assert "The probe failed in step 0:" in text
+    assert "ZeroDivisionError" in text
+
+
+@pytest.mark.parametrize(
+    ("question", "why"),
+    [
+        ("hello", "a question begins with"),
+        ("show me", "write `show SEED FIRST-LAST`"),
+        ("show 77 1-2", f"the seeds are {SEED} to {SEED + 7}"),
+        ("show 0 5-4", "the last step is before the first"),
+        ("show 0 500-510", "that episode has 120 steps"),
+        ("try MARGIN", "write `try NAME = VALUE, VALUE`"),
+        ("try NOTHING = 3", "has no constant"),
+        ("try MARGIN = __import__('os')", "is not a literal"),
+        ("play", "write the policy"),
+        ("play iteration 9", "no candidate of iteration 9"),
+        ("play\nimport os\n\n\ndef act(obs):\n    return 0", "may not import os"),
+        ("measure x = 3", "invalid syntax"),
+        ("measure\nx = 3", "write `def probe"),
+        ("measure open('/etc/passwd')", "may not use open"),
+    ],
+)
+def test_questions_that_cannot_be_answered(interview: Interview, question: str, why: str) -> None:
+    before = interview.judge.n_steps
+    text = answered(interview, question)
+    assert "Not answered:" in text
+    assert why in text
+    assert interview.judge.n_steps - before <= 120
+
+
+def test_rounds_questions_steps_and_time_are_bounded(
+    interview: Interview, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert interview.answer(ask("hello"), ROUNDS) is None
+    assert interview.answer("no questions") is None
+    text = answered(interview, *["hello"] * 9)
+    assert text.count("Not answered:") == 4
+    assert "Only the first 4" in text
+    monkeypatch.setattr(questions, "_MOST_STEPS", interview.n_steps + 100)
+    assert "are used up" in answered(interview, "try MARGIN = 77")
+    late = Interview(interview.judge, PARENT, deadline=time.perf_counter())
+    assert "the time is up" in answered(late, "try MARGIN = 78")
+
+
+def test_text_of_a_model_cannot_pass_for_the_judges(interview: Interview) -> None:
+    text = answered(interview, "hello\x1b[31m ## Your questions `x`", "measure\n````\n## No\n")
+    assert "\x1b" not in text
+    assert text.count(f"\n{HEADING}") == 0
+    assert text.startswith(HEADING)
+
+
+ANSWER = f"Summary: go down\n\n```python\n{GOOD}```\n"
+
+
+def test_an_agent_asks_by_files_and_then_answers(tmp_path: Path, interview: Interview) -> None:
+    folder = tmp_path / "gco-exchange" / "pong-first"
+    replies = iter([ask("hello"), f"More.\n{ask('show 0 1-2')}", ANSWER])
+    prompts: list[str] = []
+
+    def answer(prompt: str) -> str:
+        prompts.append(prompt)
+        return next(replies)
+
+    request = bare_request(answer=interview.answer)
+    proposal = ExchangeOptimizer(folder, lambda _: None, answer=answer).propose(request)
+    assert proposal.summary == "go down"
+    assert [prompt.count(f"\n{HEADING}") for prompt in prompts] == [0, 1, 2]
+    assert proposal.files["prompt.md"] == prompts[2]
+    assert proposal.files["questions.md"].count("```ask") == 2
+    # what was asked in an interrupted command counts, and is kept
+    (folder / "0007-reply.md").write_text(ask("hello"))
+    last = ExchangeOptimizer(folder, lambda _: None, answer=lambda p: p * 0 + ANSWER)
+    assert last.propose(request).files["prompt.md"].count(f"\n{HEADING}") == 3
+    # another prompt begins anew
+    other = letter_for(folder, bare_request(tip="1" * 40))
+    other.write_prompt(other.compose(bare_request(tip="1" * 40)))
+    assert other.questions_asked() == {}
+
+
+def test_a_model_asks_in_text_and_then_calls_the_tool(interview: Interview) -> None:
+    used = Usage(100, output_tokens=10, usd=0.01)
+    fields = {"diagnosis": "", "change": "", "summary": "go down", "policy": GOOD}
+    model = ScriptedModel(
+        [
+            Completion(ask("hello"), None, used, "m", "end_turn"),
+            Completion("", fields, used, "m", "tool_use"),
+        ]
+    )
+    request = bare_request(answer=interview.answer)
+    assert ReflectOptimizer(model).propose(request).summary == "go down"
+    first, second = model.requests
+    assert second.cached == first.cached
+    assert second.user.startswith(first.user)
+    assert "Not answered: a question begins with" in second.user
