@@ -159,6 +159,14 @@ def test_a_command_answers_a_whole_run(project: Path, cli: Cli) -> None:
     told = git(project, "log", "--all", "--full-history", "--format=%s", "--", "*/note.md")
     assert "candidate, return 60.0 (+0.00): lean 2" in told
     assert not read_notes(view(project))
+    # questions are answered, and leave the run as it is
+    (project / "ask.md").write_text("```ask\nshow 0 1-2\n```\n")
+    for n in range(1, 5):
+        asked_more = cli(project, "apply", "ask.md", "cart_pole", *ONE)
+        assert asked_more.exit_code == (0 if n < 4 else 2), asked_more.output
+    assert "no more questions are answered" in asked_more.stderr
+    prompt = project / "gco-exchange/cart_pole-first/0004-prompt.md"
+    assert prompt.read_text().count("\n## Your questions, round") == 3
     (project / "agent.py").write_text("import sys; sys.exit('no credit')")
     failed = cli(project, "step", "cart_pole", "--answer", answer, "--time", "5s", *ONE)
     assert failed.exit_code == 2
