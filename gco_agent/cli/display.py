@@ -69,7 +69,9 @@ def phase_of(event: Searching | Racing | Playing) -> Phase:
             done = event.n_done / max(1, event.n_wanted)
             return Phase(clean_line(event.what), done, detail, n_steps=event.n_steps)
         case Racing(gain=None):
-            return Phase("race", 0.0, "against the present policy, on the same seeds")
+            detail = "against the present policy, on the same seeds"
+            longest = f", {count(event.max_steps, 'step')} at most" if event.max_steps else ""
+            return Phase("race", 0.0, detail + longest)
         case Racing():
             detail = f"{event.n_pairs} of at most {event.at_most} pairs, gain "
             detail += gain_text(event.gain)

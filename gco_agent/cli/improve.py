@@ -160,7 +160,7 @@ def _gain_json(race: Race | None) -> dict[str, Any]:
 
 
 def _print_tuned(data: dict[str, Any], found: TunedFile) -> None:
-    from gco_agent.loop.candidate import describe_race
+    from gco_agent.loop.candidate import describe_result
 
     played = f"{count(data['generations'], 'generation')}, {data['steps']:,} steps"
     say(f"tuned {', '.join(found.tuned.constants)}: {played}")
@@ -169,7 +169,7 @@ def _print_tuned(data: dict[str, Any], found: TunedFile) -> None:
     if found.race is None:
         say("no better constants were found; not written")
         return
-    say(describe_race(found.race))
+    say(describe_result(found.race))
     if data["written"]:
         say(f"gain {gain_text(found.race.gain)}: written to {data['written']}")
     else:
@@ -208,7 +208,7 @@ def _simplified_json(
 
 
 def _print_simplified(data: dict[str, Any], found: SimplifiedFile) -> None:
-    from gco_agent.loop.candidate import describe_race
+    from gco_agent.loop.candidate import describe_result
 
     for removed in data["removed"]:
         note = "" if removed["exact"] else "  (judged by its returns)"
@@ -229,6 +229,6 @@ def _print_simplified(data: dict[str, Any], found: SimplifiedFile) -> None:
     if found.race is not None:
         won = found.race.verdict.is_won
         lead = "" if won else "removals that change actions were tried and not kept: "
-        say(lead + describe_race(found.race))
+        say(lead + describe_result(found.race))
     if not data["complete"]:
         tell("The time was too short to try everything; a longer --time may find more.")

@@ -36,12 +36,14 @@ class Racing:
         n_pairs: Seeds that both have played.
         at_most: Seeds that they may have to play.
         n_steps: Steps that the race has played.
+        max_steps: Steps after which it truncates an episode; 0 if that is not known.
     """
 
     gain: Gain | None
     n_pairs: int
     at_most: int = INTERIM_ANALYSES[-1]
     n_steps: int = 0
+    max_steps: int = 0
 
 
 @dataclass(frozen=True, slots=True)

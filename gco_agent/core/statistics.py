@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-INTERIM_ANALYSES: tuple[int, ...] = (4, 10, 16, 32, 64)
+INTERIM_ANALYSES: tuple[int, ...] = (4, 10, 16, 24, 32, 48, 64)
 """Numbers of pairs after which a race is analysed."""
-CHEAP_INTERIM_ANALYSES: tuple[int, ...] = (4, 10, 16, 32, 64, 128)
+CHEAP_INTERIM_ANALYSES: tuple[int, ...] = (*INTERIM_ANALYSES, 96, 128)
 """The same where a step costs little."""
 NO_WORSE_INTERIM_ANALYSES: tuple[int, ...] = (8, 16, 32, 64)
 """The same where a candidate only has to lose less than a margin."""
@@ -34,9 +34,12 @@ POWER = 0.80
 """Power that `Gain.n_more_pairs` is planned for."""
 
 _FIRST_SHARE = 2 / 7
-"""Part of `ALPHA` that is spent at the first analysis; the others share the rest equally."""
-_GIVE_UP_Z = -1.0
-_FUTILE_FROM, _FUTILE = 16, 2.0
+"""Part of `ALPHA` that is spent at the first analysis; the others share the rest,"""
+_EARLY = 16
+"""and those after so many pairs or fewer get twice as much each as the later ones."""
+_GIVE_UP_Z, _GIVE_UP_NO_WORSE_Z = -0.7, -1.0
+_FUTILE = 2.5
+"""A race is given up if it would need more than so many times the pairs that are left."""
 _FRACTIONS = (0.25, 0.5, 0.9)
 """Of the wealth that `rare_loss_p` stakes, in units of the largest possible loss."""
 _UNKNOWN_LOSS = 10.0
@@ -96,8 +99,10 @@ class Aim(enum.Enum):
         index = analyses.index(n_pairs)
         if self is Aim.NO_WORSE:
             return NO_WORSE_ALPHA / n_rivals / len(analyses)
-        share = _FIRST_SHARE if index == 0 else (1 - _FIRST_SHARE) / (len(analyses) - 1)
-        return ALPHA / n_rivals * share
+        if index == 0:
+            return ALPHA / n_rivals * _FIRST_SHARE
+        weights = [2 if n <= _EARLY else 1 for n in analyses[1:]]
+        return ALPHA / n_rivals * (1 - _FIRST_SHARE) * weights[index - 1] / sum(weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,32 +278,32 @@ def judge_race(
     n_rivals: int = 1,
     analyses: Sequence[int] = INTERIM_ANALYSES,
     *,
-    is_final: bool = False,
+    ends_at: int | None = None,
 ) -> Verdict:
     """Judge a race for a gain after ``gain.n_pairs`` pairs, one of ``analyses``.
 
-    Better: both p-values are significant. Not better: a standard error or more behind; not ahead
-    at the third analysis or after; not ahead at the end. Inconclusive: ahead at the end; or from 16
-    pairs on, where more than twice the pairs that are left would be needed.
+    Better: both p-values are significant. Not better: 0.7 standard errors or more behind; not ahead
+    at the second analysis or after; not ahead at the end. Inconclusive: ahead at the end; or from
+    the second analysis on, where more than 2.5 times the pairs left would be needed.
 
     Args:
         gain: From `paired_gain`, without a margin.
         n_rivals: Candidates that share the error rate.
         analyses: Numbers of pairs after which the race is analysed.
-        is_final: No more pairs will be played, as the time is up.
+        ends_at: Pairs after which it ends, if that is before the last analysis.
     """
     critical_p = Aim.BETTER.critical_p(gain.n_pairs, n_rivals, analyses)
     is_significant = gain.p_value <= critical_p and gain.rare_loss_p <= RARE_LOSS_ALPHA / n_rivals
     if gain.mean > 0 and is_significant:
         return Verdict.BETTER
-    n_left = 0 if is_final else analyses[-1] - gain.n_pairs
-    is_late = gain.n_pairs >= analyses[min(2, len(analyses) - 1)]
-    if gain.z <= _GIVE_UP_Z or (gain.mean <= 0 and (is_late or not n_left)):
+    n_left = (ends_at or analyses[-1]) - gain.n_pairs
+    is_first = gain.n_pairs < analyses[1] and n_left > 0
+    if gain.z <= _GIVE_UP_Z or (gain.mean <= 0 and not is_first):
         return Verdict.NOT_BETTER
-    is_futile = gain.n_pairs >= _FUTILE_FROM and (
-        gain.n_more_pairs is None or gain.n_more_pairs > _FUTILE * n_left
-    )
-    return Verdict.INCONCLUSIVE if not n_left or is_futile else Verdict.UNDECIDED
+    is_futile = gain.n_more_pairs is None or gain.n_more_pairs > _FUTILE * n_left
+    if n_left <= 0 or (is_futile and not is_first):
+        return Verdict.INCONCLUSIVE
+    return Verdict.UNDECIDED
 
 
 def loss_margin(parent: Sequence[float]) -> float:
@@ -311,7 +316,7 @@ def loss_margin(parent: Sequence[float]) -> float:
 
 
 def judge_no_worse(
-    gain: Gain, margin: float, n_rivals: int = 1, *, is_final: bool = False
+    gain: Gain, margin: float, n_rivals: int = 1, *, ends_at: int | None = None
 ) -> Verdict:
     """Judge a race for a loss below ``margin`` after ``gain.n_pairs`` pairs.
 
@@ -322,13 +327,13 @@ def judge_no_worse(
         gain: From `paired_gain` with this margin.
         margin: In points an episode.
         n_rivals: Candidates that share the error rate.
-        is_final: No more pairs will be played, as the time is up.
+        ends_at: Pairs after which the race ends, if that is before the last analysis.
     """
     critical_p = Aim.NO_WORSE.critical_p(gain.n_pairs, n_rivals)
     if gain.p_value <= critical_p and gain.rare_loss_p <= NO_WORSE_RARE_LOSS_ALPHA / n_rivals:
         return Verdict.NO_WORSE
-    is_last = is_final or gain.n_pairs >= NO_WORSE_INTERIM_ANALYSES[-1]
-    is_behind = gain.z <= _GIVE_UP_Z and gain.mean < -margin / 2
+    is_last = gain.n_pairs >= (ends_at or NO_WORSE_INTERIM_ANALYSES[-1])
+    is_behind = gain.z <= _GIVE_UP_NO_WORSE_Z and gain.mean < -margin / 2
     return Verdict.MAYBE_WORSE if is_last or is_behind else Verdict.UNDECIDED
 
 
@@ -338,7 +343,7 @@ def judge_survivor(
     n_rivals: int = 1,
     analyses: Sequence[int] = INTERIM_ANALYSES,
     *,
-    is_final: bool = False,
+    ends_at: int | None = None,
 ) -> Verdict:
     """Judge a candidate that finishes every episode, where its parent fails in some.
 
@@ -352,15 +357,15 @@ def judge_survivor(
         n_seeds: Seeds that the candidate finished.
         n_rivals: Candidates that share the error rate.
         analyses: Numbers of pairs after which the race is analysed.
-        is_final: No more pairs will be played, as the time is up.
+        ends_at: Pairs after which the race ends, if that is before the last analysis.
     """
     is_first = n_seeds < analyses[1]
-    if gain is not None and gain.z <= _GIVE_UP_Z:
+    if gain is not None and gain.z <= _GIVE_UP_NO_WORSE_Z:
         return Verdict.NOT_BETTER
     critical_p = 0.0 if is_first else NO_WORSE_ALPHA / n_rivals / (len(analyses) - 1)
     if gain.p_value <= critical_p if gain is not None else not is_first:
         return Verdict.BETTER
-    is_last = is_final or n_seeds >= analyses[-1]
+    is_last = n_seeds >= (ends_at or analyses[-1])
     return Verdict.INCONCLUSIVE if is_last else Verdict.UNDECIDED
 
 

@@ -6,6 +6,7 @@ protocol is always the same episode.
 
 from __future__ import annotations
 
+import enum
 import functools
 import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -36,6 +37,15 @@ _GROUP = 2
 episodes beside its own learns nothing from it."""
 _LEAST_S = 5.0
 """Seconds that a race has, however late it begins."""
+RACE_STEPS = 864_000
+"""Steps that a race of more than ten pairs may take, of all policies: 16 pairs of whole games of
+27,000 steps. It is no limit for episodes of 4,500 steps."""
+RACE_CPU_S = 1_200.0
+"""Seconds of processor time that the candidate may use in a race, if it is slow:"""
+FREE_CPU_MS = 3.0
+"""up to so many milliseconds a step, it is not limited."""
+_BEHIND_Z = 1.5
+"""Standard errors behind the best of its rivals at which a candidate is not raced on."""
 Watcher = Callable[[int, int], None]
 """Called with the episodes played so far and the number asked for."""
 
@@ -55,6 +65,18 @@ class BaselinePolicy:
     gain: Gain
 
 
+class Stop(enum.Enum):
+    """Why a race ended before it was decided, as a sentence for the candidate's author."""
+
+    TIME = "The time was up before the race was decided."
+    STEPS = f"The race ended there, as a race plays {RACE_STEPS:,} steps at most."
+    SLOW = (
+        f"The race ended there, as the candidate takes more than {FREE_CPU_MS:g} ms of processor "
+        f"time a step, and more than {RACE_CPU_S / 60:g} minutes for more pairs: make it faster."
+    )
+    RIVAL = "It was not raced on, as another candidate of the iteration is clearly ahead."
+
+
 @dataclass(frozen=True, slots=True)
 class Race:
     """A child against its parent on selection seeds.
@@ -64,7 +86,7 @@ class Race:
         parent: On the same seeds.
         gain: Child minus parent; None if either is not valid.
         verdict: `Verdict.is_won` means accepted.
-        cut_short: The deadline ended it before it was decided.
+        stop: What ended it before it was decided, if anything.
         margin: Where the child only had to be no worse: the loss, in points an episode, that it
             was tested against.
         critical_p: The p value that wins at the last interim analysis; 0 where none does.
@@ -76,7 +98,7 @@ class Race:
     parent: Evaluation
     gain: Gain | None
     verdict: Verdict
-    cut_short: bool = False
+    stop: Stop | None = None
     margin: float | None = None
     critical_p: float = 0.0
     shared: Gain | None = None
@@ -108,6 +130,38 @@ class AcceptanceCriterion:
     def baseline_of_race(self) -> PolicySource | None:
         """The baseline, where the aim has one."""
         return self.baseline if self.aim is Aim.NO_WORSE else None
+
+
+@dataclass
+class _Heat:
+    """A candidate in its race.
+
+    Attributes:
+        child: The candidate.
+        criterion: What it has to show.
+        analyses: Numbers of pairs after which its race is analysed.
+        race: So far; None before the first analysis.
+    """
+
+    child: PolicySource
+    criterion: AcceptanceCriterion
+    analyses: tuple[int, ...]
+    race: Race | None = None
+
+    @property
+    def n_pairs(self) -> int:
+        """Pairs that were analysed."""
+        return self.race.n_pairs if self.race else 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is not decided."""
+        return self.race is None or self.race.verdict is Verdict.UNDECIDED
+
+    @property
+    def is_won(self) -> bool:
+        """Whether it may take its parent's place."""
+        return self.race is not None and self.race.verdict.is_won
 
 
 class Recorded(Protocol):
@@ -190,6 +244,7 @@ class Judge:
         *,
         first_seed: int = 0,
         deadline: float | None = None,
+        cpu_s: float | None = None,
         most_pairs: int | None = None,
         watch: Callable[[Race], None] | None = None,
     ) -> Race:
@@ -203,48 +258,86 @@ class Judge:
             deadline: `time.perf_counter` value after which no episode is awaited, but for a few
                 seconds that every race has, and no analysis is begun but the first two; the last
                 one before it decides.
-            most_pairs: Cut the race short after so many pairs, to repeat one that a deadline cut.
+            cpu_s: Seconds of processor time after which a slow candidate is not raced on.
+            most_pairs: Cut the race short after so many pairs, to repeat one that was cut.
             watch: Called after every interim analysis.
         """
-        criterion = criterion or AcceptanceCriterion()
-        until = None if deadline is None else max(deadline, time.perf_counter() + _LEAST_S)
-        first_group = Stream.SELECTION.seeds(first_seed, first_seed + _GROUP)
-        self._play([(child, first_group), (parent, first_group)])
-        mine, theirs = (self._played(one, first_group) for one in (child, parent))
-        if not mine.is_valid:  # nothing more has to be played
-            return Race(mine, theirs, None, Verdict.NOT_BETTER)
-        race, analyses = None, self.interim_analyses(criterion.aim)
-        for n_pairs in analyses:
-            is_late = deadline is not None and time.perf_counter() >= deadline
-            if race is not None and race.n_pairs >= analyses[1] and is_late:
-                return self._cut_short(race, criterion)
-            seeds = Stream.SELECTION.seeds(first_seed, first_seed + n_pairs)
-            n_played = self._play_pairs(child, parent, criterion, seeds[:most_pairs], until)
-            if n_played < n_pairs:
-                if race is not None:
-                    return self._cut_short(race, criterion)
-                return self._first_pairs(child, parent, criterion, seeds[:n_played])
-            race = self._analyse(child, parent, criterion, seeds)
-            if watch is not None and race.gain is not None:
-                watch(race)
-            if race.verdict is not Verdict.UNDECIDED:
-                break
-        assert race is not None, criterion
+        (race,) = self.race_all(
+            [(child, criterion or AcceptanceCriterion())], parent, first_seed=first_seed,
+            deadline=deadline, cpu_s=cpu_s, most_pairs=most_pairs, watch=watch,
+        )  # fmt: skip
         return race
 
-    def _play_pairs(
+    def race_all(  # noqa: PLR0913 - the last are seldom given
         self,
-        child: PolicySource,
+        entrants: Sequence[tuple[PolicySource, AcceptanceCriterion]],
         parent: PolicySource,
-        criterion: AcceptanceCriterion,
-        seeds: range,
-        until: float | None,
+        *,
+        first_seed: int = 0,
+        deadline: float | None = None,
+        cpu_s: float | None = None,
+        most_pairs: int | None = None,
+        watch: Callable[[Race], None] | None = None,
+    ) -> list[Race]:
+        """Race several candidates against one parent, all on the same seeds.
+
+        A candidate that is clearly behind the best of them is not raced on, nor is one that is
+        behind a winner. The arguments are those of `race`; ``watch`` gets the best race of each
+        interim analysis.
+        """
+        until = None if deadline is None else max(deadline, time.perf_counter() + _LEAST_S)
+        heats = [_Heat(child, one, self.interim_analyses(one.aim)) for child, one in entrants]
+        self._play_first_group(heats, parent, first_seed, cpu_s)
+        for n_pairs in sorted({n for heat in heats for n in heat.analyses}):
+            racing = [heat for heat in heats if heat.is_open and n_pairs in heat.analyses]
+            if not racing:
+                continue
+            is_late = deadline is not None and time.perf_counter() >= deadline
+            if is_late and all(heat.n_pairs >= heat.analyses[1] for heat in racing):
+                break
+            seeds = Stream.SELECTION.seeds(first_seed, first_seed + n_pairs)
+            n_played = self._play_pairs(racing, parent, seeds[:most_pairs], until)
+            if n_played < n_pairs:
+                for heat in heats:
+                    if heat.race is None:
+                        n = self._play_pairs([heat], parent, seeds[:n_played], until)
+                        heat.race = self._first_pairs(heat, parent, seeds[:n])
+                break
+            for heat in racing:
+                heat.race = self._analyse(heat, parent, seeds, cpu_s)
+            self._drop_those_behind(heats, n_pairs)
+            best = max((heat.race for heat in racing if heat.race is not None), key=_gain_of)
+            if watch is not None and best.gain is not None:
+                watch(best)
+        races = [(heat.race, heat.criterion) for heat in heats if heat.race is not None]
+        return [
+            self._stopped(race, criterion, Stop.TIME) if race.verdict is Verdict.UNDECIDED else race
+            for race, criterion in races
+        ]
+
+    def _play_first_group(
+        self, heats: Sequence[_Heat], parent: PolicySource, first_seed: int, cpu_s: float | None
+    ) -> None:
+        """Play the first seeds of all, and end the races of those that fail or are very slow."""
+        seeds = Stream.SELECTION.seeds(first_seed, first_seed + _GROUP)
+        self._play([*((heat.child, seeds) for heat in heats), (parent, seeds)])
+        for heat in heats:
+            race = self._first_pairs(heat, parent, seeds)
+            if not race.child.is_valid:
+                heat.race = replace(race, stop=None)
+            elif _stop_of(race, heat.analyses, cpu_s) is Stop.SLOW:
+                heat.race = replace(race, stop=Stop.SLOW)
+
+    def _play_pairs(
+        self, racing: Sequence[_Heat], parent: PolicySource, seeds: range, until: float | None
     ) -> int:
-        """Play what a race needs; return how many of the first seeds all have played.
+        """Play what races need; return how many of the first seeds all have played.
 
         However late it is, these are one group at least.
         """
-        racers = [one for one in (child, parent, criterion.baseline_of_race) if one is not None]
+        baselines = [heat.criterion.baseline_of_race for heat in racing]
+        wanted = [*(heat.child for heat in racing), parent, *baselines]
+        racers = list(dict.fromkeys(one for one in wanted if one is not None))
         self._play([(one, seeds) for one in racers], until=until)
         self._play([(one, seeds[:_GROUP]) for one in racers])
         return self._n_ready(racers, seeds)
@@ -258,41 +351,42 @@ class Judge:
         )
         return next(absent, len(seeds))
 
-    def _cut_short(self, race: Race, criterion: AcceptanceCriterion) -> Race:
-        verdict = self._verdict(race, criterion, is_final=True)
-        return replace(race, verdict=verdict, cut_short=True)
+    def _stopped(self, race: Race, criterion: AcceptanceCriterion, stop: Stop) -> Race:
+        """Return a race that ends undecided, with the verdict as it stands."""
+        return replace(race, verdict=self._verdict(race, criterion, race.n_pairs), stop=stop)
 
-    def _first_pairs(
-        self,
-        child: PolicySource,
-        parent: PolicySource,
-        criterion: AcceptanceCriterion,
-        seeds: range,
-    ) -> Race:
+    def _drop_those_behind(self, heats: Sequence[_Heat], n_pairs: int) -> None:
+        """Stop the races of candidates that are clearly behind another one of them."""
+        known = [
+            heat for heat in heats if heat.race and heat.race.gain and heat.race.margin is None
+        ]
+        rivals = [heat for heat in known if heat.n_pairs == n_pairs or heat.is_won]
+        for heat in rivals:
+            is_behind = any(_is_behind(heat, other) for other in rivals if other is not heat)
+            if heat.race is not None and heat.is_open and is_behind:
+                heat.race = self._stopped(heat.race, heat.criterion, Stop.RIVAL)
+
+    def _first_pairs(self, heat: _Heat, parent: PolicySource, seeds: range) -> Race:
         """Return a race that was cut before its first interim analysis."""
-        mine, theirs = self._played(child, seeds), self._played(parent, seeds)
-        race = Race(mine, theirs, None, Verdict.NOT_BETTER, cut_short=True)
+        mine, theirs = self._played(heat.child, seeds), self._played(parent, seeds)
+        race = Race(mine, theirs, None, Verdict.NOT_BETTER, Stop.TIME)
         if not (mine.is_valid and theirs.is_valid):
             return race
         gain = paired_gain(mine.returns, theirs.returns, low=self._least)
         verdict = Verdict.INCONCLUSIVE if gain.mean > 0 else Verdict.NOT_BETTER
-        if criterion.aim is Aim.NO_WORSE:
+        if heat.criterion.aim is Aim.NO_WORSE:
             verdict = Verdict.MAYBE_WORSE
         return replace(race, gain=gain, verdict=verdict)
 
     def _analyse(
-        self,
-        child: PolicySource,
-        parent: PolicySource,
-        criterion: AcceptanceCriterion,
-        seeds: range,
+        self, heat: _Heat, parent: PolicySource, seeds: range, cpu_s: float | None
     ) -> Race:
+        criterion, analyses = heat.criterion, heat.analyses
         aim, baseline = criterion.aim, criterion.baseline_of_race
-        mine, theirs = self._played(child, seeds), self._played(parent, seeds)
+        mine, theirs = self._played(heat.child, seeds), self._played(parent, seeds)
         race = Race(mine, theirs, None, Verdict.NOT_BETTER)
         if not mine.is_valid:
             return race
-        analyses = self.interim_analyses(aim)
         critical_p = aim.critical_p(len(seeds), criterion.n_rivals, analyses)
         race = replace(race, critical_p=critical_p)
         if not theirs.is_valid:
@@ -307,26 +401,27 @@ class Judge:
             if baseline is not None and base is not theirs:
                 held_to = BaselinePolicy(baseline, base, self._no_loss(mine, base, margin))
                 race = replace(race, baseline=held_to)
-        return replace(race, verdict=self._verdict(race, criterion))
+        race = replace(race, verdict=self._verdict(race, criterion))
+        stop = _stop_of(race, analyses, cpu_s) if race.verdict is Verdict.UNDECIDED else None
+        return race if stop is None else self._stopped(race, criterion, stop)
 
     def _verdict(
-        self, race: Race, criterion: AcceptanceCriterion, *, is_final: bool = False
+        self, race: Race, criterion: AcceptanceCriterion, ends_at: int | None = None
     ) -> Verdict:
         analyses, n_rivals = self.interim_analyses(criterion.aim), criterion.n_rivals
         if not race.child.is_valid:
             return Verdict.NOT_BETTER
         if race.gain is None:
-            return judge_survivor(race.shared, race.n_pairs, n_rivals, analyses, is_final=is_final)
+            return judge_survivor(race.shared, race.n_pairs, n_rivals, analyses, ends_at=ends_at)
         if race.margin is None:
-            return judge_race(race.gain, n_rivals, analyses, is_final=is_final)
+            if _is_same_play(race.child, race.parent):
+                return Verdict.NOT_BETTER
+            return judge_race(race.gain, n_rivals, analyses, ends_at=ends_at)
         gain = race.baseline.gain if race.baseline else race.gain
-        return judge_no_worse(gain, race.margin, n_rivals, is_final=is_final)
+        return judge_no_worse(gain, race.margin, n_rivals, ends_at=ends_at)
 
     def _no_loss(self, child: Evaluation, base: Evaluation, margin: float) -> Gain:
-        is_same = all(
-            bool(mine.digest) and mine.digest == theirs.digest
-            for mine, theirs in zip(child.episodes, base.episodes, strict=True)
-        )
+        is_same = _is_same_play(child, base)
         return paired_gain(
             child.returns, base.returns, low=self._least, margin=margin, is_same_play=is_same
         )
@@ -445,3 +540,42 @@ def _group_of(seed: int) -> tuple[int, ...]:
         return (seed,)
     first = seed - (seed - stream.start) % _GROUP
     return tuple(range(first, first + _GROUP))
+
+
+def _is_same_play(child: Evaluation, parent: Evaluation) -> bool:
+    """Whether both took the same actions in every episode."""
+    return all(
+        bool(mine.digest) and mine.digest == theirs.digest
+        for mine, theirs in zip(child.episodes, parent.episodes, strict=True)
+    )
+
+
+def _gain_of(race: Race) -> float:
+    """Sort key by which the best race is shown."""
+    return race.gain.mean if race.gain is not None else float("-inf")
+
+
+def _is_behind(heat: _Heat, other: _Heat) -> bool:
+    """Whether ``other`` is clearly ahead of ``heat``, or has won and is not behind it."""
+    assert heat.race is not None, heat
+    assert other.race is not None, other
+    n = min(heat.n_pairs, other.n_pairs)
+    ahead = paired_gain(other.race.child.returns[:n], heat.race.child.returns[:n])
+    return ahead.z >= _BEHIND_Z or (other.is_won and ahead.mean >= 0)
+
+
+def _stop_of(race: Race, analyses: Sequence[int], cpu_s: float | None) -> Stop | None:
+    """Return what keeps a race from its next analysis, as far as can be told from the pairs played.
+
+    However long the episodes are, it goes on to its second analysis, unless the candidate is slow.
+    """
+    n, child = race.n_pairs, race.child
+    growth = next((one for one in analyses if one > n), n) / n
+    used = sum(episode.cpu_seconds for episode in child.episodes)
+    is_slow = 1000 * used > FREE_CPU_MS * child.n_steps
+    if is_slow and cpu_s is not None and used * growth > cpu_s:
+        return Stop.SLOW
+    n_steps = child.n_steps + race.parent.n_steps
+    if race.baseline is not None:
+        n_steps += race.baseline.evaluation.n_steps
+    return Stop.STEPS if n >= analyses[1] and n_steps * growth > RACE_STEPS else None

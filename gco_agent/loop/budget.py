@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from gco_agent.core.errors import BudgetSpent
 from gco_agent.core.statistics import INTERIM_ANALYSES
+from gco_agent.evaluation.judge import RACE_CPU_S
 
 if TYPE_CHECKING:
     from gco_agent.llm import Spending
@@ -48,6 +49,7 @@ class Budget:
         started: `time.perf_counter` value at which the time began.
         reserve_s: Of the time, what must be left after the last iteration.
         race_s: Of the time, what must be left to race the last candidate.
+        race_cpu_s: Seconds of processor time that a slow candidate may use in its race.
         spending: The account of what language models cost the run, once it has been opened.
     """
 
@@ -60,6 +62,7 @@ class Budget:
     started: float = field(default_factory=time.perf_counter)
     reserve_s: float = 0.0
     race_s: float = 0.0
+    race_cpu_s: float | None = RACE_CPU_S
     spending: Spending | None = None
     _least_s: float = 0.0
     _played: tuple[float, float] = (0.0, 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -88,7 +89,7 @@ class Candidate:
     @property
     def result(self) -> str:
         """What came of it, in sentences for its author."""
-        return self.error if self.race is None else describe_race(self.race)
+        return self.error if self.race is None else describe_result(self.race)
 
 
 def total_usage(candidates: Iterable[Candidate]) -> Usage | None:
@@ -175,18 +176,23 @@ def store_candidate(
 
 
 def describe_race(race: Race) -> str:
-    """Return the result of a race in sentences."""
+    """Return the result of a race in sentences, without what ended it."""
     if race.gain is None:
         return _describe_failure(race)
     mine, theirs = _points(race.child.mean_return), _points(race.parent.mean_return)
     text = (
-        f"On {race.n_pairs} selection seeds the candidate's mean return is {mine}, its parent's "
-        f"{theirs}: a gain of "
-        f"{_gain(race.gain)} a pair ({_test(race, race.gain)}; {_asked(race)})."
+        f"On {race.n_pairs} selection seeds{_length(race)} the candidate's mean return is {mine}, "
+        f"its parent's {theirs}: a gain of {_gain(race.gain)} a pair "
+        f"({_test(race, race.gain)}; {_asked(race)})."
     )
-    if race.cut_short:
-        text += " The time was up before the race was decided."
     return text + _describe_doubt(race, race.gain)
+
+
+def describe_result(race: Race) -> str:
+    """Return the result of a race in sentences, and what ended it if that was no verdict."""
+    if race.stop is None or not race.child.is_valid:
+        return describe_race(race)
+    return f"{describe_race(race)} {race.stop.value}"
 
 
 def _describe_doubt(race: Race, gain: Gain) -> str:
@@ -219,6 +225,12 @@ def describe_verdict(facts: Facts, body: str) -> str:
     told = body.partition("\n\nTurned down, and kept beside the line:")[0]
     lines = [line.strip() for line in told.splitlines() if line.strip()]
     return lines[-1] if lines else ""
+
+
+def _length(race: Race) -> str:
+    """Return the length of the episodes, as their protocol states it."""
+    limit = re.search(r"\bmax_steps=(\d+)", race.child.protocol)
+    return f", {int(limit[1]):,} steps at most," if limit else ""
 
 
 def _points(value: float | None) -> str:

@@ -23,7 +23,7 @@ from gco_agent.loop.budget import Budget
 from gco_agent.loop.candidate import (
     FILE,
     Candidate,
-    describe_race,
+    describe_result,
     describe_verdict,
     store_candidate,
     total_usage,
@@ -134,7 +134,7 @@ class IterationRecorder:
         is_taken = candidate is taken
         verdict = Verdict.ACCEPTED if is_taken else _turned_down_as(race)
         facts = self._raced(verdict, proposal.source, race, candidate)
-        body = f"{proposal.reason}\n\n{describe_race(race)}"
+        body = f"{proposal.reason}\n\n{describe_result(race)}"
         if candidate.is_won and taken is not None and not is_taken:
             body += f" It won its race, as did a better candidate: {taken.summary}."
         files |= _evidence(_played_in(race, proposal.source, parent))

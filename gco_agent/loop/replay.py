@@ -298,9 +298,8 @@ def play_back(
             else:
                 n = max(1, sum(not one.is_repair for one in each.tries))
                 asked = replace(config, candidates=n)
-                advance(
-                    run, optimizer, judge, asked, Budget(), progress, first_seed=each.first_seed
-                )
+                budget = Budget(race_cpu_s=None)  # the machine's speed decides nothing
+                advance(run, optimizer, judge, asked, budget, progress, first_seed=each.first_seed)
             step = run.history()[-1]
             compared.append(
                 Replayed(each.iteration, each.outcome, _outcome(run, step), step.commit)

@@ -17,14 +17,16 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from gco_agent.core.errors import StoreError
-from gco_agent.core.records import Verdict
+from gco_agent.core.records import EpisodeResult, Verdict
 from gco_agent.core.seeds import Stream
 from gco_agent.core.statistics import Aim
-from gco_agent.evaluation.judge import AcceptanceCriterion
+from gco_agent.evaluation.judge import AcceptanceCriterion, Judge
 from gco_agent.loop.candidate import FILE, Candidate
 from gco_agent.policy import PolicySource
+from gco_agent.store.config import RunConfig
+from gco_agent.store.evidence import parse_evidence
 from gco_agent.store.run import Run
-from gco_agent.store.view import RunView, Step
+from gco_agent.store.view import EPISODES_FILE, RunView, Step, evidence_folder
 
 
 class Archive:
@@ -52,6 +54,28 @@ class Archive:
     def policy(self, step: Step) -> PolicySource:
         """Return the policy of a step."""
         return PolicySource(self.run.policy(step.commit))
+
+    def episodes(self, source: PolicySource) -> list[EpisodeResult]:
+        """Return the latest episodes on record that a policy played in races.
+
+        Raises:
+            StoreError: A record cannot be read.
+        """
+        races, found = (
+            range(Stream.SELECTION.value, Stream.REPORT.value),
+            dict[int, EpisodeResult](),
+        )
+        for step in reversed(self.history[-_LATEST_STEPS:]):
+            if len(found) >= _ENOUGH_EPISODES:
+                break
+            path = evidence_folder(step.iteration or 0) + EPISODES_FILE
+            commits = [each.commit for each in (step, *step.candidates) if each.facts is not None]
+            texts = self.run.repo.read_files([(commit, path) for commit in commits])
+            for commit, text in zip(commits, texts, strict=True):
+                if text is not None:
+                    evidence = parse_evidence(text, f"{EPISODES_FILE} of commit {commit[:9]}")
+                    found |= {e.seed: e for e in evidence.of(source) if e.seed in races}
+        return list(found.values())
 
     @functools.cached_property
     def baseline(self) -> PolicySource | None:
@@ -88,6 +112,41 @@ class Archive:
             return text is not None and json.loads(text)["aim"] == Aim.NO_WORSE.name
         except (ValueError, KeyError, TypeError):
             return False  # a record that cannot be read
+
+
+_LATEST_STEPS, _ENOUGH_EPISODES = 32, 64
+_LONG_SHARE = 1 / 4
+"""Of the parent's episodes, the share that must reach the limit of a race for a longer race."""
+
+
+def race_steps(lengths: Sequence[int], config: RunConfig) -> int:
+    """Return the steps after which the next race truncates an episode.
+
+    These are `RunConfig.selection_steps`, as long as that hides little: where a quarter of the
+    parent's episodes reached that limit, whole games are raced.
+
+    Args:
+        lengths: Steps of the parent's episodes, from `Archive.episodes`.
+        config: Of the run.
+    """
+    short = config.selection_protocol.max_steps
+    n_long = sum(length >= short for length in lengths)
+    is_long = bool(lengths) and n_long >= _LONG_SHARE * len(lengths)
+    return config.protocol.max_steps if is_long else short
+
+
+def race_judge(archive: Archive, parent: PolicySource, config: RunConfig, judge: Judge) -> Judge:
+    """Return the judge of the next race, which plays as long as `race_steps` says.
+
+    This follows from the commits of the run alone.
+
+    Raises:
+        StoreError: A record cannot be read.
+    """
+    if config.selection_protocol == config.protocol:
+        return judge
+    n_steps = race_steps([episode.n_steps for episode in archive.episodes(parent)], config)
+    return judge.under(replace(judge.protocol, max_steps=n_steps))
 
 
 class Selection(Protocol):

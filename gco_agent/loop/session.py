@@ -29,7 +29,7 @@ from gco_agent.llm import Exchange, Spending, Usage, format_exchanges, scrub, sc
 from gco_agent.loop.budget import Budget
 from gco_agent.loop.candidate import Candidate, StoredCandidate, store_candidate
 from gco_agent.loop.recording import EPISODES
-from gco_agent.loop.selection import Archive
+from gco_agent.loop.selection import Archive, race_judge
 from gco_agent.optimizers.base import (
     EXCHANGE_FILE,
     NOTE_FILE,
@@ -283,10 +283,11 @@ def compose_request(
 ) -> Request:
     """Return what the optimizer of the next iteration is given.
 
-    Nothing is played unless `Request.feedback` is called. Without a ``parent`` it is the policy in
-    force.
+    Nothing is played unless `Request.feedback` is called, and then as long as in the next race.
+    Without a ``parent`` it is the policy in force.
     """
     run, parent = archive.run, parent or archive.champion
+    judge = race_judge(archive, parent, config, judge)
     attempts = list(_past_iterations(run, archive.history))
     return Request(
         parent=parent,

@@ -22,7 +22,7 @@ from gco_agent.core.records import Evaluation, Outcome
 from gco_agent.core.seeds import Stream
 from gco_agent.core.statistics import INTERIM_ANALYSES
 from gco_agent.envs.environment import initial_policy, spec_of
-from gco_agent.evaluation.judge import AcceptanceCriterion, Judge, Race
+from gco_agent.evaluation.judge import AcceptanceCriterion, Judge
 from gco_agent.loop.budget import Budget
 from gco_agent.loop.candidate import Candidate
 from gco_agent.loop.control import resume, wait_while_paused
@@ -32,9 +32,9 @@ from gco_agent.loop.recording import (
     open_spending,
     recall_episodes,
 )
-from gco_agent.loop.selection import LINE, Archive, Selection, selection_seed
+from gco_agent.loop.selection import LINE, Archive, Selection, race_judge, selection_seed
 from gco_agent.loop.session import ProposalSession, compose_request
-from gco_agent.optimizers.base import Optimizer, Proposal
+from gco_agent.optimizers.base import Optimizer
 from gco_agent.policy import PolicySource, format_policy, with_environment
 from gco_agent.store.config import FILE, RunConfig, format_config
 from gco_agent.store.entries import RunRef
@@ -61,11 +61,14 @@ def train(  # noqa: PLR0913 - the last is seldom given
             committed.
         KeyboardInterrupt: As sent; what was paid for is committed.
     """
-    recall_episodes(run, judge)
     resume(run.repo, run.ref)
     while True:
         wait_while_paused(run, progress, budget.answer_by)
-        known = judge.cached(PolicySource(run.policy()))
+        policy = PolicySource(run.policy())
+        racing = race_judge(Archive(run), policy, config, judge)
+        if not (known := racing.cached(policy)).episodes:
+            recall_episodes(run, racing)
+            known = racing.cached(policy)
         budget.reserve([e.n_steps for e in known.episodes], _whole_lengths(known, config))
         try:
             require_room(known, config, optimizer)
@@ -101,6 +104,7 @@ def advance(  # noqa: PLR0913 - the last are seldom given
     """
     archive, spending = Archive(run), open_spending(run, budget)
     parent, *_ = selection.parents(archive)
+    judge = race_judge(archive, parent, config, judge)
     request = compose_request(archive, judge, config, budget, progress, parent=parent)
     proposer = optimizer.next_optimizer(request.attempts)
     if first_seed is None:
@@ -136,32 +140,29 @@ class _Track:
     def race_all(
         self, asked: Sequence[Candidate], parent: PolicySource, criterion: AcceptanceCriterion
     ) -> list[Candidate]:
-        """Return the candidates with the races of those that may race."""
-        return [
-            replace(each, race=self._race(each.proposal, parent, criterion))
-            if each.proposal is not None and each.may_race
-            else each
-            for each in asked
-        ]
-
-    def _race(
-        self, proposal: Proposal, parent: PolicySource, criterion: AcceptanceCriterion
-    ) -> Race:
-        judge, n_pairs = self.judge, self.judge.interim_analyses(proposal.aim)[-1]
-        self.progress(Racing(None, 0, n_pairs))
+        """Race the candidates that may race, all together; return all, with their races."""
+        racing = {n: one.proposal for n, one in enumerate(asked) if one.proposal and one.may_race}
+        entrants = [(one.source, replace(criterion, aim=one.aim)) for one in racing.values()]
+        if not entrants:
+            return list(asked)
+        judge = self.judge
+        n_pairs = max(judge.interim_analyses(one.aim)[-1] for _, one in entrants)
+        longest = judge.protocol.max_steps
+        self.progress(Racing(None, 0, n_pairs, max_steps=longest))
         begun, before = time.perf_counter(), judge.n_steps
-        race = judge.race(
-            proposal.source,
+        races = judge.race_all(
+            entrants,
             parent,
-            replace(criterion, aim=proposal.aim),
             first_seed=self.first_seed,
             deadline=self.budget.race_by,
+            cpu_s=self.budget.race_cpu_s,
             watch=lambda r: self.progress(
-                Racing(r.gain, r.n_pairs, n_pairs, judge.n_steps - before)
+                Racing(r.gain, r.n_pairs, n_pairs, judge.n_steps - before, longest)
             ),
         )
         self.budget.note_play(judge.n_steps - before, time.perf_counter() - begun)
-        return race
+        found = dict(zip(racing, races, strict=True))
+        return [replace(each, race=found.get(n)) for n, each in enumerate(asked)]
 
 
 def start_run(  # noqa: PLR0913 - the last are seldom given

@@ -40,13 +40,15 @@ from gco_agent.core.seeds import MOST_EPISODES, STREAM_LENGTH, Stream, parse_see
 from gco_agent.core.statistics import Verdict as RaceVerdict
 from gco_agent.core.statistics import paired_gain
 from gco_agent.core.text import format_score
-from gco_agent.evaluation.judge import AcceptanceCriterion, Judge
+from gco_agent.evaluation.judge import AcceptanceCriterion, Judge, Stop
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel
 from gco_agent.loop.candidate import FILE, Candidate, StoredCandidate, describe_race
 from gco_agent.loop.recording import ACTIONS, EPISODES, read_exchanges
-from gco_agent.loop.selection import LINE, Archive
+from gco_agent.loop.selection import LINE, Archive, race_steps
 from gco_agent.policy import PolicySource, claim_of, is_same_but_for_score, measure
+from gco_agent.store.config import FILE as CONFIG
+from gco_agent.store.config import parse_config
 from gco_agent.store.entries import Facts, headline
 from gco_agent.store.evidence import Evidence, conditions, parse_evidence
 from gco_agent.store.view import RunView, Step, evidence_folder
@@ -62,7 +64,8 @@ _SCORED = (Verdict.INITIAL, Verdict.ACCEPTED, Verdict.REPORTED)
 _OF_ROLLBACK = ("return_mean", "return_se", "episodes", "seeds", "protocol", "digest")
 _OLD_RULES = "judged by the rules of an earlier version"
 _RACE = re.compile(r"On \d+ selection seeds .{0,500}?\)\.")
-_CUT_SHORT = "The time was up before the race was decided."
+_CUT_SHORT = tuple(stop.value for stop in Stop if stop is not Stop.STEPS)
+"""What ends a race and cannot be repeated: the race is repeated up to there."""
 _RIVAL_WON = "It won its race, as did a better candidate"
 
 
@@ -247,7 +250,7 @@ def _check_race(claim: Claim, judge: Judge, seeds: range) -> Iterator[Difference
         yield Difference("seeds", claim.facts.seeds, "of the selection stream")
         return
     first = seeds.start - Stream.SELECTION.value
-    is_cut = _CUT_SHORT in claim.text and verdict.is_turned_down
+    is_cut = verdict.is_turned_down and any(told in claim.text for told in _CUT_SHORT)
     most_pairs = len(seeds) if is_cut else None
     race = judge.race(
         claim.source, claim.parent, criterion, first_seed=first, most_pairs=most_pairs
@@ -492,6 +495,7 @@ def _claim(
     evidence = parse_evidence(record, f"{EPISODES} {where}")
     is_old = evidence.schema == 1
     criterion = _criterion(view, earlier, step, facts) if over and not is_old else None
+    faults = (*faults, *(_check_length(view, earlier, over, facts) if criterion else ()))
     if is_accepted and criterion is None and not is_old:
         faults = (*faults, Difference(FILE, None, "needed"))
     others: list[tuple[PolicySource, tuple[EpisodeResult, ...]]] = []
@@ -519,6 +523,16 @@ def _claim(
         step.commit, facts, source, over, own, made_in, text, tuple(others), criterion, faults,
         step.is_signed, is_accepted and is_old,
     )  # fmt: skip
+
+
+def _check_length(
+    view: RunView, earlier: Sequence[Step], parent: PolicySource | None, facts: Facts
+) -> Iterator[Difference]:
+    """Yield a difference if the race was longer or shorter than the commits before it ask for."""
+    text, told = view.read(CONFIG), re.search(r"\bmax_steps=(\d+)", facts.protocol or "")
+    if text is not None and told is not None and parent is not None:
+        lengths = [episode.n_steps for episode in Archive(view, earlier).episodes(parent)]
+        yield from _differing("max_steps", int(told[1]), race_steps(lengths, parse_config(text)))
 
 
 def _compared_with(view: RunView, step: Step, facts: Facts) -> PolicySource | None:

@@ -443,8 +443,8 @@ def test_the_evidence_cannot_ask_for_more_episodes(at: Callable[[str], Forger]) 
 class Hurried(Judge):
     """Cuts every race short."""
 
-    def race(self, *args: Any, **kwargs: Any) -> Race:
-        return super().race(*args, **{**kwargs, "most_pairs": 4})
+    def race_all(self, *args: Any, **kwargs: Any) -> list[Race]:
+        return super().race_all(*args, **{**kwargs, "most_pairs": 4})
 
 
 def test_a_race_that_was_cut_short_is_repeated(at: Callable[[str], Forger]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from gco_agent.core.statistics import (
     Verdict,
 )
 from gco_agent.envs.environment import make_protocol
-from gco_agent.evaluation.judge import AcceptanceCriterion, Judge, Race
+from gco_agent.evaluation.judge import RACE_STEPS, AcceptanceCriterion, Judge, Race, Stop
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel
 from gco_agent.policy import PolicySource, replace_docstring
@@ -88,7 +89,7 @@ def test_an_identical_child_is_not_better(judge: Judge) -> None:
     assert race.verdict is Verdict.NOT_BETTER
     assert race.gain is not None
     assert race.gain.mean == 0
-    assert judge.n_steps == INTERIM_ANALYSES[2] * 150
+    assert judge.n_steps == INTERIM_ANALYSES[0] * 150
 
 
 def test_a_child_that_fails_is_never_accepted(judge: Judge) -> None:
@@ -172,10 +173,10 @@ def test_the_deadline_cuts_a_race_that_is_not_decided(judge: Judge) -> None:
     given(judge, follow, [1 + number % 3 for number in range(INTERIM_ANALYSES[-1])])
     given(judge, still, [2 * (number % 2) for number in range(INTERIM_ANALYSES[-1])])
     cut = judge.race(follow, still, deadline=time.perf_counter() - 1)
-    assert (cut.cut_short, cut.verdict) == (True, Verdict.INCONCLUSIVE)
+    assert (cut.stop, cut.verdict) == (Stop.TIME, Verdict.INCONCLUSIVE)
     assert len(cut.child.episodes) == INTERIM_ANALYSES[1]
     whole = judge.race(follow, still)
-    assert not whole.cut_short
+    assert whole.stop is None
     assert len(whole.child.episodes) > INTERIM_ANALYSES[1]
 
 
@@ -190,12 +191,62 @@ def test_a_race_that_could_be_won_by_then_is_not_cut_before(judge: Judge) -> Non
 def test_a_child_that_fails_at_once_ends_its_race(judge: Judge) -> None:
     """Two episodes of a policy that is slow in every step are enough of them."""
     race = judge.race(PolicySource(failing("return 9")), hide)
-    assert (race.verdict, race.n_pairs, race.cut_short) == (Verdict.NOT_BETTER, 2, False)
+    assert (race.verdict, race.n_pairs, race.stop) == (Verdict.NOT_BETTER, 2, None)
 
 
 def test_an_evaluation_ends_by_the_clock_after_one_group(judge: Judge) -> None:
     played = judge.evaluate(follow, Stream.SELECTION.seeds(0, 6), until=time.perf_counter() - 1)
     assert [e.seed for e in played.episodes] == list(Stream.SELECTION.seeds(0, 2))
+
+
+def long_episodes(judge: Judge, source: PolicySource, returns: Sequence[float], **kw: Any) -> None:
+    """Make ``judge`` remember whole games of 27,000 steps."""
+    seeds = Stream.SELECTION.seeds(0, len(returns))
+    played = tuple(
+        EpisodeResult(s, r, 27_000, Outcome.HORIZON, **kw)
+        for s, r in zip(seeds, returns, strict=True)
+    )
+    judge.import_episodes(source.digest, Evaluation(played, judge.protocol.stamp))
+
+
+ALTERNATING = [1.0 + number % 3 for number in range(INTERIM_ANALYSES[-1])]
+
+
+def test_a_race_of_whole_games_is_limited_to_a_number_of_steps(judge: Judge) -> None:
+    long_episodes(judge, still, [2.0 * (number % 2) for number in range(len(ALTERNATING))])
+    long_episodes(judge, follow, ALTERNATING)
+    race = judge.race(follow, still)
+    assert (race.n_pairs, race.stop, race.verdict) == (16, Stop.STEPS, Verdict.INCONCLUSIVE)
+    assert race.n_pairs * 2 * 27_000 <= RACE_STEPS
+
+
+@pytest.mark.parametrize(
+    ("ms", "n", "stop"),
+    [(2.9, 16, Stop.STEPS), (4.0, 10, Stop.SLOW), (20.0, 4, Stop.SLOW), (40.0, 2, Stop.SLOW)],
+)
+def test_a_slow_candidate_is_raced_less(judge: Judge, ms: float, n: int, stop: Stop) -> None:
+    long_episodes(judge, still, [2.0 * (number % 2) for number in range(len(ALTERNATING))])
+    long_episodes(judge, follow, ALTERNATING, cpu_seconds=27 * ms)
+    race = judge.race(follow, still, cpu_s=1_200)
+    assert (race.n_pairs, race.stop, race.verdict) == (n, stop, Verdict.INCONCLUSIVE)
+    again = judge.race(follow, still, most_pairs=n)
+    assert (again.n_pairs, again.verdict) == (n, Verdict.INCONCLUSIVE)
+
+
+def test_rivals_race_together_and_those_behind_are_dropped(judge: Judge) -> None:
+    n = len(ALTERNATING)
+    given(judge, still, [2 * (number % 2) for number in range(n)])
+    given(judge, follow, [500 + number % 3 for number in range(n)])
+    given(judge, hide, ALTERNATING)
+    shared = AcceptanceCriterion(n_rivals=2)
+    seen: list[Race] = []
+    won, dropped = judge.race_all([(follow, shared), (hide, shared)], still, watch=seen.append)
+    assert (won.verdict, won.stop, won.n_pairs) == (Verdict.BETTER, None, FIRST)
+    assert (dropped.verdict, dropped.stop) == (Verdict.INCONCLUSIVE, Stop.RIVAL)
+    assert dropped.n_pairs == FIRST
+    assert seen == [won]
+    # the race of the one that was not dropped is that which it has alone
+    assert won == judge.race(follow, still, shared)
 
 
 def test_evaluations_do_not_depend_on_the_number_of_workers() -> None:

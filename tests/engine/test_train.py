@@ -19,12 +19,12 @@ from gco_agent.core.seeds import Stream, parse_seed_range
 from gco_agent.core.statistics import INTERIM_ANALYSES, Gain
 from gco_agent.core.statistics import Verdict as RaceVerdict
 from gco_agent.envs.environment import make_protocol
-from gco_agent.evaluation.judge import BaselinePolicy, Judge, Race
+from gco_agent.evaluation.judge import BaselinePolicy, Judge, Race, Stop
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.loop import recording
 from gco_agent.loop.budget import Budget
-from gco_agent.loop.candidate import describe_race
-from gco_agent.loop.selection import selection_seed
+from gco_agent.loop.candidate import describe_race, describe_result
+from gco_agent.loop.selection import race_steps, selection_seed
 from gco_agent.loop.train import report, require_room, start_run, train
 from gco_agent.optimizers.base import Optimizer, Proposal, Request, Tools
 from gco_agent.optimizers.registry import make_optimizer
@@ -287,6 +287,23 @@ def test_a_crash_in_the_optimizer_leaves_the_run_as_it_was(started: Runs, judge:
         assert run.last_iteration == 1
 
 
+@pytest.mark.parametrize(
+    ("lengths", "n_steps"),
+    [
+        ((), 150),
+        ((149, 20, 30), 150),
+        ((150, 20, 30, 40, 50), 150),
+        ((150, 20, 30, 40), 900),
+        ((700, 20, 30), 900),
+    ],
+)
+def test_whole_games_are_raced_where_a_quarter_of_the_episodes_reach_the_limit(
+    lengths: tuple[int, ...], n_steps: int
+) -> None:
+    config = RunConfig("breakout", replace(RULES, max_steps=900), selection_steps=150)
+    assert race_steps(lengths, config) == n_steps
+
+
 def evaluation_of(*returns: float, outcome: Outcome = Outcome.GAME_OVER) -> Evaluation:
     numbers = itertools.count(5)
     return Evaluation(
@@ -296,10 +313,8 @@ def evaluation_of(*returns: float, outcome: Outcome = Outcome.GAME_OVER) -> Eval
 
 def test_races_in_sentences() -> None:
     lost, gain = RaceVerdict.NOT_BETTER, Gain(2.5, 0.5, 2, 0.0625)
-    race = Race(
-        evaluation_of(3, 4), evaluation_of(1, 1), gain, lost, cut_short=True, critical_p=0.01
-    )
-    assert describe_race(race) == (
+    race = Race(evaluation_of(3, 4), evaluation_of(1, 1), gain, lost, Stop.TIME, critical_p=0.01)
+    assert describe_result(race) == (
         "On 2 selection seeds the candidate's mean return is 3.50, its parent's 1.00: a gain of "
         "+2.50 ± 0.50 a pair (one-sided p = 0.062; at most 0.01 is asked for after 2 pairs). "
         "The time was up before the race was decided."

@@ -95,6 +95,8 @@ def test_every_claim_of_a_run_holds(view: RunView, verifier: Verifier) -> None:
         (5, Verdict.ROLLED_BACK),
         (6, Verdict.REPORTED),
     ]
+    # all episodes of the initial policy reach the limit, so whole games are raced from then on
+    assert [c.facts.protocol for c in claims[:3]] == [RACED.stamp, SHORT.stamp, SHORT.stamp]
     found = [verifier.verify(claim, BOTH) for claim in claims]
     assert [(one.answer, one.differences, one.first) for one in found] == [
         (Answer.HOLDS, (), None)

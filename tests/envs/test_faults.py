@@ -25,7 +25,7 @@ from gco_agent.evaluation.episode import (
     play_episodes,
     play_steps,
 )
-from gco_agent.evaluation.judge import Judge
+from gco_agent.evaluation.judge import Judge, Stop
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.optimizers.vectors.play import Probe, probe
 from gco_agent.policy import PolicySource
@@ -263,7 +263,7 @@ def test_a_race_ends_by_the_clock_where_resets_are_slow(
         judge, begun = Judge(pool, rules), time.perf_counter()
         race = judge.race(better, worse, deadline=begun + 3)
         assert time.perf_counter() - begun < 15
-    assert (race.cut_short, race.verdict) == (True, Verdict.INCONCLUSIVE)
+    assert (race.stop, race.verdict) == (Stop.TIME, Verdict.INCONCLUSIVE)
     assert 2 <= race.n_pairs < INTERIM_ANALYSES[1]
     assert race.gain is not None
     assert race.gain.mean == 20

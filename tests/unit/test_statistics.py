@@ -151,13 +151,16 @@ def test_the_analyses_share_one_error_rate(analyses: tuple[int, ...], n_rivals: 
         (Gain(5, 1, 10, 0.0012, 0.02, 9), Verdict.BETTER),
         (Gain(5, 1, 10, 0.0013, 0.02, 9), Verdict.UNDECIDED),
         (Gain(5, 1, 10, 0.0012, 0.03, 9), Verdict.UNDECIDED),  # may be undone by rare losses
-        (Gain(-0.9, 1, 4, 0.8), Verdict.UNDECIDED),
-        (Gain(-1, 1, 4, 0.84), Verdict.NOT_BETTER),
+        (Gain(5, 1, 24, 0.0006, 0.02, 9), Verdict.BETTER),
+        (Gain(5, 1, 24, 0.0007, 0.02, 9), Verdict.UNDECIDED),
+        (Gain(-0.6, 1, 4, 0.7), Verdict.UNDECIDED),
+        (Gain(-0.7, 1, 4, 0.75), Verdict.NOT_BETTER),
         (Gain(-2, 0.0, 4, 1.0), Verdict.NOT_BETTER),
-        (Gain(0.0, 0.0, 10, 1.0), Verdict.UNDECIDED),
-        (Gain(0.0, 0.0, 16, 1.0), Verdict.NOT_BETTER),
-        (Gain(0.1, 1, 16, 0.45, 1, 96), Verdict.UNDECIDED),
-        (Gain(0.1, 1, 16, 0.45, 1, 97), Verdict.INCONCLUSIVE),  # more than twice the 48 left
+        (Gain(0.0, 0.0, 4, 1.0), Verdict.UNDECIDED),
+        (Gain(0.0, 0.0, 10, 1.0), Verdict.NOT_BETTER),
+        (Gain(0.1, 1, 4, 0.45, 1, 999), Verdict.UNDECIDED),
+        (Gain(0.1, 1, 10, 0.45, 1, 135), Verdict.UNDECIDED),
+        (Gain(0.1, 1, 10, 0.45, 1, 136), Verdict.INCONCLUSIVE),  # more than 2.5 times the 54 left
         (Gain(2, 1, 64, 0.02, 0.04, 20), Verdict.INCONCLUSIVE),
         (Gain(-0.1, 1, 64, 0.6), Verdict.NOT_BETTER),
     ],
@@ -167,11 +170,11 @@ def test_verdicts(gain: Gain, verdict: Verdict) -> None:
 
 
 def test_when_the_time_is_up_nothing_stays_undecided() -> None:
-    assert judge_race(Gain(1, 1, 4, 0.2, 1, 30), is_final=True) is Verdict.INCONCLUSIVE
-    assert judge_race(Gain(-0.1, 1, 4, 0.6), is_final=True) is Verdict.NOT_BETTER
-    assert judge_race(Gain(9, 1, 10, 1e-3, 1e-3), is_final=True) is Verdict.BETTER
-    assert judge_no_worse(Gain(0, 1, 8, 0.2), 3.0, is_final=True) is Verdict.MAYBE_WORSE
-    assert judge_survivor(None, 4, is_final=True) is Verdict.INCONCLUSIVE
+    assert judge_race(Gain(1, 1, 4, 0.2, 1, 30), ends_at=4) is Verdict.INCONCLUSIVE
+    assert judge_race(Gain(-0.1, 1, 4, 0.6), ends_at=4) is Verdict.NOT_BETTER
+    assert judge_race(Gain(9, 1, 10, 1e-3, 1e-3), ends_at=10) is Verdict.BETTER
+    assert judge_no_worse(Gain(0, 1, 8, 0.2), 3.0, ends_at=8) is Verdict.MAYBE_WORSE
+    assert judge_survivor(None, 4, ends_at=4) is Verdict.INCONCLUSIVE
 
 
 def test_rivals_share_the_error_rate() -> None:
