@@ -222,7 +222,7 @@ def test_a_race_of_whole_games_is_limited_to_a_number_of_steps(judge: Judge) -> 
 
 @pytest.mark.parametrize(
     ("ms", "n", "stop"),
-    [(2.9, 16, Stop.STEPS), (4.0, 10, Stop.SLOW), (20.0, 4, Stop.SLOW), (40.0, 2, Stop.SLOW)],
+    [(2.9, 16, Stop.STEPS), (4.0, 10, Stop.SLOW), (10.0, 4, Stop.SLOW), (40.0, 2, Stop.SLOW)],
 )
 def test_a_slow_candidate_is_raced_less(judge: Judge, ms: float, n: int, stop: Stop) -> None:
     long_episodes(judge, still, [2.0 * (number % 2) for number in range(len(ALTERNATING))])
