@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,7 @@ from gco_agent.evaluation.judge import Judge
 from gco_agent.evaluation.workers import HANG_S, WorkerPool, open_executor
 from gco_agent.games import GameSpec
 from gco_agent.jail.limits import JailLevel
-from gco_agent.llm.providers import open_model
+from gco_agent.llm.providers import open_model, split_models
 from gco_agent.loop import checks
 from gco_agent.loop.budget import Budget
 from gco_agent.loop.train import report as measure_on_report_seeds
@@ -184,7 +185,7 @@ class Session:
         config, setup = run.config, run.setup
         tools = Tools(
             judge.pool,
-            lambda: open_model(config.model, config.effort),
+            [partial(open_model, name, config.effort) for name in split_models(config.model)],
             require=judge.require,
             folder=run.exchange_folder,
             tell=setup.tell,

@@ -107,6 +107,34 @@ def error_event(kind: str, said: str = "told so") -> tuple[str, Any]:
     return "error", {"type": "error", "error": {"type": kind, "message": said}}
 
 
+def chat(
+    text: str = "",
+    tool: tuple[str, str] | None = None,
+    stop: str = "stop",
+    usage: Mapping[str, Any] | None = None,
+    **how: Any,
+) -> Reply:
+    """An answer of the chat-completions API, its usage in a chunk of its own; {} for none."""
+    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
+    deltas += [{"content": piece} for piece in _pieces(text)]
+    if tool is not None:
+        name, raw = tool
+        called = {"index": 0, "id": "call_1", "type": "function"}
+        deltas.append({"tool_calls": [{**called, "function": {"name": name, "arguments": ""}}]})
+        for piece in _pieces(raw):
+            deltas.append({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]})
+    events = [_chunk([{"index": 0, "delta": delta, "finish_reason": None}]) for delta in deltas]
+    events.append(_chunk([{"index": 0, "delta": {}, "finish_reason": stop}]))
+    if used := {"prompt_tokens": 100, "completion_tokens": 20} if usage is None else usage:
+        events.append(_chunk([], usage=used))
+    return Reply(events=[*events, ("", "[DONE]")], **how)
+
+
+def _chunk(choices: list[Any], **more: Any) -> tuple[str, Any]:
+    shared = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "model": "served-model"}
+    return "", {**shared, "created": 1, "choices": choices, **more}
+
+
 def _pieces(text: str) -> Iterator[str]:
     size = max(_SHORTEST_PIECE, len(text) // _MOST_PIECES)
     return (text[i : i + size] for i in range(0, len(text), size))
@@ -231,7 +259,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._head(reply, {"content-type": "text/event-stream", "connection": "close", **framing})
         for name, data in reply.events[: reply.n_events]:
             text = data if isinstance(data, str) else json.dumps(data)
-            self._send(f"event: {name}\ndata: {text}\n\n".encode(), reply, chunked=is_chunked)
+            named = f"event: {name}\n" if name else ""
+            self._send(f"{named}data: {text}\n\n".encode(), reply, chunked=is_chunked)
         if reply.ending is Ending.RESET:
             self._hang_up()
         elif reply.ending is Ending.WHOLE:

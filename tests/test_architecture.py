@@ -13,8 +13,18 @@ import pytest
 import gco_agent
 
 HEAVY = (
-    *("opto", "litellm", "anthropic", "httpx2", "cv2", "numpy", "ale_py", "gymnasium", "ocatari"),
-    *("plotly", "jinja2", "PIL", "matplotlib", "pygame", "imageio_ffmpeg", "minari", "distributed"),
+    *("opto", "litellm", "anthropic", "openai", "httpx2", "cv2", "numpy", "ale_py", "gymnasium"),
+    *(
+        "ocatari",
+        "plotly",
+        "jinja2",
+        "PIL",
+        "matplotlib",
+        "pygame",
+        "imageio_ffmpeg",
+        "minari",
+        "distributed",
+    ),
     *("git", "black", "libcst", "pydantic", "radon", "scipy", "cma", "tomlkit", "multiprocessing"),
 )
 

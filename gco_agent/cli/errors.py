@@ -31,7 +31,8 @@ _LINGER_S = 2.0
 _EXTRAS = {
     **dict.fromkeys(("jinja2", "markupsafe", "matplotlib", "PIL", "plotly"), "report"),
     **dict.fromkeys(("imageio_ffmpeg", "pygame"), "video"),
-    **dict.fromkeys(("anthropic", "httpx"), "models"),
+    **dict.fromkeys(("anthropic", "httpx2"), "models"),
+    "openai": "openai",
 }
 """Modules of an extra, which may not be installed."""
 _SHOW_CURSOR = b"\x1b[?25h"

@@ -27,7 +27,7 @@ from gco_agent.llm.prices import (
     Price,
     find_price,
 )
-from gco_agent.llm.providers import model_price
+from gco_agent.llm.providers import model_price, split_models
 from gco_agent.loop import checks
 from gco_agent.loop.budget import Budget
 from gco_agent.loop.replay import (
@@ -214,6 +214,8 @@ def estimate(place: CliContext, /, game: str, iterations: int, **given: Given) -
         model=DEFAULT_MODEL,
     )
     config = with_model(config, given)
+    if len(split_models(config.model)) > 1:
+        raise UsageError("name one model at a time: each has its own price")
     plan, price = _plan(config, iterations), model_price(config.model)
     usual, most = plan.usual(price), plan.most(price)
 

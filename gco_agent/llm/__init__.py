@@ -3,7 +3,7 @@
 * `base`       records of requests and answers, the protocol of a model, a model with a script
 * `asking`     `ask`: retries, limits, the account of a run
 * `prices`     prices of tokens, and the estimate of a run's cost
-* `providers`  models by name; `anthropic` is the built-in provider
+* `providers`  models by name; `anthropic` and `openai` are built in, and `server` is what they share
 """
 
 from __future__ import annotations

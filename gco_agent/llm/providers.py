@@ -1,7 +1,7 @@
-"""Models by name: "MODEL", or "PROVIDER/MODEL" for another provider than anthropic.
+"""Models by name: "MODEL", or "PROVIDER:MODEL" for another provider than anthropic.
 
-A provider is a function with the signature of `gco_agent.llm.anthropic.open_model`, which another
-package offers as an entry point of the group ``gco_agent.models``.
+A provider is a function with the signature of `gco_agent.llm.server.ServerModel.open`, which
+another package offers as an entry point of the group ``gco_agent.models``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,12 @@ from gco_agent.llm.base import LanguageModel
 from gco_agent.llm.prices import DEFAULT_MODEL, PRICES, Price, find_price, parse_prices
 
 GROUP = "gco_agent.models"
-_BUILT_IN = EntryPoint("anthropic", "gco_agent.llm.anthropic:open_model", GROUP)
+_DEFAULT = "anthropic"
+_BUILT_IN = {
+    _DEFAULT: "gco_agent.llm.anthropic:AnthropicModel.open",
+    "openai": "gco_agent.llm.openai:OpenAIModel.open",
+}
+MOST_MODELS = 16
 
 
 def open_model(name: str = "", effort: str = "") -> LanguageModel:
@@ -35,12 +40,26 @@ def open_model(name: str = "", effort: str = "") -> LanguageModel:
     return opened
 
 
+def split_models(names: str) -> list[str]:
+    """Return the names in "openai:a,b", of which each may state its provider.
+
+    Raises:
+        UsageError: One is empty, or there are too many.
+    """
+    each = [name.strip() for name in names.split(",")]
+    if len(each) > 1 and not all(each):
+        raise UsageError(f"--model {names}: there is an empty name between the commas")
+    if len(each) > MOST_MODELS:
+        raise UsageError(f"--model names {len(each)} models; at most {MOST_MODELS} take turns")
+    return each
+
+
 def split_provider(name: str) -> tuple[str, str]:
-    """Return the provider and its name of the model; the part before a "/" may be neither."""
-    provider, slash, model = name.partition("/")
-    if slash and model and provider in _providers():
+    """Return the provider and its name of the model; what is before a ":" may be neither."""
+    provider, colon, model = name.partition(":")
+    if colon and model and provider in _providers():
         return provider, model
-    return _BUILT_IN.name, name
+    return _DEFAULT, name
 
 
 def model_price(name: str) -> Price | None:
@@ -71,4 +90,5 @@ def own_prices(environ: Mapping[str, str]) -> dict[str, Price]:
 
 def _providers() -> dict[str, EntryPoint]:
     installed = {point.name: point for point in entry_points(group=GROUP)}
-    return {**installed, _BUILT_IN.name: _BUILT_IN}
+    built_in = {name: EntryPoint(name, value, GROUP) for name, value in _BUILT_IN.items()}
+    return {**installed, **built_in}

@@ -16,7 +16,7 @@ from gco_agent.core.errors import ContractViolation, DirtyWorkTree, StoreError, 
 from gco_agent.core.records import PlayProtocol
 from gco_agent.envs.environment import make_importable, make_protocol
 from gco_agent.games import imports_code
-from gco_agent.llm.providers import open_model
+from gco_agent.llm.providers import open_model, split_models
 from gco_agent.optimizers.registry import capabilities_of
 from gco_agent.policy import PolicySource, check_policy
 from gco_agent.store.config import (
@@ -129,7 +129,7 @@ def require_optimizer(
         usd: The limit for language models, if one was given.
         files_in: Folder of optimizer files, if the user named the optimizer.
         horizon: `RunConfig.horizon`.
-        model: Name of the language model; by default the usual one.
+        model: Names of language models; by default the usual one.
 
     Raises:
         UsageError: There is none of that name, or none of them asks a language model.
@@ -144,7 +144,8 @@ def require_optimizer(
     if horizon and not any(each is None or each.uses_horizon for each in found):
         raise UsageError(f"--horizon has no effect with --optimizer {name}: it is for optoprime")
     if any(each is not None and each.uses_model for each in found):
-        open_model(model)  # checks the settings; nothing is sent
+        for each in split_models(model):
+            open_model(each)  # checks the settings; nothing is sent
 
 
 def require_exchange(name: str) -> None:

@@ -251,8 +251,9 @@ class Tools:
 
     Attributes:
         pool: Processes that play.
-        open_model: Opens the language model that the command was set up with; raises a `GcoError`
-            that says what is missing.
+        open_models: Open the language models that the command was set up with; each raises a
+            `GcoError` that says what is missing. Of several, each gets an optimizer of its own,
+            and these take turns.
         folder: Folder for files that people read and write; None if there is none.
         tell: Shows lines to the user.
         reply: An answer that is available already, to be used instead of asking.
@@ -261,7 +262,7 @@ class Tools:
     """
 
     pool: WorkerPool
-    open_model: Callable[[], LanguageModel] | None = None
+    open_models: Sequence[Callable[[], LanguageModel]] = ()
     folder: Path | None = None
     tell: Callable[[str], None] = lambda _: None
     reply: str | None = None
@@ -274,6 +275,6 @@ class Tools:
         Raises:
             UsageError: The command was set up without one.
         """
-        if self.open_model is None:
+        if not self.open_models:
             raise UsageError(f"{optimizer} needs a language model, and none was given")
-        return self.open_model()
+        return self.open_models[0]()

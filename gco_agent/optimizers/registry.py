@@ -13,7 +13,7 @@ import importlib.util
 import itertools
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -58,12 +58,11 @@ def make_optimizer(name: str, tools: Tools, *, files_in: Path | None = None) -> 
     """
     made = []
     for part in split_optimizers(name):
-        optimizer = _create(_find(part, files_in), tools)
-        if not isinstance(optimizer, Optimizer):
-            raise UsageError(
-                f"the optimizer {part!r} is of type {type(optimizer).__name__}: make it a subclass "
-                "of gco_agent.optimizers.base.Optimizer"
-            )
+        value = _find(part, files_in)
+        optimizer = _create(part, value, tools)
+        if optimizer.capabilities.uses_model and (others := tools.open_models[1:]):
+            further = [_create(part, value, replace(tools, open_models=[each])) for each in others]
+            optimizer = ModelTurns([optimizer, *further])
         made.append(optimizer)
     return made[0] if len(made) == 1 else OptimizerSequence(made)
 
@@ -135,6 +134,23 @@ class OptimizerSequence(_Composite):
         return self.members[turn].next_optimizer(attempts)
 
 
+class ModelTurns(_Composite):
+    """Changes the language model from iteration to iteration, in the order of `--model a,b`.
+
+    Attributes:
+        name: Name of the optimizer.
+        members: The same optimizer with each of the models.
+    """
+
+    def __init__(self, members: Sequence[Optimizer]) -> None:
+        super().__init__(members[0].name, members)
+
+    def next_optimizer(self, attempts: Sequence[PastIteration]) -> Optimizer:
+        """Return the member after the one that proposed last."""
+        n = len({each.iteration for each in attempts if each.optimizer == self.name})
+        return self.members[n % len(self.members)].next_optimizer(attempts)
+
+
 class TuneBetween(_Composite):
     """Tunes the constants of every accepted candidate before the optimizer continues.
 
@@ -185,10 +201,17 @@ def _find(name: str, files_in: Path | None) -> Any:  # noqa: ANN401 - a stranger
         ) from error
 
 
-def _create(value: Any, tools: Tools) -> object:  # noqa: ANN401 - a stranger's value
+def _create(name: str, value: Any, tools: Tools) -> Optimizer:  # noqa: ANN401 - a stranger's value
     if isinstance(value, type) and issubclass(value, Optimizer):
-        return value.create(tools)
-    return value(tools) if callable(value) and not isinstance(value, Optimizer) else value
+        value = value.create(tools)
+    elif callable(value) and not isinstance(value, Optimizer):
+        value = value(tools)
+    if not isinstance(value, Optimizer):
+        raise UsageError(
+            f"the optimizer {name!r} is of type {type(value).__name__}: make it a subclass of "
+            "gco_agent.optimizers.base.Optimizer"
+        )
+    return value
 
 
 @functools.cache

@@ -10,12 +10,12 @@ import pytest
 
 from gco_agent.core.errors import KeyRefused, UsageError
 from gco_agent.llm import Price
-from gco_agent.llm.anthropic import HOME, find_key, server_url
+from gco_agent.llm.anthropic import API
 from gco_agent.llm.providers import own_prices
 from gco_agent.optimizers.reflect import TOOL
 from tests.cli.conftest import SHORT, launch
 from tests.cli.scripted import FOLLOW
-from tests.messages_server import MessagesServer, Reply, message, status
+from tests.messages_server import MessagesServer, Reply, chat, message, status
 from tests.store.samples import git
 
 KEY = "sk-ant-api03-" + "Zz9_-aB0" * 8
@@ -66,6 +66,26 @@ def test_a_run_with_a_model(cli, project: Path, key: str, monkeypatch: pytest.Mo
     assert json.loads((kept / "exchange.json").read_text())["schema"] == 1
     assert "The policy file" in (kept / "prompt.md").read_text()
     assert git(project, "log", "--all", "-m", "-p", "-S", KEY[:24], "--format=%H") == ""
+
+
+def test_models_of_two_providers_take_turns(
+    cli, project: Path, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = f"Follow it.\n\n```python\n{FOLLOW}```\n"
+    with MessagesServer([handed_in(FOLLOW)]) as first, MessagesServer([chat(text)]) as second:
+        at(first, monkeypatch)
+        monkeypatch.setenv("OPENAI_BASE_URL", second.url + "/v1")
+        models = "claude-haiku-5-5,openai:org/local:8b"
+        result = cli(project, *RUN, "--iterations", "2", "--model", models, "--json")
+    assert result.exit_code == 0, result.output
+    assert [len(server.requests) for server in (first, second)] == [1, 2]  # the second repairs
+    assert second.requests[0].body["model"] == "org/local:8b"
+    kept = git(project, "log", "--all", "-p", "--", "iterations/0002/exchange.json")
+    assert '"model": "org/local:8b"' in kept
+    trailers = git(project, "log", "--format=%B", "--grep=Gco-Iteration: 2", "gco/pong/asked")
+    assert "Gco-Tokens-In: 200\nGco-Tokens-Out: 40\n" in trailers
+    assert "Gco-Usd" not in trailers
+    assert f'model = "{models}"' in (project / "run.toml").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -173,18 +193,20 @@ def test_an_estimate_without_a_price(cli, tmp_path: Path, monkeypatch) -> None:
 
 
 def test_keys_are_found_in_the_environment() -> None:
-    assert find_key({"ANTHROPIC_API_KEY": " a \n", "ANTHROPIC_AUTH_TOKEN": "b"}, HOME) == "a"
-    assert find_key({"ANTHROPIC_API_KEY": "", "ANTHROPIC_AUTH_TOKEN": "b"}, HOME) == "b"
-    assert find_key({}, "http://127.0.0.1:1") == "none"
+    assert (
+        API.find_key({"ANTHROPIC_API_KEY": " a \n", "ANTHROPIC_AUTH_TOKEN": "b"}, API.home) == "a"
+    )
+    assert API.find_key({"ANTHROPIC_API_KEY": "", "ANTHROPIC_AUTH_TOKEN": "b"}, API.home) == "b"
+    assert API.find_key({}, "http://127.0.0.1:1") == "none"
     with pytest.raises(KeyRefused, match="there is no key"):
-        find_key({}, HOME)
+        API.find_key({}, API.home)
 
 
 def test_the_server_is_found_in_the_environment() -> None:
-    assert server_url({}) == server_url({"ANTHROPIC_BASE_URL": " "}) == HOME
-    assert server_url({"ANTHROPIC_BASE_URL": "http://h:1/"}) == "http://h:1"
+    assert API.server_url({}) == API.server_url({"ANTHROPIC_BASE_URL": " "}) == API.home
+    assert API.server_url({"ANTHROPIC_BASE_URL": "http://h:1/"}) == "http://h:1"
     with pytest.raises(UsageError, match="ANTHROPIC_BASE_URL is 'localhost:80'"):
-        server_url({"ANTHROPIC_BASE_URL": "localhost:80"})
+        API.server_url({"ANTHROPIC_BASE_URL": "localhost:80"})
 
 
 def test_prices_of_one_s_own(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_the_optimizers_of_this_package(name: str, pool: WorkerPool, tmp_path: P
         return ScriptedModel([PART if name == "optoprime" else ANSWER])
 
     reply = ANSWER if name == "exchange" else None
-    tools = Tools(pool, open_model=open_model, folder=tmp_path / "run", reply=reply)
+    tools = Tools(pool, open_models=[open_model], folder=tmp_path / "run", reply=reply)
     policy = {"tune": WITH_CONSTANT, "simplify": FOLLOW}.get(name)
     config = replace(example_config(max_steps=80), slice_steps=300)
     check_optimizer(lambda tools: named(name, tools), tools, config, policy)

@@ -28,8 +28,9 @@ from gco_agent.core.errors import (
 )
 from gco_agent.jail.process import environment
 from gco_agent.llm import ModelRequest, Price, ToolSpec, Usage
-from gco_agent.llm.anthropic import AnthropicModel, Deadline, _certificates, retry_after
+from gco_agent.llm.anthropic import AnthropicModel
 from gco_agent.llm.providers import open_model
+from gco_agent.llm.server import Deadline, _certificates, retry_after
 from tests.messages_server import (
     Ending,
     MessagesServer,

@@ -199,7 +199,7 @@ def test_a_reply_that_comes_too_late_ends_the_run_and_one_that_never_comes_is_an
 def test_it_is_made_with_the_model_of_the_command(tmp_path: Path) -> None:
     model = ScriptedModel([])
     with WorkerPool(0) as pool:
-        made = ReflectOptimizer.create(Tools(pool, lambda: model, tmp_path))
+        made = ReflectOptimizer.create(Tools(pool, [lambda: model], tmp_path))
         assert isinstance(made, ReflectOptimizer)
         assert made.model is model
         assert made.capabilities.repairs
