@@ -14,18 +14,9 @@ import gco_agent
 
 HEAVY = (
     *("opto", "litellm", "anthropic", "openai", "httpx2", "cv2", "numpy", "ale_py", "gymnasium"),
-    *(
-        "ocatari",
-        "plotly",
-        "jinja2",
-        "PIL",
-        "matplotlib",
-        "pygame",
-        "imageio_ffmpeg",
-        "minari",
-        "distributed",
-    ),
-    *("git", "black", "libcst", "pydantic", "radon", "scipy", "cma", "tomlkit", "multiprocessing"),
+    *("ocatari", "plotly", "jinja2", "PIL", "matplotlib", "pygame", "imageio_ffmpeg", "minari"),
+    *("distributed", "wandb", "mlflow", "huggingface_hub", "scipy", "cma", "tomlkit"),
+    *("git", "black", "libcst", "pydantic", "radon", "multiprocessing"),
 )
 
 

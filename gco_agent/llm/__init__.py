@@ -3,7 +3,8 @@
 * `base`       records of requests and answers, the protocol of a model, a model with a script
 * `asking`     `ask`: retries, limits, the account of a run
 * `prices`     prices of tokens, and the estimate of a run's cost
-* `providers`  models by name; `anthropic` and `openai` are built in, and `server` is what they share
+* `server`     what models behind servers share; `anthropic` and `openai` are these
+* `providers`  models by name
 """
 
 from __future__ import annotations

@@ -16,11 +16,14 @@ from gco_agent.core.errors import ReplyTruncated
 from gco_agent.evaluation.judge import Judge
 from gco_agent.llm import FREE, ModelRequest, Usage
 from gco_agent.llm.anthropic import AnthropicModel
+from gco_agent.llm.openai import OpenAIModel
+from gco_agent.llm.server import ServerModel
 from gco_agent.loop import recording as accounts
 from gco_agent.loop.budget import Budget
 from gco_agent.loop.train import train
 from gco_agent.optimizers.base import Capabilities
 from gco_agent.optimizers.reflect import TOOL, ReflectOptimizer
+from gco_agent.optimizers.registry import ModelTurns
 from gco_agent.store.config import RunConfig
 from gco_agent.store.run import Runs
 from tests.engine.policies import RULES
@@ -58,8 +61,9 @@ def url() -> Iterator[str]:
     del server
 
 
-def test_a_real_model_answers(url: str) -> None:
-    model = AnthropicModel("smollm2", FREE, "none", url)
+@pytest.mark.parametrize(("kind", "path"), [(AnthropicModel, ""), (OpenAIModel, "/v1")])
+def test_a_real_model_answers(url: str, kind: type[ServerModel], path: str) -> None:
+    model = kind("smollm2", FREE, "none", url + path)
     asked = ModelRequest("Be brief.", "", "Say hello.", TOOL, max_tokens=60)
     try:
         completion = model.complete(asked)
@@ -78,8 +82,14 @@ def test_a_real_model_answers(url: str) -> None:
 def test_whatever_a_real_model_says_is_a_candidate_or_has_a_reason(
     url: str, started: Runs, judge: Judge
 ) -> None:
-    optimizer = ReflectOptimizer(AnthropicModel("smollm2", FREE, "none", url))
-    optimizer.capabilities = Capabilities(uses_model=True)
+    models = (
+        AnthropicModel("smollm2", FREE, "none", url),
+        OpenAIModel("smollm2", FREE, "none", url + "/v1"),
+    )
+    members = [ReflectOptimizer(model) for model in models]
+    for member in members:
+        member.capabilities = Capabilities(uses_model=True)
+    optimizer = ModelTurns(members)
     with started.open(REF) as run:
         spent = train(run, optimizer, judge, CONFIG, Budget(iterations=N_ITERATIONS))
     assert spent.limit == f"{N_ITERATIONS} iterations"
