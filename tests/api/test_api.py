@@ -20,6 +20,7 @@ from gco_agent.core.seeds import Stream
 from gco_agent.envs import environment, local
 from gco_agent.jail.limits import JailLevel
 from tests.engine.pong_policies import FOLLOW, STILL
+from tests.messages_server import MessagesServer, chat, message
 
 LEAN = '''"""CartPole: push to where the pole leans.
 
@@ -64,6 +65,25 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def started(**given: Any) -> gco_agent.Run:
     settings = {"name": "first", "iterations": 1, "max_steps": 60, **given}
     return gco_agent.run("CartPole-v1", Once(), repo="runs", start=LEAN, **settings)
+
+
+def test_models_of_two_providers_take_turns(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def text(worse: str) -> str:
+        return f"Try it.\n\n```python\n{LEAN.replace('1 if obs[2] > 0 else 0', worse)}```\n"
+
+    replies = [message(text("0")), message(text("0 if obs[2] > 0 else 1"))]
+    with MessagesServer(replies) as first, MessagesServer([chat(text("1"))]) as second:
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", first.url)
+        monkeypatch.setenv("OPENAI_BASE_URL", second.url + "/v1")
+        run = gco_agent.run(
+            "CartPole-v1", "reflect", model="claude-haiku-5-5,openai:org/local:8b",
+            repo="runs", start=LEAN, iterations=3, max_steps=60,
+        )  # fmt: skip
+    assert [each.body["model"] for each in first.requests] == ["claude-haiku-5-5"] * 2
+    assert [each.body["model"] for each in second.requests] == ["org/local:8b"]
+    assert {each.optimizer for each in run.history[1:]} == {"reflect"}
+    priced = [each.usd is not None for each in run.history[1:]]
+    assert priced == [True, False, True]  # no price of the second is known
 
 
 def test_a_run_from_start_to_report(home: Path) -> None:
