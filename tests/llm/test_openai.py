@@ -161,7 +161,7 @@ def test_llama_cpp_without_templates_is_asked_without_tools() -> None:
         (refusal(429, "no credit", code="insufficient_quota"), RateLimited, "credit", False),
         (refusal(503, "loading model"), ModelOverloaded, "loading", True),
         (refusal(400, "maximum context length is 4096"), RequestRefused, "--trace-tokens", False),
-        (refusal(422, {"not": "text"}), RequestRefused, "does not take the request", False),
+        (refusal(413, {"not": "text"}), RequestRefused, "does not take the request", False),
         (chat("x", stop="length"), ReplyTruncated, "500 tokens", False),
         (chat("x", stop="content_filter"), ReplyRefused, "declined", False),
         (Reply(raw=b"[]"), StreamCut, "ended early", True),
