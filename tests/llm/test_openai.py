@@ -193,7 +193,7 @@ def test_an_error_within_a_stream(code: object, kind: type[ModelError]) -> None:
 def test_a_refusal_in_words() -> None:
     answer = chat("")
     event = ("", {"choices": [{"delta": {"refusal": "I cannot"}, "finish_reason": None}]})
-    last = ("", {"choices": [{"delta": {}, "finish_reason": None}]})
+    last: tuple[str, Any] = ("", {"choices": [{"delta": {}, "finish_reason": None}]})
     assert type(failure(answer.but(events=[event, last]))) is ReplyRefused
 
 
