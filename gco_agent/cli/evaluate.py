@@ -27,7 +27,7 @@ from gco_agent.cli.output import (
 )
 from gco_agent.core.errors import UsageError
 from gco_agent.core.events import Playing
-from gco_agent.core.seeds import Stream, format_seeds
+from gco_agent.core.seeds import MOST_EPISODES, Stream, format_seeds
 from gco_agent.core.text import clean_line, format_points, format_score
 from gco_agent.loop import checks
 
@@ -116,8 +116,16 @@ def _print_score(data: dict[str, Any]) -> None:
 # Verify
 
 
-@command(o.target_argument, flag("--all", "is_all"), o.play_options, o.executor_option)
-def verify(place: CliContext, /, target: str | None, *, is_all: bool) -> Result:
+@command(
+    o.target_argument,
+    flag("--all", "is_all"),
+    number("--episodes", least=2),
+    o.play_options,
+    o.executor_option,
+)
+def verify(
+    place: CliContext, /, target: str | None, *, is_all: bool, episodes: int | None
+) -> Result:
     """Play again what commits claim, and compare every digit."""
     from gco_agent.api import find_revision
     from gco_agent.loop.verify import Answer, Verifier, read_claims
@@ -138,7 +146,7 @@ def verify(place: CliContext, /, target: str | None, *, is_all: bool) -> Result:
     rules = (checks.rules_here(config.selection_protocol), checks.rules_here(config.protocol))
     begun, found = time.perf_counter(), []
     with open_display() as display, place.players.judge(config.protocol) as judge:
-        verifier = Verifier(judge.pool, judge.require)
+        verifier = Verifier(judge.pool, judge.require, episodes or MOST_EPISODES)
         for claim in claims:
             watch = _watch(display, f"iteration {claim.facts.iteration}")
             found.append(verifier.verify(claim, rules, watch))
@@ -148,12 +156,14 @@ def verify(place: CliContext, /, target: str | None, *, is_all: bool) -> Result:
     data = {
         "run": view.ref.branch,
         "holds": counts[Answer.HOLDS],
+        "part_holds": counts[Answer.PART_HOLDS],
         "differs": counts[Answer.DIFFERS],
         "incomparable": counts[Answer.INCOMPARABLE],
         "seconds": round(time.perf_counter() - begun, 2),
         "claims": [_claim_json(one) for one in found],
     }
-    return Result(data, lambda: _print_sum(data, found), counts[Answer.HOLDS] == len(found))
+    n_held = counts[Answer.HOLDS] + counts[Answer.PART_HOLDS]
+    return Result(data, lambda: _print_sum(data, found), n_held == len(found))
 
 
 def _watch(display: Callable[[Playing], None], what: str) -> Callable[[int, int], None]:
@@ -166,7 +176,7 @@ def _print_claim(found: Verified) -> None:
     episodes = clean_line(f"{count(facts.episodes or 0, 'episode')}, {facts.seeds}")
     say(
         f"iteration {facts.iteration:<4} {facts.verdict:<11} {score:>16} ({episodes})  "
-        f"{found.answer.value}"
+        f"{found.answer.value}{_part_text(found)}"
     )
     for difference in found.differences:
         say(f"    {_difference_text(difference)}")
@@ -177,6 +187,14 @@ def _print_claim(found: Verified) -> None:
             here = found.played_in.get(name, "none")
             if there != here:
                 say(f"    it was claimed under {name} {clean_line(there)}; here is {here}")
+
+
+def _part_text(found: Verified) -> str:
+    from gco_agent.loop.verify import Answer
+
+    if found.answer is not Answer.PART_HOLDS or found.played is None:
+        return ""
+    return f": {len(found.played.episodes)} of {found.claim.facts.episodes} episodes"
 
 
 def _difference_text(difference: Difference) -> str:
@@ -202,6 +220,7 @@ def _claim_json(found: Verified) -> dict[str, Any]:
         **pick(facts, "seeds protocol digest"),
         "claimed_in": found.claim.made_in,
         "played_in": found.played_in,
+        "played_episodes": len(played.episodes) if played else 0,
         "played_mean_return": played.mean_return if played else None,
         "played_digest": played.digest if played else None,
         "differences": [pick(difference, "what claimed here") for difference in found.differences],
@@ -212,6 +231,8 @@ def _claim_json(found: Verified) -> dict[str, Any]:
 def _print_sum(data: dict[str, Any], found: list[Verified]) -> None:
     levels = {one.played_in["jail"] for one in found if one.played_in.get("jail")}
     counts = [f"{data['holds']} {'holds' if data['holds'] == 1 else 'hold'}"]
+    if data["part_holds"]:
+        counts.append(f"{data['part_holds']} as far as played")
     if data["differs"]:
         counts.append(f"{data['differs']} {'differs' if data['differs'] == 1 else 'differ'}")
     if data["incomparable"]:

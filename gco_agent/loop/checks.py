@@ -165,9 +165,13 @@ def rules_here(rules: PlayProtocol) -> PlayProtocol:
     """Return the same rules with the versions that are installed here.
 
     Raises:
-        UsageError: The game is not known.
+        UsageError: The game is not known, or the rules are not those of their name.
     """
-    return replace(rules, versions=make_protocol("default", rules.env_id).versions)
+    named = make_protocol(rules.name, rules.env_id)
+    free = replace(named, versions=rules.versions, max_steps=rules.max_steps, objects=rules.objects)
+    if rules.name != "default" and free != rules:  # of the default one all that differs is told
+        raise UsageError(f"the rules of play are called {rules.name!r}, and are others")
+    return replace(rules, versions=named.versions)
 
 
 def require_same_versions(config: RunConfig) -> None:

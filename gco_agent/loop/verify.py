@@ -6,7 +6,8 @@ that the commit says is computed again: subject, body, complexity, frames and co
 its parent and the verdict; every number of the message; and every episode of every policy of the
 evidence, down to the first action that differs. Times, the level of the jail and free words cannot
 be computed again. They are authenticated by the signature of the message where this user's machine
-made the commit, and believed otherwise; `Claim.is_signed` says which.
+made the commit, and believed otherwise; `Claim.is_signed` says which. Of a long claim the first
+episodes can be played alone; its numbers and its verdict are then computed from its own evidence.
 
 The jail's level, the Python and the machine of the claim are not rules of play: a policy that
 computes with integers plays the same in all of them. They are reported beside the answer, so that a
@@ -59,6 +60,7 @@ _NUMBERS = ("return_mean", "return_se", "episodes", "gain", "gain_se", "pairs", 
 """What is compared of the facts of a message."""
 _NEEDED = ("protocol", "seeds", "digest")
 """What a claim cannot be played again without."""
+_RACED = (Verdict.ACCEPTED, Verdict.REJECTED, Verdict.INCONCLUSIVE)
 _SCORED = (Verdict.INITIAL, Verdict.ACCEPTED, Verdict.REPORTED)
 """Verdicts that claim a score."""
 _OF_ROLLBACK = ("return_mean", "return_se", "episodes", "seeds", "protocol", "digest")
@@ -66,13 +68,14 @@ _OLD_RULES = "judged by the rules of an earlier version"
 _RACE = re.compile(r"On \d+ selection seeds .{0,500}?\)\.")
 _CUT_SHORT = tuple(stop.value for stop in Stop if stop is not Stop.STEPS)
 """What ends a race and cannot be repeated: the race is repeated up to there."""
-_RIVAL_WON = "It won its race, as did a better candidate"
+_RIVAL_WON = " It won its race, as did a better candidate: "
 
 
 class Answer(enum.Enum):
     """What came of playing a claim again."""
 
     HOLDS = "holds"
+    PART_HOLDS = "holds as far as it was played"
     DIFFERS = "differs"
     INCOMPARABLE = "cannot be compared"
 
@@ -113,6 +116,7 @@ class Claim:
         faults: What is wrong about it whatever is played.
         is_signed: This user's machine composed the message. Of any other, its words, its times and
             the level of its jail are its author's, and cannot be verified.
+        has_rival: Another candidate of its iteration was accepted.
         is_by_old_rules: Its verdict is by rules of an earlier version, and cannot be verified.
     """
 
@@ -127,6 +131,7 @@ class Claim:
     criterion: AcceptanceCriterion | None = None
     faults: tuple[Difference, ...] = ()
     is_signed: bool = False
+    has_rival: bool = False
     is_by_old_rules: bool = False
 
 
@@ -158,10 +163,16 @@ class Verifier:
     Args:
         pool: Who plays.
         require: The jail must be at least this good.
+        episodes: Play so many of each claim at most; all by default.
     """
 
-    def __init__(self, pool: WorkerPool, require: JailLevel = JailLevel.NONE) -> None:
-        self._pool, self._require = pool, require
+    def __init__(
+        self,
+        pool: WorkerPool,
+        require: JailLevel = JailLevel.NONE,
+        episodes: int = MOST_EPISODES,
+    ) -> None:
+        self._pool, self._require, self._most = pool, require, episodes
         self._judges: dict[str, Judge] = {}
 
     def verify(
@@ -196,16 +207,14 @@ class Verifier:
         if len(seeds) != claim.facts.episodes or len(seeds) > MOST_EPISODES:
             stated = Difference("episodes", claim.facts.episodes, len(seeds))
             return Verified(claim, Answer.DIFFERS, (*claim.faults, stated))
+        if len(seeds) > self._most and claim.episodes:
+            return self._verify_part(claim, judge, seeds[: self._most], watch)
         played = judge.evaluate(claim.source, seeds, watch)
         over = judge.evaluate(claim.parent, seeds) if claim.parent and played.is_valid else None
         here = _facts_of(claim.facts, played, over)
         differences = [
             *claim.faults,
-            *(
-                Difference(name.replace("_", " "), getattr(claim.facts, name), getattr(here, name))
-                for name in _NUMBERS
-                if getattr(claim.facts, name) != getattr(here, name)
-            ),
+            *_differing_numbers(claim.facts, here),
             *_check_seeds(claim, seeds),
             *_check_race(claim, judge, seeds),
         ]
@@ -228,6 +237,34 @@ class Verifier:
             played,
             conditions((*played.episodes, *(over.episodes if over else ()))),
         )
+
+    def _verify_part(
+        self, claim: Claim, judge: Judge, seeds: range, watch: Callable[[int, int], None] | None
+    ) -> Verified:
+        """Play the first episodes; compute numbers and verdict from those of the evidence."""
+        of_evidence = Judge(self._pool, judge.protocol)
+        for source, episodes in ((claim.source, claim.episodes), *claim.others):
+            of_evidence.import_episodes(source.digest, Evaluation(episodes, judge.protocol.stamp))
+        whole = parse_seed_range(claim.facts.seeds or "")
+        stated = of_evidence.evaluate(claim.source, whole)
+        over = of_evidence.evaluate(claim.parent, whole) if claim.parent else None
+        differences = (
+            *claim.faults,
+            *_differing_numbers(claim.facts, _facts_of(claim.facts, stated, over)),
+            *_check_seeds(claim, whole),
+            *_check_race(claim, of_evidence, whole),
+        )
+        played, first = judge.evaluate(claim.source, seeds, watch), None
+        for source, episodes in ((claim.source, claim.episodes), *claim.others):
+            again = judge.evaluate(source, seeds)
+            first = first or first_difference(episodes[: len(seeds)], again.episodes)
+        answer = Answer.DIFFERS if differences or first else Answer.PART_HOLDS
+        return Verified(claim, answer, differences, first, played, conditions(played.episodes))
+
+
+def _differing_numbers(claimed: Facts, here: Facts) -> Iterator[Difference]:
+    for name in _NUMBERS:
+        yield from _differing(name.replace("_", " "), getattr(claimed, name), getattr(here, name))
 
 
 def _check_seeds(claim: Claim, seeds: range) -> Iterator[Difference]:
@@ -255,15 +292,19 @@ def _check_race(claim: Claim, judge: Judge, seeds: range) -> Iterator[Difference
     race = judge.race(
         claim.source, claim.parent, criterion, first_seed=first, most_pairs=most_pairs
     )
-    is_won = race.verdict.is_won
     if race.n_pairs != len(seeds):
         yield Difference("pairs", len(seeds), race.n_pairs)
         return
-    is_wrong = (verdict is Verdict.ACCEPTED) != is_won and not (is_won and _RIVAL_WON in claim.text)
+    said = describe_race(race)
+    if race.gain is None:  # a traceback may hold an address
+        said = said.rpartition("\n\n")[2]
+    said, is_won = _one_line(said), race.verdict.is_won
+    was_better = claim.has_rival and said + _RIVAL_WON in claim.text
+    is_wrong = (verdict is Verdict.ACCEPTED) != is_won and not (is_won and was_better)
     is_open = race.verdict is RaceVerdict.INCONCLUSIVE
     if is_wrong or (verdict is Verdict.INCONCLUSIVE) != is_open:
         yield Difference("verdict", verdict.value, race.verdict.value)
-    if race.gain is not None and (said := _one_line(describe_race(race))) not in claim.text:
+    if said not in claim.text:
         yield Difference("body", "another description of the race", said)
 
 
@@ -377,7 +418,9 @@ def _claims_of(view: RunView, step: Step) -> Iterator[Claim]:
                     each.commit, facts, PolicySource(view.policy(each.commit)), faults=faults
                 )
             continue
-        yield _claim(view, line[:place], each, facts, faults)
+        claim = _claim(view, line[:place], each, facts, faults)
+        has_rival = is_side and line[place].verdict is Verdict.ACCEPTED
+        yield replace(claim, is_signed=view.is_signed(each), has_rival=has_rival)
 
 
 def _claim_by_hand(view: RunView, step: Step) -> Iterator[Claim]:
@@ -457,8 +500,8 @@ def _check_signature(view: RunView, step: Step, facts: Facts) -> Iterator[Differ
     path = evidence_folder(facts.iteration) + EPISODES
     texts = [view.read(path, each.commit) for each in (step, *step.candidates)]
     found = [parse_evidence(text, EPISODES) for text in texts if text is not None]
-    is_mine = any(one.is_authentic and one.is_message_signed for one in found)
-    if is_mine and not step.is_signed:
+    is_mine = any(one.is_authentic and one.is_commit_signed for one in found)
+    if is_mine and not view.is_signed(step):
         yield Difference("signature of the message", None, "needed")
 
 
@@ -488,10 +531,7 @@ def _claim(
     if record is None:
         if facts.verdict is not Verdict.ROLLED_BACK:
             faults = (*faults, Difference(EPISODES, None, "needed"))
-        return Claim(
-            step.commit, facts, source, over, (), told, text, faults=faults,
-            is_signed=step.is_signed,
-        )  # fmt: skip
+        return Claim(step.commit, facts, source, over, (), told, text, faults=faults)
     evidence = parse_evidence(record, f"{EPISODES} {where}")
     is_old = evidence.schema == 1
     criterion = _criterion(view, earlier, step, facts) if over and not is_old else None
@@ -521,7 +561,7 @@ def _claim(
     made_in = {**evidence.made_in, **told}
     return Claim(
         step.commit, facts, source, over, own, made_in, text, tuple(others), criterion, faults,
-        step.is_signed, is_accepted and is_old,
+        is_by_old_rules=is_accepted and is_old,
     )  # fmt: skip
 
 
@@ -537,7 +577,7 @@ def _check_length(
 
 def _compared_with(view: RunView, step: Step, facts: Facts) -> PolicySource | None:
     """Return the parent that a candidate was raced against, as far as the verdict says so."""
-    if not step.parents or (facts.gain is None and facts.verdict is not Verdict.ACCEPTED):
+    if not step.parents or (facts.gain is None and facts.verdict not in _RACED):
         return None
     return PolicySource(view.policy(step.parents[0]))
 
@@ -548,12 +588,13 @@ def _check_docstring(source: PolicySource, facts: Facts) -> Iterator[Difference]
         stated = claim_of(source)
     except PolicyError:
         return
-    if stated is not None and (
-        facts.return_mean is None
-        or stated.score.split()[0]
-        != format_score(facts.return_mean, facts.return_se, least=2).split()[0]
-    ):
-        yield Difference("score in the docstring", stated.mean, facts.return_mean)
+    if stated is None:
+        return
+    mean = format_score(facts.return_mean, facts.return_se, least=2)
+    here = f"{mean} ({facts.episodes} episodes, {facts.seeds})"
+    said = stated.score.strip().removesuffix(")")  # a part of it, or all
+    if not here.startswith(said) or said.split()[0] != mean.split()[0]:
+        yield Difference("score in the docstring", stated.score, here)
 
 
 def _criterion(

@@ -41,7 +41,7 @@ class Evidence:
         policies: Digest of a policy's text to its episodes.
         made_in: Weakest jail, Python and machine, as far as the record says.
         is_authentic: It was written by this user on this machine.
-        is_message_signed: Its writer signed the message of its commit, too.
+        is_commit_signed: Its writer signed its commit, too.
         schema: Version of the record; in the first, digests leave docstrings out.
     """
 
@@ -49,7 +49,7 @@ class Evidence:
     policies: Mapping[str, tuple[EpisodeResult, ...]]
     made_in: Mapping[str, str]
     is_authentic: bool
-    is_message_signed: bool = False
+    is_commit_signed: bool = False
     schema: int = SCHEMA
 
     def of(self, source: PolicySource) -> tuple[EpisodeResult, ...]:
@@ -66,7 +66,7 @@ def format_evidence(evaluations: Iterable[tuple[PolicySource, Evaluation]]) -> s
         **conditions(episode for _, evaluation in played for episode in evaluation.episodes),
         "jails": {source.digest: weakest_jail(one.episodes) for source, one in played},
         "policies": {source.digest: [_to_json(e) for e in one.episodes] for source, one in played},
-        "signed_message": True,
+        "signed_commit": True,
     }
     if (key := _user_key()) is not None:
         data[_MAC] = _authenticate(data, key)
@@ -98,7 +98,7 @@ def parse_evidence(text: str, name: str) -> Evidence:
             policies,
             {name: str(data[name]) for name in _CONDITIONS if data.get(name)},
             key is not None and _is_same(claimed, _authenticate(data, key)),
-            data.get("signed_message") is True,
+            data.get("signed_commit") is True,
             int(data["schema"]),
         )
 
@@ -109,19 +109,24 @@ def conditions(episodes: Iterable[EpisodeResult]) -> dict[str, str]:
     return dict(zip(_CONDITIONS, values, strict=True))
 
 
-def sign(message: str) -> str:
-    """Return a commit message with a trailer by which `is_signed` knows it again."""
+def sign(message: str, *files: bytes | None) -> str:
+    """Return a commit message with a trailer by which `is_signed` knows the commit again.
+
+    Args:
+        message: The message.
+        files: What it is about: the policy, and the evidence if there is any.
+    """
     key = _user_key()
     if key is None:
         return message
-    return f"{message.rstrip()}{_SIGNATURE}{_sign(message, key)}\n"
+    return f"{message.rstrip()}{_SIGNATURE}{_sign(message, files, key)}\n"
 
 
-def is_signed(message: str) -> bool:
-    """Return whether this user's machine composed the message of a commit."""
+def is_signed(message: str, *files: bytes | None) -> bool:
+    """Return whether this user's machine composed the message of a commit, for these files."""
     words, separator, signature = message.strip().rpartition(_SIGNATURE)
     key = _user_key() if separator else None
-    return key is not None and _is_same(signature, _sign(words, key))
+    return key is not None and _is_same(signature, _sign(words, files, key))
 
 
 def key_path() -> Path:
@@ -149,9 +154,10 @@ def _user_key() -> bytes | None:
     return key if len(key) == _KEY_BYTES else None
 
 
-def _sign(message: str, key: bytes) -> str:
-    content = b"message\0" + message.strip().encode("utf-8", "backslashreplace")
-    return hmac.new(key, content, hashlib.sha256).hexdigest()
+def _sign(message: str, files: Iterable[bytes | None], key: bytes) -> str:
+    parts = [message.strip().encode("utf-8", "backslashreplace"), *files]
+    digests = ["" if part is None else hashlib.sha256(part).hexdigest() for part in parts]
+    return hmac.new(key, f"commit {' '.join(digests)}".encode(), hashlib.sha256).hexdigest()
 
 
 def _authenticate(data: Mapping[str, Any], key: bytes) -> str:

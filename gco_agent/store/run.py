@@ -33,7 +33,13 @@ from gco_agent.store.entries import (
 )
 from gco_agent.store.evidence import sign
 from gco_agent.store.git import PRIVATE_FOLDER, REFS_HEADS, GitRepo, Head, WorkTree
-from gco_agent.store.view import RunView, evidence_folder, frames_of, policy_path
+from gco_agent.store.view import (
+    EPISODES_FILE,
+    RunView,
+    evidence_folder,
+    frames_of,
+    policy_path,
+)
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -230,8 +236,11 @@ def write_entry(
     changes: dict[str, bytes | None] = dict.fromkeys(remove)
     # a traceback may quote half a surrogate pair, which UTF-8 cannot express
     changes.update({path: text.encode("utf-8", "backslashreplace") for path, text in texts.items()})
-    message = sign(format_message(entry.subject, entry.body, entry.facts))
-    return repo.write_commit(parents, parents[0] if parents else None, changes, message)
+    place, base = policy_path(game), parents[0] if parents else None
+    policy = changes[place] if place in changes or base is None else repo.read_file(base, place)
+    text = format_message(entry.subject, entry.body, entry.facts)
+    message = sign(text, policy, changes.get(folder + EPISODES_FILE))
+    return repo.write_commit(parents, base, changes, message)
 
 
 def _lock_run(repo: GitRepo, ref: RunRef) -> BaseFileLock:

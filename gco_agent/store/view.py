@@ -46,7 +46,6 @@ class Step:
         subject: First line of its message.
         body: The reason.
         facts: What was measured; None for a commit that a person made by hand.
-        is_signed: This user's machine composed the message.
         candidates: The rejected candidates of the iteration, oldest first.
     """
 
@@ -57,7 +56,6 @@ class Step:
     body: str
     facts: Facts | None
     candidates: tuple[Step, ...] = ()
-    is_signed: bool = False
 
     @property
     def verdict(self) -> Verdict:
@@ -450,6 +448,13 @@ class RunView:
             return replace(row, error=str(error))
         return replace(row, optimizer=config.optimizer, seed=config.seed)
 
+    def is_signed(self, step: Step) -> bool:
+        """Return whether this user's machine made a commit: its message, policy and evidence."""
+        [commit] = self.repo.commits("--no-walk", step.commit)
+        evidence = evidence_folder(step.iteration or 0) + EPISODES_FILE
+        files = (self.repo.read_file(step.commit, path) for path in (self.policy_path, evidence))
+        return is_signed(commit.message, *files)
+
     # -- reading commits -----------------------------------------------------------------------
 
     def _standing(self, line: Sequence[Step]) -> Step:
@@ -620,5 +625,4 @@ def _parse_step(commit: Commit) -> Step:
         when = _NO_DATE
     if when.tzinfo is None or not _NO_DATE.year <= when.year <= _LAST_YEAR:
         when = _NO_DATE
-    signed = is_signed(commit.message)
-    return Step(commit.id, commit.parents, when, subject, body, facts, is_signed=signed)
+    return Step(commit.id, commit.parents, when, subject, body, facts)

@@ -17,6 +17,7 @@ from gco_agent.core.errors import GcoError
 from gco_agent.core.events import silent
 from gco_agent.core.records import Verdict
 from gco_agent.core.seeds import Stream
+from gco_agent.core.text import format_score
 from gco_agent.evaluation.judge import Judge, Race
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.loop.budget import Budget
@@ -30,7 +31,7 @@ from gco_agent.store.evidence import format_evidence
 from gco_agent.store.git import GitRepo
 from gco_agent.store.run import Runs
 from gco_agent.store.view import RunView
-from tests.engine.policies import FOLLOW, HIDE, RULES
+from tests.engine.policies import FOLLOW, HIDE, RULES, failing
 from tests.engine.test_train import Scripted
 from tests.store.samples import git
 
@@ -458,3 +459,91 @@ def test_a_race_that_was_cut_short_is_repeated(at: Callable[[str], Forger]) -> N
     assert forger.verifier.verify(claim, (RULES,)).answer is Answer.HOLDS
     forged = replace(claim, text=words(r"mean return is \S+", "mean return is 500.00,")(claim.text))
     assert forger.verifier.verify(forged, (RULES,)).answer is Answer.DIFFERS
+
+
+# -- further kinds ---------------------------------------------------------------------------------
+
+
+def docstring_of_score(score: str) -> Callable[[RunView, int], dict[str, str]]:
+    def files(view: RunView, iteration: int) -> dict[str, str]:
+        facts = view.facts()
+        assert facts is not None
+        mean = format_score(facts.return_mean, facts.return_se, least=2).split()[0]
+        stated = f"P.\n\nEnvironment: gco/Breakout-v5\nMean return: {mean} {score}\n"
+        return {POLICY: replace_docstring(PolicySource(view.policy()), stated).text}
+
+    return files
+
+
+@pytest.mark.parametrize("score", ["± 0.01 (4 episodes)", "± 0.00 (1000 episodes, report 0:1000)"])
+def test_error_and_episodes_of_a_docstring_are_compared(
+    at: Callable[[str], Forger], score: str
+) -> None:
+    forger = at("1")
+    forger.replace(without(), docstring_of_score(score)(forger.view(), 1))
+    [claim] = read_claims(forger.view(), "1")
+    assert "score in the docstring" in {fault.what for fault in claim.faults}
+
+
+def test_a_signed_message_does_not_fit_another_policy_or_other_evidence(
+    at: Callable[[str], Forger],
+) -> None:
+    forger = at("1")
+    assert all(forger.view().is_signed(step) for step in forger.view().history())
+    for files in (policy(FOLLOW + "\n\nOTHER = 1\n"), evidence(lambda data: data.update(x=1))):
+        forger = at("1")
+        forger.replace(lambda message: message, files(forger.view(), 1))
+        assert not forger.view().is_signed(forger.view().step("1"))
+
+
+def test_a_winner_is_not_turned_down_for_a_rival_that_is_not_there(
+    at: Callable[[str], Forger],
+) -> None:
+    forger = at("1")
+    [claim] = read_claims(forger.view(), "1")
+    lost = replace(
+        claim,
+        facts=replace(claim.facts, verdict=Verdict.REJECTED),
+        text=claim.text + " It won its race, as did a better candidate: another.",
+    )
+    for has_rival, answer in ((False, Answer.DIFFERS), (True, Answer.HOLDS)):
+        verified = forger.verifier.verify(replace(lost, has_rival=has_rival), (RULES,))
+        assert verified.answer is answer
+
+
+def test_a_race_against_a_parent_that_failed_is_repeated(at: Callable[[str], Forger]) -> None:
+    """Without a gain, too, its verdict and its sentences follow from the episodes."""
+    forger = at("0")
+    forger.replace(without(), {POLICY: failing("raise ValueError(obs)", 100)})
+    with forger.runs.open(REF) as run, WorkerPool(0) as pool:
+        train(run, Scripted(HIDE), Judge(pool, RULES), CONFIG, Budget(iterations=1))
+    raced, *_ = read_claims(forger.view(), "1")
+    assert raced.parent is not None
+    assert raced.facts.gain is None
+    assert forger.verifier.verify(raced, (RULES,)).answer is Answer.HOLDS
+    flipped = {Verdict.ACCEPTED: Verdict.REJECTED, Verdict.REJECTED: Verdict.ACCEPTED}
+    forged = replace(raced, facts=replace(raced.facts, verdict=flipped[raced.facts.verdict]))
+    assert forger.verifier.verify(forged, (RULES,)).answer is Answer.DIFFERS
+    forged = replace(raced, text=raced.text.replace("finished all", "ran all"))
+    assert forger.verifier.verify(forged, (RULES,)).answer is Answer.DIFFERS
+
+
+def test_a_part_of_a_claim_is_played(at: Callable[[str], Forger]) -> None:
+    """The rest of its numbers follows from its evidence, which has to agree where it is played."""
+    forger = at("1")
+    with WorkerPool(0) as pool:
+        verifier = Verifier(pool, episodes=2)
+        [claim] = read_claims(forger.view(), "1")
+        found = verifier.verify(claim, (RULES,))
+        assert (found.answer, found.differences) == (Answer.PART_HOLDS, ())
+        assert found.played is not None
+        assert len(found.played.episodes) == 2
+        first, second, *rest = claim.episodes
+        for episodes in (
+            (replace(first, episode_return=21.0), second, *rest),
+            (first, second, *(replace(episode, episode_return=21.0) for episode in rest)),
+        ):
+            forged = replace(claim, episodes=episodes)
+            assert verifier.verify(forged, (RULES,)).answer is Answer.DIFFERS
+        lost = replace(claim, facts=replace(claim.facts, verdict=Verdict.REJECTED))
+        assert verifier.verify(lost, (RULES,)).answer is Answer.DIFFERS
