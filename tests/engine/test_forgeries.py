@@ -451,9 +451,9 @@ class Hurried(Judge):
 def test_a_race_that_was_cut_short_is_repeated(at: Callable[[str], Forger]) -> None:
     """Its words are checked as those of any other race."""
     forger = at("1")
-    same = FOLLOW.replace("Go where", "Go to where")
+    other = FOLLOW.replace(".cx >", ".cx + 2 >")
     with forger.runs.open(REF) as run, WorkerPool(0) as pool:
-        train(run, Scripted(same), Hurried(pool, RULES), CONFIG, Budget(iterations=1))
+        train(run, Scripted(other), Hurried(pool, RULES), CONFIG, Budget(iterations=1))
     [claim] = read_claims(forger.view(), "2")
     assert "The time was up before" in claim.text
     assert forger.verifier.verify(claim, (RULES,)).answer is Answer.HOLDS
