@@ -32,7 +32,9 @@ _EXTRAS = {
     **dict.fromkeys(("jinja2", "markupsafe", "matplotlib", "PIL", "plotly"), "report"),
     **dict.fromkeys(("imageio_ffmpeg", "pygame"), "video"),
     **dict.fromkeys(("anthropic", "httpx2"), "models"),
-    "openai": "openai",
+    **dict.fromkeys(("h5py", "minari", "tensorboardX"), "export"),
+    **{name: name for name in ("mlflow", "openai", "wandb")},
+    "huggingface_hub": "hub",
 }
 """Modules of an extra, which may not be installed."""
 _SHOW_CURSOR = b"\x1b[?25h"
@@ -113,7 +115,8 @@ class CommandGroup(click.Group):
         except ModuleNotFoundError as error:
             if (module := (error.name or "").partition(".")[0]) not in _EXTRAS:
                 raise
-            install = f"pip install 'gco-agent[{_EXTRAS[module]}]'"
+            extra = _EXTRAS[module]
+            install = f"scripts/install --extra {extra}, or pip install 'gco-agent[{extra}]'"
             raise Refusal(f"this needs the package {module}: {install}") from None
         except Interrupted as stop:
             ctx.exit(stop.exit_code)

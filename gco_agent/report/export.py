@@ -144,8 +144,7 @@ def write_dataset(
         about: Description.
 
     Raises:
-        UsageError: minari is not installed, the data set exists, an episode failed, or the folder
-            cannot be written.
+        UsageError: The data set exists, an episode failed, or the folder cannot be written.
         FileRefused: The folder leads through a symbolic link of a repository.
     """
     require_id(name)
@@ -153,11 +152,9 @@ def write_dataset(
         raise UsageError(f"the policy failed on seed {result.seed}: {result.outcome.value}")
     if (folder / name).exists():
         raise UsageError(f"{folder / name} exists; choose another name or version")
-    try:
-        import minari
-        from minari.data_collector import EpisodeBuffer
-    except ImportError:
-        raise UsageError("a Minari data set needs: pip install 'gco-agent[export]'") from None
+    import minari
+    from minari.data_collector import EpisodeBuffer
+
     spec = environment_spec(protocol)
     with tempfile.TemporaryDirectory() as made, _minari_folder(made):
         minari.create_dataset_from_buffers(
@@ -245,13 +242,11 @@ def write_scalars(report: RunReport, folder: Path) -> int:
     """Write an event file into ``folder`` and return how many numbers it has.
 
     Raises:
-        UsageError: tensorboardX is not installed, or the folder cannot be written.
+        UsageError: The folder cannot be written.
         FileRefused: The folder leads through a symbolic link of a repository.
     """
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError:
-        raise UsageError("TensorBoard's format needs: pip install 'gco-agent[export]'") from None
+    from tensorboardX import SummaryWriter
+
     rows = list(scalars(report))
     with tempfile.TemporaryDirectory() as made:
         with SummaryWriter(made) as writer:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -30,6 +32,29 @@ def test_a_wheel_holds_every_module_and_every_file_that_one_reads(names: set[str
     }
     assert {name for name in names if name.startswith("gco_agent/")} == here
     assert {"gco_agent/py.typed", "gco_agent/loop/demo/demo.json"} <= here
+
+
+def test_the_lock_names_the_packages_of_every_extra() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = (ROOT / "requirements-test.lock").read_text().splitlines()
+    marked = {name for line in lines if line.startswith("# extras: ") for name in line.split()[2:]}
+    always = {"models", "openai", "report", "trace", "video"}
+    assert marked | always == {*project["optional-dependencies"]}
+    assert not marked & always
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--extra", "nope"], "no extra is called 'nope'; there are box2d, "),
+        (["--x"], "--extra NAME"),
+    ],
+)
+def test_the_installer_refuses_what_it_does_not_know(arguments: list[str], words: str) -> None:
+    script = str(ROOT / "scripts/install")
+    done = subprocess.run([script, *arguments], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words in done.stderr
 
 
 def test_a_wheel_holds_nothing_else(names: set[str]) -> None:
