@@ -8,7 +8,8 @@ The folder of a run, ``gco-exchange/RUN``, holds a prompt for each request and t
 
 A reply that exists already is taken at once, so an interrupted command resumes; but one that was
 there before its prompt was written answers something else, and is renamed. ``gco-exchange`` has a
-``.gitignore`` of its own, so git never sees any of this.
+``.gitignore`` of its own, so git never sees any of this. A prompt that is there already is used
+again only if this user's machine wrote it: another may come with a clone, and say anything.
 
 With an `AnswerCommand`, a program of the user's writes the replies: any agent's command line.
 """
@@ -47,6 +48,7 @@ from gco_agent.optimizers.base import (
 )
 from gco_agent.optimizers.prompts import HEADING, compose_prompt
 from gco_agent.optimizers.replies import MAX_CHARACTERS, parse_reply
+from gco_agent.store.evidence import authenticate, is_authentic
 
 FOLDER = "gco-exchange"
 _POLL_S = 0.25
@@ -95,6 +97,11 @@ class Letter:
         return self.folder / f"{self.stem}-answer.log"
 
     @property
+    def code(self) -> Path:
+        """Path of the code by which the prompt is known again."""
+        return self.folder / f"{self.stem}-prompt.hmac"
+
+    @property
     def root(self) -> Path:
         """The folder that `FOLDER` is in."""
         return self.folder.parent.parent
@@ -108,9 +115,10 @@ class Letter:
         return f"{_head(request)}\n\n{compose_prompt(request, how).markdown}"
 
     def read_prompt(self, request: Request) -> str | None:
-        """Return the prompt that was written for this very request, or None."""
+        """Return the prompt that was written here for this very request, or None."""
         text = self._text()
-        return text if text.startswith(_head(request)) else None
+        is_ours = text.startswith(_head(request)) and is_authentic(text, self._text(self.code))
+        return text if is_ours else None
 
     def write_prompt(self, text: str) -> Path | None:
         """Write the prompt.
@@ -130,7 +138,7 @@ class Letter:
                 self.questions.unlink(missing_ok=True)
             if is_new and self.reply.exists():
                 aside = self.reply.replace(self.reply.with_suffix(".old.md"))
-            write_file(self.prompt, text, root=self.root, parents=True)
+            self._write(text)
         except OSError as error:
             raise UsageError(f"cannot write {self.prompt}: {error.strerror}") from error
         return aside
@@ -147,7 +155,7 @@ class Letter:
         asked = "\n\n".join([*self.questions_asked().values(), reply, ""])
         write_file(self.questions, asked, root=self.root)
         prompt = f"{prompt.rstrip()}\n\n{answers}\n"
-        write_file(self.prompt, prompt, root=self.root)
+        self._write(prompt)
         self.reply.unlink(missing_ok=True)
         return prompt
 
@@ -166,9 +174,13 @@ class Letter:
         """Return whether the prompt, if there is one, is of the run with last commit ``tip``."""
         return _after(tip) in (self._text() or _after(tip)).partition("\n")[0]
 
-    def _text(self) -> str:
+    def _write(self, prompt: str) -> None:
+        write_file(self.prompt, prompt, root=self.root, parents=True)
+        write_file(self.code, authenticate(prompt), root=self.root)
+
+    def _text(self, path: Path | None = None) -> str:
         try:
-            return read_file(self.prompt, root=self.root).decode("utf-8", "replace")
+            return read_file(path or self.prompt, root=self.root).decode("utf-8", "replace")
         except OSError:
             return ""
 

@@ -129,6 +129,18 @@ def is_signed(message: str, *files: bytes | None) -> bool:
     return key is not None and _is_same(signature, _sign(words, files, key))
 
 
+def authenticate(text: str) -> str:
+    """Return a code by which `is_authentic` knows a text again; "" if there is no key."""
+    key = _user_key()
+    return "" if key is None else hmac.new(key, b"text\0" + _utf8(text), hashlib.sha256).hexdigest()
+
+
+def is_authentic(text: str, code: str) -> bool:
+    """Return whether this user's machine wrote a text."""
+    expected = authenticate(text)
+    return bool(expected) and _is_same(code, expected)
+
+
 def key_path() -> Path:
     """Return where the user's key is kept."""
     state = os.environ.get("XDG_STATE_HOME", "")
@@ -155,9 +167,13 @@ def _user_key() -> bytes | None:
 
 
 def _sign(message: str, files: Iterable[bytes | None], key: bytes) -> str:
-    parts = [message.strip().encode("utf-8", "backslashreplace"), *files]
+    parts = [_utf8(message.strip()), *files]
     digests = ["" if part is None else hashlib.sha256(part).hexdigest() for part in parts]
     return hmac.new(key, f"commit {' '.join(digests)}".encode(), hashlib.sha256).hexdigest()
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")
 
 
 def _authenticate(data: Mapping[str, Any], key: bytes) -> str:

@@ -298,7 +298,11 @@ def leave_note(view: RunView, text: str) -> None:
 def read_notes(view: RunView) -> dict[Path, str]:
     """Return the notes that no committed iteration has shown, oldest first, by file."""
     found, folder = {}, view.repo.private_file("")
-    for path in sorted(folder.glob(f"{glob.escape(view.ref.stem)}{_NOTE}*"))[:_MAX_NOTES]:
+    begin = f"{view.ref.stem}{_NOTE}"
+    paths = (path for path in folder.glob(f"{glob.escape(begin)}*"))
+    # a run of another name may have files of another kind that begin so
+    notes = [path for path in paths if path.name.removeprefix(begin).isdecimal()]
+    for path in sorted(notes)[:_MAX_NOTES]:
         with contextlib.suppress(OSError, GcoError):
             data = read_file(path, root=view.repo.common_dir, limit_bytes=4 * _MAX_NOTE)
             found[path] = data.decode("utf-8", "replace")
