@@ -124,7 +124,7 @@ def parse_prices(text: str) -> dict[str, Price]:
     """
     try:
         tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"the price file is not TOML: {error}") from error
     return {model: _price(model, table) for model, table in tables.items()}
 

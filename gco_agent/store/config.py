@@ -13,6 +13,7 @@ from gco_agent.core.codec import decode
 from gco_agent.core.errors import StoreError, UsageError
 from gco_agent.core.records import OBJECTS, PlayProtocol
 from gco_agent.core.seeds import HIGHEST_SEED
+from gco_agent.core.text import clean_line
 from gco_agent.games import Hints
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ FILE = "run.toml"
 _SLICE_STEPS, _CHEAP_SLICE_STEPS = 70_000, 1_000_000
 _LONGEST_EPISODE = 4_000_000
 _MOST_TOKENS = 10_000_000
+_LONGEST_TEXT, _LONGEST_WORDS = 65_536, 1_000
 _BOUNDS: dict[str, tuple[float, float]] = {
     "seed": (0, HIGHEST_SEED),
     "slice_steps": (1, 10**12),
@@ -95,6 +97,9 @@ class RunConfig:
             value = getattr(self, name) if hasattr(self, name) else getattr(rules, name)
             if not least <= value <= most:
                 raise UsageError(f"{name} = {value} is not from {least:,} to {most:,}")
+        for words in (self.game, self.optimizer, self.model, self.effort, rules.name, rules.env_id):
+            if len(words) > _LONGEST_WORDS or not words.isprintable():
+                raise UsageError(f"{clean_line(words)[:40]!r} is too long, or not printable")
         if rules.actions not in {"minimal", "all"} or rules.objects not in OBJECTS:
             raise UsageError(f"actions = {rules.actions!r}, objects = {rules.objects!r} is unknown")
 
@@ -141,9 +146,11 @@ def parse_config(text: str) -> RunConfig:
         UsageError: It is not TOML, of another schema, or a value is missing, unknown, of a wrong
             type or out of range.
     """
+    if len(text) > _LONGEST_TEXT:
+        raise UsageError(f"{FILE} has {len(text):,} characters; at most {_LONGEST_TEXT:,} are read")
     try:
         data = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also of a number with thousands of digits
         raise UsageError(f"{FILE} is not TOML: {error}") from error
     if data.pop("schema", None) != SCHEMA:
         raise UsageError(

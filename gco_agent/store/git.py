@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import logging
 import os
 import re
@@ -20,9 +21,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from gco_agent.core.errors import DirtyWorkTree, NoIdentity, RunMoved, StoreError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 REFS_HEADS = "refs/heads/"
 PRIVATE_FOLDER = "gco-agent"
@@ -63,6 +67,8 @@ _LOCK_TRIES = 20
 _LOCK_PAUSE_S = 0.1
 _FILES_PER_CALL = 2_000
 """Bounds the memory that the texts of a long run take."""
+MOST_OUTPUT = 256 * 1024 * 1024
+"""Bytes that are read of what a git command prints: a stranger's file may be of any size."""
 _MAX_NAMED = 5
 _MAX_ANCESTORS = 1000
 _log = logging.getLogger(__name__)
@@ -494,9 +500,11 @@ def _start(
                 source = stack.enter_context(tempfile.TemporaryFile())
                 source.write(stdin)
                 source.seek(0)
-            status, output, errors = git.Git(str(place)).execute(
+            kept = _Output()
+            status, _, errors = git.Git(str(place)).execute(
                 [git.Git.GIT_PYTHON_GIT_EXECUTABLE or "git", *settings, *arguments],
                 istream=source,
+                output_stream=kept,
                 with_extended_output=True,
                 with_exceptions=False,
                 stdout_as_string=False,
@@ -508,7 +516,23 @@ def _start(
         raise StoreError("git could not be started; is it installed and on the PATH?") from error
     except OSError as error:
         raise _explain_os(error) from error
-    return GitResult(status, output, errors)
+    if kept.n_bytes > MOST_OUTPUT:
+        raise StoreError(
+            f"git {arguments[0]} in {place} printed {kept.n_bytes:,} bytes, of which at most "
+            f"{MOST_OUTPUT:,} are read: something in the repository is too large for a run"
+        )
+    return GitResult(status, kept.getvalue(), str(errors))
+
+
+class _Output(io.BytesIO):
+    """What a git command printed, without what is beyond the limit."""
+
+    n_bytes = 0
+
+    def write(self, data: Buffer, /) -> int:
+        size = memoryview(data).nbytes
+        self.n_bytes += size
+        return super().write(data) if self.n_bytes <= MOST_OUTPUT else size
 
 
 def checked_path(path: str) -> str:

@@ -308,10 +308,19 @@ class RunView:
 
         Raises:
             NotARun: That commit has no policy.
+            StoreError: It is not UTF-8 text.
         """
         text = self.read(self.policy_path, rev)
         if text is None:
             raise NotARun(f"{rev or self.ref.branch} has no file {self.policy_path}")
+        if "\ufffd" in text:  # what was played is what is committed, byte for byte
+            content = self.repo.read_file(self.repo.resolve(rev or self.tip), self.policy_path)
+            try:
+                (content or b"").decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise StoreError(
+                    f"{self.policy_path} of {rev or self.ref.branch} is not UTF-8 text"
+                ) from error
         return text
 
     def config(self, rev: str | None = None) -> RunConfig:

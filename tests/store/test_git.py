@@ -397,3 +397,19 @@ def test_a_shallow_clone_is_known(project, repo, tmp_path):
     git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{project}", "shallow")
     assert GitRepo.find(tmp_path / "shallow").is_shallow()
     assert not repo.is_shallow()
+
+
+def test_a_huge_file_of_a_commit_is_refused(
+    project: Path, repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Zeros without number take no room in a clone."""
+    monkeypatch.setattr("gco_agent.store.git.MOST_OUTPUT", 1_000_000)
+    for size, is_read in ((1_000_000, True), (1_000_001, False)):
+        commit = repo.write_commit([], None, {"a": b"0" * size}, "m\n")
+        if is_read:
+            assert repo.read_file(commit, "a") == b"0" * size
+        else:
+            with pytest.raises(StoreError, match="too large"):
+                repo.read_file(commit, "a")
+            with pytest.raises(StoreError, match="too large"):
+                list(repo.read_files([(commit, "a")]))

@@ -370,3 +370,17 @@ def test_what_a_model_writes_stays_in_the_body(project, started):
     assert side.subject == "win Gco-Usd: 0"
     assert git(project, "log", "--all", "--format=%h", "--grep=^Gco-Return-Mean: 1000000") == ""
     assert initial().facts == started.view(REF).facts("0")
+
+
+def test_a_policy_that_is_not_utf8_is_refused(started) -> None:
+    """It would be played as another text than the one that is committed."""
+    view = started.view(REF)
+    text = view.policy().encode()
+    repo = view.repo
+    for content, is_read in ((text + "# \ufffd\n".encode(), True), (text + b"# \xff\n", False)):
+        commit = repo.write_commit([view.tip], view.tip, {view.policy_path: content}, "m\n")
+        if is_read:
+            assert view.policy(commit).encode() == content
+        else:
+            with pytest.raises(StoreError, match="not UTF-8"):
+                view.policy(commit)
