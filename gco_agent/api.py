@@ -43,10 +43,11 @@ from gco_agent.llm.providers import open_model, split_models
 from gco_agent.loop import checks
 from gco_agent.loop.budget import Budget
 from gco_agent.loop.train import report as measure_on_report_seeds
-from gco_agent.loop.train import start_run, train
+from gco_agent.loop.train import simplify, start_run, train
 from gco_agent.optimizers.base import Optimizer, Tools
 from gco_agent.optimizers.exchange import FOLDER, Answer, AnswerCommand
 from gco_agent.optimizers.registry import make_optimizer, tuned_between
+from gco_agent.optimizers.simplify import SimplifyOptimizer
 from gco_agent.policy import LoadedPolicy, PolicySource
 from gco_agent.store.config import RunConfig, default_slice
 from gco_agent.store.entries import RunRef, new_run_id
@@ -163,6 +164,7 @@ class Setup:
         files_in: Folder of optimizer files, if the user named the optimizer; else files are
             refused, since the configuration may come from a stranger.
         tune_seconds: Tune the constants of each accepted candidate for so long.
+        simplify_seconds: Simplify the policy at the end, for so long.
         reply: An answer to use instead of asking.
         answer: Answers the prompts of the optimizer exchange.
         tell: Called with what a person has to know or do now.
@@ -172,6 +174,7 @@ class Setup:
     optimizer: Optimizer | None = None
     files_in: Path | None = None
     tune_seconds: float | None = None
+    simplify_seconds: float | None = None
     reply: str | None = None
     answer: Answer | None = None
     tell: Callable[[str], None] = _log.info
@@ -197,6 +200,7 @@ class Session:
         )
         if setup.tune_seconds:
             self._optimizer = tuned_between(self._optimizer, tools, setup.tune_seconds)
+        self._simplifier = SimplifyOptimizer(tools, setup.simplify_seconds)
 
     def start(self, initial: PolicySource | None, budget: Budget, *, switch: bool) -> None:
         """Measure the initial policy, that of the game by default, and commit it."""
@@ -210,7 +214,10 @@ class Session:
     def train(self, opened: OpenRun, budget: Budget) -> str:
         """Make iterations until the budget is spent, and return the limit that was reached."""
         run = self._run
+        budget.simplify_s = run.setup.simplify_seconds or 0.0
         spent = train(opened, self._optimizer, self.judge, run.config, budget, self._progress)
+        if run.setup.simplify_seconds:
+            simplify(opened, self._simplifier, self.judge, run.config, budget, self._progress)
         run.stopped_by = spent.limit
         return spent.limit
 
@@ -395,6 +402,8 @@ def run(  # noqa: PLR0913 - keyword arguments with defaults
     slice_steps: int | None = None,
     model: str = "",
     answer: str | Answer | None = None,
+    tune_seconds: float | None = None,
+    simplify_seconds: float | None = None,
     workers: int | None = 0,
     require: JailLevel = JailLevel.NONE,
     callbacks: Sequence[Callback] = (),
@@ -422,6 +431,8 @@ def run(  # noqa: PLR0913 - keyword arguments with defaults
         model: Language model; by default the usual one.
         answer: What answers the prompts of the optimizer exchange: a function from the prompt to
             the reply, or a command line, in which ``{prompt}`` and ``{reply}`` are the two files.
+        tune_seconds: After each accepted candidate, tune its constants for so long.
+        simplify_seconds: At the end, remove code that the policy does not need, for so long.
         workers: Worker processes; 0 plays in this process, None uses one a core.
         require: The jail must be at least this good.
         callbacks: Called with every event of `gco_agent.core.events`.
@@ -443,7 +454,12 @@ def run(  # noqa: PLR0913 - keyword arguments with defaults
     )
     if selection_steps is not None:
         config = replace(config, selection_steps=selection_steps)
-    setup = replace(_setup(optimizer, workers, require), answer=_answer(answer, config))
+    setup = replace(
+        _setup(optimizer, workers, require),
+        answer=_answer(answer, config),
+        tune_seconds=tune_seconds,
+        simplify_seconds=simplify_seconds,
+    )
     if setup.optimizer is None:
         checks.require_optimizer(str(optimizer), usd, files_in=Path.cwd(), model=model)
     git = _repository(repo)

@@ -55,6 +55,7 @@ _GO_ON = "Go on with: gco-agent step {run}"
     o.frames_option,
     o.usd_option,
     o.answer_option,
+    o.simplify_option,
     option("--report-episodes", kind=o.AtLeast(0, 100_000), default=30),
 )
 def run(
@@ -242,6 +243,7 @@ def _prepare(place: CliContext, given: dict[str, Any]) -> _Start:
         place.players,
         files_in=place.directory,
         tune_seconds=given["tune_seconds"],
+        simplify_seconds=given.get("simplify_seconds"),
         answer=_answering(place, answer),
         tell=tell,
     )

@@ -48,6 +48,7 @@ class Budget:
         report_episodes: Episodes to be played after the last iteration.
         started: `time.perf_counter` value at which the time began.
         reserve_s: Of the time, what must be left after the last iteration.
+        simplify_s: Of the time, what is kept for simplifying the last policy.
         race_s: Of the time, what must be left to race the last candidate.
         race_cpu_s: Seconds of processor time that a slow candidate may use in its race.
         spending: The account of what language models cost the run, once it has been opened.
@@ -61,6 +62,7 @@ class Budget:
     report_episodes: int = 0
     started: float = field(default_factory=time.perf_counter)
     reserve_s: float = 0.0
+    simplify_s: float = 0.0
     race_s: float = 0.0
     race_cpu_s: float | None = RACE_CPU_S
     spending: Spending | None = None
@@ -74,7 +76,7 @@ class Budget:
         """`time.perf_counter` value by which the last iteration must be over."""
         if self.seconds is None:
             return float("inf")
-        return self.started + self.seconds - self.reserve_s
+        return self.started + self.seconds - self.reserve_s - self.simplify_s
 
     @property
     def start_by(self) -> float | None:
@@ -170,8 +172,13 @@ class Budget:
             raise BudgetSpent(f"{self.frames:,} frames")
         if not self._done:
             self._begun = time.perf_counter()
-        elif time.perf_counter() + _MIN_SLICE_S > self.answer_by:
+        elif self.is_late:
             raise BudgetSpent(f"{self.seconds:.0f} s")
+
+    @property
+    def is_late(self) -> bool:
+        """Whether there is no time left for another iteration."""
+        return time.perf_counter() + _MIN_SLICE_S > self.answer_by
 
     @property
     def n_done(self) -> int:

@@ -128,6 +128,31 @@ def advance(  # noqa: PLR0913 - the last are seldom given
     return committed
 
 
+def simplify(
+    run: Run, simplifier: Optimizer, judge: Judge, config: RunConfig, budget: Budget,
+    progress: Progress = silent,
+) -> None:  # fmt: skip
+    """Simplify the policy in force, as one iteration; as a second one if the first was lost.
+
+    The second, if there is time for it, makes only removals that change no action. A policy that
+    was simplified last stays as it is.
+    """
+    budget.simplify_s = 0.0
+    for _ in range(2):
+        made_by = run.standing.facts
+        is_simple = made_by is not None and made_by.optimizer == simplifier.name
+        if is_simple or budget.is_late:
+            return
+        try:
+            committed = advance(
+                run, simplifier, judge, replace(config, candidates=1), budget, progress
+            )
+        except BudgetSpent:
+            return
+        if committed.verdict == "failed":  # there is nothing to remove
+            return
+
+
 @dataclass(frozen=True, slots=True)
 class _Track:
     """Where the candidates of one iteration race."""

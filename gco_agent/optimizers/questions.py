@@ -37,7 +37,7 @@ from gco_agent.traces.moments import Replay, Trajectory, field_names, follow
 from gco_agent.traces.records import ExecutionTrace, Window
 from gco_agent.traces.render import render_trace
 
-_MOST_STEPS = 150_000
+_MOST_STEPS = 400_000
 """Steps that may be played for the questions of an iteration."""
 _PLAYED = 4
 """Episodes that answer a question."""

@@ -253,13 +253,18 @@ class _Simplifier:
 
 
 class SimplifyOptimizer(Optimizer):
-    """Proposes the run's policy in less text; the race shows whether it is no worse."""
+    """Proposes the run's policy in less text; the race shows whether it is no worse.
+
+    Args:
+        tools: Pool and jail level of the command.
+        seconds: Time for a proposal; None for a slice of the run's configuration.
+    """
 
     name = "simplify"
     capabilities = Capabilities(one_candidate=True, may_tie=True)
 
-    def __init__(self, tools: Tools) -> None:
-        self._tools = tools
+    def __init__(self, tools: Tools, seconds: float | None = None) -> None:
+        self._tools, self._seconds = tools, seconds
 
     @classmethod
     def create(cls, tools: Tools) -> SimplifyOptimizer:
@@ -272,7 +277,7 @@ class SimplifyOptimizer(Optimizer):
         Raises:
             ProposalError: Nothing could be removed, or the policy fails as it is.
         """
-        trials = trials_of(request, self._tools)
+        trials = trials_of(request, self._tools, self._seconds)
         last = request.attempts[-1] if request.attempts else None
         found = simplify_policy(
             request.parent,

@@ -113,6 +113,29 @@ def test_a_run_from_start_to_report(home: Path) -> None:
     assert path.read_text().startswith("<!doctype html>")
 
 
+def test_a_function_answers_and_the_end_is_simplified(home: Path) -> None:
+    wordy = BETTER.replace("def act(obs):", "UNUSED = 3\n\n\ndef act(obs):\n    wasted = 0")
+    run = gco_agent.run(
+        "CartPole-v1",
+        "exchange",
+        repo=home / "runs",
+        name="first",
+        start=LEAN,
+        answer=lambda prompt: f"```python\n{wordy}```" if "# CartPole" in prompt else "",
+        iterations=1,
+        simplify_seconds=20,
+        max_steps=60,
+    )
+    assert [(i.optimizer, i.verdict) for i in run.history[1:]] == [
+        ("exchange", Verdict.ACCEPTED),
+        ("simplify", Verdict.ACCEPTED),
+    ]
+    assert "wasted" not in run.policy.text
+    assert run.stopped_by == "1 iteration"
+    with pytest.raises(UsageError, match="add --optimizer exchange"):
+        gco_agent.open_run(home / "runs", "first", optimizer="search", answer="agent {prompt}")
+
+
 def test_what_cannot_be_started_is_refused(home: Path) -> None:
     started(iterations=0)
     with pytest.raises(UsageError, match="there is a run gco/cart_pole/first already"):
