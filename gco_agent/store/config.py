@@ -15,6 +15,7 @@ from gco_agent.core.records import OBJECTS, PlayProtocol
 from gco_agent.core.seeds import HIGHEST_SEED
 from gco_agent.core.text import clean_line
 from gco_agent.games import Hints
+from gco_agent.store.evidence import authenticate, is_authentic
 
 if TYPE_CHECKING:
     from gco_agent.store.git import GitRepo
@@ -176,7 +177,13 @@ def _require_known(kind: type, data: dict[str, Any]) -> dict[str, Any]:
 # -- modules that a user lets the runs of a repository import --------------------------------------
 
 TRUST = "gco.trust"
-"""Setting in git's config; each value is ``module=folder``, the folder empty if not needed."""
+"""Setting in git's config; each value is ``module=folder=code``, the folder empty if not needed.
+
+The code is made with the user's key: a repository that is received as a whole folder brings its
+config along.
+"""
+_trusted_now: dict[tuple[Path, str], Path | None] = {}
+"""What was trusted in this process, where the user's key cannot be kept."""
 
 
 def trust_module(repo: GitRepo, module: str, folder: Path | None = None) -> None:
@@ -192,11 +199,19 @@ def trust_module(repo: GitRepo, module: str, folder: Path | None = None) -> None
     """
     same = f"^{re.escape(module)}="
     value = f"{module}={folder.resolve() if folder else ''}"
+    value += f"={authenticate(f'{TRUST} {value}')}"
+    _trusted_now[repo.common_dir, module] = folder
     repo.run("config", "--local", "--replace-all", TRUST, value, same)
 
 
 def trusted_modules(repo: GitRepo) -> dict[str, Path | None]:
     """Return the modules that the user trusts, with the folder of each; None if installed."""
     found = repo.attempt("config", "--local", "--null", "--get-all", TRUST)
-    pairs = (value.partition("=")[::2] for value in found.names)
-    return {module: Path(folder) if folder else None for module, folder in pairs}
+    trusted = {name: folder for (where, name), folder in _trusted_now.items()
+               if where == repo.common_dir}  # fmt: skip
+    for value in found.names:
+        stated, _, code = value.rpartition("=")
+        if is_authentic(f"{TRUST} {stated}", code):
+            module, _, folder = stated.partition("=")
+            trusted[module] = Path(folder) if folder else None
+    return trusted

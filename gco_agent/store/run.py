@@ -31,7 +31,7 @@ from gco_agent.store.entries import (
     headline,
     parse_message,
 )
-from gco_agent.store.evidence import sign
+from gco_agent.store.evidence import authenticate, is_authentic, key_path, sign
 from gco_agent.store.git import PRIVATE_FOLDER, REFS_HEADS, GitRepo, Head, WorkTree
 from gco_agent.store.view import (
     EPISODES_FILE,
@@ -288,9 +288,11 @@ def leave_note(view: RunView, text: str) -> None:
         raise UsageError(f"a note has 1 to {_MAX_NOTE:,} characters, and this has {len(text):,}")
     if len(notes := read_notes(view)) >= _MAX_NOTES:
         raise UsageError(f"{len(notes)} notes are waiting for the next prompt; no more are taken")
+    if not (code := authenticate(text)):
+        raise StoreError(f"a note needs your key, and {key_path()} cannot be written")
     path = view.repo.private_file(f"{view.ref.stem}{_NOTE}{time.time_ns():020}")
     try:
-        write_file(path, text, root=view.repo.common_dir, parents=True)
+        write_file(path, f"{code}\n{text}", root=view.repo.common_dir, parents=True)
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror}") from error
 
@@ -305,7 +307,9 @@ def read_notes(view: RunView) -> dict[Path, str]:
     for path in sorted(notes)[:_MAX_NOTES]:
         with contextlib.suppress(OSError, GcoError):
             data = read_file(path, root=view.repo.common_dir, limit_bytes=4 * _MAX_NOTE)
-            found[path] = data.decode("utf-8", "replace")
+            code, _, text = data.decode("utf-8", "replace").partition("\n")
+            if is_authentic(text, code):  # a repository may be received with notes in it
+                found[path] = text
     return found
 
 

@@ -101,7 +101,8 @@ def test_a_run_of_somebody_elses_module_asks_for_trust(
 ) -> None:
     begun = cli(project, "init", _corridor(project), "--name", "own", *SHORT)
     assert begun.exit_code == 0, begun.output
-    assert git(project, "config", "--local", "gco.trust") == f"{GAME}={project}"
+    kept = git(project, "config", "--local", "gco.trust")
+    assert re.fullmatch(f"{GAME}={re.escape(str(project))}=[0-9a-f]{{64}}", kept)
     stepped = cli(project, "prompt", "-o", "-", "--workers", "1")
     assert GAME not in stepped.stderr, "what a person began here goes on without a question"
 
@@ -122,6 +123,11 @@ def test_a_run_of_somebody_elses_module_asks_for_trust(
     for command in (["log"], ["show", "0"], ["report", "-o", str(tmp_path / "report.html")]):
         assert cli(clone, *command).exit_code == 0, "what only reads a run needs no trust"
     assert not canary(tmp_path).exists()
+    # nor does a repository that was received as a folder bring trust along
+    for value in (f"{GAME}={clone}", f"{GAME}={clone}=", f"{GAME}={clone}={kept[-64:]}"):
+        git(clone, "config", "--local", "gco.trust", value)
+        assert cli(clone, "verify").exit_code == 2
+        assert not canary(tmp_path).exists(), value
 
     for asked in (["--trust-module", GAME, "verify"], ["verify"]):  # it is remembered
         process = start(clone, *asked, "--workers", "1")
@@ -138,7 +144,7 @@ def test_only_what_is_there_can_be_trusted(cli: Cli, project: Path) -> None:
         assert refused.exit_code == 2
         assert told in refused.stderr
     cli(project, "--trust-module", "json.tool", "log")
-    assert git(project, "config", "--local", "gco.trust") == "json.tool="
+    assert git(project, "config", "--local", "gco.trust").startswith("json.tool==")
 
 
 @pytest.mark.parametrize("program", [["-m", "gco_agent"], []], ids=["module", "script"])
