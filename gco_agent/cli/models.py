@@ -148,9 +148,9 @@ def _run(place: CliContext) -> Run:
 )
 def apply_(place: CliContext, /, reply: str | None) -> Result:
     """Race an answer to `gco-agent prompt` against the present policy, and commit the result."""
+    from gco_agent.loop.selection import REVISIT, Archive
     from gco_agent.optimizers.questions import read_questions
     from gco_agent.optimizers.replies import parse_reply
-    from gco_agent.policy import PolicySource
 
     is_file = reply in (None, _STDIO) or place.path(reply).exists()
     if reply and not is_file and not place.run_name and place.is_run(reply):
@@ -160,7 +160,8 @@ def apply_(place: CliContext, /, reply: str | None) -> Result:
     text = _read_answer(place, run, view, reply)
     if read_questions(text):
         return _answer_questions(place, run, text)
-    parse_reply(text, PolicySource(view.policy()))  # an answer of no use is no iteration
+    # an answer of no use is no iteration
+    parse_reply(text, REVISIT.parents(Archive(view))[0])
     return advance(
         place,
         Budget(iterations=1),

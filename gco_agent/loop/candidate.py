@@ -12,7 +12,7 @@ from gco_agent.core.records import Usage, Verdict
 from gco_agent.core.statistics import RARE_LOSS_ALPHA, Aim, Gain
 from gco_agent.core.statistics import Verdict as RaceVerdict
 from gco_agent.core.text import format_score
-from gco_agent.evaluation.judge import Race
+from gco_agent.evaluation.judge import Race, Stop
 from gco_agent.optimizers.base import Proposal
 from gco_agent.policy import PolicySource
 from gco_agent.store.entries import Facts
@@ -35,6 +35,7 @@ class Candidate:
         usage: Tokens and dollars; None if no language model was asked.
         n_steps: Steps played for it by the optimizer, and for its feedback.
         is_repair: It answers an error.
+        edited: Digest of the candidate that it edits; empty if that is the policy in force.
         race: Against its parent; None before the race, or if there is none.
     """
 
@@ -46,6 +47,7 @@ class Candidate:
     usage: Usage | None = None
     n_steps: int = 0
     is_repair: bool = False
+    edited: str = ""
     race: Race | None = None
 
     @property
@@ -108,6 +110,7 @@ class StoredCandidate:
         steps: As `Candidate.n_steps`.
         policy: Text of the proposed policy; None if there was none.
         aim: Name of the proposal's `Aim`.
+        edited: As `Candidate.edited`.
         files: Evidence, where it is not stored beside the record.
     """
 
@@ -123,6 +126,7 @@ class StoredCandidate:
     aim: str = Aim.BETTER.name
     policy: str | None = None
     usage: Usage | None = None
+    edited: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
 
     def restore(self, files: Mapping[str, str] | None = None) -> Candidate:
@@ -147,7 +151,7 @@ class StoredCandidate:
             words = self.summary, self.reason
             proposal = Proposal(source, *words, kept, self.steps, self.usage, aim)
         outcome = (self.error, self.kind, kept, self.usage, self.steps)
-        return Candidate(self.optimizer, proposal, *outcome, is_repair=self.is_repair)
+        return Candidate(self.optimizer, proposal, *outcome, self.is_repair, self.edited)
 
 
 def store_candidate(
@@ -168,6 +172,7 @@ def store_candidate(
         proposal.aim.name if proposal else Aim.BETTER.name,
         proposal.source.text if proposal else None,
         candidate.usage,
+        candidate.edited,
         dict(candidate.files) if with_files else {},
     )
 
@@ -193,6 +198,11 @@ def describe_result(race: Race) -> str:
     if race.stop is None or not race.child.is_valid:
         return describe_race(race)
     return f"{describe_race(race)} {race.stop.value}"
+
+
+def is_cut_short(text: str) -> bool:
+    """Return whether a race so described was ended by what does not follow from its policies."""
+    return any(stop.value in " ".join(text.split()) for stop in (Stop.TIME, Stop.SLOW))
 
 
 def _describe_doubt(race: Race, gain: Gain) -> str:

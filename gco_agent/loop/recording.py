@@ -40,6 +40,7 @@ ACTIONS = "actions.json"
 """Evidence file with the actions of its candidate by seed. Those of the parent, which is the
 candidate of an earlier iteration, are left out: evidence should stay small."""
 ERROR_FILE = "error.txt"
+_EDITED = "It edits an inconclusive candidate, not the policy in force.\n\n"
 
 
 @dataclass
@@ -134,7 +135,8 @@ class IterationRecorder:
         is_taken = candidate is taken
         verdict = Verdict.ACCEPTED if is_taken else _turned_down_as(race)
         facts = self._raced(verdict, proposal.source, race, candidate)
-        body = f"{proposal.reason}\n\n{describe_result(race)}"
+        edited = _EDITED if candidate.edited else ""
+        body = f"{proposal.reason}\n\n{edited}{describe_result(race)}"
         if candidate.is_won and taken is not None and not is_taken:
             body += f" It won its race, as did a better candidate: {taken.summary}."
         files |= _evidence(_played_in(race, proposal.source, parent))

@@ -22,8 +22,9 @@ from gco_agent.core.seeds import MOST_EPISODES, STREAM_LENGTH, Stream, parse_see
 from gco_agent.evaluation.judge import Judge
 from gco_agent.loop.budget import Budget
 from gco_agent.loop.candidate import FILE as PROPOSAL_FILE
-from gco_agent.loop.candidate import Candidate, StoredCandidate
+from gco_agent.loop.candidate import Candidate, StoredCandidate, is_cut_short
 from gco_agent.loop.recording import ACTIONS, EPISODES, ERROR_FILE
+from gco_agent.loop.selection import Editing
 from gco_agent.loop.train import advance, report, start_run
 from gco_agent.optimizers.base import (
     Capabilities,
@@ -75,6 +76,7 @@ class RecordedIteration:
         episodes: Of a report: how many were played.
         outcome: Its result.
         first_seed: Where in the selection stream its races began.
+        most_pairs: Pairs after which a race was cut that cannot be cut again; 0 if none was.
     """
 
     iteration: int
@@ -82,6 +84,7 @@ class RecordedIteration:
     episodes: int
     outcome: Outcome
     first_seed: int = 0
+    most_pairs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +184,8 @@ def _record_step(view: RunView, step: Step) -> RecordedIteration:
     commits = [step, *step.candidates] if step.verdict is Verdict.ACCEPTED else step.candidates
     tries = sorted((_record_candidate(view, c, number) for c in commits), key=lambda t: t.number)
     first_seed = max(map(_first_seed, commits), default=0)
-    return RecordedIteration(number, tuple(tries), 0, outcome, first_seed)
+    cut = [c.facts.pairs or 0 for c in commits if c.facts and is_cut_short(c.body)]
+    return RecordedIteration(number, tuple(tries), 0, outcome, first_seed, max(cut, default=0))
 
 
 def _record_candidate(view: RunView, step: Step, iteration: int) -> StoredCandidate:
@@ -243,6 +247,8 @@ def parse_recording(text: str) -> Recording:
         for iteration in recording.iterations:
             if iteration.episodes not in range(MOST_EPISODES + 1):
                 raise UsageError(f"a report of it has {iteration.episodes} episodes")
+            if iteration.most_pairs not in range(MOST_EPISODES + 1):
+                raise UsageError(f"its most_pairs is {iteration.most_pairs}")
             for tried in iteration.tries:
                 tried.restore()
                 for name in tried.files:
@@ -299,7 +305,12 @@ def play_back(
                 n = max(1, sum(not one.is_repair for one in each.tries))
                 asked = replace(config, candidates=n)
                 budget = Budget(race_cpu_s=None)  # the machine's speed decides nothing
-                advance(run, optimizer, judge, asked, budget, progress, first_seed=each.first_seed)
+                edited = next((one.edited for one in each.tries), "")
+                advance(
+                    run, optimizer, judge, asked, budget, progress,
+                    selection=Editing(edited), first_seed=each.first_seed,
+                    most_pairs=each.most_pairs or None,
+                )  # fmt: skip
             step = run.history()[-1]
             compared.append(
                 Replayed(each.iteration, each.outcome, _outcome(run, step), step.commit)

@@ -1,7 +1,7 @@
 """Which policies a run has, which of them the next proposal edits, and which candidate is kept.
 
-Today's `Line` keeps a single policy in force. Another `Selection` may choose its parents among all
-that the `Archive` holds.
+A single policy is in force, and every candidate has to beat it. With `Line` every proposal edits
+it; with `Revisit`, the default, some edit an inconclusive candidate.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from gco_agent.core import codec
 from gco_agent.core.errors import StoreError
 from gco_agent.core.records import EpisodeResult, Verdict
 from gco_agent.core.seeds import Stream
-from gco_agent.core.statistics import Aim
+from gco_agent.core.statistics import Aim, Gain
 from gco_agent.evaluation.judge import AcceptanceCriterion, Judge
-from gco_agent.loop.candidate import FILE, Candidate
+from gco_agent.loop.candidate import FILE, Candidate, StoredCandidate
 from gco_agent.policy import PolicySource
 from gco_agent.store.config import RunConfig
 from gco_agent.store.evidence import parse_evidence
@@ -54,6 +55,37 @@ class Archive:
     def policy(self, step: Step) -> PolicySource:
         """Return the policy of a step."""
         return PolicySource(self.run.policy(step.commit))
+
+    @functools.cached_property
+    def inconclusive(self) -> list[tuple[Step, PolicySource]]:
+        """The inconclusive candidates raced against the policy in force, the most promising first.
+
+        The order is by the lower bound of the gain. Those that a proposal has edited are left out.
+
+        Raises:
+            StoreError: A record cannot be read.
+        """
+        since = next(n for n, s in enumerate(self.history) if s.commit == self.made_by.commit)
+        tried = [each for step in self.history[since:] for each in step.candidates]
+        paths = [(each.commit, evidence_folder(each.iteration or 0) + FILE) for each in tried]
+        texts = [text for text in self.run.repo.read_files(paths) if text is not None]
+        edited = {codec.loads(StoredCandidate, text, FILE).edited for text in texts}
+        found = []
+        for step in tried:
+            facts, source = step.facts, self.policy(step)
+            is_open = facts is not None and facts.verdict is Verdict.INCONCLUSIVE
+            if facts is None or facts.gain is None or not is_open or source.digest in edited:
+                continue
+            gain = Gain(facts.gain, facts.gain_se, facts.pairs or 0, 1.0)
+            found.append((gain.lower_bound, step, source))
+        found.sort(key=lambda each: each[0], reverse=True)
+        return [(step, source) for _, step, source in found]
+
+    @property
+    def n_turned_down(self) -> int:
+        """Iterations since the last one whose policy was kept."""
+        kept = (step.verdict.is_kept for step in reversed(self.history))
+        return next(n for n, is_kept in enumerate(kept) if is_kept)
 
     def episodes(self, source: PolicySource) -> list[EpisodeResult]:
         """Return the latest episodes on record that a policy played in races.
@@ -135,7 +167,7 @@ def race_steps(lengths: Sequence[int], config: RunConfig) -> int:
     return config.protocol.max_steps if is_long else short
 
 
-def race_judge(archive: Archive, parent: PolicySource, config: RunConfig, judge: Judge) -> Judge:
+def race_judge(archive: Archive, config: RunConfig, judge: Judge) -> Judge:
     """Return the judge of the next race, which plays as long as `race_steps` says.
 
     This follows from the commits of the run alone.
@@ -145,7 +177,8 @@ def race_judge(archive: Archive, parent: PolicySource, config: RunConfig, judge:
     """
     if config.selection_protocol == config.protocol:
         return judge
-    n_steps = race_steps([episode.n_steps for episode in archive.episodes(parent)], config)
+    known = archive.episodes(archive.champion)
+    n_steps = race_steps([episode.n_steps for episode in known], config)
     return judge.under(replace(judge.protocol, max_steps=n_steps))
 
 
@@ -186,7 +219,42 @@ class Line:
         return best, bool(won)
 
 
-LINE = Line()
+_PATIENCE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Revisit(Line):
+    """As `Line`, but after three turned-down iterations in a row, edit one of their candidates.
+
+    It is the most promising inconclusive one that has not been edited yet, if there is one.
+    """
+
+    def parents(self, archive: Archive) -> Sequence[PolicySource]:
+        """Return what to edit, and the policy in force."""
+        n = archive.n_turned_down
+        if n and n % _PATIENCE == 0 and archive.inconclusive:
+            return (archive.inconclusive[0][1], archive.champion)
+        return (archive.champion,)
+
+
+@dataclass(frozen=True, slots=True)
+class Editing(Line):
+    """As `Line`, but the proposal edits a certain inconclusive candidate, to repeat an iteration.
+
+    Attributes:
+        digest: Of its policy; empty for the policy in force.
+    """
+
+    digest: str
+
+    def parents(self, archive: Archive) -> Sequence[PolicySource]:
+        """Return the candidate, or else the policy in force."""
+        found = archive.inconclusive if self.digest else []
+        edited = [source for _, source in found if source.digest == self.digest]
+        return (*edited[:1], archive.champion)
+
+
+LINE, REVISIT = Line(), Revisit()
 
 
 def new_secret() -> str:

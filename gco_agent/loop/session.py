@@ -24,12 +24,14 @@ from gco_agent.core.errors import (
 from gco_agent.core.events import Progress, silent
 from gco_agent.core.records import EpisodeResult
 from gco_agent.core.seeds import FEEDBACK_EPISODES, Stream
+from gco_agent.core.statistics import Aim
+from gco_agent.core.text import format_score
 from gco_agent.evaluation.judge import Judge
 from gco_agent.llm import Exchange, Spending, Usage, format_exchanges, scrub, scrubbed
 from gco_agent.loop.budget import Budget
 from gco_agent.loop.candidate import Candidate, StoredCandidate, store_candidate
 from gco_agent.loop.recording import EPISODES
-from gco_agent.loop.selection import Archive, race_judge
+from gco_agent.loop.selection import REVISIT, Archive, race_judge
 from gco_agent.optimizers.base import (
     EXCHANGE_FILE,
     NOTE_FILE,
@@ -66,6 +68,7 @@ class ProposalSession:
         optimizer: Proposes.
         request: What it is asked, except for what changes from one request to the next.
         spending: What language models may cost, and have cost.
+        edited: Digest of the request's policy where it is not the one in force.
 
     Attributes:
         answers: The candidates so far.
@@ -74,14 +77,15 @@ class ProposalSession:
     """
 
     def __init__(
-        self, run: Run, judge: Judge, optimizer: Optimizer, request: Request, spending: Spending
-    ) -> None:
+        self, run: Run, judge: Judge, optimizer: Optimizer, request: Request, spending: Spending,
+        edited: str = "",
+    ) -> None:  # fmt: skip
         self.answers: list[Candidate] = []
         self.stopped_by: BudgetSpent | ModelError | None = None
         self.n_judged = 0
         self._run, self._judge, self._optimizer = run, judge, optimizer
         self._request = dataclasses.replace(request, feedback=self._feedback_once, budget=spending)
-        self._spending = spending
+        self._spending, self._edited = spending, edited
         self._compose = request.feedback
         self._feedback: Feedback | None = None
         self._found = _read_journal(run, request)
@@ -145,7 +149,8 @@ class ProposalSession:
             proposal = _without_keys(self._optimizer.propose(request))
             check_policy(proposal.source)
             source = with_environment(proposal.source, request.config.protocol.env_id)
-            proposal = dataclasses.replace(proposal, source=source)
+            aim = Aim.BETTER if self._edited else proposal.aim
+            proposal = dataclasses.replace(proposal, source=source, aim=aim)
             if any(proposal.source == sibling.source for sibling in request.siblings):
                 raise Unusable(_AGAIN, kind=REPEATED)
         except (ProposalError, ContractViolation) as failure:
@@ -190,6 +195,7 @@ class ProposalSession:
             usage,
             n_steps + n_judged,
             is_repair,
+            self._edited,
         )
 
     def _add(self, candidate: Candidate) -> None:
@@ -284,10 +290,10 @@ def compose_request(
     """Return what the optimizer of the next iteration is given.
 
     Nothing is played unless `Request.feedback` is called, and then as long as in the next race.
-    Without a ``parent`` it is the policy in force.
+    Without a ``parent`` it is the one that `Revisit` chooses.
     """
-    run, parent = archive.run, parent or archive.champion
-    judge = race_judge(archive, parent, config, judge)
+    run, parent = archive.run, parent or REVISIT.parents(archive)[0]
+    judge = race_judge(archive, config, judge)
     attempts = list(_past_iterations(run, archive.history))
     return Request(
         parent=parent,
@@ -299,16 +305,29 @@ def compose_request(
         deadline=budget.answer_by,
         progress=progress,
         feedback=lambda: _with_notes(
-            run, collect_feedback(judge, parent, attempts, config, progress)
+            [*_describe_parent(archive, parent), *map(format_note, read_notes(run).values())],
+            collect_feedback(judge, parent, attempts, config, progress),
         ),
         answer=Interview(judge, parent, attempts, budget.answer_by, progress).answer,
         tip=run.tip,
     )
 
 
-def _with_notes(run: RunView, feedback: Feedback) -> Feedback:
-    """Return feedback that begins with the notes of the user."""
-    notes = [format_note(text) for text in read_notes(run).values()]
+def _describe_parent(archive: Archive, parent: PolicySource) -> Iterator[str]:
+    """Say what the policy to edit is, if it is not the one in force."""
+    for step, source in archive.inconclusive if parent != archive.champion else ():
+        if source == parent and step.facts is not None:
+            gain = format_score(step.facts.gain, step.facts.gain_se, "+", least=2)
+            yield (
+                "This policy is not the one in force. It is the inconclusive candidate of "
+                f"iteration {step.facts.iteration}: a gain of {gain} over the policy in force, "
+                f"after {step.facts.pairs} pairs, which may be luck. Improve it: your version is "
+                "raced against the policy in force."
+            )
+
+
+def _with_notes(notes: Sequence[str], feedback: Feedback) -> Feedback:
+    """Return feedback that begins with notes."""
     return dataclasses.replace(feedback, text="\n\n".join([*notes, feedback.text]))
 
 

@@ -32,8 +32,8 @@ from gco_agent.loop.recording import (
     open_spending,
     recall_episodes,
 )
-from gco_agent.loop.selection import LINE, Archive, Selection, race_judge, selection_seed
-from gco_agent.loop.session import ProposalSession, compose_request
+from gco_agent.loop.selection import REVISIT, Archive, Selection, race_judge, selection_seed
+from gco_agent.loop.session import ProposalSession, compose_request, read_attempts
 from gco_agent.optimizers.base import Optimizer
 from gco_agent.policy import PolicySource, format_policy, with_environment
 from gco_agent.store.config import FILE, RunConfig, format_config
@@ -49,7 +49,7 @@ players rally for 13,000 steps, and a race cuts at 4,500."""
 
 def train(  # noqa: PLR0913 - the last is seldom given
     run: Run, optimizer: Optimizer, judge: Judge, config: RunConfig, budget: Budget,
-    progress: Progress = silent, *, selection: Selection = LINE,
+    progress: Progress = silent, *, selection: Selection = REVISIT,
 ) -> BudgetSpent:  # fmt: skip
     """Advance ``run`` until ``budget`` is spent, and return which limit was reached.
 
@@ -65,7 +65,7 @@ def train(  # noqa: PLR0913 - the last is seldom given
     while True:
         wait_while_paused(run, progress, budget.answer_by)
         policy = PolicySource(run.policy())
-        racing = race_judge(Archive(run), policy, config, judge)
+        racing = race_judge(Archive(run), config, judge)
         if not (known := racing.cached(policy)).episodes:
             recall_episodes(run, racing)
             known = racing.cached(policy)
@@ -83,7 +83,8 @@ def train(  # noqa: PLR0913 - the last is seldom given
 
 def advance(  # noqa: PLR0913 - the last are seldom given
     run: Run, optimizer: Optimizer, judge: Judge, config: RunConfig, budget: Budget,
-    progress: Progress = silent, *, selection: Selection = LINE, first_seed: int | None = None,
+    progress: Progress = silent, *, selection: Selection = REVISIT, first_seed: int | None = None,
+    most_pairs: int | None = None,
 ) -> Committed:  # fmt: skip
     """Make one iteration: a commit on the run's line, whatever came of it.
 
@@ -97,23 +98,25 @@ def advance(  # noqa: PLR0913 - the last are seldom given
         selection: Chooses the parents and the candidate that is kept.
         first_seed: Where in the selection stream the races begin; by default a place that nobody
             can foresee.
+        most_pairs: Cut the races short after so many pairs, to repeat an iteration.
 
     Raises:
         BudgetSpent: Nothing could be proposed within the limits.
         ModelError: As `train`.
     """
     archive, spending = Archive(run), open_spending(run, budget)
-    parent, *_ = selection.parents(archive)
-    judge = race_judge(archive, parent, config, judge)
-    request = compose_request(archive, judge, config, budget, progress, parent=parent)
-    proposer = optimizer.next_optimizer(request.attempts)
+    parent, judge = archive.champion, race_judge(archive, config, judge)
+    proposer = optimizer.next_optimizer(read_attempts(run))
+    to_edit = parent if proposer.capabilities.one_candidate else selection.parents(archive)[0]
+    request = compose_request(archive, judge, config, budget, progress, parent=to_edit)
     if first_seed is None:
         first_seed = selection_seed(run, request.iteration)
     recorder = IterationRecorder(
         run.ref.branch, request.iteration, judge, frames_of(run.history()), proposer.name
     )
-    session = ProposalSession(run, judge, proposer, request, spending)
-    track = _Track(judge, budget, progress, first_seed)
+    edited = to_edit.digest if to_edit != parent else ""
+    session = ProposalSession(run, judge, proposer, request, spending, edited)
+    track = _Track(judge, budget, progress, first_seed, most_pairs)
     asked = session.ask(config.candidates)
     candidates = track.race_all(asked, parent, selection.criterion(archive, asked))
     asked = session.repair(candidates)
@@ -161,6 +164,7 @@ class _Track:
     budget: Budget
     progress: Progress
     first_seed: int
+    most_pairs: int | None
 
     def race_all(
         self, asked: Sequence[Candidate], parent: PolicySource, criterion: AcceptanceCriterion
@@ -181,6 +185,7 @@ class _Track:
             first_seed=self.first_seed,
             deadline=self.budget.race_by,
             cpu_s=self.budget.race_cpu_s,
+            most_pairs=self.most_pairs,
             watch=lambda r: self.progress(
                 Racing(r.gain, r.n_pairs, n_pairs, judge.n_steps - before, longest)
             ),

@@ -44,7 +44,13 @@ from gco_agent.core.text import format_score
 from gco_agent.evaluation.judge import AcceptanceCriterion, Judge, Stop
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel
-from gco_agent.loop.candidate import FILE, Candidate, StoredCandidate, describe_race
+from gco_agent.loop.candidate import (
+    FILE,
+    Candidate,
+    StoredCandidate,
+    describe_race,
+    is_cut_short,
+)
 from gco_agent.loop.recording import ACTIONS, EPISODES, read_exchanges
 from gco_agent.loop.selection import LINE, Archive, race_steps
 from gco_agent.policy import PolicySource, claim_of, is_same_but_for_score, measure
@@ -66,8 +72,6 @@ _SCORED = (Verdict.INITIAL, Verdict.ACCEPTED, Verdict.REPORTED)
 _OF_ROLLBACK = ("return_mean", "return_se", "episodes", "seeds", "protocol", "digest")
 _OLD_RULES = "judged by the rules of an earlier version"
 _RACE = re.compile(r"On \d+ selection seeds .{0,500}?\)\.")
-_CUT_SHORT = tuple(stop.value for stop in Stop if stop is not Stop.STEPS)
-"""What ends a race and cannot be repeated: the race is repeated up to there."""
 _RIVAL_WON = " It won its race, as did a better candidate: "
 
 
@@ -287,7 +291,8 @@ def _check_race(claim: Claim, judge: Judge, seeds: range) -> Iterator[Difference
         yield Difference("seeds", claim.facts.seeds, "of the selection stream")
         return
     first = seeds.start - Stream.SELECTION.value
-    is_cut = verdict.is_turned_down and any(told in claim.text for told in _CUT_SHORT)
+    is_cut = is_cut_short(claim.text) or Stop.RIVAL.value in claim.text
+    is_cut = is_cut and verdict.is_turned_down
     most_pairs = len(seeds) if is_cut else None
     race = judge.race(
         claim.source, claim.parent, criterion, first_seed=first, most_pairs=most_pairs

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gco_agent.core.errors import UsageError
-from gco_agent.evaluation.judge import Judge
+from gco_agent.core.events import silent
+from gco_agent.evaluation.judge import Judge, Race
+from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.loop.budget import Budget
 from gco_agent.loop.replay import (
     RecordedOptimizer,
@@ -18,12 +21,16 @@ from gco_agent.loop.replay import (
     play_back,
     record_run,
 )
-from gco_agent.loop.train import report, train
+from gco_agent.loop.selection import Archive
+from gco_agent.loop.session import compose_request
+from gco_agent.loop.train import report, start_run, train
+from gco_agent.loop.verify import Answer, Verifier, read_claims
+from gco_agent.store.entries import RunRef
 from gco_agent.store.git import GitRepo
 from gco_agent.store.run import Runs
 from tests.engine.policies import FOLLOW, HIDE, RULES, STILL, failing
 from tests.engine.test_asking import CONFIG, Asking, Mending, block
-from tests.engine.test_train import REF, events, judge, project, runs, started
+from tests.engine.test_train import REF, Scripted, events, judge, project, runs, started
 from tests.optimizers.requests import bare_request
 from tests.store.samples import commit_file, git
 
@@ -70,6 +77,46 @@ def test_a_run_is_made_again_to_the_byte(
                 for place, commit in ((project, this.commit), (other, that.commit))
             )
             assert len(set(trees)) == 1
+
+
+class Hurried(Judge):
+    """Cuts every race short."""
+
+    def race_all(self, *args: Any, **kwargs: Any) -> list[Race]:
+        return super().race_all(*args, **{**kwargs, "most_pairs": 2})
+
+
+def test_after_three_failures_an_inconclusive_candidate_is_edited(
+    runs: Runs, project: Path
+) -> None:
+    """It is raced against the policy in force; the run holds, and is made again the same."""
+    chase = FOLLOW.replace("follow", "chase")
+    optimizer = Scripted(FOLLOW, HIDE, STILL, chase, HIDE)
+    with WorkerPool(0) as pool:
+        judge = Hurried(pool, RULES)
+        start_run(runs, REF, CONFIG, judge, switch=False, progress=silent)
+        with runs.open(REF) as run:
+            train(run, optimizer, judge, CONFIG, Budget(iterations=3))
+            told = compose_request(Archive(run), judge, CONFIG, Budget()).feedback().text
+            train(run, optimizer, judge, CONFIG, Budget(iterations=2))
+        history = runs.view(REF).history()
+        initial, follow = runs.view(REF).policy(history[0].commit), history[1].candidates[0]
+        assert [each.parent.text for each in optimizer.requests] == [
+            *[initial] * 3, runs.view(REF).policy(follow.commit), initial,
+        ]  # fmt: skip
+        assert "the inconclusive candidate of iteration 1: a gain of +" in told
+        edited = history[4].candidates[0]
+        assert edited.parents[0] == history[3].commit
+        assert "It edits an inconclusive candidate" in edited.body
+        claims = read_claims(runs.view(REF))
+        answers = [Verifier(pool).verify(claim, (RULES,)).answer for claim in claims]
+        assert answers == [Answer.HOLDS] * 6
+        recording = parse_recording(format_recording(record_run(runs.view(REF))))
+        assert [each.most_pairs for each in recording.iterations] == [2] * 5
+        again = RunRef("breakout", "again")
+        replayed = play_back(recording, runs, again, Judge(pool, RULES))
+    assert all(each.is_same for each in replayed)
+    assert runs.view(again).history()[4].candidates[0].body == edited.body
 
 
 def test_a_commit_by_hand_ends_the_recording(project: Path, started: Runs, judge: Judge) -> None:
