@@ -101,8 +101,13 @@ class Aim(enum.Enum):
             return NO_WORSE_ALPHA / n_rivals / len(analyses)
         if index == 0:
             return ALPHA / n_rivals * _FIRST_SHARE
-        weights = [2 if n <= _EARLY else 1 for n in analyses[1:]]
-        return ALPHA / n_rivals * (1 - _FIRST_SHARE) * weights[index - 1] / sum(weights)
+        return ALPHA / n_rivals * (1 - _FIRST_SHARE) * _later_share(n_pairs, analyses)
+
+
+def _later_share(n_pairs: int, analyses: Sequence[int]) -> float:
+    """Return the part of an error rate, shared by all but the first analysis, that one gets."""
+    weights = {n: 2 if n <= _EARLY else 1 for n in analyses[1:]}
+    return weights[n_pairs] / sum(weights.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,7 +367,7 @@ def judge_survivor(
     is_first = n_seeds < analyses[1]
     if gain is not None and gain.z <= _GIVE_UP_NO_WORSE_Z:
         return Verdict.NOT_BETTER
-    critical_p = 0.0 if is_first else NO_WORSE_ALPHA / n_rivals / (len(analyses) - 1)
+    critical_p = 0.0 if is_first else NO_WORSE_ALPHA / n_rivals * _later_share(n_seeds, analyses)
     if gain.p_value <= critical_p if gain is not None else not is_first:
         return Verdict.BETTER
     is_last = n_seeds >= (ends_at or analyses[-1])

@@ -44,17 +44,17 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[AcceptanceCriterion]:
     """The terms of the races, which every candidate wins."""
     seen: list[AcceptanceCriterion] = []
 
-    def race(
-        judge: Judge, child: object, parent: object, terms: AcceptanceCriterion, **_: Any
-    ) -> Race:
-        seen.append(terms)
+    def race_all(
+        judge: Judge, entrants: list[tuple[object, AcceptanceCriterion]], parent: object, **_: Any
+    ) -> list[Race]:
+        seen.extend(terms for _, terms in entrants)
         episodes = tuple(
             EpisodeResult(seed, 1.0, 9, Outcome.GAME_OVER) for seed in Stream.SELECTION.seeds(0, 8)
         )
         played = Evaluation(episodes, RULES.stamp)
-        return Race(played, played, Gain(1.0, 0.1, 8, 0.001), Verdict.BETTER)
+        return [Race(played, played, Gain(1.0, 0.1, 8, 0.001), Verdict.BETTER)] * len(entrants)
 
-    monkeypatch.setattr(Judge, "race", race)
+    monkeypatch.setattr(Judge, "race_all", race_all)
     return seen
 
 

@@ -205,8 +205,8 @@ def test_which_verdicts_win() -> None:
         (Gain(-0.9, 1.0, 3, 0.5), 4, Verdict.UNDECIDED),
         (Gain(9, 0.5, 4, 0.0001), 4, Verdict.UNDECIDED),
         (Gain(9, 0.5, 7, 0.02), 10, Verdict.BETTER),
-        (Gain(-0.5, 1.0, 50, 0.02), 64, Verdict.BETTER),
-        (Gain(-0.5, 1.0, 50, 0.03), 64, Verdict.INCONCLUSIVE),
+        (Gain(-0.5, 1.0, 50, 0.012), 64, Verdict.BETTER),
+        (Gain(-0.5, 1.0, 50, 0.013), 64, Verdict.INCONCLUSIVE),
     ],
 )
 def test_a_survivor_may_not_play_worse(gain: Gain | None, n_seeds: int, verdict: Verdict) -> None:
