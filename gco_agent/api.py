@@ -167,6 +167,7 @@ class Setup:
         simplify_seconds: Simplify the policy at the end, for so long.
         reply: An answer to use instead of asking.
         answer: Answers the prompts of the optimizer exchange.
+        log: Name of a logger, or "".
         tell: Called with what a person has to know or do now.
     """
 
@@ -177,6 +178,7 @@ class Setup:
     simplify_seconds: float | None = None
     reply: str | None = None
     answer: Answer | None = None
+    log: str = ""
     tell: Callable[[str], None] = _log.info
 
 
@@ -365,9 +367,15 @@ class Run:
     @contextmanager
     def session(self, budget: Budget, progress: Progress | None = None) -> Iterator[Session]:
         """Start what advances the run; ``progress`` is by default the run's callbacks."""
-        rules = self.config.selection_protocol
-        with self.setup.players.judge(rules, seconds=budget.seconds) as judge:
-            yield Session(self, judge, progress or self._call)
+        rules, shown = self.config.selection_protocol, progress or self._call
+        with contextlib.ExitStack() as stack:
+            if self.setup.log:
+                from gco_agent.report.loggers import open_logger, settings_of
+
+                log = open_logger(self.setup.log, self.name, settings_of(self.config))
+                shown = _each_of(shown, stack.enter_context(log))
+            judge = self.setup.players.judge(rules, seconds=budget.seconds)
+            yield Session(self, stack.enter_context(judge), shown)
 
     @property
     def exchange_folder(self) -> Path:
@@ -379,8 +387,17 @@ class Run:
         return self.runs.view(self.ref)
 
     def _call(self, event: Event) -> None:
-        for callback in self._callbacks:
+        _each_of(*self._callbacks)(event)
+
+
+def _each_of(*callbacks: Callback) -> Progress:
+    """Return a callback that calls others."""
+
+    def call(event: Event) -> None:
+        for callback in callbacks:
             callback(event)
+
+    return call
 
 
 def run(  # noqa: PLR0913 - keyword arguments with defaults
@@ -407,6 +424,7 @@ def run(  # noqa: PLR0913 - keyword arguments with defaults
     workers: int | None = 0,
     require: JailLevel = JailLevel.NONE,
     callbacks: Sequence[Callback] = (),
+    log: str = "",
     switch: bool = False,
 ) -> Run:
     """Start a run and improve its policy until a limit is reached.
@@ -436,6 +454,7 @@ def run(  # noqa: PLR0913 - keyword arguments with defaults
         workers: Worker processes; 0 plays in this process, None uses one a core.
         require: The jail must be at least this good.
         callbacks: Called with every event of `gco_agent.core.events`.
+        log: Also log to "wandb", "mlflow" or "tensorboard".
         switch: Check the run's branch out.
 
     Raises:
@@ -457,6 +476,7 @@ def run(  # noqa: PLR0913 - keyword arguments with defaults
     setup = replace(
         _setup(optimizer, workers, require),
         answer=_answer(answer, config),
+        log=log,
         tune_seconds=tune_seconds,
         simplify_seconds=simplify_seconds,
     )
@@ -514,6 +534,7 @@ def open_run(  # noqa: PLR0913 - keyword arguments with defaults
     workers: int | None = 0,
     require: JailLevel = JailLevel.NONE,
     callbacks: Sequence[Callback] = (),
+    log: str = "",
 ) -> Run:
     """Open a run to read it or to advance it.
 
@@ -527,6 +548,7 @@ def open_run(  # noqa: PLR0913 - keyword arguments with defaults
         workers: As for `run`.
         require: As for `run`.
         callbacks: As for `run`.
+        log: As for `run`.
 
     Raises:
         NotARun: There is none, or several.
@@ -543,7 +565,7 @@ def open_run(  # noqa: PLR0913 - keyword arguments with defaults
     else:
         setup = _setup(optimizer, workers, require)
         config = replace(config, optimizer=_name_of(optimizer))
-    setup = replace(setup, answer=_answer(answer, config))
+    setup = replace(setup, answer=_answer(answer, config), log=log)
     return Run(git, ref, config, setup, callbacks)
 
 

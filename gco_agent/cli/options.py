@@ -203,6 +203,7 @@ answer_option = option("--answer", metavar="CMD")
 seed_option = option("--seed", kind=AtLeast(0, HIGHEST_SEED), default=0)
 candidates_option = number("--candidates", default=1)
 frames_option = number("--frames")
+log_option = option("--log", kind=("wandb", "mlflow", "tensorboard"))
 usd_option = option("--usd", kind=click.FloatRange(min=0.0), metavar="N")
 create_option = flag("--create-repo")
 model_options = all_of(

@@ -56,6 +56,7 @@ _GO_ON = "Go on with: gco-agent step {run}"
     o.usd_option,
     o.answer_option,
     o.simplify_option,
+    o.log_option,
     option("--report-episodes", kind=o.AtLeast(0, 100_000), default=30),
 )
 def run(
@@ -91,6 +92,7 @@ def init(place: CliContext, /, **given: Given) -> Result:
     o.usd_option,
     option("--optimizer", metavar="NAME"),
     o.answer_option,
+    o.log_option,
     o.model_options,
     o.tune_option,
     o.play_options,
@@ -109,6 +111,7 @@ def step(
         lambda config: with_model(replace(config, optimizer=name or config.optimizer), given),
         again=_go_on(name, command_line),
         answer=_answering(place, command_line),
+        log=given["log"] or "",
         tune_seconds=given["tune_seconds"],
         files_in=place.directory if name else None,
     )
@@ -245,6 +248,7 @@ def _prepare(place: CliContext, given: dict[str, Any]) -> _Start:
         tune_seconds=given["tune_seconds"],
         simplify_seconds=given.get("simplify_seconds"),
         answer=_answering(place, answer),
+        log=given.get("log") or "",
         tell=tell,
     )
     made = Run(repo, ref, config_of(spec, given), setup)

@@ -7,5 +7,6 @@
 * `robustness`          what a policy scores under other conditions
 * `film`, `drawing`     an episode moment by moment, and as pictures
 * `video`               pictures in a window or a file
+* `loggers`             a run that advances, for Weights & Biases, MLflow and TensorBoard
 * `export`              model cards, Minari data sets, TensorBoard
 """
