@@ -133,13 +133,15 @@ def test_a_program_is_not_proposed_twice() -> None:
         {"best": {"family": "linear", "weights": [1.0]}},
         {"best": {"family": "linear", "weights": ["0); import os; ("] * 10}},
         {"arms": [{"width": float("inf")}]},
+        {"arms": [{"n_seeds": 10**9}]},
+        {"arms": [{}] * 65},
     ],
     ids=str,
 )
 def test_state_that_was_not_written_here_is_told(changed: dict[str, Any]) -> None:
     state = json.loads(proposed("CartPole-v1", n_steps=100).files[STATE_FILE])
     if "arms" in changed:
-        changed = {"arms": [{**state["arms"][0], **changed["arms"][0]}]}
+        changed = {"arms": [{**state["arms"][0], **arm} for arm in changed["arms"]]}
     with pytest.raises(StoreError, match=r"search\.json cannot be read"):
         proposed("CartPole-v1", 2, {STATE_FILE: json.dumps({**state, **changed})}, n_steps=100)
 

@@ -33,6 +33,7 @@ _GRACE_S = 2.0
 """Seconds after the deadline in which the last batches are played, where a step costs little."""
 _FEWEST_ARMS = 2
 """To begin with; one of each family if there are more families."""
+_MOST_ARMS = 64
 _TWINS_FOR, _ALL_FOR = 2, 3
 """Slices after which one arm of a family is left, and one in all."""
 _SCREENED = 12
@@ -134,7 +135,11 @@ class State:
         Raises:
             ValueError: Its programs have more or fewer weights than those of ``task``.
         """
+        if len(self.arms) > _MOST_ARMS:
+            raise ValueError(f"{len(self.arms):,} arms, of which {_MOST_ARMS} are possible")
         for arm in self.arms:
+            if not 1 <= arm.n_seeds <= _MOST_SEEDS:
+                raise ValueError(f"an arm plays {arm.n_seeds:,} episodes a program")
             n = size(task, arm.family)
             sizes = {len(arm.mean), *(len(row) for row in arm.shape)}
             if sizes != {n} or len(arm.shape) not in (0, n) or arm.width <= 0:
