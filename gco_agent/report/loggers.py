@@ -22,8 +22,10 @@ from gco_agent.store.config import RunConfig
 
 PROJECT = "gco-agent"
 """Project of W&B, experiment of MLflow."""
-_LOCAL = ("wandb", "mlflow.db", "mlruns", "mlartifacts", "runs")
+_LOCAL = ("wandb", ".wandb", "mlflow.db", "mlruns", "mlartifacts", "runs")
 """Where these libraries write by default, in the present folder."""
+_ORDERS = ("wandb/settings", ".wandb/settings")
+"""Files of the present folder that would tell W&B which server to send the user's key to."""
 _MLFLOW_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 """Unless set by the user: MLflow would hold up the run for minutes when its server is away."""
 _log = logging.getLogger(__name__)
@@ -190,8 +192,13 @@ def open_logger(kind: str, branch: str, settings: Settings) -> Iterator[Callable
     """
     if kind not in SINKS:
         raise UsageError(f"no logger is called {kind!r}; there are {', '.join(NAMES)}")
-    if linked := [name for name in _LOCAL if Path(name).is_symlink()]:
+    places = [*map(Path, _LOCAL), *Path("runs", branch).parents, Path("runs", branch)]
+    if linked := [place for place in places if place.is_symlink()]:
         raise UsageError(f"{linked[0]} is a symbolic link, and a logger would write through it")
+    if kind == "wandb" and (found := [name for name in _ORDERS if Path(name).exists()]):
+        raise UsageError(
+            f"{found[0]} says where W&B sends your key, and a clone may have brought it: delete it"
+        )
     logger, is_good = RunLogger(SINKS[kind](branch, settings)), False
     try:
         yield logger

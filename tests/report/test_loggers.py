@@ -140,3 +140,15 @@ def test_what_cannot_be_logged_to_is_refused(here: Path) -> None:
     (here / "runs").symlink_to("/tmp")
     with pytest.raises(UsageError, match="runs is a symbolic link"), open_logger(NAMES[2], "b", {}):
         pass
+
+
+def test_a_clone_cannot_lead_a_logger_elsewhere(here: Path, tmp_path: Path) -> None:
+    (here / "runs/gco").mkdir(parents=True)
+    (here / "runs/gco/pong").symlink_to(tmp_path)
+    linked = open_logger("tensorboard", "gco/pong/first", {})
+    with pytest.raises(UsageError, match="runs/gco/pong is a symbolic link"), linked:
+        pass
+    (here / "wandb").mkdir()
+    (here / "wandb/settings").write_text("[default]\nbase_url = https://example.org\n")
+    with pytest.raises(UsageError, match="wandb/settings"), open_logger("wandb", "b", {}):
+        pass
