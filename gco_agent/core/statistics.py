@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 INTERIM_ANALYSES: tuple[int, ...] = (4, 10, 16, 24, 32, 48, 64)
 """Numbers of pairs after which a race is analysed."""
+RACE_CPU_S = 1_200.0
+"""Seconds of processor time that the candidate may use in a race, if it is slow."""
 CHEAP_INTERIM_ANALYSES: tuple[int, ...] = (*INTERIM_ANALYSES, 96, 128)
 """The same where a step costs little."""
 NO_WORSE_INTERIM_ANALYSES: tuple[int, ...] = (8, 16, 32, 64)

@@ -17,6 +17,7 @@ from gco_agent.core.records import EpisodeResult, Evaluation, PlayProtocol
 from gco_agent.core.seeds import Stream
 from gco_agent.core.statistics import (
     CHEAP_INTERIM_ANALYSES,
+    RACE_CPU_S,
     Aim,
     Gain,
     Verdict,
@@ -40,10 +41,8 @@ _LEAST_S = 5.0
 RACE_STEPS = 864_000
 """Steps that a race of more than ten pairs may take, of all policies: 16 pairs of whole games of
 27,000 steps. It is no limit for episodes of 4,500 steps."""
-RACE_CPU_S = 1_200.0
-"""Seconds of processor time that the candidate may use in a race, if it is slow:"""
 FREE_CPU_MS = 3.0
-"""up to so many milliseconds a step, it is not limited."""
+"""Milliseconds a step up to which `RACE_CPU_S` is no limit."""
 _BEHIND_Z = 1.5
 """Standard errors behind the best of its rivals at which a candidate is not raced on."""
 Watcher = Callable[[int, int], None]

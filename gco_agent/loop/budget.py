@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gco_agent.core.errors import BudgetSpent
-from gco_agent.core.statistics import INTERIM_ANALYSES
-from gco_agent.evaluation.judge import RACE_CPU_S
+from gco_agent.core.statistics import INTERIM_ANALYSES, RACE_CPU_S
 
 if TYPE_CHECKING:
     from gco_agent.llm import Spending
