@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gco_agent.api import Iteration, Run, dashboard, evaluate, open_run, run
+    from gco_agent.api import Iteration, Run, compare, dashboard, evaluate, open_run, run
     from gco_agent.core.errors import GcoError
     from gco_agent.core.events import Committed, Event, Playing, Racing, Searching
     from gco_agent.core.observation import ObjectBox, Observation
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _NAMES = {
-    "gco_agent.api": ("Iteration", "Run", "dashboard", "evaluate", "open_run", "run"),
+    "gco_agent.api": ("Iteration", "Run", "compare", "dashboard", "evaluate", "open_run", "run"),
     "gco_agent.core.errors": ("GcoError",),
     "gco_agent.core.events": ("Committed", "Event", "Playing", "Racing", "Searching"),
     "gco_agent.core.observation": ("ObjectBox", "Observation"),
@@ -65,6 +65,7 @@ __all__ = [
     "Stream",
     "__version__",
     "check_policy",
+    "compare",
     "dashboard",
     "evaluate",
     "load_policy",

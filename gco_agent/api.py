@@ -57,9 +57,12 @@ from gco_agent.store.run import Runs, leave_note
 from gco_agent.store.view import RunView, Step, read_policy
 
 if TYPE_CHECKING:
+    from gco_agent.loop.bisect import Bisection
+    from gco_agent.report.comparison import Comparison
     from gco_agent.report.dashboard import DashboardServer
 
 DEFAULT_EPISODES = 30
+_BISECTED = 8
 DEFAULT_MINUTES = 5.0
 _LEAST_HANG_S = 10.0
 _SHORTEST_ID = 7
@@ -345,6 +348,43 @@ class Run:
         """
         leave_note(self._view, text)
 
+    def bisect(
+        self, skill: str, *, seeds: range | None = None, scan: bool = False,
+        max_steps: int | None = None,
+    ) -> Bisection:  # fmt: skip
+        """Find the iteration that won or lost a skill.
+
+        Args:
+            skill: "return >= 10", "moment: a life is lost", or a Python file with a function
+                ``has_skill(evaluation)``.
+            seeds: What every policy plays; by default the first eight feedback seeds.
+            scan: Play every policy, instead of looking for one change by binary search.
+            max_steps: Steps after which an episode is truncated.
+
+        Raises:
+            UsageError: The skill is not one.
+        """
+        from gco_agent.loop.bisect import bisect, parse_skill
+
+        wanted, rules = parse_skill(skill), checks.rules_here(self.config.protocol)
+        limited = replace(rules, max_steps=min(rules.max_steps, max_steps or rules.max_steps))
+        with self.setup.players.judge(limited) as judge:
+            return bisect(
+                self._view, wanted, judge, rules,
+                Stream.FEEDBACK.seeds(0, _BISECTED) if seeds is None else seeds,
+                self._call, scan=scan,
+            )  # fmt: skip
+
+    def fork(self, name: str, rev: str | int | None = None) -> Run:
+        """Start another run from an iteration, with all that the optimizer remembers.
+
+        Args:
+            name: Its name.
+            rev: Number of an iteration, or a revision of this run; by default the last.
+        """
+        ref = self.runs.fork(self.ref, None if rev is None else str(rev), name)
+        return Run(self.repo, ref, self.config, self.setup, self._callbacks)
+
     def report(self, path: str | Path) -> Path:
         """Write the run as one HTML file that opens without a network, and return its path."""
         from gco_agent.report.page import PageRun, write_page
@@ -556,7 +596,7 @@ def open_run(  # noqa: PLR0913 - keyword arguments with defaults
     """
     git = GitRepo.find(Path(repo).absolute())
     runs = Runs(git)
-    ref = find_run(runs, name, or_only=True)
+    ref = find_run(runs, name)
     if game is not None:
         checks.trust_own(git, _find(game).env_id)
     config = checks.read_config(runs.view(ref))
@@ -591,13 +631,12 @@ def dashboard(
     return DashboardServer(Dashboard(GitRepo.find(Path(repo).absolute()), require), port)
 
 
-def find_run(runs: Runs, name: str | None, *, or_only: bool = False) -> RunRef:
-    """Return the run called ``name``, or by default the one that is checked out.
+def find_run(runs: Runs, name: str | None) -> RunRef:
+    """Return the run called ``name``; by default the one that is checked out, or else the only one.
 
     Args:
         runs: Of the repository.
         name: Its branch, ``game/name``, or a name or game that no other run has.
-        or_only: Without a name, and none checked out, take the only run there is.
 
     Raises:
         NotARun: There is none, or several.
@@ -608,9 +647,26 @@ def find_run(runs: Runs, name: str | None, *, or_only: bool = False) -> RunRef:
         return runs.current()
     except NotARun:
         there_are = runs.list()
-        if not or_only or len(there_are) != 1:
+        if len(there_are) != 1:
             raise
         return there_are[0]
+
+
+def compare(names: Sequence[str] = (), *, repo: str | Path = ".") -> Comparison:
+    """Compare runs by their scores on report seeds.
+
+    Args:
+        names: Runs, or names that ``run --seeds`` gave, for the runs of all seeds; by default all
+            runs of the repository.
+        repo: A folder of the git repository.
+
+    Raises:
+        NotARun: There is none, or one is not known.
+        UsageError: They cannot be compared.
+    """
+    from gco_agent.report.comparison import compare_runs
+
+    return compare_runs(Runs(GitRepo.find(Path(repo).absolute())), names)
 
 
 def evaluate(  # noqa: PLR0913 - keyword arguments with defaults
@@ -729,7 +785,7 @@ def find_policy(target: str | None, folder: Path = Path()) -> Target:
             raise UsageError(f"{error} Or name a policy file.") from None
         raise UsageError(f"there is no file {target}, and no git repository here") from None
     if target is None:
-        return _of_run(runs.view(runs.current()), None)
+        return _of_run(runs.view(find_run(runs, None)), None)
     if ":" in target:
         return Target(target, read_policy(target, folder))
     return _of_run(*find_revision(runs, target))
@@ -765,7 +821,7 @@ def find_revision(runs: Runs, rev: str) -> tuple[RunView, str | None]:
             ref = runs.find(base[1])
             return runs.view(ref), ref.branch + base[2]
     with contextlib.suppress(NotARun):
-        return runs.view(runs.current()), rev
+        return runs.view(find_run(runs, None)), rev
     for view in map(runs.view, () if _is_number(rev) else runs.list()):
         with contextlib.suppress(StoreError):
             view.step(rev)

@@ -54,7 +54,7 @@ def check(repo: Path) -> int:
         return 0
     before = iterations(repo)
     step = subprocess.run(
-        [*COMMAND, "step", "--run", "gco/pong/killed"],
+        [*COMMAND, "step", "gco/pong/killed"],
         cwd=repo, capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
     if step.returncode:
@@ -70,7 +70,7 @@ def check(repo: Path) -> int:
 def iterations(repo: Path) -> int:
     """Iterations that `gco-agent log` finds."""
     shown = subprocess.run(
-        [*COMMAND, "log", "--run", "gco/pong/killed", "--json"],
+        [*COMMAND, "log", "gco/pong/killed", "--json"],
         cwd=repo, capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
     return len(json.loads(shown.stdout)["iterations"]) - 1
@@ -89,7 +89,7 @@ def main(n_kills: int, seed: int) -> None:
         git(repo, "commit", "-q", "--allow-empty", "-m", "base")
         while n_killed < n_kills:
             exists = bool(git(repo, "branch", "--list", "gco/pong/killed"))
-            what = ["step", "-n", "1000", "--run", "gco/pong/killed"]
+            what = ["step", "-n", "1000", "gco/pong/killed"]
             arguments = what if exists else ["run", "pong", *SMALL]
             n_killed += kill_after(repo, arguments, rng.uniform(0.2, LONGEST_S))
             n_done = check(repo)

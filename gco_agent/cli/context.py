@@ -72,15 +72,15 @@ class CliContext:
 
         return Runs(self.repository())
 
-    def ref(self, *, or_only: bool = False) -> RunRef:
-        """Return the run that is named, or checked out, or else, if wanted, the only one."""
+    def ref(self) -> RunRef:
+        """Return the run that is named, or checked out, or else the only one."""
         from gco_agent.api import find_run
 
-        return find_run(self.runs(), self.run_name, or_only=or_only)
+        return find_run(self.runs(), self.run_name)
 
-    def view(self, *, or_only: bool = False) -> RunView:
+    def view(self) -> RunView:
         """Open that run to read it."""
-        return self.runs().view(self.ref(or_only=or_only))
+        return self.runs().view(self.ref())
 
     def run_and_rev(self, names: Sequence[str], *, is_rev_needed: bool = False) -> str | None:
         """Take ``[RUN] [REV]`` apart: keep the run, return the revision.
@@ -88,12 +88,12 @@ class CliContext:
         Raises:
             UsageError: There are too many names.
         """
-        if len(names) > 1 + (self.run_name is None):
+        if len(names) > 2:  # noqa: PLR2004 - RUN REV
             raise UsageError(f"too many arguments: {' '.join(names)}; give RUN and REV")
         if len(names) == 2:  # noqa: PLR2004 - RUN REV
             self.run_name = names[0]
             return names[1]
-        if not names or is_rev_needed or self.run_name:
+        if not names or is_rev_needed:
             return names[0] if names else None
         if self.is_run(names[0]):
             self.run_name = names[0]

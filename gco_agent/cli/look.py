@@ -8,11 +8,13 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gco_agent.cli import options as o
+from gco_agent.cli.completion import complete_runs
 from gco_agent.cli.context import CliContext, pick_seeds
 from gco_agent.cli.display import PlainDisplay, open_display
 from gco_agent.cli.options import Given, command, flag, number, option
@@ -20,6 +22,7 @@ from gco_agent.cli.output import (
     VERDICT_STYLES,
     Column,
     Result,
+    age,
     count,
     duration,
     echo,
@@ -27,6 +30,7 @@ from gco_agent.cli.output import (
     fit,
     outcome_text,
     pick,
+    print_json,
     print_table,
     results_stream,
     say,
@@ -78,7 +82,9 @@ def runs(place: CliContext, /) -> Result:
         return Result(data, "There is no run here. Start one with `gco-agent run GAME`.")
 
     def text() -> None:
-        headings = "|run|iterations>1|accepted>3|return>|optimizer<2|seed>5|updated<4"
+        headings = "|run|iterations>1|accepted>3|return>|optimizer<2|seed>5|age>4"
+        headings += "|tokens>6|$>3" * (is_paid := any(row["tokens"] or row["usd"] for row in data))
+        now = datetime.now(UTC)
         rows = [
             (
                 "*" if row["checked_out"] else "",
@@ -88,11 +94,15 @@ def runs(place: CliContext, /) -> Result:
                 format_score(row["mean_return"], row["standard_error"]),
                 row["optimizer"] or "",
                 _number(row["seed"], ""),
-                row["problem"] or row["updated"][:16].replace("T", " "),
+                age(now - datetime.fromisoformat(row["updated"])) if row["updated"] else "",
+                *((f"{row['tokens']:,}", f"{row['usd']:.2f}") if is_paid else ()),
             )
             for row in data
         ]
         print_table(Column.row(headings), rows)
+        for row in data:
+            if row["problem"]:
+                say(f"{row['run']}: {row['problem']}")
 
     return Result(data, text)
 
@@ -118,7 +128,7 @@ def log(place: CliContext, /, *, as_csv: bool) -> Result:
     """Show the iterations of a run as a table; the policy in force is marked with *."""
     if place.as_json and as_csv:
         raise UsageError("--json and --csv exclude each other")
-    view = place.view(or_only=True)
+    view = place.view()
     if not place.as_json and not as_csv:  # damaged episodes do not matter to the tables
         return Result(None, lambda: _print_log(view))
     data = {
@@ -235,15 +245,14 @@ def _print_optimizers(earned: Sequence[OptimizerStats]) -> None:
 
 
 @command(
-    click.argument("names", nargs=-1, metavar="[RUN] [REV]"),
-    o.hidden_run_option,
+    click.argument("names", nargs=-1, metavar="[RUN] [REV]", shell_complete=complete_runs),
     o.json_option,
     option("--file", "name", metavar="NAME"),
 )
 def show(place: CliContext, /, names: tuple[str, ...], name: str | None) -> Result:
     """Show one iteration whole: what was tried, what it scored, what changed."""
     rev = place.run_and_rev(names)
-    view = place.view(or_only=True)
+    view = place.view()
     trials = view.trials_of(rev)
     if name is not None:
         text = _read_file(view, trials, name)
@@ -388,7 +397,12 @@ def _print_seeds(details: Details) -> None:
 # Watch
 
 
-@command(o.run_argument, flag("--keep"), option("--last", kind=o.AtLeast(0, 10_000), default=5))
+@command(
+    o.run_argument,
+    flag("--keep"),
+    option("--last", kind=o.AtLeast(0, 10_000), default=5),
+    o.json_option,
+)
 def watch(place: CliContext, /, last: int, *, keep: bool) -> None:
     """Follow a run that another process of this machine advances."""
     repo = place.repository()
@@ -401,7 +415,7 @@ def watch(place: CliContext, /, last: int, *, keep: bool) -> None:
         parting = "Ctrl-C stops watching; the run goes on"
         budget = _budget(status)
         display = open_display(budget, status.first, parting)
-    follower = _Follower(repo, ref, display)
+    follower = _Follower(repo, ref, None if place.as_json else display)
     with display:
         follower.catch_up(last)
         while status is not None or keep:
@@ -449,13 +463,13 @@ def _watched(place: CliContext, repo: GitRepo) -> RunRef:
     if live and repo.head_branch() not in [str(ref) for ref in live]:
         named_all = ", ".join(ref.branch for ref in live)
         raise NotARun(f"several runs are being advanced: {named_all}. Name one of them.")
-    return place.ref(or_only=True)
+    return place.ref()
 
 
 class _Follower:
-    """Shows the steps of a run that have not been shown."""
+    """Shows the steps of a run that have not been shown; without a display, as lines of JSON."""
 
-    def __init__(self, repo: GitRepo, ref: RunRef, display: PlainDisplay) -> None:
+    def __init__(self, repo: GitRepo, ref: RunRef, display: PlainDisplay | None) -> None:
         self._repo, self._ref, self._display = repo, ref, display
         self._tip: str | None = None
         self._shown: set[str] = set()
@@ -466,10 +480,17 @@ class _Follower:
             return
         view = RunView(self._repo, self._ref)
         fresh = [e for e in _events(view) if e.commit not in self._shown]
-        for event in fresh[len(fresh) - most :] if most is not None else fresh:
-            self._display(event)
+        shown = fresh[len(fresh) - most :] if most is not None else fresh
         self._tip = view.tip
         self._shown.update(event.commit for event in fresh)
+        if self._display is None:
+            commits = {event.commit for event in shown}
+            for row in _steps_json(view):
+                if row["commit"] in commits:
+                    print_json(row, indent=None)
+            return
+        for event in shown:
+            self._display(event)
 
 
 def _events(view: RunView) -> list[Committed]:

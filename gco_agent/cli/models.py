@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gco_agent.cli import options as o
+from gco_agent.cli.completion import complete_runs, complete_targets
 from gco_agent.cli.context import CliContext, with_model
 from gco_agent.cli.display import open_display
 from gco_agent.cli.options import Given, command, number, option
@@ -63,8 +64,9 @@ _BYTES_A_TOKEN = 8
 
 
 @command(
-    click.argument("names", nargs=-1, required=True, metavar="[RUN] TEXT"),
-    o.hidden_run_option,
+    click.argument(
+        "names", nargs=-1, required=True, metavar="[RUN] TEXT", shell_complete=complete_runs
+    ),
     o.json_option,
 )
 def note(place: CliContext, /, names: tuple[str, ...]) -> Result:
@@ -74,7 +76,7 @@ def note(place: CliContext, /, names: tuple[str, ...]) -> Result:
     *run_name, text = names
     if run_name:
         place.run_and_rev([*run_name, ""])
-    view = place.view(or_only=True)
+    view = place.view()
     leave_note(view, text)
     data = {"run": view.ref.branch, "notes": list(read_notes(view).values())}
     waiting = count(len(data["notes"]), "note")
@@ -193,7 +195,7 @@ def _read_answer(place: CliContext, run: Run, view: RunView, name: str | None) -
 
 
 @command(
-    click.argument("game"),
+    o.game_argument,
     o.hints_option("interface"),
     number("-n", "iterations", default=10),
     o.candidates_option,
@@ -301,7 +303,7 @@ def _cost(usage: Usage) -> str:
 
 
 @command(
-    click.argument("recording", metavar="RECORDING"),
+    click.argument("recording", metavar="RECORDING", shell_complete=complete_targets),
     option("--record", metavar="FILE"),
     option("--name"),
     option("--switch/--no-switch", default=False),

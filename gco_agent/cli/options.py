@@ -16,7 +16,14 @@ from typing import Any, TypeAlias
 
 import click
 
+from gco_agent.cli.completion import (
+    complete_games,
+    complete_optimizers,
+    complete_runs,
+    complete_targets,
+)
 from gco_agent.cli.errors import Command
+from gco_agent.cli.results import keys_text
 from gco_agent.core.seeds import HIGHEST_SEED
 
 Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -95,8 +102,7 @@ def command(
         called = name or function.__name__
         made = click.command(called, cls=Command)(all_of(*params)(click.pass_obj(function)))
         texts = help_texts()[f"{group.name} {called}" if group else called]
-        # \b keeps click from filling the list of keys as a paragraph
-        made.help = texts["help"].replace("\n\nJSON", "\n\n\b\nJSON")
+        made.help = f"{texts['help']}\n{keys_text(f'{group.name} {called}' if group else called)}"
         made.epilog = epilog(texts.get("examples", ""))
         made.short_help = texts.get("short")
         own = {**help_texts()["options"], **texts.get("options", {})}
@@ -164,12 +170,6 @@ def _keep(context: click.Context, parameter: click.Parameter, value: Given) -> N
         setattr(context.obj, parameter.name, value)
 
 
-def _keep_run(context: click.Context, _: click.Parameter, value: str | None) -> None:
-    if value is not None and context.obj.run_name not in (None, value):
-        raise click.UsageError(f"two runs are named: {context.obj.run_name} and {value}")
-    context.obj.run_name = value or context.obj.run_name
-
-
 def hints_option(default: str | None) -> Decorator:
     """Return the option for how much a prompt says about the game."""
     return option("--hints", kind=HINTS, default=default)
@@ -181,18 +181,17 @@ def seeds_option(default: str | None = None) -> Decorator:
 
 
 KEPT: dict[str, Given] = {"expose_value": False, "callback": _keep}
-KEPT_RUN: dict[str, Given] = {"expose_value": False, "callback": _keep_run}
 workers_option = option("--workers", kind=AtLeast(1), **KEPT)
 executor_option = option("--executor", metavar="ADDRESS", **KEPT)
 jail_option = option("--require-jail", "jail", kind=("none", "basic", "medium", "strong"), **KEPT)
 json_option = flag("--json", "as_json", **KEPT)
 play_options = all_of(workers_option, jail_option, json_option)
-hidden_run_option = option("--run", "run_option", hidden=True, **KEPT_RUN)
-run_argument = all_of(
-    click.argument("run_name", metavar="[RUN]", required=False, **KEPT_RUN), hidden_run_option
+run_argument = click.argument(
+    "run_name", metavar="[RUN]", required=False, shell_complete=complete_runs, **KEPT
 )
-"""RUN: a branch, a name, or a game that has one run; by default the run that is checked out."""
-target_argument = click.argument("target", required=False)
+"""RUN: a branch, ``game/name``, or a name or game that one run has; by default `api.find_run`'s."""
+target_argument = click.argument("target", required=False, shell_complete=complete_targets)
+game_argument = click.argument("game", shell_complete=complete_games)
 protocol_option = option("--protocol", kind=_PROTOCOLS)
 max_steps_option = number("--max-steps")
 env_option = option("--env", "env_id", metavar="ID")
@@ -212,8 +211,13 @@ model_options = all_of(
     number("--max-tokens", least=100),
 )
 start_options = all_of(
-    click.argument("game"),
-    option("--optimizer", default="search", metavar="NAME[,NAME...]"),
+    game_argument,
+    option(
+        "--optimizer",
+        default="search",
+        metavar="NAME[,NAME...]",
+        shell_complete=complete_optimizers,
+    ),  # fmt: skip,
     number("--horizon", least=0, default=0),
     candidates_option,
     hints_option("interface"),

@@ -21,10 +21,11 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
-from gco_agent.core.statistics import confidence_interval
+from gco_agent.core.statistics import FEWEST_FOR_INTERVAL, confidence_interval
 from gco_agent.core.text import clean_line, clean_text, format_score
 
 if TYPE_CHECKING:
@@ -163,9 +164,9 @@ class Result:
             self.text()
 
 
-def print_json(data: Any) -> None:  # noqa: ANN401 - dataclasses, and whatever JSON can hold
+def print_json(data: Any, indent: int | None = 2) -> None:  # noqa: ANN401 - what JSON can hold
     """Print data as JSON; characters outside ASCII are escaped, numbers not finite are null."""
-    echo(json.dumps(_plain(data), indent=2, allow_nan=False))
+    echo(json.dumps(_plain(data), indent=indent, allow_nan=False))
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401
@@ -197,7 +198,8 @@ def score_text(data: dict[str, Any]) -> str:
     error = data["standard_error"] or 0.0
     score = format_score(data["mean_return"], data["standard_error"])
     if not data["confidence_interval"]:
-        return score
+        has_too_few = 1 < len(data.get("returns", ())) < FEWEST_FOR_INTERVAL
+        return score + ", too few episodes for an interval" * has_too_few
     ends = [format_score(end, error).split(" ")[0] for end in data["confidence_interval"]]
     return f"{score}, 95 % interval {ends[0]} to {ends[1]}"
 
@@ -240,6 +242,15 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def age(past: timedelta) -> str:
+    """Format how long ago something was: "2 h ago"."""
+    seconds = max(0.0, past.total_seconds())
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length:,.0f} {unit} ago"
+    return "just now"
 
 
 def clock(seconds: float) -> str:

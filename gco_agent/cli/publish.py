@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gco_agent.cli import options as o
+from gco_agent.cli.completion import complete_runs
 from gco_agent.cli.context import CliContext
 from gco_agent.cli.options import Given, command, flag, number, option
 from gco_agent.cli.output import Result, count, echo, evaluation_json, score_json, tell
-from gco_agent.core.errors import GcoError, NotARun, UsageError
+from gco_agent.core.errors import GcoError, UsageError
 from gco_agent.core.seeds import Stream
 
 if TYPE_CHECKING:
@@ -31,9 +32,10 @@ _HEAD_BYTES = 2_000
 
 
 @command(
-    click.argument("names", nargs=-1, required=True, metavar="[RUN] REV"),
+    click.argument(
+        "names", nargs=-1, required=True, metavar="[RUN] REV", shell_complete=complete_runs
+    ),
     option("--reason", default="", metavar="TEXT"),
-    o.hidden_run_option,
     o.json_option,
 )
 def rollback(place: CliContext, /, names: tuple[str, ...], reason: str) -> Result:
@@ -66,7 +68,7 @@ def publish(place: CliContext, /, episodes: int, *, force: bool) -> Result:
     from gco_agent.loop.publish import publish as publish_policy
 
     repo, runs = place.repository(), place.runs()
-    ref = _find_published(runs, place.run_name)
+    ref = place.ref()
     require_publishable(repo)
     view = runs.view(ref)
     protocol = rules_here(read_config(view).protocol)
@@ -89,28 +91,6 @@ def publish(place: CliContext, /, episodes: int, *, force: bool) -> Result:
     return Result(data, f"{score}\n  from {ref.branch}, commit {done.commit[:9]}")
 
 
-def _find_published(runs: Runs, name: str | None) -> RunRef:
-    """Return the run to publish."""
-    from gco_agent.games import every_game
-
-    if name is not None:
-        if of_game := runs.of_game(name):
-            return of_game[0]  # that advanced last
-        if name in every_game():
-            raise NotARun(f"there is no run of {name}: start one with `gco-agent run {name}`")
-        return runs.find(name)
-    there_are = runs.list()
-    if len(there_are) == 1:
-        return there_are[0]
-    try:
-        return runs.current()
-    except NotARun:
-        if not there_are:
-            raise
-        named = ", ".join(ref.branch for ref in there_are)
-        raise NotARun(f"which run? There are {named}. Name one of them, or its game.") from None
-
-
 # Export
 
 
@@ -131,7 +111,7 @@ def tensorboard(place: CliContext, /, output: Path) -> Result:
     from gco_agent.report.export import write_scalars
     from gco_agent.report.summary import read_report
 
-    found = read_report(place.view(or_only=True))
+    found = read_report(place.view())
     folder = place.path(output)
     n = write_scalars(found, folder)
     data = {"path": folder, "run": found.branch, "scalars": n}
@@ -210,6 +190,7 @@ def model_card(
 
 def _run_of(place: CliContext, target: Target) -> RunReport | None:
     """Return the run whose policy in force this is, if it is checked out or named."""
+    from gco_agent.api import find_run
     from gco_agent.report.summary import read_report
 
     if target.protocol is None:
@@ -218,7 +199,7 @@ def _run_of(place: CliContext, target: Target) -> RunReport | None:
         runs = place.runs()
         branch = target.name.partition(":")[0]
         found = [ref for ref in runs.list() if ref.branch == branch]
-        report = read_report(runs.view(found[0] if found else runs.current()))
+        report = read_report(runs.view(found[0] if found else find_run(runs, None)))
     except GcoError:
         return None
     return report if report.policy == target.source.text else None
@@ -228,9 +209,7 @@ def _run_of(place: CliContext, target: Target) -> RunReport | None:
 
 
 @command(
-    click.argument("names", nargs=-1, metavar="[RUN]..."),
-    o.hidden_run_option,
-    option("--compare", "compared", multiple=True, metavar="RUN"),
+    click.argument("names", nargs=-1, metavar="[RUN]...", shell_complete=complete_runs),
     option("-o", "--output", kind=o.PATH),
     option("--curve", kind=o.PATH),
     option("--clips", "n_clips", kind=o.AtLeast(0, 20), default=0),
@@ -243,7 +222,6 @@ def report(
     place: CliContext,
     /,
     names: tuple[str, ...],
-    compared: tuple[str, ...],
     output: Path | None,
     curve: Path | None,
     **given: Given,
@@ -252,7 +230,7 @@ def report(
     from gco_agent.report.page import MOST_BYTES, write_page
 
     runs = place.runs()
-    refs = _refs(runs, (*(names or (place.run_name,)), *compared))
+    refs = _refs(runs, names or (None,))
     path = place.path(output or Path(f"{refs[0].stem}.html"))
     picture = None if curve is None else place.path(curve)
     _require_possible(path, picture, given)
@@ -283,7 +261,7 @@ def _refs(runs: Runs, names: tuple[str | None, ...]) -> list[RunRef]:
     """Return the runs that are meant, each once."""
     from gco_agent.api import find_run
 
-    refs = list(dict.fromkeys(find_run(runs, name, or_only=True) for name in names))
+    refs = list(dict.fromkeys(find_run(runs, name) for name in names))
     if len(refs) > _MOST_RUNS:
         raise UsageError(f"{len(refs)} runs do not fit on one page; at most {_MOST_RUNS}")
     games = sorted({ref.game for ref in refs})

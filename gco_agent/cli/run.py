@@ -7,10 +7,13 @@ import re
 import shlex
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from gco_agent.cli import options as o
+from gco_agent.cli.completion import complete_optimizers, complete_targets
 from gco_agent.cli.context import CliContext, with_model
 from gco_agent.cli.display import Broadcast
 from gco_agent.cli.errors import Interrupted
@@ -29,6 +32,7 @@ from gco_agent.cli.output import (
 )
 from gco_agent.core.errors import GcoError, ModelError, UsageError
 from gco_agent.core.records import Verdict
+from gco_agent.core.seeds import HIGHEST_SEED
 from gco_agent.core.statistics import confidence_interval
 from gco_agent.core.text import clean_line, format_score
 from gco_agent.loop.budget import Budget
@@ -39,12 +43,15 @@ from gco_agent.store.run import Runs, is_same_game, status_path
 from gco_agent.store.view import RunView, Step, frames_of, policy_path, returns_of
 
 if TYPE_CHECKING:
-    from gco_agent.api import Run
+    from gco_agent.api import Run, Session
     from gco_agent.games import GameSpec
     from gco_agent.optimizers.exchange import AnswerCommand
     from gco_agent.policy import PolicySource
     from gco_agent.store.git import GitRepo
+    from gco_agent.store.run import Run as OpenRun
 
+_METHODS = ("best-of-n", "random-search")
+_MOST_SEEDS = 100
 _GO_ON = "Go on with: gco-agent step {run}"
 
 
@@ -58,22 +65,165 @@ _GO_ON = "Go on with: gco-agent step {run}"
     o.simplify_option,
     o.log_option,
     option("--report-episodes", kind=o.AtLeast(0, 100_000), default=30),
+    o.seeds_option(),
 )
 def run(
     place: CliContext,
     /,
     seconds: float,
     iterations: int | None,
-    report_episodes: int,
+    seed_text: str | None,
     **given: Given,
 ) -> Result:
     """Start a run of GAME, improve its policy until a budget is spent, and measure the result."""
-    budget = Budget(
-        iterations, seconds, given["frames"], given["usd"], report_episodes=report_episodes
-    )
+
+    def limits() -> Budget:
+        return Budget(
+            iterations,
+            seconds,
+            given["frames"],
+            given["usd"],
+            report_episodes=given["report_episodes"],
+        )
+
+    limit = "" if iterations else f"{duration(seconds)}, "
+    if seed_text is not None:
+        return _run_seeds(place, seed_text, given, limits, limit)
     start = _prepare(place, given)
-    _announce(place, start, "" if iterations else f"{duration(seconds)}, ")
+    _announce(place, start, limit)
+    return _begin(start, limits())
+
+
+def _run_seeds(
+    place: CliContext, seed_text: str, given: dict[str, Any], limits: Callable[[], Budget],
+    limit: str,
+) -> Result:  # fmt: skip
+    """Make a run for each seed; finished ones are left as they are, others are continued."""
+    from gco_agent.core.seeds import parse_seed_range
+    from gco_agent.report.comparison import seed_name
+
+    seeds = parse_seed_range(seed_text)
+    if " " in seed_text or not 1 <= len(seeds) <= _MOST_SEEDS or seeds[-1] > HIGHEST_SEED:
+        raise UsageError(f"--seeds {seed_text}: give 1 to {_MOST_SEEDS} seeds, as in 0:5")
+    if given["name"] is None:
+        raise UsageError("--seeds needs --name, which finds the runs again: --name NAME")
+    results = []
+    for seed in seeds:
+        each = {**given, "seed": seed, "switch": False, "name": seed_name(given["name"], seed)}
+        budget = limits()
+        start = _prepare(place, each, resumes=True)
+        if start.is_new:
+            _announce(place, start, limit)
+        elif _is_finished(start.run, budget):
+            tell(f"{start.run.name} is finished")
+            results.append(_run_json(start.run.runs.view(start.run.ref), "", 0.0))
+            continue
+        else:
+            budget = _what_is_left(start.run, budget)
+            tell(f"{start.run.name} is continued")
+        results.append(_begin(start, budget).data)
+
+    def text() -> None:
+        for data in results:
+            echo(fit(f"{data['run']}: mean return {score_text(data)}"))
+        name, game = given["name"], results[0]["game"]
+        lines = command_lines([(f"gco-agent compare {game}/{name}", "scores over seeds, curves")])
+        echo("\nNext:\n" + "\n".join(lines))
+
+    return Result(results, text)
+
+
+def _is_finished(run: Run, budget: Budget) -> bool:
+    view = run.runs.view(run.ref)
+    if budget.report_episodes:
+        return view.history()[-1].verdict is Verdict.REPORTED
+    return budget.iterations is not None and view.last_iteration >= budget.iterations
+
+
+def _what_is_left(run: Run, budget: Budget) -> Budget:
+    """Return what an interrupted run may still use; time and iterations were for all of it."""
+    view = run.runs.view(run.ref)
+    spent = sum(step.facts.seconds or 0.0 for step in view.history() if step.facts)
+    iterations = budget.iterations
+    return replace(
+        budget,
+        iterations=None if iterations is None else max(0, iterations - view.last_iteration),
+        seconds=None if budget.seconds is None else max(1.0, budget.seconds - spent),
+    )
+
+
+@command(
+    click.argument("target", metavar="GAME|RUN", shell_complete=complete_targets),
+    option("--method", kind=_METHODS, required=True),
+    option("--name"),
+    o.seed_option,
+    number("--iterations"),
+    o.frames_option,
+    number("--slice-steps", least=100),
+    option("--report-episodes", kind=o.AtLeast(2, 100_000), default=30),
+    o.play_options,
+    o.executor_option,
+)
+def baseline(place: CliContext, /, target: str, **given: Given) -> Result:
+    """Run a simple method on the same budget, to compare with."""
+    if given["frames"] is None and given["iterations"] is None and "/" not in target:
+        raise UsageError(
+            f"a baseline needs a budget: --frames N or --iterations N, or name a run instead of "
+            f"{target} for what that used"
+        )
+    start = _prepare_baseline(place, target, given)
+    budget = Budget(
+        given["iterations"], None, given["frames"], report_episodes=given["report_episodes"]
+    )
+    _announce(place, start, "")
     return _begin(start, budget)
+
+
+def _prepare_baseline(place: CliContext, target: str, given: dict[str, Any]) -> _Start:
+    """Return the run of a baseline: of a game, or by the settings of a run, on its budget."""
+    from gco_agent.loop import checks
+
+    method = given["method"]
+    fixed = {"optimizer": method, "switch": False, "name": given["name"] or method}
+    if "/" not in target:
+        defaults = {
+            "protocol": "default", "objects": None, "max_steps": None, "candidates": 1,
+            "horizon": 0, "hints": "interface", "trace_tokens": 6_000, "start": None,
+            "create_repo": False, "tune_seconds": None, "model": None,
+        }  # fmt: skip
+        return _prepare(place, {**defaults, **given, **fixed, "game": target})
+    runs = place.runs()
+    view = runs.view(runs.find(target))
+    config = checks.read_config(view)
+    if given["frames"] is None and given["iterations"] is None:
+        given["frames"] = frames_of(view.history())
+    return _baseline_of(
+        place,
+        replace(
+            config,
+            optimizer=method,
+            candidates=1,
+            seed=given["seed"],
+            slice_steps=given["slice_steps"] or config.slice_steps,
+            slice_seconds=_PATIENT_SLICE_S,
+        ),
+        fixed["name"],
+        view,
+    )
+
+
+def _baseline_of(place: CliContext, config: RunConfig, name: str, view: RunView) -> _Start:
+    """Return a run with this configuration that starts from the policy that ``view`` began with."""
+    from gco_agent.api import Run, Setup, free_name
+    from gco_agent.envs.environment import spec_of
+    from gco_agent.policy import PolicySource
+
+    repo, spec = place.repository(), spec_of(config.protocol)
+    ref = free_name(repo, spec, name, switch=False)
+    made = Run(repo, ref, config, Setup(place.players, files_in=place.directory, tell=tell))
+    initial = PolicySource(view.policy(view.history()[0].commit))
+    notes = _notes(made, view.ref.branch)
+    return _Start(made, spec, initial, switch=False, back=None, again=_GO_ON, notes=notes)
 
 
 @command(o.start_options)
@@ -86,15 +236,16 @@ def init(place: CliContext, /, **given: Given) -> Result:
 
 @command(
     o.run_argument,
-    number("-n", "iterations"),
+    number("-n", "iterations", least=0),
     option("--time", "seconds", kind=o.Duration()),
     o.frames_option,
     o.usd_option,
-    option("--optimizer", metavar="NAME"),
+    option("--optimizer", metavar="NAME", shell_complete=complete_optimizers),
     o.answer_option,
     o.log_option,
     o.model_options,
     o.tune_option,
+    option("--report-episodes", kind=o.AtLeast(0, 100_000), default=0),
     o.play_options,
     o.executor_option,
 )
@@ -107,7 +258,7 @@ def step(
         iterations = 1
     return advance(
         place,
-        Budget(iterations, seconds, frames, given["usd"]),
+        Budget(iterations, seconds, frames, given["usd"], report_episodes=given["report_episodes"]),
         lambda config: with_model(replace(config, optimizer=name or config.optimizer), given),
         again=_go_on(name, command_line),
         answer=_answering(place, command_line),
@@ -167,8 +318,20 @@ def advance(
             _broadcast(advanced, budget, opened.last_iteration + 1) as display,
             advanced.session(budget, display) as session,
         ):
-            session.train(opened, budget)
+            _train_and_report(session, opened, budget)
     return _conclude(advanced, budget)
+
+
+def _train_and_report(session: Session, opened: OpenRun, budget: Budget) -> None:
+    if budget.iterations != 0:
+        session.train(opened, budget)
+    if wanted := budget.report_episodes:
+        n, name = len(session.report(opened, budget).episodes), opened.ref.branch
+        if n < wanted:
+            tell(
+                f"The time is up: {n} of {wanted} report episodes were played.\n"
+                f"For all of them: gco-agent step {name} -n 0 --report-episodes {wanted}"
+            )
 
 
 def _broadcast(run: Run, budget: Budget, first: int) -> Broadcast:
@@ -190,6 +353,7 @@ class _Start:
         back: The command that checks out again what is checked out now.
         again: How to go on, if it is interrupted.
         notes: What the user may not expect.
+        is_new: It has no commit yet.
     """
 
     run: Run
@@ -199,6 +363,7 @@ class _Start:
     back: str | None
     again: str
     notes: list[str]
+    is_new: bool = True
 
 
 _PATIENT_SLICE_S = 3_600.0
@@ -221,8 +386,14 @@ def config_of(spec: GameSpec, given: dict[str, Any]) -> RunConfig:
     return with_model(config, given)
 
 
-def _prepare(place: CliContext, given: dict[str, Any]) -> _Start:
-    """Refuse now whatever would be refused after the first episodes."""
+def _prepare(place: CliContext, given: dict[str, Any], *, resumes: bool = False) -> _Start:
+    """Refuse now whatever would be refused after the first episodes.
+
+    Args:
+        place: Where.
+        given: The options.
+        resumes: A run of that name is continued, if it was started with the same options.
+    """
     from gco_agent.api import Run, Setup, free_name
     from gco_agent.loop import checks
 
@@ -241,7 +412,13 @@ def _prepare(place: CliContext, given: dict[str, Any]) -> _Start:
     initial = _initial(place, given["start"], spec)
     repo = place.repository(create=given["create_repo"])
     switch = given["switch"] and repo.root is not None
-    ref = free_name(repo, spec, given["name"], switch=switch)
+    config = config_of(spec, given)
+    ref = RunRef(spec.name, given["name"]) if resumes else None
+    is_new = ref is None or repo.ref(str(ref)) is None
+    if ref is None or is_new:
+        ref = free_name(repo, spec, given["name"], switch=switch)
+    else:
+        _require_same(checks.read_config(Runs(repo).view(ref)), config, ref)
     setup = Setup(
         place.players,
         files_in=place.directory,
@@ -251,10 +428,25 @@ def _prepare(place: CliContext, given: dict[str, Any]) -> _Start:
         log=given.get("log") or "",
         tell=tell,
     )
-    made = Run(repo, ref, config_of(spec, given), setup)
+    made = Run(repo, ref, config, setup)
     back = _way_back(repo) if switch else None
     again = _go_on(None, answer)
-    return _Start(made, spec, initial, switch, back, again, _notes(made, given["start"]))
+    notes = _notes(made, given["start"])
+    return _Start(made, spec, initial, switch, back, again, notes, is_new)
+
+
+def _require_same(there: RunConfig, wanted: RunConfig, ref: RunRef) -> None:
+    """Check that a run was started with the options that are given now.
+
+    Raises:
+        UsageError: It was not.
+    """
+    names = [f.name for f in fields(RunConfig)]
+    if differing := [n for n in names if getattr(there, n) != getattr(wanted, n)]:
+        raise UsageError(
+            f"there is a run {ref.branch} with another {', '.join(differing)}: choose another "
+            "--name, or give the options that it was started with"
+        )
 
 
 def _initial(place: CliContext, start: str | None, spec: GameSpec) -> PolicySource | None:
@@ -318,17 +510,11 @@ def _begin(start: _Start, budget: Budget, *, only_begin: bool = False) -> Result
         _broadcast(run, budget, 0) as display,
         run.session(budget, display) as session,
     ):
-        session.start(start.initial, budget, switch=start.switch)
+        if start.is_new:
+            session.start(start.initial, budget, switch=start.switch)
         if not only_begin:
             with run.open() as opened:
-                session.train(opened, budget)
-                if wanted := budget.report_episodes:
-                    n = len(session.report(opened, budget).episodes)
-                    if n < wanted:
-                        tell(
-                            f"The time is up: {n} of {wanted} report episodes were played.\n"
-                            f"For all of them: gco-agent eval {run.name} --episodes {wanted}"
-                        )
+                _train_and_report(session, opened, budget)
     return _conclude(run, budget, start.back)
 
 
@@ -477,4 +663,4 @@ def _to_leave(
         hints.append((f"git switch {home}", "to a branch of your own"))
     there = "from there" if hints else "from a branch of your own"
     what = f"{there}: commit the policy as {data['policy']}"
-    return [*hints, (f"gco-agent publish {data['game']}", what)]
+    return [*hints, (f"gco-agent publish {data['run']}", what)]

@@ -49,7 +49,8 @@ _UNKNOWN_LOSS = 10.0
 _MARGIN_SPREAD, _MARGIN_MEAN = 0.5, 0.05
 _LARGEST_ENUMERATION, _N_RESAMPLES = 12, 4_999
 _N_FLIPS, _MOST_SIGNS = 19_999, 4_000_000
-_FEWEST_FOR_INTERVAL = 5
+FEWEST_FOR_INTERVAL = 5
+"""Below so many values an interval says nothing."""
 _LOWER_BOUND = 0.80
 _ROUNDING = 1e-9
 """Differences that vary by less than this, relative to their mean, are the same."""
@@ -376,25 +377,19 @@ def judge_survivor(
     return Verdict.INCONCLUSIVE if is_last else Verdict.UNDECIDED
 
 
-def confidence_interval(
-    values: Sequence[float],
-    low: float | None = None,
-    high: float | None = None,
-    level: float = 0.95,
-) -> tuple[float, float] | None:
+def confidence_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float] | None:
     """Return the bootstrap interval (BCa) of the mean; None below five values.
 
-    The level is expanded as Student's interval is wider than the normal one, since resamples of a
-    few values vary too little (Hesterberg 2015).
+    It lies between the least and the greatest value, so in what a game allows. The level is
+    expanded as Student's interval is wider than the normal one, since resamples of a few values
+    vary too little (Hesterberg 2015).
 
     Args:
         values: Returns.
-        low: Least return the game has, if known.
-        high: Greatest return the game has, if known.
         level: Two-sided.
     """
     n, mean = len(values), statistics.fmean(values) if values else 0.0
-    if n < _FEWEST_FOR_INTERVAL:
+    if n < FEWEST_FOR_INTERVAL:
         return None
     if statistics.stdev(values) <= _ROUNDING * abs(mean):
         return mean, mean
@@ -411,10 +406,7 @@ def confidence_interval(
         random_state=np.random.default_rng(n),
     )
     lower, upper = map(float, drawn.confidence_interval)
-    return (
-        lower if low is None else max(lower, low),
-        upper if high is None else min(upper, high),
-    )
+    return lower, upper
 
 
 def half_width(standard_error: float, n: int, level: float = 0.95) -> float:

@@ -439,6 +439,12 @@ def _claim_by_hand(view: RunView, step: Step) -> Iterator[Claim]:
     yield Claim(step.commit, facts, PolicySource(after), faults=in_force)
 
 
+def _made_for(view: RunView, line: Sequence[Step], facts: Facts) -> str:
+    """Return the run that a commit should name: this one, or the one that this is a fork of."""
+    first = line[0].facts
+    return facts.run if first is not None and facts.run == first.run else view.ref.branch
+
+
 def _check_message(
     view: RunView, line: Sequence[Step], place: int, step: Step, *, is_side: bool
 ) -> Iterator[Difference]:
@@ -449,7 +455,7 @@ def _check_message(
     yield from _check_rollback(view, earlier, step, facts)
     told = [s.facts for s in earlier if s.facts is not None]
     expected = 1 + told[-1].iteration if told else 0
-    yield from _differing("run", facts.run, view.ref.branch)
+    yield from _differing("run", facts.run, _made_for(view, line, facts))
     yield from _differing("iteration", facts.iteration, expected)
     subject = headline(facts, step.summary, side=is_side)
     yield from _differing("subject", step.subject, subject)

@@ -39,6 +39,8 @@ _BUILT_IN = {
     "exchange": f"{GROUP}.exchange:ExchangeOptimizer",
     "tune": f"{GROUP}.tune:TuneOptimizer",
     "simplify": f"{GROUP}.simplify:SimplifyOptimizer",
+    "best-of-n": f"{GROUP}.search.optimizer:BestOfN",
+    "random-search": f"{GROUP}.tune:RandomSearch",
 }
 PLATEAU = 3
 """Iterations in a row without an accepted candidate after which the next optimizer takes over."""

@@ -73,7 +73,17 @@ class Tuned:
     generations: int
 
 
-def tune_policy(source: PolicySource, trials: Trials, seeds: range, *, rng_seed: int) -> Tuned:
+class RandomPoints(Evolution):
+    """Points drawn from the first distribution of CMA-ES, which never learns."""
+
+    def tell(self, losses: Sequence[float]) -> None:
+        """Ignore what the points lost."""
+
+
+def tune_policy(
+    source: PolicySource, trials: Trials, seeds: range, *, rng_seed: int,
+    method: type[Evolution] = Evolution,
+) -> Tuned:  # fmt: skip
     """Tune the constants of ``source`` until the budget of ``trials`` is used up.
 
     Args:
@@ -81,6 +91,7 @@ def tune_policy(source: PolicySource, trials: Trials, seeds: range, *, rng_seed:
         trials: Plays, within its budget.
         seeds: Feedback seeds; the first of them are kept for the final comparison.
         rng_seed: Seeds CMA-ES; positive.
+        method: Asks for points.
 
     Raises:
         ProposalError: The policy has no constants that matter, or fails as it is.
@@ -98,7 +109,7 @@ def tune_policy(source: PolicySource, trials: Trials, seeds: range, *, rng_seed:
         names = ", ".join(constant.name for constant in found)
         raise ProposalError(f"no constant of the policy changes what it does ({names})")
     own = [constant.value for constant in constants]
-    evolution = Evolution(own, [c.scale for c in constants], [_SPREAD] * len(own), rng_seed)
+    evolution = method(own, [c.scale for c in constants], [_SPREAD] * len(own), rng_seed)
     best_seen = tuner.run(evolution)
     chosen = tuner.choose([own, list(map(float, evolution.mean)), best_seen])
     moves = (
@@ -216,6 +227,7 @@ class TuneOptimizer(Optimizer):
 
     name = "tune"
     capabilities = Capabilities(one_candidate=True)
+    method, method_name = Evolution, "CMA-ES"
 
     def __init__(self, tools: Tools, seconds: float | None = None) -> None:
         self._tools, self._seconds = tools, seconds
@@ -234,7 +246,7 @@ class TuneOptimizer(Optimizer):
         trials = trials_of(request, self._tools, self._seconds)
         rng_seed = seed_of_chance(request.config.seed * 1_000 + request.iteration)
         seeds = trial_seeds(request.iteration)
-        tuned = tune_policy(request.parent, trials, seeds, rng_seed=rng_seed)
+        tuned = tune_policy(request.parent, trials, seeds, rng_seed=rng_seed, method=self.method)
         n_steps = trials.budget.used
         if not tuned.moves:
             raise Unusable(
@@ -247,7 +259,14 @@ class TuneOptimizer(Optimizer):
         return Proposal(
             PolicySource(format_policy(tuned.source.text)),
             f"tune {', '.join(move.name for move in tuned.moves)}",
-            f"CMA-ES tuned constants over {tuned.generations} generations, in {n_steps:,} steps "
-            f"on feedback seeds:\n\n{moves}",
+            f"{self.method_name} tuned constants over {tuned.generations} generations, in "
+            f"{n_steps:,} steps on feedback seeds:\n\n{moves}",
             n_steps=n_steps,
         )
+
+
+class RandomSearch(TuneOptimizer):
+    """Baseline: constants drawn at random around the present ones; a control of CMA-ES."""
+
+    name = "random-search"
+    method, method_name = RandomPoints, "Random search"

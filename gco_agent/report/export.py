@@ -29,7 +29,7 @@ from gco_agent.jail import JailLevel
 from gco_agent.policy import PolicySource, measure
 from gco_agent.report.film import film
 from gco_agent.report.page import load_template
-from gco_agent.report.summary import RunReport, half_interval, score_in_words
+from gco_agent.report.summary import RunReport, half_interval
 
 _MINARI_FOLDER = "MINARI_DATASETS_PATH"
 _DATASET_ID = re.compile(r"(?:[A-Za-z0-9_-]+/)*[A-Za-z0-9_-]+-v\d+")
@@ -66,7 +66,6 @@ def compose_card(subject: Subject) -> str:
         escape=escape_markdown,
         fence=fence,
         points=format_points,
-        score_in_words=score_in_words,
     )
 
 

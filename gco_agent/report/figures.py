@@ -153,10 +153,8 @@ def _line_in_force(reports: Sequence[RunReport], number: int) -> list[dict[str, 
     role, indices = f"run{number}", [point.trial for point in points]
     edge = {"mode": "lines", "line": {"width": 0, "shape": "hv"}, "hoverinfo": "skip",
             "showlegend": False, "legendgroup": report.branch}  # fmt: skip
-    low = _trace(report, role, indices, y=[p.mean - p.half for p in points], **edge)
-    high = _trace(
-        report, role, indices, y=[p.mean + p.half for p in points], fill="tonexty", **edge
-    )
+    low = _trace(report, role, indices, y=[p.low for p in points], **edge)
+    high = _trace(report, role, indices, y=[p.high for p in points], fill="tonexty", **edge)
     high["meta"]["band"] = True
     line = _trace(
         report, role, indices,
@@ -192,8 +190,9 @@ def _marks(reports: Sequence[RunReport], number: int, verdict: Verdict) -> list[
         hovertemplate="%{y:.2f}<extra>" + word + "</extra>",
     )  # fmt: skip
     if not is_muted and len(shown) <= _MOST_MARKED:
-        halves = [point.half for point in shown]
-        trace["error_y"] = {"type": "data", "array": halves, "thickness": 1, "width": 3}
+        up, down = [p.high - p.mean for p in shown], [p.mean - p.low for p in shown]
+        trace["error_y"] = {"type": "data", "array": up, "arrayminus": down, "symmetric": False,
+                            "thickness": 1, "width": 3}  # fmt: skip
     return [trace]
 
 

@@ -21,12 +21,13 @@ from gco_agent.core.files import work_tree_of, write_file
 from gco_agent.core.text import format_points
 from gco_agent.report import figures
 from gco_agent.report.details import pack
-from gco_agent.report.summary import AXES, RunReport, read_report, score_in_words
+from gco_agent.report.summary import AXES, RunReport, read_report
 from gco_agent.store.view import RunView
 
 if TYPE_CHECKING:
     import jinja2
 
+    from gco_agent.report.comparison import Comparison
     from gco_agent.report.failing import Failure
 
 MOST_BYTES = 12_000_000
@@ -95,7 +96,32 @@ def render(runs: Sequence[PageRun]) -> str:
         references=reports[0].references,
         unused=[key for key in AXES if not any(r.positions[-1][key] for r in reports)],
         points=format_points,
-        score_in_words=score_in_words,
+    )
+
+
+def render_comparison(comparison: Comparison, picture: bytes) -> str:
+    """Return a comparison as the text of an HTML file, with its figures as an SVG picture."""
+    from markupsafe import Markup
+
+    names = " and ".join(group.name for group in comparison.groups)
+
+    def table(cells: Sequence[Sequence[str]]) -> Markup:
+        head, *body = ([Markup("<td>{}</td>").format(cell) for cell in row] for row in cells)
+        rows = Markup("").join(
+            Markup("<tr>{}</tr>").format(Markup("").join(row)) for row in (head, *body)
+        )
+        return Markup('<div class="scroll"><table class="plain">{}</table></div>').format(rows)
+
+    return load_template("compare.html", autoescape=True).render(
+        generator=f"{_GENERATOR} {version('gco-agent')}",
+        title=f"{', '.join(comparison.games)}: {names}",
+        styles=Markup(template_text("page.css")),  # noqa: S704 - ours
+        picture=base64.b64encode(picture).decode("ascii"),
+        table=table,
+        cells=comparison.cells(),
+        pairs=comparison.pair_cells(),
+        runs=comparison.run_cells(),
+        normalized=comparison.unit != "points",
     )
 
 

@@ -1,4 +1,4 @@
-"""Draw a learning curve or a robustness card for a paper. Imports matplotlib, lazily."""
+"""Draw curves, robustness cards and comparisons for a paper. Imports matplotlib, lazily."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from gco_agent.core.aggregates import estimate, mean
 from gco_agent.core.errors import UsageError
 from gco_agent.core.files import work_tree_of, write_file
 from gco_agent.core.records import Verdict
+from gco_agent.report.comparison import HEADINGS, Comparison
 from gco_agent.report.robustness import Line
 from gco_agent.report.summary import IN_FORCE, Point, RunReport
 
@@ -21,14 +23,19 @@ _SIDES = ((0.005, "left"), (0.5, "center"), (0.995, "right"))
 _DOTS_PER_INCH = 150
 
 
-def require_picture(path: Path) -> None:
+def require_picture(path: Path, others: tuple[str, ...] = ()) -> None:
     """Check, before anything is computed, that a picture can be written to ``path``.
+
+    Args:
+        path: The file.
+        others: Further formats that are allowed.
 
     Raises:
         UsageError: The format is unknown, or there is no such folder.
     """
-    if path.suffix.lower() not in FORMATS:
-        raise UsageError(f"{path.name} does not end in {', '.join(FORMATS)}")
+    formats = (*others, *FORMATS)
+    if path.suffix.lower() not in formats:
+        raise UsageError(f"{path.name} does not end in {', '.join(formats)}")
     if not path.parent.is_dir():
         raise UsageError(f"there is no folder {path.parent}")
 
@@ -99,8 +106,15 @@ def _draw_run(axes: Any, report: RunReport, colour: str) -> None:  # noqa: ANN40
         points.append(points[-1])
         x, means = columns(points)
         x[-1] = report.n_iterations  # the policy stays in force to the end of the run
-        low, high = ([p.mean + sign * p.half for p in points] for sign in (-1, 1))
-        axes.fill_between(x, low, high, step="post", color=colour, alpha=0.15, linewidth=0)
+        axes.fill_between(
+            x,
+            [p.low for p in points],
+            [p.high for p in points],
+            step="post",
+            color=colour,
+            alpha=0.15,
+            linewidth=0,
+        )
         label = f"{report.branch}: policy in force, 95 % interval"
         axes.step(x, means, where="post", color=colour, label=label)
     rejected = report.points(Verdict.REJECTED, Verdict.INCONCLUSIVE)
@@ -108,8 +122,12 @@ def _draw_run(axes: Any, report: RunReport, colour: str) -> None:  # noqa: ANN40
     axes.plot(*columns(accepted), "o", color=colour, markersize=5, label="accepted")
     axes.plot(*columns(rejected), "x", color="0.5", markersize=4, label="rejected or inconclusive")
     if reported:
-        axes.errorbar(*columns(reported), yerr=[point.half for point in reported], fmt="D",
+        axes.errorbar(*columns(reported), yerr=_bars(reported), fmt="D",
                       color=colour, markersize=7, capsize=3, label="on report seeds")  # fmt: skip
+
+
+def _bars(points: Sequence[Point]) -> list[list[float]]:
+    return [[p.mean - p.low for p in points], [p.high - p.mean for p in points]]
 
 
 def _new_figure(height: float) -> tuple[Any, Any]:
@@ -129,3 +147,118 @@ def _save(figure: Any, path: Path) -> None:  # noqa: ANN401 - matplotlib's own
         write_file(path, data.getvalue(), root=work_tree_of(path))
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from error
+
+
+# -- comparisons -----------------------------------------------------------------------------------
+
+_MOST_IN_A_ROW = 3
+_PANEL_HEIGHT = 3.2
+
+
+def write_comparison(comparison: Comparison, path: Path) -> None:
+    """Write a comparison as an HTML file, or its figures as a picture, by the suffix of the name.
+
+    Raises:
+        UsageError: The format is unknown, there is no such folder, or the file cannot be written.
+    """
+    if path.suffix.lower() != ".html":
+        _save(draw_comparison(comparison), path)
+        return
+    from gco_agent.report.page import render_comparison
+
+    picture = io.BytesIO()
+    draw_comparison(comparison).savefig(picture, format="svg", metadata={"Date": None})
+    try:
+        text = render_comparison(comparison, picture.getvalue())
+        write_file(path, text, root=work_tree_of(path))
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+
+
+def draw_comparison(comparison: Comparison) -> Any:  # noqa: ANN401 - matplotlib's own
+    """Return a figure with the curves of each game, the aggregate scores and the profiles."""
+    from matplotlib.figure import Figure
+
+    n_columns = min(_MOST_IN_A_ROW, len(comparison.games))
+    n_rows = -(-len(comparison.games) // _MOST_IN_A_ROW)
+    figure = Figure(figsize=(10, _PANEL_HEIGHT * (n_rows + 1)), layout="constrained")
+    rows: Any = figure.subfigures(2, 1, height_ratios=[n_rows, 1])
+    above, below = rows
+    names = [group.name for group in comparison.groups]
+    colours = dict(zip(names, itertools.cycle(_COLOURS), strict=False))
+    panels = above.subplots(n_rows, n_columns, squeeze=False).ravel()
+    for axes, game in zip(panels, comparison.games, strict=False):
+        _draw_game(axes, comparison, game, colours)
+    for axes in panels[len(comparison.games) :]:
+        axes.set_visible(False)
+    left, right = below.subfigures(1, 2, width_ratios=[3, 2])
+    _draw_aggregates(left, comparison, colours)
+    _draw_profiles(right.subplots(), comparison, colours)
+    handles = [axes.get_legend_handles_labels() for axes in panels[: len(comparison.games)]]
+    named = {label: handle for row in handles for handle, label in zip(*row, strict=True)}
+    figure.legend(named.values(), named.keys(), fontsize=8, frameon=False, ncols=4,
+                  loc="outside lower left")  # fmt: skip
+    return figure
+
+
+def _draw_game(axes: Any, comparison: Comparison, game: str, colours: dict[str, str]) -> None:  # noqa: ANN401
+    from matplotlib.ticker import EngFormatter
+
+    for of, name, grid, lines in comparison.curves("frames"):
+        if of != game:
+            continue
+        colour, x = colours[name], grid
+        middle = [estimate(mean, {game: values}) for values in zip(*lines, strict=True)]
+        if len(lines) > 1:
+            for line in lines:
+                axes.step(x, line, where="post", color=colour, alpha=0.25, linewidth=0.8)
+        lows, highs = [e.low for e in middle], [e.high for e in middle]
+        if None not in lows:
+            axes.fill_between(x, lows, highs, step="post", color=colour, alpha=0.15, linewidth=0)
+        axes.step(x, [e.value for e in middle], where="post", color=colour, linewidth=2, label=name)
+    axes.set_title(game, loc="left", fontsize=10, parse_math=False)
+    axes.set_xlabel("frames")
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.set_ylabel("mean return in races")
+    _plain(axes)
+
+
+def _draw_aggregates(figure: Any, comparison: Comparison, colours: dict[str, str]) -> None:  # noqa: ANN401
+    groups = comparison.groups
+    names = list(groups[0].aggregates)
+    panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+    for axes, name in zip(panels, names, strict=True):
+        for row, group in enumerate(groups):
+            found, colour = group.aggregates[name], colours[group.name]
+            if found.low is not None and found.high is not None:
+                axes.barh(row, found.high - found.low, left=found.low, height=0.5, color=colour,
+                          alpha=0.3)  # fmt: skip
+            axes.plot([found.value], [row], "|", color=colour, markersize=16, markeredgewidth=2.5)
+        axes.set_yticks(range(len(groups)), [group.name for group in groups], fontsize=8,
+                        parse_math=False)  # fmt: skip
+        axes.set_ylim(len(groups) - 0.5, -0.5)
+        axes.set_title(HEADINGS[name], fontsize=10, loc="left")
+        axes.use_sticky_edges = False
+        axes.locator_params(axis="x", nbins=3)
+        _plain(axes)
+    figure.supxlabel(comparison.unit, fontsize=9)
+
+
+def _draw_profiles(axes: Any, comparison: Comparison, colours: dict[str, str]) -> None:  # noqa: ANN401
+    taus = comparison.thresholds
+    for group in comparison.groups:
+        lows, highs = [e.low for e in group.profile], [e.high for e in group.profile]
+        if None not in lows:
+            axes.fill_between(taus, lows, highs, step="post", color=colours[group.name], alpha=0.15,
+                              linewidth=0)  # fmt: skip
+        axes.step(taus, [e.value for e in group.profile], where="post", color=colours[group.name])
+    axes.set_ylim(-0.03, 1.03)
+    axes.set_title("performance profile", fontsize=10, loc="left")
+    axes.set_xlabel(f"score above τ ({comparison.unit})")
+    axes.set_ylabel("share of runs")
+    _plain(axes)
+
+
+def _plain(axes: Any) -> None:  # noqa: ANN401
+    axes.grid(color="0.92")
+    axes.spines[["top", "right"]].set_visible(False)

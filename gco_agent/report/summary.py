@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from gco_agent.core.errors import UsageError
 from gco_agent.core.records import Verdict
-from gco_agent.core.statistics import half_width
+from gco_agent.core.statistics import FEWEST_FOR_INTERVAL, half_width
 from gco_agent.core.text import format_points
 from gco_agent.envs.environment import spec_of
 from gco_agent.games.spec import Score
@@ -29,13 +30,20 @@ IN_FORCE = (Verdict.INITIAL, Verdict.ACCEPTED, Verdict.ROLLED_BACK)
 Position = dict[str, float]
 """A value for each of `AXES`, by key."""
 
+Bounds = tuple[float, float]
+_ANY: Bounds = (-math.inf, math.inf)
+
 
 class Point(NamedTuple):
-    """A measured trial: its index, mean return, and half of the 95 % interval (0 if unknown)."""
+    """A measured trial: its index, mean return, and the ends of the 95 % interval.
+
+    The interval has no width where there are too few episodes for one.
+    """
 
     trial: int
     mean: float
-    half: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +57,7 @@ class RunReport:
         positions: Position of each trial on the axes.
         references: Published scores.
         samples: Episodes of the initial policy, the last accepted one, and the last report.
+        bounds: Least and greatest return of an episode; infinite where that is not known.
     """
 
     branch: str
@@ -62,6 +71,7 @@ class RunReport:
     samples: dict[str, tuple[Played, ...]]
     policy: str
     path: str
+    bounds: Bounds = _ANY
 
     @property
     def n_iterations(self) -> int:
@@ -85,10 +95,14 @@ class RunReport:
     def points(self, *verdicts: Verdict) -> list[Point]:
         """Return the trials of these verdicts that have a mean return."""
         return [
-            Point(i, trial.facts.return_mean, half_interval(trial.facts) or 0.0)
+            Point(i, trial.facts.return_mean, *_ends(trial.facts, self.bounds))
             for i, trial in enumerate(self.trials)
             if trial.verdict in verdicts and trial.facts and trial.facts.return_mean is not None
         ]
+
+    def score_in_words(self, facts: Facts | None) -> str:
+        """Format a score, with its interval within what the game allows."""
+        return score_in_words(facts, self.bounds)
 
     @property
     def drawn_references(self) -> list[tuple[str, float]]:
@@ -158,8 +172,9 @@ def read_report(view: RunView) -> RunReport:
     try:
         spec = spec_of(config.protocol)
         title, references = spec.title, spec.scores
+        least, most = spec.least, spec.most_in(config.protocol.max_steps)
     except UsageError:  # its package is not installed here
-        title, references = config.protocol.env_id, ()
+        title, references, least, most = config.protocol.env_id, (), None, None
     return RunReport(
         view.ref.branch,
         title,
@@ -172,6 +187,7 @@ def read_report(view: RunView) -> RunReport:
         _samples(view, trials),
         view.policy(),
         view.policy_path,
+        (-math.inf if least is None else least, math.inf if most is None else most),
     )
 
 
@@ -198,22 +214,32 @@ def positions(trials: Sequence[Trial]) -> list[Position]:
 
 
 def half_interval(facts: Facts | None) -> float | None:
-    """Return half of the 95 % interval of a mean return, or None."""
-    if facts is None or facts.return_se is None or not facts.episodes or facts.episodes <= 1:
+    """Return half of Student's 95 % interval of a mean return; None below five episodes."""
+    if facts is None or facts.return_se is None or (facts.episodes or 0) < FEWEST_FOR_INTERVAL:
         return None
+    assert facts.episodes is not None
     return half_width(facts.return_se, facts.episodes)
 
 
-def score_in_words(facts: Facts | None) -> str:
-    """Format a mean return and its interval: "6.05, 95 % interval 4.41 to 7.69 (30 episodes)"."""
+def _interval(facts: Facts, bounds: Bounds) -> tuple[float, float] | None:
+    """Return the 95 % interval of a mean return, cut to what the game allows, or None."""
+    if facts.return_mean is None or (half := half_interval(facts)) is None:
+        return None
+    return max(facts.return_mean - half, bounds[0]), min(facts.return_mean + half, bounds[1])
+
+
+def _ends(facts: Facts, bounds: Bounds) -> tuple[float, float]:
+    return _interval(facts, bounds) or (facts.return_mean or 0.0,) * 2
+
+
+def score_in_words(facts: Facts | None, bounds: Bounds = _ANY) -> str:
+    """Format a score: "6.05, 95 % interval 4.41 to 7.69 (30 episodes, report 0:30)"."""
     if facts is None or facts.return_mean is None:
         return "not measured"
     score = format_points(facts.return_mean)
-    half = half_interval(facts)
-    if half is not None:
+    if (ends := _interval(facts, bounds)) is not None:
         decimals = len(score.partition(".")[2])
-        low, high = facts.return_mean - half, facts.return_mean + half
-        score += f", 95 % interval {low:.{decimals}f} to {high:.{decimals}f}"
+        score += f", 95 % interval {ends[0]:.{decimals}f} to {ends[1]:.{decimals}f}"
     return score + (f" ({facts.episodes} episodes, {facts.seeds})" if facts.episodes else "")
 
 

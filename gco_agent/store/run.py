@@ -374,6 +374,39 @@ class Runs:
                 raise
         return new
 
+    def fork(self, ref: RunRef, rev: str | None, name: str) -> RunRef:
+        """Start another run from an iteration of a run, and return its name.
+
+        Its branch begins with the commits up to there, whose files hold what the optimizer
+        remembers. Its races have a secret, and so seeds, of their own.
+
+        Args:
+            ref: The run.
+            rev: A step or candidate of it; by default the last step. For a candidate that was not
+                accepted, its policy is put in force by a further commit.
+            name: Name of the new run.
+
+        Raises:
+            NotARun: The revision is not of this run.
+            UsageError: There is a run of that name.
+            NoIdentity: Git does not know who commits.
+        """
+        view = self.view(ref)
+        step = view.step(rev or view.tip)
+        line = next(
+            s
+            for s in view.history()
+            if step.commit in [s.commit, *(c.commit for c in s.candidates)]
+        )
+        new = RunRef(ref.game, name)
+        self.require_free(new)
+        self._repo.require_identity()
+        self._repo.move_ref(str(new), line.commit, expected=None, reason=f"{REASON} fork")
+        if line.commit != step.commit:
+            with self.open(new) as opened:
+                opened.rollback(step.commit, reason=f"Forked from a candidate of {ref.branch}.")
+        return new
+
     def require_free(self, ref: RunRef) -> None:
         """Raise `UsageError` if there is a run of that name."""
         if self._repo.ref(str(ref)):

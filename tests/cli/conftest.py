@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gco_agent.cli import main
+from gco_agent.cli.results import RESULTS, adapter
 from gco_agent.optimizers import registry
 from tests.cli import scripted
 from tests.store.samples import commit_file, git
@@ -53,10 +54,17 @@ def _surrounded(surroundings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture
 def cli() -> Cli:
-    """Call the command line in this process."""
+    """Call the command line in this process; what it prints as JSON is of the schema."""
 
     def call(directory: Path, *arguments: str | Path) -> Result:
-        return CliRunner().invoke(main, ["-C", str(directory), *map(str, arguments)])
+        words = list(map(str, arguments))
+        result = CliRunner().invoke(main, ["-C", str(directory), *words])
+        if "--json" in words and result.stdout.strip():
+            name = next(n for n in RESULTS if words[: len(n.split())] == n.split())
+            texts = result.stdout.splitlines() if name == "watch" else [result.stdout]
+            for text in texts:
+                adapter(name).validate_json(text)
+        return result
 
     return call
 

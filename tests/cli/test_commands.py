@@ -69,7 +69,7 @@ def test_log_marks_the_policy_in_force(cli, played):
 
 
 def test_log_as_json(cli, played):
-    result = cli(played, "log", "--run", "first", "--json")
+    result = cli(played, "log", "first", "--json")
     data = json.loads(result.stdout)
     verdicts = [entry["verdict"] for entry in data["iterations"]]
     assert verdicts == ["initial", "accepted", "rejected", "failed", "reported"]
@@ -92,7 +92,7 @@ def test_log_by_optimizer_where_there_are_several(cli, played):
     assert row["steps"] > 1000
     assert "by optimizer" not in cli(played, "log").stdout
     make_run(played, 20)
-    text = cli(played, "log", "--run", "sample").stdout
+    text = cli(played, "log", "sample").stdout
     _, _, table = text.partition("\nby optimizer\n")
     head, *rows = table.splitlines()
     assert head.split()[:4] == ["optimizer", "iterations", "candidates", "accepted"]
@@ -163,7 +163,7 @@ def test_rollback_goes_back_and_forth(cli, played):
     assert (last["verdict"], last["summary"], last["in_force"]) == (
         "rolled-back", "to iteration 0", True
     )  # fmt: skip
-    assert cli(played, "rollback", "4", "--run", BRANCH).exit_code == 0
+    assert cli(played, "rollback", BRANCH, "4").exit_code == 0
     assert (played / "policies/pong.py").read_text() == before
     assert cli(played, "rollback", "4").exit_code == 2
 
@@ -192,7 +192,7 @@ def test_init_and_step_leave_the_work_tree_alone_if_told_to(cli, project):
     assert result.exit_code == 0, result.output
     assert "gco-agent step gco/pong/quiet -n 5" in result.stdout
     assert git(project, "branch", "--show-current") == "main"
-    result = cli(project, "step", "--run", "gco/pong/quiet", "--workers", "2")
+    result = cli(project, "step", "gco/pong/quiet", "--workers", "2")
     assert result.exit_code == 0, result.output
     assert "1 of 1 iteration accepted" in result.stdout
     assert not (project / "policies").exists()

@@ -130,7 +130,7 @@ def test_a_game_of_ones_own_is_checked_improved_and_evaluated(
     )  # fmt: skip
     assert ran.exit_code == 0, ran.output
     assert json.loads(ran.stdout)["run"] == "gco/corridor/own"
-    stepped = cli(project, "step", "--run", "gco/corridor/own", "--workers", "1")
+    stepped = cli(project, "step", "gco/corridor/own", "--workers", "1")
     assert stepped.exit_code == 0, stepped.output
     text = git(project, "show", "gco/corridor/own:policies/corridor.py")
     (project / "mine.py").write_text(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import resource
 import statistics
@@ -14,15 +15,17 @@ from click import Command, Context, Group
 from click.testing import CliRunner
 
 from gco_agent.cli import evaluate, improve, look, main
+from gco_agent.cli.results import RESULTS, schema
 from gco_agent.envs.environment import make_protocol
 from gco_agent.llm.prices import DEFAULT_MODEL
 from gco_agent.store.config import RunConfig, default_slice
 from tests.engine.policies import RULES
 
 COMMANDS = (
-    "run", "init", "step", "watch", "dashboard", "runs", "log", "show", "report", "eval", "verify",
-    "enjoy", "card", "export", "trace", "tune", "simplify", "note", "prompt", "apply",
-    "replay", "estimate", "rollback", "publish", "games", "check-game", "doctor",
+    "run", "init", "step", "baseline", "watch", "dashboard", "runs", "log", "show", "compare",
+    "report", "eval", "verify", "enjoy", "card", "export", "trace", "tune", "simplify", "note",
+    "prompt", "apply", "replay", "estimate", "bisect", "fork", "rollback", "publish", "games",
+    "check-game", "doctor",
 )  # fmt: skip
 HEAVY = (
     "rich", "git", "numpy", "gymnasium", "ale_py", "ocatari", "scipy", "black", "radon", "cma",
@@ -75,6 +78,49 @@ def test_importing_the_command_line_loads_nothing_heavy():
     loaded = {name.partition(".")[0] for name in done.stdout.split()}
     assert "click" in loaded
     assert loaded.isdisjoint(HEAVY)
+
+
+def test_the_schema_of_results_is_up_to_date() -> None:
+    stored = (ROOT / "docs" / "results.schema.json").read_text("utf-8")
+    assert json.loads(stored) == schema(), "run scripts/reference"
+    commands = {name for name in COMMANDS if name not in ("export", "dashboard")}
+    assert {name for name in RESULTS if not name.startswith("export ")} == commands
+    text = " ".join(CliRunner().invoke(main, ["rollback", "--help"]).output.split())
+    assert "JSON: mean_return (null if an episode failed), " in text
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("log ", {"gco/pong/first"}),
+        ("show ", {"gco/pong/first"}),
+        ("run pon", {"pong"}),
+        ("run pong --optimizer ref", {"reflect"}),
+        ("eval gco", {"gco/pong/first", "gco"}),
+    ],
+)
+def test_the_shell_completes_runs_games_and_optimizers(
+    played: Path, words: str, offered: set[str]
+) -> None:
+    line = f"gco-agent -C {played} {words}"
+    done = CliRunner().invoke(
+        main, prog_name="gco-agent", complete_var="_GCO_AGENT_COMPLETE",
+        env={
+            "_GCO_AGENT_COMPLETE": "bash_complete",
+            "COMP_WORDS": line,
+            "COMP_CWORD": str(len(line.split(" ")) - 1),
+        },
+    )  # fmt: skip
+    assert offered <= {each.partition(",")[2] for each in done.output.splitlines()}
+    assert "gco/pong/first" not in done.output or "gco/pong/first" in offered
+
+
+def test_nothing_is_completed_where_there_is_no_repository(tmp_path: Path) -> None:
+    command = main.get_command(CONTEXT, "log")
+    assert command is not None
+    context = Context(main)
+    context.params["directory"] = tmp_path
+    assert command.params[0].shell_complete(Context(command, parent=context), "") == []
 
 
 def test_version():

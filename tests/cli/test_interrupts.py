@@ -147,7 +147,7 @@ def test_while_a_language_model_answers(surroundings, project, cli, monkeypatch)
     assert "Let me think" in kept["partial"]
     assert kept["at_risk"]["output_tokens"] > 30_000
     monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:9")  # which is not asked
-    result = cli(project, "step", "--run", "gco/pong/cut", "--usd", "0.5", "--workers", "1")
+    result = cli(project, "step", "gco/pong/cut", "--usd", "0.5", "--workers", "1")
     assert "spent, and the next request could cost" in result.output
 
 

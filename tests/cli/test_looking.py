@@ -169,7 +169,7 @@ def test_report_of_a_played_run(cli, played):
         "traces": 2,
     }  # fmt: skip
     assert cli(played, "report").exit_code == 0  # overwrites its own
-    assert cli(played, "report", "first", "--compare", "gco/pong/first").exit_code == 0
+    assert cli(played, "report", "first", "gco/pong/first").exit_code == 0
 
 
 def test_report_has_the_trace_of_the_last_failure_and_of_the_worst_episode(cli, played):
@@ -192,11 +192,11 @@ def test_report_has_the_trace_of_the_last_failure_and_of_the_worst_episode(cli, 
 def test_report_with_the_curve_as_a_picture(cli, played):
     git(played, "branch", "gco/pong/other", "gco/pong/first~1")
     for suffix in ("svg", "png"):
-        result = cli(played, "report", "--compare", "other", "--curve", f"curve.{suffix}")
+        result = cli(played, "report", "first", "other", "--curve", f"curve.{suffix}")
         assert result.exit_code == 0, result.output
     svg = (played / "curve.svg").read_text()
     assert svg.startswith("<?xml")
-    cli(played, "report", "--compare", "other", "--curve", "again.svg")
+    cli(played, "report", "first", "other", "--curve", "again.svg")
     assert len((played / "again.svg").read_text()) == len(svg)
     with Image.open(played / "curve.png") as picture:
         assert picture.size == (1200, 600)
@@ -253,7 +253,7 @@ def test_a_run_that_was_killed_early_can_be_reported(cli, played):
     git(played, "branch", "gco/pong/early", first)
     result = cli(played, "report", "gco/pong/early", "-o", "x.html")
     assert result.exit_code == 0, result.output
-    assert cli(played, "show", "--run", "early").exit_code == 0
+    assert cli(played, "show", "early").exit_code == 0
 
 
 def test_a_revision_where_no_run_is_checked_out(cli, played):

@@ -21,7 +21,7 @@ from tests.store.samples import git
 KEY = "sk-ant-api03-" + "Zz9_-aB0" * 8
 RUN = ("run", "pong", "--name", "asked", "--optimizer", "reflect", "--iterations", "1",
        "--report-episodes", "0", *SHORT)  # fmt: skip
-STEP = ("step", "--run", "gco/pong/asked", "--workers", "2")
+STEP = ("step", "gco/pong/asked", "--workers", "2")
 USED = {"input_tokens": 5_000, "output_tokens": 1_000, "cache_creation_input_tokens": 2_000}
 
 

@@ -164,8 +164,10 @@ def test_a_run_is_named_in_the_same_way_everywhere(cli: Cli, played: Path) -> No
     for command in ("log", "show", "watch"):
         named = cli(played, command, "first")
         assert named.exit_code == 0, named.output
-        assert cli(played, command, "--run", "first").stdout == named.stdout
-    two = cli(played, "log", "first", "--run", "second")
+        for name in ("pong/first", "gco/pong/first", "pong"):
+            assert cli(played, command, name).stdout == named.stdout
+        assert cli(played, command).stdout == named.stdout  # the only run
+    two = cli(played, "log", "first", "second")
     assert two.exit_code == 2
     shown = json.loads(cli(played, "show", "first", "1", "--json").stdout)
     assert shown["iteration"] == 1

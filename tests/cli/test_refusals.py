@@ -114,9 +114,9 @@ def test_a_branch_that_is_no_run(cli, played):
 
 def test_a_run_that_there_is_not(cli, played):
     for name in ("second", "gco/pong/second", "../x", ""):
-        message = refused(cli(played, "log", "--run", name or "nothing"))
+        message = refused(cli(played, "log", name or "nothing"))
         assert "there is no run" in message
-    assert "there is no run of freeway" in refused(cli(played, "publish", "freeway"))
+    assert "there is no run 'freeway'" in refused(cli(played, "publish", "freeway"))
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_publish_refuses_the_branch_of_a_run_before_it_plays(cli, played):
 def test_publish_asks_which_run(cli, played):
     git(played, "branch", "gco/pong/second")
     git(played, "switch", "--quiet", "main")
-    assert "which run? There are gco/pong/" in refused(cli(played, "publish"))
+    assert "There is gco/pong/" in refused(cli(played, "publish"))
 
 
 def test_publish_keeps_what_states_no_score_or_one_by_other_rules(cli, played):

@@ -76,7 +76,7 @@ def test_log_on_a_narrow_terminal_keeps_the_numbers_whole(played, surroundings, 
 
 def test_log_by_optimizer_on_a_narrow_terminal(project, surroundings):
     make_run(project, 20)
-    lines = on_a_terminal(project, surroundings, 60, "log", "--run", "sample")
+    lines = on_a_terminal(project, surroundings, 60, "log", "sample")
     head, *rows = lines[lines.index("by optimizer") + 1 :]
     assert max(map(len, lines)) <= 60
     assert head.split()[0] == "optimizer"
@@ -140,10 +140,10 @@ def test_show_finds_revisions_on_the_line_and_beside_it(cli, played):
 def test_show_tells_what_the_optimizer_was_told(cli, tmp_path):
     git(tmp_path, "init", "--quiet", "-b", "main")
     make_run(tmp_path, 5)
-    text = cli(tmp_path, "show", "4", "--run", "sample").stdout
+    text = cli(tmp_path, "show", "sample", "4").stdout
     assert "what the optimizer was told\nYou lost the ball </script>" in text
     assert "\x1b" not in text
-    data = json.loads(cli(tmp_path, "show", "4", "--run", "sample", "--json").stdout)
+    data = json.loads(cli(tmp_path, "show", "sample", "4", "--json").stdout)
     assert data["trials"][0]["feedback"].startswith("You lost the ball")
 
 
@@ -166,9 +166,9 @@ def test_show_a_commit_by_hand(cli, played):
         (("show", "nosuch"), "unknown revision 'nosuch'"),
         (("show", "main"), "is not a commit of the run gco/pong/first"),
         (("show", "1", "--file", "prompt.md"), "no file 'prompt.md'; its files: actions.json"),
-        (("show", "--run", "second"), "there is no run 'second'"),
+        (("show", "second", "1"), "there is no run 'second'"),
         (("log", "--json", "--csv"), "--json and --csv exclude each other"),
-        (("watch", "--run", "second"), "there is no run 'second'"),
+        (("watch", "second"), "there is no run 'second'"),
     ],
 )
 def test_what_is_not_there(cli, played, arguments, message):
@@ -250,13 +250,13 @@ def test_watch_where_nobody_works_shows_the_last_iterations_and_ends(cli, played
 def test_watch_follows_a_run_that_another_process_advances(cli, start, played):
     status = status_path(played / ".git", "pong-first")
     git(played, "switch", "--quiet", "main")
-    process = start(played, "step", "-n", "2", "--run", "first", "--workers", "2")
+    process = start(played, "step", "-n", "2", "first", "--workers", "2")
     end = time.monotonic() + 60
     while not status.exists():
         assert time.monotonic() < end
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.02)
-    result = cli(played, "watch", "--run", "first", "--last", "0")
+    result = cli(played, "watch", "first", "--last", "0")
     assert process.wait(60) == 0
     lines = result.stderr.splitlines()
     assert lines[0] == f"{BRANCH}: process {process.pid} advances it"

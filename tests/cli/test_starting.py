@@ -82,7 +82,7 @@ def test_a_run_begins_where_the_run_that_is_checked_out_began(cli, played):
     assert commands[-3:] == [
         "git switch gco/pong/first",
         "git switch main",
-        "gco-agent publish pong",
+        f"gco-agent publish {NEW}",
     ]
     assert not [command for command in commands if command.startswith("git diff")]
 
@@ -91,7 +91,7 @@ def test_hints_of_a_run_that_is_not_checked_out(cli, project):
     result = cli(project, *INIT, "--no-switch")
     hints = result.stdout.partition("Next:\n")[2]
     assert "git switch" not in hints
-    assert re.search(r"^  gco-agent publish pong +from a branch of your own: ", hints, re.MULTILINE)
+    assert re.search(rf"^  gco-agent publish {NEW} +from a branch of your own", hints, re.MULTILINE)
     assert f"gco-agent eval {NEW} --episodes 100" in hints
 
 

@@ -37,7 +37,19 @@ def named(name: str, tools: Tools) -> Optimizer:
     return make_optimizer(name, tools)
 
 
-@pytest.mark.parametrize("name", ["search", "tune", "simplify", "reflect", "optoprime", "exchange"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "search",
+        "tune",
+        "simplify",
+        "reflect",
+        "optoprime",
+        "exchange",
+        "best-of-n",
+        "random-search",
+    ],
+)
 def test_the_optimizers_of_this_package(name: str, pool: WorkerPool, tmp_path: Path) -> None:
     if name == "optoprime":
         pytest.importorskip("opto", reason="trace-opt is not installed")
@@ -47,13 +59,14 @@ def test_the_optimizers_of_this_package(name: str, pool: WorkerPool, tmp_path: P
 
     reply = ANSWER if name == "exchange" else None
     tools = Tools(pool, open_models=[open_model], folder=tmp_path / "run", reply=reply)
-    policy = {"tune": WITH_CONSTANT, "simplify": FOLLOW}.get(name)
+    policy = {"tune": WITH_CONSTANT, "random-search": WITH_CONSTANT, "simplify": FOLLOW}.get(name)
     config = replace(example_config(max_steps=80), slice_steps=300)
     check_optimizer(lambda tools: named(name, tools), tools, config, policy)
 
 
 def test_every_optimizer_is_among_those_checked() -> None:
-    assert optimizer_names() == ["search", "optoprime", "reflect", "exchange", "tune", "simplify"]
+    names = ["search", "optoprime", "reflect", "exchange", "tune", "simplify"]
+    assert optimizer_names() == [*names, "best-of-n", "random-search"]
 
 
 def blocks(language: str) -> list[str]:

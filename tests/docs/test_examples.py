@@ -110,3 +110,8 @@ def test_every_page_is_listed_and_every_package_described():
     package = DOCS.parent / "gco_agent"
     names = [path.name for path in package.iterdir() if (path / "__init__.py").exists()]
     assert all(f"| `{name}` |" in text for name in (*names, "api"))
+
+
+def test_the_page_on_comparing(cli, project):
+    for words in commands("comparing-runs.md"):
+        run(cli, project, [word.replace("0:5", "0:1") for word in words])

@@ -26,7 +26,7 @@ from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.report.details import CHUNK, count_changes, difference, pack
 from gco_agent.report.failing import lay_out, trace_failures
 from gco_agent.report.figures import lineage, thinned
-from gco_agent.report.summary import AXES, half_interval, positions, read_report, score_in_words
+from gco_agent.report.summary import AXES, half_interval, positions, read_report
 from gco_agent.store.config import RunConfig
 from gco_agent.store.entries import Facts
 from gco_agent.store.view import OptimizerStats, Played, Step, optimizer_stats, parse_played
@@ -178,7 +178,7 @@ def test_axes_grow_and_count_an_iteration_once(view):
 
 
 @settings(deadline=None)  # the first example imports scipy
-@given(st.floats(0, 1000), st.integers(2, 200))
+@given(st.floats(0, 1000), st.integers(5, 200))
 def test_the_interval_of_facts_is_students(error, n):
     from scipy.stats import t
 
@@ -188,14 +188,17 @@ def test_the_interval_of_facts_is_students(error, n):
     assert half_interval(facts) == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
 
-def test_scores_in_words():
+def test_scores_in_words(view):
+    report = replace(read_report(view), bounds=(-21.0, 7.5))
     facts = Facts("gco/pong/x", 1, Verdict.ACCEPTED, return_mean=6.0, return_se=0.8, episodes=8,
                   seeds="report 0:8")  # fmt: skip
-    assert score_in_words(facts) == "6.00, 95 % interval 4.11 to 7.89 (8 episodes, report 0:8)"
-    assert score_in_words(None) == "not measured"
+    words = report.score_in_words
+    assert words(facts) == "6.00, 95 % interval 4.11 to 7.50 (8 episodes, report 0:8)"
+    assert words(replace(facts, episodes=4)) == "6.00 (4 episodes, report 0:8)"
+    assert words(None) == "not measured"
     assert half_interval(None) is None
     assert (
-        half_interval(Facts("gco/pong/x", 1, Verdict.ACCEPTED, return_se=1.0, episodes=1)) is None
+        half_interval(Facts("gco/pong/x", 1, Verdict.ACCEPTED, return_se=1.0, episodes=4)) is None
     )
 
 

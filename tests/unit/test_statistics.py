@@ -567,11 +567,10 @@ def test_interval_of_a_few_values() -> None:
     assert confidence_interval([1, 2, 3, 4, 5]) == (low, high)
 
 
-def test_interval_stays_within_the_bounds_of_the_game() -> None:
-    values = [20.0] * 8 + [21.0, -10.0]
-    assert (confidence_interval(values) or (99, 99))[0] < 10
-    assert confidence_interval(values, low=15, high=16) == (15, 16)
-    assert confidence_interval([0.0] * 7 + [1.0], low=0, high=0.1) == (0, 0.1)
+def test_interval_stays_within_what_was_seen() -> None:
+    low, high = confidence_interval([20.0] * 8 + [21.0, -10.0]) or (99, 99)
+    assert -10 <= low < 10
+    assert high <= 21
 
 
 @pytest.mark.parametrize(("n", "least"), [(10, 0.85), (30, 0.90)])

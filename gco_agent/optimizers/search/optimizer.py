@@ -139,6 +139,7 @@ class SearchOptimizer(Optimizer):
 
     name = "search"
     capabilities = Capabilities(one_candidate=True)
+    only_screens = False
 
     def __init__(self, pool: WorkerPool) -> None:
         self._pool = pool
@@ -157,7 +158,7 @@ class SearchOptimizer(Optimizer):
         """
         config = request.config
         if not config.protocol.has_objects:
-            return VectorSearch(self._pool).propose(request)
+            return VectorSearch(self._pool, only_screens=self.only_screens).propose(request)
         spec, protocol = find_game(config.game), config.protocol
         budget = StepBudget(
             config.slice_steps,
@@ -177,7 +178,10 @@ class SearchOptimizer(Optimizer):
         seeds = Stream.FEEDBACK.cycle(100 * request.iteration, 100)
         arena = Arena(self._pool, protocol, state.world, seeds, (spec.title, spec.env_id))
         arena.budget = budget
-        return _Slice(request, arena, state, max(accepted, default=0)).proposal()
+        slice_ = _Slice(request, arena, state, max(accepted, default=0))
+        if self.only_screens:
+            slice_.kind = "screen"
+        return slice_.proposal()
 
     def _identify(self, protocol: PlayProtocol, seed: int) -> World:
         """Learn who is moved and how by playing at random."""
@@ -189,6 +193,13 @@ class SearchOptimizer(Optimizer):
         return identify(names.actions, played, rested)
 
 
+class BestOfN(SearchOptimizer):
+    """Baseline: the best of random programs, never changed; a control of the search's own work."""
+
+    name = "best-of-n"
+    only_screens = True
+
+
 class _Slice:
     """One iteration's work."""
 
@@ -197,7 +208,7 @@ class _Slice:
     ) -> None:
         self._request, self._arena, self._state = request, arena, state
         self._members = state.members()
-        self._kind = self._kind_of(max(last_accepted, state.screened))
+        self.kind = self._kind_of(max(last_accepted, state.screened))
         arena.on_batch = self._tell
 
     def _kind_of(self, last_news: int) -> str:
@@ -211,7 +222,7 @@ class _Slice:
         budget = self._arena.budget
         words = headline(self._members[0].program) if self._members else ""
         done = min(1.0, budget.used / budget.n_steps)
-        self._request.progress(Searching(self._kind, done, budget.used, words))
+        self._request.progress(Searching(self.kind, done, budget.used, words))
 
     def proposal(self) -> Proposal:
         """Play the slice and propose what came of it."""
@@ -221,7 +232,7 @@ class _Slice:
         if not fresh:
             raise ProposalError("every program of the search was proposed before")
         fresh = list({member.mark: member for member in fresh}.values())
-        chosen = fresh[0] if self._kind == "tune" else race(arena, fresh)
+        chosen = fresh[0] if self.kind == "tune" else race(arena, fresh)
         in_time = arena.budget.share(_OVERDRAWN)
         pruned = prune(arena, chosen.program) if in_time else chosen.program
         proposed = Member(pruned, None, chosen.n, chosen.mean, chosen.cell, chosen.born)
@@ -251,11 +262,11 @@ class _Slice:
         request, state, arena = self._request, self._state, self._arena
         number, seed = request.iteration, request.config.seed
         rng = random.Random(f"{seed}/{number}")  # noqa: S311 - no secret
-        if self._kind == "screen":
+        if self.kind == "screen":
             state.screened = number if self._members else 0
             found = screen(arena, rng, number)
             return found, "Screened random programs against what playing at random had shown."
-        if self._kind == "evolve":
+        if self.kind == "evolve":
             found = evolve(arena, self._members, rng, number)
             return found, f"Evolved the archive: {len(found)} new programs."
         n_leaders = _LEADERS[min(state.tunings, len(_LEADERS) - 1)]

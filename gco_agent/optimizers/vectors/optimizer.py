@@ -35,8 +35,8 @@ class VectorSearch(Optimizer):
     name = "search"
     capabilities = Capabilities(one_candidate=True)
 
-    def __init__(self, pool: WorkerPool) -> None:
-        self._pool = pool
+    def __init__(self, pool: WorkerPool, *, only_screens: bool = False) -> None:
+        self._pool, self._only_screens = pool, only_screens
 
     def propose(self, request: Request) -> Proposal:
         """Play one slice and propose the best program of it that was not proposed before.
@@ -49,11 +49,17 @@ class VectorSearch(Optimizer):
         rng = random.Random(f"{config.seed}/{request.iteration}")  # noqa: S311 - no secret
         screen(table, state, rng)
         rng_seed = seed_of_chance(1_000 * config.seed + 20 * request.iteration)
-        candidates = tune_all(table, state, rng_seed)
+        if self._only_screens:
+            candidates = [(i, arm.program) for i, arm in enumerate(state.arms)]
+        else:
+            candidates = tune_all(table, state, rng_seed)
         if state.best is not None:
             candidates.append((-1, state.best))
         ranking = choose(table, candidates)
-        thin(state, ranking)
+        if self._only_screens:
+            state.arms = []
+        else:
+            thin(state, ranking)
         state.best = prune(table, ranking[0].program)
         texts = {
             format_policy(render(table.task, program)): program
@@ -70,8 +76,9 @@ class VectorSearch(Optimizer):
             f"{arm.score or 0:.4g}, {arm.n_seeds} episodes for each program)"
             for arm in state.arms
         )
+        how = "Random sums of" if self._only_screens else "CMA-ES on"
         reason = (
-            f"CMA-ES on {len(table.task.names)} numbers: {words or 'all that was begun is done'}. "
+            f"{how} {len(table.task.names)} numbers: {words or 'all that was begun is done'}. "
             f"{table.budget.used:,} steps played on feedback seeds."
         )
         files = {STATE_FILE: dumps(state) + "\n"}
