@@ -143,7 +143,7 @@ class Dashboard:
             return self._clips[commit][1]
 
     def act(self, what: str, given: Mapping[str, str]) -> str:
-        """Pause or resume a run, or leave a note for its model; return what was done.
+        """Pause, resume or fork a run, or leave a note for its model; return what was done.
 
         Raises:
             GcoError: It cannot be done.
@@ -158,6 +158,9 @@ class Dashboard:
         if what == "note":
             leave_note(self.runs.view(ref), given.get("text", ""))
             return "the next prompt will show the note"
+        if what == "fork":
+            new = self.runs.fork(ref, given.get("rev") or None, given.get("name", ""))
+            return f"{new.branch} is made: gco-agent step {new.branch}"
         raise UsageError(f"there is no action {what!r}")
 
     def _find(self, name: str) -> tuple[RunRef, Status | None]:

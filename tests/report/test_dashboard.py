@@ -18,6 +18,7 @@ from gco_agent.core.events import Racing
 from gco_agent.core.statistics import paired_gain
 from gco_agent.loop.control import is_paused, pause, resume, wait_while_paused
 from gco_agent.report.dashboard import DashboardServer
+from gco_agent.store.entries import RunRef
 from gco_agent.store.run import Limits, Status, read_notes, status_path, write_status
 from tests.report.samples import HOSTILE, REF
 
@@ -106,6 +107,16 @@ def test_a_note_is_left_for_the_model(server, view):
     path.unlink()
     assert act(server, "note", {"run": BRANCH, "text": ""})[0] == 400
     assert act(server, "note", {"run": BRANCH, "text": "x" * 3_000})[0] == 400
+
+
+def test_a_run_is_forked(server, view):
+    assert act(server, "fork", {"run": BRANCH, "rev": "3", "name": "other"})[0] == 200
+    made = server.dashboard.runs.view(RunRef("pong", "other"))
+    assert made.last_iteration == 3
+    for name in ("other", "", "../x", "-x"):
+        assert act(server, "fork", {"run": BRANCH, "rev": "3", "name": name})[0] == 400
+    assert act(server, "fork", {"run": BRANCH, "rev": "99", "name": "third"})[0] in (400, 404)
+    view.repo.attempt("update-ref", "-d", str(made.ref))
 
 
 @pytest.mark.parametrize(

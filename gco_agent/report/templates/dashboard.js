@@ -150,7 +150,7 @@
     try {
       if (!state.run || state.tick % 10 === 0) await listRuns();
       if (state.run) show(await fetched(`/api/run?run=${encodeURIComponent(state.run)}`));
-      byId("state").textContent = token ? "This page may pause the run and leave notes."
+      byId("state").textContent = token ? "This page may pause and fork the run, and leave notes."
         : "Read-only: nothing on this page changes the run.";
       byId("state").className = "";
     } catch (error) {
@@ -176,6 +176,7 @@
   byId("control").hidden = !token;
   onSubmit("pausing", () => act(byId("pause").textContent === "Resume" ? "resume" : "pause", {}));
   onSubmit("noting", () => act("note", { text: byId("note").value }));
+  onSubmit("forking", () => act("fork", { rev: byId("rev").value, name: byId("name").value }));
   byId("run").addEventListener("change", (event) => { Object.assign(state, { run: event.target.value, tip: "", data: null }); });
   byId("film").addEventListener("click", async () => {
     byId("film").disabled = true;
