@@ -768,13 +768,18 @@ def find_policy(target: str | None, folder: Path = Path()) -> Target:
     """Return the policy that ``target`` names.
 
     Args:
-        target: A file, a run, a revision, ``REV:PATH``, or the number of an iteration of the run
-            that is checked out; None for that run's policy.
+        target: A file, a run, a revision, ``REV:PATH``, ``hf://OWNER/NAME`` on the Hugging Face
+            hub, or the number of an iteration of the run that is checked out; None for that run's
+            policy.
         folder: Folder that paths begin in, and whose repository is asked.
 
     Raises:
         GcoError: There is no such policy.
     """
+    if target is not None and target.startswith("hf://"):
+        from gco_agent.report.hub import pull_policy
+
+        return Target(target, pull_policy(target))
     path = None if target is None else policy_file(target, folder)
     if target is not None and path is not None:
         return Target(target, PolicySource.from_file(path))
@@ -917,6 +922,8 @@ def _text_of(policy: PolicyLike, repo: str | Path) -> PolicySource:
         )
     if isinstance(policy, str) and "\n" in policy:
         return PolicySource(policy)
+    if str(policy).startswith("hf://"):
+        return find_policy(str(policy)).source
     path = Path(policy)
     if path.is_file() or (path.suffix == ".py" and ":" not in str(policy)):
         return PolicySource.from_file(path)

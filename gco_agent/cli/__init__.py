@@ -52,6 +52,7 @@ _COMMANDS = {
     "fork": ("history:fork", "Start another run from an iteration of a run."),
     "rollback": ("publish:rollback", "Go back to an earlier policy of a run."),
     "publish": ("publish:publish", "Commit a run's policy to your own branch."),
+    "push": ("publish:push", "Put a policy on the Hugging Face hub."),
     "games": ("games:games", "List the games, or describe one."),
     "check-game": ("games:check_game", "Check whether a game's specification is true."),
     "doctor": ("games:doctor", "Show what this machine offers."),

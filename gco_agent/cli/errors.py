@@ -28,7 +28,7 @@ _SECOND_SIGNAL_S = 3.0
 """A second signal sooner than this after the first is ignored: an impatient finger."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _LINGER_S = 2.0
-_EXTRAS = {
+EXTRAS = {
     **dict.fromkeys(("jinja2", "markupsafe", "matplotlib", "PIL", "plotly"), "report"),
     **dict.fromkeys(("imageio_ffmpeg", "pygame"), "video"),
     **dict.fromkeys(("anthropic", "httpx2"), "models"),
@@ -113,9 +113,9 @@ class CommandGroup(click.Group):
         except GcoError as error:
             raise Refusal(str(error)) from None
         except ModuleNotFoundError as error:
-            if (module := (error.name or "").partition(".")[0]) not in _EXTRAS:
+            if (module := (error.name or "").partition(".")[0]) not in EXTRAS:
                 raise
-            extra = _EXTRAS[module]
+            extra = EXTRAS[module]
             install = f"scripts/install --extra {extra}, or pip install 'gco-agent[{extra}]'"
             raise Refusal(f"this needs the package {module}: {install}") from None
         except Interrupted as stop:

@@ -191,6 +191,7 @@ run_argument = click.argument(
 )
 """RUN: a branch, ``game/name``, or a name or game that one run has; by default `api.find_run`'s."""
 target_argument = click.argument("target", required=False, shell_complete=complete_targets)
+target_argument_needed = click.argument("target", shell_complete=complete_targets)
 game_argument = click.argument("game", shell_complete=complete_games)
 protocol_option = option("--protocol", kind=_PROTOCOLS)
 max_steps_option = number("--max-steps")

@@ -188,6 +188,35 @@ def model_card(
     return Result(data, lambda: echo(text, nl=False) if path is None else echo(str(path)))
 
 
+@command(
+    o.target_argument_needed,
+    click.argument("repo", metavar="OWNER/NAME"),
+    number("--episodes", default=30),
+    flag("--private"),
+    o.max_steps_option,
+    o.env_option,
+    o.play_options,
+)
+def push(place: CliContext, /, target: str, repo: str, episodes: int, **given: Given) -> Result:
+    """Measure a policy and put it on the Hugging Face hub, with a model card."""
+    from gco_agent.envs.environment import spec_of
+    from gco_agent.report.export import Subject, compose_card
+    from gco_agent.report.hub import CARD, FILE, SCHEME, require_access
+    from gco_agent.report.hub import push as push_files
+
+    wanted = place.find_target(target)
+    rules = place.rules_of(wanted, given)
+    tell(f"To {SCHEME}{repo}, as {require_access(repo)}")
+    label = Stream.REPORT.label(0, episodes)
+    played, _, _ = place.play(wanted, Stream.REPORT.seeds(0, episodes), rules)
+    spec, run = spec_of(rules), _run_of(place, wanted)
+    card = compose_card(Subject(wanted.name, wanted.source, spec, played, label, run, repo))
+    files = {FILE: wanted.source.text, CARD: card}
+    url = push_files(repo, files, f"{spec.title}: {wanted.name}", private=given["private"])
+    data = {"repo": repo, "url": url, **evaluation_json(played), "seeds": label}
+    return Result(data, f"{url}\nTo play it anywhere: gco-agent eval {SCHEME}{repo}")
+
+
 def _run_of(place: CliContext, target: Target) -> RunReport | None:
     """Return the run whose policy in force this is, if it is checked out or named."""
     from gco_agent.api import find_run

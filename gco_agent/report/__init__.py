@@ -8,5 +8,6 @@
 * `film`, `drawing`     an episode moment by moment, and as pictures
 * `video`               pictures in a window or a file
 * `loggers`             a run that advances, for Weights & Biases, MLflow and TensorBoard
+* `hub`                 policies on the Hugging Face hub
 * `export`              model cards, Minari data sets, TensorBoard
 """

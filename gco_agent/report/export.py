@@ -50,6 +50,8 @@ class Subject:
     evaluation: Evaluation
     seeds: str
     run: RunReport | None = None
+    repo: str = ""
+    """Repository on the hub, if the card is for one."""
 
 
 def compose_card(subject: Subject) -> str:

@@ -24,8 +24,8 @@ from tests.engine.policies import RULES
 COMMANDS = (
     "run", "init", "step", "baseline", "watch", "dashboard", "runs", "log", "show", "compare",
     "report", "eval", "verify", "enjoy", "card", "export", "trace", "tune", "simplify", "note",
-    "prompt", "apply", "replay", "estimate", "bisect", "fork", "rollback", "publish", "games",
-    "check-game", "doctor",
+    "prompt", "apply", "replay", "estimate", "bisect", "fork", "rollback", "publish", "push",
+    "games", "check-game", "doctor",
 )  # fmt: skip
 HEAVY = (
     "rich", "git", "numpy", "gymnasium", "ale_py", "ocatari", "scipy", "black", "radon", "cma",
