@@ -546,6 +546,14 @@ class ModelCard(Returns):
     seeds: str
 
 
+class Push(Returns):
+    """Result of ``push``."""
+
+    repo: str
+    url: str
+    seeds: str
+
+
 class Note(TypedDict):
     """Result of ``note``."""
 
@@ -746,6 +754,7 @@ RESULTS: dict[str, tuple[Any, ...]] = {
     "fork": (Fork,),
     "rollback": (Rollback,),
     "publish": (Publish,),
+    "push": (Push,),
     "games": (list[Game], Game, GamePolicy),
     "check-game": (CheckGame,),
     "doctor": (Doctor,),
