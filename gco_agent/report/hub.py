@@ -94,6 +94,7 @@ def _endpoint() -> str | None:
 @contextmanager
 def _hub_errors() -> Iterator[None]:
     """Translate errors of the library."""
+    import httpx2  # which huggingface_hub uses
     from huggingface_hub import errors
 
     try:
@@ -103,7 +104,7 @@ def _hub_errors() -> Iterator[None]:
             f"the hub has no such repository, or none with a {FILE} that you may see: check the "
             "name, and HF_TOKEN if it is private"
         ) from error
-    except (errors.HTTPError, errors.HFValidationError, OSError) as error:
+    except (httpx2.HTTPError, errors.HFValidationError, OSError) as error:
         why = clean_line(scrub(str(error)))[:_MOST_QUOTED].rstrip(". ") or type(error).__name__
         raise HubError(
             f"the Hugging Face hub: {why}. Check the network, HF_TOKEN (or `hf auth login`), and "
