@@ -131,8 +131,10 @@ def _bars(points: Sequence[Point]) -> list[list[float]]:
 
 
 def _new_figure(height: float) -> tuple[Any, Any]:
+    from matplotlib import rcParams
     from matplotlib.figure import Figure
 
+    rcParams["text.usetex"] = False  # which a matplotlibrc in the present folder may set
     figure = Figure(figsize=(8, height), layout="constrained")
     return figure, figure.add_subplot()
 
