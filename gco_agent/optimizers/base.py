@@ -98,7 +98,7 @@ class Request:
     """Everything an optimizer is given.
 
     Attributes:
-        parent: The run's policy.
+        parent: The policy to edit: that in force, or an inconclusive candidate.
         evaluation: Its episodes on feedback seeds, as far as they were played.
         iteration: Number of the iteration, from 1.
         config: The run's configuration.
@@ -190,7 +190,7 @@ class Capabilities:
     Attributes:
         repairs: Proposes once more if it is given the error of its proposal: `Request.repair`.
         one_candidate: Would repeat itself, so it is asked once an iteration, however many
-            candidates the run wants.
+            candidates the run wants, and always edits the policy in force.
         uses_model: Asks a language model: needs one, and may spend money.
         may_tie: May improve a policy that already earns the highest possible return.
         uses_horizon: Reads the first `RunConfig.horizon` steps of an episode from its trace.

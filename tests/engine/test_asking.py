@@ -158,7 +158,7 @@ def test_of_several_candidates_that_win_one_is_taken_and_the_others_are_kept_bes
 def racing(monkeypatch: pytest.MonkeyPatch, told: Mapping[str, tuple[float, float, bool]]) -> None:
     """Races that go as they are told to: words of the policy to gain, its error, and who wins."""
 
-    def race(judge: Judge, child: PolicySource, parent: PolicySource, *_: object, **__: object):
+    def race(child: PolicySource) -> Race:
         seeds = Stream.SELECTION.seeds(0, 16)
         mine, theirs = (
             Evaluation(tuple(EpisodeResult(s, r, 9, Outcome.GAME_OVER) for s in seeds), RULES.stamp)
@@ -168,7 +168,12 @@ def racing(monkeypatch: pytest.MonkeyPatch, told: Mapping[str, tuple[float, floa
         verdict = RaceVerdict.BETTER if is_won else RaceVerdict.NOT_BETTER
         return Race(mine, theirs, Gain(gain, error, 16, 0.01), verdict, critical_p=0.03)
 
-    monkeypatch.setattr(Judge, "race", race)
+    def race_all(
+        judge: Judge, entrants: list[tuple[PolicySource, object]], *_: object, **__: object
+    ):
+        return [race(child) for child, _ in entrants]
+
+    monkeypatch.setattr(Judge, "race_all", race_all)
 
 
 def test_the_best_of_several_winners_is_taken_whatever_the_losers_say(
@@ -339,7 +344,7 @@ def test_a_reply_is_not_paid_for_twice_when_the_command_is_killed(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(judge, "race", killed)
+        patch.setattr(judge, "race_all", killed)
         with pytest.raises(KeyboardInterrupt):
             advance(started, judge, Asking(block(FOLLOW)))
     assert started.view(REF).last_iteration == 0
