@@ -255,7 +255,7 @@ class Run:
     def __repr__(self) -> str:
         best = self.best
         score = "" if best.return_mean is None else f", mean return {best.return_mean:.4g}"
-        return f"<Run {self.name}: {len(self.history)} iterations{score}>"
+        return f"<Run {self.name}: {self._view.n_iterations} iterations{score}>"
 
     @property
     def history(self) -> list[Iteration]:
@@ -656,8 +656,8 @@ def compare(names: Sequence[str] = (), *, repo: str | Path = ".") -> Comparison:
     """Compare runs by their scores on report seeds.
 
     Args:
-        names: Runs, or names that ``run --seeds`` gave, for the runs of all seeds; by default all
-            runs of the repository.
+        names: Runs; games, for all their runs; or names that ``run --seeds`` gave, for the runs
+            of all seeds. By default all runs that have such a score.
         repo: A folder of the git repository.
 
     Raises:

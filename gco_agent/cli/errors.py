@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from types import FrameType
-from typing import Any
+from typing import IO, Any
 
 import click
 
@@ -49,6 +49,11 @@ class Refusal(click.ClickException):
     def format_message(self) -> str:
         """Return the message, cleaned: it may quote policies, models or git."""
         return clean_text(self.message)
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the message to standard error, wrapped between words on a terminal."""
+        del file
+        tell(f"Error: {self.format_message()}")
 
 
 class Interrupted(KeyboardInterrupt):

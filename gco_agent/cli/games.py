@@ -13,7 +13,7 @@ import click
 from gco_agent.cli import options as o
 from gco_agent.cli.context import CliContext
 from gco_agent.cli.options import command, number, option
-from gco_agent.cli.output import Column, Result, count, echo, pick, print_table, say, tell
+from gco_agent.cli.output import Column, Result, count, echo, fit, pick, print_table, say, tell
 from gco_agent.core.errors import GcoError
 from gco_agent.games import GAMES, describe_interface, every_game, generated_games, measured
 
@@ -52,7 +52,7 @@ def _policy(spec: GameSpec, which: str) -> str:
 def _describe(spec: GameSpec, hints: Hints) -> None:
     from gco_agent.envs.environment import complete_spec
 
-    echo(describe_interface(complete_spec(spec), hints))
+    echo(fit(describe_interface(complete_spec(spec), hints)))
     if spec.scores:
         echo("\nMean returns that others report:")
     for score in spec.scores:

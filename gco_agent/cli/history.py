@@ -99,10 +99,10 @@ def fork(place: CliContext, /, names: tuple[str, ...], name: str) -> Result:
         "run": ref.branch,
         "forked_from": place.ref().branch,
         "commit": view.tip,
-        "iterations": view.last_iteration,
+        "iterations": view.n_iterations,
     }
     lines = (
-        f"{ref.branch}: {count(view.last_iteration, 'iteration')} of {data['forked_from']}, "
+        f"{ref.branch}: {count(view.n_iterations, 'iteration')} of {data['forked_from']}, "
         f"commit {view.tip[:9]}\n  gco-agent step {ref.branch}"
     )
     return Result(data, lines)

@@ -430,7 +430,7 @@ def watch(place: CliContext, /, last: int, *, keep: bool) -> None:
     if repo.ref(str(ref)) is None:
         tell(f"{ref.branch} was not started: its initial policy was not measured.")
         return
-    tell(f"{count(RunView(repo, ref).last_iteration, 'iteration')} on {ref.branch}.")
+    tell(f"{count(RunView(repo, ref).n_iterations, 'iteration')} on {ref.branch}.")
 
 
 @command(number("--port", least=0, default=0), o.jail_option)

@@ -137,7 +137,7 @@ def _is_finished(run: Run, budget: Budget) -> bool:
     view = run.runs.view(run.ref)
     if budget.report_episodes:
         return view.history()[-1].verdict is Verdict.REPORTED
-    return budget.iterations is not None and view.last_iteration >= budget.iterations
+    return budget.iterations is not None and view.n_iterations >= budget.iterations
 
 
 def _what_is_left(run: Run, budget: Budget) -> Budget:
@@ -147,7 +147,7 @@ def _what_is_left(run: Run, budget: Budget) -> Budget:
     iterations = budget.iterations
     return replace(
         budget,
-        iterations=None if iterations is None else max(0, iterations - view.last_iteration),
+        iterations=None if iterations is None else max(0, iterations - view.n_iterations),
         seconds=None if budget.seconds is None else max(1.0, budget.seconds - spent),
     )
 
@@ -546,7 +546,7 @@ def _what_is_saved(runs: Runs, ref: RunRef, why: str, again: str) -> str:
         score = _score(view.standing.facts)
     except GcoError:
         return f"Stopped ({why}) before the first commit; nothing was changed."
-    done = view.last_iteration
+    done = view.n_iterations
     saved = f"the initial policy and {count(done, 'iteration')}" if done else "the initial policy"
     return (
         f"Stopped ({why}). Saved on {ref.branch}: {saved}. Mean return now: {score}.\n"
@@ -582,7 +582,7 @@ def _run_json(view: RunView, stopped_by: str, seconds: float) -> dict[str, Any]:
         "commit": view.tip,
         "policy": view.policy_path,
         "policy_commit": step.commit,
-        "iterations": view.last_iteration,
+        "iterations": view.n_iterations,
         "seed": config.seed if config else None,
         **score_json(step.facts, interval),
         "frames": frames_of(view.history()),

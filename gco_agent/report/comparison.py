@@ -26,7 +26,7 @@ from gco_agent.core.aggregates import (
     thresholds_of,
     two_sided_p,
 )
-from gco_agent.core.errors import NotARun, UsageError
+from gco_agent.core.errors import NotARun, StoreError, UsageError
 from gco_agent.core.records import Verdict
 from gco_agent.core.text import clean_line, format_points, format_score
 from gco_agent.games import find_game
@@ -282,7 +282,8 @@ def compare_runs(runs: Runs, names: Sequence[str]) -> Comparison:
 
     Args:
         runs: Of the repository.
-        names: Runs, or names of ``run --seeds`` for all their seeds; by default all runs.
+        names: Runs, games, or names of ``run --seeds`` for all their seeds; by default all runs
+            that have a score.
 
     Raises:
         NotARun: One is not known, or there is none.
@@ -291,7 +292,17 @@ def compare_runs(runs: Runs, names: Sequence[str]) -> Comparison:
     refs = list(dict.fromkeys(ref for name in names or ("",) for ref in _refs(runs, name)))
     if len(refs) > MOST_RUNS:
         raise UsageError(f"{len(refs)} runs are too many; at most {MOST_RUNS}")
-    return compare([read_score(runs.view(ref)) for ref in refs])
+    views = [runs.view(ref) for ref in refs]
+    if not names:
+        views = [view for view in views if _is_measured(view)] or views
+    return compare([read_score(view) for view in views])
+
+
+def _is_measured(view: RunView) -> bool:
+    try:
+        return view.standing.verdict is Verdict.REPORTED
+    except StoreError:
+        return False
 
 
 def _refs(runs: Runs, name: str) -> list[RunRef]:
@@ -303,6 +314,7 @@ def _refs(runs: Runs, name: str) -> list[RunRef]:
     wanted = name.removeprefix("gco/")
     seeds = [ref for ref in there if wanted in (group_of(ref), f"{ref.game}/{group_of(ref)}")]
     is_exact = any(wanted in (ref.run_id, f"{ref.game}/{ref.run_id}") for ref in there)
+    seeds = seeds or list(runs.of_game(name))
     return seeds if seeds and not is_exact else [runs.find(name)]
 
 
@@ -336,7 +348,7 @@ def read_score(view: RunView) -> RunScore:
         for step in history
         if step.facts and step.verdict in _IN_FORCE and step.facts.return_mean is not None
     ]
-    n_tried, frames = sum(step.verdict.is_trial for step in history), frames_of(history)
+    n_tried, frames = view.n_iterations, frames_of(history)
     if points:
         points.append(CurvePoint(max(n_tried, points[-1].iteration), frames, points[-1].mean))
     return RunScore(

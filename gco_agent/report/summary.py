@@ -20,7 +20,7 @@ from gco_agent.store.view import OptimizerStats, Played, RunView, Trial, optimiz
 AXES = {
     "iteration": "iteration",
     "hours": "wall time of the iterations, hours",
-    "frames": "frames of the emulator, millions",
+    "frames": "frames, millions",
     "usd": "price of language models, US dollars",
 }
 """Axes of the curves: key and title."""

@@ -185,7 +185,7 @@ class RunSummary:
         optimizer: As in its configuration; "" if that cannot be read.
         seed: As in its configuration.
         facts: What was measured of the policy in force.
-        iterations: Number of its last iteration.
+        iterations: Iterations in which an optimizer was asked.
         accepted: How many were accepted.
         started: Date of its first commit.
         advanced: Date of its last commit.
@@ -250,6 +250,11 @@ class RunView:
     def last_iteration(self) -> int:
         """Number of the last iteration; 0 when there is only the initial policy."""
         return max(s.iteration for s in self.history() if s.iteration is not None)
+
+    @property
+    def n_iterations(self) -> int:
+        """Iterations in which an optimizer was asked; scores and rollbacks have numbers, too."""
+        return sum(step.verdict.is_trial for step in self.history())
 
     @property
     def standing(self) -> Step:
@@ -443,7 +448,7 @@ class RunView:
             self.ref,
             self.tip,
             facts=standing.facts,
-            iterations=self.last_iteration,
+            iterations=self.n_iterations,
             accepted=sum(step.verdict is Verdict.ACCEPTED for step in history),
             started=history[0].when,
             advanced=history[-1].when,

@@ -56,4 +56,4 @@ def test_step_can_measure_only(cli: Cli, played: Path) -> None:
     result = cli(played, "step", "-n", "0", "--report-episodes", "5", "--workers", "2", "--json")
     assert result.exit_code == 0, result.output
     data = json.loads(result.stdout)
-    assert (data["iterations"], data["seeds"]) == (5, "report 0:5")
+    assert (data["iterations"], data["seeds"]) == (3, "report 0:5")
