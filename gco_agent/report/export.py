@@ -107,7 +107,7 @@ def record(
         UsageError: The observations are no arrays; or as `film`.
         JailError: As `film`.
     """
-    moments = list(film(source, protocol, seed, require=require))
+    moments = list(film(source, protocol, seed, require=require, is_seen=False))
     result = moments[-1].result
     assert result is not None, seed
     if not all(isinstance(moment.raw, np.ndarray) for moment in moments):

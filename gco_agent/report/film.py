@@ -8,6 +8,8 @@ import sys
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from gco_agent.core.observation import Row
 from gco_agent.core.records import ComponentCall, EpisodeResult, PlayProtocol
 from gco_agent.envs.environment import open_environment, spec_of
@@ -24,6 +26,8 @@ from gco_agent.evaluation.episode import (
 )
 from gco_agent.jail import JailLevel, JailLimits, PolicyFailure
 
+_NO_PICTURE: Screen = np.zeros((0, 0, 3), np.uint8)
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:
@@ -31,7 +35,7 @@ class Moment:
 
     Attributes:
         step: Steps played before.
-        frame: The picture, uint8 of shape (height, width, 3).
+        frame: The picture, uint8 of shape (height, width, 3), or (0, 0, 3) without pictures.
         rows: The objects that the policy sees; empty for environments without objects.
         total: Sum of rewards so far.
         raw: The observation without objects: of an Atari game the 128 bytes of RAM, otherwise
@@ -54,7 +58,7 @@ class Moment:
     result: EpisodeResult | None = None
 
 
-def film(
+def film(  # noqa: PLR0913 - keyword arguments with defaults
     source: str,
     protocol: PlayProtocol,
     seed: int,
@@ -62,6 +66,7 @@ def film(
     require: JailLevel = JailLevel.NONE,
     limits: JailLimits | None = None,
     is_recorded: bool = False,
+    is_seen: bool = True,
 ) -> Generator[Moment, None, None]:
     """Play an episode and yield each moment of it; the last one has the result.
 
@@ -75,6 +80,7 @@ def film(
         require: Minimum level of the jail.
         limits: Limits of the jail.
         is_recorded: Record the policy's calls in every step; this is many times slower.
+        is_seen: Render pictures.
 
     Raises:
         JailError: The jail cannot be built, or is below the required level.
@@ -82,7 +88,7 @@ def film(
     """
     if not protocol.has_objects and not has_screen():
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame would print a warning
-    env = open_environment(protocol, is_seen=True)
+    env = open_environment(protocol, is_seen=is_seen)
     spec = spec_of(protocol)
     names = spec.words_for(env.action_names) if protocol.has_objects else spec.actions
     episode = Episode(env, seed)
@@ -90,7 +96,7 @@ def film(
     calls: tuple[ComponentCall, ...] = ()
     with contextlib.closing(env):
         episode.begin()
-        moment = _moment(episode)
+        moment = _moment(episode, is_seen=is_seen)
         try:
             with open_jail(task, [episode]) as jail:
                 start_policy(jail, [episode])
@@ -101,7 +107,7 @@ def film(
                     if episode.n_steps > moment.step:
                         name = _action_name(episode.answer, list(names))
                         yield replace(moment, action=name, played=episode.answer, calls=calls)
-                        moment, calls = _moment(episode), ()
+                        moment, calls = _moment(episode, is_seen=is_seen), ()
         except PolicyFailure as failure:
             episode.end(failure.outcome, failure.detail)
     yield replace(moment, calls=calls, result=episode.result)
@@ -132,12 +138,12 @@ def _action_name(action: Action, names: Sequence[str]) -> str:
     return names[action] if action < len(names) else str(action)
 
 
-def _moment(episode: Episode) -> Moment:
+def _moment(episode: Episode, *, is_seen: bool) -> Moment:
     env = episode.env
     has_objects = env.has_objects
     return Moment(
         episode.n_steps,
-        env.picture(),
+        env.picture() if is_seen else _NO_PICTURE,
         episode.seen if has_objects else {},
         episode.lives if has_objects else 0,
         episode.total,

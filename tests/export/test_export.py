@@ -16,6 +16,7 @@ from gco_agent.cli.errors import EXTRAS
 from gco_agent.core.errors import UsageError
 from gco_agent.core.text import fence
 from gco_agent.envs.atari import default_protocol
+from gco_agent.envs.environment import make_protocol
 from gco_agent.evaluation.judge import Judge
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.games import find_game
@@ -84,6 +85,12 @@ def test_what_is_not_installed_is_said(view, tmp_path, monkeypatch):
     with pytest.raises(ModuleNotFoundError, match="minari"):
         write_dataset(kept, "x-v0", tmp_path, RULES, "")
     assert {EXTRAS[name] for name in ("minari", "tensorboardX")} == {"export"}  # the hint
+
+
+def test_a_data_set_needs_no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pygame", None)  # with which Gymnasium draws CartPole
+    kept = record("def act(obs):\n    return 1\n", make_protocol("default", "CartPole-v1", 20), 1)
+    assert kept.observations.shape == (kept.result.n_steps + 1, 4)
 
 
 def test_minari_gives_the_episodes_back(tmp_path, monkeypatch):
