@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import tomllib
 import zipfile
@@ -55,6 +56,23 @@ def test_the_installer_refuses_what_it_does_not_know(arguments: list[str], words
     done = subprocess.run([script, *arguments], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert words in done.stderr
+
+
+def test_the_image_is_built_from_files_that_exist_and_are_let_in() -> None:
+    let_in = [
+        line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[0] == "!"
+    ]
+    assert all(list(ROOT.glob(pattern)) for pattern in let_in)
+    needed = ("gco_agent", "scripts", "pyproject.toml", "README.md", "LICENSE")
+    assert {*needed, "requirements*.lock"} == {*let_in}
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    assert "RUN scripts/install" in lines
+    container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
+    assert container["postCreateCommand"].split()[0] == "scripts/install"
+    requires = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    assert "3.11" in requires
+    assert container["image"].endswith(":3.11")
+    assert "FROM python:3.11-slim" in lines
 
 
 def test_a_wheel_holds_nothing_else(names: set[str]) -> None:

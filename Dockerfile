@@ -1,0 +1,18 @@
+# gco-agent with its locked packages. A run is a git branch, so mount a repository at /work:
+#   docker build -t gco-agent .
+#   docker run --rm -it --user "$(id -u):$(id -g)" -v "$PWD:/work" gco-agent run pong
+FROM python:3.11-slim
+
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends git \
+    && rm -rf /var/lib/apt/lists/*
+
+WORKDIR /opt/gco-agent
+COPY . .
+RUN scripts/install
+
+ENV PATH=/opt/gco-agent/.venv/bin:$PATH HOME=/tmp
+WORKDIR /work
+USER 1000:1000
+ENTRYPOINT ["gco-agent"]
+CMD ["doctor"]
