@@ -149,7 +149,7 @@ def _steps_json(view: RunView) -> list[dict[str, Any]]:
             **pick(step, "iteration verdict commit"),
             "in_force": step.commit == standing,
             **score_json(step.facts, interval_in(text, step)),
-            **pick(step.facts, f"{_COUNTED} steps frames seconds optimizer"),
+            **pick(step.facts, f"{_COUNTED} steps cpu_ms_mean frames seconds optimizer"),
             **pick(step.facts, "tokens_in tokens_out usd"),
             "summary": step.summary,
         }

@@ -47,6 +47,7 @@ from gco_agent.optimizers.feedback import Feedback, collect_feedback, format_not
 from gco_agent.optimizers.questions import Interview
 from gco_agent.policy import PolicySource, check_policy, with_environment
 from gco_agent.store.config import RunConfig
+from gco_agent.store.entries import edit_of
 from gco_agent.store.evidence import parse_evidence
 from gco_agent.store.run import Run, read_notes
 from gco_agent.store.view import FEEDBACK_FILE, RunView, Step
@@ -350,7 +351,7 @@ def _past_iterations(run: RunView, history: Sequence[Step]) -> Iterator[PastIter
             yield PastIteration(
                 step.facts.iteration,
                 facts.verdict.value,
-                step.subject if len(step.candidates) <= 1 else candidate.subject,
+                edit_of(step.subject if len(step.candidates) <= 1 else candidate.subject),
                 facts.gain,
                 facts.optimizer,
                 candidate.body,

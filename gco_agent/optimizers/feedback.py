@@ -18,7 +18,7 @@ from gco_agent.core.statistics import confidence_interval
 from gco_agent.core.text import escape_lines, fence, format_points, quote
 from gco_agent.envs.environment import spec_of
 from gco_agent.evaluation.episode import Rollout
-from gco_agent.evaluation.judge import Judge
+from gco_agent.evaluation.judge import FREE_CPU_MS, RACE_CPU_S, Judge
 from gco_agent.games import GameSpec, Hints
 from gco_agent.optimizers.base import PastIteration
 from gco_agent.policy import PolicySource
@@ -258,7 +258,13 @@ def _describe_time(episodes: Sequence[EpisodeResult]) -> str:
     )
     told = f"A step takes the policy {mean} ms of processor time, {most} ms in the slowest episode"
     slowest = 1000 * max(e.slowest_step_seconds for e in episodes)
-    return f"{told}; the slowest step took {slowest:.0f} ms." if slowest >= 1 else f"{told}."
+    told += f"; the slowest step took {slowest:.0f} ms." if slowest >= 1 else "."
+    if statistics.fmean(times) > FREE_CPU_MS / 2:
+        told += (
+            f" A race of a candidate that takes more than {FREE_CPU_MS:g} ms ends after "
+            f"{RACE_CPU_S / 60:g} minutes of its processor time, decided or not: keep steps short."
+        )
+    return told
 
 
 def _table(results: Results, endings: Sequence[Ending]) -> str:
@@ -370,9 +376,9 @@ def _describe_attempt(attempt: PastIteration) -> Iterator[str]:
     if wanted := paragraphs[-2:] if attempt.verdict == Verdict.FAILED else paragraphs[-1:]:
         yield f"  Result: {quote(' '.join(wanted), _MOST_WHY)}"
     if attempt.race:
-        pairs = "; ".join(
-            _episode(candidate) + (f" (policy in force: {_episode(parent)})" if parent else "")
-            for candidate, parent in attempt.race[:_MOST_PAIRS]
-        )
         n_more = len(attempt.race) - _MOST_PAIRS
-        yield f"  Seed by seed: {pairs}{f'; and {n_more} more' if n_more > 0 else ''}."
+        more = f", the first {_MOST_PAIRS} of {len(attempt.race)} seeds" if n_more > 0 else ""
+        yield f"  Candidate against the policy in force{more}:\n"
+        for candidate, parent in attempt.race[:_MOST_PAIRS]:
+            against = _episode(parent) if parent else "not played"
+            yield f"      {_episode(candidate)} | {against}"

@@ -18,6 +18,7 @@ from gco_agent.core.errors import StoreError, UsageError
 from gco_agent.core.records import Verdict
 from gco_agent.core.text import WIDTH, clean_line, format_points, shorten, wrap_body
 
+_RESULT = re.compile(r"^Iteration \d+ (?:candidate|[a-z]+)[^:]{0,80}: ")
 SCHEMA = 1
 """Version of the trailers. Raised only when an older reader would misread a newer message."""
 
@@ -293,6 +294,11 @@ def headline(facts: Facts, what: str = "", *, side: bool = False) -> str:
         if facts.gain is not None:
             lead += f" ({format_points(facts.gain, '+')})"
     return shorten(clean_line(f"{lead}: {what}" if what else lead), LONGEST_SUBJECT)
+
+
+def edit_of(subject: str) -> str:
+    """Return what the subject of an iteration's commit says of the edit, without the result."""
+    return _RESULT.sub("", subject)
 
 
 def _parse_facts(found: Mapping[str, str]) -> Facts:

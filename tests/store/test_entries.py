@@ -18,6 +18,7 @@ from gco_agent.store.entries import (
     SCHEMA,
     Facts,
     RunRef,
+    edit_of,
     format_message,
     format_plain_message,
     headline,
@@ -243,3 +244,17 @@ def test_a_subject_that_is_too_long_is_kept_whole_in_the_body():
     assert first.endswith("…")
     assert " ".join(rest.partition("\n\n")[0].split()) == subject
     assert parse_message(message) == (subject, "It was late.", MEASURED)
+
+
+@pytest.mark.parametrize(
+    ("subject", "edit"),
+    [
+        ("Iteration 2 rejected, return 391 (-155): stay nearer: by 3", "stay nearer: by 3"),
+        ("Iteration 12 candidate, return 6.05: move", "move"),
+        ("Iteration 3 failed: no candidate", "no candidate"),
+        ("Start gco/pong/first, return -21", "Start gco/pong/first, return -21"),
+        ("A commit by hand: why", "A commit by hand: why"),
+    ],
+)
+def test_the_edit_is_told_apart_from_the_result(subject: str, edit: str) -> None:
+    assert edit_of(subject) == edit

@@ -238,12 +238,23 @@ def test_a_rejected_candidate_is_shown_beside_the_policy_in_force_seed_by_seed()
     )
     attempts = [attempt(1, "inconclusive", race=((race[0][0], None), *race[1:]))]
     text = text_of(Results(GAMES["pong"], "", evaluation(1, 2), "0:2", attempts=attempts))
-    [line] = [line for line in text.splitlines() if "Seed by seed" in line]
-    assert line.startswith(
-        "  Seed by seed: 260 in 1203 steps, game over; 260 in 1203 steps, game over (policy in "
-        "force: 510 in 4500 steps, truncated); "
-    )
-    assert line.endswith("; and 2 more.")
+    assert "  Candidate against the policy in force, the first 6 of 8 seeds:\n" in text
+    rows = [line.strip() for line in text.splitlines() if " | " in line]
+    assert rows[0] == "260 in 1203 steps, game over | not played"
+    assert rows[1:] == ["260 in 1203 steps, game over | 510 in 4500 steps, truncated"] * 5
+
+
+def test_slow_policies_are_told_that_races_end():
+    def timed(ms: float) -> Evaluation:
+        return Evaluation(
+            tuple(replace(e, cpu_seconds=ms * e.n_steps / 1000) for e in evaluation(1, 2).episodes),
+            evaluation(1, 2).protocol,
+        )
+
+    fast, slow = (text_of(Results(GAMES["pong"], "", timed(ms), "0:2")) for ms in (0.2, 5.0))
+    assert "A step takes the policy 5 ms" in slow
+    assert "keep steps short" in slow
+    assert "keep steps short" not in fast
 
 
 def test_old_attempts_are_left_out_and_counted():
