@@ -111,6 +111,7 @@ class Iteration(Score, Label, Change):
     commit: str
     in_force: bool
     steps: int | None
+    cpu_ms_mean: Annotated[Number, "of a step"]
     frames: int | None
     seconds: Number
     optimizer: str | None

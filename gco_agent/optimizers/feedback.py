@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from gco_agent.core.events import Playing, Progress, silent
 from gco_agent.core.records import EpisodeResult, Evaluation, Outcome, PlayProtocol, Verdict
 from gco_agent.core.seeds import FEEDBACK_EPISODES, Stream, format_seeds
-from gco_agent.core.statistics import confidence_interval
+from gco_agent.core.statistics import RACE_CPU_S, confidence_interval
 from gco_agent.core.text import escape_lines, fence, format_points, quote
 from gco_agent.envs.environment import spec_of
 from gco_agent.evaluation.episode import Rollout
-from gco_agent.evaluation.judge import FREE_CPU_MS, RACE_CPU_S, Judge
+from gco_agent.evaluation.judge import FREE_CPU_MS, Judge
 from gco_agent.games import GameSpec, Hints
 from gco_agent.optimizers.base import PastIteration
 from gco_agent.policy import PolicySource
