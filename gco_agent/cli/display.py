@@ -117,7 +117,9 @@ class Ledger:
         limits = (budget.frames, budget.tokens, budget.usd) if budget else (None, None, None)
         told = []
         if budget is not None and budget.iterations is not None:
-            told.append(f"{self._n_done} of {count(budget.iterations, 'iteration')}")
+            told.append(
+                f"{min(self._n_done, budget.iterations)} of {count(budget.iterations, 'iteration')}"
+            )
         for used, limit, noun in (
             (self._frames, limits[0], "frames"),
             (tokens, limits[1], "tokens"),

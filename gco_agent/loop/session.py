@@ -309,7 +309,7 @@ def compose_request(
             [*_describe_parent(archive, parent), *map(format_note, read_notes(run).values())],
             collect_feedback(judge, parent, attempts, config, progress),
         ),
-        answer=Interview(judge, parent, attempts, budget.answer_by, progress).answer,
+        answer=Interview(judge, parent, attempts, budget.answer_by, progress, config.hints).answer,
         tip=run.tip,
     )
 

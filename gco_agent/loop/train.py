@@ -32,7 +32,7 @@ from gco_agent.loop.recording import (
     open_spending,
     recall_episodes,
 )
-from gco_agent.loop.selection import REVISIT, Archive, Selection, race_judge, selection_seed
+from gco_agent.loop.selection import LINE, REVISIT, Archive, Selection, race_judge, selection_seed
 from gco_agent.loop.session import ProposalSession, compose_request, read_attempts
 from gco_agent.optimizers.base import Optimizer
 from gco_agent.policy import PolicySource, format_policy, with_environment
@@ -147,9 +147,8 @@ def simplify(
         if is_simple or budget.is_late:
             return
         try:
-            committed = advance(
-                run, simplifier, judge, replace(config, candidates=1), budget, progress
-            )
+            alone = replace(config, candidates=1)
+            committed = advance(run, simplifier, judge, alone, budget, progress, selection=LINE)
         except BudgetSpent:
             return
         if committed.verdict == "failed":  # there is nothing to remove

@@ -20,6 +20,7 @@ from gco_agent.core.seeds import FEEDBACK_EPISODES, Stream
 from gco_agent.core.text import escape, escape_lines, fence, format_points, format_score, quote
 from gco_agent.evaluation.episode import Rollout
 from gco_agent.evaluation.judge import Judge
+from gco_agent.games import Hints
 from gco_agent.optimizers.base import (
     MOST_AT_ONCE,
     MOST_SHOWN,
@@ -90,6 +91,7 @@ class Interview:
         attempts: The iterations before.
         deadline: `time.perf_counter` value after which nothing more is played.
         progress: Called with events.
+        hints: What the model may know of the game; with "none", no names of actions and fields.
     """
 
     judge: Judge
@@ -97,6 +99,7 @@ class Interview:
     attempts: Sequence[PastIteration] = ()
     deadline: float = float("inf")
     progress: Progress = silent
+    hints: Hints = "interface"
     n_steps: int = field(default=0, init=False)
 
     def answer(self, reply: str, n_asked: int = 0) -> str | None:
@@ -162,7 +165,7 @@ class Interview:
         title = f"steps {steps[0].step} to {steps[-1].step}"
         window = Window(title, None, seed, steps[-1].step, steps, *whole)
         trace = ExecutionTrace((window,), names=field_names(self.judge.protocol))
-        return render_trace(trace, 2 * _TOKENS).text.strip()
+        return self._render(trace, 2 * _TOKENS)
 
     def _try(self, line: str, _: str) -> str:
         match = _TRY.match(line)
@@ -208,7 +211,7 @@ class Interview:
         parts = [fence(diff_of_logic(self.parent, source, _MOST_CODE), "diff")]
         parts += [
             describe_results(results, trace.endings),
-            render_trace(trace, _TOKENS).text.strip(),
+            self._render(trace, _TOKENS),
         ]
         known = self.judge.cached(self.parent, seeds)
         if known.mean_return is not None and len(known.episodes) == len(seeds):
@@ -246,6 +249,10 @@ class Interview:
                 why = fence(escape_lines(course.result.detail, _MOST_WHY), "text")
                 return f"{shown}\n\nThe probe failed in step {len(course.values)}:\n\n{why}"
         return f"{shown}\n\n{_describe_values(courses)}"
+
+    def _render(self, trace: ExecutionTrace, max_tokens: int) -> str:
+        trace = trace.without_names() if self.hints == "none" else trace
+        return render_trace(trace, max_tokens).text.strip()
 
     # -- playing -------------------------------------------------------------------------------
 

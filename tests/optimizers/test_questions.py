@@ -70,6 +70,9 @@ def test_steps_are_shown(interview: Interview) -> None:
     rows = [line.split("|")[0] for line in text.splitlines() if re.match(r"\d+\|", line)]
     assert rows == [*map(str, range(60, 65)), *map(str, range(70, 120))]
     assert "select_action" in text
+    assert re.search(r"\|(NOOP|UP|DOWN)\b", text)
+    nameless = Interview(interview.judge, PARENT, hints="none")
+    assert not re.search(r"\|(NOOP|UP|DOWN)\b", answered(nameless, "show 1 60-64"))
     assert f"Seed {SEED + 1}, in step 64 of 120" in text
 
 
