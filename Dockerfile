@@ -3,6 +3,7 @@
 #   docker run --rm -it --user "$(id -u):$(id -g)" -v "$PWD:/work" gco-agent run pong
 FROM python:3.11-slim
 
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends git \
     && rm -rf /var/lib/apt/lists/*
