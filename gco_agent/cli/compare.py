@@ -16,6 +16,11 @@ from gco_agent.cli.output import Column, Result, echo, print_table, tell
 if TYPE_CHECKING:
     from gco_agent.report.comparison import Comparison
 
+_RANKS = {
+    "runs": 1, "probability of improvement": 1, "frames": 2, "mean": 3, "iterations": 3, "paired by": 3, "median": 4, "pairs": 4,
+    "$": 4, "optimality gap": 5, "episodes": 5, "seed": 6,
+}  # fmt: skip
+"""Columns that a narrow terminal goes without, the highest first."""
 _FORMATS = ("text", "markdown", "latex", "csv", "json")
 
 
@@ -50,6 +55,9 @@ def _print(found: Comparison) -> None:
         ("\nruns", found.run_cells()),
     ):
         head, *rows = cells
-        columns = [Column(name, "right" if i else "left") for i, name in enumerate(head)]
+        columns = [
+            Column(name, "right" if i else "left", _RANKS.get(name, 0))
+            for i, name in enumerate(head)
+        ]
         if rows:
             print_table(columns, rows, heading=heading)

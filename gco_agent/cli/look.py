@@ -82,7 +82,7 @@ def runs(place: CliContext, /) -> Result:
         return Result(data, "There is no run here. Start one with `gco-agent run GAME`.")
 
     def text() -> None:
-        headings = "|run|iterations>1|accepted>3|return>|optimizer<2|seed>5|age>4"
+        headings = "<9|run|iterations>1|accepted>3|return>|optimizer<2|seed>5|age>4"
         headings += "|tokens>6|$>3" * (is_paid := any(row["tokens"] or row["usd"] for row in data))
         now = datetime.now(UTC)
         rows = [
