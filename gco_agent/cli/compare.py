@@ -17,9 +17,19 @@ if TYPE_CHECKING:
     from gco_agent.report.comparison import Comparison
 
 _RANKS = {
-    "runs": 1, "probability of improvement": 1, "frames": 2, "mean": 3, "iterations": 3, "paired by": 3, "median": 4, "pairs": 4,
-    "$": 4, "optimality gap": 5, "episodes": 5, "seed": 6,
-}  # fmt: skip
+    "runs": 1,
+    "probability of improvement": 1,
+    "frames": 2,
+    "mean": 3,
+    "iterations": 3,
+    "paired by": 3,
+    "median": 4,
+    "pairs": 4,
+    "$": 4,
+    "optimality gap": 5,
+    "episodes": 5,
+    "seed": 6,
+}
 """Columns that a narrow terminal goes without, the highest first."""
 _FORMATS = ("text", "markdown", "latex", "csv", "json")
 
