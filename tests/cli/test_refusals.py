@@ -88,26 +88,25 @@ def test_a_dirty_run(cli, played):
 
 def test_a_detached_head(cli, played):
     git(played, "switch", "--quiet", "--detach", "main")
+    git(played, "branch", "gco/pong/second", "gco/pong/first")
     for arguments in (("step",), ("rollback", "0"), ("eval",)):
         message = refused(cli(played, *arguments))
         assert "HEAD is detached" in message
         assert "gco/pong/first" in message
-    assert "HEAD is detached" in refused(cli(played, "publish", "pong"))
+    assert "HEAD is detached" in refused(cli(played, "publish", "first"))
 
 
 def test_a_branch_that_is_no_run(cli, played):
     git(played, "switch", "--quiet", "main")
-    for arguments in (("step",), ("rollback", "0"), ("eval",)):
-        message = refused(cli(played, *arguments))
-        assert "the branch main" in message
-        assert "gco-agent log gco/pong/first" in message
     for arguments in (("log",), ("show",), ("watch",)):  # there is only one run to look at
         result = cli(played, *arguments)
         assert result.exit_code == 0, result.output
         assert "gco/pong/first" in result.output
     git(played, "branch", "gco/pong/second", "gco/pong/first")
-    for arguments in (("log",), ("show",), ("watch",), ("report",)):
-        assert "name one, as in `gco-agent log gco/pong/" in refused(cli(played, *arguments))
+    for arguments in (("log",), ("show",), ("watch",), ("report",), ("step",), ("eval",)):
+        message = refused(cli(played, *arguments))
+        assert "the branch main" in message
+        assert "name one, as in `gco-agent log gco/pong/" in message
     git(played, "switch", "--quiet", "-c", "gco/pong/mine")
     assert "is not a run of gco-agent" in refused(cli(played, "log"))
 
@@ -210,7 +209,7 @@ def test_control_characters_do_not_reach_the_terminal(cli, tmp_path):
         (("run", "pong", "--time", "5m3h"), "is not a duration"),
         (("run", "pong", "--iterations", "0"), "0 is less than 1"),
         (("run", "pong", "--iterations", "few"), "'few' is not an integer"),
-        (("step", "-n", "0"), "0 is less than 1"),
+        (("step", "-n", "-1"), "-1 is less than 0"),
         (("eval", "x.py", "--episodes", "0"), "0 is less than 1"),
         (("eval", "x.py", "--seeds", "3"), "seeds are given as A:B"),
         (("eval", "x.py", "--seeds", "5:5"), "hold nothing"),
