@@ -1,8 +1,8 @@
 """A live page on this machine: what the runs of a repository do now.
 
-Reading is free to every process of this machine that can reach the port, as is the repository
-itself. What changes a run needs the token that the command prints. A page of another site can do
-neither: requests must name this server in ``Host``, and come from its own page.
+Other users of the machine can reach the port, so every request for data needs a token, and one
+that changes a run needs another. The command prints both. A page of another site can do nothing:
+requests must name this server in ``Host``, and come from its own page.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ MOST_TRIALS = 50
 _MOST_DIFF_LINES = 2_000
 _MOST_BODY_BYTES = 65_536
 _TOKEN_HEADER = "X-Gco-Token"  # noqa: S105 - the name of a header
+_NO_TOKEN = "open the address with the token that `gco-agent dashboard` printed"  # noqa: S105
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; "
     "img-src data: blob:; media-src 'self' blob:; base-uri 'none'; form-action 'none'; "
@@ -60,11 +61,13 @@ class Dashboard:
     Attributes:
         repo: Repository of the runs.
         require: The jail must be at least this good where a clip is filmed.
-        token: What a request that changes something has to give.
+        view_token: What a request for data has to give.
+        token: What a request that changes something has to give; enough for data, too.
     """
 
     repo: GitRepo
     require: JailLevel = JailLevel.NONE
+    view_token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     _clips: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     _filming: threading.Lock = field(default_factory=threading.Lock)
@@ -254,13 +257,13 @@ class DashboardServer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Address of the page, for those who may only read."""
-        return f"http://{ADDRESS}:{self.server_port}/"
+        """Address of the page that only shows; a fragment is never sent over the network."""
+        return f"http://{ADDRESS}:{self.server_port}/#token={self.dashboard.view_token}"
 
     @property
     def full_url(self) -> str:
-        """Address of the page with the token; a fragment is never sent over the network."""
-        return f"{self.url}#token={self.dashboard.token}"
+        """Address of the page that may change runs."""
+        return f"http://{ADDRESS}:{self.server_port}/#token={self.dashboard.token}"
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -288,10 +291,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(read().encode(), f"{kind}; charset=utf-8")
             return
         data: dict[str, Callable[[], Any]] = {
-            "/api/runs": board.listing,
+            "/api/runs": lambda: {"runs": board.listing(), "may_act": self._has(board.token)},
             "/api/run": lambda: board.run(name),
         }
-        if where.path == "/clip.mp4":
+        if not self._has(board.token, board.view_token):
+            self._send_json({"error": _NO_TOKEN}, HTTPStatus.FORBIDDEN)
+        elif where.path == "/clip.mp4":
             self._guarded(lambda: self._send(board.clip(name), "video/mp4"))
         elif where.path in data:
             self._guarded(lambda: self._send_json(data[where.path]()))
@@ -303,13 +308,15 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._is_ours():
             return
         board = self.server.dashboard
-        given = self.headers.get(_TOKEN_HEADER, "")
-        if not hmac.compare_digest(given.encode(), board.token.encode()):
-            told = "open the address with the token that `gco-agent dashboard` printed"
-            self._send_json({"error": told}, HTTPStatus.FORBIDDEN)
+        if not self._has(board.token):
+            self._send_json({"error": _NO_TOKEN}, HTTPStatus.FORBIDDEN)
             return
         what = urlsplit(self.path).path.removeprefix("/api/")
         self._guarded(lambda: self._send_json({"done": board.act(what, self._body())}))
+
+    def _has(self, *tokens: str) -> bool:
+        given = self.headers.get(_TOKEN_HEADER, "").encode()
+        return any(hmac.compare_digest(given, token.encode()) for token in tokens)
 
     def _body(self) -> dict[str, str]:
         """Return the JSON object that was sent, its values as text.

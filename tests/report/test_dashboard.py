@@ -37,6 +37,7 @@ def server(written) -> Iterator[DashboardServer]:
 
 def ask(server, path, method="GET", body=None, **headers):
     connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=30)
+    headers.setdefault("X_Gco_Token", server.dashboard.view_token)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     connection.request(method, path, body=body, headers=named)
     answer = connection.getresponse()
@@ -63,8 +64,10 @@ def running(runs, view) -> Iterator[Status]:
 
 
 def test_runs_are_listed(server):
-    status, rows = ask(server, "/api/runs")
+    status, answer = ask(server, "/api/runs")
+    rows = answer["runs"]
     assert status == 200
+    assert not answer["may_act"]
     assert {row["run"]: row["iterations"] for row in rows} == {BRANCH: 20, "gco/pong/second": 12}
     assert not any(row["running"] for row in rows)
 
@@ -89,8 +92,14 @@ def test_what_is_not_there_is_refused(server):
     assert ask(server, "/clip.mp4?run=gco/pong/none")[0] == 404
 
 
+@pytest.mark.parametrize("path", ["/api/runs", f"/api/run?run={BRANCH}", "/clip.mp4?run=x"])
+def test_nothing_is_shown_without_a_token(server, path):
+    for token in ("", "x", server.dashboard.view_token[:-1]):
+        assert ask(server, path, X_Gco_Token=token)[0] == 403
+
+
 def test_only_the_token_changes_a_run(server, view):
-    for token in ("", "x", server.dashboard.token[:-1]):
+    for token in ("", "x", server.dashboard.view_token, server.dashboard.token[:-1]):
         assert act(server, "pause", {"run": BRANCH}, X_Gco_Token=token)[0] == 403
     assert not is_paused(view.repo, REF)
     assert act(server, "pause", {"run": BRANCH})[0] == 200
@@ -193,9 +202,9 @@ def test_a_browser_shows_it_live(server, browser, running, view, width):
     assert not [line for line in browser.complaints() if "favicon" not in line]
 
 
-def test_without_the_token_a_browser_can_only_look(server, browser):
+def test_with_the_other_address_a_browser_can_only_look(server, browser):
     browser.driver.get("about:blank")
-    browser.driver.get(f"{server.url}?run=gco/pong/second")
+    browser.driver.get(f"{server.url.replace('#', '?run=gco/pong/second#')}")
     browser.wait("return document.querySelectorAll('#curve .trace').length > 0")
     assert browser("return document.getElementById('control').hidden")
     assert browser("return document.getElementById('run').value") == "gco/pong/second"

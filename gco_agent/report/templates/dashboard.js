@@ -14,8 +14,9 @@
     if (className) made.className = className;
     return made;
   };
+  const ask = (path, options = {}) => fetch(path, { ...options, headers: { "X-Gco-Token": token } });
   const fetched = async (path, options) => {
-    const answer = await fetch(path, options);
+    const answer = await ask(path, options);
     const data = await answer.json();
     if (!answer.ok) throw new Error(data.error || answer.statusText);
     return data;
@@ -135,7 +136,9 @@
 
   // -- asking ---------------------------------------------------------------------------------
   const listRuns = async () => {
-    const rows = await fetched("/api/runs");
+    const { runs: rows, may_act: mayAct } = await fetched("/api/runs");
+    state.mayAct = mayAct;
+    byId("control").hidden = !mayAct;
     const select = byId("run");
     if (!state.run && rows.length) state.run = (rows.find((row) => row.running) || rows[0]).run;
     select.replaceChildren(...rows.map((row) => {
@@ -150,7 +153,7 @@
     try {
       if (!state.run || state.tick % 10 === 0) await listRuns();
       if (state.run) show(await fetched(`/api/run?run=${encodeURIComponent(state.run)}`));
-      byId("state").textContent = token ? "This page may pause and fork the run, and leave notes."
+      byId("state").textContent = state.mayAct ? "This page may pause and fork the run, and leave notes."
         : "Read-only: nothing on this page changes the run.";
       byId("state").className = "";
     } catch (error) {
@@ -163,8 +166,7 @@
   };
   const act = async (what, given) => {
     try {
-      const { done } = await fetched(`/api/${what}`, { method: "POST", body: JSON.stringify({ run: state.run, ...given }),
-        headers: { "Content-Type": "application/json", "X-Gco-Token": token } });
+      const { done } = await fetched(`/api/${what}`, { method: "POST", body: JSON.stringify({ run: state.run, ...given }) });
       byId("done").textContent = done;
       await listRuns();
     } catch (error) {
@@ -173,7 +175,6 @@
   };
   const onSubmit = (id, send) => byId(id).addEventListener("submit", (event) => { event.preventDefault(); send(); });
 
-  byId("control").hidden = !token;
   onSubmit("pausing", () => act(byId("pause").textContent === "Resume" ? "resume" : "pause", {}));
   onSubmit("noting", () => act("note", { text: byId("note").value }));
   onSubmit("forking", () => act("fork", { rev: byId("rev").value, name: byId("name").value }));
@@ -182,7 +183,7 @@
     byId("film").disabled = true;
     byId("film").textContent = "Playing both…";
     try {
-      const answer = await fetch(`/clip.mp4?run=${encodeURIComponent(state.run)}`);
+      const answer = await ask(`/clip.mp4?run=${encodeURIComponent(state.run)}`);
       if (!answer.ok) throw new Error((await answer.json()).error);
       byId("clip").src = URL.createObjectURL(await answer.blob());
       Object.assign(byId("clip"), { hidden: false });
