@@ -826,7 +826,7 @@ def find_revision(runs: Runs, rev: str) -> tuple[RunView, str | None]:
             ref = runs.find(base[1])
             return runs.view(ref), ref.branch + base[2]
     with contextlib.suppress(NotARun):
-        return runs.view(find_run(runs, None)), rev
+        return runs.view(find_run(runs, None) if _is_number(rev) else runs.current()), rev
     for view in map(runs.view, () if _is_number(rev) else runs.list()):
         with contextlib.suppress(StoreError):
             view.step(rev)
