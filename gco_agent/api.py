@@ -255,7 +255,8 @@ class Run:
     def __repr__(self) -> str:
         best = self.best
         score = "" if best.return_mean is None else f", mean return {best.return_mean:.4g}"
-        return f"<Run {self.name}: {self._view.n_iterations} iterations{score}>"
+        n = self._view.n_iterations
+        return f"<Run {self.name}: {n} iteration{'s' * (n != 1)}{score}>"
 
     @property
     def history(self) -> list[Iteration]:

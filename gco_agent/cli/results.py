@@ -459,7 +459,7 @@ class Trace(Returns):
     text: str
     tokens: int
     protocol: str
-    seeds: list[int]
+    seeds: str
     jail: str
     notes: list[str]
     names: dict[str, Any]

@@ -42,6 +42,9 @@ from gco_agent.store.run import Run, Runs
 from gco_agent.store.view import frames_of
 
 _INITIAL_EPISODES = INTERIM_ANALYSES[1]
+_MOST_IDLE = 10
+"""Iterations in a row that may play nothing, as an optimizer has nothing to propose: a limit of
+frames alone would never end them."""
 _LONGER = 3
 """How many times as long an episode that a race cuts goes on, where it is not cut: two good Pong
 players rally for 13,000 steps, and a race cuts at 4,500."""
@@ -62,6 +65,7 @@ def train(  # noqa: PLR0913 - the last is seldom given
         KeyboardInterrupt: As sent; what was paid for is committed.
     """
     resume(run.repo, run.ref)
+    n_idle, frames = 0, frames_of(run.history())
     while True:
         wait_while_paused(run, progress, budget.answer_by)
         policy = PolicySource(run.policy())
@@ -72,13 +76,17 @@ def train(  # noqa: PLR0913 - the last is seldom given
         budget.reserve([e.n_steps for e in known.episodes], _whole_lengths(known, config))
         try:
             require_room(known, config, optimizer)
-            budget.require(frames_of(run.history()))
-            advance(run, optimizer, judge, config, budget, progress, selection=selection)
+            budget.require(frames)
+            made = advance(run, optimizer, judge, config, budget, progress, selection=selection)
         except BudgetSpent as spent:
             return spent
         except RequestAbandoned as abandoned:
             raise abandoned.signal from None
         budget.note_iteration()
+        before, frames = frames, frames_of(run.history())
+        n_idle = 0 if made.tokens or frames > before else n_idle + 1
+        if n_idle >= _MOST_IDLE and budget.iterations is None:
+            return BudgetSpent(f"{n_idle} iterations in a row in which nothing was played")
 
 
 def advance(  # noqa: PLR0913 - the last are seldom given

@@ -98,7 +98,7 @@ def test_a_run_from_start_to_report(home: Path) -> None:
     assert run.policy_of(0).text == LEAN
     assert [e.iteration for e in events if isinstance(e, gco_agent.Committed)] == [0, 1]
     assert run.evaluate(episodes=2).returns == (60.0, 60.0)
-    assert "gco/cart_pole/first: 2 iterations" in repr(run)
+    assert "gco/cart_pole/first: 1 iteration," in repr(run)
 
     again = gco_agent.open_run("runs", optimizer=Once())
     [rejected] = again.step()

@@ -385,3 +385,15 @@ def test_a_run_that_earns_the_most_there_is_stops(env_id, optimizer, returns, st
         assert caught.value.limit == (
             f"{returns[0]:g} points an episode, which is the most that can be earned"
         )
+
+
+def test_an_optimizer_that_never_has_anything_to_propose_ends_a_run_with_a_limit_of_frames(
+    started, judge
+):
+    optimizer = Scripted(*(ProposalError("nothing to tune") for _ in range(30)))
+    with started.open(REF) as run:
+        spent = train(run, optimizer, judge, CONFIG, Budget(frames=10**9))
+        assert "in a row" in spent.limit
+        assert run.last_iteration == len(optimizer.requests) == 10
+        spent = train(run, optimizer, judge, CONFIG, Budget(iterations=12))  # these were asked for
+        assert run.last_iteration == 22

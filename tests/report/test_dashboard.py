@@ -20,6 +20,7 @@ from gco_agent.loop.control import is_paused, pause, resume, wait_while_paused
 from gco_agent.report.dashboard import DashboardServer
 from gco_agent.store.entries import RunRef
 from gco_agent.store.run import Limits, Status, read_notes, status_path, write_status
+from tests.report.conftest import Browser
 from tests.report.samples import HOSTILE, REF
 
 BRANCH = REF.branch
@@ -180,31 +181,39 @@ def test_a_paused_run_waits(view):
     resume(view.repo, REF)
 
 
-@pytest.mark.parametrize("width", [400, 1600])
-def test_a_browser_shows_it_live(server, browser, running, view, width):
-    screen = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": width < 600}
-    browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-    browser.driver.get(f"{server.full_url}")
-    browser.wait("return document.documentElement.dataset.ready === 'true'")
-    browser.wait("return document.querySelectorAll('#curve .trace').length > 0")
-    assert browser("return document.getElementById('run').value") == BRANCH  # it is running
-    assert "4 of at most 64 pairs" in browser.text("#now")
-    assert "$0.50 of $2" in browser.text("#now")
-    assert len(browser.texts("#trials tbody tr")) > 20
-    assert HOSTILE in "".join(browser.texts("#trials td"))  # as text: no element of it
-    assert browser("return document.documentElement.scrollWidth <= window.innerWidth")
-    browser.click("#pause")
-    browser.wait("return document.getElementById('pause').textContent === 'Resume'")
-    assert is_paused(view.repo, REF)
-    browser.click("#pause")
-    browser.wait("return document.getElementById('pause').textContent !== 'Resume'")
-    assert not is_paused(view.repo, REF)
-    assert not [line for line in browser.complaints() if "favicon" not in line]
-
-
-def test_with_the_other_address_a_browser_can_only_look(server, browser):
+@pytest.fixture
+def page(browser) -> Iterator[Browser]:
+    """A browser that is elsewhere when the server ends: the page would complain for ever."""
+    yield browser
     browser.driver.get("about:blank")
-    browser.driver.get(f"{server.url.replace('#', '?run=gco/pong/second#')}")
-    browser.wait("return document.querySelectorAll('#curve .trace').length > 0")
-    assert browser("return document.getElementById('control').hidden")
-    assert browser("return document.getElementById('run').value") == "gco/pong/second"
+    browser.complaints()
+
+
+@pytest.mark.parametrize("width", [400, 1600])
+def test_a_browser_shows_it_live(server, page, running, view, width):
+    screen = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": width < 600}
+    page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    page.driver.get(f"{server.full_url}")
+    page.wait("return document.documentElement.dataset.ready === 'true'")
+    page.wait("return document.querySelectorAll('#curve .trace').length > 0")
+    assert page("return document.getElementById('run').value") == BRANCH  # it is running
+    assert "4 of at most 64 pairs" in page.text("#now")
+    assert "$0.50 of $2" in page.text("#now")
+    assert len(page.texts("#trials tbody tr")) > 20
+    assert HOSTILE in "".join(page.texts("#trials td"))  # as text: no element of it
+    assert page("return document.documentElement.scrollWidth <= window.innerWidth")
+    page.click("#pause")
+    page.wait("return document.getElementById('pause').textContent === 'Resume'")
+    assert is_paused(view.repo, REF)
+    page.click("#pause")
+    page.wait("return document.getElementById('pause').textContent !== 'Resume'")
+    assert not is_paused(view.repo, REF)
+    assert not [line for line in page.complaints() if "favicon" not in line]
+
+
+def test_with_the_other_address_a_browser_can_only_look(server, page):
+    page.driver.get("about:blank")
+    page.driver.get(f"{server.url.replace('#', '?run=gco/pong/second#')}")
+    page.wait("return document.querySelectorAll('#curve .trace').length > 0")
+    assert page("return document.getElementById('control').hidden")
+    assert page("return document.getElementById('run').value") == "gco/pong/second"
