@@ -43,6 +43,7 @@ from gco_agent.store.view import RunView, Trial
 ADDRESS = "127.0.0.1"
 MOST_TRIALS = 50
 """Trials in the table of a run, the newest."""
+_FACTS = ("return_mean", "return_se", "gain", "gain_se", "pairs", "loc")
 _MOST_DIFF_LINES = 2_000
 _MOST_BODY_BYTES = 65_536
 _TOKEN_HEADER = "X-Gco-Token"  # noqa: S105 - the name of a header
@@ -69,7 +70,7 @@ class Dashboard:
     require: JailLevel = JailLevel.NONE
     view_token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
-    _clips: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    _clips: dict[str, bytes] = field(default_factory=dict)
     _filming: threading.Lock = field(default_factory=threading.Lock)
     _reports: dict[str, tuple[str, RunReport]] = field(default_factory=dict)
 
@@ -111,7 +112,7 @@ class Dashboard:
         view = self.runs.view(ref)
         report = self._report(view)
         shown = report.trials[-MOST_TRIALS:]
-        gains = [trial for trial in report.trials if trial.verdict == Verdict.ACCEPTED]
+        gain = _last_accepted(report)
         return {
             **base,
             "tip": view.tip,
@@ -125,7 +126,7 @@ class Dashboard:
             "curve": figures.learning_curve([report]),
             "trials": [_trial(trial) for trial in reversed(shown)],
             "policy": report.policy,
-            "gain": _latest_gain(view, gains[-1]) if gains else None,
+            "gain": None if gain is None else _latest_gain(view, gain),
         }
 
     def clip(self, name: str) -> bytes:
@@ -136,14 +137,13 @@ class Dashboard:
         """
         view = self.runs.view(self._find(name)[0])
         report = self._report(view)
-        gains = [trial for trial in report.trials if trial.verdict == Verdict.ACCEPTED]
-        if not gains:
+        gain = _last_accepted(report)
+        if gain is None:
             raise UsageError(f"{view.ref.branch} has no accepted candidate yet")
         with self._filming:
-            commit = gains[-1].commit
-            if commit not in self._clips:
-                self._clips[commit] = self._film(view, report, gains[-1])
-            return self._clips[commit][1]
+            if gain.commit not in self._clips:
+                self._clips[gain.commit] = self._film(view, report, gain)
+            return self._clips[gain.commit]
 
     def act(self, what: str, given: Mapping[str, str]) -> str:
         """Pause, resume or fork a run, or leave a note for its model; return what was done.
@@ -179,13 +179,13 @@ class Dashboard:
             known = self._reports[view.ref.branch] = (view.tip, read_report(view))
         return known[1]
 
-    def _film(self, view: RunView, report: RunReport, trial: Trial) -> tuple[str, bytes]:
+    def _film(self, view: RunView, report: RunReport, trial: Trial) -> bytes:
         from gco_agent.report.video import film_gain
 
         found = film_gain(view, report.config, trial, self.require)
         if found is None:
             raise UsageError(f"iteration {trial.iteration} has no race to film")
-        return found
+        return found[1]
 
 
 def _status(status: Status | None) -> dict[str, Any] | None:
@@ -204,22 +204,20 @@ def _status(status: Status | None) -> dict[str, Any] | None:
 
 
 def _trial(trial: Trial) -> dict[str, Any]:
-    facts = trial.facts
     return {
         "iteration": trial.iteration,
         "verdict": trial.verdict,
         "in_force": trial.in_force,
-        "commit": trial.commit[:12],
-        "mean": None if facts is None else facts.return_mean,
-        "se": None if facts is None else facts.return_se,
-        "gain": None if facts is None else facts.gain,
-        "gain_se": None if facts is None else facts.gain_se,
-        "pairs": None if facts is None else facts.pairs,
-        "loc": None if facts is None else facts.loc,
         "summary": clean_line(trial.summary),
         "reason": clean_text(trial.body),
         "when": f"{trial.when:%H:%M}",
+        **{name: getattr(trial.facts, name, None) for name in _FACTS},
     }
+
+
+def _last_accepted(report: RunReport) -> Trial | None:
+    accepted = (trial for trial in reversed(report.trials) if trial.verdict == Verdict.ACCEPTED)
+    return next(accepted, None)
 
 
 def _latest_gain(view: RunView, trial: Trial) -> dict[str, Any]:
@@ -373,4 +371,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Log nothing: a request is no news."""
+        """Log nothing: the page asks every second."""
