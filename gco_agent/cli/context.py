@@ -30,11 +30,8 @@ class CliContext:
     """Where a command works, and the options that many commands share.
 
     Attributes:
-        directory: Paths that are typed are relative to it.
-        as_json: Print the result as JSON.
         workers: Worker processes; None for one per core.
         executor: Address of a cluster to play on instead.
-        jail: The least level of the jail.
         run_name: The run that was named.
     """
 
@@ -49,9 +46,6 @@ class CliContext:
 
     def repository(self, *, create: bool = False) -> GitRepo:
         """Return the repository that the folder is in.
-
-        Args:
-            create: Make one where there is none.
 
         Raises:
             StoreError: There is none.

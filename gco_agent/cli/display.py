@@ -47,9 +47,7 @@ class Phase:
     """What is being done.
 
     Attributes:
-        name: In a word or two.
         done: Share that is done, from 0 to 1; None if that is not known.
-        detail: How far it is, in words.
         best: The best of the search, in words, or "".
         n_steps: Steps played in it, or before it in the same iteration.
     """
@@ -230,7 +228,6 @@ class LiveDisplay(PlainDisplay):
 
     Args:
         budget: Shows what is left of it; None where nothing is saved in between.
-        following: Number of the next iteration.
         parting: How to stop, and what is kept then.
     """
 
@@ -349,7 +346,6 @@ def open_display(
 
     Args:
         budget: Shows what is left of it; None where nothing is saved in between.
-        following: Number of the next iteration.
         parting: How to stop, and what is kept then, if not the usual.
     """
     accept_any_text(sys.stderr)
@@ -362,8 +358,6 @@ class Broadcast:
     """A display that also writes a status file.
 
     Args:
-        path: The status file.
-        budget: The limits of this command.
         first: Number of the first iteration that the limits are for.
     """
 

@@ -309,8 +309,6 @@ class Column:
     """A column of a table.
 
     Attributes:
-        heading: Its heading.
-        side: How cells are aligned.
         rank: Columns with the highest rank are the first that a narrow terminal goes without; a
             column with rank 0 is always shown.
         text: Prose, in the last column: wrapped ("wrap") or shortened ("cut") to the room left.

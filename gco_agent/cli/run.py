@@ -292,9 +292,6 @@ def advance(
     """Advance the run that was named, and return how it stands then.
 
     Args:
-        place: Where.
-        budget: When to stop.
-        change: Makes the configuration to go by this time out of the run's.
         again: How to go on if the command is interrupted; "{run}" is the run's branch.
         extras: Further fields of `api.Setup`.
     """
@@ -346,13 +343,7 @@ class _Start:
     """A run that is about to begin.
 
     Attributes:
-        run: The run.
-        spec: What it plays.
-        initial: The policy to begin with, if not that of the game.
-        switch: Whether it is to be checked out.
         back: The command that checks out again what is checked out now.
-        again: How to go on, if it is interrupted.
-        notes: What the user may not expect.
         is_new: It has no commit yet.
     """
 
@@ -390,8 +381,6 @@ def _prepare(place: CliContext, given: dict[str, Any], *, resumes: bool = False)
     """Refuse now whatever would be refused after the first episodes.
 
     Args:
-        place: Where.
-        given: The options.
         resumes: A run of that name is continued, if it was started with the same options.
     """
     from gco_agent.api import Run, Setup, free_name

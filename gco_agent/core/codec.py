@@ -45,7 +45,6 @@ def decode(kind: type[T], data: Json, what: str) -> T:
 
     Args:
         kind: A dataclass, or a type such as ``list[EpisodeResult]``.
-        data: What `json.loads` returned.
         what: File and commit that the data are from, for the error message.
 
     Raises:

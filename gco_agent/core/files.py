@@ -45,8 +45,6 @@ def write_file(
     """Write a file at once; text as UTF-8.
 
     Args:
-        path: Where to.
-        data: What to write.
         root: The path must be below this folder, and no link be on the way.
         parents: Create missing folders.
         sync: Wait until the file is on the disk.
@@ -65,7 +63,6 @@ def read_file(
     """Return the bytes of a file.
 
     Args:
-        path: Where from.
         root: The path must be below this folder, with no link on the way, and a regular file.
         limit_bytes: Largest size accepted.
 

@@ -94,7 +94,6 @@ class Aim(enum.Enum):
         """Return the largest p-value that wins after ``n_pairs``, one of ``analyses``.
 
         Args:
-            n_pairs: Pairs played.
             n_rivals: Candidates that share the error rate.
             analyses: Where they differ from `interim_analyses`.
         """
@@ -162,8 +161,6 @@ def paired_gain(
     """Compare returns on the same seeds, in the same order.
 
     Args:
-        child: Returns of the candidate.
-        parent: Returns of its parent.
         low: Least return the game has, if known. It bounds what the candidate may lose.
         margin: Test that the loss is below this, instead of that there is a gain.
         is_same_play: Both took the same actions on every seed, so that with a margin no rare loss
@@ -295,9 +292,7 @@ def judge_race(
     the second analysis on, where more than 2.5 times the pairs left would be needed.
 
     Args:
-        gain: From `paired_gain`, without a margin.
         n_rivals: Candidates that share the error rate.
-        analyses: Numbers of pairs after which the race is analysed.
         ends_at: Pairs after which it ends, if that is before the last analysis.
     """
     critical_p = Aim.BETTER.critical_p(gain.n_pairs, n_rivals, analyses)
@@ -332,7 +327,6 @@ def judge_no_worse(
     more than half of the margin; or not shown at the end.
 
     Args:
-        gain: From `paired_gain` with this margin.
         margin: In points an episode.
         n_rivals: Candidates that share the error rate.
         ends_at: Pairs after which the race ends, if that is before the last analysis.
@@ -362,9 +356,7 @@ def judge_survivor(
 
     Args:
         gain: From `paired_gain` with `loss_margin`, on the seeds that the parent finished, if any.
-        n_seeds: Seeds that the candidate finished.
         n_rivals: Candidates that share the error rate.
-        analyses: Numbers of pairs after which the race is analysed.
         ends_at: Pairs after which the race ends, if that is before the last analysis.
     """
     is_first = n_seeds < analyses[1]
@@ -385,7 +377,6 @@ def confidence_interval(values: Sequence[float], level: float = 0.95) -> tuple[f
     vary too little (Hesterberg 2015).
 
     Args:
-        values: Returns.
         level: Two-sided.
     """
     n, mean = len(values), statistics.fmean(values) if values else 0.0

@@ -170,7 +170,6 @@ def format_points(value: float, sign: str = "-", decimals: int | None = None) ->
     """Format a return: at least three significant digits, two of a number below 0.1.
 
     Args:
-        value: The number.
         sign: "+" shows the sign of positive numbers, too.
         decimals: Digits behind the point, if they are given by another number.
     """
@@ -183,7 +182,6 @@ def format_score(mean: float | None, error: float | None, sign: str = "-", least
     """Format a mean and its standard error: "6.05 ± 0.80"; an en dash where there is no mean.
 
     Args:
-        mean: The mean.
         error: Its standard error; None leaves it out.
         sign: As of `format_points`.
         least: Digits behind the point, at least.

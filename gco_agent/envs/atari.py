@@ -33,7 +33,6 @@ def default_protocol(game: str, max_steps: int = 27_000) -> PlayProtocol:
 
     Args:
         game: A name that `gco_agent.games.find_game` knows.
-        max_steps: Steps after which an episode is truncated.
 
     Raises:
         UsageError: There is no such game.
@@ -69,10 +68,7 @@ def make_protocol(
     0.25, 18 actions and five minutes of play.
 
     Args:
-        name: The protocol.
         game: A name that `gco_agent.games.find_game` knows.
-        max_steps: Steps after which an episode is truncated, if not the protocol's.
-        objects: What is observed, if not as the protocol has it.
 
     Raises:
         UsageError: There is no such protocol, or the paper does not have this game.

@@ -326,10 +326,6 @@ def _versions(env_id: str) -> tuple[tuple[str, str], ...]:
 def open_environment(protocol: PlayProtocol, *, is_seen: bool = False) -> Environment:
     """Make the environment that ``protocol`` describes.
 
-    Args:
-        protocol: The rules of play.
-        is_seen: Whether pictures of it are needed.
-
     Raises:
         UsageError: It is unknown, or cannot be made.
         GcoError: The versions installed here differ from those of the protocol.

@@ -52,7 +52,6 @@ class GymnasiumEnvironment:
 
     Args:
         env_id: A Gymnasium id, or ``module:id``.
-        is_seen: Whether `picture` is needed.
 
     Attributes:
         max_steps: Steps after which Gymnasium truncates an episode, or None.

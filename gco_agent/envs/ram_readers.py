@@ -32,7 +32,6 @@ def make_extractor(
 
     Args:
         game: Name of the ROM in snake case.
-        hud: Also read displays.
         is_completed: Add what OCAtari lacks, and correct velocities where they are wrong.
         unseen: Categories of OCAtari's to leave out; then nothing is completed.
     """

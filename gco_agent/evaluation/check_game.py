@@ -53,9 +53,6 @@ class _Seen:
     """One category in random play.
 
     Attributes:
-        n_steps: Steps in which it was there.
-        most: Objects of it at a time.
-        rows: All of them.
         moved: Rows with a velocity, where there was a step before.
         moved_as_said: Of these, those whose velocity leads back to a place of that step.
         came: Rows without a velocity at a place where nothing was.
@@ -218,7 +215,6 @@ def check_objects(spec: GameSpec, n_steps: int = 3_000, seed: int = 0) -> list[F
     """Return everything about a game of Atari that is not as ``spec`` says.
 
     Args:
-        spec: The game.
         n_steps: Steps of random play; what is rare needs many.
         seed: Of the random play.
     """

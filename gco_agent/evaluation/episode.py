@@ -38,9 +38,6 @@ class Rollout:
     """A request to play one policy on some seeds, in lock step, in one jail.
 
     Attributes:
-        source: The policy's text.
-        seeds: One episode each.
-        protocol: The rules of play.
         require: The jail must be at least this good.
         limits: What the policy may use.
     """
@@ -64,14 +61,8 @@ class Episode:
     """One episode under way.
 
     Attributes:
-        env: Where it is played.
-        seed: What decides it.
-        lane: Its number in the jail.
         seen: The last observation, as the jail sends it.
         answer: The policy's last action or failure.
-        reward: Of the last step.
-        total: Sum of rewards.
-        actions: As `EpisodeResult.digest` is made of.
         result: Set when it has ended.
     """
 
@@ -199,9 +190,7 @@ def play_steps(
     All environments advance before any is observed: see `Environment`.
 
     Args:
-        player: What chooses the actions.
         episodes: Begun; those with a result are left out.
-        max_steps: Steps after which an episode is truncated.
         deadline: `time.perf_counter` value after which no step is begun.
 
     Raises:
@@ -301,8 +290,6 @@ def open_jail(
     """Start a jail for the policy of ``task``, with a lane for each episode.
 
     Args:
-        task: The policy.
-        episodes: Those that it plays.
         n_floats: What it returns: so many numbers; by default the actions of the environment.
 
     Raises:

@@ -54,8 +54,6 @@ class BaselinePolicy:
     """An earlier policy that a child must be no worse than.
 
     Attributes:
-        source: The policy.
-        evaluation: On the seeds of the race.
         gain: Child minus this.
     """
 
@@ -82,7 +80,6 @@ class Race:
 
     Attributes:
         child: Its evaluation; not valid if an episode failed.
-        parent: On the same seeds.
         gain: Child minus parent; None if either is not valid.
         verdict: `Verdict.is_won` means accepted.
         stop: What ended it before it was decided, if anything.
@@ -136,9 +133,6 @@ class _Heat:
     """A candidate in its race.
 
     Attributes:
-        child: The candidate.
-        criterion: What it has to show.
-        analyses: Numbers of pairs after which its race is analysed.
         race: So far; None before the first analysis.
     """
 
@@ -182,8 +176,6 @@ class Judge:
     """Evaluates policies of one game under one protocol, and caches what it played.
 
     Attributes:
-        pool: Plays the episodes.
-        protocol: The rules.
         require: The jail must be at least this good, or nothing is played.
         jail: The weakest level of jail of any episode returned so far; empty before the first.
     """
@@ -219,9 +211,6 @@ class Judge:
         """Play ``source`` on ``seeds``; the same seeds give the same episodes with any workers.
 
         Args:
-            source: The policy.
-            seeds: One episode each.
-            watch: Called with the episodes played so far, and how many there are.
             until: `time.perf_counter` value after which no episode is awaited: what is returned
                 then are those of the first seeds, one group at least.
         """
@@ -250,8 +239,6 @@ class Judge:
         """Play child and parent on the same selection seeds until the verdict is clear.
 
         Args:
-            child: The candidate.
-            parent: The policy that it has to beat.
             criterion: What it has to show; by default that it is better.
             first_seed: Place in the selection stream from which seeds are drawn.
             deadline: `time.perf_counter` value after which no episode is awaited, but for a few
@@ -441,7 +428,6 @@ class Judge:
         """Return the episodes of ``source`` played so far, in the order of ``seeds``.
 
         Args:
-            source: The policy.
             seeds: By default all selection seeds that it played.
         """
         key = source.digest
@@ -465,7 +451,6 @@ class Judge:
         """Return a recording of ``source``, played once; its steps and episodes count here.
 
         Args:
-            source: The policy.
             what: Identifies the recording among those of the policy.
             play: Plays under the rules of this judge, and records.
         """
@@ -485,7 +470,6 @@ class Judge:
         when they are needed.
 
         Args:
-            policy: Digest of the policy's text.
             evaluation: Its episodes, from a source that can be believed.
         """
         if evaluation.protocol != self.protocol.stamp:

@@ -109,8 +109,6 @@ class WorkerPool:
         The tasks of a worker that is killed are done again, once.
 
         Args:
-            function: What to do.
-            tasks: With what.
             deadline: `time.perf_counter` value after which no result is awaited: the iterator
                 ends, and so do processes that are still at work.
             least: So many results are awaited in any case.

@@ -45,8 +45,6 @@ def describe_interface(
     """Return the description of a game for a prompt, wrapped to 100 columns.
 
     Args:
-        spec: The game.
-        hints: The layer.
         action_names: Of the environment, in the order of their indices, where they are others
             than those of ``spec.actions``.
         moved: Action word to the movement it caused, for actions that ``spec`` does not explain.

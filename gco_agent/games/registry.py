@@ -54,11 +54,9 @@ class Measured:
     """What playing a game showed.
 
     Attributes:
-        name: In snake case.
         why: What is broken upstream; "" if it can be played.
         steps_per_second: Of random play with objects, on the machine that measured it.
         random_return: Mean return of random play under the default protocol.
-        random_se: Its standard error.
         n_episodes: Number of episodes.
     """
 

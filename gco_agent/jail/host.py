@@ -29,9 +29,6 @@ class _Lane:
     """An episode in the jail, with the seconds of processor time of its policy.
 
     Attributes:
-        number: As the caller counts lanes.
-        used: All of it.
-        slowest: Of its slowest step that was not recorded.
         excess: By how much its steps are behind a pace of `USUAL_SECONDS` each.
     """
 
@@ -51,8 +48,6 @@ class Jail:
         source: The policy's text. It is never parsed or run in this process.
         n_actions: Actions are the integers from 0 to ``n_actions - 1``; 0 if they are floats.
         n_floats: Above 0, an action is so many finite floats.
-        n_lanes: Number of lanes.
-        limits: What the policy may use.
         require: Refuse to start below this level.
     """
 

@@ -86,7 +86,6 @@ class JailLimits:
         step_seconds: One call of ``act``; calls for several lanes have it together.
         slow_seconds: By how much the calls of ``act`` of an episode may be behind a pace of a
             fiftieth of a second each. An episode that is slower fails alone, as timed out.
-        episode_seconds: One episode; the same happens to one that uses more.
         start_seconds: Loading the policy; and constructing it at each reset.
         memory_bytes: Memory beyond that of the interpreter, for all lanes together.
         output_bytes: Kept of the policy's prints; the rest is dropped.
@@ -111,7 +110,6 @@ class JailReport:
     """The seal of a worker, as its self-test found it before the policy arrived.
 
     Attributes:
-        level: The level that this amounts to.
         layers: Layer to "on", with details, or "off: " and the reason.
         probes: Forbidden act to "refused (EPERM)" or "POSSIBLE".
     """

@@ -206,8 +206,6 @@ class WorkerProcess:
     """A sealed worker; it has no policy yet.
 
     Attributes:
-        pid: Its process id.
-        channel: The pipes to it.
         report: Its seal, as it reported it.
     """
 

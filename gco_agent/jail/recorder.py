@@ -205,8 +205,6 @@ def describe(value: Value, obs: Value = None, depth: int = MAX_DEPTH) -> Json:
     """Return JSON of a value, in the form of the module's docstring; runs no line of the policy's.
 
     Args:
-        value: What to describe.
-        obs: The observation, described by its name.
         depth: How deep to go into collections.
     """
     from numpy import generic

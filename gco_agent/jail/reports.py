@@ -82,7 +82,6 @@ class Recording:
     """The calls of one step.
 
     Attributes:
-        calls: In the order in which they began.
         n_left_out: Calls that were made and not recorded.
     """
 
@@ -92,10 +91,6 @@ class Recording:
 
 def parse_calls(report: str, n_lines: int) -> Recording:
     """Parse a worker's report of calls.
-
-    Args:
-        report: As the worker sent it.
-        n_lines: Lines of the policy.
 
     Raises:
         ValueError: It is not of the form. The message has nothing of the report in it.

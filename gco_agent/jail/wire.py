@@ -104,11 +104,9 @@ class Order(NamedTuple):
     """An order to the zygote.
 
     Attributes:
-        kind: FORK or REAP.
         pid: Of a REAP: the worker that ended.
         n_actions: Size of the action space; 0 if actions are floats.
         n_floats: Floats in an action; 0 if actions are integers.
-        layers: Bits of `limits.Layer`.
         memory_bytes: Address space beyond that of the preloaded interpreter.
         output_bytes: Largest file that the worker may write.
         cpu_seconds: Processor time of the worker in its whole life.
@@ -290,12 +288,6 @@ class Channel:
         max_bytes: int = MAX_TEXT_BYTES,
     ) -> tuple[Sequence[Any], list[Record]]:
         """Return the values and records of the reply to the last command.
-
-        Args:
-            kind: Expected kind of reply.
-            n_values: Expected number of values.
-            values_kind: INTEGERS or DOUBLES.
-            max_bytes: Longest text of a record.
 
         Raises:
             BlockingIOError: The reply has not begun.

@@ -30,7 +30,6 @@ class Patience:
     """How often, and after how long, a failed request is retried.
 
     Attributes:
-        tries: Most tries, the first included.
         first_wait_s: Seconds before the second; they double from try to try.
         longest_wait_s: Longest wait, whatever the server asks for.
         sleep: Sleeps for so many seconds.

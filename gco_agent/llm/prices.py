@@ -32,10 +32,8 @@ class Price:
     """US dollars for a million tokens of each kind.
 
     Attributes:
-        input: Read at full price.
         output: Written, thinking included.
         cache_write: Read, and kept for five minutes.
-        cache_read: Read from what was kept.
         long_prompt: Price of a whole request whose prompt is longer than `long_from`, if another.
         long_from: Tokens of the longest prompt at this price.
     """
@@ -152,10 +150,7 @@ class Plan:
     """The requests of a run that is to be estimated.
 
     Attributes:
-        iterations: Number of iterations.
-        candidates: Requests in each.
         lasting_tokens: Tokens of a prompt that stay the same.
-        new_tokens: Tokens of a prompt that are new each time.
         most_input_tokens: Upper bound of a whole prompt.
         max_tokens: Limit of a reply.
     """

@@ -109,7 +109,6 @@ class Api:
     """The settings of an API and its servers.
 
     Attributes:
-        name: Its name, for messages.
         home: The server that is asked unless ``url_variable`` names another.
         url_variable: Environment variable with the address of another server.
         key_variables: Environment variables with the key; the first that is set counts.
@@ -160,8 +159,6 @@ class StatedError:
 
     Attributes:
         kinds: Types and codes by which the API names it.
-        status: HTTP status, or one that fits.
-        said: The server's message, if it is a text.
         headers: Headers of the response.
     """
 
@@ -178,10 +175,8 @@ class ServerModel(ABC):
     A subclass states `api` and translates requests, events and errors of its SDK.
 
     Attributes:
-        name: Name of the model, as the server knows it.
         price: Price of its tokens; None if unknown.
         api_key: Sent to the server, and kept out of every message.
-        base_url: The server.
         effort: How much the model is to think, in the API's words; None leaves it to the server.
     """
 

@@ -44,7 +44,6 @@ class Played:
     """A policy on the seeds of a bisection.
 
     Attributes:
-        evaluation: Its episodes.
         moments: Titles of the moments that decided them; empty unless the skill needs them.
     """
 
@@ -57,8 +56,6 @@ class Skill:
     """What a policy can or cannot do.
 
     Attributes:
-        text: As it was given.
-        is_shown: Whether a policy shows it.
         needs_moments: `Played.moments` are looked at, which takes a recording.
     """
 
@@ -73,8 +70,6 @@ class Tested:
 
     Attributes:
         iteration: Its number; None for a commit made by hand.
-        commit: Its commit.
-        summary: What was new in it.
         has_skill: Whether its policy shows the skill; a policy that fails shows none.
         mean_return: On the seeds of the bisection; None if it failed.
     """
@@ -91,8 +86,6 @@ class Bisection:
     """Where a skill was won and lost.
 
     Attributes:
-        skill: As it was given.
-        policies: How many policies the run had in force.
         tested: Those that were played, in the order of the run.
         changes: Of these, the ones that won or lost the skill.
         is_scan: All were played; else one change was looked for, and there may be others.
@@ -111,7 +104,6 @@ def parse_skill(text: str, folder: Path = Path()) -> Skill:
     Args:
         text: "return >= 10", "moment: a life is lost", or a Python file with a function
             ``has_skill(evaluation)``, which runs in this process.
-        folder: Folder that paths begin in.
 
     Raises:
         UsageError: It describes none.
@@ -163,12 +155,6 @@ def bisect(  # noqa: PLR0913 - the last are seldom given
     where the answer changes. That takes for granted that it changes once; ``scan`` plays all.
 
     Args:
-        view: The run.
-        skill: What is looked for.
-        judge: Plays.
-        rules: Those of whole episodes.
-        seeds: What is played, the same for all.
-        progress: Called with events.
         scan: Play every policy.
     """
     steps = _policies(view)

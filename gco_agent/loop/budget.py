@@ -39,12 +39,10 @@ class Budget:
     """Limits of one command; None means none.
 
     Attributes:
-        iterations: Iterations of this command.
         seconds: Wall time of this command, with what comes after the last iteration.
         frames: Emulator frames of the whole run, earlier commands included.
         usd: US dollars of the whole run for language models, earlier commands included.
         tokens: Tokens of the whole run, sent and received, earlier commands included.
-        report_episodes: Episodes to be played after the last iteration.
         started: `time.perf_counter` value at which the time began.
         reserve_s: Of the time, what must be left after the last iteration.
         simplify_s: Of the time, what is kept for simplifying the last policy.
@@ -137,7 +135,6 @@ class Budget:
         surely fits, or some of what fits, or nothing when the time is up.
 
         Args:
-            n_played: Episodes of the report that were played already.
             seconds: Wall time that they took.
             n_workers: Who play at a time.
         """

@@ -27,14 +27,11 @@ class Candidate:
     """One request to an optimizer and what came of it; kept, replayed, and found after a kill.
 
     Attributes:
-        optimizer: Name of the optimizer.
         proposal: The proposed policy; None if there was none.
         error: Why there was none, or why it may not be raced; empty if it may.
         kind: Kind of the error, in a word or two.
-        files: Evidence, name to text.
         usage: Tokens and dollars; None if no language model was asked.
         n_steps: Steps played for it by the optimizer, and for its feedback.
-        is_repair: It answers an error.
         edited: Digest of the candidate that it edits; empty if that is the policy in force.
         race: Against its parent; None before the race, or if there is none.
     """
@@ -105,12 +102,8 @@ class StoredCandidate:
     """A candidate without its race, as it is stored; `gco_agent.core.codec` reads and writes it.
 
     Attributes:
-        schema: Version of the record.
         number: Place among the candidates of its iteration, from 0.
-        steps: As `Candidate.n_steps`.
         policy: Text of the proposed policy; None if there was none.
-        aim: Name of the proposal's `Aim`.
-        edited: As `Candidate.edited`.
         files: Evidence, where it is not stored beside the record.
     """
 
@@ -131,9 +124,6 @@ class StoredCandidate:
 
     def restore(self, files: Mapping[str, str] | None = None) -> Candidate:
         """Return the candidate.
-
-        Args:
-            files: Evidence, where it is not in the record.
 
         Raises:
             StoreError: The record is of a newer schema, or its policy is no text of a policy.
@@ -223,7 +213,6 @@ def describe_verdict(facts: Facts, body: str) -> str:
     """Return what decided against a candidate, in a few words.
 
     Args:
-        facts: Of the iteration.
         body: Of its commit's message, which ends with the failure if there was one.
     """
     if facts.gain is not None:

@@ -128,7 +128,6 @@ def require_optimizer(
         name: One or several names or files: "reflect,search".
         usd: The limit for language models, if one was given.
         files_in: Folder of optimizer files, if the user named the optimizer.
-        horizon: `RunConfig.horizon`.
         model: Names of language models; by default the usual one.
 
     Raises:

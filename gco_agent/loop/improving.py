@@ -29,7 +29,6 @@ class TunedFile:
 
     Attributes:
         source: The policy with the new ones; None if they are not significantly better.
-        tuned: What the tuner found.
         race: Against the constants there were; None if it found nothing to race.
         n_steps: Steps that the tuner played.
     """
@@ -46,7 +45,6 @@ class SimplifiedFile:
 
     Attributes:
         source: The smaller policy; None if nothing could be removed.
-        simplified: What was found.
         race: Of the policy without what changes actions, where there was such; if it was lost,
             ``source`` still has that.
         n_steps: Steps that were played before the race.

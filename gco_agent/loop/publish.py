@@ -31,7 +31,6 @@ class Published:
 
     Attributes:
         commit: Id of the commit on the user's branch.
-        score: The score, as its docstring states it.
         played: Its episodes.
     """
 
@@ -86,12 +85,7 @@ def publish(
     """Measure a run's policy on report seeds and commit it to the branch that is checked out.
 
     Args:
-        runs: Of the repository.
-        view: The run.
-        protocol: The rules to play by.
-        n_episodes: How many.
         there: What the present file states; a lower score does not replace it.
-        play: Plays a policy on seeds.
 
     Raises:
         PolicyError: The policy breaks the contract, or failed in an episode.

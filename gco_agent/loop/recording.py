@@ -48,12 +48,6 @@ class IterationRecorder:
     """Makes the commits of one iteration.
 
     Attributes:
-        run: Branch of the run.
-        iteration: Its number.
-        judge: Its steps from now on are those of the iteration.
-        frames_before: Emulator frames that the run had used.
-        optimizer: Name of the optimizer, if one is asked.
-        n_steps: Steps that the optimizer played, or others for it before.
         begun: `time.perf_counter` value at its start.
     """
 
@@ -99,10 +93,7 @@ class IterationRecorder:
         """Commit an iteration.
 
         Args:
-            run: The run.
             parent: The policy that the candidates were raced against.
-            candidates: All of them, in the order in which they were asked for.
-            best: The one that speaks for the iteration.
             is_accepted: It is the run's next policy; the others are kept beside the line.
         """
         taken = best if is_accepted else None
@@ -259,10 +250,6 @@ def committed_event(
     """Return the event that an iteration is on the branch.
 
     Args:
-        standing: Facts of the policy that is in force then.
-        entry: Of the iteration.
-        commit: Its id.
-        gain: Of the candidate over its parent.
         what: The candidate in a few words.
     """
     facts = entry.facts

@@ -52,7 +52,6 @@ class Outcome:
     """The result of an iteration.
 
     Attributes:
-        verdict: As the commit has it.
         return_mean: Of the candidate, in points an episode; None if it has none.
         gain: Over its parent, in points an episode.
         digest: Hash of the actions played.
@@ -71,10 +70,7 @@ class RecordedIteration:
     """The answers of an iteration, and its result.
 
     Attributes:
-        iteration: Its number.
         tries: The answers, in the order in which they were asked for; none for a report.
-        episodes: Of a report: how many were played.
-        outcome: Its result.
         first_seed: Where in the selection stream its races began.
         most_pairs: Pairs after which a race was cut that cannot be cut again; 0 if none was.
     """
@@ -92,11 +88,7 @@ class Recording:
     """A run that can be played back; `gco_agent.core.codec` reads and writes it.
 
     Attributes:
-        schema: Version of the record.
-        run: Its branch.
         config: Text of its ``run.toml``.
-        initial: Text of the policy that it started from.
-        initial_outcome: The score of that.
         iterations: In order, from 1, without gaps.
         left_out: Why the run is not recorded to its end; empty if it is.
         first_seed: Where in the selection stream the initial policy was measured.
@@ -123,8 +115,6 @@ class Replayed:
 
     Attributes:
         iteration: Its number; 0 is the initial policy.
-        recorded: Its result when it was recorded.
-        now: Its result this time.
         commit: Its commit.
     """
 
@@ -279,9 +269,6 @@ def play_back(
     """Make the recorded run again, as the run ``ref``, and compare each iteration.
 
     Args:
-        recording: The answers of the optimizers.
-        runs: Of the repository to make it in.
-        ref: Its name there.
         judge: Plays by the rules of the recording's races.
         switch: Check the run's branch out.
         progress: Called with events.

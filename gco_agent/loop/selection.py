@@ -34,7 +34,6 @@ class Archive:
     """A read view of the policies of a run.
 
     Attributes:
-        run: The run.
         history: Its steps when the archive was made, oldest first.
     """
 

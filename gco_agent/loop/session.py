@@ -64,15 +64,12 @@ class ProposalSession:
     """The requests of one iteration, and their answers.
 
     Args:
-        run: The run, for the journal.
         judge: Plays for the feedback; its steps are counted.
-        optimizer: Proposes.
         request: What it is asked, except for what changes from one request to the next.
         spending: What language models may cost, and have cost.
         edited: Digest of the request's policy where it is not the one in force.
 
     Attributes:
-        answers: The candidates so far.
         stopped_by: What ended the asking; to be raised when the iteration is committed.
         n_judged: Steps that the judge played for feedback.
     """

@@ -97,12 +97,7 @@ def advance(  # noqa: PLR0913 - the last are seldom given
     """Make one iteration: a commit on the run's line, whatever came of it.
 
     Args:
-        run: The run.
-        optimizer: Proposes.
-        judge: Races.
-        config: Of the run.
         budget: Limits of time and money.
-        progress: Called with events.
         selection: Chooses the parents and the candidate that is kept.
         first_seed: Where in the selection stream the races begin; by default a place that nobody
             can foresee.
@@ -210,14 +205,7 @@ def start_run(  # noqa: PLR0913 - the last are seldom given
     """Measure the initial policy, commit it as iteration 0 of a new run, and return the commit id.
 
     Args:
-        runs: Of the repository.
-        ref: Name of the run.
-        config: Of the run.
-        judge: Measures.
-        switch: Check the run's branch out.
-        progress: Called with events.
         initial: A policy to start from; by default that of the game.
-        first_seed: As in `advance`.
         deadline: `time.perf_counter` value after which no further episode is awaited, once there
             are two.
 

@@ -91,8 +91,6 @@ class Difference:
     Attributes:
         what: "mean return", "ale-py", "action".
         claimed: What the commit says; None if it says nothing.
-        here: What it is here.
-        seed: Of the episode, where it is one that differs.
         step: From 0, where one is known.
     """
 
@@ -108,14 +106,10 @@ class Claim:
     """What a commit says of the policy in it.
 
     Attributes:
-        commit: Its id.
-        facts: The trailers of its message.
-        source: Its policy.
         parent: The policy that a gain is over; None where no gain is claimed.
         episodes: Those of its policy in its evidence, with the actions where they were recorded.
         made_in: Jail level, Python and machine of the claim, as far as it says.
         text: Subject and body of its message, on one line.
-        others: Episodes of other policies in its evidence.
         criterion: What the policy had to show in its race; None if that cannot be known.
         faults: What is wrong about it whatever is played.
         is_signed: This user's machine composed the message. Of any other, its words, its times and
@@ -144,8 +138,6 @@ class Verified:
     """A claim and what came of it.
 
     Attributes:
-        claim: What was verified.
-        answer: Of all.
         differences: For DIFFERS, the numbers of the message that are others; for INCOMPARABLE, the
             parts of the protocol.
         first: The first episode that differs, and in it the first action, where it can be said.
@@ -165,7 +157,6 @@ class Verifier:
     """Plays claims again; an episode that two claims share is played once.
 
     Args:
-        pool: Who plays.
         require: The jail must be at least this good.
         episodes: Play so many of each claim at most; all by default.
     """
@@ -188,9 +179,7 @@ class Verifier:
         """Play ``claim`` again.
 
         Args:
-            claim: From `read_claims`.
             rules: Those that the run may have played by, with the versions installed here.
-            watch: Called with the episodes played so far, and how many there are.
 
         Raises:
             UsageError: The claim's seeds cannot be read.

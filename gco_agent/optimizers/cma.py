@@ -20,9 +20,7 @@ class StepBudget:
     """Steps that may be played, and the time for them.
 
     Attributes:
-        n_steps: Steps that may be played.
         deadline: `time.perf_counter` value after which no batch is begun.
-        used: Steps played so far.
         begun: Where time is shared out as the steps are: `time.perf_counter` value from which it
             counts. None where only the end of it matters, so that a machine that is fast enough
             always does the same.

@@ -205,7 +205,6 @@ def read_reply(path: Path, root: Path | None = None) -> str:
     """Return the text of the reply in a file.
 
     Args:
-        path: The file.
         root: As of `gco_agent.core.files.read_file`.
 
     Raises:
@@ -244,8 +243,6 @@ class AnswerCommand:
     unless it writes the file. Whatever else it prints is in the file of `Letter.log`.
 
     Attributes:
-        words: The program and its arguments.
-        folder: Where it is started.
         timeout_s: Seconds after which it is ended.
     """
 
@@ -376,7 +373,6 @@ class ExchangeOptimizer(Optimizer):
     """Writes the prompt to a file, waits for the file of the reply, and reads it.
 
     Args:
-        folder: Folder of the run.
         tell: Shows lines to the user.
         reply: A reply that is available already, instead of a file's.
         answer: Writes the replies; by default somebody else does.

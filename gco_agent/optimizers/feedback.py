@@ -53,7 +53,6 @@ class Feedback:
     """The results of a policy for an optimizer.
 
     Attributes:
-        stage: Name of the stage.
         text: Stage, table of episodes, past iterations and the rendered trace.
         trace: The trace at the end of the text.
     """
@@ -68,11 +67,8 @@ class Results:
     """What feedback is composed of.
 
     Attributes:
-        spec: The game.
-        source: The policy's text.
         evaluation: Its episodes on feedback seeds.
         seeds: Name of these seeds: "feedback 0:8".
-        attempts: Past iterations of the run, oldest first.
         hints: What the optimizer may know of the game; with "none", no words or names of it.
         limit: Steps after which these episodes were truncated.
         longest: Steps after which the rules truncate a whole game.
@@ -147,11 +143,6 @@ def collect_results(
 
     Args:
         judge: Plays by rules that may truncate episodes earlier than ``rules``.
-        source: The policy.
-        attempts: Past iterations, oldest first.
-        rules: Those of whole episodes.
-        seeds: Seeds to play.
-        progress: Called with events.
 
     Raises:
         JailError: The jail cannot be built, or not as good as required.

@@ -69,7 +69,6 @@ class OptoPrimeOptimizer(Optimizer):
     """Proposes what OptoPrime makes of the graph of a policy's recorded calls.
 
     Args:
-        model: Answers OptoPrime's prompts.
         patience: How often it is asked.
     """
 
@@ -184,8 +183,6 @@ class PolicyGraph:
     """The graph of a policy's recorded calls; its nodes live until it is closed.
 
     Attributes:
-        opto: The library.
-        parameters: Component name to its node.
         report: The last node, which the feedback is given to.
     """
 
@@ -208,8 +205,6 @@ class PolicyGraph:
         """Add the calls of ``trace``, and the report that joins them.
 
         Args:
-            trace: What was recorded.
-            results: Content of the report.
             whole: Add every step, instead of a few before each event.
         """
         windows: dict[str, Node] = {}

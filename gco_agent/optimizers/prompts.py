@@ -141,7 +141,6 @@ def compose_prompt(request: Request, how: str = "") -> Prompt:
     Calls `Request.feedback`, which plays. Otherwise depends on the request alone.
 
     Args:
-        request: The request of the run.
         how: Another paragraph on how to answer. Text in the form that is asked for anyway can be
             read by `gco_agent.optimizers.replies.parse_reply`.
     """

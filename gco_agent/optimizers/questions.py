@@ -86,11 +86,7 @@ class Interview:
     """Answers the questions of one iteration.
 
     Attributes:
-        judge: Plays.
-        parent: The policy in force.
-        attempts: The iterations before.
         deadline: `time.perf_counter` value after which nothing more is played.
-        progress: Called with events.
         hints: What the model may know of the game; with "none", no names of actions and fields.
     """
 
@@ -104,10 +100,6 @@ class Interview:
 
     def answer(self, reply: str, n_asked: int = 0) -> str | None:
         """Answer the questions in a reply as Markdown; None if there are none.
-
-        Args:
-            reply: A model's reply.
-            n_asked: How often it has asked in this iteration.
 
         Raises:
             JailError: The jail cannot be built, or not as good as required.

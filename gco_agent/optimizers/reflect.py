@@ -34,7 +34,6 @@ class ReflectOptimizer(Optimizer):
     """Proposes the policy that a language model writes after it saw the results.
 
     Args:
-        model: The model to ask.
         patience: How often to ask it.
     """
 

@@ -51,7 +51,6 @@ def make_optimizer(name: str, tools: Tools, *, files_in: Path | None = None) -> 
 
     Args:
         name: A name, or a path that ends with ``.py``.
-        tools: What the optimizer may use.
         files_in: Folder that paths are relative to; by default, files are refused, since
             ``run.toml`` may come from a stranger.
 
@@ -140,7 +139,6 @@ class ModelTurns(_Composite):
     """Changes the language model from iteration to iteration, in the order of `--model a,b`.
 
     Attributes:
-        name: Name of the optimizer.
         members: The same optimizer with each of the models.
     """
 
@@ -157,7 +155,6 @@ class TuneBetween(_Composite):
     """Tunes the constants of every accepted candidate before the optimizer continues.
 
     Attributes:
-        name: Name of the optimizer.
         members: The optimizer and the tuner.
     """
 

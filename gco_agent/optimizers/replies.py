@@ -156,10 +156,6 @@ def _ask(
 def parse_reply(text: str | None, parent: PolicySource) -> Reply:
     """Return the candidate in the text of a reply; the same text gives the same candidate.
 
-    Args:
-        text: The reply.
-        parent: The policy that it was asked to improve.
-
     Raises:
         Unusable: There is no candidate in it; `kind` is one of `KINDS`.
     """
@@ -366,9 +362,6 @@ def _closing(text: str, fences: Sequence[re.Match[str]], at: int, *, many: bool)
     """Return which fence closes a block: the first, unless the code only ends at a later one.
 
     Args:
-        text: The reply.
-        fences: Its fences.
-        at: The one that opens the block.
         many: Always take the first, since there are many blocks.
     """
     opened, following = fences[at], range(at + 1, len(fences))

@@ -46,13 +46,9 @@ class Simplified:
     """The result of simplifying a policy.
 
     Attributes:
-        source: The smaller policy, formatted.
-        exact: The policy with the exact removals alone.
         removed: What is gone from ``source``, in the order of removal.
-        before: Size of the policy as it was, formatted.
         after: Size of ``source``.
         n_episodes: Episodes in which every action was the same, for the exact removals.
-        n_actions: Actions in those.
         is_cut: The budget was used up before all removals had been tried.
     """
 
@@ -76,9 +72,7 @@ def simplify_policy(
     """Remove from ``source`` what its play does not need.
 
     Args:
-        source: Any policy; it plays in the jail.
         trials: Plays whole episodes by its protocol, within its budget.
-        seeds: Feedback seeds.
         exact_only: Keep whatever changes an action.
 
     Raises:
@@ -186,7 +180,6 @@ class _Simplifier:
         """Return for each group of removals whether the policy is another one without it.
 
         Args:
-            groups: The removals.
             where: An episode and the number of its steps to compare; None for missing objects.
         """
         sources = [without(self.source, group) or _NOTHING for group in groups]

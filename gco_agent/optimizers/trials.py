@@ -47,9 +47,7 @@ class ActionRecord:
     """The actions of one episode; as a request, those that are expected.
 
     Attributes:
-        seed: Of the episode.
         actions: As the digest of an episode takes them in; empty where any are accepted.
-        n_steps: Steps played.
         is_whole: The policy did not fail, and did nothing that was not expected.
         total: Sum of rewards.
     """
@@ -66,10 +64,7 @@ class Trials:
     """Plays texts on seeds in all workers, and counts the steps.
 
     Attributes:
-        pool: Plays the episodes.
-        protocol: The rules.
         require: The jail must be at least this good, or nothing is played.
-        budget: Steps and time that may be used.
         progress: Called with events.
     """
 
@@ -164,7 +159,6 @@ class _Retracing:
     """A request to play one text on one seed for as long as it acts as expected.
 
     Attributes:
-        rollout: The episode.
         expected: Its actions; empty where any are accepted.
         with_gaps: Hide categories of objects now and then; the seed decides when.
     """

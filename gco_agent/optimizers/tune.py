@@ -62,8 +62,6 @@ class Tuned:
     Attributes:
         source: The policy with its new constants, every other byte as before; the policy itself
             where nothing better was found.
-        moves: The constants that changed.
-        constants: Names of those that were tuned.
         generations: How many were played.
     """
 
@@ -87,7 +85,6 @@ def tune_policy(
     """Tune the constants of ``source`` until the budget of ``trials`` is used up.
 
     Args:
-        source: Any policy; it plays in the jail.
         trials: Plays, within its budget.
         seeds: Feedback seeds; the first of them are kept for the final comparison.
         rng_seed: Seeds CMA-ES; positive.

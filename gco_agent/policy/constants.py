@@ -42,7 +42,6 @@ class TunableConstant:
             the number: "act 152".
         value: Its magnitude, above 0; a sign is in the text before it.
         is_integer: It is written without decimals, and stays so.
-        is_named: It has a name of its own.
         line: Where it first stands, from 1.
         places: Where it stands, as indices of the text; equal numbers that move together have
             several.

@@ -48,12 +48,10 @@ class Removal:
     """One thing that could be removed.
 
     Attributes:
-        kind: What it is.
         what: In a few words, with its own text where that is short.
         line: Where it stands, from 1.
         weight: Characters of code that it removes, white space aside.
         changes: What becomes of the nodes of ``module``.
-        module: The tree that it was found in.
         ranges: Where the changed nodes stand.
     """
 

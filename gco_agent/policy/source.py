@@ -454,7 +454,6 @@ class Claim:
     """The score that a docstring states; `gco-agent eval` measures whether it is true.
 
     Attributes:
-        score: As `describe_score` writes it.
         mean: The mean return, in points.
         rules: Environment and rules of play, as they stand there.
     """
@@ -507,9 +506,6 @@ def with_measured_header(
     The author's words stay; lines that read like these facts are replaced.
 
     Args:
-        source: The policy.
-        protocol: The rules it was played by.
-        evaluation: What it scored.
         seeds: Which seeds the evaluation is over: "report 0:30".
         origin: Run and iteration: "gco/pong/20261122-ab12, iteration 7".
     """

@@ -56,16 +56,9 @@ class RunScore:
     """A run as it is compared.
 
     Attributes:
-        run: Its branch.
         group: What it is grouped with: the name of ``run --seeds`` without the seed.
-        game: Name of the game.
-        seed: Seed of its optimizer.
         mean_return: Score of its policy on report seeds.
-        standard_error: Of that score, over episodes.
         protocol: Rules of play of these episodes.
-        returns: Return by report seed.
-        iterations: Iterations in which an optimizer was asked.
-        frames: Frames that it used.
         usd: Price of its requests to language models.
         curve: Mean returns in races.
     """
@@ -89,11 +82,8 @@ class Group:
     """Runs of one method: how many, and their aggregate scores by name.
 
     Attributes:
-        name: Its name.
-        runs: How many runs it has.
         returns: By game, the mean return over its runs with its standard error: over runs, or of
             one run over episodes.
-        aggregates: By the names of `AGGREGATES`.
         profile: Share of runs above each of the comparison's thresholds.
     """
 
@@ -109,12 +99,9 @@ class Pair:
     """Two groups compared.
 
     Attributes:
-        first: Name of one.
-        second: Name of the other.
         paired_by: "seed" where runs with the same seed of the optimizer are paired; "episode"
             where each is one run, and its episodes on the same report seeds are; "" where nothing
             can be paired.
-        pairs: How many.
         difference: Mean of first minus second over the pairs, in the unit of the comparison.
         p_value: Two-sided sign-flip test, adjusted for the number of comparisons (Holm).
         probability: Probability that a run of the first beats one of the second.
@@ -135,9 +122,6 @@ class Comparison:
 
     Attributes:
         unit: Of the aggregates: "points", or "human-normalized" (0 is random play, 1 a person).
-        games: Names of the games.
-        runs: The runs.
-        groups: The groups, best IQM first.
         pairs: Every two groups.
         thresholds: Of the performance profiles.
     """
@@ -281,7 +265,6 @@ def compare_runs(runs: Runs, names: Sequence[str]) -> Comparison:
     """Compare runs by their scores on report seeds.
 
     Args:
-        runs: Of the repository.
         names: Runs, games, or names of ``run --seeds`` for all their seeds; by default all runs
             that have a score.
 

@@ -60,9 +60,7 @@ class Dashboard:
     """What the page shows and does.
 
     Attributes:
-        repo: Repository of the runs.
         require: The jail must be at least this good where a clip is filmed.
-        view_token: What a request for data has to give.
         token: What a request that changes something has to give; enough for data, too.
     """
 
@@ -236,7 +234,6 @@ class DashboardServer(ThreadingHTTPServer):
     """Serves a `Dashboard` on 127.0.0.1.
 
     Args:
-        dashboard: What is shown.
         port: TCP port; 0 for any that is free.
 
     Raises:

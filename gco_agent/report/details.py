@@ -24,8 +24,6 @@ def difference(before: str, after: str, context: int = 3) -> list[str]:
     """Return a unified diff without its header, empty if the texts have the same lines.
 
     Args:
-        before: A text.
-        after: Another.
         context: Unchanged lines to show around each change.
     """
     old, new = before.splitlines(), after.splitlines()
@@ -43,8 +41,6 @@ def pack(
     """Pack the details of trials into chunks of `CHUNK`, as base64 of gzip of JSON.
 
     Args:
-        trials: In the order in which they are looked up.
-        details: The details of each.
         most_bytes: Maximum size of all chunks. Above it, the oldest rejected trials, and then the
             oldest of all, keep their reason only.
 

@@ -73,7 +73,6 @@ class Place:
     """A place that a component returned, in pixels of the screen.
 
     Attributes:
-        name: Name of the component, or of the parameter.
         x: None if it is a row.
         y: None if it is a column.
         size: Width and height of an object; None for a point or a line.
@@ -202,7 +201,6 @@ class SidePanel:
     """A panel with the policy's code and the values of its components, for one film.
 
     Args:
-        source: Text of the policy.
         height: Height of the picture beside it, in pixels.
         has_code: Show the code; if it does not fit, it is scrolled to the lines that ran.
         has_values: Show what the components returned.
@@ -305,7 +303,6 @@ def places_of(calls: Sequence[ComponentCall], axis: str = "") -> list[Place]:
     named as a target or a prediction, and the player moves along ``axis`` only.
 
     Args:
-        calls: Calls of one step.
         axis: "x" or "y", the axis of the player; "" if there is none or both.
     """
     found: dict[str, Place] = {}

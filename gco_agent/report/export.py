@@ -84,7 +84,6 @@ class Trajectory:
     """One episode for a learner.
 
     Attributes:
-        result: Result of the episode.
         observations: Before each action and after the last: of an Atari game its RAM, uint8 of
             shape (n_steps + 1, 128), otherwise what the environment returns.
         actions: Indices into the action set of the rules, int64 of shape (n_steps,); or rows of
@@ -141,8 +140,6 @@ def write_dataset(
         trajectories: At least one; no failed episode.
         name: Id of the data set, as "pong/gco-agent-v0".
         folder: Folder of data sets; Minari's own is ``~/.minari/datasets``.
-        protocol: Rules of play.
-        about: Description.
 
     Raises:
         UsageError: The data set exists, an episode failed, or the folder cannot be written.

@@ -25,7 +25,6 @@ class Failure:
     """Something that went wrong.
 
     Attributes:
-        title: What and where, on one line.
         text: The trace, or the reason if nothing was played. It may hold text of a policy.
     """
 

@@ -34,10 +34,8 @@ class Moment:
     """The state of an episode between two steps, and the policy's answer to it.
 
     Attributes:
-        step: Steps played before.
         frame: The picture, uint8 of shape (height, width, 3), or (0, 0, 3) without pictures.
         rows: The objects that the policy sees; empty for environments without objects.
-        total: Sum of rewards so far.
         raw: The observation without objects: of an Atari game the 128 bytes of RAM, otherwise
             what the environment returns.
         action: Name of the action that the policy chooses; "" at the end.
@@ -75,12 +73,7 @@ def film(  # noqa: PLR0913 - keyword arguments with defaults
 
     Args:
         source: Text of the policy. It runs in the jail only.
-        protocol: Rules of play.
-        seed: Seed of the environment.
-        require: Minimum level of the jail.
-        limits: Limits of the jail.
         is_recorded: Record the policy's calls in every step; this is many times slower.
-        is_seen: Render pictures.
 
     Raises:
         JailError: The jail cannot be built, or is below the required level.

@@ -181,11 +181,6 @@ class RunLogger:
 def open_logger(kind: str, branch: str, settings: Settings) -> Iterator[Callable[[Event], Any]]:
     """Open a logger; the callback is one for `gco_agent.run`.
 
-    Args:
-        kind: One of `NAMES`.
-        branch: Name of the run.
-        settings: Its settings.
-
     Raises:
         UsageError: There is no such logger, or it cannot be used.
         ModuleNotFoundError: Its extra is not installed.

@@ -40,7 +40,6 @@ class PageRun:
     """A run on a page.
 
     Attributes:
-        report: Its content.
         chunks: The details of its trials, packed.
         n_cut: Trials whose details were left out to keep the page small.
         clips: By the index of a trial, a caption and an mp4 file in base64.

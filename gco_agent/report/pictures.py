@@ -27,7 +27,6 @@ def require_picture(path: Path, others: tuple[str, ...] = ()) -> None:
     """Check, before anything is computed, that a picture can be written to ``path``.
 
     Args:
-        path: The file.
         others: Further formats that are allowed.
 
     Raises:

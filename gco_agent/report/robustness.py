@@ -32,7 +32,6 @@ class Line:
     """The result of a policy under one condition.
 
     Attributes:
-        name: Name of the condition.
         evaluation: The episodes, on the same seeds under every condition.
         change: Difference to the first condition, paired by seed; None for the first, and if
             either has no score.
@@ -84,11 +83,6 @@ def measure(
     """Play a policy under each condition on the same seeds, and yield the results.
 
     Args:
-        source: The policy.
-        found: From `conditions`; the others are compared with the first.
-        seeds: Seed of each episode.
-        pool: Workers.
-        require: Minimum level of the jail.
         watch: Called with the number of episodes played so far, and of all.
     """
     first: Evaluation | None = None

@@ -51,11 +51,6 @@ class RunReport:
     """The content of a report on one run.
 
     Attributes:
-        title: Title of the game.
-        commit: The last commit of the run.
-        trials: Oldest first.
-        positions: Position of each trial on the axes.
-        references: Published scores.
         samples: Episodes of the initial policy, the last accepted one, and the last report.
         bounds: Least and greatest return of an episode; infinite where that is not known.
     """

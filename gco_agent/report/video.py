@@ -44,11 +44,8 @@ class Scenes:
     """Episodes of one policy, or of two side by side, as pictures.
 
     Attributes:
-        policies: Name and text of each policy.
-        protocols: Rules of play of each policy.
         has_code: Show the code of each policy beside it.
         every: Show every n-th step.
-        results: Name of the policy and result of each episode shown so far.
         n_pictures: Pictures shown so far.
     """
 
@@ -233,8 +230,6 @@ def write_video(path: Path, pictures: Iterable[Image.Image], frames_per_second: 
     """Write pictures of one size as a video; the file appears whole or not at all.
 
     Args:
-        path: Ends in one of `FORMATS`.
-        pictures: At least one.
         frames_per_second: Speed; gif rounds it to hundredths of a second.
 
     Raises:

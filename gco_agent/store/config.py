@@ -190,8 +190,6 @@ def trust_module(repo: GitRepo, module: str, folder: Path | None = None) -> None
     """Remember in the repository's config that the user trusts a module.
 
     Args:
-        repo: The repository.
-        module: Name by which it is imported.
         folder: Folder to import it from; None if it is installed.
 
     Raises:

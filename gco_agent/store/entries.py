@@ -112,24 +112,18 @@ class Facts:
     Attributes:
         run: Branch of the run, ``gco/<game>/<run>``.
         iteration: Number of the iteration, from 0 for the initial policy.
-        verdict: Its outcome.
-        optimizer: Name of the optimizer that proposed the policy.
         return_mean: Mean return per episode, in points.
         return_se: Standard error of that mean.
-        episodes: Episodes the mean is over.
         gain: Mean difference of returns to the parent, paired by seed, in points.
-        gain_se: Standard error of the gain.
         pairs: Seeds both the candidate and its parent played.
         seeds: Which seeds, as "selection 0:16".
         protocol: Rules of play; numbers under different protocols are not compared.
         steps: Policy calls this iteration made.
-        frames: Emulator frames the run has used so far.
         seconds: Wall time of this iteration.
         loc: Source lines of the policy.
         cyclomatic: Sum of the cyclomatic complexity of its functions.
         nested_if: Deepest nesting of ``if`` in it.
         tokens_in: Tokens sent to the language model in this iteration.
-        tokens_out: Tokens it replied.
         usd: Price of this iteration's exchanges.
         digest: Hash of the actions played, for `gco-agent verify`.
         cpu_ms_mean: Processor time of a step of the policy, in milliseconds.
@@ -197,7 +191,6 @@ class Entry:
         subject: First line of the message, for people; `headline` composes one. A long one is cut,
             and the body begins with the whole.
         body: The optimizer's reason, or whatever else explains the commit.
-        facts: What was measured.
         policy: Text of the policy; None leaves it as it is.
         files: Evidence, by path below ``iterations/<nnnn>/`` of the iteration in the facts.
         top_files: Files by path from the top of the tree, such as ``run.toml``.

@@ -38,10 +38,8 @@ class Evidence:
 
     Attributes:
         protocol: Stamp of the rules of play.
-        policies: Digest of a policy's text to its episodes.
         made_in: Weakest jail, Python and machine, as far as the record says.
         is_authentic: It was written by this user on this machine.
-        is_commit_signed: Its writer signed its commit, too.
         schema: Version of the record; in the first, digests leave docstrings out.
     """
 
@@ -76,10 +74,6 @@ def format_evidence(evaluations: Iterable[tuple[PolicySource, Evaluation]]) -> s
 def parse_evidence(text: str, name: str) -> Evidence:
     """Read an ``evaluation.json``.
 
-    Args:
-        text: Its text.
-        name: What to call it in an error.
-
     Raises:
         StoreError: It cannot be read.
     """
@@ -113,7 +107,6 @@ def sign(message: str, *files: bytes | None) -> str:
     """Return a commit message with a trailer by which `is_signed` knows the commit again.
 
     Args:
-        message: The message.
         files: What it is about: the policy, and the evidence if there is any.
     """
     key = _user_key()

@@ -272,8 +272,6 @@ class GitRepo:
         """Run a git command; wait for a lock that another git holds for a moment.
 
         Args:
-            arguments: The command and its arguments.
-            stdin: What the command reads.
             index: Index file to use in place of the user's.
         """
         for _ in range(_LOCK_TRIES):
@@ -404,7 +402,6 @@ class GitRepo:
         """Store a commit that no ref points to yet, and return its id.
 
         Args:
-            parents: Commit ids, the one of the line first.
             base: Commit whose tree it starts from; None starts from an empty tree.
             changes: New content by path from the top; None removes the path.
             message: Stored as it is.

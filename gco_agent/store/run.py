@@ -161,7 +161,6 @@ class Run(RunView):
 
         Args:
             rev: A step or candidate of this run: a revision, or the number of an iteration.
-            reason: For the message.
 
         Raises:
             NotARun: The revision is not of this run.
@@ -220,10 +219,7 @@ def write_entry(
     """Store the commit of an entry, on the tree of its first parent, and return its id.
 
     Args:
-        repo: Where.
         parents: Commit ids; none makes a root commit.
-        entry: What to commit.
-        game: Names the policy file.
         remove: Paths the commit drops.
     """
     texts = dict(entry.top_files)
@@ -329,7 +325,6 @@ class Runs:
         Evidence of another run that the base may hold is left out of the new run's tree.
 
         Args:
-            ref: Its name.
             entry: The initial policy; its verdict is INITIAL, its iteration 0.
             switch: Whether to check the branch out; a bare repository has nowhere to.
 
@@ -381,10 +376,8 @@ class Runs:
         remembers. Its races have a secret, and so seeds, of their own.
 
         Args:
-            ref: The run.
             rev: A step or candidate of it; by default the last step. For a candidate that was not
                 accepted, its policy is put in force by a further commit.
-            name: Name of the new run.
 
         Raises:
             NotARun: The revision is not of this run.
@@ -595,9 +588,6 @@ class Runs:
         """Commit one file to the current branch, which is not a run's; return the commit id.
 
         Args:
-            path: From the top of the tree.
-            text: The file's new text.
-            subject: First line of the message.
             body: Second part of the message.
             trailers: Its last paragraph, by name; ``Gco-Schema`` is reserved for runs.
 
@@ -667,12 +657,9 @@ class Status:
     """What a process is doing: a small file in git's folder, on which nothing relies.
 
     Attributes:
-        pid: Its process id.
         started: `time.perf_counter` value at which its time began; processes of one machine share
             that clock.
-        first: Number of the first iteration that the limits are for.
         reserve_s: Part of the time that is reserved for the end.
-        limits: What it may use.
         event: What it is doing; None between iterations.
         tokens: Tokens that the run has sent to language models and received, so far.
         usd: Their price; None where that is not known.

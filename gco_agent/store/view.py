@@ -40,11 +40,8 @@ class Step:
     """A commit of a run.
 
     Attributes:
-        commit: Its id.
         parents: Commit ids, the one before it on the line first.
         when: Committer's date; 1970 if the commit has none that can be read.
-        subject: First line of its message.
-        body: The reason.
         facts: What was measured; None for a commit that a person made by hand.
         candidates: The rejected candidates of the iteration, oldest first.
     """
@@ -85,7 +82,6 @@ class Trial(Step):
     first; none for the initial policy.
 
     Attributes:
-        line_commit: The iteration's commit on the line.
         is_kept: Whether it became the run's policy.
         in_force: Whether it is the run's policy now.
     """
@@ -109,11 +105,7 @@ class Played:
     """One seed, played by a candidate and, in a race, by its parent.
 
     Attributes:
-        seed: Seed of the environment.
-        episode_return: The candidate's return.
-        n_steps: Steps it played.
         outcome: Why its episode ended.
-        detail: For a failure, what happened.
         parent_return: The parent's return, or None.
     """
 
@@ -152,8 +144,6 @@ class OptimizerStats:
     """Totals of one optimizer in a run.
 
     Attributes:
-        optimizer: Its name.
-        iterations: Iterations in which it was asked.
         candidates: Policy texts that it proposed and that could be measured.
         accepted: Those that became the run's policy.
         gain: Sum of the gains of the accepted, in points an episode. It is read from the races that
@@ -180,16 +170,8 @@ class RunSummary:
     """One row of a list of runs.
 
     Attributes:
-        ref: Name of the run.
-        commit: Its last commit.
         optimizer: As in its configuration; "" if that cannot be read.
-        seed: As in its configuration.
         facts: What was measured of the policy in force.
-        iterations: Iterations in which an optimizer was asked.
-        accepted: How many were accepted.
-        started: Date of its first commit.
-        advanced: Date of its last commit.
-        frames: Emulator frames it used.
         tokens: Sent to language models and received.
         usd: Their price in US dollars.
         error: Why the run, or its configuration, cannot be read; "" if it can.
@@ -214,8 +196,6 @@ class RunView:
     """A run, to be read. It shows the branch as it was when the view was opened.
 
     Attributes:
-        repo: Repository of the run.
-        ref: Its name.
         tip: Commit id of its last commit.
         policy_path: Path of the policy from the top of the tree.
     """
@@ -560,7 +540,6 @@ def parse_played(text: str | None, where: str) -> tuple[Played, ...]:
     """Parse an ``evaluation.json``; empty where there is no such file.
 
     Args:
-        text: Its text.
         where: Which commit, for the message.
 
     Raises:
@@ -583,7 +562,6 @@ def returns_of(step: Step, episodes: str | None) -> list[float] | None:
     """Return the returns behind the mean of a step's facts; None if they are not stored.
 
     Args:
-        step: The step.
         episodes: Text of its ``evaluation.json``, if there is one.
 
     Raises:

@@ -72,8 +72,6 @@ class Captured:
     """A trace and its episodes.
 
     Attributes:
-        trace: Their decisive moments.
-        evaluation: The episodes.
         n_steps: Steps played, replays included.
     """
 
@@ -160,9 +158,6 @@ class Moment:
     """An event of an episode.
 
     Attributes:
-        seed: Of the episode.
-        event: The step in which it happened.
-        title: What happened.
         is_good: Whether it is to be repeated; None if it is neither good nor bad.
         size: Points, lives, or steps of a stall.
         kind: "failure", "end", "life", "loss", "gain", "stall" or "segment".
@@ -381,18 +376,13 @@ class Trajectory:
     """How one episode went.
 
     Attributes:
-        result: Its result.
         rewards: Step and reward, where it is not 0.
         lives: Step, lives left, and the last step before it in which there was play; at the start
             and at each change. Games count a lost life up to thirty steps late: until then what
             was hit is gone, or everything stands still.
         extents: Least and largest positions of objects ("Ball x"), or numbers of an observation.
-        actions: As `EpisodeResult.digest` is made of.
-        recorded: The recorded steps.
-        n_left_out: Calls in them that were not recorded.
         with_nan: Parts of the observation that were NaN in some step.
         lives_left: Lives at the end; 0 where the game has none.
-        in_play: The last step in which there was play.
         values: What a probe returned for each observation.
     """
 
@@ -444,7 +434,6 @@ class Replay:
 
     Attributes:
         task: The policy, one seed and the rules.
-        spans: First step, and the step after the last.
         to_the_end: Play the rest of the episode after the last of them, too.
         actions: Play these again, as `Trajectory.actions` has them, whatever the policy returns: it
             is a probe, whose ``act`` returns a number about the observation.

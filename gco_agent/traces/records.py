@@ -21,10 +21,8 @@ class TracedStep:
         step: Number of the step, from 0.
         objects: Category to the objects that the policy saw.
         lives: Lives left when it looked; 0 where the game has none.
-        calls: Calls of components in the order in which they began.
         action: Index of the action that was played, or its numbers; None if the policy failed.
         action_name: "LEFT"; numbers as text; "" if the policy failed.
-        reward: Points that the step brought.
         values: What the policy saw where there are no objects, by expression: "obs[2]".
     """
 
@@ -43,10 +41,6 @@ class Ending:
     """How an episode went and ended.
 
     Attributes:
-        seed: Of the episode.
-        episode_return: Its return.
-        n_steps: Its length.
-        outcome: Why it ended.
         lives: Lives left at the end; None where the game has none.
         deaths: Steps in which a life was lost: the last steps in which there was play.
     """
@@ -66,11 +60,6 @@ class Window:
     Attributes:
         title: The event: "a life is lost".
         is_good: Whether it is to be repeated; None if it is neither good nor bad.
-        seed: Of the episode.
-        event: Number of the step that it is about.
-        steps: In order, without gaps.
-        n_steps: Steps of the whole episode.
-        episode_return: Its return.
         failure: If the episode ended because the policy failed, the traceback.
         is_ending: It shows how the episode ended, and is never left out.
     """
@@ -91,11 +80,9 @@ class ExecutionTrace:
     """The moments that decided some episodes of one policy.
 
     Attributes:
-        windows: The most telling one first.
         notes: What a reader must know of how they were made, a sentence each; of what is missing.
         extents: Least and largest of what was seen in all episodes: of the top left corners of
             objects, in pixels, by "Ball x", or of the numbers of an observation, by "obs[2]".
-        names: Of such numbers: "obs[2]" to "angle".
         endings: How all episodes ended, in the order of the seeds.
     """
 

@@ -206,7 +206,6 @@ def make_table(steps: Sequence[TracedStep], names: Mapping[str, str] | None = No
     categories of objects, the most crowded first.
 
     Args:
-        steps: Those of the window.
         names: Names of the numbers of an observation, by expression.
     """
     numbers, constant = number_columns(steps, names or {})
@@ -236,7 +235,6 @@ def number_columns(
     """Return a column for each number that changes, and a phrase for each that does not.
 
     Args:
-        steps: Those of a window.
         names: Names of the numbers, by expression.
     """
     columns: list[Column] = []
@@ -290,7 +288,6 @@ def _describe_category(
     """Return the end of the heading, the cells, and what is constant; each may be empty.
 
     Args:
-        rows: The objects of each step.
         near: The player of each step.
     """
     most = max(map(len, rows))

@@ -66,14 +66,9 @@ class Member:
     """One program, and what is known of it.
 
     Attributes:
-        program: The program.
         spread: How far each constant still varies, for the tuner; None before it was tuned.
         n: Episodes of the top level that it was rated on, over all slices.
-        mean: Their mean rating.
         cell: What it does, coarsely: what it touches most, and where on the screen it stays.
-        born: Slice in which it was made.
-        text: The policy as last played.
-        ratings: By level, in this slice.
         episodes: By seed, in this slice.
     """
 
@@ -99,8 +94,6 @@ class Arena:
     """Rates members with a pool of workers; counts steps, and learns of the world from play.
 
     Attributes:
-        world: As known now.
-        seeds: Feedback seeds of the slice.
         budget: Steps that the slice may play.
         on_batch: Called after every batch of episodes.
     """
@@ -200,7 +193,6 @@ def keep(members: Iterable[Member], champion: str = "", restarted: int = 0) -> l
     restart have places of their own.
 
     Args:
-        members: All that there are.
         champion: Mark of the one that is kept in any case.
         restarted: Slice of the last restart.
     """
@@ -320,7 +312,6 @@ def tune(
     seeds, the same for all of its programs.
 
     Args:
-        arena: Where they are played.
         leaders: At least one; those without constants are left out.
         seeds: What generations draw their seeds from, in order.
         rng_seed: Seeds CMA-ES; positive.

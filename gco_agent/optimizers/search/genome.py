@@ -23,7 +23,6 @@ class Constant:
     """A number that mutation and CMA-ES may move.
 
     Attributes:
-        value: Its present value.
         scale: Size of a typical change, in the same unit.
     """
 
@@ -121,7 +120,6 @@ class Rules:
     """For each axis the first rule that applies decides.
 
     Attributes:
-        rules: In their order.
         dead_zone: Pixels off target that are good enough.
         coasting: Steps of its present movement that the player still makes once let go.
     """
@@ -137,7 +135,6 @@ class LineUp:
     """Be level with things on one axis, at a distance on the other: to shoot or to strike them.
 
     Attributes:
-        axis: The one to be level on.
         lead: Steps that a shot takes for each pixel.
         reach: Pixels on the other axis beyond which it is worth nothing; None for any distance.
     """
@@ -152,7 +149,6 @@ class Worth:
     """What contact with a category is worth to a `Plan`.
 
     Attributes:
-        category: Of what.
         points: Positive to seek contact, negative to avoid it.
         margin: Pixels by which boxes may miss each other and still touch; negative where they have
             to overlap. Of what is lined up: pixels that centres may be off.
@@ -172,9 +168,6 @@ class Need:
     """While a gauge is low, be at another place than home.
 
     Attributes:
-        category: The gauge.
-        limit: Below it, the need is felt.
-        axis: Of the place.
         place: In pixels.
         pull: As `Plan.pull`.
     """
@@ -191,12 +184,9 @@ class Plan:
     """Move along the best path through where things will be, found anew at every step.
 
     Attributes:
-        worths: Categories that count.
         home_x: Place to prefer, where nothing else decides; None for none.
-        home_y: The same on the other axis.
         pull: Points that a step a hundred pixels from home costs.
         stride_x: Pixels of a move; 0 where the player does not move on the axis.
-        stride_y: The same on the other axis.
         tempo: Steps that a move takes; None for one.
         late: Steps by which things may come sooner or later than predicted.
         horizon: Moves to look ahead.
@@ -258,7 +248,6 @@ class Program:
     """A whole policy.
 
     Attributes:
-        moves: How the player is moved.
         fire: The button is pressed when any of these says so.
     """
 

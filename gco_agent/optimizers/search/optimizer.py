@@ -68,12 +68,6 @@ class SearchState:
     """What the search remembers between slices.
 
     Attributes:
-        schema: Version of this record.
-        world: As known.
-        archive: Best first.
-        slices: How many have been played.
-        tunings: How many of them were for tuning.
-        screened: Iteration of the last screening.
         proposed: Marks of what became candidates, with the iteration in which they did.
         champion: Mark of the last one that was accepted, or "".
     """

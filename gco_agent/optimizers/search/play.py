@@ -48,14 +48,8 @@ class Played:
     """What a stretch came to, counted from the start of the episode.
 
     Attributes:
-        total: Sum of rewards.
-        n_rewards: Steps that had one.
-        n_steps: Steps played.
-        n_new_steps: Of these, the ones that this request played.
         is_over: The episode ended, or stalled.
-        actions: Checksum of the actions.
         at: Mean place of the player at every eighth step of this stretch, in pixels.
-        checkpoint: Where to resume, if it is not over.
         sightings: What was seen in this stretch.
     """
 

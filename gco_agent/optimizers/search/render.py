@@ -49,7 +49,6 @@ def render(program: Program, world: World, title: str, env_id: str) -> str:
     """Return the policy file of ``program``, not yet formatted.
 
     Args:
-        program: What it does.
         world: What it is written against, and what its docstring says of the game.
         title: The game as people write it.
         env_id: Gymnasium id of the environment it plays, for the docstring.

@@ -68,9 +68,7 @@ class Contact(Tally):
     """What followed contacts with a category.
 
     Attributes:
-        n: Contacts that began.
         n_rewarded: Rewards that came while there was contact, or just after.
-        reward: Their sum.
         n_lost: Lives lost after it, with no contact with another category between.
     """
 
@@ -85,8 +83,6 @@ class Shot(Tally):
     """Objects of a category that appeared beside the player after the button.
 
     Attributes:
-        n: How many.
-        n_steps: Steps in which one of the category moved.
         dx: Sum of their horizontal displacements without sign, in pixels.
         dy: The same of the vertical ones.
     """
@@ -191,8 +187,6 @@ class World(Sightings):
     Attributes:
         action_names: Of the environment, in the order of the indices.
         player: Category of what the actions move; "" if nothing was found.
-        player_index: Which one of that category.
-        axes: Those it can be moved on.
         signs: For each action the way it moves the player on x and y.
         strides: For x and y, the mean and the most frequent distance that actions move the player
             in a step, in pixels.
@@ -334,8 +328,6 @@ class Watch:
         """Take in what a step led to.
 
         Args:
-            rows: What is seen after it.
-            reward: Of the step.
             is_lost: A life was lost, or the episode ended.
             fires: The action presses the button.
         """
@@ -450,10 +442,7 @@ class Step(NamedTuple):
     """One step of random play.
 
     Attributes:
-        rows: What is seen after it.
-        action: Index of what was played.
         is_held: The same action was played before, so that this one is surely its own doing.
-        reward: Of the step.
         is_lost: A life was lost, or the episode ended.
     """
 
@@ -470,8 +459,6 @@ def identify(
     """Name the player, the axes it moves on, what each action does to it, and what it meets.
 
     Args:
-        action_names: Of the environment.
-        played: Stretches of random play.
         rested: One with rests between the actions, which shows hops.
     """
     moved = _displacements(itertools.chain(*played))
@@ -535,10 +522,6 @@ class _Hop(NamedTuple):
 
     Attributes:
         dx: Displacement in pixels to the right.
-        dy: And down.
-        n_steps: Steps that it took.
-        action: What was played when it began.
-        n_alone: Steps of it in which that was not played any more.
         touched: Categories in contact with the player at its end.
     """
 

@@ -72,12 +72,9 @@ class Arm:
     """One family of programs under search.
 
     Attributes:
-        family: Which one.
-        mean: The weights in the middle.
         width: Standard deviation of the search along its widest axis.
         shape: Square root of its covariance, by rows; empty for round.
         score: Mean return of the last generation; None before any.
-        generations: How many there have been.
         n_seeds: Episodes for each program of the next one.
         told: Running mean of how well the halves agreed.
         blind: Generations in a row that told too little.
@@ -110,13 +107,6 @@ class State:
     """What the search remembers between slices.
 
     Attributes:
-        schema: Version of this record.
-        scale: As of `Task`.
-        is_vector: As of `Task`.
-        arms: Those in the running.
-        begun: How many there have been.
-        slices: How many have been played.
-        best: The best program so far.
         proposed: Digests of the texts that became candidates, with the iteration in which they did.
     """
 
@@ -154,14 +144,9 @@ class Table:
     """Plays programs on feedback seeds, each batch on new ones.
 
     Attributes:
-        pool: Where they are played.
-        protocol: Rules of play.
-        task: What programs have to know.
         seeds: Feedback seeds of this slice; from the first again when all were played.
         budget: Steps and time of the slice; with its beginning.
-        on_batch: Called with the best of every batch.
         next_seed: Index of the first that was not played yet.
-        episodes: Episodes played.
         last: The returns of a program of the last batch.
     """
 
@@ -238,7 +223,6 @@ class Rated:
     """A program and its returns, on the same seeds as those it is compared with.
 
     Attributes:
-        program: Which.
         arm: Place in `State.arms` of the one it came from; -1 for none.
         returns: An episode each.
     """
@@ -313,7 +297,6 @@ def tune(
     """Move ``arm`` while ``go_on``; at least one generation.
 
     Args:
-        arm: Changed in place.
         rate: Plays a generation on so many new seeds, or on as many as it can.
         go_on: Asked before every generation but the first.
         rng_seed: Seeds CMA-ES; positive.

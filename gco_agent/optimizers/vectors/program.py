@@ -27,13 +27,8 @@ class Task:
     """What a program has to know of its environment.
 
     Attributes:
-        title: As people write it.
-        env_id: For the docstring.
-        names: Of the numbers of an observation.
         is_vector: The observation is one array of them; else they are picked out of it.
-        actions: Words for the actions; empty where an action is made of numbers.
         low: Least value of each number of an action.
-        high: Largest value.
         scale: How far each number of an observation is spread in random play, above 0.
     """
 
@@ -76,7 +71,6 @@ class VectorProgram:
     """A policy as weights, in units in which every term is about 1 in random play.
 
     Attributes:
-        family: What the sums are made of.
         weights: Of the terms of the first sum, then of the next.
     """
 
