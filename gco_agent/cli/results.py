@@ -466,6 +466,7 @@ class Trace(Returns):
     extents: dict[str, Any]
     ranges: dict[str, Any]
     endings: list[dict[str, Any]]
+    losses: list[dict[str, Any]]
     windows: list[Window]
 
 

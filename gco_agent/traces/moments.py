@@ -37,7 +37,8 @@ from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail import Jail, PolicyFailure
 from gco_agent.jail.limits import JailLevel
 from gco_agent.jail.reports import Recording
-from gco_agent.traces.records import Ending, ExecutionTrace, TracedStep, Window
+from gco_agent.traces.losses import Contacts, LossFinder, explain
+from gco_agent.traces.records import Ending, ExecutionTrace, Loss, TracedStep, Window
 
 BEFORE, AFTER = 40, 1
 """Steps of a window before and after what it is about."""
@@ -121,6 +122,7 @@ def capture(
         merge_extents(played),
         field_names(protocol),
         tuple(courses[seed].ending for seed in seeds),
+        explain_losses([courses[seed] for seed in tasks]),
     )
     evaluation = Evaluation(tuple(courses[seed].result for seed in seeds), protocol.stamp)
     return Captured(trace, evaluation, sum(c.result.n_steps for c in (*played, *recorded)))
@@ -136,6 +138,14 @@ def _follow_all(
         n_steps = sum(one.result.n_steps for one in followed)
         progress(Playing(what, len(followed), len(wanted), n_steps))
     return followed
+
+
+def explain_losses(courses: Sequence[Trajectory]) -> tuple[Loss, ...]:
+    """Return what was lost in some episodes, and why; negative rewards only where they are rare."""
+    is_dense = any(map(_is_dense, courses))
+    losses = [loss for course in courses for loss in course.losses]
+    told = [loss for loss in losses if loss.lives is not None or not is_dense]
+    return explain(told, [course.contacts for course in courses])
 
 
 def _window(moment: Moment, result: EpisodeResult, replay: Trajectory) -> Window:
@@ -384,6 +394,8 @@ class Trajectory:
         with_nan: Parts of the observation that were NaN in some step.
         lives_left: Lives at the end; 0 where the game has none.
         values: What a probe returned for each observation.
+        losses: What was lost, with what was near the player.
+        contacts: How often things touched the player.
     """
 
     result: EpisodeResult
@@ -397,6 +409,8 @@ class Trajectory:
     lives_left: int = 0
     in_play: int | None = None
     values: tuple[float, ...] = ()
+    losses: tuple[Loss, ...] = ()
+    contacts: Contacts = field(default_factory=Contacts)
 
     @property
     def deaths(self) -> tuple[int, ...]:
@@ -492,6 +506,8 @@ def follow(replay: Replay) -> Trajectory:
         episode.lives,
         notes.in_play if episode.env.has_objects else None,
         tuple(values),
+        tuple(notes.finder.losses),
+        notes.finder.contacts,
     )
 
 
@@ -539,6 +555,7 @@ class _Notes:
     in_play: int = 0
     recorded: list[TracedStep] = field(default_factory=list)
     n_left_out: int = 0
+    finder: LossFinder = field(default_factory=LossFinder)
 
     def play(self, episode: Episode, player: _SpanPlayer, max_steps: int) -> None:
         """Play the episode, unless its start failed, and note what happens."""
@@ -552,8 +569,28 @@ class _Notes:
                 return
             if episode.reward:
                 self.rewards.append((step, episode.reward))
+            if episode.env.has_objects:
+                self._note_loss(step, episode)
             if episode.result is None:
                 step, before = episode.n_steps, self._see(episode, player)
+
+    def _note_loss(self, step: int, episode: Episode) -> None:
+        """Note whether something was lost in the step."""
+        has_lives = any(lives for _, lives, _ in self.lives)
+        is_over = episode.result is not None and episode.result.outcome is Outcome.GAME_OVER
+        in_play = self.in_play if step - self.in_play <= _PAUSED_AT_MOST else step
+        lives = episode.lives if has_lives else None
+        if has_lives and episode.lives < self.lives[-1][1]:
+            what = "life"
+        elif not has_lives and episode.reward < 0:
+            what, in_play = f"{episode.reward:+.4g}", step
+        elif is_over and (episode.lives or not has_lives) and episode.reward <= 0:
+            what = "game over"
+        else:
+            return
+        n_lost = self.lives[-1][1] - episode.lives if what == "life" else 1
+        loss = Loss(episode.seed, what, episode.n_steps, lives, episode.total, n_lost)
+        self.finder.lose(loss, in_play)
 
     def _see(self, episode: Episode, player: _SpanPlayer) -> TracedStep | None:
         """Note what the policy sees; return the step to come, without calls, if it is wanted."""
@@ -584,6 +621,7 @@ class _Notes:
 
     def _see_objects(self, step: int, rows: Mapping[str, Sequence[Row]]) -> None:
         is_moving = False
+        self.finder.see(step, rows)
         for category, members in rows.items():
             if members and (len(members) <= _FEW or step % _SELDOM == 0):
                 _widen(self.extents, f"{category} x", [row[0] for row in members])

@@ -54,6 +54,61 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
+class Near:
+    """An object that was near the player.
+
+    Attributes:
+        category: Of the object.
+        step: When.
+        gap: Pixels between the two boxes; 0 if they touched.
+        player: Top left corner of the player.
+        player_motion: Pixels a step.
+        place: From the player's centre to that of the object.
+        motion: Of the object, in pixels a step.
+    """
+
+    category: str
+    step: int
+    gap: int
+    player: tuple[int, int]
+    player_motion: tuple[int, int]
+    place: tuple[int, int]
+    motion: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A life lost, the end of a game, or a negative reward in a game without lives.
+
+    Attributes:
+        seed: Of the episode.
+        what: "life", "game over" or "-1".
+        counted: The step in which the game counted it.
+        lives: Lives left after it; None where the game has none.
+        episode_return: The return until then.
+        n_lost: Lives lost at once.
+        step: When the contact was first seen, or else the last step in play.
+        cause: Category of what touched the player; "" if nothing did.
+        near: What touched the player, or else the nearest thing that moves; before `explain`, all
+            that touched, and the nearest.
+        gauge: What was at its lowest level: "OxygenBar at its lowest, 0".
+        player_end: Where the player was last seen before the loss was counted.
+    """
+
+    seed: int
+    what: str
+    counted: int
+    lives: int | None
+    episode_return: float
+    n_lost: int = 1
+    step: int = 0
+    cause: str = ""
+    near: tuple[Near, ...] = ()
+    gauge: str = ""
+    player_end: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
     """Consecutive steps of an episode, around an event.
 
@@ -84,6 +139,7 @@ class ExecutionTrace:
         extents: Least and largest of what was seen in all episodes: of the top left corners of
             objects, in pixels, by "Ball x", or of the numbers of an observation, by "obs[2]".
         endings: How all episodes ended, in the order of the seeds.
+        losses: Every life lost and game over in them, with what touched the player.
     """
 
     windows: tuple[Window, ...] = ()
@@ -91,6 +147,7 @@ class ExecutionTrace:
     extents: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
     endings: tuple[Ending, ...] = ()
+    losses: tuple[Loss, ...] = ()
 
     def without_names(self) -> ExecutionTrace:
         """Return the trace with numbers in place of the names of actions and fields."""

@@ -12,7 +12,7 @@ from gco_agent.core.records import EpisodeResult, Evaluation, Outcome
 from gco_agent.games import GAMES
 from gco_agent.optimizers.base import PastIteration
 from gco_agent.optimizers.feedback import Results, compose_feedback
-from gco_agent.traces.records import Ending, ExecutionTrace
+from gco_agent.traces.records import Ending, ExecutionTrace, Loss
 from gco_agent.traces.render import estimate_tokens
 from tests.traces.samples import falling, window
 
@@ -83,13 +83,15 @@ def test_one_episode_and_many():
     assert "with care" not in one
 
 
-def test_the_table_has_lives_and_the_steps_in_which_they_were_lost():
+def test_the_table_has_the_lives_left_and_the_losses_follow():
     endings = (Ending(0, 3, 100, Outcome.GAME_OVER, 2, (40,)), Ending(1, 4, 100, Outcome.GAME_OVER))
-    trace = replace(TRACE, endings=endings)
+    trace = replace(TRACE, endings=endings, losses=(Loss(1, "life", 70, 2, 3.0, step=40),))
     results = Results(GAMES["pong"], "", evaluation(3, 4), "0:2")
     text = compose_feedback(results, trace).text
-    assert "seed|return|steps|ended|lives left|lives lost in steps\n" in text
-    assert "0|3|100|game over|2|40\n1|4|100|game over||\n" in text
+    assert "seed|return|steps|ended|lives left\n" in text
+    assert "0|3|100|game over|2\n1|4|100|game over|\n" in text
+    assert "### Every loss in these episodes\n" in text
+    assert "1|40|70|2|3\n" in text
 
 
 def test_the_time_of_a_step_is_told_where_it_is_known():

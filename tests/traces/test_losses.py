@@ -1,0 +1,82 @@
+"""What ended each life, found in episodes made by hand."""
+
+from __future__ import annotations
+
+from gco_agent.core.observation import Row
+from gco_agent.traces.losses import LossFinder, describe_losses, explain
+from gco_agent.traces.records import Loss
+
+GROUND: Row = (0, 110, 160, 4, 0, 0, None, None, None)
+
+
+def box(x: int, y: int, dx: int = 0, dy: int = 0, w: int = 8, value: int | None = None) -> Row:
+    return (x, y, w, 10, dx, dy, value, None, None)
+
+
+def life(finder: LossFinder, begin: int, *, hit: bool, air: int = 64) -> int:
+    """Play a life on the ground in which things are collected; return when it is counted lost.
+
+    With ``hit`` a bat flies into the player in step 93, and the loss is counted 20 steps later.
+    """
+    for n in range(120):
+        rows = {"Player": [box(50, 100)], "Ground": [GROUND], "Coin": [], "Bat": []}
+        rows["Air"] = [box(20, 190, w=6, value=max(air - n, 0))]
+        if n % 40 < 3:
+            rows["Coin"] = [box(56, 100, -2)]
+        if hit and n >= 80:
+            rows["Bat"] = [box(max(140 - 6 * (n - 80), 56), 100, -6 if n < 94 else 0)]
+        else:
+            rows["Bat"] = [box(150, 20 + n % 2, 0, 1)]
+        finder.see(begin + n, rows)
+    return begin + 120
+
+
+def explained(finder: LossFinder) -> tuple[Loss, ...]:
+    return explain(finder.losses, [finder.contacts])
+
+
+def test_what_touches_only_before_losses_is_their_cause():
+    finder, counted = LossFinder(), 0
+    for lives in (2, 1, 0):
+        counted = life(finder, counted, hit=True)
+        finder.lose(Loss(7, "life", counted, lives, 10.0), in_play=counted - 26)
+    losses = explained(finder)
+    assert {loss.cause for loss in losses} == {"Bat"}  # and neither ground nor coin
+    near = losses[0].near[0]
+    assert (losses[0].step, near.gap, near.place, near.motion) == (93, 0, (12, 0), (-6, 0))
+    text = describe_losses(losses, [6, 7])
+    assert (
+        "Bat touches the player: 3 of 3 (right 3)\n1|93|120|2|10|50,100|+0,+0|+12,+0|-6,+0\n"
+        in text
+    )
+    shortened = describe_losses(losses, [6, 7], most=1)
+    assert "3 of 3 (right 3), 2 of them shown" in shortened
+    assert "1|333|360|0|" not in shortened
+
+
+def test_without_a_contact_the_nearest_is_told_and_a_gauge_at_its_lowest():
+    finder = LossFinder()
+    counted = life(finder, 0, hit=False, air=119)
+    finder.lose(Loss(7, "life", counted, 1, 10.0, n_lost=2), in_play=119)
+    counted = life(finder, counted, hit=False, air=500)
+    finder.lose(Loss(7, "game over", counted, 1, 10.0), in_play=counted - 1)
+    first, second = explained(finder)
+    assert (first.cause, first.gauge) == ("", "Air at its lowest, 0")
+    assert (second.cause, second.gauge, second.near[0].category) == ("", "", "Bat")
+    text = describe_losses([first, second], [7])
+    assert "Air at its lowest: 1 of 2" in text
+    assert "1 (2 at once)" in text
+    assert (
+        "nothing within 24 pixels of the player: 1 of 2 (right 1)\n0|239|240|game over|10|" in text
+    )
+    assert describe_losses([], [7]) == ""
+
+
+def test_a_player_that_is_never_seen_has_losses_without_a_cause():
+    finder = LossFinder()
+    finder.see(0, {"Bat": [box(1, 1, 1)]})
+    finder.lose(Loss(7, "-1", 1, None, -1.0), in_play=0)
+    [loss] = explained(finder)
+    assert (loss.cause, loss.near) == ("", ())
+    assert "0|0|1|-1|-1" in describe_losses([loss], [7])
+    assert explain((), ()) == ()
