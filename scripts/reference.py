@@ -1,20 +1,14 @@
-"""Write the reference of the Python API with pdoc: ``reference.py FOLDER``.
-
-Also writes the JSON schema of the results of commands, docs/results.schema.json.
-"""
+"""Write the reference of the Python API with pdoc: ``reference.py FOLDER``."""
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
 import pdoc
 
 import gco_agent
-from gco_agent.cli.results import schema
 
-SCHEMA = Path(__file__).parents[1] / "docs" / "results.schema.json"
 MODULES = (
     "gco_agent",
     "gco_agent.core.errors",
@@ -26,8 +20,7 @@ MODULES = (
 
 
 def main() -> None:
-    """Write the schema and one page for each module."""
-    SCHEMA.write_text(json.dumps(schema(), indent=1, sort_keys=True) + "\n", "utf-8")
+    """Write one page for each module."""
     for name in gco_agent.__all__:  # pdoc finds no names that are loaded lazily
         setattr(gco_agent, name, getattr(gco_agent, name))
     pdoc.render.configure(docformat="google", search=False, show_source=False)

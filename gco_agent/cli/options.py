@@ -7,10 +7,11 @@ kept in the `CliContext`; a command gets only its own.
 from __future__ import annotations
 
 import functools
+import json
 import re
 import textwrap
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -23,7 +24,6 @@ from gco_agent.cli.completion import (
     complete_targets,
 )
 from gco_agent.cli.errors import Command
-from gco_agent.cli.results import keys_text
 from gco_agent.core.seeds import HIGHEST_SEED
 
 Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -87,6 +87,49 @@ class AtLeast(click.ParamType[int]):
 def help_texts() -> dict[str, Any]:
     """Return what ``--help`` says, from help.toml: by command, and "options" that they share."""
     return tomllib.loads(Path(__file__).with_name("help.toml").read_text("utf-8"))
+
+
+@functools.cache
+def result_schema() -> dict[str, Any]:
+    """Return the JSON schema of what commands print with ``--json``, by command."""
+    text = Path(__file__).with_name("results.schema.json").read_text("utf-8")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def keys_text(command: str) -> str:
+    """Return the paragraph of ``--help`` that lists the keys; "" if the command has no results."""
+    found = result_schema()["properties"].get(command)
+    if found is None:
+        return ""
+    first, *others = found.get("anyOf", [found])
+    lead = "JSON, of each: " if "items" in first else "JSON: "
+    texts = [("JSON lines: " if command == "watch" else lead) + ", ".join(_keys(first))]
+    for kind in others:
+        if command == "run":
+            texts.append("with --seeds a list of these")
+        elif kind["$ref"].endswith("/Run"):
+            texts.append("for a run as of run")
+        elif command == "apply":
+            texts.append("where it answers questions as of prompt")
+        elif "items" not in first:
+            texts.append("or " + ", ".join(_keys(kind)))
+    return "; ".join(texts) + "."
+
+
+def _keys(kind: Mapping[str, Any]) -> Iterator[str]:
+    shape = result_schema()["$defs"][kind.get("items", kind)["$ref"].rpartition("/")[2]]
+    for base in shape.get("allOf", ()):
+        yield from _keys(base)
+    for key, value in shape["properties"].items():
+        inner = value.get("anyOf", [value])[0]
+        if "$ref" in inner.get("items", {}):
+            yield f"{key}: [{', '.join(_keys(inner))}]"
+        elif "$ref" in (part := inner.get("additionalProperties", inner)):
+            yield f"{key}: {{{', '.join(_keys(part))}}}"
+        else:
+            note = f" ({value['description']})" if "description" in value else ""
+            yield key + note
 
 
 def command(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
@@ -12,9 +13,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from jsonschema import Draft202012Validator
 
 from gco_agent.cli import main
-from gco_agent.cli.results import RESULTS, adapter
+from gco_agent.cli.options import result_schema
 from gco_agent.optimizers import registry
 from tests.cli import scripted
 from tests.store.samples import commit_file, git
@@ -60,10 +62,11 @@ def cli() -> Cli:
         words = list(map(str, arguments))
         result = CliRunner().invoke(main, ["-C", str(directory), *words])
         if "--json" in words and result.stdout.strip():
-            name = next(n for n in RESULTS if words[: len(n.split())] == n.split())
+            kinds, parts = result_schema()["properties"], {"$defs": result_schema()["$defs"]}
+            name = next(n for n in kinds if words[: len(n.split())] == n.split())
             texts = result.stdout.splitlines() if name == "watch" else [result.stdout]
             for text in texts:
-                adapter(name).validate_json(text)
+                Draft202012Validator({**kinds[name], **parts}).validate(json.loads(text))
         return result
 
     return call
