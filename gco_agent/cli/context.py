@@ -77,11 +77,7 @@ class CliContext:
         return self.runs().view(self.ref())
 
     def run_and_rev(self, names: Sequence[str], *, is_rev_needed: bool = False) -> str | None:
-        """Take ``[RUN] [REV]`` apart: keep the run, return the revision.
-
-        Raises:
-            UsageError: There are too many names.
-        """
+        """Take ``[RUN] [REV]`` apart: keep the run, return the revision."""
         if len(names) > 2:  # noqa: PLR2004 - RUN REV
             raise UsageError(f"too many arguments: {' '.join(names)}; give RUN and REV")
         if len(names) == 2:  # noqa: PLR2004 - RUN REV
@@ -197,11 +193,7 @@ class CliContext:
 
 
 def pick_seeds(text: str | None, default: range, most: int = MOST_EPISODES) -> range:
-    """Return the seeds that were typed, or the default.
-
-    Raises:
-        UsageError: They are not a range, are empty, or too many.
-    """
+    """Return the seeds that were typed, or the default."""
     from gco_agent.core.seeds import parse_seed_range
 
     seeds = default if text is None else parse_seed_range(text)

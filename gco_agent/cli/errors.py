@@ -107,11 +107,7 @@ class CommandGroup(click.Group):
             raise
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401
-        """Run the command that was named.
-
-        Raises:
-            Refusal: It raised a `GcoError`, or needs an extra that is not installed.
-        """
+        """Run the command that was named."""
         try:
             with caught_signals():
                 return super().invoke(ctx)

@@ -425,11 +425,7 @@ def _prepare(place: CliContext, given: dict[str, Any], *, resumes: bool = False)
 
 
 def _require_same(there: RunConfig, wanted: RunConfig, ref: RunRef) -> None:
-    """Check that a run was started with the options that are given now.
-
-    Raises:
-        UsageError: It was not.
-    """
+    """Check that a run was started with the options that are given now."""
     names = [f.name for f in fields(RunConfig)]
     if differing := [n for n in names if getattr(there, n) != getattr(wanted, n)]:
         raise UsageError(

@@ -70,9 +70,6 @@ def make_protocol(
     Args:
         game: A name that `gco_agent.games.find_game` knows.
 
-    Raises:
-        UsageError: There is no such protocol, or the paper does not have this game.
-
     Source: Machado et al. 2018, arXiv:1709.06009, section 5; Kuang et al. 2026, arXiv:2603.23994,
         table B2, and their published code.
     """
@@ -126,11 +123,7 @@ def open_environment(protocol: PlayProtocol) -> ObjectObservation:
 
 
 def require_versions(protocol: PlayProtocol, here: Iterable[tuple[str, str]]) -> None:
-    """Check that the versions ``here`` are those of the protocol.
-
-    Raises:
-        GcoError: One differs, as on another machine, or after a file was changed.
-    """
+    """Check that the versions ``here`` are those of the protocol."""
     known = dict(here)
     for name, version in protocol.versions:
         if known.get(name) != version:

@@ -156,11 +156,7 @@ class GymnasiumEnvironment:
         return reward, bool(terminated), bool(truncated)
 
     def observe(self) -> tuple[object, int]:
-        """Return what the policy sees now, and 0 lives.
-
-        Raises:
-            UsageError: It is nothing that a policy in its own process can be sent.
-        """
+        """Return what the policy sees now, and 0 lives."""
         obs = self._obs
         if obs.__class__ is np.ndarray and not obs.dtype.hasobject:
             return obs, 0
@@ -186,11 +182,7 @@ class GymnasiumEnvironment:
         return ""
 
     def picture(self) -> npt.NDArray[np.uint8]:
-        """Return the rendered picture, if the environment was made to be seen.
-
-        Raises:
-            UsageError: It renders no pictures.
-        """
+        """Return the rendered picture, if the environment was made to be seen."""
         with user_code():
             shown: Any = self._env.render()
         if not isinstance(shown, np.ndarray) or shown.ndim != _PICTURE_DIMENSIONS:
@@ -258,11 +250,7 @@ def _make(env_id: str, render_mode: str | None = None) -> gymnasium.Env[Any, Any
 
 
 def register_for(env_id: str) -> None:
-    """Import the library that registers ``env_id``, if it is not Gymnasium itself.
-
-    Raises:
-        UsageError: It is not installed.
-    """
+    """Import the library that registers ``env_id``, if it is not Gymnasium itself."""
     for module, prefixes in _REGISTERING.items():
         if env_id.startswith(prefixes):
             if importlib.util.find_spec(module) is None:
@@ -290,11 +278,7 @@ def _count(space: gymnasium.Space[Any]) -> int:
 
 
 def _sendable(obs: Any) -> object:  # noqa: ANN401 - anything
-    """Return an observation in the form that the jail sends.
-
-    Raises:
-        TypeError: It contains something that cannot be sent.
-    """
+    """Return an observation in the form that the jail sends."""
     if isinstance(obs, np.ndarray):
         if obs.dtype.hasobject:
             raise TypeError("holds an array of Python objects")
@@ -332,9 +316,6 @@ def user_code() -> Iterator[None]:
     """Run code of the user's own: its errors name file and line, and it prints to stderr.
 
     Errors that no line of the user's is to blame for are raised as they are.
-
-    Raises:
-        UsageError: A line of the user's own failed, or it called ``sys.exit``.
     """
     try:
         with stdout_to_stderr():
@@ -354,11 +335,7 @@ def user_code() -> Iterator[None]:
 
 
 def import_users(name: str) -> ModuleType:
-    """Import the module called ``name``.
-
-    Raises:
-        UsageError: There is none, or something in it fails.
-    """
+    """Import the module called ``name``."""
     try:
         with user_code():
             return importlib.import_module(name)
@@ -369,11 +346,7 @@ def import_users(name: str) -> ModuleType:
 
 
 def require_own_name(path: Path) -> None:
-    """Check that importing the name of the file ``path`` gives that file.
-
-    Raises:
-        UsageError: Another module has the name, or no module can have it.
-    """
+    """Check that importing the name of the file ``path`` gives that file."""
     name = path.stem
     if "." in name:
         raise UsageError(f"{path.name} cannot be imported with a dot in its name: rename the file")

@@ -33,9 +33,6 @@ def find_game(game: Game) -> GameSpec:
 
     Where it exists in this process alone, environments that were kept of one with the same id are
     to be closed.
-
-    Raises:
-        UsageError: It is not known, or is not a game.
     """
     if isinstance(game, str | Path):
         return find_spec(str(game))

@@ -375,11 +375,6 @@ def open_executor(address: str) -> Iterator[tuple[Executor, int]]:
 
     Args:
         address: ``dask://host:port`` of a scheduler.
-
-    Raises:
-        UsageError: It is not such an address, Dask is not installed, or the cluster has no worker,
-            or workers with several threads.
-        GcoError: The scheduler does not answer, or lost work.
     """
     match = _ADDRESS.fullmatch(address)
     if match is None:

@@ -30,11 +30,7 @@ class JailLevel(enum.IntEnum):
 
     @classmethod
     def parse(cls, word: str) -> JailLevel:
-        """Parse a level.
-
-        Raises:
-            ValueError: There is no such level; the message lists the levels.
-        """
+        """Parse a level."""
         for level in cls:
             if level.word == word.lower():
                 return level

@@ -270,9 +270,6 @@ class WorkerProcess:
 
         On a busy machine the worker may not have had the processor when its limit has passed on the
         wall: then it gets ``limit`` seconds of processor time, unless it sleeps.
-
-        Raises:
-            Late: The worker used up its time, or slept.
         """
         began, nap = time.monotonic(), min(limit, _NAP_SECONDS)
         if self.channel.is_readable(nap * 1000):

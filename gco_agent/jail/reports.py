@@ -90,11 +90,7 @@ class Recording:
 
 
 def parse_calls(report: str, n_lines: int) -> Recording:
-    """Parse a worker's report of calls.
-
-    Raises:
-        ValueError: It is not of the form. The message has nothing of the report in it.
-    """
+    """Parse a worker's report of calls."""
     if not report:
         return Recording((), 1)  # the recorder failed, which an honest policy does not cause
     try:

@@ -183,11 +183,7 @@ def _write_traceback_on_signal() -> None:
 
 
 def syscall(name: str, *arguments: int | bytes | None) -> int:
-    """Make a raw system call.
-
-    Raises:
-        OSError: It failed, or this machine has no such call.
-    """
+    """Make a raw system call."""
     try:
         known = number(name, MACHINE)
     except KeyError as error:
@@ -317,11 +313,7 @@ def _checked(result: int) -> int:
 
 
 def number(name: str, machine: str) -> int:
-    """Return the number of a system call on ``machine``.
-
-    Raises:
-        KeyError: The machine has no such call, or is not one of `MACHINES`.
-    """
+    """Return the number of a system call on ``machine``."""
     for table in (_ALLOWED, _CONDITIONAL, _DEADLY, _OF_THE_SEAL):
         if name in table:
             found = table[name][MACHINES.index(machine)] if machine in MACHINES else None

@@ -116,9 +116,6 @@ def parse_prices(text: str) -> dict[str, Price]:
 
     Each table states ``input`` and ``output``, in US dollars for a million tokens, and may state
     ``cache_write`` and ``cache_read``, which are 1.25 and 0.1 times the input price otherwise.
-
-    Raises:
-        UsageError: It is something else.
     """
     try:
         tables = tomllib.loads(text)

@@ -41,11 +41,7 @@ def open_model(name: str = "", effort: str = "") -> LanguageModel:
 
 
 def split_models(names: str) -> list[str]:
-    """Return the names in "openai:a,b", of which each may state its provider.
-
-    Raises:
-        UsageError: One is empty, or there are too many.
-    """
+    """Return the names in "openai:a,b", of which each may state its provider."""
     each = [name.strip() for name in names.split(",")]
     if len(each) > 1 and not all(each):
         raise UsageError(f"--model {names}: there is an empty name between the commas")
@@ -74,11 +70,7 @@ def model_price(name: str) -> Price | None:
 
 
 def own_prices(environ: Mapping[str, str]) -> dict[str, Price]:
-    """Return the prices in the file that GCO_AGENT_PRICES names, if any.
-
-    Raises:
-        UsageError: The file cannot be read, or is not a price file.
-    """
+    """Return the prices in the file that GCO_AGENT_PRICES names, if any."""
     path = environ.get("GCO_AGENT_PRICES")
     if not path:
         return {}

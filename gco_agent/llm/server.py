@@ -123,11 +123,7 @@ class Api:
     options: Mapping[str, str]
 
     def server_url(self, environ: Mapping[str, str]) -> str:
-        """Return the address of the server.
-
-        Raises:
-            UsageError: The variable holds something else.
-        """
+        """Return the address of the server."""
         url = environ.get(self.url_variable, "").strip().rstrip("/") or self.home
         if not url.startswith(("http://", "https://")):
             raise UsageError(
@@ -136,11 +132,7 @@ class Api:
         return url
 
     def find_key(self, environ: Mapping[str, str], url: str) -> str:
-        """Return the API key, or a placeholder for servers without authentication.
-
-        Raises:
-            KeyRefused: There is none, and the server needs one.
-        """
+        """Return the API key, or a placeholder for servers without authentication."""
         keys = (environ.get(name, "").strip() for name in self.key_variables)
         key = next(filter(None, keys), "")
         if not key and url == self.home:
@@ -507,11 +499,7 @@ class PartialReply:
         self._blocks.setdefault(str(index), ("", []))[1].append(text)
 
     def lengthen(self, text: str) -> None:
-        """Count characters that are not kept, such as thinking.
-
-        Raises:
-            ReplyTruncated: The reply is longer than any reply may be.
-        """
+        """Count characters that are not kept, such as thinking."""
         self.length += len(text)
         if self.length > _LONGEST:
             raise ReplyTruncated(
@@ -596,11 +584,7 @@ def _shut(opened: socket.socket) -> None:
 
 
 def open_client(deadline: Deadline) -> httpx2.Client:
-    """Return a client for requests under ``deadline``, with the proxies of the environment.
-
-    Raises:
-        UsageError: A variable for proxies or certificates cannot be used; the message names it.
-    """
+    """Return a client for requests under ``deadline``, with the proxies of the environment."""
     import httpx2
 
     seconds = max(deadline.seconds, 0.001)

@@ -104,9 +104,6 @@ def parse_skill(text: str, folder: Path = Path()) -> Skill:
     Args:
         text: "return >= 10", "moment: a life is lost", or a Python file with a function
             ``has_skill(evaluation)``, which runs in this process.
-
-    Raises:
-        UsageError: It describes none.
     """
     if text.endswith(".py"):
         return Skill(text, _in_file(folder / text))

@@ -157,11 +157,7 @@ class Budget:
         return statistics.fmean(lengths) * seconds / n_steps if n_steps and lengths else 0.0
 
     def require(self, frames_used: int) -> None:
-        """Allow one more iteration; the first, whatever the time.
-
-        Raises:
-            BudgetSpent: A limit is reached.
-        """
+        """Allow one more iteration; the first, whatever the time."""
         if self.iterations is not None and self._done >= self.iterations:
             raise BudgetSpent(f"{self.iterations} iteration{'s' * (self.iterations != 1)}")
         if self.frames is not None and frames_used >= self.frames:

@@ -123,11 +123,7 @@ class StoredCandidate:
     files: Mapping[str, str] = field(default_factory=dict)
 
     def restore(self, files: Mapping[str, str] | None = None) -> Candidate:
-        """Return the candidate.
-
-        Raises:
-            StoreError: The record is of a newer schema, or its policy is no text of a policy.
-        """
+        """Return the candidate."""
         if self.schema != SCHEMA:
             raise StoreError(
                 f"a proposal was recorded with schema {self.schema}, and this version of gco-agent "

@@ -33,11 +33,7 @@ from gco_agent.store.view import RunView, evidence_folder, policy_path
 
 
 def require_contract(source: PolicySource, name: str) -> None:
-    """Refuse a policy that breaks the contract of a policy file.
-
-    Raises:
-        ContractViolation: It does; the message begins with ``name``.
-    """
+    """Refuse a policy that breaks the contract of a policy file."""
     try:
         check_policy(source)
     except ContractViolation as error:
@@ -66,9 +62,6 @@ def require_trusted(repo: GitRepo, rules: PlayProtocol, whose: str) -> None:
         repo: Its config lists the trusted modules.
         rules: Rules from a branch or a file that anybody may have written.
         whose: What has the rules, for the message.
-
-    Raises:
-        UsageError: They need a module that is not trusted.
     """
     if not imports_code(rules.env_id):
         return
@@ -86,11 +79,7 @@ def require_trusted(repo: GitRepo, rules: PlayProtocol, whose: str) -> None:
 
 
 def trust(repo: GitRepo, module: str, folders: Sequence[Path]) -> None:
-    """Let runs of a repository load a module, installed or in one of ``folders``; remember it.
-
-    Raises:
-        UsageError: There is no such module.
-    """
+    """Let runs of a repository load a module, installed or in one of ``folders``; remember it."""
     if not all(part.isidentifier() for part in module.split(".")):
         raise UsageError(f"{module!r} is not a name of a Python module")
     top = module.partition(".")[0]
@@ -148,11 +137,7 @@ def require_optimizer(
 
 
 def require_exchange(name: str) -> None:
-    """Refuse something that answers prompts where none are written.
-
-    Raises:
-        UsageError: The optimizer exchange is not among those in ``name``.
-    """
+    """Refuse something that answers prompts where none are written."""
     if "exchange" not in split_optimizers(name):
         raise UsageError(
             f"--answer answers the prompts of the optimizer exchange, and the run has {name}: add "
@@ -161,11 +146,7 @@ def require_exchange(name: str) -> None:
 
 
 def rules_here(rules: PlayProtocol) -> PlayProtocol:
-    """Return the same rules with the versions that are installed here.
-
-    Raises:
-        UsageError: The game is not known, or the rules are not those of their name.
-    """
+    """Return the same rules with the versions that are installed here."""
     named = make_protocol(rules.name, rules.env_id)
     free = replace(named, versions=rules.versions, max_steps=rules.max_steps, objects=rules.objects)
     if rules.name != "default" and free != rules:  # of the default one all that differs is told
@@ -174,11 +155,7 @@ def rules_here(rules: PlayProtocol) -> PlayProtocol:
 
 
 def require_same_versions(config: RunConfig) -> None:
-    """Refuse to advance a run with another emulator than it was started with.
-
-    Raises:
-        UsageError: Something that decides the numbers has another version here.
-    """
+    """Refuse to advance a run with another emulator than it was started with."""
     here = dict(rules_here(config.protocol).versions)
     for name, version in config.protocol.versions:
         if here.get(name) != version:
@@ -214,11 +191,7 @@ def require_clean(repo: GitRepo) -> None:
 
 
 def require_room(repo: GitRepo, ref: RunRef) -> None:
-    """Refuse untracked files where the first commit of a run puts its own.
-
-    Raises:
-        DirtyWorkTree: There are some.
-    """
+    """Refuse untracked files where the first commit of a run puts its own."""
     if repo.root is None:
         return
     head, folder = repo.head().commit, evidence_folder(0)

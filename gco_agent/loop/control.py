@@ -19,11 +19,7 @@ _POLL_S = 0.2
 
 
 def pause(repo: GitRepo, ref: RunRef) -> None:
-    """Let the process that advances a run wait after its present iteration.
-
-    Raises:
-        StoreError: The switch cannot be written.
-    """
+    """Let the process that advances a run wait after its present iteration."""
     path = repo.private_file(f"{ref.stem}.paused")
     try:
         write_file(path, "", root=repo.common_dir, parents=True)

@@ -129,11 +129,7 @@ def _with_true_claim(
 
 
 def require_same_play(with_header: Evaluation, without: Evaluation) -> None:
-    """Check that a policy plays as before once its docstring states its score.
-
-    Raises:
-        PolicyError: It acts by its own text, so no text of it can state its own score.
-    """
+    """Check that a policy plays as before once its docstring states its score."""
     if with_header.digest != without.digest:
         raise PolicyError(
             "the policy plays differently once its docstring states its score: it acts by its own "

@@ -50,11 +50,7 @@ def require_publishable(repo: GitRepo) -> None:
 
 
 def claim_there(repo: GitRepo, path: str, rules: PlayProtocol) -> Claim | None:
-    """Return what the file states that a policy would replace; None where there is no such file.
-
-    Raises:
-        UsageError: It states no score, or one by other rules.
-    """
+    """Return what the file states that a policy would replace; None where there is no such file."""
     head = repo.head()
     content = repo.read_file(head.commit, path) if head.commit else None
     if content is None:

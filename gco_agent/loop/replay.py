@@ -133,11 +133,7 @@ class Replayed:
 
 
 def record_run(view: RunView) -> Recording:
-    """Read a run from its commits, as far as it can be played back.
-
-    Raises:
-        UsageError: Its configuration, or what was proposed in it, is not among its commits.
-    """
+    """Read a run from its commits, as far as it can be played back."""
     config = view.read(FILE)
     if config is None:
         raise UsageError(f"{view.ref.branch} has no {FILE}: its rules of play are not known")
@@ -218,11 +214,7 @@ def format_recording(recording: Recording) -> str:
 
 
 def parse_recording(text: str) -> Recording:
-    """Read a recording.
-
-    Raises:
-        UsageError: It is not a recording, or of a newer schema.
-    """
+    """Read a recording."""
     try:
         recording = codec.loads(Recording, text, "the recording")
         if recording.schema != SCHEMA:
@@ -332,12 +324,7 @@ class _Answers(Optimizer):
         self._left = list(tries)
 
     def propose(self, request: Request) -> Proposal:
-        """Return the next answer.
-
-        Raises:
-            Unusable: It held no candidate when it was recorded.
-            ProposalError: There is none.
-        """
+        """Return the next answer."""
         if not self._left:
             raise ProposalError(f"iteration {request.iteration} is not in the recording")
         tried = self._left.pop(0)

@@ -208,9 +208,6 @@ def start_run(  # noqa: PLR0913 - the last are seldom given
         initial: A policy to start from; by default that of the game.
         deadline: `time.perf_counter` value after which no further episode is awaited, once there
             are two.
-
-    Raises:
-        PolicyError: ``initial`` failed in an episode; nothing was made then.
     """
     recorder = IterationRecorder(ref.branch, 0, judge)
     text = initial.text if initial else initial_policy(config.protocol)
@@ -272,11 +269,7 @@ def _evaluate(  # noqa: PLR0913 - the last are seldom given
 
 
 def require_room(known: Evaluation, config: RunConfig, optimizer: Optimizer) -> None:
-    """Check that the run's policy can earn more than it does, as far as is known.
-
-    Raises:
-        BudgetSpent: All its episodes earn the most there is, and the optimizer raises scores.
-    """
+    """Check that the run's policy can earn more than it does, as far as is known."""
     if optimizer.capabilities.may_tie:
         return
     most = spec_of(config.protocol).most_in(config.protocol.max_steps)

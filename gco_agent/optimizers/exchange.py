@@ -219,11 +219,7 @@ def read_reply(path: Path, root: Path | None = None) -> str:
 
 
 def decode_reply(data: bytes, name: str) -> str:
-    """Decode a reply: UTF-8, or UTF-16 with a byte order mark.
-
-    Raises:
-        UsageError: It is neither.
-    """
+    """Decode a reply: UTF-8, or UTF-16 with a byte order mark."""
     is_16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
         return data.decode("utf-16" if is_16 else "utf-8-sig")
@@ -252,11 +248,7 @@ class AnswerCommand:
 
     @classmethod
     def parse(cls, text: str, folder: Path | None = None) -> AnswerCommand:
-        """Split a command line as a shell would, and find its program.
-
-        Raises:
-            UsageError: It is empty, its quotes do not match, or there is no such program.
-        """
+        """Split a command line as a shell would, and find its program."""
         try:
             words = tuple(shlex.split(text))
         except ValueError as error:
@@ -393,11 +385,7 @@ class ExchangeOptimizer(Optimizer):
 
     @classmethod
     def create(cls, tools: Tools) -> ExchangeOptimizer:
-        """Create the optimizer with the folder of the command.
-
-        Raises:
-            UsageError: The command has no folder for prompts.
-        """
+        """Create the optimizer with the folder of the command."""
         if tools.folder is None:
             raise UsageError("exchange needs a folder for its prompts, and none was given")
         return cls(tools.folder, tools.tell, tools.reply, tools.answer)

@@ -154,11 +154,7 @@ def _ask(
 
 
 def parse_reply(text: str | None, parent: PolicySource) -> Reply:
-    """Return the candidate in the text of a reply; the same text gives the same candidate.
-
-    Raises:
-        Unusable: There is no candidate in it; `kind` is one of `KINDS`.
-    """
+    """Return the candidate in the text of a reply; the same text gives the same candidate."""
     text = text or ""
     _require_length(text)
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
@@ -193,11 +189,7 @@ def read_completion(completion: Completion, parent: PolicySource) -> Reply:
 
 
 def read_fields(fields: Mapping[str, Any], parent: PolicySource) -> Reply:
-    """Return the candidate in a JSON object: a tool's input, or OptoPrime's answer.
-
-    Raises:
-        Unusable: As `parse_reply`.
-    """
+    """Return the candidate in a JSON object: a tool's input, or OptoPrime's answer."""
     reasons = (fields.get(key) for key in _REASON_KEYS)
     reason = "\n\n".join(text for text in reasons if isinstance(text, str) and text)
     summary = fields.get("summary")

@@ -265,11 +265,7 @@ class SimplifyOptimizer(Optimizer):
         return cls(tools)
 
     def propose(self, request: Request) -> Proposal:
-        """Simplify within the steps of a slice; without lossy removals, if the last race was lost.
-
-        Raises:
-            ProposalError: Nothing could be removed, or the policy fails as it is.
-        """
+        """Simplify within a slice; without lossy removals, if the last race was lost."""
         trials = trials_of(request, self._tools, self._seconds)
         last = request.attempts[-1] if request.attempts else None
         found = simplify_policy(

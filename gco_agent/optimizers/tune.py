@@ -89,9 +89,6 @@ def tune_policy(
         seeds: Feedback seeds; the first of them are kept for the final comparison.
         rng_seed: Seeds CMA-ES; positive.
         method: Asks for points.
-
-    Raises:
-        ProposalError: The policy has no constants that matter, or fails as it is.
     """
     found = tunable_constants(source)
     if not found:

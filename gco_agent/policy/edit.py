@@ -144,11 +144,7 @@ def is_same_code(one: PolicySource, other: PolicySource) -> bool:
 
 
 def read_tree(text: str) -> cst.Module:
-    """Parse ``text`` into a tree that keeps every byte; comments right above go with a statement.
-
-    Raises:
-        ContractViolation: As `parse`; or a line is continued by a backslash where LibCST loses it.
-    """
+    """Parse ``text`` into a tree of every byte; comments right above go with a statement."""
     parse(text)  # for our messages, and for the limit on nesting
     module = None
     with contextlib.suppress(cst.ParserSyntaxError, RecursionError):
@@ -289,11 +285,7 @@ def _unknown_names(node: ast.AST) -> set[str]:
 
 
 def _refuse_elided(part: cst.Module, base: cst.Module) -> None:
-    """Refuse functions whose body was left out or cut short with a ``...``.
-
-    Raises:
-        EditRejected: There is one, and the policy's function of that name has a body.
-    """
+    """Refuse functions whose body was left out or cut short with a ``...``."""
     present = _functions(base)
     for name, function in _functions(part).items():
         old = present.get(name)
@@ -374,11 +366,7 @@ def _merged(base: cst.Module, part: cst.Module) -> cst.Module:
 
 
 def _definitions(part: cst.Module) -> list[tuple[Statement, bool]]:
-    """Return what a text defines, and whether each is of the class Policy; docstrings left out.
-
-    Raises:
-        EditRejected: A statement is not a definition, or the policy's class has another name.
-    """
+    """Return what a text defines, and whether each is of the class Policy; docstrings left out."""
     kept: list[tuple[Statement, bool]] = []
     owner = _owner(part)
     has_entry = owner is not None or ENTRY in _functions(part)
@@ -632,11 +620,7 @@ def _unified(text: str) -> Iterator[str]:
 
 
 def _find(rows: Sequence[str], hunk: _Hunk, shift: int) -> int:
-    """Return the index of the row that a hunk begins at.
-
-    Raises:
-        EditRejected: It fits nowhere, or fits in several places and does not say where.
-    """
+    """Return the index of the row that a hunk begins at."""
     old = hunk.old
     anchors = [n for n, row in enumerate(rows) if hunk.anchor and row.strip() == hunk.anchor]
     expected = (hunk.row or 1) - 1 + shift
@@ -663,11 +647,7 @@ def _find(rows: Sequence[str], hunk: _Hunk, shift: int) -> int:
 
 
 def _new_rows(hunk: _Hunk, present: list[str]) -> list[str]:
-    """Return the rows that a hunk leaves: those that stay as they are, new ones indented alike.
-
-    Raises:
-        EditRejected: The rows are indented otherwise than the policy, and not all alike.
-    """
+    """Return the rows that a hunk leaves: those that stay as they are, new ones indented alike."""
     pairs = [
         (_margin(wanted), _margin(row))
         for wanted, row in zip(hunk.old, present, strict=True)

@@ -73,9 +73,6 @@ class PolicySource:
         """Decode strictly; a leading byte order mark is dropped, as it is not part of the text.
 
         ``origin`` says in messages where the bytes are from.
-
-        Raises:
-            ContractViolation: Not UTF-8, or no text that a `PolicySource` may hold.
         """
         try:
             return cls(data.removeprefix(_BOM).decode())
@@ -118,11 +115,7 @@ _REFUSED_CHARACTERS = {
 
 
 def check_characters(text: str) -> None:
-    """Check the characters and the size of a policy or of a part of one.
-
-    Raises:
-        ContractViolation: Too large, or with a character that is refused.
-    """
+    """Check the characters and the size of a policy or of a part of one."""
     for pattern, message in _REFUSED_CHARACTERS.items():
         if found := re.search(pattern, text):
             line = text.count("\n", 0, found.start()) + 1
@@ -250,9 +243,6 @@ def format_policy(text: str) -> str:
 
     Policies are formatted before they are judged or committed, so that an edit of white space alone
     is no edit. Formatting twice changes nothing.
-
-    Raises:
-        ContractViolation: The text is not Python, or black cannot read it.
     """
     from black import Mode, format_str
     from black.mode import TargetVersion

@@ -313,11 +313,7 @@ def seed_name(name: str, seed: int) -> str:
 
 
 def read_score(view: RunView) -> RunScore:
-    """Read what is compared of a run.
-
-    Raises:
-        UsageError: Its policy in force has no score on report seeds.
-    """
+    """Read what is compared of a run."""
     history, standing, config = view.history(), view.standing, view.config()
     facts = standing.facts
     if facts is None or standing.verdict is not Verdict.REPORTED or facts.return_mean is None:
@@ -354,12 +350,7 @@ def read_score(view: RunView) -> RunScore:
 
 
 def compare(runs: Sequence[RunScore]) -> Comparison:
-    """Compare runs that were read.
-
-    Raises:
-        UsageError: Those of one game were not played by the same rules, or several games have no
-            common scale.
-    """
+    """Compare runs that were read."""
     runs = sorted(runs, key=lambda run: (run.game, run.group, run.seed or 0, run.run))
     games = list(dict.fromkeys(run.game for run in runs))
     for game in games:

@@ -314,11 +314,7 @@ class _Handler(BaseHTTPRequestHandler):
         return any(hmac.compare_digest(given, token.encode()) for token in tokens)
 
     def _body(self) -> dict[str, str]:
-        """Return the JSON object that was sent, its values as text.
-
-        Raises:
-            UsageError: It is not one, or too long.
-        """
+        """Return the JSON object that was sent, its values as text."""
         length = self.headers.get("Content-Length", "")
         if not length.isdecimal() or int(length) > _MOST_BODY_BYTES:
             raise UsageError(f"a request has a body of at most {_MOST_BODY_BYTES:,} bytes")

@@ -122,11 +122,7 @@ def record(
 
 
 def require_id(name: str) -> None:
-    """Check the name of a data set.
-
-    Raises:
-        UsageError: It is not of the form ``pong/gco-agent-v0``.
-    """
+    """Check the name of a data set."""
     if not _DATASET_ID.fullmatch(name):
         raise UsageError(f"{name!r} is not the name of a data set, such as pong/gco-agent-v0")
 

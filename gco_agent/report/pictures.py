@@ -28,9 +28,6 @@ def require_picture(path: Path, others: tuple[str, ...] = ()) -> None:
 
     Args:
         others: Further formats that are allowed.
-
-    Raises:
-        UsageError: The format is unknown, or there is no such folder.
     """
     formats = (*others, *FORMATS)
     if path.suffix.lower() not in formats:
@@ -157,11 +154,7 @@ _PANEL_HEIGHT = 3.2
 
 
 def write_comparison(comparison: Comparison, path: Path) -> None:
-    """Write a comparison as an HTML file, or its figures as a picture, by the suffix of the name.
-
-    Raises:
-        UsageError: The format is unknown, there is no such folder, or the file cannot be written.
-    """
+    """Write a comparison as an HTML file, or its figures as a picture, by the suffix."""
     if path.suffix.lower() != ".html":
         _save(draw_comparison(comparison), path)
         return

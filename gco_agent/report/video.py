@@ -206,11 +206,7 @@ def _best_segment(scores: Sequence[tuple[float, float, bool]]) -> tuple[int, flo
 
 
 def require_format(path: Path) -> None:
-    """Check, before anything is played, that a video can be written to ``path``.
-
-    Raises:
-        UsageError: The format is unknown or not installed, or there is no such folder.
-    """
+    """Check, before anything is played, that a video can be written to ``path``."""
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
         raise UsageError(f"{path.name} does not end in {', '.join(FORMATS)}")
@@ -305,9 +301,6 @@ def show(pictures: Iterable[Image.Image], title: str, frames_per_second: float) 
 
     Returns:
         Whether all were shown.
-
-    Raises:
-        GcoError: No window can be opened.
     """
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     import pygame

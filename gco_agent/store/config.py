@@ -141,12 +141,7 @@ def format_config(config: RunConfig) -> str:
 
 
 def parse_config(text: str) -> RunConfig:
-    """Parse ``run.toml``.
-
-    Raises:
-        UsageError: It is not TOML, of another schema, or a value is missing, unknown, of a wrong
-            type or out of range.
-    """
+    """Parse ``run.toml``."""
     if len(text) > _LONGEST_TEXT:
         raise UsageError(f"{FILE} has {len(text):,} characters; at most {_LONGEST_TEXT:,} are read")
     try:

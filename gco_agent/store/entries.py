@@ -72,11 +72,7 @@ class RunRef:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Parse a branch name, or a full ref name.
-
-        Raises:
-            UsageError: It is not of the form ``gco/<game>/<run>``.
-        """
+        """Parse a branch name, or a full ref name."""
         match text.removeprefix(_REFS_HEADS).split("/"):
             case [namespace, game, run_id] if namespace == BRANCH_NAMESPACE:
                 return cls(game, run_id)

@@ -182,12 +182,7 @@ class GitRepo:
 
     @classmethod
     def find(cls, path: Path) -> Self:
-        """Open the repository that contains a path, as git itself would find it.
-
-        Raises:
-            StoreError: There is none, git does not trust its owner, or its settings place the work
-                tree somewhere else.
-        """
+        """Open the repository that contains a path, as git itself would find it."""
         if not os.access(path / ".", os.X_OK):
             raise StoreError(f"there is no folder {path} that can be entered")
         asked = ["rev-parse", "--is-bare-repository", "--absolute-git-dir", "--git-common-dir"]
@@ -314,11 +309,7 @@ class GitRepo:
         return self.run("for-each-ref", *order, "--format=%(refname)", prefix).text.split()
 
     def resolve(self, rev: str) -> str:
-        """Return the commit id of a revision: a branch, a tag, an id or part of it, ``HEAD~3``.
-
-        Raises:
-            StoreError: There is no such commit, or it is not the only one.
-        """
+        """Return the commit id of a revision: a branch, a tag, an id or part of it, ``HEAD~3``."""
         reason = "no such commit"
         if rev and not rev.startswith("-"):
             found = self.attempt("rev-parse", "--verify", f"{rev}^{{commit}}")

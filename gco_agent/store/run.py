@@ -273,12 +273,7 @@ def _lock_run(repo: GitRepo, ref: RunRef) -> BaseFileLock:
 
 
 def leave_note(view: RunView, text: str) -> None:
-    """Keep a note of the user's until a prompt has shown it; another process may advance the run.
-
-    Raises:
-        UsageError: It is empty or too long, or too many are waiting.
-        StoreError: It cannot be written.
-    """
+    """Keep a note of the user's until a prompt has shown it, whoever advances the run."""
     text = clean_text(text).strip()
     if not 0 < len(text) <= _MAX_NOTE:
         raise UsageError(f"a note has 1 to {_MAX_NOTE:,} characters, and this has {len(text):,}")
@@ -457,11 +452,7 @@ class Runs:
         return found
 
     def current(self) -> RunRef:
-        """Return the run that is checked out.
-
-        Raises:
-            NotARun: None is; says what is, and the commands that help.
-        """
+        """Return the run that is checked out."""
         branch = self._repo.head_branch()
         if branch is None:
             raise NotARun(f"no branch is checked out (HEAD is detached). {self._what_there_is()}")
@@ -486,11 +477,7 @@ class Runs:
         return tuple(ref for ref in self.list() if is_same_game(name, ref.game))
 
     def find(self, text: str) -> RunRef:
-        """Find a run by its branch, by ``<game>/<run>``, or by a unique run id or game.
-
-        Raises:
-            NotARun: No run, or more than one, is named so.
-        """
+        """Find a run by its branch, by ``<game>/<run>``, or by a unique run id or game."""
         name = text.removeprefix(REFS_HEADS).removeprefix(f"{BRANCH_NAMESPACE}/")
         found = [ref for ref in self.list() if name in (f"{ref.game}/{ref.run_id}", ref.run_id)]
         found = found or [*self.of_game(name)]

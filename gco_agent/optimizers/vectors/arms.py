@@ -120,11 +120,7 @@ class State:
     proposed: dict[str, int] = field(default_factory=dict)
 
     def require_fits(self, task: Task) -> None:
-        """Refuse a state of another task.
-
-        Raises:
-            ValueError: Its programs have more or fewer weights than those of ``task``.
-        """
+        """Refuse a state of another task."""
         if len(self.arms) > _MOST_ARMS:
             raise ValueError(f"{len(self.arms):,} arms, of which {_MOST_ARMS} are possible")
         for arm in self.arms:

@@ -39,11 +39,7 @@ class VectorSearch(Optimizer):
         self._pool, self._only_screens = pool, only_screens
 
     def propose(self, request: Request) -> Proposal:
-        """Play one slice and propose the best program of it that was not proposed before.
-
-        Raises:
-            ProposalError: All of them were, or observations have no numbers in them.
-        """
+        """Play one slice and propose the best program of it that was not proposed before."""
         config = request.config
         table, state = self._begin(request)
         rng = random.Random(f"{config.seed}/{request.iteration}")  # noqa: S311 - no secret
@@ -118,11 +114,7 @@ def _tell(request: Request, table: Table, leader: VectorProgram) -> None:
 
 
 def task_of(protocol: PlayProtocol, state: State) -> Task:
-    """What programs have to know of the environment.
-
-    Raises:
-        ProposalError: Its observations have no numbers in them, or too many to weigh.
-    """
+    """What programs have to know of the environment."""
     spec: GameSpec = spec_of(protocol)
     env = environment_of(protocol)
     if not state.scale:
