@@ -32,7 +32,6 @@ class CliContext:
     Attributes:
         workers: Worker processes; None for one per core.
         executor: Address of a cluster to play on instead.
-        run_name: The run that was named.
     """
 
     directory: Path

@@ -175,7 +175,6 @@ class PlainDisplay:
 
     Args:
         budget: Shows what is used and left of it; None where nothing is saved in between.
-        following: Number of the next iteration.
     """
 
     def __init__(self, budget: Budget | None = None, following: int = 0) -> None:
@@ -224,12 +223,7 @@ class PlainDisplay:
 
 
 class LiveDisplay(PlainDisplay):
-    """Finished iterations scroll up; what is under way stays below them.
-
-    Args:
-        budget: Shows what is left of it; None where nothing is saved in between.
-        parting: How to stop, and what is kept then.
-    """
+    """Finished iterations scroll up; what is under way stays below them."""
 
     def __init__(self, budget: Budget | None, following: int, parting: str | None = None) -> None:
         from rich.console import Console
@@ -345,7 +339,6 @@ def open_display(
     """Return the display that standard error can take; a context, called with each event.
 
     Args:
-        budget: Shows what is left of it; None where nothing is saved in between.
         parting: How to stop, and what is kept then, if not the usual.
     """
     accept_any_text(sys.stderr)

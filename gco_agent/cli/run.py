@@ -344,7 +344,6 @@ class _Start:
 
     Attributes:
         back: The command that checks out again what is checked out now.
-        is_new: It has no commit yet.
     """
 
     run: Run

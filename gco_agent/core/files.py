@@ -46,7 +46,6 @@ def write_file(
 
     Args:
         root: The path must be below this folder, and no link be on the way.
-        parents: Create missing folders.
         sync: Wait until the file is on the disk.
 
     Raises:

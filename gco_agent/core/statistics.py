@@ -94,7 +94,6 @@ class Aim(enum.Enum):
         """Return the largest p-value that wins after ``n_pairs``, one of ``analyses``.
 
         Args:
-            n_rivals: Candidates that share the error rate.
             analyses: Where they differ from `interim_analyses`.
         """
         analyses = analyses or self.interim_analyses
@@ -325,11 +324,6 @@ def judge_no_worse(
 
     No worse: both p-values are significant. Maybe worse: a standard error or more behind, and by
     more than half of the margin; or not shown at the end.
-
-    Args:
-        margin: In points an episode.
-        n_rivals: Candidates that share the error rate.
-        ends_at: Pairs after which the race ends, if that is before the last analysis.
     """
     critical_p = Aim.NO_WORSE.critical_p(gain.n_pairs, n_rivals)
     if gain.p_value <= critical_p and gain.rare_loss_p <= NO_WORSE_RARE_LOSS_ALPHA / n_rivals:
@@ -356,8 +350,6 @@ def judge_survivor(
 
     Args:
         gain: From `paired_gain` with `loss_margin`, on the seeds that the parent finished, if any.
-        n_rivals: Candidates that share the error rate.
-        ends_at: Pairs after which the race ends, if that is before the last analysis.
     """
     is_first = n_seeds < analyses[1]
     if gain is not None and gain.z <= _GIVE_UP_NO_WORSE_Z:

@@ -182,8 +182,6 @@ def format_score(mean: float | None, error: float | None, sign: str = "-", least
     """Format a mean and its standard error: "6.05 ± 0.80"; an en dash where there is no mean.
 
     Args:
-        error: Its standard error; None leaves it out.
-        sign: As of `format_points`.
         least: Digits behind the point, at least.
     """
     if mean is None:

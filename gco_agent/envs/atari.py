@@ -31,9 +31,6 @@ _FIVE_MINUTES = 4_500
 def default_protocol(game: str, max_steps: int = 27_000) -> PlayProtocol:
     """Return the rules of ``ALE/<Game>-v5``: frame skip 4, sticky 0.25, minimal actions.
 
-    Args:
-        game: A name that `gco_agent.games.find_game` knows.
-
     Raises:
         UsageError: There is no such game.
         GcoError: ale-py came without its ROM.
@@ -66,9 +63,6 @@ def make_protocol(
     ``reference`` is how the paper's authors play: no sticky actions, their limits and their rule
     for lost lives, OCAtari's objects, and games in a row instead of seeds. ``machado`` is sticky
     0.25, 18 actions and five minutes of play.
-
-    Args:
-        game: A name that `gco_agent.games.find_game` knows.
 
     Source: Machado et al. 2018, arXiv:1709.06009, section 5; Kuang et al. 2026, arXiv:2603.23994,
         table B2, and their published code.

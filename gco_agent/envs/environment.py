@@ -285,9 +285,7 @@ def make_protocol(
 
     Args:
         name: "default"; for Atari games also the others of `atari.PROTOCOLS`.
-        game: A name that `find_spec` knows.
         max_steps: Steps after which an episode is truncated, unless Gymnasium's limit is lower.
-        objects: What is observed of an Atari game.
 
     Raises:
         UsageError: There is no such protocol, or it is not for this environment.

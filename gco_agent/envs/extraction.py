@@ -71,7 +71,6 @@ class ObjectExtractor:
         hud: Also read displays: scores, lives.
         raw: Keep OCAtari's velocities: from (0, 0) in the first observation, and from one object to
             another where a slot is used again.
-        unseen: Categories to leave out.
     """
 
     def __init__(

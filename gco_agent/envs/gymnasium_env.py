@@ -50,9 +50,6 @@ _RETURNS = {
 class GymnasiumEnvironment:
     """Play a Gymnasium environment; see `gco_agent.envs.environment.Environment`.
 
-    Args:
-        env_id: A Gymnasium id, or ``module:id``.
-
     Attributes:
         max_steps: Steps after which Gymnasium truncates an episode, or None.
         reward_threshold: Mean return from which it counts as solved, or None.

@@ -31,7 +31,6 @@ def make_extractor(
     """Return what reads the objects of ``game``.
 
     Args:
-        game: Name of the ROM in snake case.
         is_completed: Add what OCAtari lacks, and correct velocities where they are wrong.
         unseen: Categories of OCAtari's to leave out; then nothing is completed.
     """

@@ -34,12 +34,7 @@ Rows = Mapping[str, Sequence[Row]]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong.
-
-    Attributes:
-        about: The word that it is about: "Ball.x", "action UP".
-        text: What is wrong, in one sentence.
-    """
+    """One thing that is wrong."""
 
     about: str
     text: str
@@ -212,12 +207,7 @@ def _n_nan(part: object) -> int:
 
 
 def check_objects(spec: GameSpec, n_steps: int = 3_000, seed: int = 0) -> list[Finding]:
-    """Return everything about a game of Atari that is not as ``spec`` says.
-
-    Args:
-        n_steps: Steps of random play; what is rare needs many.
-        seed: Of the random play.
-    """
+    """Return everything about a game of Atari that is not as ``spec`` says."""
     env = make_object_env(spec.name)
     findings = list(_check_actions(spec, env))
     seen, lives = _watch(env, n_steps, seed)

@@ -35,12 +35,7 @@ _one_at_a_time = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """A request to play one policy on some seeds, in lock step, in one jail.
-
-    Attributes:
-        require: The jail must be at least this good.
-        limits: What the policy may use.
-    """
+    """A request to play one policy on some seeds, in lock step, in one jail."""
 
     source: str
     seeds: tuple[int, ...]
@@ -62,8 +57,6 @@ class Episode:
 
     Attributes:
         seen: The last observation, as the jail sends it.
-        answer: The policy's last action or failure.
-        result: Set when it has ended.
     """
 
     env: Environment

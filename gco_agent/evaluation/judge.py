@@ -51,11 +51,7 @@ Watcher = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class BaselinePolicy:
-    """An earlier policy that a child must be no worse than.
-
-    Attributes:
-        gain: Child minus this.
-    """
+    """An earlier policy that a child must be no worse than."""
 
     source: PolicySource
     evaluation: Evaluation
@@ -82,7 +78,6 @@ class Race:
         child: Its evaluation; not valid if an episode failed.
         gain: Child minus parent; None if either is not valid.
         verdict: `Verdict.is_won` means accepted.
-        stop: What ended it before it was decided, if anything.
         margin: Where the child only had to be no worse: the loss, in points an episode, that it
             was tested against.
         critical_p: The p value that wins at the last interim analysis; 0 where none does.
@@ -111,7 +106,6 @@ class AcceptanceCriterion:
     """What a child has to show in a race.
 
     Attributes:
-        aim: That it is better than its parent, or no worse.
         n_rivals: Candidates of the same parent of which the best is to be taken; the chance to take
             one that should not be is shared among them.
         baseline: What it must be no worse than, where that is not the parent: the last policy that
@@ -130,11 +124,7 @@ class AcceptanceCriterion:
 
 @dataclass
 class _Heat:
-    """A candidate in its race.
-
-    Attributes:
-        race: So far; None before the first analysis.
-    """
+    """A candidate in its race."""
 
     child: PolicySource
     criterion: AcceptanceCriterion
@@ -239,14 +229,12 @@ class Judge:
         """Play child and parent on the same selection seeds until the verdict is clear.
 
         Args:
-            criterion: What it has to show; by default that it is better.
             first_seed: Place in the selection stream from which seeds are drawn.
             deadline: `time.perf_counter` value after which no episode is awaited, but for a few
                 seconds that every race has, and no analysis is begun but the first two; the last
                 one before it decides.
             cpu_s: Seconds of processor time after which a slow candidate is not raced on.
             most_pairs: Cut the race short after so many pairs, to repeat one that was cut.
-            watch: Called after every interim analysis.
         """
         (race,) = self.race_all(
             [(child, criterion or AcceptanceCriterion())], parent, first_seed=first_seed,

@@ -54,9 +54,6 @@ class WorkerPool:
             another executor: how many tasks it works on at a time.
         executor: Another executor to use, which its owner shuts down.
         hang_s: Seconds that one call of an environment may take; then its worker is ended.
-
-    Attributes:
-        n_workers: Tasks that are under way at a time.
     """
 
     def __init__(
@@ -111,7 +108,6 @@ class WorkerPool:
         Args:
             deadline: `time.perf_counter` value after which no result is awaited: the iterator
                 ends, and so do processes that are still at work.
-            least: So many results are awaited in any case.
 
         Raises:
             UsageError: An environment crashed or hung, or the program has no main guard.

@@ -48,7 +48,6 @@ def describe_interface(
         action_names: Of the environment, in the order of their indices, where they are others
             than those of ``spec.actions``.
         moved: Action word to the movement it caused, for actions that ``spec`` does not explain.
-        rules: Rules of play to describe.
     """
     names = tuple(spec.actions) if action_names is None else tuple(action_names)
     parts = [_observation(spec, told=hints != "none"), _controls(spec.controls, hints)]

@@ -57,7 +57,6 @@ class Measured:
         why: What is broken upstream; "" if it can be played.
         steps_per_second: Of random play with objects, on the machine that measured it.
         random_return: Mean return of random play under the default protocol.
-        n_episodes: Number of episodes.
     """
 
     name: str

@@ -31,8 +31,6 @@ class Patience:
 
     Attributes:
         first_wait_s: Seconds before the second; they double from try to try.
-        longest_wait_s: Longest wait, whatever the server asks for.
-        sleep: Sleeps for so many seconds.
         clock: Returns seconds of wall time, as `time.perf_counter`.
         chance: Returns a number from [0, 1), to spread the waits of many clients.
     """
@@ -61,7 +59,6 @@ class Spending:
     Attributes:
         usd_cap: Limit in US dollars of the whole run; None means no limit.
         token_cap: Limit of tokens of the whole run, sent and received; None means no limit.
-        spent: What the run has used, earlier commands included.
         at_risk: Upper bound of what may be billed beyond that, for answers whose usage the server
             did not state; counts against the limits.
     """

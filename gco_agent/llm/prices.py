@@ -148,8 +148,6 @@ class Plan:
 
     Attributes:
         lasting_tokens: Tokens of a prompt that stay the same.
-        most_input_tokens: Upper bound of a whole prompt.
-        max_tokens: Limit of a reply.
     """
 
     iterations: int

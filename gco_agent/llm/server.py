@@ -151,7 +151,6 @@ class StatedError:
 
     Attributes:
         kinds: Types and codes by which the API names it.
-        headers: Headers of the response.
     """
 
     kinds: tuple[object, ...]
@@ -167,7 +166,6 @@ class ServerModel(ABC):
     A subclass states `api` and translates requests, events and errors of its SDK.
 
     Attributes:
-        price: Price of its tokens; None if unknown.
         api_key: Sent to the server, and kept out of every message.
         effort: How much the model is to think, in the API's words; None leaves it to the server.
     """
@@ -429,9 +427,7 @@ class PartialReply:
     Attributes:
         stop_reason: Why the server ended it; empty until it says so.
         model: Name of the model that answers, as the server calls it.
-        is_begun: Whether the server began to answer.
         has_final_count: Whether the server said what the whole reply used.
-        length: Characters so far.
     """
 
     def __init__(self) -> None:

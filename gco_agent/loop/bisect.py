@@ -69,9 +69,7 @@ class Tested:
     """An iteration whose policy was played.
 
     Attributes:
-        iteration: Its number; None for a commit made by hand.
         has_skill: Whether its policy shows the skill; a policy that fails shows none.
-        mean_return: On the seeds of the bisection; None if it failed.
     """
 
     iteration: int | None
@@ -150,9 +148,6 @@ def bisect(  # noqa: PLR0913 - the last are seldom given
 
     The first and the last policy are played, and if they differ, a binary search finds a place
     where the answer changes. That takes for granted that it changes once; ``scan`` plays all.
-
-    Args:
-        scan: Play every policy.
     """
     steps = _policies(view)
     known: dict[int, Tested] = {}

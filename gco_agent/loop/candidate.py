@@ -29,11 +29,9 @@ class Candidate:
     Attributes:
         proposal: The proposed policy; None if there was none.
         error: Why there was none, or why it may not be raced; empty if it may.
-        kind: Kind of the error, in a word or two.
         usage: Tokens and dollars; None if no language model was asked.
         n_steps: Steps played for it by the optimizer, and for its feedback.
         edited: Digest of the candidate that it edits; empty if that is the policy in force.
-        race: Against its parent; None before the race, or if there is none.
     """
 
     optimizer: str
@@ -103,7 +101,6 @@ class StoredCandidate:
 
     Attributes:
         number: Place among the candidates of its iteration, from 0.
-        policy: Text of the proposed policy; None if there was none.
         files: Evidence, where it is not stored beside the record.
     """
 

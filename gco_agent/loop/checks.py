@@ -115,9 +115,7 @@ def require_optimizer(
 
     Args:
         name: One or several names or files: "reflect,search".
-        usd: The limit for language models, if one was given.
         files_in: Folder of optimizer files, if the user named the optimizer.
-        model: Names of language models; by default the usual one.
 
     Raises:
         UsageError: There is none of that name, or none of them asks a language model.

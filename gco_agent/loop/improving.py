@@ -30,7 +30,6 @@ class TunedFile:
     Attributes:
         source: The policy with the new ones; None if they are not significantly better.
         race: Against the constants there were; None if it found nothing to race.
-        n_steps: Steps that the tuner played.
     """
 
     source: PolicySource | None
@@ -47,7 +46,6 @@ class SimplifiedFile:
         source: The smaller policy; None if nothing could be removed.
         race: Of the policy without what changes actions, where there was such; if it was lost,
             ``source`` still has that.
-        n_steps: Steps that were played before the race.
     """
 
     source: PolicySource | None

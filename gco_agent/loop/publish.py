@@ -27,12 +27,7 @@ from gco_agent.store.view import RunView
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A policy that was published.
-
-    Attributes:
-        commit: Id of the commit on the user's branch.
-        played: Its episodes.
-    """
+    """A policy that was published."""
 
     commit: str
     score: str

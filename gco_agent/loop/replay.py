@@ -54,7 +54,6 @@ class Outcome:
     Attributes:
         return_mean: Of the candidate, in points an episode; None if it has none.
         gain: Over its parent, in points an episode.
-        digest: Hash of the actions played.
         policy: Digest of the policy that is the run's afterwards, without its docstring.
     """
 
@@ -71,7 +70,6 @@ class RecordedIteration:
 
     Attributes:
         tries: The answers, in the order in which they were asked for; none for a report.
-        first_seed: Where in the selection stream its races began.
         most_pairs: Pairs after which a race was cut that cannot be cut again; 0 if none was.
     """
 
@@ -88,7 +86,6 @@ class Recording:
     """A run that can be played back; `gco_agent.core.codec` reads and writes it.
 
     Attributes:
-        config: Text of its ``run.toml``.
         iterations: In order, from 1, without gaps.
         left_out: Why the run is not recorded to its end; empty if it is.
         first_seed: Where in the selection stream the initial policy was measured.
@@ -111,12 +108,7 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """An iteration that was played back.
-
-    Attributes:
-        iteration: Its number; 0 is the initial policy.
-        commit: Its commit.
-    """
+    """An iteration that was played back."""
 
     iteration: int
     recorded: Outcome
@@ -262,8 +254,6 @@ def play_back(
 
     Args:
         judge: Plays by the rules of the recording's races.
-        switch: Check the run's branch out.
-        progress: Called with events.
     """
     config = recording.settings
     rules = replace(config.protocol, versions=judge.protocol.versions)  # those that are played with

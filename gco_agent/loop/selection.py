@@ -158,7 +158,6 @@ def race_steps(lengths: Sequence[int], config: RunConfig) -> int:
 
     Args:
         lengths: Steps of the parent's episodes, from `Archive.episodes`.
-        config: Of the run.
     """
     short = config.selection_protocol.max_steps
     n_long = sum(length >= short for length in lengths)
@@ -274,7 +273,6 @@ def selection_seed(run: Run | None, iteration: int) -> int:
 
     Args:
         run: The run; None before it is made, for a place that is forgotten.
-        iteration: Its number.
     """
     secret = run.set_aside(_KEY_FILE) if run is not None else None
     if not secret:

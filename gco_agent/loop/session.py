@@ -71,7 +71,6 @@ class ProposalSession:
 
     Attributes:
         stopped_by: What ended the asking; to be raised when the iteration is committed.
-        n_judged: Steps that the judge played for feedback.
     """
 
     def __init__(

@@ -97,8 +97,6 @@ def advance(  # noqa: PLR0913 - the last are seldom given
     """Make one iteration: a commit on the run's line, whatever came of it.
 
     Args:
-        budget: Limits of time and money.
-        selection: Chooses the parents and the candidate that is kept.
         first_seed: Where in the selection stream the races begin; by default a place that nobody
             can foresee.
         most_pairs: Cut the races short after so many pairs, to repeat an iteration.
@@ -205,7 +203,6 @@ def start_run(  # noqa: PLR0913 - the last are seldom given
     """Measure the initial policy, commit it as iteration 0 of a new run, and return the commit id.
 
     Args:
-        initial: A policy to start from; by default that of the game.
         deadline: `time.perf_counter` value after which no further episode is awaited, once there
             are two.
     """

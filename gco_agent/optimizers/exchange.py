@@ -237,9 +237,6 @@ class AnswerCommand:
     The words ``{prompt}`` and ``{reply}`` in it are replaced by the paths of the two files. Without
     the first the prompt is its standard input; without the second its standard output is the reply,
     unless it writes the file. Whatever else it prints is in the file of `Letter.log`.
-
-    Attributes:
-        timeout_s: Seconds after which it is ended.
     """
 
     words: tuple[str, ...]
@@ -365,7 +362,6 @@ class ExchangeOptimizer(Optimizer):
     """Writes the prompt to a file, waits for the file of the reply, and reads it.
 
     Args:
-        tell: Shows lines to the user.
         reply: A reply that is available already, instead of a file's.
         answer: Writes the replies; by default somebody else does.
     """

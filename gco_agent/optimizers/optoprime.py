@@ -66,11 +66,7 @@ _one_at_a_time = threading.Lock()
 
 
 class OptoPrimeOptimizer(Optimizer):
-    """Proposes what OptoPrime makes of the graph of a policy's recorded calls.
-
-    Args:
-        patience: How often it is asked.
-    """
+    """Proposes what OptoPrime makes of the graph of a policy's recorded calls."""
 
     name = "optoprime"
     capabilities = Capabilities(repairs=True, uses_model=True, uses_horizon=True)

@@ -31,11 +31,7 @@ HOW = (
 
 
 class ReflectOptimizer(Optimizer):
-    """Proposes the policy that a language model writes after it saw the results.
-
-    Args:
-        patience: How often to ask it.
-    """
+    """Proposes the policy that a language model writes after it saw the results."""
 
     name = "reflect"
     capabilities = Capabilities(repairs=True, uses_model=True)

@@ -110,12 +110,7 @@ class _Composite(Optimizer):
 
 
 class OptimizerSequence(_Composite):
-    """Takes the next optimizer when the present one is on a plateau, and the first after the last.
-
-    Attributes:
-        name: The names of its members, joined by commas.
-        members: The optimizers that take turns.
-    """
+    """Takes the next optimizer at a plateau, and after the last one the first again."""
 
     def __init__(self, members: Sequence[Optimizer]) -> None:
         super().__init__(",".join(member.name for member in members), members)
@@ -136,11 +131,7 @@ class OptimizerSequence(_Composite):
 
 
 class ModelTurns(_Composite):
-    """Changes the language model from iteration to iteration, in the order of `--model a,b`.
-
-    Attributes:
-        members: The same optimizer with each of the models.
-    """
+    """Changes the language model from iteration to iteration, in the order of `--model a,b`."""
 
     def __init__(self, members: Sequence[Optimizer]) -> None:
         super().__init__(members[0].name, members)
@@ -152,11 +143,7 @@ class ModelTurns(_Composite):
 
 
 class TuneBetween(_Composite):
-    """Tunes the constants of every accepted candidate before the optimizer continues.
-
-    Attributes:
-        members: The optimizer and the tuner.
-    """
+    """Tunes the constants of every accepted candidate before the optimizer continues."""
 
     def __init__(self, optimizer: Optimizer, tuner: Optimizer) -> None:
         super().__init__(optimizer.name, (optimizer, tuner))

@@ -47,7 +47,6 @@ class Simplified:
 
     Attributes:
         removed: What is gone from ``source``, in the order of removal.
-        after: Size of ``source``.
         n_episodes: Episodes in which every action was the same, for the exact removals.
         is_cut: The budget was used up before all removals had been tried.
     """
@@ -73,7 +72,6 @@ def simplify_policy(
 
     Args:
         trials: Plays whole episodes by its protocol, within its budget.
-        exact_only: Keep whatever changes an action.
 
     Raises:
         ContractViolation: The text is not Python.
@@ -249,7 +247,6 @@ class SimplifyOptimizer(Optimizer):
     """Proposes the run's policy in less text; the race shows whether it is no worse.
 
     Args:
-        tools: Pool and jail level of the command.
         seconds: Time for a proposal; None for a slice of the run's configuration.
     """
 

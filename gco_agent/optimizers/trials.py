@@ -49,7 +49,6 @@ class ActionRecord:
     Attributes:
         actions: As the digest of an episode takes them in; empty where any are accepted.
         is_whole: The policy did not fail, and did nothing that was not expected.
-        total: Sum of rewards.
     """
 
     seed: int
@@ -65,7 +64,6 @@ class Trials:
 
     Attributes:
         require: The jail must be at least this good, or nothing is played.
-        progress: Called with events.
     """
 
     pool: WorkerPool

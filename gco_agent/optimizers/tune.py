@@ -62,7 +62,6 @@ class Tuned:
     Attributes:
         source: The policy with its new constants, every other byte as before; the policy itself
             where nothing better was found.
-        generations: How many were played.
     """
 
     source: PolicySource
@@ -85,10 +84,8 @@ def tune_policy(
     """Tune the constants of ``source`` until the budget of ``trials`` is used up.
 
     Args:
-        trials: Plays, within its budget.
         seeds: Feedback seeds; the first of them are kept for the final comparison.
         rng_seed: Seeds CMA-ES; positive.
-        method: Asks for points.
     """
     found = tunable_constants(source)
     if not found:
@@ -215,7 +212,6 @@ class TuneOptimizer(Optimizer):
     """Tunes the constants of the run's policy.
 
     Args:
-        tools: Pool and jail level of the command.
         seconds: Time for a proposal; None for a slice of the run's configuration.
     """
 

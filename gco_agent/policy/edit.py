@@ -54,7 +54,6 @@ class Component:
     """A function of a policy that may be rewritten.
 
     Attributes:
-        name: Unique among the components of the policy.
         text: Its exact text: the comments directly above it, decorators, body, and comments below
             that are indented as the body is; no line end after the last row.
         dedented: ``text`` at the left margin; the insides of string literals stay as they are.
@@ -97,7 +96,6 @@ def complete_policy(parent: PolicySource, text: str) -> PolicySource:
     Every byte of ``parent`` that ``text`` does not redefine stays.
 
     Args:
-        parent: What ``text`` was written for.
         text: Python, at any indentation: a whole policy; or components, helpers, constants and
             imports; or a class ``Policy`` with some of the methods. A whole policy that uses
             constants, imports or helpers of ``parent`` without repeating them gets them.
@@ -514,7 +512,6 @@ class _Hunk:
     """One place of a diff.
 
     Attributes:
-        number: Its number in the diff, from 1.
         row: Row of the policy that it names, from 1, or None.
         anchor: A row of the policy that it says to be below, or "".
         lines: Sign (" ", "-" or "+") and text of its rows.

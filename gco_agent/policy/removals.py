@@ -49,10 +49,8 @@ class Removal:
 
     Attributes:
         what: In a few words, with its own text where that is short.
-        line: Where it stands, from 1.
         weight: Characters of code that it removes, white space aside.
         changes: What becomes of the nodes of ``module``.
-        ranges: Where the changed nodes stand.
     """
 
     kind: Kind

@@ -441,12 +441,7 @@ def _escaped(value: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The score that a docstring states; `gco-agent eval` measures whether it is true.
-
-    Attributes:
-        mean: The mean return, in points.
-        rules: Environment and rules of play, as they stand there.
-    """
+    """The score that a docstring states; `gco-agent eval` measures whether it is true."""
 
     score: str
     mean: float

@@ -57,9 +57,6 @@ class RunScore:
 
     Attributes:
         group: What it is grouped with: the name of ``run --seeds`` without the seed.
-        mean_return: Score of its policy on report seeds.
-        protocol: Rules of play of these episodes.
-        usd: Price of its requests to language models.
         curve: Mean returns in races.
     """
 
@@ -104,7 +101,6 @@ class Pair:
             can be paired.
         difference: Mean of first minus second over the pairs, in the unit of the comparison.
         p_value: Two-sided sign-flip test, adjusted for the number of comparisons (Holm).
-        probability: Probability that a run of the first beats one of the second.
     """
 
     first: str
@@ -122,8 +118,6 @@ class Comparison:
 
     Attributes:
         unit: Of the aggregates: "points", or "human-normalized" (0 is random play, 1 a person).
-        pairs: Every two groups.
-        thresholds: Of the performance profiles.
     """
 
     unit: str
@@ -194,11 +188,7 @@ class Comparison:
         return Path(path)
 
     def curves(self, axis: str) -> Iterator[tuple[str, str, list[float], list[list[float]]]]:
-        """Yield for each game and group the positions, and for each run the returns there.
-
-        Args:
-            axis: "frames" or "iteration".
-        """
+        """Yield for each game and group the positions, and for each run the returns there."""
         for game, group in itertools.product(self.games, self.groups):
             chosen = [r.curve for r in self.runs if (r.game, r.group) == (game, group.name)]
             lines = [[(float(getattr(p, axis)), p.mean) for p in curve] for curve in chosen]

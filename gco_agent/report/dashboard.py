@@ -233,9 +233,6 @@ def _latest_gain(view: RunView, trial: Trial) -> dict[str, Any]:
 class DashboardServer(ThreadingHTTPServer):
     """Serves a `Dashboard` on 127.0.0.1.
 
-    Args:
-        port: TCP port; 0 for any that is free.
-
     Raises:
         UsageError: The port is taken or not allowed.
     """

@@ -54,7 +54,6 @@ class Overlay:
         velocities: Where each object will be in four steps at its present velocity.
         status: A strip below the screen: action, step, lives and return.
         places: Places that components of the policy return; needs a recorded film.
-        scale: Pixels of the picture for one of the screen.
         axis: Axis along which the player moves: "x" or "y"; "" for both or unknown.
         components: Names of the policy's components, in the order of their colours.
     """
@@ -201,9 +200,7 @@ class SidePanel:
     """A panel with the policy's code and the values of its components, for one film.
 
     Args:
-        height: Height of the picture beside it, in pixels.
         has_code: Show the code; if it does not fit, it is scrolled to the lines that ran.
-        has_values: Show what the components returned.
     """
 
     def __init__(self, source: str, height: int, *, has_code: bool, has_values: bool) -> None:

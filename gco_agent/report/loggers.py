@@ -148,11 +148,7 @@ NAMES = tuple(SINKS)
 
 
 class RunLogger:
-    """A callback that logs what is committed.
-
-    Args:
-        sink: Takes the numbers.
-    """
+    """A callback that logs what is committed."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink, self._works = sink, True

@@ -24,11 +24,7 @@ _DOTS_PER_INCH = 150
 
 
 def require_picture(path: Path, others: tuple[str, ...] = ()) -> None:
-    """Check, before anything is computed, that a picture can be written to ``path``.
-
-    Args:
-        others: Further formats that are allowed.
-    """
+    """Check, before anything is computed, that a picture can be written to ``path``."""
     formats = (*others, *FORMATS)
     if path.suffix.lower() not in formats:
         raise UsageError(f"{path.name} does not end in {', '.join(formats)}")

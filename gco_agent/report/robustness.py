@@ -80,11 +80,7 @@ def measure(
     *,
     watch: Watcher | None = None,
 ) -> Iterator[Line]:
-    """Play a policy under each condition on the same seeds, and yield the results.
-
-    Args:
-        watch: Called with the number of episodes played so far, and of all.
-    """
+    """Play a policy under each condition on the same seeds, and yield the results."""
     first: Evaluation | None = None
     for number, (name, rules) in enumerate(found.items()):
 

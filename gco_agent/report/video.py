@@ -41,13 +41,7 @@ _CLIP_OVERLAY = Overlay(objects=True, scale=2)
 
 @dataclass(slots=True)
 class Scenes:
-    """Episodes of one policy, or of two side by side, as pictures.
-
-    Attributes:
-        has_code: Show the code of each policy beside it.
-        every: Show every n-th step.
-        n_pictures: Pictures shown so far.
-    """
+    """Episodes of one policy, or of two side by side, as pictures."""
 
     policies: Sequence[tuple[str, PolicySource]]
     protocols: Sequence[PlayProtocol]

@@ -106,26 +106,18 @@ class Facts:
     gives an equal one.
 
     Attributes:
-        run: Branch of the run, ``gco/<game>/<run>``.
-        iteration: Number of the iteration, from 0 for the initial policy.
         return_mean: Mean return per episode, in points.
-        return_se: Standard error of that mean.
         gain: Mean difference of returns to the parent, paired by seed, in points.
         pairs: Seeds both the candidate and its parent played.
         seeds: Which seeds, as "selection 0:16".
         protocol: Rules of play; numbers under different protocols are not compared.
         steps: Policy calls this iteration made.
         seconds: Wall time of this iteration.
-        loc: Source lines of the policy.
         cyclomatic: Sum of the cyclomatic complexity of its functions.
-        nested_if: Deepest nesting of ``if`` in it.
-        tokens_in: Tokens sent to the language model in this iteration.
-        usd: Price of this iteration's exchanges.
         digest: Hash of the actions played, for `gco-agent verify`.
         cpu_ms_mean: Processor time of a step of the policy, in milliseconds.
         jail: Level of the jail they were played in. Not part of the protocol: a policy that attacks
             nothing plays the same in every jail.
-        schema: Version of the trailers.
     """
 
     run: str
@@ -187,7 +179,6 @@ class Entry:
         subject: First line of the message, for people; `headline` composes one. A long one is cut,
             and the body begins with the whole.
         body: The optimizer's reason, or whatever else explains the commit.
-        policy: Text of the policy; None leaves it as it is.
         files: Evidence, by path below ``iterations/<nnnn>/`` of the iteration in the facts.
         top_files: Files by path from the top of the tree, such as ``run.toml``.
     """
@@ -266,7 +257,6 @@ def headline(facts: Facts, what: str = "", *, side: bool = False) -> str:
 
     Args:
         facts: What was measured; the number shown is the mean return, the gain in brackets.
-        what: The edit, or the reason, in a few words.
         side: For the commit of a candidate beside the line rather than of the line.
     """
     iteration, verdict = f"Iteration {facts.iteration}", facts.verdict

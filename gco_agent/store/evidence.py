@@ -37,7 +37,6 @@ class Evidence:
     """The content of an ``evaluation.json``.
 
     Attributes:
-        protocol: Stamp of the rules of play.
         made_in: Weakest jail, Python and machine, as far as the record says.
         is_authentic: It was written by this user on this machine.
         schema: Version of the record; in the first, digests leave docstrings out.

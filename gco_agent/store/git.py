@@ -395,7 +395,6 @@ class GitRepo:
         Args:
             base: Commit whose tree it starts from; None starts from an empty tree.
             changes: New content by path from the top; None removes the path.
-            message: Stored as it is.
         """
         for path in changes:
             checked_path(path)

@@ -220,7 +220,6 @@ def write_entry(
 
     Args:
         parents: Commit ids; none makes a root commit.
-        remove: Paths the commit drops.
     """
     texts = dict(entry.top_files)
     if entry.policy is not None:
@@ -575,7 +574,6 @@ class Runs:
         """Commit one file to the current branch, which is not a run's; return the commit id.
 
         Args:
-            body: Second part of the message.
             trailers: Its last paragraph, by name; ``Gco-Schema`` is reserved for runs.
 
         Raises:
@@ -647,10 +645,8 @@ class Status:
         started: `time.perf_counter` value at which its time began; processes of one machine share
             that clock.
         reserve_s: Part of the time that is reserved for the end.
-        event: What it is doing; None between iterations.
         tokens: Tokens that the run has sent to language models and received, so far.
         usd: Their price; None where that is not known.
-        schema: Version of the file.
     """
 
     pid: int

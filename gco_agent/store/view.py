@@ -43,7 +43,6 @@ class Step:
         parents: Commit ids, the one before it on the line first.
         when: Committer's date; 1970 if the commit has none that can be read.
         facts: What was measured; None for a commit that a person made by hand.
-        candidates: The rejected candidates of the iteration, oldest first.
     """
 
     commit: str
@@ -80,10 +79,6 @@ class Trial(Step):
 
     Its `parents` are the commits of the trials that it descends from, the one it was compared with
     first; none for the initial policy.
-
-    Attributes:
-        is_kept: Whether it became the run's policy.
-        in_force: Whether it is the run's policy now.
     """
 
     line_commit: str = ""
@@ -102,12 +97,7 @@ class Trial(Step):
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """One seed, played by a candidate and, in a race, by its parent.
-
-    Attributes:
-        outcome: Why its episode ended.
-        parent_return: The parent's return, or None.
-    """
+    """One seed, played by a candidate and, in a race, by its parent."""
 
     seed: int
     episode_return: float
@@ -129,8 +119,6 @@ class Details:
     Attributes:
         before: Text of the policy that it was made from; "" for the initial policy.
         after: Its own text; None where the iteration had no candidate.
-        played: Its episodes, in the order of the seeds.
-        feedback: What the optimizer was shown; None where nothing is stored.
     """
 
     before: str
@@ -145,13 +133,10 @@ class OptimizerStats:
 
     Attributes:
         candidates: Policy texts that it proposed and that could be measured.
-        accepted: Those that became the run's policy.
         gain: Sum of the gains of the accepted, in points an episode. It is read from the races that
             decided, so it is optimistic; and it depends on where the other optimizers left off.
-        tokens: Sent to language models and received.
         usd: Their price in US dollars.
         steps: Played in its iterations, races and feedback included.
-        seconds: Wall time of its iterations.
     """
 
     optimizer: str
@@ -171,9 +156,6 @@ class RunSummary:
 
     Attributes:
         optimizer: As in its configuration; "" if that cannot be read.
-        facts: What was measured of the policy in force.
-        tokens: Sent to language models and received.
-        usd: Their price in US dollars.
         error: Why the run, or its configuration, cannot be read; "" if it can.
     """
 
@@ -193,12 +175,7 @@ class RunSummary:
 
 
 class RunView:
-    """A run, to be read. It shows the branch as it was when the view was opened.
-
-    Attributes:
-        tip: Commit id of its last commit.
-        policy_path: Path of the policy from the top of the tree.
-    """
+    """A run, to be read. It shows the branch as it was when the view was opened."""
 
     def __init__(self, repo: GitRepo, ref: RunRef) -> None:
         self.repo, self.ref = repo, ref
@@ -324,7 +301,6 @@ class RunView:
 
         Args:
             step: Where the candidates were rejected, the file is one of theirs.
-            name: Path below the folder of the iteration.
             candidate: Which of them, as an index; the last by default.
         """
         if step.facts is None:
@@ -538,9 +514,6 @@ def optimizer_stats(steps: Sequence[Step]) -> list[OptimizerStats]:
 
 def parse_played(text: str | None, where: str) -> tuple[Played, ...]:
     """Parse an ``evaluation.json``; empty where there is no such file.
-
-    Args:
-        where: Which commit, for the message.
 
     Raises:
         StoreError: It is of another schema, or garbled.

@@ -91,12 +91,7 @@ class Member:
 
 
 class Arena:
-    """Rates members with a pool of workers; counts steps, and learns of the world from play.
-
-    Attributes:
-        budget: Steps that the slice may play.
-        on_batch: Called after every batch of episodes.
-    """
+    """Rates members with a pool of workers; counts steps, and learns of the world from play."""
 
     def __init__(
         self,
@@ -191,10 +186,6 @@ def keep(members: Iterable[Member], champion: str = "", restarted: int = 0) -> l
     Structures need their constants tuned before they show what they are worth: so few of one
     niche are kept, none that behaves as a better one of its niche does, and those since the last
     restart have places of their own.
-
-    Args:
-        champion: Mark of the one that is kept in any case.
-        restarted: Slice of the last restart.
     """
     unique = list({member.mark: member for member in members}.values())
     rated = [member for member in unique if member.n]

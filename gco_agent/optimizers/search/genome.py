@@ -165,12 +165,7 @@ class Worth:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """While a gauge is low, be at another place than home.
-
-    Attributes:
-        place: In pixels.
-        pull: As `Plan.pull`.
-    """
+    """While a gauge is low, be at another place than home."""
 
     category: str
     limit: Constant
@@ -189,9 +184,7 @@ class Plan:
         stride_x: Pixels of a move; 0 where the player does not move on the axis.
         tempo: Steps that a move takes; None for one.
         late: Steps by which things may come sooner or later than predicted.
-        horizon: Moves to look ahead.
         face: Points for moving towards what is lined up; None where that does not count.
-        need: None where no gauge counts.
     """
 
     worths: tuple[Worth, ...]
@@ -245,11 +238,7 @@ Trigger = Pulse | Missing | Always | When
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A whole policy.
-
-    Attributes:
-        fire: The button is pressed when any of these says so.
-    """
+    """A whole policy."""
 
     moves: Plan | Rules
     fire: tuple[Trigger, ...]

@@ -50,7 +50,6 @@ class Played:
     Attributes:
         is_over: The episode ended, or stalled.
         at: Mean place of the player at every eighth step of this stretch, in pixels.
-        sightings: What was seen in this stretch.
     """
 
     total: float

@@ -50,8 +50,6 @@ def render(program: Program, world: World, title: str, env_id: str) -> str:
 
     Args:
         world: What it is written against, and what its docstring says of the game.
-        title: The game as people write it.
-        env_id: Gymnasium id of the environment it plays, for the docstring.
     """
     return _Writer(world).policy(program, title, env_id)
 

@@ -141,8 +141,6 @@ class Table:
 
     Attributes:
         seeds: Feedback seeds of this slice; from the first again when all were played.
-        budget: Steps and time of the slice; with its beginning.
-        next_seed: Index of the first that was not played yet.
         last: The returns of a program of the last batch.
     """
 
@@ -220,7 +218,6 @@ class Rated:
 
     Attributes:
         arm: Place in `State.arms` of the one it came from; -1 for none.
-        returns: An episode each.
     """
 
     program: VectorProgram

@@ -84,7 +84,6 @@ class Probed:
 
     Attributes:
         scale: Root mean square of each number of an observation, 1 where it is always 0.
-        is_vector: Whether the observation is one array.
     """
 
     scale: tuple[float, ...]

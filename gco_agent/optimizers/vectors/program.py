@@ -28,7 +28,6 @@ class Task:
 
     Attributes:
         is_vector: The observation is one array of them; else they are picked out of it.
-        low: Least value of each number of an action.
         scale: How far each number of an observation is spread in random play, above 0.
     """
 
