@@ -44,11 +44,7 @@ class CliContext:
     # Repositories and runs
 
     def repository(self, *, create: bool = False) -> GitRepo:
-        """Return the repository that the folder is in.
-
-        Raises:
-            StoreError: There is none.
-        """
+        """Return the repository that the folder is in."""
         from gco_agent.store.git import GitRepo
 
         here = self.directory.absolute()
@@ -60,7 +56,7 @@ class CliContext:
             return GitRepo.create(here)
 
     def runs(self) -> Runs:
-        """Return the runs of the repository; raises as `repository`."""
+        """Return the runs of the repository."""
         from gco_agent.store.run import Runs
 
         return Runs(self.repository())
@@ -97,7 +93,7 @@ class CliContext:
         return False
 
     def trust(self, module: str) -> None:
-        """Let runs of the repository load a module; raises as `checks.trust` and `repository`."""
+        """Let runs of the repository load a module."""
         from gco_agent.loop.checks import trust
 
         repo = self.repository()
@@ -106,11 +102,7 @@ class CliContext:
     # What is played, by whom
 
     def find_spec(self, name: str) -> GameSpec:
-        """Return the game, Gymnasium id, ``module:id`` or file in the folder that is meant.
-
-        Raises:
-            UsageError: Nothing has that name.
-        """
+        """Return the game, Gymnasium id, ``module:id`` or file in the folder that is meant."""
         from gco_agent.games import find_game, imports_code
 
         if not imports_code(name):
@@ -125,7 +117,7 @@ class CliContext:
         return find_spec(name)
 
     def find_target(self, target: str | None) -> Target:
-        """Return the policy that was named, contract checked; raises as `api.find_policy`."""
+        """Return the policy that was named, contract checked."""
         from gco_agent.api import find_policy
         from gco_agent.loop.checks import require_contract
 
@@ -134,7 +126,7 @@ class CliContext:
         return found
 
     def rules_of(self, target: Target, given: dict[str, Any]) -> PlayProtocol:
-        """Return the rules to play by, with the options that were given; raises as `rules`."""
+        """Return the rules to play by, with the options that were given."""
         env_id = given["env_id"] and self.find_spec(given["env_id"]).env_id
         return target.rules(
             env_id, given.get("max_steps"), given.get("protocol"), given.get("objects")
@@ -177,12 +169,7 @@ class CliContext:
         return self.directory / name
 
     def write(self, name: Path | str, data: str | bytes) -> Path:
-        """Write a file that was asked for, past no link of a repository.
-
-        Raises:
-            UsageError: It cannot be written.
-            FileRefused: A symbolic link of a repository is in the way.
-        """
+        """Write a file that was asked for, past no link of a repository."""
         path = self.path(name)
         try:
             write_file(path, data, root=work_tree_of(path))

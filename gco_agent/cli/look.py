@@ -1,4 +1,4 @@
-"""``runs``, ``log``, ``show``, ``watch``, ``dashboard`` and ``trace``: look at runs."""
+"""Commands that look at runs, and ``fork``, which starts another from an iteration of one."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gco_agent.cli import options as o
-from gco_agent.cli.completion import complete_runs
 from gco_agent.cli.context import CliContext, pick_seeds
 from gco_agent.cli.display import PlainDisplay, open_display
 from gco_agent.cli.options import Given, command, flag, number, option
@@ -42,6 +42,7 @@ from gco_agent.cli.run import interval_in
 from gco_agent.core.errors import NotARun, StoreError, UsageError
 from gco_agent.core.events import Committed
 from gco_agent.core.records import Usage, Verdict
+from gco_agent.core.seeds import Stream, format_seeds
 from gco_agent.core.statistics import Gain, confidence_interval
 from gco_agent.core.text import clean_line, clean_text, format_points, format_score
 from gco_agent.loop.budget import Budget
@@ -60,13 +61,15 @@ from gco_agent.store.view import (
 )
 
 if TYPE_CHECKING:
+    from gco_agent.loop.bisect import Bisection
+    from gco_agent.report.comparison import Comparison
     from gco_agent.store.git import GitRepo
 
 _FORMULA = ("=", "+", "-", "@", "\t")
 _COUNTED = "gain gain_se pairs loc cyclomatic nested_if"
 _DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan", " ": ""}
 _POLL_S = 0.5
-_TRACE_EPISODES, _MOST_TRACED, _TRACE_STEPS = 8, 1000, 4_500
+_TRACE_EPISODES, _BISECTED, _MOST_TRACED, _TRACE_STEPS = 8, 8, 1_000, 4_500
 
 
 @command(o.json_option)
@@ -245,7 +248,7 @@ def _print_optimizers(earned: Sequence[OptimizerStats]) -> None:
 
 
 @command(
-    click.argument("names", nargs=-1, metavar="[RUN] [REV]", shell_complete=complete_runs),
+    click.argument("names", nargs=-1, metavar="[RUN] [REV]", shell_complete=o.complete_runs),
     o.json_option,
     option("--file", "name", metavar="NAME"),
 )
@@ -543,7 +546,6 @@ def _update(budget: Budget, status: Status) -> None:
 )
 def trace(place: CliContext, /, target: str | None, **given: Given) -> Result:
     """Show what a language model is told of a policy's results."""
-    from gco_agent.core.seeds import Stream
     from gco_agent.loop.checks import read_config
     from gco_agent.loop.session import read_attempts
     from gco_agent.optimizers.feedback import collect_results, compose_feedback
@@ -587,3 +589,151 @@ def _traced_run(place: CliContext, target: str | None) -> RunView | None:
         return place.view()
     except (NotARun, StoreError):
         return None
+
+
+# Compare
+
+_RANKS = {
+    "runs": 1,
+    "probability of improvement": 1,
+    "frames": 2,
+    "mean": 3,
+    "iterations": 3,
+    "paired by": 3,
+    "median": 4,
+    "pairs": 4,
+    "$": 4,
+    "optimality gap": 5,
+    "episodes": 5,
+    "seed": 6,
+}
+"""Columns that a narrow terminal goes without, the highest first."""
+_FORMATS = ("text", "markdown", "latex", "csv", "json")
+
+
+@command(
+    click.argument("names", nargs=-1, metavar="[RUN]...", shell_complete=o.complete_runs),
+    option("--format", "form", kind=_FORMATS, default="text"),
+    option("-o", "--output", kind=o.PATH),
+    o.json_option,
+)
+def compare(place: CliContext, /, names: tuple[str, ...], form: str, output: Path | None) -> Result:
+    """Compare runs by their scores on report seeds."""
+    from gco_agent.api import compare as compare_runs
+    from gco_agent.report.pictures import require_picture
+
+    path = None if output is None else place.path(output)
+    if path is not None:
+        require_picture(path, (".html",))
+    place.as_json = place.as_json or form == "json"
+    found = compare_runs(names, repo=place.directory)
+    if path is not None:
+        found.report(path)
+        tell(f"{path} is written")
+    if form in ("markdown", "latex", "csv"):
+        return Result(found, lambda: echo(found.table(form)))
+    return Result(found, lambda: _print_comparison(found))
+
+
+def _print_comparison(found: Comparison) -> None:
+    for heading, cells in (
+        (f"report seeds; aggregates in {found.unit}", found.cells()),
+        ("\npairs", found.pair_cells()),
+        ("\nruns", found.run_cells()),
+    ):
+        head, *rows = cells
+        columns = [
+            Column(name, "right" if i else "left", _RANKS.get(name, 0))
+            for i, name in enumerate(head)
+        ]
+        if rows:
+            print_table(columns, rows, heading=heading)
+
+
+# Bisect and fork
+
+
+@command(
+    o.run_argument,
+    option("--skill", metavar="EXPR", required=True),
+    flag("--scan"),
+    o.seeds_option(),
+    o.max_steps_option,
+    o.play_options,
+)
+def bisect(place: CliContext, /, skill: str, *, scan: bool, **given: Given) -> Result:
+    """Find the commit of a run that won or lost a skill."""
+    from gco_agent.loop.bisect import bisect as find_change
+    from gco_agent.loop.bisect import parse_skill
+    from gco_agent.loop.checks import read_config, rules_here
+
+    wanted = parse_skill(skill, place.directory)
+    seeds = pick_seeds(given["seed_text"], Stream.FEEDBACK.seeds(0, _BISECTED), _MOST_TRACED)
+    view = place.view()
+    rules = rules_here(read_config(view).protocol)
+    limited = replace(rules, max_steps=min(rules.max_steps, given["max_steps"] or rules.max_steps))
+    with open_display() as display, place.players.judge(limited) as judge:
+        found = find_change(view, wanted, judge, rules, seeds, display, scan=scan)
+    data = {
+        "run": view.ref.branch,
+        "skill": found.skill,
+        "seeds": format_seeds(seeds),
+        "policies": found.policies,
+        "is_scan": found.is_scan,
+        "tested": found.tested,
+        "changes": found.changes,
+    }
+    return Result(data, lambda: _print_bisection(found, view.ref.branch))
+
+
+def _print_bisection(found: Bisection, branch: str) -> None:
+    rows = [
+        [
+            "by hand" if one.iteration is None else str(one.iteration),
+            "yes" if one.has_skill else "no",
+            format_score(one.mean_return, None) if one.mean_return is not None else "failed",
+            one.summary,
+        ]
+        for one in found.tested
+    ]
+    columns = [*Column.row("it>|skill|return>"), Column("summary", text="cut")]
+    print_table(columns, rows)
+    for change in found.changes:
+        word = "won" if change.has_skill else "lost"
+        say(f"{word} in iteration {change.iteration}, commit {change.commit[:9]}: {change.summary}")
+        say(f"  gco-agent show {branch} {change.commit[:9]}")
+    is_whole = len(found.tested) == found.policies
+    if not found.changes:
+        has = found.tested[0].has_skill
+        if is_whole:
+            say(f"every policy {'has' if has else 'lacks'} it")
+        else:
+            say(f"the first and the last policy {'have' if has else 'lack'} it: try --scan")
+    elif not is_whole:
+        say(
+            f"{len(found.tested)} of {found.policies} policies were played, assuming that there is "
+            "one change; --scan plays all"
+        )
+
+
+@command(
+    click.argument("names", nargs=-1, metavar="[RUN] [REV]", shell_complete=o.complete_runs),
+    option("--name", required=True),
+    o.json_option,
+)
+def fork(place: CliContext, /, names: tuple[str, ...], name: str) -> Result:
+    """Start another run from an iteration of a run, with all that its optimizer remembers."""
+    rev = place.run_and_rev(names)
+    ref = place.runs().fork(place.ref(), rev, name)
+    view = place.runs().view(ref)
+    data = {
+        "run": ref.branch,
+        "forked_from": place.ref().branch,
+        "commit": view.tip,
+        "iterations": view.n_iterations,
+    }
+    lines = (
+        f"{ref.branch}: {count(view.n_iterations, 'iteration')} of {data['forked_from']}, "
+        f"commit {view.tip[:9]}\n  gco-agent step {ref.branch}"
+    )
+    return Result(data, lines)

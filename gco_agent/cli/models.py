@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gco_agent.cli import options as o
-from gco_agent.cli.completion import complete_runs, complete_targets
 from gco_agent.cli.context import CliContext, with_model
 from gco_agent.cli.display import open_display
 from gco_agent.cli.options import Given, command, number, option
@@ -65,7 +64,7 @@ _BYTES_A_TOKEN = 8
 
 @command(
     click.argument(
-        "names", nargs=-1, required=True, metavar="[RUN] TEXT", shell_complete=complete_runs
+        "names", nargs=-1, required=True, metavar="[RUN] TEXT", shell_complete=o.complete_runs
     ),
     o.json_option,
 )
@@ -303,7 +302,7 @@ def _cost(usage: Usage) -> str:
 
 
 @command(
-    click.argument("recording", metavar="RECORDING", shell_complete=complete_targets),
+    click.argument("recording", metavar="RECORDING", shell_complete=o.complete_targets),
     option("--record", metavar="FILE"),
     option("--name"),
     option("--switch/--no-switch", default=False),

@@ -6,24 +6,21 @@ kept in the `CliContext`; a command gets only its own.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import re
 import textwrap
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import click
+from click.shell_completion import CompletionItem
 
-from gco_agent.cli.completion import (
-    complete_games,
-    complete_optimizers,
-    complete_runs,
-    complete_targets,
-)
 from gco_agent.cli.errors import Command
+from gco_agent.core.errors import GcoError
 from gco_agent.core.seeds import HIGHEST_SEED
 
 Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -211,6 +208,56 @@ def _keep(context: click.Context, parameter: click.Parameter, value: Given) -> N
     """Keep the value of an option in the `CliContext`."""
     if value is not None and parameter.name is not None:
         setattr(context.obj, parameter.name, value)
+
+
+# Completion in the shell; nothing is printed there and nothing raised
+
+Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
+
+def _completer(names: Callable[[Path], Iterable[str]], *, with_files: bool = False) -> Complete:
+    """Return a completer that offers names, and files where ``with_files``."""
+
+    def complete(
+        context: click.Context, _: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        folder = context.find_root().params.get("directory") or Path()
+        found: list[CompletionItem] = []
+        with contextlib.suppress(GcoError, OSError):
+            found = [CompletionItem(name) for name in names(folder) if name.startswith(incomplete)]
+        if with_files:
+            found.append(CompletionItem(incomplete, type="file"))
+        return found
+
+    return complete
+
+
+def _runs(folder: Path) -> list[str]:
+    from gco_agent.store.git import GitRepo
+    from gco_agent.store.run import Runs
+
+    return [ref.branch for ref in Runs(GitRepo.find(folder.absolute())).list()]
+
+
+def _games(_: Path) -> list[str]:
+    from gco_agent.games import every_game
+
+    return sorted(every_game())
+
+
+def _optimizers(_: Path) -> list[str]:
+    from gco_agent.optimizers.registry import optimizer_names
+
+    return optimizer_names()
+
+
+complete_runs = _completer(_runs)
+complete_targets = _completer(_runs, with_files=True)
+complete_games = _completer(_games, with_files=True)
+complete_optimizers = _completer(_optimizers, with_files=True)
+
+
+# Shared options
 
 
 def hints_option(default: str | None) -> Decorator:

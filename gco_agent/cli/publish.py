@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gco_agent.cli import options as o
-from gco_agent.cli.completion import complete_runs
 from gco_agent.cli.context import CliContext
 from gco_agent.cli.options import Given, command, flag, number, option
 from gco_agent.cli.output import Result, count, echo, evaluation_json, score_json, tell
@@ -33,7 +32,7 @@ _HEAD_BYTES = 2_000
 
 @command(
     click.argument(
-        "names", nargs=-1, required=True, metavar="[RUN] REV", shell_complete=complete_runs
+        "names", nargs=-1, required=True, metavar="[RUN] REV", shell_complete=o.complete_runs
     ),
     option("--reason", default="", metavar="TEXT"),
     o.json_option,
@@ -238,7 +237,7 @@ def _run_of(place: CliContext, target: Target) -> RunReport | None:
 
 
 @command(
-    click.argument("names", nargs=-1, metavar="[RUN]...", shell_complete=complete_runs),
+    click.argument("names", nargs=-1, metavar="[RUN]...", shell_complete=o.complete_runs),
     option("-o", "--output", kind=o.PATH),
     option("--curve", kind=o.PATH),
     option("--clips", "n_clips", kind=o.AtLeast(0, 20), default=0),

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gco_agent.cli import options as o
-from gco_agent.cli.completion import complete_optimizers, complete_targets
 from gco_agent.cli.context import CliContext, with_model
 from gco_agent.cli.display import Broadcast
 from gco_agent.cli.errors import Interrupted
@@ -153,7 +152,7 @@ def _what_is_left(run: Run, budget: Budget) -> Budget:
 
 
 @command(
-    click.argument("target", metavar="GAME|RUN", shell_complete=complete_targets),
+    click.argument("target", metavar="GAME|RUN", shell_complete=o.complete_targets),
     option("--method", kind=_METHODS, required=True),
     option("--name"),
     o.seed_option,
@@ -240,7 +239,7 @@ def init(place: CliContext, /, **given: Given) -> Result:
     option("--time", "seconds", kind=o.Duration()),
     o.frames_option,
     o.usd_option,
-    option("--optimizer", metavar="NAME", shell_complete=complete_optimizers),
+    option("--optimizer", metavar="NAME", shell_complete=o.complete_optimizers),
     o.answer_option,
     o.log_option,
     o.model_options,
@@ -547,11 +546,7 @@ def _config(view: RunView) -> RunConfig | None:
 
 
 def interval_in(text: str | None, step: Step) -> tuple[float, float] | None:
-    """Return the 95 % interval of the mean return of a step, from the text of its episodes.
-
-    Raises:
-        StoreError: That text has another schema, or is garbled.
-    """
+    """Return the 95 % interval of the mean return of a step, from the text of its episodes."""
     returns = returns_of(step, text)
     return None if returns is None else confidence_interval(returns)
 

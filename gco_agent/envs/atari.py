@@ -31,10 +31,6 @@ _FIVE_MINUTES = 4_500
 def default_protocol(game: str, max_steps: int = 27_000) -> PlayProtocol:
     """Return the rules of ``ALE/<Game>-v5``: frame skip 4, sticky 0.25, minimal actions.
 
-    Raises:
-        UsageError: There is no such game.
-        GcoError: ale-py came without its ROM.
-
     Source: Machado et al. 2018, arXiv:1709.06009.
     """
     spec = find_game(game)
@@ -93,12 +89,7 @@ def _as_the_authors(rules: PlayProtocol, theirs: Reference) -> PlayProtocol:
 
 
 def open_environment(protocol: PlayProtocol) -> ObjectObservation:
-    """Make the environment that ``protocol`` describes, without its disturbances.
-
-    Raises:
-        UsageError: It names a game that is unknown.
-        GcoError: The versions installed here differ from those of the protocol.
-    """
+    """Make the environment that ``protocol`` describes, without its disturbances."""
     require_versions(protocol, default_protocol(protocol.env_id).versions)
     spec = find_game(protocol.env_id)
     is_papers = spec.reference is not None and protocol.objects == "paper"
@@ -139,21 +130,13 @@ def _settings(protocol: PlayProtocol) -> dict[str, Any]:
 
 
 def emulator_spec(protocol: PlayProtocol) -> EnvSpec:
-    """Return how Gymnasium makes the emulator, observed as RAM, without gco-agent.
-
-    Raises:
-        UsageError: It names a game that is unknown.
-    """
+    """Return how Gymnasium makes the emulator, observed as RAM, without gco-agent."""
     found = gymnasium.spec(f"ALE/{find_game(protocol.env_id).env_id.removeprefix('gco/')}")
     settings = {"obs_type": "ram", **_settings(protocol)}
     return dataclasses.replace(found, kwargs={**found.kwargs, **settings})
 
 
 def switches_of(game: str) -> tuple[list[int], list[int]]:
-    """Return the modes and the difficulties of a game.
-
-    Raises:
-        UsageError: There is no such game.
-    """
+    """Return the modes and the difficulties of a game."""
     with contextlib.closing(make_object_env(find_game(game).name)) as env:
         return env.switches

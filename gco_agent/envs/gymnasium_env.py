@@ -113,11 +113,7 @@ class GymnasiumEnvironment:
         return self._obs
 
     def begin(self, seed: int) -> tuple[object, int]:
-        """Start an episode; return the first observation, and 0 lives.
-
-        Raises:
-            UsageError: The environment fails, or does not return what Gymnasium asks for.
-        """
+        """Start an episode; return the first observation, and 0 lives."""
         try:
             with stdout_to_stderr():
                 returned: Any = self._env.reset(seed=seed)
@@ -130,11 +126,7 @@ class GymnasiumEnvironment:
         return self.observe()
 
     def advance(self, action: Action) -> tuple[float, bool, bool]:
-        """Play one step; return reward, terminated, truncated.
-
-        Raises:
-            UsageError: As `begin`.
-        """
+        """Play one step; return reward, terminated, truncated."""
         given: Any = action
         if isinstance(action, tuple):
             given = np.array(action, dtype=self._space.dtype)

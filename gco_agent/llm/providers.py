@@ -25,12 +25,7 @@ MOST_MODELS = 16
 
 
 def open_model(name: str = "", effort: str = "") -> LanguageModel:
-    """Open a model with the settings of the environment; nothing is sent.
-
-    Raises:
-        KeyRefused: The key is missing or malformed.
-        UsageError: Another setting cannot be used, or the provider cannot be loaded.
-    """
+    """Open a model with the settings of the environment; nothing is sent."""
     provider, model = split_provider(name or DEFAULT_MODEL)
     try:
         open_it = _providers()[provider].load()
@@ -59,11 +54,7 @@ def split_provider(name: str) -> tuple[str, str]:
 
 
 def model_price(name: str) -> Price | None:
-    """Return the price of a model, by the user's price file, or else by the table.
-
-    Raises:
-        UsageError: The price file cannot be used.
-    """
+    """Return the price of a model, by the user's price file, or else by the table."""
     name = name or DEFAULT_MODEL
     prices = {**PRICES, **own_prices(os.environ)}
     return find_price(name, prices) or find_price(split_provider(name)[1], prices)

@@ -486,11 +486,7 @@ class PartialReply:
         return self._blocks.get(str(index), ("", []))[0]
 
     def append(self, index: object, text: str) -> None:
-        """Add to a block, which is one of text if it was not begun.
-
-        Raises:
-            ReplyTruncated: The reply is longer than any reply may be.
-        """
+        """Add to a block, which is one of text if it was not begun."""
         self.lengthen(text)
         self._blocks.setdefault(str(index), ("", []))[1].append(text)
 

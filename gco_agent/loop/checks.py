@@ -43,11 +43,7 @@ def require_contract(source: PolicySource, name: str) -> None:
 
 
 def read_config(view: RunView, rev: str | None = None) -> RunConfig:
-    """Return the configuration that a run was started with.
-
-    Raises:
-        UsageError: It is missing, cannot be read, or plays code that is not trusted here.
-    """
+    """Return the configuration that a run was started with."""
     config = view.config(rev)
     require_trusted(view.repo, config.protocol, view.ref.branch)
     return config
@@ -116,10 +112,6 @@ def require_optimizer(
     Args:
         name: One or several names or files: "reflect,search".
         files_in: Folder of optimizer files, if the user named the optimizer.
-
-    Raises:
-        UsageError: There is none of that name, or none of them asks a language model.
-        KeyRefused: The key for a language model is missing.
     """
     found = capabilities_of(name, files_in=files_in)
     if usd is not None and not any(each is None or each.uses_model for each in found):
@@ -165,12 +157,7 @@ def require_same_versions(config: RunConfig) -> None:
 
 
 def require_writable(repo: GitRepo) -> None:
-    """Refuse a repository in which nothing could be committed.
-
-    Raises:
-        StoreError: It cannot be written.
-        NoIdentity: Git does not know who commits.
-    """
+    """Refuse a repository in which nothing could be committed."""
     if not os.access(repo.common_dir, os.W_OK):
         raise StoreError(
             f"the repository {repo.common_dir} cannot be written by this user. "
@@ -180,11 +167,7 @@ def require_writable(repo: GitRepo) -> None:
 
 
 def require_clean(repo: GitRepo) -> None:
-    """Refuse a work tree with changes that are not committed.
-
-    Raises:
-        DirtyWorkTree: It has some.
-    """
+    """Refuse a work tree with changes that are not committed."""
     Runs(repo).require_clean()
 
 

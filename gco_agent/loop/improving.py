@@ -57,13 +57,7 @@ class SimplifiedFile:
 def tune_file(
     source: PolicySource, judge: Judge, purse: StepBudget, *, seed: int, progress: Progress = silent
 ) -> TunedFile:
-    """Tune the constants of ``source``; every byte but theirs, and a stated score, stays.
-
-    Raises:
-        ContractViolation: The text is not Python.
-        ProposalError: There is nothing to tune, or the policy fails as it is.
-        JailError: The jail cannot be built, or not as good as the judge requires.
-    """
+    """Tune the constants of ``source``; every byte but theirs, and a stated score, stays."""
     trials = Trials(judge.pool, judge.protocol, judge.require, purse, progress)
     tuned = tune_policy(source, trials, trial_seeds(0), rng_seed=seed_of_chance(seed))
     if not tuned.moves:
@@ -83,11 +77,7 @@ def simplify_file(
     exact_only: bool = False,
     progress: Progress = silent,
 ) -> SimplifiedFile:
-    """Take away from ``source`` what its play does not need; the result is formatted.
-
-    Raises:
-        As `tune_file`.
-    """
+    """Take away from ``source`` what its play does not need; the result is formatted."""
     trials = Trials(judge.pool, judge.protocol, judge.require, purse, progress)
     found = simplify_policy(source, trials, trial_seeds(0), exact_only=exact_only)
     race, smaller = None, found.exact

@@ -35,11 +35,7 @@ class Published:
 
 
 def require_publishable(repo: GitRepo) -> None:
-    """Refuse a branch that cannot be published on, before anything is played.
-
-    Raises:
-        GcoError: The branch is a run's, or cannot be committed to.
-    """
+    """Refuse a branch that cannot be published on, before anything is played."""
     Runs(repo).require_publishable()
     checks.require_writable(repo)
 
@@ -77,11 +73,6 @@ def publish(
 
     Args:
         there: What the present file states; a lower score does not replace it.
-
-    Raises:
-        PolicyError: The policy breaks the contract, or failed in an episode.
-        UsageError: The present file states a better score.
-        StoreError: It cannot be committed.
     """
     source, path = PolicySource(view.policy()), view.policy_path
     checks.require_contract(source, f"the policy of {view.ref.branch}")

@@ -307,11 +307,7 @@ def read_exchanges(run: RunView, steps: Sequence[Step]) -> list[Exchange]:
 
 
 def recall_episodes(run: RunView, judge: Judge) -> None:
-    """Give ``judge`` the episodes on record that this user's machine played.
-
-    Raises:
-        StoreError: A record cannot be read.
-    """
+    """Give ``judge`` the episodes on record that this user's machine played."""
     steps = run.history()
     for step, text in zip(steps, run.evidence_of_all(steps, EPISODES), strict=True):
         if text is None:

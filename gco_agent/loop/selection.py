@@ -60,9 +60,6 @@ class Archive:
         """The inconclusive candidates raced against the policy in force, the most promising first.
 
         The order is by the lower bound of the gain. Those that a proposal has edited are left out.
-
-        Raises:
-            StoreError: A record cannot be read.
         """
         since = next(n for n, s in enumerate(self.history) if s.commit == self.made_by.commit)
         tried = [each for step in self.history[since:] for each in step.candidates]
@@ -87,11 +84,7 @@ class Archive:
         return next(n for n, is_kept in enumerate(kept) if is_kept)
 
     def episodes(self, source: PolicySource) -> list[EpisodeResult]:
-        """Return the latest episodes on record that a policy played in races.
-
-        Raises:
-            StoreError: A record cannot be read.
-        """
+        """Return the latest episodes on record that a policy played in races."""
         races, found = (
             range(Stream.SELECTION.value, Stream.REPORT.value),
             dict[int, EpisodeResult](),
@@ -169,9 +162,6 @@ def race_judge(archive: Archive, config: RunConfig, judge: Judge) -> Judge:
     """Return the judge of the next race, which plays as long as `race_steps` says.
 
     This follows from the commits of the run alone.
-
-    Raises:
-        StoreError: A record cannot be read.
     """
     if config.selection_protocol == config.protocol:
         return judge

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gco_agent.core.errors import BudgetSpent, PolicyError, RequestAbandoned
-from gco_agent.core.events import Committed, Playing, Progress, Racing, silent
+from gco_agent.core.events import Committed, Playing, Progress, Racing, Searching, silent
 from gco_agent.core.records import Evaluation, Outcome
 from gco_agent.core.seeds import Stream
 from gco_agent.core.statistics import INTERIM_ANALYSES
@@ -25,7 +25,6 @@ from gco_agent.envs.environment import initial_policy, spec_of
 from gco_agent.evaluation.judge import AcceptanceCriterion, Judge
 from gco_agent.loop.budget import Budget
 from gco_agent.loop.candidate import Candidate
-from gco_agent.loop.control import resume, wait_while_paused
 from gco_agent.loop.recording import (
     IterationRecorder,
     committed_event,
@@ -38,9 +37,10 @@ from gco_agent.optimizers.base import Optimizer
 from gco_agent.policy import PolicySource, format_policy, with_environment
 from gco_agent.store.config import FILE, RunConfig, format_config
 from gco_agent.store.entries import RunRef
-from gco_agent.store.run import Run, Runs
-from gco_agent.store.view import frames_of
+from gco_agent.store.run import Run, Runs, is_paused, resume
+from gco_agent.store.view import RunView, frames_of
 
+_POLL_S = 0.2
 _INITIAL_EPISODES = INTERIM_ANALYSES[1]
 _MOST_IDLE = 10
 """Iterations in a row that may play nothing, as an optimizer has nothing to propose: a limit of
@@ -87,6 +87,13 @@ def train(  # noqa: PLR0913 - the last is seldom given
         n_idle = 0 if made.tokens or frames > before else n_idle + 1
         if n_idle >= _MOST_IDLE and budget.iterations is None:
             return BudgetSpent(f"{n_idle} iterations in a row in which nothing was played")
+
+
+def wait_while_paused(run: RunView, progress: Progress, deadline: float) -> None:
+    """Wait until the dashboard resumes a run; nothing is under way between iterations."""
+    while is_paused(run.repo, run.ref) and time.perf_counter() < deadline:
+        progress(Searching("paused", None, 0, "", "resume it from the dashboard"))
+        time.sleep(_POLL_S)
 
 
 def advance(  # noqa: PLR0913 - the last are seldom given

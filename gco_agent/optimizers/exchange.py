@@ -125,10 +125,6 @@ class Letter:
 
         Returns:
             The new path of a reply to another prompt of that name: ``0007-reply.old.md``.
-
-        Raises:
-            FileRefused: There is a symbolic link on the way.
-            UsageError: The file cannot be written.
         """
         aside = None
         try:
@@ -167,7 +163,7 @@ class Letter:
             return {}
 
     def read_reply(self) -> str:
-        """Return the text of the reply; raises as `read_reply`."""
+        """Return the text of the reply."""
         return read_reply(self.reply, self.root)
 
     def is_written_for(self, tip: str) -> bool:
@@ -206,10 +202,6 @@ def read_reply(path: Path, root: Path | None = None) -> str:
 
     Args:
         root: As of `gco_agent.core.files.read_file`.
-
-    Raises:
-        FileRefused: It is too long, or there is a symbolic link below ``root``.
-        UsageError: It cannot be read, or is not text; see `decode_reply`.
     """
     try:
         data = read_file(path, root=root, limit_bytes=4 * MAX_CHARACTERS)

@@ -76,11 +76,7 @@ class OptoPrimeOptimizer(Optimizer):
 
     @classmethod
     def create(cls, tools: Tools) -> OptoPrimeOptimizer:
-        """Create the optimizer with the language model of the command.
-
-        Raises:
-            UsageError: There is no language model, or no trace-opt.
-        """
+        """Create the optimizer with the language model of the command."""
         load_opto()
         return cls(tools.model("optoprime"))
 
@@ -328,9 +324,6 @@ def load_opto() -> SimpleNamespace:
     trace-opt 0.1.3.8 imports litellm and openai at the top of modules that never use them here.
     litellm takes ten seconds, and the network, to be imported; so empty modules take their place
     while opto is imported, whether they are installed or not.
-
-    Raises:
-        UsageError: It is not installed, or in another version.
     """
     try:
         found = metadata.version("trace-opt")

@@ -53,9 +53,6 @@ def make_optimizer(name: str, tools: Tools, *, files_in: Path | None = None) -> 
         name: A name, or a path that ends with ``.py``.
         files_in: Folder that paths are relative to; by default, files are refused, since
             ``run.toml`` may come from a stranger.
-
-    Raises:
-        UsageError: There is no such optimizer, or it cannot be loaded.
     """
     made = []
     for part in split_optimizers(name):
@@ -72,9 +69,6 @@ def capabilities_of(name: str, *, files_in: Path | None = None) -> list[Capabili
     """Return the declared capabilities of each optimizer in "reflect,search".
 
     None stands for an optimizer that only a function of its package creates.
-
-    Raises:
-        UsageError: As `make_optimizer`.
     """
     found = (_find(part, files_in) for part in split_optimizers(name))
     return [getattr(value, "capabilities", None) for value in found]

@@ -172,11 +172,7 @@ def parse_reply(text: str | None, parent: PolicySource) -> Reply:
 
 
 def read_completion(completion: Completion, parent: PolicySource) -> Reply:
-    """Return the candidate in a model's answer: in the call of its tool, or else in its text.
-
-    Raises:
-        Unusable: As `parse_reply`.
-    """
+    """Return the candidate in a model's answer: in the call of its tool, or else in its text."""
     if completion.tool_input is None:
         return parse_reply(completion.text, parent)
     try:

@@ -72,10 +72,6 @@ def simplify_policy(
 
     Args:
         trials: Plays whole episodes by its protocol, within its budget.
-
-    Raises:
-        ContractViolation: The text is not Python.
-        ProposalError: The policy fails as it is.
     """
     original = PolicySource(format_policy(source.text))
     work = _Simplifier(original, trials, seeds)
@@ -110,11 +106,7 @@ class _Simplifier:
         self._refused: set[str] = set()
 
     def record(self) -> None:
-        """Play the policy as it is: the actions that count as the same.
-
-        Raises:
-            ProposalError: It fails.
-        """
+        """Play the policy as it is: the actions that count as the same."""
         size = self._trials.pool.n_workers
         for first in range(0, len(self._proof), size):
             self._trials.tell("simplify: record")

@@ -126,11 +126,7 @@ class _Tuner:
         self.generations = 0
 
     def set_horizon(self) -> None:
-        """Choose a horizon in which the policy sees enough of the game.
-
-        Raises:
-            ProposalError: The policy fails.
-        """
+        """Choose a horizon in which the policy sees enough of the game."""
         least, longest = _HORIZONS
         seeds = self._seeds[:_SEEDS_A_GENERATION]
         (played,) = self._trials.play([self._source.text], seeds, longest)

@@ -71,11 +71,7 @@ class TunableConstant:
 
 
 def tunable_constants(source: PolicySource) -> tuple[TunableConstant, ...]:
-    """Return the quantities of a policy: named ones first, then in the order of the file.
-
-    Raises:
-        ContractViolation: The text is not Python.
-    """
+    """Return the quantities of a policy: named ones first, then in the order of the file."""
     found = list(_Finder(source.text).all())
     named = {c.value: c for c in found if c.is_named}
     tied: dict[tuple[str, float], TunableConstant] = {}

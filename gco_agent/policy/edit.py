@@ -71,9 +71,6 @@ def components(source: PolicySource) -> tuple[Component, ...]:
 
     In the order of the file. A name that is defined more than once (a property and its setter) is
     left out, since an edit could not say which it means.
-
-    Raises:
-        ContractViolation: The text is not Python.
     """
     module = read_tree(source.text)
     owner = _owner(module)
@@ -129,11 +126,7 @@ def is_python(text: str) -> bool:
 
 
 def is_same_code(one: PolicySource, other: PolicySource) -> bool:
-    """Return whether two policies differ in comments, layout and module docstring at most.
-
-    Raises:
-        ContractViolation: One of them is not Python.
-    """
+    """Return whether two policies differ in comments, layout and module docstring at most."""
     texts = [ast.unparse(parse(replace_docstring(source, "").text)) for source in (one, other)]
     return texts[0] == texts[1]
 
@@ -164,11 +157,7 @@ def read_tree(text: str) -> cst.Module:
 
 
 def _part_text(text: str) -> tuple[str, bool]:
-    """Return Python that holds ``text``, and whether that is the body of an ``if`` in it.
-
-    Raises:
-        ContractViolation: The text is not Python, at whatever indentation.
-    """
+    """Return Python that holds ``text``, and whether that is the body of an ``if`` in it."""
     text = text.replace("\r\n", "\n").strip("\n") + "\n"
     rows = [row for row in text.split("\n") if row.strip() and not row.lstrip().startswith("#")]
     margins = [_margin(row) for row in rows]
@@ -568,11 +557,7 @@ def apply_diff(source: PolicySource, text: str) -> PolicySource:
 
 
 def _hunks(text: str) -> list[_Hunk]:
-    """Return the hunks of a diff; rows without a sign count as rows that stay.
-
-    Raises:
-        EditRejected: The patch adds, deletes or moves files, or a block has no end.
-    """
+    """Return the hunks of a diff; rows without a sign count as rows that stay."""
     found: list[_Hunk] = []
     head: re.Match[str] | None = None
     lines: list[tuple[str, str]] = []

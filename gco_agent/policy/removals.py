@@ -77,11 +77,7 @@ class Removal:
 
 
 def removals(source: PolicySource) -> tuple[Removal, ...]:
-    """Return everything that could be removed from ``source``, the largest first.
-
-    Raises:
-        ContractViolation: The text is not Python.
-    """
+    """Return everything that could be removed from ``source``, the largest first."""
     found = _Finder(source.text).found
     return tuple(sorted(found, key=lambda r: (-r.weight, r.line)))
 

@@ -164,11 +164,7 @@ def quiet() -> Iterator[None]:
 
 
 def parse(text: str) -> ast.Module:
-    """Parse ``text``.
-
-    Raises:
-        ContractViolation: Not Python `PYTHON`, or nested deeper than `MAX_DEPTH`.
-    """
+    """Parse ``text``."""
     with quiet(), translate_errors(text):
         tree = ast.parse(text, feature_version=PYTHON)
     stack: list[tuple[ast.AST, int]] = [(tree, 0)]
@@ -305,11 +301,7 @@ class Size:
 
 
 def measure(text: str) -> Complexity:
-    """Return the size and the complexity of a policy.
-
-    Raises:
-        ContractViolation: The text is not Python.
-    """
+    """Return the size and the complexity of a policy."""
     from radon.visitors import ComplexityVisitor
 
     tree = parse(text)
@@ -380,11 +372,7 @@ _SCORE = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]\d+)?")
 
 
 def docstring_of(source: PolicySource) -> str | None:
-    """Return the module docstring, not cleaned, or None.
-
-    Raises:
-        ContractViolation: The text is not Python.
-    """
+    """Return the module docstring, not cleaned, or None."""
     node = _docstring_node(source)
     return None if node is None else str(node.value)
 
@@ -394,9 +382,6 @@ def replace_docstring(source: PolicySource, new: str) -> PolicySource:
 
     A new one becomes the first statement, below a ``#!`` line or an encoding cookie. Quotes at the
     end, backslashes and unprintable characters are escaped, so that `docstring_of` returns ``new``.
-
-    Raises:
-        ContractViolation: The text is not Python, or becomes too large.
     """
     node = _docstring_node(source)
     lines = split_lines(source.text)
@@ -416,11 +401,7 @@ def replace_docstring(source: PolicySource, new: str) -> PolicySource:
 
 
 def environment_of(source: PolicySource) -> str | None:
-    """Return the id in the line ``Environment: <id>`` of the docstring, or None.
-
-    Raises:
-        ContractViolation: The text is not Python.
-    """
+    """Return the id in the line ``Environment: <id>`` of the docstring, or None."""
     found = _ENVIRONMENT.search(docstring_of(source) or "")
     return found[1].rstrip(".,;:") or None if found else None
 
@@ -449,11 +430,7 @@ class Claim:
 
 
 def claim_of(source: PolicySource) -> Claim | None:
-    """Return the score that the docstring of a policy states, or None.
-
-    Raises:
-        ContractViolation: The text is not Python.
-    """
+    """Return the score that the docstring of a policy states, or None."""
     stated = dict(_STATED.findall(docstring_of(source) or ""))
     mean = _SCORE.match(stated.get("Mean return", ""))
     if mean is None:
@@ -508,9 +485,6 @@ def with_environment(source: PolicySource, env_id: str) -> PolicySource:
     """Return ``source`` with a docstring that names its environment and states no score.
 
     A docstring that does so already stays as it is, and so does every other byte.
-
-    Raises:
-        ContractViolation: The text is not Python, or becomes too large.
     """
     docstring = docstring_of(source) or ""
     facts = [row for row in docstring.splitlines() if _is_fact(row)]

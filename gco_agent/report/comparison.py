@@ -257,10 +257,6 @@ def compare_runs(runs: Runs, names: Sequence[str]) -> Comparison:
     Args:
         names: Runs, games, or names of ``run --seeds`` for all their seeds; by default all runs
             that have a score.
-
-    Raises:
-        NotARun: One is not known, or there is none.
-        UsageError: They cannot be compared.
     """
     refs = list(dict.fromkeys(ref for name in names or ("",) for ref in _refs(runs, name)))
     if len(refs) > MOST_RUNS:

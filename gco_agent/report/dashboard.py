@@ -23,7 +23,6 @@ from gco_agent.core.errors import GcoError, NotARun, UsageError
 from gco_agent.core.records import Verdict
 from gco_agent.core.text import clean_line, clean_text, format_points
 from gco_agent.jail import JailLevel
-from gco_agent.loop.control import is_paused, pause, resume
 from gco_agent.report import figures
 from gco_agent.report.details import difference
 from gco_agent.report.page import template_text
@@ -33,9 +32,12 @@ from gco_agent.store.git import GitRepo
 from gco_agent.store.run import (
     Runs,
     Status,
+    is_paused,
     leave_note,
     live_runs,
+    pause,
     read_status,
+    resume,
     status_path,
 )
 from gco_agent.store.view import RunView, Trial
@@ -98,11 +100,7 @@ class Dashboard:
         ]
 
     def run(self, name: str) -> dict[str, Any]:
-        """Return what the page shows of a run.
-
-        Raises:
-            GcoError: There is no such run, or it cannot be read.
-        """
+        """Return what the page shows of a run."""
         ref, status = self._find(name)
         base: dict[str, Any] = {"run": ref.branch, "status": _status(status)}
         if self.repo.ref(str(ref)) is None:
@@ -128,11 +126,7 @@ class Dashboard:
         }
 
     def clip(self, name: str) -> bytes:
-        """Film the latest gain of a run beside the policy before it, as mp4; once a commit.
-
-        Raises:
-            GcoError: There is none, or it cannot be played here.
-        """
+        """Film the latest gain of a run beside the policy before it, as mp4; once a commit."""
         view = self.runs.view(self._find(name)[0])
         report = self._report(view)
         gain = _last_accepted(report)
@@ -144,11 +138,7 @@ class Dashboard:
             return self._clips[gain.commit]
 
     def act(self, what: str, given: Mapping[str, str]) -> str:
-        """Pause, resume or fork a run, or leave a note for its model; return what was done.
-
-        Raises:
-            GcoError: It cannot be done.
-        """
+        """Pause, resume or fork a run, or leave a note for its model; return what was done."""
         ref = self._find(given.get("run", ""))[0]
         if what == "pause":
             pause(self.repo, ref)
@@ -231,11 +221,7 @@ def _latest_gain(view: RunView, trial: Trial) -> dict[str, Any]:
 
 
 class DashboardServer(ThreadingHTTPServer):
-    """Serves a `Dashboard` on 127.0.0.1.
-
-    Raises:
-        UsageError: The port is taken or not allowed.
-    """
+    """Serves a `Dashboard` on 127.0.0.1."""
 
     daemon_threads = True
 

@@ -100,12 +100,7 @@ class Trajectory:
 def record(
     source: str, protocol: PlayProtocol, seed: int, require: JailLevel = JailLevel.NONE
 ) -> Trajectory:
-    """Play an episode and keep observations, actions and rewards.
-
-    Raises:
-        UsageError: The observations are no arrays; or as `film`.
-        JailError: As `film`.
-    """
+    """Play an episode and keep observations, actions and rewards."""
     moments = list(film(source, protocol, seed, require=require, is_seen=False))
     result = moments[-1].result
     assert result is not None, seed
@@ -136,10 +131,6 @@ def write_dataset(
         trajectories: At least one; no failed episode.
         name: Id of the data set, as "pong/gco-agent-v0".
         folder: Folder of data sets; Minari's own is ``~/.minari/datasets``.
-
-    Raises:
-        UsageError: The data set exists, an episode failed, or the folder cannot be written.
-        FileRefused: The folder leads through a symbolic link of a repository.
     """
     require_id(name)
     for result in (t.result for t in trajectories if not t.result.outcome.is_scored):
@@ -233,12 +224,7 @@ def scalars(report: RunReport) -> Iterator[Scalar]:
 
 
 def write_scalars(report: RunReport, folder: Path) -> int:
-    """Write an event file into ``folder`` and return how many numbers it has.
-
-    Raises:
-        UsageError: The folder cannot be written.
-        FileRefused: The folder leads through a symbolic link of a repository.
-    """
+    """Write an event file into ``folder`` and return how many numbers it has."""
     from tensorboardX import SummaryWriter
 
     rows = list(scalars(report))

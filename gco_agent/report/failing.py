@@ -42,9 +42,6 @@ def trace_failures(
     """Trace the last iteration that failed, and the worst episode of the policy in force.
 
     ``rules`` is the protocol of the run's races, with the versions that are installed here.
-
-    Raises:
-        JailError: The jail cannot be built, or is below the required level.
     """
 
     def replayed(title: str, policy: str, then: Played) -> Failure:

@@ -71,10 +71,6 @@ def film(  # noqa: PLR0913 - keyword arguments with defaults
     Args:
         source: Text of the policy. It runs in the jail only.
         is_recorded: Record the policy's calls in every step; this is many times slower.
-
-    Raises:
-        JailError: The jail cannot be built, or is below the required level.
-        UsageError: The environment has no pictures.
     """
     if not protocol.has_objects and not has_screen():
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame would print a warning

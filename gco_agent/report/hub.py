@@ -33,11 +33,6 @@ def pull_policy(address: str) -> PolicySource:
 
     Args:
         address: ``hf://OWNER/NAME``, or ``hf://OWNER/NAME@REVISION`` for a branch, tag or commit.
-
-    Raises:
-        UsageError: The address is malformed.
-        HubError: The hub has no such policy, or was not reached.
-        PolicyError: The file cannot be a policy.
     """
     found = _ADDRESS.fullmatch(address)
     if found is None:
@@ -58,12 +53,7 @@ def pull_policy(address: str) -> PolicySource:
 
 
 def require_access(repo: str) -> str:
-    """Check the name of a repository and the user's token, and return the user's name.
-
-    Raises:
-        UsageError: The name is malformed.
-        HubError: There is no valid token, or the hub was not reached.
-    """
+    """Check the name of a repository and the user's token, and return the user's name."""
     if not _ADDRESS.fullmatch(SCHEME + repo) or "@" in repo:
         raise UsageError(f"{repo} is not the name of a repository, such as owner/name")
     import huggingface_hub as hub
@@ -73,11 +63,7 @@ def require_access(repo: str) -> str:
 
 
 def push(repo: str, files: Mapping[str, str], message: str, *, private: bool = False) -> str:
-    """Commit files to a repository, created if there is none, and return the commit's address.
-
-    Raises:
-        HubError: The hub refuses, or was not reached.
-    """
+    """Commit files to a repository, created if there is none, and return the commit's address."""
     import huggingface_hub as hub
 
     adding = [hub.CommitOperationAdd(name, text.encode()) for name, text in files.items()]

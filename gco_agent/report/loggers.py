@@ -175,12 +175,7 @@ class RunLogger:
 
 @contextmanager
 def open_logger(kind: str, branch: str, settings: Settings) -> Iterator[Callable[[Event], Any]]:
-    """Open a logger; the callback is one for `gco_agent.run`.
-
-    Raises:
-        UsageError: There is no such logger, or it cannot be used.
-        ModuleNotFoundError: Its extra is not installed.
-    """
+    """Open a logger; the callback is one for `gco_agent.run`."""
     if kind not in SINKS:
         raise UsageError(f"no logger is called {kind!r}; there are {', '.join(NAMES)}")
     places = [*map(Path, _LOCAL), *Path("runs", branch).parents, Path("runs", branch)]

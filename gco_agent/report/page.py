@@ -53,18 +53,13 @@ class PageRun:
 
     @classmethod
     def read(cls, view: RunView, most_bytes: int = MOST_BYTES) -> PageRun:
-        """Read a run with the details of its trials; raises as `read_report`."""
+        """Read a run with the details of its trials."""
         report = read_report(view)
         return cls(report, *pack(report.trials, view.details(report.trials), most_bytes))
 
 
 def write_page(path: Path, runs: Sequence[PageRun]) -> int:
-    """Write the HTML file and return its size in bytes.
-
-    Raises:
-        FileRefused: The path leads through a symbolic link of a repository.
-        OSError: The file cannot be written.
-    """
+    """Write the HTML file and return its size in bytes."""
     data = render(runs).encode()
     write_file(path, data, root=work_tree_of(path))
     return len(data)

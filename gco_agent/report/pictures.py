@@ -33,11 +33,7 @@ def require_picture(path: Path, others: tuple[str, ...] = ()) -> None:
 
 
 def draw_curve(reports: Sequence[RunReport], path: Path) -> None:
-    """Draw the learning curve of the report against iterations.
-
-    Raises:
-        UsageError: As `require_picture`, or the file cannot be written.
-    """
+    """Draw the learning curve of the report against iterations."""
     figure, axes = _new_figure(4)
     for colour, report in zip(_COLOURS, reports, strict=False):
         _draw_run(axes, report, colour)
@@ -61,11 +57,7 @@ def draw_curve(reports: Sequence[RunReport], path: Path) -> None:
 
 
 def draw_card(lines: Sequence[Line], title: str, path: Path) -> None:
-    """Draw a robustness card: for each condition the mean, its interval, and each episode.
-
-    Raises:
-        UsageError: As `require_picture`, or the file cannot be written.
-    """
+    """Draw a robustness card: for each condition the mean, its interval, and each episode."""
     figure, axes = _new_figure(0.9 + 0.34 * len(lines))
     for row, line in enumerate(lines):
         returns = line.evaluation.returns

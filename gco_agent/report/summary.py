@@ -157,12 +157,7 @@ class RunReport:
 
 
 def read_report(view: RunView) -> RunReport:
-    """Read everything that a report shows of a run.
-
-    Raises:
-        UsageError: Its configuration is missing or cannot be read.
-        StoreError: A commit of it is of another schema, or garbled.
-    """
+    """Read everything that a report shows of a run."""
     config, trials = view.config(), view.trials()
     try:
         spec = spec_of(config.protocol)

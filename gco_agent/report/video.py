@@ -125,10 +125,6 @@ def film_decision(
 
     Returns:
         A caption, and the mp4 file.
-
-    Raises:
-        JailError: The jail cannot be built, or is below the required level.
-        UsageError: ffmpeg is not installed.
     """
 
     @contextlib.contextmanager
@@ -167,9 +163,6 @@ def film_gain(
 
     Returns:
         As `film_decision`; None if there was no race.
-
-    Raises:
-        As `film_decision`; and UsageError if the run cannot be played here.
     """
     require_trusted(view.repo, config.protocol, view.ref.branch)
     (details,) = view.details([trial])
@@ -221,11 +214,6 @@ def write_video(path: Path, pictures: Iterable[Image.Image], frames_per_second: 
 
     Args:
         frames_per_second: Speed; gif rounds it to hundredths of a second.
-
-    Raises:
-        UsageError: As `require_format`.
-        FileRefused: The path leads through a symbolic link of a repository.
-        GcoError: The file cannot be written.
     """
     require_format(path)
     write = _write_mp4 if path.suffix.lower() == ".mp4" else _write_animation

@@ -186,9 +186,6 @@ def trust_module(repo: GitRepo, module: str, folder: Path | None = None) -> None
 
     Args:
         folder: Folder to import it from; None if it is installed.
-
-    Raises:
-        StoreError: The config cannot be written.
     """
     same = f"^{re.escape(module)}="
     value = f"{module}={folder.resolve() if folder else ''}"

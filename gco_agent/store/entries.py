@@ -83,11 +83,7 @@ class RunRef:
 
     @classmethod
     def parse_stem(cls, stem: str) -> Self:
-        """Return the run whose `stem` this is.
-
-        Raises:
-            UsageError: It is not one.
-        """
+        """Return the run whose `stem` this is."""
         match = _STEM.fullmatch(stem)
         return cls(match[1].replace("--", "-"), match[2]) if match else cls("", stem)
 

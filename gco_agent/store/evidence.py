@@ -71,11 +71,7 @@ def format_evidence(evaluations: Iterable[tuple[PolicySource, Evaluation]]) -> s
 
 
 def parse_evidence(text: str, name: str) -> Evidence:
-    """Read an ``evaluation.json``.
-
-    Raises:
-        StoreError: It cannot be read.
-    """
+    """Read an ``evaluation.json``."""
     with readable(name):
         data = json.loads(text)
         if data["schema"] not in _READ:

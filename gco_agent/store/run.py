@@ -65,6 +65,7 @@ _FIRST = (
     "Begin\n\nAn empty commit of gco-agent's, so that there is a branch to come back to from the "
     "branch of a run.\n"
 )
+_PAUSED = ".paused"
 _NOTE, _MAX_NOTE, _MAX_NOTES = ".note-", 2_000, 8
 _log = logging.getLogger(__name__)
 
@@ -96,14 +97,7 @@ class Run(RunView):
 
         For what must survive a killed command and has no place in a commit yet.
         """
-        path = self.repo.private_file(f"{self.ref.stem}.{name}")
-        try:
-            if text is None:
-                path.unlink(missing_ok=True)
-            else:
-                write_file(path, text, root=self.repo.common_dir, parents=True)
-        except OSError as error:
-            raise StoreError(f"cannot write {path}: {error.strerror}") from error
+        _keep(self.repo, f"{self.ref.stem}.{name}", text)
 
     def set_aside(self, name: str) -> str | None:
         """Return the text that was kept under ``name``; None if there is none that can be read."""
@@ -271,6 +265,33 @@ def _lock_run(repo: GitRepo, ref: RunRef) -> BaseFileLock:
     return lock
 
 
+def _keep(repo: GitRepo, name: str, text: str | None) -> None:
+    """Write a file that only this program uses; None deletes it."""
+    path = repo.private_file(name)
+    try:
+        if text is None:
+            path.unlink(missing_ok=True)
+        else:
+            write_file(path, text, root=repo.common_dir, parents=True)
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror}") from error
+
+
+def pause(repo: GitRepo, ref: RunRef) -> None:
+    """Let the process that advances a run wait after its present iteration."""
+    _keep(repo, f"{ref.stem}{_PAUSED}", "")
+
+
+def resume(repo: GitRepo, ref: RunRef) -> None:
+    """Let a paused run continue."""
+    _keep(repo, f"{ref.stem}{_PAUSED}", None)
+
+
+def is_paused(repo: GitRepo, ref: RunRef) -> bool:
+    """Return whether a run is paused, or will be after its present iteration."""
+    return repo.private_file(f"{ref.stem}{_PAUSED}").exists()
+
+
 def leave_note(view: RunView, text: str) -> None:
     """Keep a note of the user's until a prompt has shown it, whoever advances the run."""
     text = clean_text(text).strip()
@@ -280,11 +301,7 @@ def leave_note(view: RunView, text: str) -> None:
         raise UsageError(f"{len(notes)} notes are waiting for the next prompt; no more are taken")
     if not (code := authenticate(text)):
         raise StoreError(f"a note needs your key, and {key_path()} cannot be written")
-    path = view.repo.private_file(f"{view.ref.stem}{_NOTE}{time.time_ns():020}")
-    try:
-        write_file(path, f"{code}\n{text}", root=view.repo.common_dir, parents=True)
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror}") from error
+    _keep(view.repo, f"{view.ref.stem}{_NOTE}{time.time_ns():020}", f"{code}\n{text}")
 
 
 def read_notes(view: RunView) -> dict[Path, str]:

@@ -286,11 +286,7 @@ class RunView:
         return text
 
     def config(self, rev: str | None = None) -> RunConfig:
-        """Return the settings of the run.
-
-        Raises:
-            UsageError: ``run.toml`` is missing or cannot be read.
-        """
+        """Return the settings of the run."""
         text = self.read(FILE, rev)
         if text is None:
             raise UsageError(f"{self.ref.branch} has no {FILE}, which says how it is played")
@@ -351,9 +347,6 @@ class RunView:
 
         Args:
             rev: As for `step`; a candidate's commit gives that trial alone.
-
-        Raises:
-            NotARun: The revision is not of this run.
         """
         trials = self.trials()
         step = self.step(rev or trials[-1].line_commit)
@@ -366,11 +359,7 @@ class RunView:
         return [trial for trial in trials if trial.line_commit == step.commit]
 
     def details(self, trials: Sequence[Trial]) -> Iterator[Details]:
-        """Yield the texts and episodes of trials, one after the other.
-
-        Raises:
-            StoreError: The evidence of one is of another schema, or garbled.
-        """
+        """Yield the texts and episodes of trials, one after the other."""
         wanted: list[tuple[str, str]] = []
         for trial in trials:
             folder = evidence_folder(trial.iteration or 0)
@@ -513,11 +502,7 @@ def optimizer_stats(steps: Sequence[Step]) -> list[OptimizerStats]:
 
 
 def parse_played(text: str | None, where: str) -> tuple[Played, ...]:
-    """Parse an ``evaluation.json``; empty where there is no such file.
-
-    Raises:
-        StoreError: It is of another schema, or garbled.
-    """
+    """Parse an ``evaluation.json``; empty where there is no such file."""
     if text is None:
         return ()
     name = f"{EPISODES_FILE} of {where}"
@@ -536,9 +521,6 @@ def returns_of(step: Step, episodes: str | None) -> list[float] | None:
 
     Args:
         episodes: Text of its ``evaluation.json``, if there is one.
-
-    Raises:
-        StoreError: It is of another schema, or garbled.
     """
     facts = step.facts
     if episodes is None or facts is None or facts.return_mean is None:

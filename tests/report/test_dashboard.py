@@ -16,10 +16,19 @@ import gco_agent
 from gco_agent.core.errors import StoreError, UsageError
 from gco_agent.core.events import Racing
 from gco_agent.core.statistics import paired_gain
-from gco_agent.loop.control import is_paused, pause, resume, wait_while_paused
+from gco_agent.loop.train import wait_while_paused
 from gco_agent.report.dashboard import DashboardServer
 from gco_agent.store.entries import RunRef
-from gco_agent.store.run import Limits, Status, read_notes, status_path, write_status
+from gco_agent.store.run import (
+    Limits,
+    Status,
+    is_paused,
+    pause,
+    read_notes,
+    resume,
+    status_path,
+    write_status,
+)
 from tests.report.conftest import Browser
 from tests.report.samples import HOSTILE, REF
 
