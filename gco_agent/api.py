@@ -432,7 +432,6 @@ class Run:
 
 
 def _each_of(*callbacks: Callback) -> Progress:
-    """Return a callback that calls others."""
 
     def call(event: Event) -> None:
         for callback in callbacks:
@@ -932,7 +931,6 @@ def _text_of(policy: PolicyLike, repo: str | Path) -> PolicySource:
 
 
 def _play_here(policy: Any, rules: PlayProtocol, seeds: Sequence[int]) -> Evaluation:  # noqa: ANN401
-    """Play a Python object in this process."""
     episodes: list[EpisodeResult] = []
     for seed in seeds:
         act = _act_of(policy)

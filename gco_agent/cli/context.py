@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gco_agent.core.errors import NotARun, StoreError, UsageError
-from gco_agent.core.files import work_tree_of, write_file
+from gco_agent.core.files import save_file
 from gco_agent.core.seeds import MOST_EPISODES
 
 if TYPE_CHECKING:
@@ -171,10 +171,7 @@ class CliContext:
     def write(self, name: Path | str, data: str | bytes) -> Path:
         """Write a file that was asked for, past no link of a repository."""
         path = self.path(name)
-        try:
-            write_file(path, data, root=work_tree_of(path))
-        except OSError as error:
-            raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+        save_file(path, data)
         return path
 
 

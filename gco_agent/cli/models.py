@@ -379,7 +379,6 @@ def _play(
 
 
 def _free_name(repo: GitRepo, found: Recording, name: str | None) -> RunRef:
-    """Return the name to make the run under."""
     recorded = RunRef.parse(found.run)
     if name is not None:
         ref = RunRef(recorded.game, name)

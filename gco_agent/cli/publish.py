@@ -263,10 +263,7 @@ def report(
     picture = None if curve is None else place.path(curve)
     _require_possible(path, picture, given)
     pages = [_read(place, runs.view(ref), MOST_BYTES // len(refs), given) for ref in refs]
-    try:
-        size = write_page(path, pages)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+    size = write_page(path, pages)
     if picture is not None:
         from gco_agent.report.pictures import draw_curve
 
@@ -286,7 +283,6 @@ def report(
 
 
 def _refs(runs: Runs, names: tuple[str | None, ...]) -> list[RunRef]:
-    """Return the runs that are meant, each once."""
     from gco_agent.api import find_run
 
     refs = list(dict.fromkeys(find_run(runs, name) for name in names))
@@ -324,7 +320,6 @@ def _require_possible(path: Path, picture: Path | None, given: dict[str, Any]) -
 
 
 def _read(place: CliContext, view: RunView, most_bytes: int, given: dict[str, Any]) -> PageRun:
-    """Read a run, film where it improved, and trace what went wrong."""
     from gco_agent.report.page import PageRun
 
     page = PageRun.read(view, most_bytes)

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from gco_agent.core.errors import FileRefused
+from gco_agent.core.errors import FileRefused, UsageError
 
 LIMIT_BYTES = 64 * 1024 * 1024
 """Largest file that is read, where the caller sets no limit."""
@@ -54,6 +54,19 @@ def write_file(
     """
     with new_file(path, root=root, parents=parents, sync=sync) as file:
         file.write(data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data)
+
+
+def save_file(path: Path, data: str | bytes, *, parents: bool = False) -> None:
+    """Write a file that the user asked for, through no symbolic link of a repository.
+
+    Raises:
+        FileRefused: As `write_file`.
+        UsageError: It cannot be written.
+    """
+    try:
+        write_file(path, data, root=work_tree_of(path), parents=parents)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
 
 
 def read_file(

@@ -119,7 +119,6 @@ def require_versions(protocol: PlayProtocol, here: Iterable[tuple[str, str]]) ->
 
 
 def _settings(protocol: PlayProtocol) -> dict[str, Any]:
-    """Return the settings of ale_py's environment."""
     switches = {"mode": protocol.mode, "difficulty": protocol.difficulty}
     return {
         "frameskip": protocol.frame_skip,

@@ -199,7 +199,6 @@ class GymnasiumEnvironment:
         return number
 
     def _where(self, method: str) -> str:
-        """Return the file and line of a method of the environment."""
         code = getattr(getattr(self._env.unwrapped, method, None), "__code__", None)
         if code is None:
             return self._env_id
@@ -267,7 +266,6 @@ def _count(space: gymnasium.Space[Any]) -> int:
 
 
 def _sendable(obs: Any) -> object:  # noqa: ANN401 - anything
-    """Return an observation in the form that the jail sends."""
     if isinstance(obs, np.ndarray):
         if obs.dtype.hasobject:
             raise TypeError("holds an array of Python objects")

@@ -124,8 +124,6 @@ class AcceptanceCriterion:
 
 @dataclass
 class _Heat:
-    """A candidate in its race."""
-
     child: PolicySource
     criterion: AcceptanceCriterion
     analyses: tuple[int, ...]

@@ -231,7 +231,6 @@ class WorkerPool:
 
 
 def _explain_fault(report: str, hang_s: float) -> str:
-    """Return in a sentence what faulthandler reported."""
     ours = str(Path(__file__).parents[1])
     frames = [
         f"{Path(file).name}, line {line}: "
@@ -353,7 +352,6 @@ def _begin_worker(
 
 
 def _end_worker(number: int, _: object) -> NoReturn:
-    """Close the environments of this worker and end it."""
     playing = sys.modules.get("gco_agent.evaluation.episode")
     close = getattr(playing, "close_environments", None)  # None while the module is being imported
     if close is not None:

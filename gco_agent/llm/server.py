@@ -261,7 +261,6 @@ class ServerModel(ABC):
                     raise self._billed(abandoned, reply) from stop
 
     def _read(self, request: ModelRequest, reply: PartialReply, deadline: Deadline) -> None:
-        """Send ``request`` and read the answer into ``reply``."""
         with open_client(deadline) as http, self.stream(request, http) as stream:
             kind = stream.response.headers.get("content-type", "").partition(";")[0].strip()
             if kind == "application/json":  # a gateway that does not stream
@@ -323,7 +322,6 @@ class ServerModel(ABC):
         return self._of_transport(error) if stated is None else self._of_server(stated, reply)
 
     def _of_server(self, stated: StatedError, reply: PartialReply) -> ModelError:
-        """Return our error for one that the server sent."""
         kinds = {kind for kind in stated.kinds if isinstance(kind, str)}
         by_kind = (kind for kind, (codes, *_) in _REFUSALS.items() if codes & kinds)
         status = min(stated.status, _SERVER_ERROR)

@@ -324,7 +324,6 @@ def _describe_parent(archive: Archive, parent: PolicySource) -> Iterator[str]:
 
 
 def _with_notes(notes: Sequence[str], feedback: Feedback) -> Feedback:
-    """Return feedback that begins with notes."""
     return dataclasses.replace(feedback, text="\n\n".join([*notes, feedback.text]))
 
 

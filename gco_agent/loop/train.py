@@ -165,8 +165,6 @@ def simplify(
 
 @dataclass(frozen=True, slots=True)
 class _Track:
-    """Where the candidates of one iteration race."""
-
     judge: Judge
     budget: Budget
     progress: Progress

@@ -236,7 +236,6 @@ class PolicyGraph:
         return self.opto.MessageNode(value, inputs=once, description=description, name=name)
 
     def _add_step(self, step: TracedStep) -> Node:
-        """Return the node of the action of a step."""
         observation = self.opto.Node(_plain_observation(step), name=f"obs_step{step.step}_")
         node, _ = self._add_calls(step.calls, 0, observation, [])
         return node

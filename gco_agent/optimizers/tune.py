@@ -116,8 +116,6 @@ def tune_policy(
 
 
 class _Tuner:
-    """The tuning of one policy."""
-
     def __init__(self, source: PolicySource, trials: Trials, seeds: range) -> None:
         self._source, self._trials = source, trials
         self._final_seeds, self._seeds = seeds[:_FINAL_SEEDS], seeds[_FINAL_SEEDS:]

@@ -115,8 +115,6 @@ class _Role(enum.IntEnum):
 
 
 class _Finder:
-    """Finds the quantities of one text."""
-
     def __init__(self, text: str) -> None:
         self._text, self._tree, self._positions = text, parse(text), Positions(text)
         self._parents = {

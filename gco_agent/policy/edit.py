@@ -335,7 +335,6 @@ def _with_borrowed(part: cst.Module, base: cst.Module) -> cst.Module:
 
 
 def _merged(base: cst.Module, part: cst.Module) -> cst.Module:
-    """Return ``base`` with every definition of ``part``."""
     owner, given = _owner(base), _definitions(part)
     own = [*base.body, *(statements(owner.body) if owner else ())]
     known = {name for node in own for name in names_of(parsed(node))}

@@ -450,6 +450,5 @@ def _adjusted(pairs: Sequence[Pair]) -> list[Pair]:
 
 
 def _at(line: Sequence[tuple[float, float]], x: float) -> float:
-    """Return the value of a step function."""
     index = bisect.bisect_right([each[0] for each in line], x + 1e-9) - 1
     return line[max(0, index)][1]

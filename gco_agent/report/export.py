@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gco_agent.core.errors import UsageError
-from gco_agent.core.files import work_tree_of, write_file
+from gco_agent.core.files import save_file
 from gco_agent.core.records import EpisodeResult, Evaluation, Outcome, PlayProtocol, Verdict
 from gco_agent.core.statistics import confidence_interval
 from gco_agent.core.text import fence, format_points
@@ -242,7 +242,4 @@ def _copy(source: Path, folder: Path) -> None:
         target = folder / path.relative_to(source)
         if path.is_dir() or target.exists():  # minari's namespace may exist
             continue
-        try:
-            write_file(target, path.read_bytes(), root=work_tree_of(target), parents=True)
-        except OSError as error:
-            raise UsageError(f"cannot write {target}: {error.strerror}") from error
+        save_file(target, path.read_bytes(), parents=True)

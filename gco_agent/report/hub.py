@@ -79,7 +79,6 @@ def _endpoint() -> str | None:
 
 @contextmanager
 def _hub_errors() -> Iterator[None]:
-    """Translate errors of the library."""
     import httpx2  # which huggingface_hub uses
     from huggingface_hub import errors
 

@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gco_agent.core.files import work_tree_of, write_file
+from gco_agent.core.files import save_file
 from gco_agent.core.text import format_points
 from gco_agent.report import figures
 from gco_agent.report.details import pack
@@ -61,7 +61,7 @@ class PageRun:
 def write_page(path: Path, runs: Sequence[PageRun]) -> int:
     """Write the HTML file and return its size in bytes."""
     data = render(runs).encode()
-    write_file(path, data, root=work_tree_of(path))
+    save_file(path, data)
     return len(data)
 
 
@@ -159,7 +159,6 @@ def _data(runs: Sequence[PageRun]) -> dict[str, Any]:
 
 
 def _table(report: RunReport) -> list[list[Any]]:
-    """Return a row for each trial; page.js names the columns."""
     fields = (
         "return_mean",
         "return_se",

@@ -10,7 +10,7 @@ from typing import Any
 
 from gco_agent.core.aggregates import estimate, mean
 from gco_agent.core.errors import UsageError
-from gco_agent.core.files import work_tree_of, write_file
+from gco_agent.core.files import save_file
 from gco_agent.core.records import Verdict
 from gco_agent.report.comparison import HEADINGS, Comparison
 from gco_agent.report.robustness import Line
@@ -129,10 +129,7 @@ def _save(figure: Any, path: Path) -> None:  # noqa: ANN401 - matplotlib's own
     kind, data = path.suffix.lower().removeprefix("."), io.BytesIO()
     metadata = {"Date": None} if kind == "svg" else None
     figure.savefig(data, format=kind, dpi=_DOTS_PER_INCH, metadata=metadata)
-    try:
-        write_file(path, data.getvalue(), root=work_tree_of(path))
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+    save_file(path, data.getvalue())
 
 
 # -- comparisons -----------------------------------------------------------------------------------
@@ -150,11 +147,7 @@ def write_comparison(comparison: Comparison, path: Path) -> None:
 
     picture = io.BytesIO()
     draw_comparison(comparison).savefig(picture, format="svg", metadata={"Date": None})
-    try:
-        text = render_comparison(comparison, picture.getvalue())
-        write_file(path, text, root=work_tree_of(path))
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+    save_file(path, render_comparison(comparison, picture.getvalue()))
 
 
 def draw_comparison(comparison: Comparison) -> Any:  # noqa: ANN401 - matplotlib's own

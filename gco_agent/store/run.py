@@ -445,7 +445,6 @@ class Runs:
         return head.commit, None
 
     def _run_of(self, commit: str | None) -> str | None:
-        """Return the branch that a commit says it was made for."""
         found = self._repo.commits("--max-count=1", commit) if commit else []
         facts = parse_message(found[0].message)[2] if found else None
         return facts.run if facts is not None else None

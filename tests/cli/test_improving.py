@@ -149,7 +149,7 @@ def test_files_keep_their_mark_and_their_mode_and_what_cannot_be_written_is_said
     assert _write(place, path, None, PolicySource("A = 2\r\n")) == path
     assert path.read_bytes() == b"\xef\xbb\xbfA = 2\r\n"
     assert path.stat().st_mode & 0o777 == 0o640
-    with pytest.raises(UsageError, match=r"cannot be written: No such file"):
+    with pytest.raises(UsageError, match=r"cannot write .*: No such file"):
         _write(place, path, tmp_path / "no" / "where.py", PolicySource("A = 3\n"))
 
 

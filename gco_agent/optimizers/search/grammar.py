@@ -113,7 +113,6 @@ class Grammar:
         return Pick(category, choice if self._world.most.get(category, 2) > 1 else "nearest")
 
     def _place(self, axis: Axis) -> Constant:
-        """Draw a place where something was seen on an axis."""
         low, high = self._world.extent(axis)
         return Constant(self._rng.uniform(low, high), 20)
 
