@@ -44,9 +44,15 @@ from gco_agent.core.events import Committed
 from gco_agent.core.records import Usage, Verdict
 from gco_agent.core.seeds import Stream, format_seeds
 from gco_agent.core.statistics import Gain, confidence_interval
-from gco_agent.core.text import clean_line, clean_text, format_points, format_score
+from gco_agent.core.text import (
+    clean_line,
+    clean_text,
+    count_changes,
+    difference,
+    format_points,
+    format_score,
+)
 from gco_agent.loop.budget import Budget
-from gco_agent.report.details import count_changes, difference
 from gco_agent.store.entries import Entry, Facts, RunRef
 from gco_agent.store.run import Status, live_runs, read_status, status_path
 from gco_agent.store.view import (

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gco_agent.api import Target
     from gco_agent.core.records import Evaluation
     from gco_agent.policy import PolicySource
+    from gco_agent.report.export import Subject
     from gco_agent.report.failing import Failure
     from gco_agent.report.page import PageRun
     from gco_agent.report.summary import RunReport
@@ -171,19 +172,15 @@ def model_card(
     place: CliContext, /, target: str | None, episodes: int, output: Path | None, **given: Given
 ) -> Result:
     """Measure a policy on report seeds and write a card to share it with."""
-    from gco_agent.envs.environment import spec_of
-    from gco_agent.report.export import Subject, compose_card
+    from gco_agent.report.export import compose_card
 
     if output is not None and place.path(output).exists():
         raise UsageError(f"{place.path(output)} exists already; name another file")
-    wanted = place.find_target(target)
-    rules = place.rules_of(wanted, given)
-    label = Stream.REPORT.label(0, episodes)
-    played, _, _ = place.play(wanted, Stream.REPORT.seeds(0, episodes), rules)
-    run = _run_of(place, wanted)
-    text = compose_card(Subject(wanted.name, wanted.source, spec_of(rules), played, label, run))
+    subject = _measured(place, target, episodes, given)
+    text = compose_card(subject)
     path = None if output is None else place.write(output, text)
-    data = {"path": path, "card": text, **evaluation_json(played), "seeds": label}
+    data = {"path": path, "card": text, **evaluation_json(subject.evaluation)}
+    data["seeds"] = subject.seeds
     return Result(data, lambda: echo(text, nl=False) if path is None else echo(str(path)))
 
 
@@ -198,22 +195,32 @@ def model_card(
 )
 def push(place: CliContext, /, target: str, repo: str, episodes: int, **given: Given) -> Result:
     """Measure a policy and put it on the Hugging Face hub, with a model card."""
-    from gco_agent.envs.environment import spec_of
-    from gco_agent.report.export import Subject, compose_card
+    from gco_agent.report.export import compose_card
     from gco_agent.report.hub import CARD, FILE, SCHEME, require_access
     from gco_agent.report.hub import push as push_files
 
+    tell(f"To {SCHEME}{repo}, as {require_access(repo)}")
+    subject = _measured(place, target, episodes, given, repo)
+    files = {FILE: subject.source.text, CARD: compose_card(subject)}
+    about = f"{subject.spec.title}: {subject.name}"
+    url = push_files(repo, files, about, private=given["private"])
+    data = {"repo": repo, "url": url, **evaluation_json(subject.evaluation)}
+    data["seeds"] = subject.seeds
+    return Result(data, f"{url}\nTo play it anywhere: gco-agent eval {SCHEME}{repo}")
+
+
+def _measured(
+    place: CliContext, target: str | None, episodes: int, given: dict[str, Any], repo: str = ""
+) -> Subject:
+    """Play a policy on report seeds, for a model card."""
+    from gco_agent.envs.environment import spec_of
+    from gco_agent.report.export import Subject
+
     wanted = place.find_target(target)
     rules = place.rules_of(wanted, given)
-    tell(f"To {SCHEME}{repo}, as {require_access(repo)}")
-    label = Stream.REPORT.label(0, episodes)
     played, _, _ = place.play(wanted, Stream.REPORT.seeds(0, episodes), rules)
-    spec, run = spec_of(rules), _run_of(place, wanted)
-    card = compose_card(Subject(wanted.name, wanted.source, spec, played, label, run, repo))
-    files = {FILE: wanted.source.text, CARD: card}
-    url = push_files(repo, files, f"{spec.title}: {wanted.name}", private=given["private"])
-    data = {"repo": repo, "url": url, **evaluation_json(played), "seeds": label}
-    return Result(data, f"{url}\nTo play it anywhere: gco-agent eval {SCHEME}{repo}")
+    label, run = Stream.REPORT.label(0, episodes), _run_of(place, wanted)
+    return Subject(wanted.name, wanted.source, spec_of(rules), played, label, run, repo)
 
 
 def _run_of(place: CliContext, target: Target) -> RunReport | None:

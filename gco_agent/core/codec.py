@@ -70,6 +70,19 @@ def loads(kind: type[T], text: str | bytes, what: str) -> T:
     return decode(kind, data, what)
 
 
+def require_schema(found: object, known: int, what: str) -> None:
+    """Refuse a record of another schema than this version reads.
+
+    Raises:
+        StoreError: It is of another.
+    """
+    if str(found) != str(known):
+        raise StoreError(
+            f"{what} has schema {found}, and this version of gco-agent reads {known}: install the "
+            "version that wrote it, or the newest one"
+        )
+
+
 @contextlib.contextmanager
 def readable(what: str) -> Iterator[None]:
     """Turn errors of code that takes stored data apart into a `StoreError`.

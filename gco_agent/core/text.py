@@ -12,6 +12,7 @@ import math
 import re
 import textwrap
 import unicodedata
+from collections.abc import Sequence
 
 WIDTH = 72
 """Columns of a subject and of a wrapped body line, as git's own documentation advises."""
@@ -203,3 +204,23 @@ def _decimals(value: float) -> int:
     if abs(value) < _SMALL:
         return min(1 - math.floor(math.log10(abs(value))), 9)
     return max(0, _DIGITS - len(f"{abs(value):.0f}"))
+
+
+# Differences
+
+
+def difference(before: str, after: str, context: int = 3) -> list[str]:
+    """Return a unified diff without its header, empty if the texts have the same lines.
+
+    Args:
+        context: Unchanged lines to show around each change.
+    """
+    import difflib
+
+    old, new = before.splitlines(), after.splitlines()
+    return list(difflib.unified_diff(old, new, n=context, lineterm=""))[2:]
+
+
+def count_changes(lines: Sequence[str]) -> tuple[int, int]:
+    """Return how many lines a difference adds and how many it removes."""
+    return sum(line[0] == "+" for line in lines), sum(line[0] == "-" for line in lines)

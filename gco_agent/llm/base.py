@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
-from gco_agent.core.codec import decode
+from gco_agent.core.codec import decode, require_schema
 from gco_agent.core.errors import ModelError, StoreError, UsageError
 from gco_agent.core.records import Usage
 from gco_agent.llm.prices import FREE, Price, priced
@@ -218,11 +218,7 @@ def parse_exchanges(text: str) -> tuple[Exchange, ...]:
     """
     try:
         data = json.loads(text)
-        if data["schema"] != SCHEMA:
-            raise UsageError(
-                f"the exchanges have schema {data['schema']!r}, and this version of gco-agent "
-                f"reads {SCHEMA}: install the version that wrote them, or the newest one"
-            )
+        require_schema(data["schema"], SCHEMA, "the record")
         return tuple(decode(list[Exchange], scrubbed(data["exchanges"]), "a record of exchanges"))
     except (ValueError, KeyError, TypeError, StoreError) as error:
         raise UsageError(f"this is not a record of exchanges: {error}") from error

@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from gco_agent.core.codec import readable
-from gco_agent.core.errors import StoreError
+from gco_agent.core.codec import readable, require_schema
 from gco_agent.core.records import Usage, Verdict
 from gco_agent.core.statistics import RARE_LOSS_ALPHA, Aim, Gain
 from gco_agent.core.statistics import Verdict as RaceVerdict
@@ -121,11 +120,7 @@ class StoredCandidate:
 
     def restore(self, files: Mapping[str, str] | None = None) -> Candidate:
         """Return the candidate."""
-        if self.schema != SCHEMA:
-            raise StoreError(
-                f"a proposal was recorded with schema {self.schema}, and this version of gco-agent "
-                f"reads {SCHEMA}: install the version that wrote it, or the newest one"
-            )
+        require_schema(self.schema, SCHEMA, "a recorded proposal")
         kept = dict(self.files if files is None else files)
         proposal = None
         if self.policy is not None:

@@ -209,11 +209,7 @@ def parse_recording(text: str) -> Recording:
     """Read a recording."""
     try:
         recording = codec.loads(Recording, text, "the recording")
-        if recording.schema != SCHEMA:
-            raise UsageError(
-                f"the recording has schema {recording.schema}, and this version of gco-agent reads "
-                f"{SCHEMA}: install the version that wrote it, or the newest one"
-            )
+        codec.require_schema(recording.schema, SCHEMA, "the recording")
         parse_config(recording.config)
         for first in (recording.first_seed, *(each.first_seed for each in recording.iterations)):
             if first not in range(STREAM_LENGTH - MOST_EPISODES):

@@ -21,10 +21,9 @@ from urllib.parse import parse_qs, urlsplit
 
 from gco_agent.core.errors import GcoError, NotARun, UsageError
 from gco_agent.core.records import Verdict
-from gco_agent.core.text import clean_line, clean_text, format_points
+from gco_agent.core.text import clean_line, clean_text, difference, format_points
 from gco_agent.jail import JailLevel
 from gco_agent.report import figures
-from gco_agent.report.details import difference
 from gco_agent.report.page import template_text
 from gco_agent.report.summary import RunReport, read_report, score_in_words
 from gco_agent.store.entries import RunRef

@@ -8,9 +8,11 @@ or set by ``textContent``; none of it is parsed as markup.
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
+import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from importlib.metadata import version
@@ -18,11 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gco_agent.core.files import save_file
-from gco_agent.core.text import format_points
+from gco_agent.core.text import difference, format_points
 from gco_agent.report import figures
-from gco_agent.report.details import pack
 from gco_agent.report.summary import AXES, RunReport, read_report
-from gco_agent.store.view import RunView
+from gco_agent.store.view import Details, RunView, Trial
 
 if TYPE_CHECKING:
     import jinja2
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 12_000_000
 """Maximum size of the packed details of all runs on a page; plotly.js takes 5 MB more."""
+CHUNK = 100
+"""Trials in a chunk of details: with all of them bare, a page would open slowly."""
 _GENERATOR = "gco-agent report"
 
 
@@ -193,3 +196,50 @@ def _security_policy(scripts: Iterable[str]) -> str:
         f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; "
         "img-src data: blob:; media-src data:; base-uri 'none'; form-action 'none'"
     )
+
+
+def pack(
+    trials: Sequence[Trial], details: Iterator[Details], most_bytes: int
+) -> tuple[list[str], int]:
+    """Pack the details of trials into chunks of `CHUNK`, as base64 of gzip of JSON.
+
+    Args:
+        most_bytes: Maximum size of all chunks. Above it, the oldest rejected trials, and then the
+            oldest of all, keep their reason only.
+
+    Returns:
+        The chunks, and the number of trials that were shortened.
+    """
+    rows = [_row(trial, found) for trial, found in zip(trials, details, strict=True)]
+    parts = [rows[i : i + CHUNK] for i in range(0, len(rows), CHUNK)]
+    chunks = [_compressed(part) for part in parts]
+    total = sum(map(len, chunks))
+    for also_kept, number in itertools.product((False, True), range(len(parts))):
+        if total <= most_bytes:
+            break
+        total -= len(chunks[number])
+        for i, row in enumerate(parts[number]):
+            if also_kept or not trials[number * CHUNK + i].is_kept:
+                parts[number][i] = {"reason": row["reason"], "cut": True}
+        chunks[number] = _compressed(parts[number])
+        total += len(chunks[number])
+    return chunks, sum("cut" in row for part in parts for row in part)
+
+
+def _row(trial: Trial, details: Details) -> dict[str, Any]:
+    row: dict[str, Any] = {"reason": trial.body}
+    if details.after is not None:
+        row["diff"] = "\n".join(difference(details.before, details.after))
+    if details.feedback:
+        row["feedback"] = details.feedback
+    row["seeds"] = [
+        [p.seed, p.episode_return, p.parent_return, p.n_steps, p.outcome, p.detail]
+        for p in details.played
+    ]
+    return row
+
+
+def _compressed(rows: list[dict[str, Any]]) -> str:
+    text = json.dumps(rows, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    data = gzip.compress(text.encode("utf-8", "replace"), 6, mtime=0)
+    return base64.b64encode(data).decode("ascii")

@@ -14,6 +14,7 @@ from dataclasses import KW_ONLY, dataclass, field, fields
 from datetime import date
 from typing import Self, SupportsFloat, SupportsIndex
 
+from gco_agent.core.codec import require_schema
 from gco_agent.core.errors import StoreError, UsageError
 from gco_agent.core.records import Verdict
 from gco_agent.core.text import WIDTH, clean_line, format_points, shorten, wrap_body
@@ -278,11 +279,7 @@ def edit_of(subject: str) -> str:
 
 def _parse_facts(found: Mapping[str, str]) -> Facts:
     """Parse facts from trailer texts by lower-case word."""
-    if found["schema"] != str(SCHEMA):
-        raise StoreError(
-            f"a commit of this run has Gco-Schema {found['schema']}, and this version of gco-agent "
-            f"reads schema {SCHEMA}: install the version that wrote it, or the newest one"
-        )
+    require_schema(found["schema"], SCHEMA, "a commit of this run")
     values: dict[str, object] = {}
     for word, text in found.items():
         if (name := _FIELDS.get(word)) is None or not text:

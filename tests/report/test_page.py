@@ -16,9 +16,8 @@ from PIL import Image
 
 from gco_agent.core.records import Verdict
 from gco_agent.report import figures
-from gco_agent.report.details import pack
 from gco_agent.report.failing import Failure
-from gco_agent.report.page import PageRun, is_report, write_page
+from gco_agent.report.page import PageRun, is_report, pack, write_page
 from gco_agent.report.summary import AXES, positions, read_report
 from gco_agent.report.video import write_video
 from tests.report.conftest import SECOND, Browser

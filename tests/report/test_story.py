@@ -21,11 +21,12 @@ from gco_agent.cli.run import config_of
 from gco_agent.cli.run import run as run_command
 from gco_agent.core.errors import StoreError
 from gco_agent.core.records import Verdict
+from gco_agent.core.text import count_changes, difference
 from gco_agent.envs.environment import find_spec, make_protocol
 from gco_agent.evaluation.workers import WorkerPool
-from gco_agent.report.details import CHUNK, count_changes, difference, pack
 from gco_agent.report.failing import lay_out, trace_failures
 from gco_agent.report.figures import lineage, thinned
+from gco_agent.report.page import CHUNK, pack
 from gco_agent.report.summary import AXES, half_interval, positions, read_report
 from gco_agent.store.config import RunConfig
 from gco_agent.store.entries import Facts
