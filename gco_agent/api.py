@@ -710,7 +710,8 @@ def evaluate(  # noqa: PLR0913 - keyword arguments with defaults
         raise UsageError("give either episodes or seeds")
     if len(set(seeds)) < len(seeds):
         raise UsageError("a seed is given twice: its episode is the same, and counts once")
-    source = None if _is_object(policy) else _text_of(policy, repo)
+    is_text = isinstance(policy, PolicySource | str | Path)
+    source = _text_of(policy, repo) if is_text else None
     if source is not None:
         checks.require_contract(source, "the policy")
     rules = _find_rules(source, game, protocol, max_steps)
@@ -906,10 +907,6 @@ def _answer(answer: str | Answer | None, config: RunConfig) -> Answer | None:
     if answer is not None:
         checks.require_exchange(config.optimizer)
     return AnswerCommand.parse(answer) if isinstance(answer, str) else answer
-
-
-def _is_object(policy: PolicyLike) -> bool:
-    return not isinstance(policy, PolicySource | str | Path)
 
 
 def _text_of(policy: PolicyLike, repo: str | Path) -> PolicySource:

@@ -51,13 +51,7 @@ class AnthropicModel(ServerModel):
         """Send ``request`` and return the SDK's stream of events."""
         import anthropic
 
-        client = anthropic.Anthropic(
-            api_key=self.api_key,
-            base_url=self.base_url,
-            http_client=http,
-            timeout=http.timeout,
-            max_retries=0,
-        )
+        client = anthropic.Anthropic(**self.client_settings(http))
         return client.messages.create(**self._arguments(request), stream=True)
 
     def _arguments(self, request: ModelRequest) -> dict[str, Any]:

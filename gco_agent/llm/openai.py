@@ -69,13 +69,7 @@ class OpenAIModel(ServerModel):
         """Send ``request`` and return the SDK's stream of events."""
         import openai
 
-        client = openai.OpenAI(
-            api_key=self.api_key,
-            base_url=self.base_url,
-            http_client=http,
-            timeout=http.timeout,
-            max_retries=0,
-        )
+        client = openai.OpenAI(**self.client_settings(http))
         return client.chat.completions.create(**self._arguments(request), stream=True)
 
     def _arguments(self, request: ModelRequest) -> dict[str, Any]:

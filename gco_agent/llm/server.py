@@ -206,6 +206,16 @@ class ServerModel(ABC):
     def sdk_errors(cls) -> tuple[type[Exception], ...]:
         """Import the SDK, and return the errors that it raises."""
 
+    def client_settings(self, http: httpx2.Client) -> dict[str, Any]:
+        """Return the arguments of the SDK's client, which is not to retry."""
+        return {
+            "api_key": self.api_key,
+            "base_url": self.base_url,
+            "http_client": http,
+            "timeout": http.timeout,
+            "max_retries": 0,
+        }
+
     @abstractmethod
     def stream(self, request: ModelRequest, http: httpx2.Client) -> Any:  # noqa: ANN401 - a Stream
         """Send ``request`` and return the SDK's stream of events."""

@@ -43,7 +43,7 @@ class Sink(Protocol):
         """Finish; ``is_good`` unless the run ended by an error."""
 
 
-class WandbSink:
+class _WandbSink:
     """Weights & Biases; WANDB_MODE=offline writes files for ``wandb sync``."""
 
     def __init__(self, branch: str, settings: Settings) -> None:
@@ -74,15 +74,13 @@ class WandbSink:
             ) from error
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
-        """Write down the numbers of an iteration."""
         self._run.log(dict(numbers), step=step)
 
     def close(self, *, is_good: bool) -> None:
-        """Finish the run of W&B."""
         self._run.finish(exit_code=0 if is_good else 1)
 
 
-class MlflowSink:
+class _MlflowSink:
     """MLflow, at MLFLOW_TRACKING_URI; by default a database in the present folder."""
 
     def __init__(self, branch: str, settings: Settings) -> None:
@@ -108,17 +106,15 @@ class MlflowSink:
             ) from error
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
-        """Write down the numbers of an iteration."""
         now = int(1_000 * time.time())
         metrics = [self._entities.Metric(key, value, now, step) for key, value in numbers.items()]
         self._client.log_batch(self._id, metrics=metrics)
 
     def close(self, *, is_good: bool) -> None:
-        """Finish the run of MLflow."""
         self._client.set_terminated(self._id, "FINISHED" if is_good else "FAILED")
 
 
-class TensorboardSink:
+class _TensorboardSink:
     """An event file for TensorBoard, in the folder ``runs``."""
 
     def __init__(self, branch: str, settings: Settings) -> None:
@@ -128,21 +124,19 @@ class TensorboardSink:
         self._writer.add_text("settings", "\n".join(f"    {k}: {v}" for k, v in settings.items()))
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
-        """Write down the numbers of an iteration."""
         for tag, value in numbers.items():
             self._writer.add_scalar(tag, value, step)
         self._writer.flush()
 
     def close(self, *, is_good: bool) -> None:
-        """Close the file."""
         del is_good
         self._writer.close()
 
 
 SINKS: Mapping[str, Callable[[str, Settings], Sink]] = {
-    "wandb": WandbSink,
-    "mlflow": MlflowSink,
-    "tensorboard": TensorboardSink,
+    "wandb": _WandbSink,
+    "mlflow": _MlflowSink,
+    "tensorboard": _TensorboardSink,
 }
 NAMES = tuple(SINKS)
 

@@ -106,12 +106,9 @@ def _draw_run(axes: Any, report: RunReport, colour: str) -> None:  # noqa: ANN40
     axes.plot(*columns(accepted), "o", color=colour, markersize=5, label="accepted")
     axes.plot(*columns(rejected), "x", color="0.5", markersize=4, label="rejected or inconclusive")
     if reported:
-        axes.errorbar(*columns(reported), yerr=_bars(reported), fmt="D",
+        bars = [[p.mean - p.low for p in reported], [p.high - p.mean for p in reported]]
+        axes.errorbar(*columns(reported), yerr=bars, fmt="D",
                       color=colour, markersize=7, capsize=3, label="on report seeds")  # fmt: skip
-
-
-def _bars(points: Sequence[Point]) -> list[list[float]]:
-    return [[p.mean - p.low for p in points], [p.high - p.mean for p in points]]
 
 
 def _new_figure(height: float) -> tuple[Any, Any]:

@@ -422,10 +422,6 @@ class Watch:
         _add(self.seen.places, {what: Place(1, me[0] + me[2] / 2, me[1] + me[3] / 2)})
 
 
-def _is_near(me: Row, row: Row) -> bool:
-    return _touch(me, row, _NEAR_PX, _NEAR_PX)
-
-
 def _touch(me: Row, row: Row, reach_x: float, reach_y: float) -> bool:
     """Return whether two boxes touch; a gauge, which has no width, touches nothing."""
     x, y, w, h = me[:4]
@@ -547,7 +543,11 @@ def _hops(steps: Sequence[Step], player: str, index: int) -> Iterator[_Hop]:
                 start, action, n_alone = before, step.action or action, 0
             n_steps, n_alone = n_steps + 1, n_alone + (step.action != action)
         elif start is not None:
-            near = {c for c, rows in step.rows.items() for row in rows if _is_near(me, row)}
+            near = {
+                category
+                for category, rows in step.rows.items()
+                if any(_touch(me, row, _NEAR_PX, _NEAR_PX) for row in rows)
+            }
             dx, dy = me[0] - start[0], me[1] - start[1]
             yield _Hop(dx, dy, n_steps, action, n_alone, near - {player})
             start, n_steps = None, 0
