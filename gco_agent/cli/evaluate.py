@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,6 @@ from gco_agent.cli.output import (
     duration,
     echo,
     evaluation_json,
-    outcome_text,
     pick,
     print_table,
     say,
@@ -32,9 +31,12 @@ from gco_agent.core.text import clean_line, format_points, format_score
 from gco_agent.loop import checks
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from gco_agent.core.records import Evaluation
     from gco_agent.loop.verify import Difference, Verified
     from gco_agent.report.robustness import Line
+    from gco_agent.report.video import Scenes
 
 _EPISODES = 30
 _MOST_FAILURES = 3
@@ -317,6 +319,15 @@ def _cells(line: Line) -> tuple[str, str, str, str]:
 # Enjoy
 
 
+def _told(display: Callable[[Playing], None], name: str, scenes: Scenes) -> Iterator[Image]:
+    """Yield the pictures of a video, and display how far it is."""
+    n_wanted = len(scenes.seeds) * len(scenes.policies)
+    for picture in scenes.pictures():
+        n_steps = scenes.n_pictures * scenes.every
+        display(Playing(name, len(scenes.results), n_wanted, n_steps))
+        yield picture
+
+
 @command(
     o.target_argument,
     option("--beside", metavar="TARGET"),
@@ -378,7 +389,9 @@ def enjoy(
         show(scenes.pictures(), scenes.title, scenes.frames_per_second)
     else:
         require_format(path)
-        write_video(path, scenes.pictures(), scenes.frames_per_second)
+        with open_display() as display:
+            pictures = _told(display, path.name, scenes)
+            write_video(path, pictures, scenes.frames_per_second)
     data = {
         "video": path,
         "pictures": scenes.n_pictures,
@@ -387,7 +400,8 @@ def enjoy(
                 "policy": name,
                 "return": result.episode_return,
                 "steps": result.n_steps,
-                **pick(result, "seed outcome detail digest"),
+                "outcome": result.outcome.word,
+                **pick(result, "seed detail digest"),
             }
             for name, result in scenes.results
         ],
@@ -397,7 +411,7 @@ def enjoy(
     for name, result in scenes.results:
         lines.append(
             f"{name}, seed {result.seed}: return {result.episode_return:g}, "
-            f"{count(result.n_steps, 'step')}, {outcome_text(result.outcome.value)}"
+            f"{count(result.n_steps, 'step')}, {result.outcome.word}"
         )
         lines += [f"    {line}" for line in result.detail.splitlines()]
     if path is not None:

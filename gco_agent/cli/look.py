@@ -28,10 +28,10 @@ from gco_agent.cli.output import (
     echo,
     evaluation_json,
     fit,
-    outcome_text,
     pick,
     print_json,
     print_table,
+    races_note,
     results_stream,
     say,
     score_json,
@@ -192,6 +192,8 @@ def _print_log(view: RunView) -> None:
                      *(by if len(earned) > 1 else ()), step.summary])  # fmt: skip
     styles = [VERDICT_STYLES.get(step.verdict, "") for step in history]
     print_table(columns, rows, heading=_heading(view), styles=styles)
+    if note := races_note(history):
+        echo(fit(note))
     if len(earned) > 1:
         _print_optimizers(earned)
 
@@ -391,7 +393,7 @@ def _print_seeds(details: Details) -> None:
             _number(p.parent_return, "g"),
             _number(p.difference, "+g"),
             f"{p.n_steps:,}",
-            outcome_text(p.outcome),
+            p.outcome,
         ]
         for p in details.played
     ]

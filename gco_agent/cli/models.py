@@ -314,8 +314,8 @@ def replay(place: CliContext, /, recording: str, record: str | None, **given: Gi
     found = _find_recording(place, recording)
     if record is not None:
         place.write(record, format_recording(found))
-        tell(f"{count(len(found.iterations), 'iteration')} of {found.run} recorded")
-        data = {"run": found.run, "path": record, "iterations": len(found.iterations)}
+        tell(f"{count(found.n_iterations, 'iteration')} of {found.run} recorded")
+        data = {"run": found.run, "path": record, "iterations": found.n_iterations}
         return Result(data, lambda: echo(record))
     ref, compared = _play(place, found, given)
     is_same = all(each.is_same for each in compared)
@@ -364,7 +364,7 @@ def _play(
                 f"Recorded with {name} {version}, and {installed.get(name)} is installed: "
                 "the numbers may differ."
             )
-    tell(f"{found.run}, {count(len(found.iterations), 'iteration')}, as {ref.branch}")
+    tell(f"{found.run}, {count(found.n_iterations, 'iteration')}, as {ref.branch}")
     if found.left_out:
         tell(f"The recording ends early: {found.left_out}.")
     runs = Runs(repo)

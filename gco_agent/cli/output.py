@@ -25,6 +25,7 @@ from datetime import timedelta
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
+from gco_agent.core.records import Verdict
 from gco_agent.core.statistics import FEWEST_FOR_INTERVAL, confidence_interval
 from gco_agent.core.text import clean_line, clean_text, format_score
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from gco_agent.core.records import Evaluation
     from gco_agent.core.statistics import Gain
     from gco_agent.store.entries import Facts
+    from gco_agent.store.view import Step
 
 VERDICT_STYLES = {
     "initial": "cyan",
@@ -230,11 +232,6 @@ def pick(record: object, names: str) -> dict[str, Any]:
     return {name: getattr(record, name, None) for name in names.split()}
 
 
-def outcome_text(outcome: str) -> str:
-    """Return the word for the outcome of an episode, which is stored as "horizon" if truncated."""
-    return "truncated" if outcome == "horizon" else outcome
-
-
 def duration(seconds: float) -> str:
     """Format a time: "45 s", "3 min 12 s", "1 h 2 min"."""
     whole = round(seconds)
@@ -275,6 +272,20 @@ def sparkline(values: Sequence[float], width: int = 60) -> str:
     low, high = min(bars), max(bars)
     span = (high - low) or 1.0
     return "".join(_BARS[min(len(_BARS) - 1, int((v - low) / span * len(_BARS)))] for v in bars)
+
+
+def races_note(history: Sequence[Step]) -> str:
+    """Say why returns of races and of the report differ; "" where the rules are the same."""
+    limits: dict[bool, int] = {}
+    for step in history:
+        stamp = step.facts.protocol if step.facts else None
+        if stamp and (found := re.search(r" max_steps=(\d+)", stamp)):
+            limits[step.verdict is Verdict.REPORTED] = int(found[1])
+    races, report = limits.get(False), limits.get(True)
+    if races is None or report is None or races >= report:
+        return ""
+    limit = f"Races truncate episodes at {races:,} steps, the report at {report:,}"
+    return f"{limit}, so one policy has two returns."
 
 
 def fit(text: str, stream: TextIO | None = None) -> str:

@@ -330,7 +330,7 @@ def _read(place: CliContext, view: RunView, most_bytes: int, given: dict[str, An
     from gco_agent.report.page import PageRun
 
     page = PageRun.read(view, most_bytes)
-    tell(f"{page.report.branch}: {count(page.report.n_iterations, 'iteration')}")
+    tell(f"{page.report.branch}: {count(page.report.n_tried, 'iteration')}")
     page.clips = _clips(place, view, page.report, given["n_clips"])
     page.failures = _failures(place, view, page.report) if given["is_traced"] else []
     return page

@@ -25,6 +25,7 @@ from gco_agent.cli.output import (
     echo,
     fit,
     pick,
+    races_note,
     score_json,
     score_text,
     tell,
@@ -595,7 +596,7 @@ def _conclude(run: Run, budget: Budget, back: str | None = None) -> Result:
 
 
 def _how_it_went(data: dict[str, Any], view: RunView) -> list[str]:
-    """Describe the iterations in two lines; none for a run that has just begun."""
+    """Describe the iterations in some lines; none for a run that has just begun."""
     verdicts = [step.verdict for step in view.history()]
     n_accepted = sum(verdict is Verdict.ACCEPTED for verdict in verdicts)
     n_tried = sum(verdict.is_trial for verdict in verdicts)
@@ -603,12 +604,14 @@ def _how_it_went(data: dict[str, Any], view: RunView) -> list[str]:
     if not limit or first is None:
         return []
     began = format_score(first.return_mean, None)
+    note = races_note(view.history())
     used = f"{duration(data['seconds'])}, {data['frames']:,} frames"
     if seconds := re.fullmatch(r"(\d+) s", limit):
         limit = duration(int(seconds[1]))
     is_asked_for = re.fullmatch(r"[\d,]+ iterations?", limit)  # so many, and no more: no limit
     return [
         f"  started at {began}; {n_accepted} of {count(n_tried, 'iteration')} accepted",
+        *([f"  {note}"] if note else ()),
         f"  used {used}" if is_asked_for else f"  stopped by its limit of {limit}; used {used}",
     ]
 

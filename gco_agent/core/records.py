@@ -23,7 +23,7 @@ class Outcome(enum.Enum):
 
     GAME_OVER = "game-over"
     """The environment ended it (terminated)."""
-    HORIZON = "horizon"
+    TRUNCATED = "horizon"  # as 0.1 stored it; see `word`
     """The step limit of the protocol ended it (truncated)."""
     POLICY_RAISED = "policy-raised"
     """The policy raised, at import, at construction or in ``act``."""
@@ -37,7 +37,12 @@ class Outcome(enum.Enum):
     @property
     def is_scored(self) -> bool:
         """Whether the return of such an episode may enter an average."""
-        return self in (Outcome.GAME_OVER, Outcome.HORIZON)
+        return self in (Outcome.GAME_OVER, Outcome.TRUNCATED)
+
+    @property
+    def word(self) -> str:
+        """How the outcome is called wherever it is shown."""
+        return "truncated" if self is Outcome.TRUNCATED else self.value
 
 
 class Verdict(enum.StrEnum):

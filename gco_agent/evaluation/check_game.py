@@ -220,7 +220,7 @@ def check_objects(spec: GameSpec, n_steps: int = 3_000, seed: int = 0) -> list[F
     ]
     for name, category in known.items():
         if name not in env.categories:
-            findings.append(Finding(name, "is no category of this environment"))
+            findings.append(Finding(name, "is not a category of this environment"))
         findings += _check_category(category, seen.get(name), n_steps)
     findings += _check_effects(spec)
     return findings
@@ -232,7 +232,7 @@ def _check_actions(spec: GameSpec, env: ObjectObservation) -> Iterator[Finding]:
         yield Finding("actions", f"the environment has {', '.join(names)}, not {', '.join(told)}")
     for word in spec.effects:
         if word not in names:
-            yield Finding(f"action {word}", "is no action of the environment")
+            yield Finding(f"action {word}", "is not an action of the environment")
 
 
 def _watch(env: ObjectObservation, n_steps: int, seed: int) -> tuple[dict[str, _Seen], int]:

@@ -100,7 +100,7 @@ class Episode:
         elif terminated:
             self.end(Outcome.GAME_OVER)
         elif truncated or self.n_steps >= max_steps:
-            self.end(Outcome.HORIZON)
+            self.end(Outcome.TRUNCATED)
         return True
 
     def end(self, outcome: Outcome, detail: str = "") -> EpisodeResult:

@@ -140,7 +140,9 @@ def rules_here(rules: PlayProtocol) -> PlayProtocol:
     named = make_protocol(rules.name, rules.env_id)
     free = replace(named, versions=rules.versions, max_steps=rules.max_steps, objects=rules.objects)
     if rules.name != "default" and free != rules:  # of the default one all that differs is told
-        raise UsageError(f"the rules of play are called {rules.name!r}, and are others")
+        raise UsageError(
+            f"the run's rules of play are not those of the protocol {rules.name!r}, which it names"
+        )
     return replace(rules, versions=named.versions)
 
 

@@ -105,6 +105,11 @@ class Recording:
         """Configuration of the run."""
         return parse_config(self.config)
 
+    @property
+    def n_iterations(self) -> int:
+        """Iterations in which an optimizer was asked; a report is none."""
+        return sum(not each.episodes for each in self.iterations)
+
 
 @dataclass(frozen=True, slots=True)
 class Replayed:

@@ -284,7 +284,7 @@ def _whole_lengths(known: Evaluation, config: RunConfig) -> list[int]:
     """Guess the steps of episodes, had the race not cut them."""
     return [
         min(config.protocol.max_steps, _LONGER * e.n_steps)
-        if e.outcome is Outcome.HORIZON
+        if e.outcome is Outcome.TRUNCATED
         else e.n_steps
         for e in known.episodes
     ]

@@ -91,7 +91,7 @@ class Results:
     @property
     def cut(self) -> tuple[EpisodeResult, ...]:
         """The episodes that were truncated at the step limit."""
-        return tuple(e for e in self.evaluation.episodes if e.outcome is Outcome.HORIZON)
+        return tuple(e for e in self.evaluation.episodes if e.outcome is Outcome.TRUNCATED)
 
     @property
     def whole_return(self) -> float | None:
@@ -295,7 +295,7 @@ def _table(results: Results, endings: Sequence[Ending]) -> str:
 def _ended(episode: EpisodeResult) -> str:
     if episode.outcome is Outcome.GAME_OVER:
         return "game over"
-    return "truncated" if episode.outcome is Outcome.HORIZON else f"failed: {episode.outcome.value}"
+    return episode.outcome.word if episode.outcome.is_scored else f"failed: {episode.outcome.value}"
 
 
 def _episode(episode: EpisodeResult) -> str:

@@ -184,7 +184,7 @@ def _draw_status(pen: ImageDraw.ImageDraw, moment: Moment, width: int, y: int) -
         left, colour = moment.action, INK
         pen.text((_ACTION_PX, y), f"step {moment.step}", fill=FAINT, font=_font())
     else:
-        left = f"{result.outcome.value}, {result.n_steps} steps"
+        left = f"{result.outcome.word}, {result.n_steps} steps"
         colour = COLOURS[2] if result.outcome.is_scored else COLOURS[4]
     lives = f"lives {moment.lives}  " if moment.lives else ""
     right = f"{lives}return {moment.total:g}"

@@ -17,7 +17,7 @@ from gco_agent.traces.render import render_trace
 _NO_LIMIT_TOKENS = 1_000_000
 _COLUMNS = 120
 _MOST_LOOKED_AT = 50
-_SCORED = frozenset(outcome.value for outcome in Outcome if outcome.is_scored)
+_SCORED = frozenset(outcome.word for outcome in Outcome if outcome.is_scored)
 
 
 @dataclass(frozen=True, slots=True)

@@ -511,7 +511,7 @@ def parse_played(text: str | None, where: str) -> tuple[Played, ...]:
         mine, *others = evidence.policies.values()  # the candidate, its parent
     parent = {e.seed: e.episode_return for e in (others[0] if others else ())}
     return tuple(
-        Played(e.seed, e.episode_return, e.n_steps, e.outcome.value, e.detail, parent.get(e.seed))
+        Played(e.seed, e.episode_return, e.n_steps, e.outcome.word, e.detail, parent.get(e.seed))
         for e in mine
     )
 

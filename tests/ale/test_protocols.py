@@ -64,7 +64,7 @@ def test_a_protocol_is_stamped_kept_and_played(name: str, game: str) -> None:
     text = opening.initial_policy(rules)
     check_policy(PolicySource(text))
     (played,) = play_episodes(Rollout(text, (1,), make_protocol(name, game, max_steps=25))).episodes
-    assert (played.outcome, played.detail) == (Outcome.HORIZON, "")
+    assert (played.outcome, played.detail) == (Outcome.TRUNCATED, "")
 
 
 def test_what_is_usual_is_not_in_the_stamp() -> None:

@@ -239,11 +239,15 @@ def test_what_cannot_be_played_back_is_said(
 
 
 def test_the_demo_is_a_recording_of_answers_by_a_model() -> None:
+    from gco_agent.loop.checks import rules_here
     from gco_agent.loop.replay import demo, format_recording
 
     recording = demo()
     assert recording.run == "gco/pong/exchange"
     assert recording.left_out == ""
+    assert (recording.n_iterations, len(recording.iterations)) == (2, 3)  # the third is a report
+    rules = recording.settings.protocol
+    assert rules.versions == rules_here(rules).versions  # else record it anew: the numbers differ
     assert parse_recording(format_recording(recording)) == recording
     for each in recording.iterations:
         for one in each.tries:

@@ -62,7 +62,7 @@ def test_a_stated_score_becomes_that_of_the_new_text() -> None:
     judge = Judge(WorkerPool(0), protocol, JailLevel.NONE)
     plain = PolicySource(LATE)
     new = judge.evaluate(plain, Stream.SELECTION.seeds(0, 2))
-    old = Evaluation((EpisodeResult(1, 5.0, 150, Outcome.HORIZON),), protocol.stamp)
+    old = Evaluation((EpisodeResult(1, 5.0, 150, Outcome.TRUNCATED),), protocol.stamp)
     assert _with_true_claim(plain, judge, new, "gco-agent tune") == plain
     source = with_measured_header(plain, protocol, old, seeds="report 0:1", origin="a run")
     told = _with_true_claim(source, judge, new, "gco-agent tune")

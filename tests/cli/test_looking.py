@@ -21,7 +21,9 @@ SHORT = ("--max-steps", "24")
 def test_enjoy_writes_the_episode_that_eval_scores(cli, played):
     shown = cli(played, "enjoy", "1", "--video", "x.gif", *SHORT, "--seeds", "5:7", "--json")
     assert shown.exit_code == 0, shown.output
+    assert "x.gif" in shown.stderr  # progress, while it renders
     data = json.loads(shown.stdout)
+    assert {e["outcome"] for e in data["episodes"]} == {"truncated"}
     scored = json.loads(cli(played, "eval", "1", "--seeds", "5:7", *SHORT, "--json").stdout)
     assert [e["return"] for e in data["episodes"]] == scored["returns"]
     assert [e["seed"] for e in data["episodes"]] == [5, 6]

@@ -8,10 +8,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from gco_agent.cli.output import Column, _table_lines
+from gco_agent.cli.output import Column, _table_lines, races_note
+from gco_agent.core.records import Verdict
 from gco_agent.store.run import Limits, Status, status_path, write_status
 from tests.cli.conftest import SHORT, Cli, Start
 from tests.cli.scripted import FOLLOW
@@ -138,6 +141,19 @@ def test_tables_break_no_word_and_no_number(width) -> None:
     text = " ".join(line for row in rows for line in row)
     for word in ("space_invaders", "extraordinarily", "aliens."):
         assert word in text
+
+
+@pytest.mark.parametrize(("longest", "is_told"), [(27_000, True), (4_500, False)])
+def test_two_returns_of_one_policy_are_explained(longest: int, is_told: bool) -> None:
+    def step(verdict: Verdict, stamp: str) -> Any:
+        return SimpleNamespace(verdict=verdict, facts=SimpleNamespace(protocol=stamp))
+
+    history = [
+        step(Verdict.INITIAL, "default gco/Pong-v5 sticky=0.25 max_steps=4500 ale-py=0.12"),
+        step(Verdict.REPORTED, f"default gco/Pong-v5 sticky=0.25 max_steps={longest} ale-py=0.12"),
+    ]
+    assert ("4,500" in races_note(history)) is is_told
+    assert races_note(history[:1]) == ""
 
 
 def test_runs_are_listed(cli: Cli, played: Path) -> None:

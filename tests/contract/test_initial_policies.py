@@ -43,7 +43,7 @@ def test_an_initial_policy_plays_in_the_jail(spec: GameSpec) -> None:
     rules = default_protocol(spec.name, max_steps=60)
     played = play_episodes(Rollout(spec.initial_policy(), (1, 2), rules))
     assert [(e.outcome, e.n_steps, e.detail) for e in played.episodes] == [
-        (Outcome.HORIZON, 60, "")
+        (Outcome.TRUNCATED, 60, "")
     ] * 2
 
 

@@ -57,7 +57,7 @@ def test_a_record_comes_back(record):
 
 
 def test_a_list_of_records_comes_back():
-    episodes = [EpisodeResult(1, 2.5, 3, Outcome.HORIZON)]
+    episodes = [EpisodeResult(1, 2.5, 3, Outcome.TRUNCATED)]
     assert loads(list[EpisodeResult], dumps(episodes), "file") == episodes
 
 

@@ -39,7 +39,7 @@ def test_a_failure_is_not_a_number(outcome: Outcome) -> None:
 def test_few_episodes_have_no_error() -> None:
     assert Evaluation((), "p").mean_return is None
     assert Evaluation((), "p").standard_error is None
-    assert Evaluation((episode(1, 3, Outcome.HORIZON),), "p").mean_return == 3
+    assert Evaluation((episode(1, 3, Outcome.TRUNCATED),), "p").mean_return == 3
     assert Evaluation((episode(1, 3),), "p").standard_error is None
 
 

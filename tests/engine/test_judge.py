@@ -203,7 +203,7 @@ def long_episodes(judge: Judge, source: PolicySource, returns: Sequence[float], 
     """Make ``judge`` remember whole games of 27,000 steps."""
     seeds = Stream.SELECTION.seeds(0, len(returns))
     played = tuple(
-        EpisodeResult(s, r, 27_000, Outcome.HORIZON, **kw)
+        EpisodeResult(s, r, 27_000, Outcome.TRUNCATED, **kw)
         for s, r in zip(seeds, returns, strict=True)
     )
     judge.import_episodes(source.digest, Evaluation(played, judge.protocol.stamp))

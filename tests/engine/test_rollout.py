@@ -67,7 +67,7 @@ def test_chance_of_a_policy_comes_from_the_seed_of_its_episode() -> None:
 
 def test_the_horizon_is_not_the_end_of_the_game() -> None:
     (cut,) = play(STILL)
-    assert (cut.outcome, cut.n_steps, cut.detail) == (Outcome.HORIZON, 40, "")
+    assert (cut.outcome, cut.n_steps, cut.detail) == (Outcome.TRUNCATED, 40, "")
     rules = replace(RULES, max_steps=27_000)
     (over,) = play_episodes(Rollout(STILL, (1,), rules)).episodes
     assert (over.outcome, over.episode_return) == (Outcome.GAME_OVER, -21)
@@ -110,7 +110,7 @@ def test_a_lane_that_fails_does_not_disturb_the_others(body: str, outcome: Outco
         "        return 2 + self.n // 2 % 2\n"
     )
     alone = tuple(play(text, (seed,))[0] for seed in SEEDS)
-    assert {episode.outcome for episode in alone} == {outcome, Outcome.HORIZON}
+    assert {episode.outcome for episode in alone} == {outcome, Outcome.TRUNCATED}
     assert play(text, SEEDS) == alone
 
 
@@ -123,7 +123,7 @@ def test_no_second_beginning_for_who_ends_the_process_when_it_goes_badly() -> No
         "        if seats.n > 1 and self.n == 30:\n            os._exit(0)\n"
         "        return 2 if seats.n > 1 else 3\n"
     )  # fmt: skip
-    assert {episode.outcome for episode in play(text, (1,))} == {Outcome.HORIZON}
+    assert {episode.outcome for episode in play(text, (1,))} == {Outcome.TRUNCATED}
     told = play(text, SEEDS)
     assert {episode.outcome for episode in told} == {Outcome.DIED}
     assert all("acted otherwise from the beginning" in episode.detail for episode in told)

@@ -48,7 +48,7 @@ REF = RunRef("breakout", "claims")
 SHORT = replace(RULES, max_steps=120)
 RACED = replace(SHORT, max_steps=90)
 BOTH = (RACED, SHORT)
-EPISODE = EpisodeResult(7, -2.0, 4, Outcome.HORIZON, "", digest_actions(b"\0\1\1\2"))
+EPISODE = EpisodeResult(7, -2.0, 4, Outcome.TRUNCATED, "", digest_actions(b"\0\1\1\2"))
 
 
 @pytest.fixture(scope="module")

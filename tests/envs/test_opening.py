@@ -306,7 +306,7 @@ def test_a_changed_module_is_another_stamp_and_is_not_played_under_the_old_one(
 def test_numbers_outside_their_range_are_a_bad_action(corridor) -> None:
     env_id = corridor("Slide", "Box(-0.1, 0.1, (1,), np.float32)", "float(action[0])")
     rules = make_protocol("default", env_id)
-    for value, outcome in ((0.1, Outcome.HORIZON), (0.2, Outcome.BAD_ACTION)):
+    for value, outcome in ((0.1, Outcome.TRUNCATED), (0.2, Outcome.BAD_ACTION)):
         text = f"def act(obs):\n    return [{value}]\n"
         (episode,) = play_episodes(Rollout(text, (1,), rules)).episodes
         assert episode.outcome is outcome

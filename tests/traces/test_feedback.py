@@ -39,7 +39,7 @@ def text_of(results: Results, max_tokens: int = 6000) -> str:
 
 def cut_at_100(*returns: float, ended: float | None = None) -> Evaluation:
     """Episodes of which all were cut but the last, if that is given."""
-    cut = evaluation(*returns, outcome=Outcome.HORIZON).episodes
+    cut = evaluation(*returns, outcome=Outcome.TRUNCATED).episodes
     rest = () if ended is None else (EpisodeResult(len(cut), ended, 80, Outcome.GAME_OVER),)
     return Evaluation((*cut, *rest), "rules")
 
@@ -72,7 +72,7 @@ def test_one_episode_and_many():
     assert "Mean return 4.00 over 1 episode (seeds 0:1).\n" in one
     assert "95 % interval" not in one
     many = text_of(
-        Results(GAMES["pong"], "", evaluation(*range(20), outcome=Outcome.HORIZON), "0:20")
+        Results(GAMES["pong"], "", evaluation(*range(20), outcome=Outcome.TRUNCATED), "0:20")
     )
     assert "15|15|100|truncated\n```\n\nAnd 4 more episodes." in many
     assert "20 of 20 episodes were truncated at the step limit." in many
@@ -235,7 +235,7 @@ def test_a_rejected_candidate_is_shown_beside_the_policy_in_force_seed_by_seed()
         return EpisodeResult(seed, value, n_steps, outcome)
 
     race = tuple(
-        (episode(n, 260, 1_203, Outcome.GAME_OVER), episode(n, 510, 4_500, Outcome.HORIZON))
+        (episode(n, 260, 1_203, Outcome.GAME_OVER), episode(n, 510, 4_500, Outcome.TRUNCATED))
         for n in range(8)
     )
     attempts = [attempt(1, "inconclusive", race=((race[0][0], None), *race[1:]))]

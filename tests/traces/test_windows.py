@@ -40,12 +40,12 @@ def test_the_first_loss_of_the_worst_beside_the_best_gain_of_the_best():
 
 
 def test_the_end_of_the_worst_episode_that_was_over_comes_first():
-    cut = course(1, [(9, 1.0)], outcome=Outcome.HORIZON)
+    cut = course(1, [(9, 1.0)], outcome=Outcome.TRUNCATED)
     over, best = course(2, [(9, 3.0), (199, -1.0)]), course(3, [(9, 9.0)])
     title = "2:199 the end of the worst episode that was over: the game is over"
     assert titles(best, over, cut)[0] == f"{title}, and the last step brings -1"
     assert not any(
-        "end" in title for title in titles(cut, course(4, [(9, 2.0)], outcome=Outcome.HORIZON))
+        "end" in title for title in titles(cut, course(4, [(9, 2.0)], outcome=Outcome.TRUNCATED))
     )
 
 
@@ -81,7 +81,7 @@ def test_another_loss_is_from_the_best_episode():
 
 def test_a_life_is_lost_where_play_ended_before_it_was_counted():
     lost = course(
-        1, lives=[(0, 3, 0), (60, 2, 41), (90, 3, 90), (120, 1, 100)], outcome=Outcome.HORIZON
+        1, lives=[(0, 3, 0), (60, 2, 41), (90, 3, 90), (120, 1, 100)], outcome=Outcome.TRUNCATED
     )
     assert titles(lost) == [
         "1:41 a life is lost (3 before, 2 after; counted in step 60)",
@@ -102,7 +102,7 @@ def test_failures_come_first_once_for_each_kind():
 
 
 def test_a_long_time_without_anything_is_looked_at_in_its_middle():
-    stuck = course(1, [(10, 1.0)], n_steps=10 + STALL_STEPS, outcome=Outcome.HORIZON)
+    stuck = course(1, [(10, 1.0)], n_steps=10 + STALL_STEPS, outcome=Outcome.TRUNCATED)
     middle, end = 10 + STALL_STEPS // 2, 10 + STALL_STEPS
     stall = f"1:{middle} nothing is gained or lost for {STALL_STEPS} steps (10 to {end})"
     assert titles(stuck) == ["1:10 a reward of +1", stall]
@@ -112,13 +112,13 @@ def test_a_long_time_without_anything_is_looked_at_in_its_middle():
 
 def test_where_a_truncated_game_loses_points_is_its_longest_drought():
     rewards = [(n, 1.0) for n in range(0, 27_000, 20) if not 9_000 < n < 9_500]
-    cut = course(1, rewards, n_steps=27_000, outcome=Outcome.HORIZON)
+    cut = course(1, rewards, n_steps=27_000, outcome=Outcome.TRUNCATED)
     assert "1:9250 nothing is gained or lost for 500 steps (9000 to 9500)" in titles(cut)
 
 
 def test_where_nothing_happens_the_end_is_shown():
     assert titles(course(1, n_steps=200)) == ["1:199 the game is over"]
-    cut = course(1, n_steps=200, outcome=Outcome.HORIZON)
+    cut = course(1, n_steps=200, outcome=Outcome.TRUNCATED)
     assert titles(cut) == ["1:199 the episode is truncated at its step limit"]
     assert titles(course(1, n_steps=0)) == ["1:0 the game is over"]
     assert titles() == []
