@@ -583,12 +583,8 @@ def open_run(  # noqa: PLR0913 - keyword arguments with defaults
         name: Its branch, ``game/name``, or a name or game that no other run has; by default the
             run that is checked out, or the only one.
         game: The game as it was given to `run`, where that was an object of your own program.
-        optimizer: As for `run`; by default the one it was started with.
-        answer: As for `run`.
-        workers: As for `run`.
-        require: As for `run`.
-        callbacks: As for `run`.
-        log: As for `run`.
+        optimizer: By default the one that it was started with. This and the others are those of
+            `run`.
 
     Raises:
         NotARun: There is none, or several.

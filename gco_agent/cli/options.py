@@ -178,14 +178,7 @@ def option(
     default: Given = None,
     **more: Given,
 ) -> Decorator:
-    """Return an option.
-
-    Args:
-        names: As they are typed; a name without dashes is that of the parameter.
-        kind: Its type, or the values to choose from; text by default.
-        default: Value if it is not given; shown in the help unless it is a flag.
-        more: Further arguments of `click.option`.
-    """
+    """Return an option."""
     if isinstance(kind, Sequence):
         kind = click.Choice(kind)
     elif kind is not None:

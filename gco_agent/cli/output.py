@@ -149,7 +149,6 @@ class Result:
     Attributes:
         data: The result, as dataclasses and whatever JSON can hold; printed with ``--json``.
         text: Its lines, or a function that prints them; printed without.
-        is_good: Whether the exit code is 0; else it is 2.
     """
 
     data: Any

@@ -44,7 +44,6 @@ def decode(kind: type[T], data: Json, what: str) -> T:
     """Build a ``kind`` from JSON data.
 
     Args:
-        kind: A dataclass, or a type such as ``list[EpisodeResult]``.
         what: File and commit that the data are from, for the error message.
 
     Raises:
@@ -85,11 +84,7 @@ def require_schema(found: object, known: int, what: str) -> None:
 
 @contextlib.contextmanager
 def readable(what: str) -> Iterator[None]:
-    """Turn errors of code that takes stored data apart into a `StoreError`.
-
-    Args:
-        what: File and commit that the data are from.
-    """
+    """Turn errors of code that takes stored data apart into a `StoreError`."""
     try:
         yield
     except KeyError as error:

@@ -46,7 +46,6 @@ def write_file(
 
     Args:
         root: The path must be below this folder, and no link be on the way.
-        sync: Wait until the file is on the disk.
 
     Raises:
         FileRefused: There is a symbolic link below ``root``, or the path is not below it.
@@ -76,7 +75,6 @@ def read_file(
 
     Args:
         root: The path must be below this folder, with no link on the way, and a regular file.
-        limit_bytes: Largest size accepted.
 
     Raises:
         FileRefused: As `write_file`; or it is too large, or below ``root`` but not a regular file.

@@ -75,9 +75,7 @@ class Race:
     """A child against its parent on selection seeds.
 
     Attributes:
-        child: Its evaluation; not valid if an episode failed.
         gain: Child minus parent; None if either is not valid.
-        verdict: `Verdict.is_won` means accepted.
         margin: Where the child only had to be no worse: the loss, in points an episode, that it
             was tested against.
         critical_p: The p value that wins at the last interim analysis; 0 where none does.
@@ -411,11 +409,7 @@ class Judge:
         return paired_gain(child, parent, low=self._least, margin=loss_margin(parent))
 
     def cached(self, source: PolicySource, seeds: Iterable[int] | None = None) -> Evaluation:
-        """Return the episodes of ``source`` played so far, in the order of ``seeds``.
-
-        Args:
-            seeds: By default all selection seeds that it played.
-        """
+        """Return the episodes of ``source`` played so far, in the order of ``seeds``."""
         key = source.digest
         if seeds is None:
             stream = range(Stream.SELECTION.value, Stream.REPORT.value)
@@ -434,12 +428,7 @@ class Judge:
     def record(
         self, source: PolicySource, what: Hashable, play: Callable[[], Recording]
     ) -> Recording:
-        """Return a recording of ``source``, played once; its steps and episodes count here.
-
-        Args:
-            what: Identifies the recording among those of the policy.
-            play: Plays under the rules of this judge, and records.
-        """
+        """Return a recording of ``source``, played once; its steps and episodes count here."""
         key = (source.digest, what)
         if key not in self._recordings:
             made = self._recordings[key] = play()
@@ -454,9 +443,6 @@ class Judge:
 
         Episodes of other rules, or of a weaker jail than is required, are left out: they are played
         when they are needed.
-
-        Args:
-            evaluation: Its episodes, from a source that can be believed.
         """
         if evaluation.protocol != self.protocol.stamp:
             return

@@ -144,11 +144,7 @@ def _price(model: str, table: object) -> Price:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The requests of a run that is to be estimated.
-
-    Attributes:
-        lasting_tokens: Tokens of a prompt that stay the same.
-    """
+    """The requests of a run that is to be estimated."""
 
     iterations: int
     candidates: int

@@ -84,8 +84,6 @@ class Bisection:
     """Where a skill was won and lost.
 
     Attributes:
-        tested: Those that were played, in the order of the run.
-        changes: Of these, the ones that won or lost the skill.
         is_scan: All were played; else one change was looked for, and there may be others.
     """
 

@@ -26,10 +26,8 @@ class Candidate:
     """One request to an optimizer and what came of it; kept, replayed, and found after a kill.
 
     Attributes:
-        proposal: The proposed policy; None if there was none.
         error: Why there was none, or why it may not be raced; empty if it may.
         usage: Tokens and dollars; None if no language model was asked.
-        n_steps: Steps played for it by the optimizer, and for its feedback.
         edited: Digest of the candidate that it edits; empty if that is the policy in force.
     """
 
@@ -96,12 +94,7 @@ def total_usage(candidates: Iterable[Candidate]) -> Usage | None:
 
 @dataclass(frozen=True, slots=True)
 class StoredCandidate:
-    """A candidate without its race, as it is stored; `gco_agent.core.codec` reads and writes it.
-
-    Attributes:
-        number: Place among the candidates of its iteration, from 0.
-        files: Evidence, where it is not stored beside the record.
-    """
+    """A candidate without its race, as it is stored; `gco_agent.core.codec` reads and writes it."""
 
     schema: int
     optimizer: str

@@ -53,11 +53,6 @@ def require_trusted(repo: GitRepo, rules: PlayProtocol, whose: str) -> None:
     """Refuse rules of a run or a recording that would import a module that is not trusted.
 
     A trusted module can be imported afterwards.
-
-    Args:
-        repo: Its config lists the trusted modules.
-        rules: Rules from a branch or a file that anybody may have written.
-        whose: What has the rules, for the message.
     """
     if not imports_code(rules.env_id):
         return
@@ -107,12 +102,7 @@ def require_optimizer(
     horizon: int = 0,
     model: str = "",
 ) -> None:
-    """Check that an optimizer exists, has its key, and has a use for the options that were given.
-
-    Args:
-        name: One or several names or files: "reflect,search".
-        files_in: Folder of optimizer files, if the user named the optimizer.
-    """
+    """Check that an optimizer exists, has its key, and has a use for the given options."""
     found = capabilities_of(name, files_in=files_in)
     if usd is not None and not any(each is None or each.uses_model for each in found):
         raise UsageError(

@@ -93,7 +93,6 @@ class IterationRecorder:
         """Commit an iteration.
 
         Args:
-            parent: The policy that the candidates were raced against.
             is_accepted: It is the run's next policy; the others are kept beside the line.
         """
         taken = best if is_accepted else None

@@ -52,8 +52,6 @@ class Outcome:
     """The result of an iteration.
 
     Attributes:
-        return_mean: Of the candidate, in points an episode; None if it has none.
-        gain: Over its parent, in points an episode.
         policy: Digest of the policy that is the run's afterwards, without its docstring.
     """
 
@@ -86,7 +84,6 @@ class Recording:
     """A run that can be played back; `gco_agent.core.codec` reads and writes it.
 
     Attributes:
-        iterations: In order, from 1, without gaps.
         left_out: Why the run is not recorded to its end; empty if it is.
         first_seed: Where in the selection stream the initial policy was measured.
     """
@@ -251,11 +248,7 @@ def play_back(
     switch: bool = False,
     progress: Progress = silent,
 ) -> list[Replayed]:
-    """Make the recorded run again, as the run ``ref``, and compare each iteration.
-
-    Args:
-        judge: Plays by the rules of the recording's races.
-    """
+    """Make the recorded run again, as the run ``ref``, and compare each iteration."""
     config = recording.settings
     rules = replace(config.protocol, versions=judge.protocol.versions)  # those that are played with
     config = replace(config, protocol=rules)

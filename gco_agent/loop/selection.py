@@ -31,11 +31,7 @@ from gco_agent.store.view import EPISODES_FILE, RunView, Step, evidence_folder
 
 
 class Archive:
-    """A read view of the policies of a run.
-
-    Attributes:
-        history: Its steps when the archive was made, oldest first.
-    """
+    """A read view of the policies of a run."""
 
     def __init__(self, run: RunView, history: Sequence[Step] | None = None) -> None:
         self.run = run

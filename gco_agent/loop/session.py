@@ -64,9 +64,6 @@ class ProposalSession:
     """The requests of one iteration, and their answers.
 
     Args:
-        judge: Plays for the feedback; its steps are counted.
-        request: What it is asked, except for what changes from one request to the next.
-        spending: What language models may cost, and have cost.
         edited: Digest of the request's policy where it is not the one in force.
 
     Attributes:

@@ -354,7 +354,6 @@ class ExchangeOptimizer(Optimizer):
     """Writes the prompt to a file, waits for the file of the reply, and reads it.
 
     Args:
-        reply: A reply that is available already, instead of a file's.
         answer: Writes the replies; by default somebody else does.
     """
 

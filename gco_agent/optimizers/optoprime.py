@@ -172,11 +172,7 @@ def _memory(
 
 
 class PolicyGraph:
-    """The graph of a policy's recorded calls; its nodes live until it is closed.
-
-    Attributes:
-        report: The last node, which the feedback is given to.
-    """
+    """The graph of a policy's recorded calls; its nodes live until it is closed."""
 
     def __init__(self, opto: SimpleNamespace, parts: Sequence[Component]) -> None:
         self.opto = opto

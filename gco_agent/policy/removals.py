@@ -48,9 +48,7 @@ class Removal:
     """One thing that could be removed.
 
     Attributes:
-        what: In a few words, with its own text where that is short.
         weight: Characters of code that it removes, white space aside.
-        changes: What becomes of the nodes of ``module``.
     """
 
     kind: Kind

@@ -53,12 +53,7 @@ class CurvePoint:
 
 @dataclass(frozen=True, slots=True)
 class RunScore:
-    """A run as it is compared.
-
-    Attributes:
-        group: What it is grouped with: the name of ``run --seeds`` without the seed.
-        curve: Mean returns in races.
-    """
+    """A run as it is compared."""
 
     run: str
     group: str

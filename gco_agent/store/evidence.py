@@ -99,11 +99,7 @@ def conditions(episodes: Iterable[EpisodeResult]) -> dict[str, str]:
 
 
 def sign(message: str, *files: bytes | None) -> str:
-    """Return a commit message with a trailer by which `is_signed` knows the commit again.
-
-    Args:
-        files: What it is about: the policy, and the evidence if there is any.
-    """
+    """Return a commit message with a trailer by which `is_signed` knows the commit again."""
     key = _user_key()
     if key is None:
         return message

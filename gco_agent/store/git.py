@@ -264,11 +264,7 @@ class GitRepo:
     def run(
         self, *arguments: str, stdin: bytes | None = None, index: Path | None = None
     ) -> GitResult:
-        """Run a git command; wait for a lock that another git holds for a moment.
-
-        Args:
-            index: Index file to use in place of the user's.
-        """
+        """Run a git command; wait for a lock that another git holds for a moment."""
         for _ in range(_LOCK_TRIES):
             result = self.attempt(*arguments, stdin=stdin, index=index)
             if not result.status:

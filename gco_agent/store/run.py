@@ -210,11 +210,7 @@ def _pointing_to(entry: Entry, candidates: Sequence[Entry], commits: Sequence[st
 def write_entry(
     repo: GitRepo, parents: Sequence[str], entry: Entry, game: str, *, remove: Sequence[str] = ()
 ) -> str:
-    """Store the commit of an entry, on the tree of its first parent, and return its id.
-
-    Args:
-        parents: Commit ids; none makes a root commit.
-    """
+    """Store the commit of an entry, on the tree of its first parent, and return its id."""
     texts = dict(entry.top_files)
     if entry.policy is not None:
         texts[policy_path(game)] = entry.policy
@@ -660,9 +656,7 @@ class Status:
     Attributes:
         started: `time.perf_counter` value at which its time began; processes of one machine share
             that clock.
-        reserve_s: Part of the time that is reserved for the end.
         tokens: Tokens that the run has sent to language models and received, so far.
-        usd: Their price; None where that is not known.
     """
 
     pid: int

@@ -114,12 +114,7 @@ class Played:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """Files of a trial.
-
-    Attributes:
-        before: Text of the policy that it was made from; "" for the initial policy.
-        after: Its own text; None where the iteration had no candidate.
-    """
+    """Files of a trial."""
 
     before: str
     after: str | None
@@ -132,10 +127,8 @@ class OptimizerStats:
     """Totals of one optimizer in a run.
 
     Attributes:
-        candidates: Policy texts that it proposed and that could be measured.
         gain: Sum of the gains of the accepted, in points an episode. It is read from the races that
             decided, so it is optimistic; and it depends on where the other optimizers left off.
-        usd: Their price in US dollars.
         steps: Played in its iterations, races and feedback included.
     """
 
@@ -152,12 +145,7 @@ class OptimizerStats:
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """One row of a list of runs.
-
-    Attributes:
-        optimizer: As in its configuration; "" if that cannot be read.
-        error: Why the run, or its configuration, cannot be read; "" if it can.
-    """
+    """One row of a list of runs."""
 
     ref: RunRef
     commit: str
@@ -293,12 +281,7 @@ class RunView:
         return parse_config(text)
 
     def evidence(self, step: Step, name: str, *, candidate: int = -1) -> str | None:
-        """Return a file of ``iterations/<nnnn>/`` of a step; None if there is no such file.
-
-        Args:
-            step: Where the candidates were rejected, the file is one of theirs.
-            candidate: Which of them, as an index; the last by default.
-        """
+        """Return a file of ``iterations/<nnnn>/`` of a step; None if there is no such file."""
         if step.facts is None:
             return None
         commit = _evidence_commit(step, candidate)
@@ -343,11 +326,7 @@ class RunView:
         return trials
 
     def trials_of(self, rev: str | None) -> list[Trial]:
-        """List the trials of an iteration, by default the last one, the kept one last.
-
-        Args:
-            rev: As for `step`; a candidate's commit gives that trial alone.
-        """
+        """List the trials of an iteration, by default the last one, the kept one last."""
         trials = self.trials()
         step = self.step(rev or trials[-1].line_commit)
         if rev and not _NUMBER.fullmatch(rev):

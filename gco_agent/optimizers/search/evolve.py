@@ -69,7 +69,6 @@ class Member:
         spread: How far each constant still varies, for the tuner; None before it was tuned.
         n: Episodes of the top level that it was rated on, over all slices.
         cell: What it does, coarsely: what it touches most, and where on the screen it stays.
-        episodes: By seed, in this slice.
     """
 
     program: Program
@@ -301,11 +300,6 @@ def tune(
 
     Constants, not structure, are what holds a young program back. Every generation plays fresh
     seeds, the same for all of its programs.
-
-    Args:
-        leaders: At least one; those without constants are left out.
-        seeds: What generations draw their seeds from, in order.
-        rng_seed: Seeds CMA-ES; positive.
 
     Returns:
         The program in the middle of each last generation, the best first, and how many

@@ -144,11 +144,7 @@ def names_of(protocol: PlayProtocol) -> Names:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A request to play at random for ``n_steps``, each action held for a while.
-
-    Attributes:
-        rests: Hold the first action, which does nothing, after each other one.
-    """
+    """A request to play at random for ``n_steps``, each action held for a while."""
 
     protocol: PlayProtocol
     seed: int
