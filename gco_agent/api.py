@@ -556,7 +556,7 @@ def free_name(repo: GitRepo, spec: GameSpec, name: str | None, *, switch: bool) 
     day = date.today()  # noqa: DTZ011 - the user's
     ref = RunRef(spec.name, name or new_run_id(today=day, entropy=secrets.token_hex(2)))
     if switch:
-        checks.require_clean(repo)
+        Runs(repo).require_clean()
     Runs(repo).require_free(ref)
     if switch:
         checks.require_room(repo, ref)

@@ -353,7 +353,7 @@ def _play(
     repo = place.repository(create=given["create_repo"])
     checks.require_writable(repo)
     if given["switch"]:
-        checks.require_clean(repo)
+        Runs(repo).require_clean()
     ref = _free_name(repo, found, given["name"])
     checks.require_trusted(repo, found.settings.protocol, f"the recording of {found.run}")
     here = checks.rules_here(found.settings.protocol)

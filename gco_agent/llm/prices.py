@@ -62,10 +62,6 @@ class Price:
             + usage.cache_read_tokens * self.cache_read
         ) / _MILLION
 
-    def priced(self, usage: Usage) -> Usage:
-        """Return the same usage with its price."""
-        return replace(usage, usd=self.usd(usage))
-
     def worst_usd(self, input_tokens: int, output_tokens: int) -> float:
         """Return the highest price of so many tokens, whatever the cache does."""
         dearest = max(self.input, self.cache_write, self.cache_read)

@@ -164,11 +164,6 @@ class Budget:
         """Whether there is no time left for another iteration."""
         return time.perf_counter() + _MIN_SLICE_S > self.answer_by
 
-    @property
-    def n_done(self) -> int:
-        """Iterations of this command that are over."""
-        return self._done
-
     def note_iteration(self) -> None:
         """Count an iteration."""
         self._done += 1

@@ -28,7 +28,6 @@ from gco_agent.store.config import (
 )
 from gco_agent.store.entries import RunRef
 from gco_agent.store.git import GitRepo
-from gco_agent.store.run import Runs
 from gco_agent.store.view import RunView, evidence_folder, policy_path
 
 
@@ -156,11 +155,6 @@ def require_writable(repo: GitRepo) -> None:
             "Make it writable and run the command again."
         )
     repo.require_identity()
-
-
-def require_clean(repo: GitRepo) -> None:
-    """Refuse a work tree with changes that are not committed."""
-    Runs(repo).require_clean()
 
 
 def require_room(repo: GitRepo, ref: RunRef) -> None:

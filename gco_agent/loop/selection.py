@@ -42,11 +42,6 @@ class Archive:
         """The policy in force."""
         return self.policy(self.history[-1])
 
-    @property
-    def made_by(self) -> Step:
-        """The step that made the policy in force."""
-        return self.run.standing
-
     def policy(self, step: Step) -> PolicySource:
         """Return the policy of a step."""
         return PolicySource(self.run.policy(step.commit))
@@ -57,7 +52,7 @@ class Archive:
 
         The order is by the lower bound of the gain. Those that a proposal has edited are left out.
         """
-        since = next(n for n, s in enumerate(self.history) if s.commit == self.made_by.commit)
+        since = next(n for n, s in enumerate(self.history) if s.commit == self.run.standing.commit)
         tried = [each for step in self.history[since:] for each in step.candidates]
         paths = [(each.commit, evidence_folder(each.iteration or 0) + FILE) for each in tried]
         texts = [text for text in self.run.repo.read_files(paths) if text is not None]

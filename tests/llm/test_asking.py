@@ -31,10 +31,11 @@ from gco_agent.llm import (
     ask,
 )
 from gco_agent.llm.asking import worst_case
+from gco_agent.llm.prices import priced
 
 PRICE = Price(1.0, 10.0, 1.25, 0.1)
 REQUEST = ModelRequest("system", "cached", "user ü", ToolSpec("t", "d", {}), 1_000, 100.0)
-USED = PRICE.priced(Usage(300, output_tokens=50))
+USED = priced(Usage(300, output_tokens=50), PRICE)
 ANSWER = Completion("Fine.", usage=USED, model="served")
 
 
@@ -134,7 +135,7 @@ def test_what_was_paid_for_is_kept_though_no_answer_came() -> None:
 
 
 def test_an_open_bill_counts_at_its_worst() -> None:
-    told = PRICE.priced(Usage(200, output_tokens=1))
+    told = priced(Usage(200, output_tokens=1), PRICE)
     cut = StreamCut("cut", usage=told, is_bill_open=True)
     model, spending = ScriptedModel([cut, ANSWER], price=PRICE), Spending()
     ask(model, REQUEST, spending, patient(Clock()))
@@ -147,7 +148,7 @@ def test_an_open_bill_counts_at_its_worst() -> None:
 
 
 def test_an_answer_without_usage_counts_at_its_worst() -> None:
-    unstated = Completion("Fine.", usage=PRICE.priced(Usage()), is_bill_open=True)
+    unstated = Completion("Fine.", usage=priced(Usage(), PRICE), is_bill_open=True)
     model, spending = ScriptedModel([unstated] * 2, price=PRICE), Spending()
     ask(model, REQUEST, spending)
     worst = worst_case(model, REQUEST)
@@ -227,7 +228,7 @@ def test_scripted_models_answer_in_order_and_count() -> None:
 
 
 def test_what_a_request_took_before_ctrl_c_is_on_the_account() -> None:
-    told = PRICE.priced(Usage(200, output_tokens=9))
+    told = priced(Usage(200, output_tokens=9), PRICE)
     stop = RequestAbandoned(KeyboardInterrupt("SIGINT"), is_bill_open=True)
     stop.usage, stop.text = told, "class Pol"
     model, spending = ScriptedModel([stop], price=PRICE), Spending()
@@ -241,7 +242,7 @@ def test_what_a_request_took_before_ctrl_c_is_on_the_account() -> None:
 
 
 def test_ctrl_c_between_two_tries_loses_nothing_either() -> None:
-    told = PRICE.priced(Usage(200, output_tokens=1))
+    told = priced(Usage(200, output_tokens=1), PRICE)
 
     def interrupted(_: float) -> None:
         raise KeyboardInterrupt

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gco_agent.core.records import Usage
-from gco_agent.llm.prices import PRICES, Plan
+from gco_agent.llm.prices import PRICES, Plan, priced
 
 
 @pytest.mark.parametrize("name", PRICES)
@@ -13,8 +13,8 @@ def test_many_short_requests_cost_what_each_of_them_does(name: str) -> None:
     """A price for long prompts is for a long prompt, not for many."""
     price = PRICES[name]
     reply = 6_000
-    first = price.priced(Usage(8_000, 8_000, 0, reply)).usd
-    further = price.priced(Usage(8_000, 0, 8_000, reply)).usd
+    first = priced(Usage(8_000, 8_000, 0, reply), price).usd
+    further = priced(Usage(8_000, 0, 8_000, reply), price).usd
     assert first is not None
     assert further is not None
     usage = Plan(3, 20, 8_000, 8_000, 60_000, 32_000).usual(price)

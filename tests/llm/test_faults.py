@@ -19,6 +19,7 @@ from gco_agent.core.records import Verdict
 from gco_agent.evaluation.judge import Judge
 from gco_agent.llm import Exchange, Patience, Price, Usage
 from gco_agent.llm.anthropic import AnthropicModel
+from gco_agent.llm.prices import priced
 from gco_agent.loop import recording as accounts
 from gco_agent.loop.budget import Budget
 from gco_agent.loop.train import train
@@ -139,7 +140,7 @@ def told_by(reply: Reply) -> Usage:
             usage = of(data["message"]["usage"])
         if isinstance(data, dict) and data.get("type") == "message_delta":
             usage = of(data["usage"])
-    return PRICE.priced(usage)
+    return priced(usage, PRICE)
 
 
 def of(used: dict[str, int]) -> Usage:

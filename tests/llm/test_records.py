@@ -22,7 +22,7 @@ from gco_agent.llm import (
     parse_exchanges,
 )
 from gco_agent.llm.base import REMOVED, scrub, scrubbed
-from gco_agent.llm.prices import PRICES, find_price, parse_prices
+from gco_agent.llm.prices import PRICES, find_price, parse_prices, priced
 from tests.llm import strategies
 
 KEYS = [
@@ -119,7 +119,7 @@ def test_prices_are_found_by_name_with_or_without_a_date() -> None:
 def test_every_kind_of_token_has_its_price() -> None:
     price = Price(1.0, 20.0, 300.0, 4000.0)
     assert price.usd(Usage(1, 1, 1, 1, 1)) == pytest.approx(4321e-6)
-    assert price.priced(Usage(10)).usd == pytest.approx(10e-6)
+    assert priced(Usage(10), price).usd == pytest.approx(10e-6)
 
 
 def test_a_long_prompt_makes_the_whole_request_dearer() -> None:
