@@ -81,16 +81,10 @@ class Iteration:
     """One iteration of a run; number 0 is the initial policy.
 
     Attributes:
-        number: Its number; None for a commit made by hand.
-        verdict: What came of it.
-        summary: Subject of its commit.
-        commit: Id of its commit.
         return_mean: Mean return of the candidate, in points an episode; None if it has none.
         return_se: Standard error of that mean.
         gain: Gain over the parent, in points an episode; None if there was no race.
         gain_se: Standard error of the gain.
-        episodes: Episodes that the candidate played.
-        optimizer: Name of the optimizer that proposed it.
         frames: Environment frames that the run had used by then.
         usd: Price of its requests to language models.
     """
@@ -130,8 +124,6 @@ class Players:
         """Start the workers, and judge by ``rules``.
 
         Args:
-            rules: What is played.
-            n_tasks: Most tasks at a time, if that is known.
             seconds: Time limit of the command, if it has one: a call of an environment that takes
                 longer has hung.
 
@@ -162,7 +154,6 @@ class Setup:
     """What advances a run in this process; nothing of it is stored.
 
     Attributes:
-        players: What plays.
         optimizer: An object that proposes, in place of what the configuration names.
         files_in: Folder of optimizer files, if the user named the optimizer; else files are
             refused, since the configuration may come from a stranger.
@@ -170,7 +161,6 @@ class Setup:
         simplify_seconds: Simplify the policy at the end, for so long.
         reply: An answer to use instead of asking.
         answer: Answers the prompts of the optimizer exchange.
-        log: Name of a logger, or "".
         tell: Called with what a person has to know or do now.
     """
 
@@ -238,9 +228,6 @@ class Run:
 
     Attributes:
         name: Name of the branch, ``gco/<game>/<name>``.
-        path: Folder of the repository.
-        config: Configuration that the run was started with.
-        setup: What advances it in this process.
         stopped_by: Limit that ended the last call that advanced it; "" before.
     """
 
@@ -380,7 +367,6 @@ class Run:
         """Start another run from an iteration, with all that the optimizer remembers.
 
         Args:
-            name: Its name.
             rev: Number of an iteration, or a revision of this run; by default the last.
         """
         ref = self.runs.fork(self.ref, None if rev is None else str(rev), name)
@@ -542,10 +528,8 @@ def free_name(repo: GitRepo, spec: GameSpec, name: str | None, *, switch: bool) 
     """Return the name of a new run, once nothing stands in the way of its first commit.
 
     Args:
-        repo: Where the run is to be.
         spec: What it plays; named by the user, so its module is trusted from now on.
         name: The name; by default the day and four random characters.
-        switch: Whether its branch is to be checked out.
 
     Raises:
         StoreError: The repository cannot be written.
@@ -631,7 +615,6 @@ def find_run(runs: Runs, name: str | None) -> RunRef:
     """Return the run called ``name``; by default the one that is checked out, or else the only one.
 
     Args:
-        runs: Of the repository.
         name: Its branch, ``game/name``, or a name or game that no other run has.
 
     Raises:

@@ -185,7 +185,6 @@ class RunMoved(StoreError):  # noqa: N818 - names the event
     """The run's branch is not where this process left it.
 
     Attributes:
-        ref: Full ref name of the branch.
         expected: Commit id that this process last saw there.
         found: Commit id that git reports now.
     """

@@ -86,10 +86,8 @@ class EpisodeResult:
     """The result of one episode.
 
     Attributes:
-        seed: The seed given to ``env.reset``.
         episode_return: Undiscounted sum of rewards; of a failed episode, up to the failure.
         n_steps: Steps played, a policy call each; the call that failed is not among them.
-        outcome: Why it ended.
         detail: For a failure, what happened, in one or a few lines fit to be shown.
         digest: Hash of the actions played, so that two machines can compare.
         actions: The actions themselves, from `action_record.pack_actions`; empty where the episode
@@ -117,7 +115,6 @@ class Evaluation:
     """The episodes of one policy over a list of seeds, under one protocol.
 
     Attributes:
-        episodes: In the order of the seeds.
         protocol: The rules they were played by, as `PlayProtocol.stamp` writes them.
     """
 
@@ -173,7 +170,6 @@ class PlayProtocol:
 
     Attributes:
         name: "default", "reference", ...
-        env_id: Gymnasium id of the environment.
         frame_skip: Emulator frames a step.
         sticky: Probability that a frame repeats the previous action (Machado et al. 2018, section
             5.2, arXiv:1709.06009).

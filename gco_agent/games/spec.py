@@ -54,8 +54,6 @@ class Category:
     """One kind of object in an observation.
 
     Attributes:
-        name: Its key in the observation.
-        meaning: What it is, in a few words.
         when: When it is there, in a few words.
         presence: The same, for `gco_agent.evaluation.check_game`.
         most: The largest number of objects at once.
@@ -85,7 +83,6 @@ class Field:
     """One number of an observation that is a vector.
 
     Attributes:
-        name: A Python name.
         meaning: What it measures, with its unit.
     """
 
@@ -161,7 +158,6 @@ class Stage:
     """A band of results, with advice on how to improve a policy in it.
 
     Attributes:
-        name: In a word or two.
         advice: What to look at in a trace, in one or two sentences; no facts of the game.
         below: Mean returns below this one belong to it, unless to an earlier stage.
     """
@@ -185,8 +181,6 @@ class Reference:
     """How the paper's authors play the game, where it differs from game to game.
 
     Attributes:
-        max_steps: Steps after which they cut an episode.
-        n_episodes: Episodes that they average over.
         one_life: The loss of a life ends the episode.
         fires: FIRE is pressed for the policy at the start and after the loss of a life.
         starting_return: What their published starting policy scores; None where it is random.
@@ -207,12 +201,9 @@ class GameSpec:
 
     Attributes:
         name: In snake case, as ALE names the ROM; also the name of the policy file.
-        title: As people write it.
-        env_id: Gymnasium id.
         goal: What earns reward, in one sentence.
         actions: Action word of the emulator to what it does, in the order of the indices.
         controls: The numbers of an action, where an action is made of numbers.
-        categories: Of an observation made of objects.
         fields: Of an observation that is a vector, in order.
         player: Category of what the actions move.
         effects: Action word to the way it moves the player: signs on x and y (y grows downwards).
@@ -223,7 +214,6 @@ class GameSpec:
         rest: Steps of the first action after that.
         lives: Lives at the start; 0 where the game has none.
         components: Methods of the initial policy besides ``act``, as the paper names them.
-        scores: What others report.
         facts: Coordinates that the hints name.
         hints: What the paper's authors tell their model, in our words; ``{name}`` is a fact.
         reference: How they play it.
@@ -278,10 +268,6 @@ class GameSpec:
 
     def require_rules(self, protocol: str, objects: str | None) -> None:
         """Check that the game has these rules of play.
-
-        Args:
-            protocol: Name of the protocol.
-            objects: As of `PlayProtocol`; None if not given.
 
         Raises:
             UsageError: The rules are for Atari games, or for games of the paper.
@@ -474,7 +460,6 @@ def renumber_actions(text: str, aliases: Mapping[str, str], names: Sequence[str]
     (``RIGHT_FIRE``), or if ``aliases`` says so. Nothing else changes.
 
     Args:
-        text: Of a policy that parses.
         aliases: Constant to the emulator's word.
         names: The emulator's words in the order of the new indices.
     """
@@ -538,8 +523,6 @@ def random_policy(
     """Return the text of a policy that acts at random.
 
     Args:
-        title: As people write it.
-        env_id: For the docstring.
         n_actions: Number of actions; 0 where an action is made of numbers.
         low: Least value of each of these.
         high: Largest value of each.

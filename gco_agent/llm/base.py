@@ -136,8 +136,6 @@ class ScriptedModel:
     Args:
         script: A `Completion` is returned as it is, a text as the text of one, and an exception is
             raised.
-        name: Name of the model.
-        price: Price of its tokens.
 
     Attributes:
         requests: The requests so far, oldest first.
@@ -180,9 +178,6 @@ class Exchange:
     """A request with its answer or error.
 
     Attributes:
-        request: The request.
-        model: Name of the model that was asked.
-        completion: The answer, or None.
         error: Why there is no answer; empty if there is one.
         partial: What arrived of an answer that broke off.
         usage: What was used by all tries, as far as the server said.

@@ -54,7 +54,6 @@ class RunConfig:
     """The settings of a run, the same for everybody who advances it.
 
     Attributes:
-        game: Name in snake case.
         protocol: Rules of play for reported numbers.
         selection_steps: Steps after which a race cuts an episode, so that it need not wait for
             endless rallies. 4,500 are the five minutes of Machado et al. 2018 (arXiv:1709.06009).
