@@ -81,6 +81,7 @@ class Iteration:
     """One iteration of a run; number 0 is the initial policy.
 
     Attributes:
+        number: None for a commit made by hand.
         return_mean: Mean return of the candidate, in points an episode; None if it has none.
         return_se: Standard error of that mean.
         gain: Gain over the parent, in points an episode; None if there was no race.
@@ -161,6 +162,7 @@ class Setup:
         simplify_seconds: Simplify the policy at the end, for so long.
         reply: An answer to use instead of asking.
         answer: Answers the prompts of the optimizer exchange.
+        log: Name of a logger, or "".
         tell: Called with what a person has to know or do now.
     """
 

@@ -48,6 +48,8 @@ class Phase:
 
     Attributes:
         done: Share that is done, from 0 to 1; None if that is not known.
+        best: The best of the search, in words, or "".
+        n_steps: Steps played in it, or before it in the same iteration.
     """
 
     name: str
@@ -169,7 +171,11 @@ def what_text(event: Committed) -> str:
 
 
 class PlainDisplay:
-    """Writes a line for every phase and every iteration."""
+    """Writes a line for every phase and every iteration.
+
+    Args:
+        budget: Shows what is used and left of it; None where nothing is saved in between.
+    """
 
     def __init__(self, budget: Budget | None = None, following: int = 0) -> None:
         self._following, self._is_iteration = following, following > 0
@@ -342,7 +348,11 @@ def open_display(
 
 
 class Broadcast:
-    """A display that also writes a status file."""
+    """A display that also writes a status file.
+
+    Args:
+        first: Number of the first iteration that the limits are for.
+    """
 
     def __init__(self, path: Path, budget: Budget, first: int) -> None:
         self._display = open_display(budget, first)

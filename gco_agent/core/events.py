@@ -14,6 +14,7 @@ class Searching:
 
     Attributes:
         done: Share of its allowance that is used, from 0 to 1, or None if that is not known.
+        n_steps: Steps it has played in this iteration.
         best: The best it has, in its own words, or "".
         detail: How far it is, where steps do not tell: for whom it waits, or "".
     """
@@ -49,6 +50,9 @@ class Playing:
     """The judge plays a fixed number of episodes.
 
     Attributes:
+        what: Which policy on which seeds.
+        n_done: Episodes played.
+        n_wanted: Episodes asked for.
         n_steps: Steps played in them.
     """
 
@@ -65,7 +69,11 @@ class Committed:
     Attributes:
         verdict: "accepted", "rejected", "inconclusive", "failed", "initial", "reported".
         return_mean: Of the run's policy now, on the seeds it was selected on.
+        return_se: Its standard error.
+        gain: Of the candidate over its parent, or None.
         what: The candidate in a few words.
+        seconds: What the iteration took.
+        commit: Its id.
         why: What decided against the candidate, in a few words, or "".
         frames: Emulator frames that the run has used by now.
         usd: Price of the iteration's exchanges with a language model.

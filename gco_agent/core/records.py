@@ -86,6 +86,7 @@ class EpisodeResult:
     """The result of one episode.
 
     Attributes:
+        seed: The seed given to ``env.reset``.
         episode_return: Undiscounted sum of rewards; of a failed episode, up to the failure.
         n_steps: Steps played, a policy call each; the call that failed is not among them.
         detail: For a failure, what happened, in one or a few lines fit to be shown.
@@ -115,6 +116,7 @@ class Evaluation:
     """The episodes of one policy over a list of seeds, under one protocol.
 
     Attributes:
+        episodes: In the order of the seeds.
         protocol: The rules they were played by, as `PlayProtocol.stamp` writes them.
     """
 

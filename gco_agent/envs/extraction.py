@@ -67,6 +67,8 @@ class ObjectExtractor:
     """Read the objects of one running game from its RAM, once a step.
 
     Args:
+        module: Name of OCAtari's module: "pong", "spaceinvaders".
+        hud: Also read displays: scores, lives.
         raw: Keep OCAtari's velocities: from (0, 0) in the first observation, and from one object to
             another where a slot is used again.
     """

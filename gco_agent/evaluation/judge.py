@@ -75,7 +75,9 @@ class Race:
     """A child against its parent on selection seeds.
 
     Attributes:
+        child: Its evaluation; not valid if an episode failed.
         gain: Child minus parent; None if either is not valid.
+        verdict: `Verdict.is_won` means accepted.
         margin: Where the child only had to be no worse: the loss, in points an episode, that it
             was tested against.
         critical_p: The p value that wins at the last interim analysis; 0 where none does.
@@ -409,7 +411,11 @@ class Judge:
         return paired_gain(child, parent, low=self._least, margin=loss_margin(parent))
 
     def cached(self, source: PolicySource, seeds: Iterable[int] | None = None) -> Evaluation:
-        """Return the episodes of ``source`` played so far, in the order of ``seeds``."""
+        """Return the episodes of ``source`` played so far, in the order of ``seeds``.
+
+        Args:
+            seeds: By default all selection seeds that it played.
+        """
         key = source.digest
         if seeds is None:
             stream = range(Stream.SELECTION.value, Stream.REPORT.value)
@@ -428,7 +434,12 @@ class Judge:
     def record(
         self, source: PolicySource, what: Hashable, play: Callable[[], Recording]
     ) -> Recording:
-        """Return a recording of ``source``, played once; its steps and episodes count here."""
+        """Return a recording of ``source``, played once; its steps and episodes count here.
+
+        Args:
+            what: Identifies the recording among those of the policy.
+            play: Plays under the rules of this judge, and records.
+        """
         key = (source.digest, what)
         if key not in self._recordings:
             made = self._recordings[key] = play()

@@ -365,7 +365,11 @@ _CONNECT_S = 15.0
 
 @contextlib.contextmanager
 def open_executor(address: str) -> Iterator[tuple[Executor, int]]:
-    """Yield the executor at ``address``, and how many tasks it works on at a time."""
+    """Yield the executor at ``address``, and how many tasks it works on at a time.
+
+    Args:
+        address: ``dask://host:port`` of a scheduler.
+    """
     match = _ADDRESS.fullmatch(address)
     if match is None:
         raise UsageError(f"{address!r} is not an executor: give it as dask://host:port")

@@ -54,6 +54,8 @@ class Category:
     """One kind of object in an observation.
 
     Attributes:
+        name: Its key in the observation.
+        meaning: What it is, in a few words.
         when: When it is there, in a few words.
         presence: The same, for `gco_agent.evaluation.check_game`.
         most: The largest number of objects at once.
@@ -181,6 +183,8 @@ class Reference:
     """How the paper's authors play the game, where it differs from game to game.
 
     Attributes:
+        max_steps: Steps after which they cut an episode.
+        n_episodes: Episodes that they average over.
         one_life: The loss of a life ends the episode.
         fires: FIRE is pressed for the policy at the start and after the loss of a life.
         starting_return: What their published starting policy scores; None where it is random.
@@ -204,6 +208,7 @@ class GameSpec:
         goal: What earns reward, in one sentence.
         actions: Action word of the emulator to what it does, in the order of the indices.
         controls: The numbers of an action, where an action is made of numbers.
+        categories: Of an observation made of objects.
         fields: Of an observation that is a vector, in order.
         player: Category of what the actions move.
         effects: Action word to the way it moves the player: signs on x and y (y grows downwards).
@@ -268,6 +273,10 @@ class GameSpec:
 
     def require_rules(self, protocol: str, objects: str | None) -> None:
         """Check that the game has these rules of play.
+
+        Args:
+            protocol: Name of the protocol.
+            objects: As of `PlayProtocol`; None if not given.
 
         Raises:
             UsageError: The rules are for Atari games, or for games of the paper.

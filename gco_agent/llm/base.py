@@ -178,6 +178,9 @@ class Exchange:
     """A request with its answer or error.
 
     Attributes:
+        request: The request.
+        model: Name of the model that was asked.
+        completion: The answer, or None.
         error: Why there is no answer; empty if there is one.
         partial: What arrived of an answer that broke off.
         usage: What was used by all tries, as far as the server said.

@@ -140,7 +140,11 @@ def _price(model: str, table: object) -> Price:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The requests of a run that is to be estimated."""
+    """The requests of a run that is to be estimated.
+
+    Attributes:
+        lasting_tokens: Tokens of a prompt that stay the same.
+    """
 
     iterations: int
     candidates: int

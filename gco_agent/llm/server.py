@@ -147,7 +147,11 @@ class Api:
 
 @dataclass(frozen=True, slots=True)
 class StatedError:
-    """An error that a server sent, in place of an answer or within it."""
+    """An error that a server sent, in place of an answer or within it.
+
+    Attributes:
+        kinds: Types and codes by which the API names it.
+    """
 
     kinds: tuple[object, ...]
     status: int
@@ -430,6 +434,8 @@ class PartialReply:
 
     Attributes:
         stop_reason: Why the server ended it; empty until it says so.
+        model: Name of the model that answers, as the server calls it.
+        has_final_count: Whether the server said what the whole reply used.
     """
 
     def __init__(self) -> None:

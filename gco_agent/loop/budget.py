@@ -111,6 +111,10 @@ class Budget:
 
         Called before every iteration, since a better policy may play longer episodes. The first
         iteration is not given up for the report.
+
+        Args:
+            lengths: Steps of the episodes that are known of the policy.
+            report_lengths: Steps that they would have in the report.
         """
         self.race_s = 2 * _USUAL_PAIRS * self._episode_s(lengths)
         if not self.report_episodes or self.seconds is None:
@@ -129,6 +133,10 @@ class Budget:
 
         The first block tells the pace. From then on all that is left is played at once where it
         surely fits, or some of what fits, or nothing when the time is up.
+
+        Args:
+            seconds: Wall time that they took.
+            n_workers: Who play at a time.
         """
         wanted = self.report_episodes - n_played
         if self.seconds is None or wanted <= 0:

@@ -28,6 +28,7 @@ class Candidate:
     Attributes:
         error: Why there was none, or why it may not be raced; empty if it may.
         usage: Tokens and dollars; None if no language model was asked.
+        n_steps: Steps played for it by the optimizer, and for its feedback.
         edited: Digest of the candidate that it edits; empty if that is the policy in force.
     """
 
@@ -94,7 +95,12 @@ def total_usage(candidates: Iterable[Candidate]) -> Usage | None:
 
 @dataclass(frozen=True, slots=True)
 class StoredCandidate:
-    """A candidate without its race, as it is stored; `gco_agent.core.codec` reads and writes it."""
+    """A candidate without its race, as it is stored; `gco_agent.core.codec` reads and writes it.
+
+    Attributes:
+        number: Place among the candidates of its iteration, from 0.
+        files: Evidence, where it is not stored beside the record.
+    """
 
     schema: int
     optimizer: str

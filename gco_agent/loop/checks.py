@@ -101,7 +101,12 @@ def require_optimizer(
     horizon: int = 0,
     model: str = "",
 ) -> None:
-    """Check that an optimizer exists, has its key, and has a use for the given options."""
+    """Check that an optimizer exists, has its key, and has a use for the options that were given.
+
+    Args:
+        name: One or several names or files: "reflect,search".
+        files_in: Folder of optimizer files, if the user named the optimizer.
+    """
     found = capabilities_of(name, files_in=files_in)
     if usd is not None and not any(each is None or each.uses_model for each in found):
         raise UsageError(

@@ -52,6 +52,8 @@ class Outcome:
     """The result of an iteration.
 
     Attributes:
+        return_mean: Of the candidate, in points an episode; None if it has none.
+        gain: Over its parent, in points an episode.
         policy: Digest of the policy that is the run's afterwards, without its docstring.
     """
 
@@ -84,6 +86,7 @@ class Recording:
     """A run that can be played back; `gco_agent.core.codec` reads and writes it.
 
     Attributes:
+        iterations: In order, from 1, without gaps.
         left_out: Why the run is not recorded to its end; empty if it is.
         first_seed: Where in the selection stream the initial policy was measured.
     """

@@ -99,9 +99,12 @@ class Request:
     Attributes:
         parent: The policy to edit: that in force, or an inconclusive candidate.
         evaluation: Its episodes on feedback seeds, as far as they were played.
+        iteration: Number of the iteration, from 1.
+        config: The run's configuration.
         attempts: The iterations before, oldest first.
         recall: Returns the file of that name in the last iteration that has it, or None.
         deadline: `time.perf_counter` value by which to answer.
+        progress: Called with events.
         feedback: Composes the feedback for a language model. Plays at the first call, so an
             optimizer that has no use for it never calls it.
         answer: Answers the questions in a reply of a model that has asked so often before, as
@@ -137,9 +140,11 @@ class Proposal:
     """A candidate before it is judged.
 
     Attributes:
+        source: The whole policy text.
         summary: What is new in it, in a few words; the subject of the commit.
         reason: Why, in one or a few paragraphs; its body.
         files: Evidence to be kept with the iteration, name to text; `Request.recall` finds it.
+        n_steps: Steps played to find it.
         usage: Tokens and dollars spent on it; None where no language model was asked.
         aim: What it has to show in the race: that it is better, or, being simpler, no worse.
     """

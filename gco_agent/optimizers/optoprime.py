@@ -172,7 +172,11 @@ def _memory(
 
 
 class PolicyGraph:
-    """The graph of a policy's recorded calls; its nodes live until it is closed."""
+    """The graph of a policy's recorded calls; its nodes live until it is closed.
+
+    Attributes:
+        report: The last node, which the feedback is given to.
+    """
 
     def __init__(self, opto: SimpleNamespace, parts: Sequence[Component]) -> None:
         self.opto = opto

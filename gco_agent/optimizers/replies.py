@@ -96,6 +96,7 @@ class Reply:
 
     Attributes:
         source: The whole policy: formatted, within the contract, and not the parent again.
+        reason: What the author says besides; may be empty.
         form: How the code came: "whole file", "parts", "diff", "JSON".
         usage: Tokens and dollars spent on it; None where no language model was asked.
     """

@@ -46,7 +46,9 @@ class Simplified:
     """The result of simplifying a policy.
 
     Attributes:
+        removed: What is gone from ``source``, in the order of removal.
         n_episodes: Episodes in which every action was the same, for the exact removals.
+        is_cut: The budget was used up before all removals had been tried.
     """
 
     source: PolicySource

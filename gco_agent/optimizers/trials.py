@@ -48,6 +48,7 @@ class ActionRecord:
 
     Attributes:
         actions: As the digest of an episode takes them in; empty where any are accepted.
+        is_whole: The policy did not fail, and did nothing that was not expected.
     """
 
     seed: int

@@ -81,7 +81,12 @@ def tune_policy(
     source: PolicySource, trials: Trials, seeds: range, *, rng_seed: int,
     method: type[Evolution] = Evolution,
 ) -> Tuned:  # fmt: skip
-    """Tune the constants of ``source`` until the budget of ``trials`` is used up."""
+    """Tune the constants of ``source`` until the budget of ``trials`` is used up.
+
+    Args:
+        seeds: Feedback seeds; the first of them are kept for the final comparison.
+        rng_seed: Seeds CMA-ES; positive.
+    """
     found = tunable_constants(source)
     if not found:
         raise ProposalError(

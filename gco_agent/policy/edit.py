@@ -497,7 +497,13 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class _Hunk:
-    """One place of a diff."""
+    """One place of a diff.
+
+    Attributes:
+        row: Row of the policy that it names, from 1, or None.
+        anchor: A row of the policy that it says to be below, or "".
+        lines: Sign (" ", "-" or "+") and text of its rows.
+    """
 
     number: int
     row: int | None

@@ -53,7 +53,12 @@ class CurvePoint:
 
 @dataclass(frozen=True, slots=True)
 class RunScore:
-    """A run as it is compared."""
+    """A run as it is compared.
+
+    Attributes:
+        group: What it is grouped with: the name of ``run --seeds`` without the seed.
+        curve: Mean returns in races.
+    """
 
     run: str
     group: str

@@ -50,6 +50,7 @@ class Overlay:
     """What to draw over the screen and beside it.
 
     Attributes:
+        objects: Boxes of the objects that the policy sees, with their categories.
         velocities: Where each object will be in four steps at its present velocity.
         status: A strip below the screen: action, step, lives and return.
         places: Places that components of the policy return; needs a recorded film.
@@ -71,6 +72,8 @@ class Place:
     """A place that a component returned, in pixels of the screen.
 
     Attributes:
+        x: None if it is a row.
+        y: None if it is a column.
         size: Width and height of an object; None for a point or a line.
     """
 

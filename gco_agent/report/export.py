@@ -128,6 +128,7 @@ def write_dataset(
     """Write a data set and return its folder.
 
     Args:
+        trajectories: At least one; no failed episode.
         name: Id of the data set, as "pong/gco-agent-v0".
         folder: Folder of data sets; Minari's own is ``~/.minari/datasets``.
     """

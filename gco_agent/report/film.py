@@ -69,6 +69,7 @@ def film(  # noqa: PLR0913 - keyword arguments with defaults
     included, whether the film is recorded or not.
 
     Args:
+        source: Text of the policy. It runs in the jail only.
         is_recorded: Record the policy's calls in every step; this is many times slower.
     """
     if not protocol.has_objects and not has_screen():

@@ -177,6 +177,7 @@ class Entry:
             and the body begins with the whole.
         body: The optimizer's reason, or whatever else explains the commit.
         files: Evidence, by path below ``iterations/<nnnn>/`` of the iteration in the facts.
+        top_files: Files by path from the top of the tree, such as ``run.toml``.
     """
 
     subject: str

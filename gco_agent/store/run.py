@@ -210,7 +210,11 @@ def _pointing_to(entry: Entry, candidates: Sequence[Entry], commits: Sequence[st
 def write_entry(
     repo: GitRepo, parents: Sequence[str], entry: Entry, game: str, *, remove: Sequence[str] = ()
 ) -> str:
-    """Store the commit of an entry, on the tree of its first parent, and return its id."""
+    """Store the commit of an entry, on the tree of its first parent, and return its id.
+
+    Args:
+        parents: Commit ids; none makes a root commit.
+    """
     texts = dict(entry.top_files)
     if entry.policy is not None:
         texts[policy_path(game)] = entry.policy
@@ -657,6 +661,7 @@ class Status:
         started: `time.perf_counter` value at which its time began; processes of one machine share
             that clock.
         tokens: Tokens that the run has sent to language models and received, so far.
+        usd: Their price; None where that is not known.
     """
 
     pid: int

@@ -114,7 +114,12 @@ class Played:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """Files of a trial."""
+    """Files of a trial.
+
+    Attributes:
+        before: Text of the policy that it was made from; "" for the initial policy.
+        after: Its own text; None where the iteration had no candidate.
+    """
 
     before: str
     after: str | None
@@ -145,7 +150,12 @@ class OptimizerStats:
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """One row of a list of runs."""
+    """One row of a list of runs.
+
+    Attributes:
+        optimizer: As in its configuration; "" if that cannot be read.
+        error: Why the run, or its configuration, cannot be read; "" if it can.
+    """
 
     ref: RunRef
     commit: str
@@ -281,7 +291,12 @@ class RunView:
         return parse_config(text)
 
     def evidence(self, step: Step, name: str, *, candidate: int = -1) -> str | None:
-        """Return a file of ``iterations/<nnnn>/`` of a step; None if there is no such file."""
+        """Return a file of ``iterations/<nnnn>/`` of a step; None if there is no such file.
+
+        Args:
+            step: Where the candidates were rejected, the file is one of theirs.
+            candidate: Which of them, as an index; the last by default.
+        """
         if step.facts is None:
             return None
         commit = _evidence_commit(step, candidate)
@@ -326,7 +341,11 @@ class RunView:
         return trials
 
     def trials_of(self, rev: str | None) -> list[Trial]:
-        """List the trials of an iteration, by default the last one, the kept one last."""
+        """List the trials of an iteration, by default the last one, the kept one last.
+
+        Args:
+            rev: As for `step`; a candidate's commit gives that trial alone.
+        """
         trials = self.trials()
         step = self.step(rev or trials[-1].line_commit)
         if rev and not _NUMBER.fullmatch(rev):

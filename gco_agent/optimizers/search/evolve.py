@@ -301,6 +301,11 @@ def tune(
     Constants, not structure, are what holds a young program back. Every generation plays fresh
     seeds, the same for all of its programs.
 
+    Args:
+        leaders: At least one; those without constants are left out.
+        seeds: What generations draw their seeds from, in order.
+        rng_seed: Seeds CMA-ES; positive.
+
     Returns:
         The program in the middle of each last generation, the best first, and how many
         generations were played.

@@ -152,6 +152,7 @@ class Worth:
         points: Positive to seek contact, negative to avoid it.
         margin: Pixels by which boxes may miss each other and still touch; negative where they have
             to overlap. Of what is lined up: pixels that centres may be off.
+        line_up: In the place of contact itself; None for contact.
         shows: Only what shows this, of all numbers that the category is seen to show.
     """
 

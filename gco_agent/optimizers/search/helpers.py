@@ -203,7 +203,13 @@ def helper_methods(names: Iterable[str]) -> list[str]:
 
 
 def planner_methods(*, faces: bool, shows: bool, gauge: str) -> list[str]:
-    """Return the texts of the methods that a policy with a plan has."""
+    """Return the texts of the methods that a policy with a plan has.
+
+    Args:
+        faces: Moves towards what is lined up count.
+        shows: Some worths depend on what things show.
+        gauge: The gauge that counts, or "".
+    """
     face = " - FACE * self.faces(obs, me, move_x, move_y)" if faces else ""
     touches = _TOUCHES.replace("@SHOWS_NAME", ", shows" if shows else "")
     texts = [

@@ -69,6 +69,7 @@ class SearchState:
 
     Attributes:
         proposed: Marks of what became candidates, with the iteration in which they did.
+        champion: Mark of the last one that was accepted, or "".
     """
 
     schema: int

@@ -144,7 +144,11 @@ def names_of(protocol: PlayProtocol) -> Names:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A request to play at random for ``n_steps``, each action held for a while."""
+    """A request to play at random for ``n_steps``, each action held for a while.
+
+    Attributes:
+        rests: Hold the first action, which does nothing, after each other one.
+    """
 
     protocol: PlayProtocol
     seed: int

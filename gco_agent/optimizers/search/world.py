@@ -185,11 +185,14 @@ class World(Sightings):
     """The facts that programs are written against.
 
     Attributes:
+        action_names: Of the environment, in the order of the indices.
         player: Category of what the actions move; "" if nothing was found.
+        signs: For each action the way it moves the player on x and y.
         strides: For x and y, the mean and the most frequent distance that actions move the player
             in a step, in pixels.
         hop: Where the player moves in hops that cannot be interrupted: their width and height in
             pixels, and their steps.
+        ground: What the player stands on after a hop, or "".
     """
 
     action_names: tuple[str, ...]
@@ -322,7 +325,12 @@ class Watch:
         self.seen = Sightings()
 
     def step(self, rows: Rows, reward: float, *, is_lost: bool, fires: bool = False) -> None:
-        """Take in what a step led to."""
+        """Take in what a step led to.
+
+        Args:
+            is_lost: A life was lost, or the episode ended.
+            fires: The action presses the button.
+        """
         self._t += 1
         if fires:
             self._fired = self._t
@@ -431,6 +439,7 @@ class Step(NamedTuple):
 
     Attributes:
         is_held: The same action was played before, so that this one is surely its own doing.
+        is_lost: A life was lost, or the episode ended.
     """
 
     rows: Rows
@@ -443,7 +452,11 @@ class Step(NamedTuple):
 def identify(
     action_names: Sequence[str], played: Sequence[Sequence[Step]], rested: Sequence[Step] = ()
 ) -> World:
-    """Name the player, the axes it moves on, what each action does to it, and what it meets."""
+    """Name the player, the axes it moves on, what each action does to it, and what it meets.
+
+    Args:
+        rested: One with rests between the actions, which shows hops.
+    """
     moved = _displacements(itertools.chain(*played))
     times = {key: sum(map(len, per_action.values())) for key, per_action in moved.items()}
     lasting = [key for key in moved if times[key] >= _PRESENCE * max(times.values())]
@@ -501,7 +514,12 @@ def _displacements(steps: Iterable[Step]) -> dict[tuple[str, int], dict[int, Mov
 
 
 class _Hop(NamedTuple):
-    """A movement from rest to rest."""
+    """A movement from rest to rest.
+
+    Attributes:
+        dx: Displacement in pixels to the right.
+        touched: Categories in contact with the player at its end.
+    """
 
     dx: int
     dy: int

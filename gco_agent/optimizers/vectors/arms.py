@@ -74,6 +74,8 @@ class Arm:
     Attributes:
         width: Standard deviation of the search along its widest axis.
         shape: Square root of its covariance, by rows; empty for round.
+        score: Mean return of the last generation; None before any.
+        n_seeds: Episodes for each program of the next one.
         told: Running mean of how well the halves agreed.
         blind: Generations in a row that told too little.
     """
@@ -285,6 +287,11 @@ def tune(
     rng_seed: int,
 ) -> VectorProgram:
     """Move ``arm`` while ``go_on``; at least one generation.
+
+    Args:
+        rate: Plays a generation on so many new seeds, or on as many as it can.
+        go_on: Asked before every generation but the first.
+        rng_seed: Seeds CMA-ES; positive.
 
     Returns:
         The best program of the last generation.

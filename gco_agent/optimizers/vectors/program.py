@@ -67,7 +67,11 @@ def terms(task: Task, family: Family) -> list[Term]:
 
 @dataclass(frozen=True, slots=True)
 class VectorProgram:
-    """A policy as weights, in units in which every term is about 1 in random play."""
+    """A policy as weights, in units in which every term is about 1 in random play.
+
+    Attributes:
+        weights: Of the terms of the first sum, then of the next.
+    """
 
     family: Family
     weights: tuple[float, ...]
