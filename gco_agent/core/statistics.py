@@ -324,6 +324,10 @@ def judge_no_worse(
 
     No worse: both p-values are significant. Maybe worse: a standard error or more behind, and by
     more than half of the margin; or not shown at the end.
+
+    Args:
+        margin: In points an episode.
+        ends_at: Pairs after which the race ends, if that is before the last analysis.
     """
     critical_p = Aim.NO_WORSE.critical_p(gain.n_pairs, n_rivals)
     if gain.p_value <= critical_p and gain.rare_loss_p <= NO_WORSE_RARE_LOSS_ALPHA / n_rivals:

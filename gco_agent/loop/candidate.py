@@ -26,10 +26,12 @@ class Candidate:
     """One request to an optimizer and what came of it; kept, replayed, and found after a kill.
 
     Attributes:
+        proposal: None if there was none.
         error: Why there was none, or why it may not be raced; empty if it may.
         usage: Tokens and dollars; None if no language model was asked.
         n_steps: Steps played for it by the optimizer, and for its feedback.
         edited: Digest of the candidate that it edits; empty if that is the policy in force.
+        race: Against its parent; None before the race, or if there is none.
     """
 
     optimizer: str

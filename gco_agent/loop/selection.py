@@ -31,7 +31,7 @@ from gco_agent.store.view import EPISODES_FILE, RunView, Step, evidence_folder
 
 
 class Archive:
-    """A read view of the policies of a run."""
+    """A read view of the policies of a run; its steps are in order, oldest first."""
 
     def __init__(self, run: RunView, history: Sequence[Step] | None = None) -> None:
         self.run = run

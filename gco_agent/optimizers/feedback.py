@@ -72,6 +72,7 @@ class Results:
     Attributes:
         evaluation: Its episodes on feedback seeds.
         seeds: Name of these seeds: "feedback 0:8".
+        attempts: Past iterations of the run, oldest first.
         hints: What the optimizer may know of the game; with "none", no words or names of it.
         limit: Steps after which these episodes were truncated.
         longest: Steps after which the rules truncate a whole game.

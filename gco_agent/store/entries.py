@@ -103,12 +103,14 @@ class Facts:
     gives an equal one.
 
     Attributes:
+        iteration: From 0 for the initial policy.
         return_mean: Mean return per episode, in points.
         gain: Mean difference of returns to the parent, paired by seed, in points.
         pairs: Seeds both the candidate and its parent played.
         seeds: Which seeds, as "selection 0:16".
         protocol: Rules of play; numbers under different protocols are not compared.
         steps: Policy calls this iteration made.
+        frames: Emulator frames the run has used so far.
         seconds: Wall time of this iteration.
         cyclomatic: Sum of the cyclomatic complexity of its functions.
         digest: Hash of the actions played, for `gco-agent verify`.
@@ -176,6 +178,7 @@ class Entry:
         subject: First line of the message, for people; `headline` composes one. A long one is cut,
             and the body begins with the whole.
         body: The optimizer's reason, or whatever else explains the commit.
+        policy: Its text; None leaves it as it is.
         files: Evidence, by path below ``iterations/<nnnn>/`` of the iteration in the facts.
         top_files: Files by path from the top of the tree, such as ``run.toml``.
     """

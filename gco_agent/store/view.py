@@ -43,6 +43,7 @@ class Step:
         parents: Commit ids, the one before it on the line first.
         when: Committer's date; 1970 if the commit has none that can be read.
         facts: What was measured; None for a commit that a person made by hand.
+        candidates: The rejected candidates of the iteration, oldest first.
     """
 
     commit: str
@@ -119,6 +120,8 @@ class Details:
     Attributes:
         before: Text of the policy that it was made from; "" for the initial policy.
         after: Its own text; None where the iteration had no candidate.
+        played: Its episodes, in the order of the seeds.
+        feedback: What the optimizer was shown; None where nothing is stored.
     """
 
     before: str
