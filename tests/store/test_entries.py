@@ -185,7 +185,7 @@ def test_a_message_of_a_person_has_no_facts():
 @pytest.mark.parametrize(
     ("old", "new", "match"),
     [
-        (f"Gco-Schema: {SCHEMA}", "Gco-Schema: 2", "Gco-Schema 2.*reads schema 1.*install"),
+        (f"Gco-Schema: {SCHEMA}", "Gco-Schema: 2", "schema 2.*reads 1: install"),
         ("Gco-Iteration: 3", "Gco-Iteration: three", "Gco-Iteration: 'three', which is not valid"),
         ("Gco-Outcome: accepted", "Gco-Outcome: splendid", "'splendid', which is not valid"),
         ("Gco-Run: gco/pong/a\n", "", "no Gco-Run: was its message edited"),
