@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gco_agent.api import Iteration, Run, compare, dashboard, evaluate, open_run, run
+    from gco_agent.api import Iteration, Run, compare, dashboard, evaluate, open_run, run, train_ppo
     from gco_agent.core.errors import GcoError
     from gco_agent.core.events import Committed, Event, Playing, Racing, Searching
     from gco_agent.core.observation import ObjectBox, Observation
@@ -25,7 +25,16 @@ if TYPE_CHECKING:
     __version__: str
 
 _NAMES = {
-    "gco_agent.api": ("Iteration", "Run", "compare", "dashboard", "evaluate", "open_run", "run"),
+    "gco_agent.api": (
+        "Iteration",
+        "Run",
+        "compare",
+        "dashboard",
+        "evaluate",
+        "open_run",
+        "run",
+        "train_ppo",
+    ),
     "gco_agent.core.errors": ("GcoError",),
     "gco_agent.core.events": ("Committed", "Event", "Playing", "Racing", "Searching"),
     "gco_agent.core.observation": ("ObjectBox", "Observation"),
@@ -73,6 +82,7 @@ __all__ = [
     "open_run",
     "read_policy",
     "run",
+    "train_ppo",
 ]
 
 

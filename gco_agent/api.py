@@ -54,10 +54,11 @@ from gco_agent.store.entries import RunRef, new_run_id
 from gco_agent.store.git import GitRepo
 from gco_agent.store.run import Run as OpenRun
 from gco_agent.store.run import Runs, leave_note
-from gco_agent.store.view import RunView, Step, read_policy
+from gco_agent.store.view import RunView, Step, frames_of, read_policy
 
 if TYPE_CHECKING:
     from gco_agent.loop.bisect import Bisection
+    from gco_agent.report.baselines import Baseline
     from gco_agent.report.comparison import Comparison
     from gco_agent.report.dashboard import DashboardServer
 
@@ -647,7 +648,58 @@ def compare(names: Sequence[str] = (), *, repo: str | Path = ".") -> Comparison:
     """
     from gco_agent.report.comparison import compare_runs
 
-    return compare_runs(Runs(GitRepo.find(Path(repo).absolute())), names)
+    return compare_runs(GitRepo.find(Path(repo).absolute()), names)
+
+
+def train_ppo(  # noqa: PLR0913 - keyword arguments with defaults
+    game: Game | None = None,
+    repo: str | Path = ".",
+    *,
+    run: str | None = None,
+    frames: int | None = None,
+    seed: int = 0,
+    episodes: int = DEFAULT_EPISODES,
+    name: str = "ppo",
+    callbacks: Sequence[Callback] = (),
+) -> tuple[Baseline, str]:
+    """Train PPO of stable-baselines3 as a baseline, score it on report seeds, and store the score.
+
+    It plays by the rules of the game or the run, in this process; see docs/comparing-runs.md.
+
+    Args:
+        game: What to play, by its default rules.
+        repo: Folder of the git repository.
+        run: A run instead of a game, for its rules, and its frames.
+        frames: Environment frames to learn from.
+        seed: Of the networks, and of the actions that are drawn.
+        episodes: On the first report seeds.
+        name: The result is kept on the branch ``gco-baseline/<game>/<name>``.
+        callbacks: Called with events.
+
+    Returns:
+        The baseline, and its commit.
+
+    Raises:
+        ModuleNotFoundError: The extra ppo is not installed.
+        UsageError: The name is taken, or the frames are too few.
+        StoreError: There is no repository.
+    """
+    from gco_agent.report.baselines import measure_ppo
+
+    git = GitRepo.find(Path(repo).absolute())
+    if run is not None:
+        view = Runs(git).view(find_run(Runs(git), run))
+        rules, short = checks.rules_here(checks.read_config(view).protocol), view.ref.game
+        frames = frames or frames_of(view.history())
+    elif game is None or frames is None:
+        raise UsageError("give a game and frames, or a run")
+    else:
+        spec = _find(game)
+        rules, short = make_protocol("default", spec.env_id), spec.name
+    return measure_ppo(
+        git, short, name, rules, frames=frames, seed=seed, episodes=episodes,
+        progress=_each_of(*callbacks),
+    )  # fmt: skip
 
 
 def evaluate(  # noqa: PLR0913 - keyword arguments with defaults

@@ -35,6 +35,7 @@ EXTRAS = {
     **dict.fromkeys(("h5py", "minari", "tensorboardX"), "export"),
     **{name: name for name in ("mlflow", "openai", "wandb")},
     "huggingface_hub": "hub",
+    **dict.fromkeys(("stable_baselines3", "torch"), "ppo"),
 }
 """Modules of an extra, which may not be installed."""
 _SHOW_CURSOR = b"\x1b[?25h"

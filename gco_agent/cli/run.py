@@ -14,7 +14,7 @@ import click
 
 from gco_agent.cli import options as o
 from gco_agent.cli.context import CliContext, with_model
-from gco_agent.cli.display import Broadcast
+from gco_agent.cli.display import Broadcast, open_display
 from gco_agent.cli.errors import Interrupted
 from gco_agent.cli.options import Given, command, number, option
 from gco_agent.cli.output import (
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from gco_agent.store.git import GitRepo
     from gco_agent.store.run import Run as OpenRun
 
-_METHODS = ("best-of-n", "random-search")
+_METHODS = ("best-of-n", "random-search", "ppo")
 _MOST_SEEDS = 100
 _GO_ON = "Go on with: gco-agent step {run}"
 
@@ -166,6 +166,8 @@ def _what_is_left(run: Run, budget: Budget) -> Budget:
 )
 def baseline(place: CliContext, /, target: str, **given: Given) -> Result:
     """Run a simple method on the same budget, to compare with."""
+    if given["method"] == "ppo":
+        return _ppo(place, target, given)
     if given["frames"] is None and given["iterations"] is None and "/" not in target:
         raise UsageError(
             f"a baseline needs a budget: --frames N or --iterations N, or name a run instead of "
@@ -177,6 +179,65 @@ def baseline(place: CliContext, /, target: str, **given: Given) -> Result:
     )
     _announce(place, start, "")
     return _begin(start, budget)
+
+
+def _ppo(place: CliContext, target: str, given: dict[str, Any]) -> Result:
+    """Train PPO on the frames that are given, or those of a run, and measure it."""
+    from gco_agent.api import train_ppo
+
+    for name in ("iterations", "slice_steps"):
+        if given[name] is not None:
+            wrong = f"--{name.replace('_', '-')}"
+            raise UsageError(f"PPO has no iterations of the search: give --frames, not {wrong}")
+    if given["frames"] is None and "/" not in target:
+        raise UsageError(
+            f"a baseline needs a budget: --frames N, or name a run instead of {target} for what "
+            "that used"
+        )
+    is_run = "/" in target
+    with open_display() as display:
+        found, commit = train_ppo(
+            None if is_run else place.find_spec(target).env_id,
+            place.directory,
+            run=target if is_run else None,
+            frames=given["frames"],
+            seed=given["seed"],
+            episodes=given["report_episodes"],
+            name=given["name"] or "ppo",
+            callbacks=[display],
+        )
+    n = len(found.returns)
+    data = {
+        "run": found.branch,
+        "game": found.game,
+        "commit": commit,
+        "policy": None,
+        "policy_commit": None,
+        "iterations": 0,
+        "seed": found.seed,
+        **pick(found, "mean_return standard_error"),
+        "confidence_interval": confidence_interval(found.returns),
+        "episodes": n,
+        "seeds": f"report 0:{n}",
+        **pick(found, "protocol frames"),
+        "loc": None,
+        "cyclomatic": None,
+        "stopped_by": f"{found.frames:,} frames",
+        "seconds": found.seconds,
+    }
+    hints = [
+        (f"gco-agent compare {found.game}", "beside the runs of the game"),
+        (f"gco-agent report {found.game}", "in the report of a run"),
+    ]
+
+    def text() -> None:
+        score = f"{score_text(data)} ({count(n, 'episode')}, {data['seeds']})"
+        lines = [f"{found.game}: PPO, mean return {score}",
+                 f"  used {duration(found.seconds)}, {found.frames:,} frames",
+                 f"  branch {found.branch}, commit {commit[:9]}"]  # fmt: skip
+        echo(fit("\n".join(lines)) + "\n\nNext:\n" + "\n".join(command_lines(hints)))
+
+    return Result(data, text)
 
 
 def _prepare_baseline(place: CliContext, target: str, given: dict[str, Any]) -> _Start:

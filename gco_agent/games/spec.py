@@ -115,16 +115,18 @@ class Score:
         label: Whose: "random", "human", "Kuang et al., multi-step".
         value: Mean return.
         source: Where it is reported.
+        how: The rules it was played by, where the label does not say that.
     """
 
     label: str
     value: float
     source: str
+    how: str = ""
 
     @property
     def played(self) -> str:
         """The rules it was played by, in a few words; "" if unknown."""
-        return _PLAYED.get(self.label, "")
+        return self.how or _PLAYED.get(self.label, "")
 
 
 def published(

@@ -28,9 +28,12 @@ from gco_agent.core.aggregates import (
 )
 from gco_agent.core.errors import NotARun, StoreError, UsageError
 from gco_agent.core.records import Verdict
+from gco_agent.core.seeds import Stream
 from gco_agent.core.text import clean_line, format_points, format_score
 from gco_agent.games import find_game
+from gco_agent.report.baselines import Baseline, list_baselines
 from gco_agent.store.entries import RunRef
+from gco_agent.store.git import GitRepo
 from gco_agent.store.run import Runs
 from gco_agent.store.view import EPISODES_FILE, RunView, frames_of, parse_played
 
@@ -252,20 +255,55 @@ FORMATS: dict[str, Callable[[Sequence[Sequence[str]]], str]] = {
 # -- reading ---------------------------------------------------------------------------------------
 
 
-def compare_runs(runs: Runs, names: Sequence[str]) -> Comparison:
+def compare_runs(repo: GitRepo, names: Sequence[str]) -> Comparison:
     """Compare runs by their scores on report seeds.
 
     Args:
-        names: Runs, games, or names of ``run --seeds`` for all their seeds; by default all runs
-            that have a score.
+        names: Runs, baselines, games, or names of ``run --seeds`` for all their seeds; by default
+            all that have a score.
     """
-    refs = list(dict.fromkeys(ref for name in names or ("",) for ref in _refs(runs, name)))
-    if len(refs) > MOST_RUNS:
-        raise UsageError(f"{len(refs)} runs are too many; at most {MOST_RUNS}")
+    runs, refs = Runs(repo), dict[RunRef, None]()
+    baselines: dict[str, Baseline] = {}
+    for name in names or ("",):
+        meant = [each for each in list_baselines(repo) if not name or _is_called(each, name)]
+        baselines |= {each.branch: each for each in meant}
+        try:
+            refs |= dict.fromkeys(_refs(runs, name))
+        except NotARun:
+            if not meant:
+                raise
+    if len(refs) + len(baselines) > MOST_RUNS:
+        raise UsageError(f"{len(refs) + len(baselines)} runs are too many; at most {MOST_RUNS}")
     views = [runs.view(ref) for ref in refs]
     if not names:
-        views = [view for view in views if _is_measured(view)] or views
-    return compare([read_score(view) for view in views])
+        views = [view for view in views if _is_measured(view)] or ([] if baselines else views)
+    scores = [read_score(view) for view in views]
+    return compare([*scores, *map(_score_of, baselines.values())])
+
+
+def _is_called(baseline: Baseline, name: str) -> bool:
+    game, ref = baseline.game, RunRef(baseline.game, baseline.name)
+    known = (ref.run_id, group_of(ref))
+    wanted = name.removeprefix("gco-baseline/")
+    return wanted in (game, *known, *(f"{game}/{each}" for each in known))
+
+
+def _score_of(baseline: Baseline) -> RunScore:
+    ref, seeds = RunRef(baseline.game, baseline.name), Stream.REPORT.seeds(0, len(baseline.returns))
+    return RunScore(
+        baseline.branch,
+        group_of(ref),
+        baseline.game,
+        baseline.seed,
+        baseline.mean_return,
+        baseline.standard_error,
+        baseline.protocol,
+        dict(zip(seeds, baseline.returns, strict=True)),
+        0,
+        baseline.frames,
+        0.0,
+        tuple(CurvePoint(0, frames, mean) for frames, mean in baseline.curve),
+    )
 
 
 def _is_measured(view: RunView) -> bool:

@@ -13,6 +13,7 @@ from gco_agent.core.statistics import FEWEST_FOR_INTERVAL, half_width
 from gco_agent.core.text import format_points
 from gco_agent.envs.environment import spec_of
 from gco_agent.games.spec import Score
+from gco_agent.report.baselines import measured_here
 from gco_agent.store.config import RunConfig
 from gco_agent.store.entries import Facts
 from gco_agent.store.view import OptimizerStats, Played, RunView, Trial, optimizer_stats
@@ -172,7 +173,7 @@ def read_report(view: RunView) -> RunReport:
         config,
         trials,
         positions(trials),
-        references,
+        (*references, *measured_here(view, config.protocol.stamp)),
         optimizer_stats(view.history()),
         _samples(view, trials),
         view.policy(),
