@@ -101,7 +101,7 @@ def test_environments_to_learn_in_have_the_rules_of_the_protocol() -> None:
     again, _ = numbers.reset()
     assert numbers.observation_space.contains(after)
     assert first.tolist() == again.tolist()
-    assert reward < 0
+    assert float(reward) < 0
 
 
 def test_ppo_learns_and_is_scored(cli: Cli, project: Path) -> None:
