@@ -5,8 +5,10 @@ Which package may import which, and which module a foreign library, is checked b
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -40,3 +42,13 @@ def test_importing_loads_nothing_heavy(module: str) -> None:
     heavy, n_modules = done.stdout.splitlines()
     assert heavy == "[]"
     assert module != "gco_agent" or n_modules == "0"
+
+
+def test_every_fault_of_the_table_has_its_tests() -> None:
+    here = Path(__file__).parent
+    rows = (here / "faults.md").read_text("utf-8").split("|---|---|")[1].strip().splitlines()
+    for row in rows:
+        named = re.findall(r"([\w/]+\.py)::(\w+)", row)
+        assert named, row
+        for path, name in named:
+            assert f"def {name}(" in (here / path).read_text("utf-8"), name

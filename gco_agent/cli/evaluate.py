@@ -218,6 +218,7 @@ def _claim_json(found: Verified) -> dict[str, Any]:
         **pick(facts, "iteration verdict"),
         "commit": found.claim.commit,
         "answer": found.answer.name.lower(),
+        "is_signed": found.claim.is_signed,
         "mean_return": facts.return_mean,
         **pick(facts, "seeds protocol digest"),
         "claimed_in": found.claim.made_in,
@@ -242,6 +243,11 @@ def _print_sum(data: dict[str, Any], found: list[Verified]) -> None:
     jails = f", jail {' and '.join(sorted(levels))}" if levels else ""
     lead = f"of {count(len(found), 'claim')} of {data['run']}, "
     say(f"{lead}{', '.join(counts)} ({duration(data['seconds'])}{jails})")
+    if n_unsigned := sum(not one.claim.is_signed for one in found):
+        say(
+            f"{n_unsigned} not signed on this machine: words, times, levels of the jail and the "
+            "order of the commits are their author's"
+        )
 
 
 # Card

@@ -356,10 +356,11 @@ def _clips(
 
 def _failures(place: CliContext, view: RunView, report: RunReport) -> list[Failure]:
     """Trace what went wrong; where nothing can be played, say so and go without."""
-    from gco_agent.loop.checks import rules_here
+    from gco_agent.loop.checks import require_trusted, rules_here
     from gco_agent.report.failing import trace_failures
 
     try:
+        require_trusted(view.repo, report.config.protocol, report.branch)
         rules = rules_here(report.config.selection_protocol)
     except UsageError as error:
         tell(f"{report.branch}: it cannot be played here, so there is no trace: {error}")

@@ -258,6 +258,9 @@ class Usage:
         output_tokens: Written by the model, its thinking included.
         thinking_tokens: Of the output, what was thinking.
         usd: Price in US dollars; None where the price of the tokens is not known.
+
+    Raises:
+        ValueError: A number is negative, which would raise the limits of a run.
     """
 
     input_tokens: int = 0
@@ -266,6 +269,11 @@ class Usage:
     output_tokens: int = 0
     thinking_tokens: int = 0
     usd: float | None = 0.0
+
+    def __post_init__(self) -> None:
+        read = (self.input_tokens, self.cache_write_tokens, self.cache_read_tokens)
+        if min(*read, self.output_tokens, self.thinking_tokens, self.usd or 0.0) < 0:
+            raise ValueError("a usage is negative")
 
     def __add__(self, other: Usage) -> Usage:
         """Add both; an unknown price makes the sum unknown."""

@@ -47,7 +47,7 @@ _FRACTIONS = (0.25, 0.5, 0.9)
 _UNKNOWN_LOSS = 10.0
 """Largest possible loss, in gains, where the parent's returns are all 0 and nothing is known."""
 _MARGIN_SPREAD, _MARGIN_MEAN = 0.5, 0.05
-_LARGEST_ENUMERATION, _N_RESAMPLES = 12, 4_999
+_LARGEST_ENUMERATION, _MOST_RESAMPLED, _N_RESAMPLES = 12, 1_000, 4_999
 _N_FLIPS, _MOST_SIGNS = 19_999, 4_000_000
 FEWEST_FOR_INTERVAL = 5
 """Below so many values an interval says nothing."""
@@ -368,7 +368,8 @@ def judge_survivor(
 def confidence_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float] | None:
     """Return the bootstrap interval (BCa) of the mean; None below five values.
 
-    It lies between the least and the greatest value, so in what a game allows. The level is
+    Of more than a thousand values it is Student's, which is as good then and takes no memory. It
+    lies between the least and the greatest value, so in what a game allows. The level is
     expanded as Student's interval is wider than the normal one, since resamples of a few values
     vary too little (Hesterberg 2015).
 
@@ -378,8 +379,11 @@ def confidence_interval(values: Sequence[float], level: float = 0.95) -> tuple[f
     n, mean = len(values), statistics.fmean(values) if values else 0.0
     if n < FEWEST_FOR_INTERVAL:
         return None
-    if statistics.stdev(values) <= _ROUNDING * abs(mean):
+    if (deviation := statistics.stdev(values)) <= _ROUNDING * abs(mean):
         return mean, mean
+    if n > _MOST_RESAMPLED:
+        half = half_width(deviation / math.sqrt(n), n, level)
+        return max(mean - half, min(values)), min(mean + half, max(values))
     import numpy as np
     from scipy.stats import bootstrap
 

@@ -26,6 +26,7 @@ _KEYS = re.compile(
     r"\bsk-[A-Za-z0-9_-]{16,}"  # model providers
     r"|\b(?:gh[pousr]_|github_pat_|glpat-|xox[abprs]-|hf_)[A-Za-z0-9_-]{16,}"
     r"|\bAKIA[0-9A-Z]{16}\b"
+    r"|(?<=://)[^\s/@:]*:[^\s/@]+(?=@)"  # user and password of an address
     r"|(?<=Bearer )[A-Za-z0-9._~+/-]{16,}=*"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z ]*PRIVATE KEY-----)?"
 )

@@ -53,6 +53,8 @@ _CHARACTERS_PER_TOKEN = 3
 """Fewer than most tokens of words and code have, so that a guess is rather too high."""
 _LONGEST = 8_000_000
 """Characters after which a reply is not read any further."""
+_MOST_COUNTED = 10**9
+"""Tokens that a server may state for an answer: more are no count."""
 _MOST_QUOTED = 300
 """Characters of a server's message that are passed on."""
 _CONNECT_S = 15.0
@@ -193,6 +195,11 @@ class ServerModel(ABC):
         open_client(Deadline(1.0)).close()
         return model
 
+    @property
+    def address(self) -> str:
+        """The server, for messages: without a user, a password or a query, which may be keys."""
+        return re.sub(r"//[^/]*@", "//", self.base_url.partition("?")[0])
+
     def __post_init__(self) -> None:
         """Refuse a key that no header can carry, before a library quotes it."""
         if not self.api_key.isascii() or not self.api_key.isprintable() or " " in self.api_key:
@@ -262,7 +269,7 @@ class ServerModel(ABC):
                     if self._drop_all(error, getattr(raised, "status_code", 0), request, guessed):
                         continue
                     if deadline.is_over and not reply.stop_reason:
-                        what = f"{self.base_url} gave no complete answer"
+                        what = f"{self.address} gave no complete answer"
                         what += f" within {request.seconds:.3g} s"
                         error = ModelTimedOut(what, is_bill_open=error.is_bill_open)
                     raise self._billed(error, reply) from raised
@@ -277,7 +284,7 @@ class ServerModel(ABC):
                 self.add_whole(reply, mapping(json.loads(_read_body(stream.response))))
             elif kind not in ("text/event-stream", ""):
                 raise RequestRefused(
-                    f"{self.base_url} answers with {kind[:80]!r} instead of a message",
+                    f"{self.address} answers with {kind[:80]!r} instead of a message",
                     advice=f"check {self.api.url_variable}, and that no proxy or login page "
                     "answers in its place",
                 )
@@ -345,7 +352,7 @@ class ServerModel(ABC):
             advice = "give the model less to read, with a lower --trace-tokens or --max-tokens, or "
             advice += "run the server with a longer context"
         names = {
-            "url": self.base_url,
+            "url": self.address,
             "model": self.name,
             "api": self.api.name,
             "key": self.api.key_variables[0],
@@ -377,13 +384,13 @@ class ServerModel(ABC):
         )
         if any(isinstance(link, never_sent) for link in chain):
             return ModelUnreachable(
-                f"no connection to {self.base_url} ({why})",
+                f"no connection to {self.address} ({why})",
                 advice=f"check the network, the proxy, and {self.api.url_variable} if it is set",
             )
         return self._cut_off(why)
 
     def _cut_off(self, why: str) -> StreamCut:
-        return StreamCut(f"the answer of {self.base_url} broke off ({why})", is_bill_open=True)
+        return StreamCut(f"the answer of {self.address} broke off ({why})", is_bill_open=True)
 
     def _completion(self, request: ModelRequest, reply: PartialReply) -> Completion:
         """Return the answer, if it ended as answers end."""
@@ -510,7 +517,7 @@ class PartialReply:
         """Take over what the server counted; its numbers are totals, not increments."""
         for name, count in (*usage.items(), *mapping(usage.get("output_tokens_details")).items()):
             if isinstance(count, int):
-                self._counts[name] = max(count, self._counts.get(name, 0))
+                self._counts[name] = max(min(count, _MOST_COUNTED), self._counts.get(name, 0))
 
 
 def mapping(value: object) -> Mapping[str, Any]:

@@ -502,7 +502,7 @@ def _check_signature(view: RunView, step: Step, facts: Facts) -> Iterator[Differ
     found = [parse_evidence(text, EPISODES) for text in texts if text is not None]
     is_mine = any(one.is_authentic and one.is_commit_signed for one in found)
     if is_mine and not view.is_signed(step):
-        yield Difference("signature of the message", None, "needed")
+        yield Difference("signature", "of other commits", "of this one after its parents")
 
 
 def _differing(what: str, claimed: object, here: object) -> Iterator[Difference]:

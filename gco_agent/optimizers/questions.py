@@ -40,6 +40,8 @@ from gco_agent.traces.render import render_trace
 
 _MOST_STEPS = 400_000
 """Steps that may be played for the questions of an iteration."""
+_MOST_S = 600.0
+"""Wall time that they may take: a policy that plans may take minutes an episode."""
 _PLAYED = 4
 """Episodes that answer a question."""
 _BEFORE = 40
@@ -97,6 +99,7 @@ class Interview:
     progress: Progress = silent
     hints: Hints = "interface"
     n_steps: int = field(default=0, init=False)
+    seconds: float = field(default=0.0, init=False)
 
     def answer(self, reply: str, n_asked: int = 0) -> str | None:
         """Answer the questions in a reply as Markdown; None if there are none.
@@ -109,9 +112,10 @@ class Interview:
             return None
         parts = [f"{HEADING}, round {n_asked + 1} of {ROUNDS}"]
         for question in questions[:MOST_AT_ONCE]:
-            before = self.judge.n_steps
+            before, begun = self.judge.n_steps, time.perf_counter()
             parts.append(self._answer(question))
             self.n_steps += self.judge.n_steps - before
+            self.seconds += time.perf_counter() - begun
         if len(questions) > MOST_AT_ONCE:
             parts.append(f"Only the first {MOST_AT_ONCE} questions of a reply are answered.")
         left = ROUNDS - n_asked - 1
@@ -263,11 +267,15 @@ class Interview:
     def _task(self, source: PolicySource, seed: int) -> Rollout:
         return Rollout(source.text, (seed,), self.judge.protocol, self.judge.require)
 
+    @property
+    def _until(self) -> float:
+        return min(self.deadline, time.perf_counter() + _MOST_S - self.seconds)
+
     def _require_room(self, n_episodes: int) -> None:
         """Refuse to play more episodes than there are steps and time for."""
         known = self.judge.cached(self.parent, self._seeds(FEEDBACK_EPISODES)).episodes
         usual = statistics.fmean([e.n_steps for e in known]) if known else 0
-        if time.perf_counter() >= self.deadline:
+        if time.perf_counter() >= self._until:
             raise _Unanswerable("the time is up")
         if self.n_steps + n_episodes * usual > _MOST_STEPS:
             raise _Unanswerable(
@@ -283,7 +291,10 @@ class Interview:
         def watch(done: int, n: int) -> None:
             self.progress(Playing("answering questions", done, n, self.judge.n_steps - begun))
 
-        return self.judge.evaluate(source, seeds, watch)
+        played = self.judge.evaluate(source, seeds, watch, until=self._until)
+        if len(played.episodes) < _PLAYED:
+            raise _Unanswerable(f"the time was up after {len(played.episodes)} episodes")
+        return played
 
     def _follow(self, replay: Replay, end: int) -> Trajectory:
         """Play an episode again; its steps are counted."""

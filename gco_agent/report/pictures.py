@@ -45,7 +45,7 @@ def draw_curve(reports: Sequence[RunReport], path: Path) -> None:
             fontsize=8, xycoords=axes.get_yaxis_transform(), va="bottom", ha=side, color="0.4",
             bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.5},
         )  # fmt: skip
-    axes.set_title(reports[0].title, loc="left", fontsize=11, parse_math=False)
+    axes.set_title(reports[0].title, loc="left", fontsize=11)
     axes.set_xlabel("iteration")
     axes.set_ylabel("mean return, points an episode")
     axes.grid(color="0.92")
@@ -75,7 +75,7 @@ def draw_card(lines: Sequence[Line], title: str, path: Path) -> None:
     axes.set_yticks(range(len(lines)), [line.name for line in lines])
     axes.set_ylim(len(lines) - 0.5, -0.5)
     axes.set_xlabel("return, points an episode: mean, 95 % interval, and every episode")
-    axes.set_title(title, fontsize=10, loc="left", parse_math=False)
+    axes.set_title(title, fontsize=10, loc="left")
     axes.grid(axis="x", color="0.9")
     axes.spines[["top", "right", "left"]].set_visible(False)
     _save(figure, path)
@@ -112,12 +112,17 @@ def _draw_run(axes: Any, report: RunReport, colour: str) -> None:  # noqa: ANN40
 
 
 def _new_figure(height: float) -> tuple[Any, Any]:
+    figure = _figure(8, height)
+    return figure, figure.add_subplot()
+
+
+def _figure(width: float, height: float) -> Any:  # noqa: ANN401 - matplotlib's own
     from matplotlib import rcParams
     from matplotlib.figure import Figure
 
-    rcParams["text.usetex"] = False  # which a matplotlibrc in the present folder may set
-    figure = Figure(figsize=(8, height), layout="constrained")
-    return figure, figure.add_subplot()
+    # a matplotlibrc in the present folder may set the first, which starts LaTeX; names are no math
+    rcParams.update({"text.usetex": False, "text.parse_math": False})
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def _save(figure: Any, path: Path) -> None:  # noqa: ANN401 - matplotlib's own
@@ -149,11 +154,9 @@ def write_comparison(comparison: Comparison, path: Path) -> None:
 
 def draw_comparison(comparison: Comparison) -> Any:  # noqa: ANN401 - matplotlib's own
     """Return a figure with the curves of each game, the aggregate scores and the profiles."""
-    from matplotlib.figure import Figure
-
     n_columns = min(_MOST_IN_A_ROW, len(comparison.games))
     n_rows = -(-len(comparison.games) // _MOST_IN_A_ROW)
-    figure = Figure(figsize=(10, _PANEL_HEIGHT * (n_rows + 1)), layout="constrained")
+    figure = _figure(10, _PANEL_HEIGHT * (n_rows + 1))
     rows: Any = figure.subfigures(2, 1, height_ratios=[n_rows, 1])
     above, below = rows
     names = [group.name for group in comparison.groups]
@@ -188,7 +191,7 @@ def _draw_game(axes: Any, comparison: Comparison, game: str, colours: dict[str, 
         if None not in lows:
             axes.fill_between(x, lows, highs, step="post", color=colour, alpha=0.15, linewidth=0)
         axes.step(x, [e.value for e in middle], where="post", color=colour, linewidth=2, label=name)
-    axes.set_title(game, loc="left", fontsize=10, parse_math=False)
+    axes.set_title(game, loc="left", fontsize=10)
     axes.set_xlabel("frames")
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set_ylabel("mean return in races")
@@ -206,8 +209,7 @@ def _draw_aggregates(figure: Any, comparison: Comparison, colours: dict[str, str
                 axes.barh(row, found.high - found.low, left=found.low, height=0.5, color=colour,
                           alpha=0.3)  # fmt: skip
             axes.plot([found.value], [row], "|", color=colour, markersize=16, markeredgewidth=2.5)
-        axes.set_yticks(range(len(groups)), [group.name for group in groups], fontsize=8,
-                        parse_math=False)  # fmt: skip
+        axes.set_yticks(range(len(groups)), [group.name for group in groups], fontsize=8)
         axes.set_ylim(len(groups) - 0.5, -0.5)
         axes.set_title(HEADINGS[name], fontsize=10, loc="left")
         axes.use_sticky_edges = False

@@ -13,6 +13,7 @@ from gco_agent.core.statistics import FEWEST_FOR_INTERVAL, half_width
 from gco_agent.core.text import format_points
 from gco_agent.envs.environment import spec_of
 from gco_agent.games.spec import Score
+from gco_agent.loop.checks import require_trusted
 from gco_agent.report.baselines import measured_here
 from gco_agent.store.config import RunConfig
 from gco_agent.store.entries import Facts
@@ -161,10 +162,11 @@ def read_report(view: RunView) -> RunReport:
     """Read everything that a report shows of a run."""
     config, trials = view.config(), view.trials()
     try:
+        require_trusted(view.repo, config.protocol, view.ref.branch)
         spec = spec_of(config.protocol)
         title, references = spec.title, spec.scores
         least, most = spec.least, spec.most_in(config.protocol.max_steps)
-    except UsageError:  # its package is not installed here
+    except UsageError:  # its module is not trusted, or its package not installed here
         title, references, least, most = config.protocol.env_id, (), None, None
     return RunReport(
         view.ref.branch,

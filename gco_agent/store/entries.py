@@ -167,6 +167,8 @@ _WORDS = {
 }
 """Trailer of each field, without ``Gco-``."""
 _FIELDS = {word.lower(): name for name, word in _WORDS.items()}
+_SIGNED = frozenset({"return_mean", "gain"})
+"""Numbers that may be negative: a negative cost, say, would raise the limits of a run."""
 _TRAILER_LINE = re.compile(r"gco-([a-z-]+): *(.*)", re.IGNORECASE)
 
 
@@ -288,7 +290,7 @@ def _parse_facts(found: Mapping[str, str]) -> Facts:
         if (name := _FIELDS.get(word)) is None or not text:
             continue
         try:
-            values[name] = _parse_value(_KINDS[name], text)
+            values[name] = _parse_value(_KINDS[name], text, is_signed=name in _SIGNED)
         except ValueError:
             raise StoreError(
                 f"a commit says Gco-{_WORDS[name]}: {text!r}, which is not valid"
@@ -301,14 +303,14 @@ def _parse_facts(found: Mapping[str, str]) -> Facts:
     return Facts(**values)  # type: ignore[arg-type]
 
 
-def _parse_value(kind: str, text: str) -> object:
-    if kind == "int":
-        number = int(text)
-        if abs(number) > _LARGEST:
+def _parse_value(kind: str, text: str, *, is_signed: bool) -> object:
+    if kind in ("int", "float"):
+        number = int(text) if kind == "int" else float(text)
+        if (kind == "int" and abs(number) > _LARGEST) or (number < 0 and not is_signed):
             raise ValueError(text)
         return number
     if kind == "Verdict":
         if text == Verdict.BY_HAND:
             raise ValueError(text)
         return Verdict(text)
-    return float(text) if kind == "float" else text
+    return text

@@ -21,6 +21,7 @@ from typing import Any
 
 from gco_agent.core.codec import finite_number, readable
 from gco_agent.core.records import EpisodeResult, Evaluation, Outcome
+from gco_agent.core.seeds import MOST_EPISODES
 from gco_agent.jail.limits import weakest_jail
 from gco_agent.policy import PolicySource
 
@@ -81,6 +82,8 @@ def parse_evidence(text: str, name: str) -> Evidence:
             str(digest): tuple(_from_json(e, str(levels.get(digest, level))) for e in episodes)
             for digest, episodes in data["policies"].items()
         }
+        if any(len(episodes) > MOST_EPISODES for episodes in policies.values()):
+            raise ValueError(f"a policy has more than {MOST_EPISODES:,} episodes")
         claimed, key = data.get(_MAC), _user_key()
         return Evidence(
             str(data["protocol"]),
@@ -98,19 +101,28 @@ def conditions(episodes: Iterable[EpisodeResult]) -> dict[str, str]:
     return dict(zip(_CONDITIONS, values, strict=True))
 
 
-def sign(message: str, *files: bytes | None) -> str:
-    """Return a commit message with a trailer by which `is_signed` knows the commit again."""
+def sign(message: str, after: Iterable[str], *files: bytes | None) -> str:
+    """Return a commit message with a trailer by which `is_signed` knows the commit again.
+
+    Of ``after``, the messages of its parents and of theirs, the signed ones are signed along, so
+    that no commit before it can be left out, moved or edited. A run can be rebased.
+    """
     key = _user_key()
     if key is None:
         return message
-    return f"{message.rstrip()}{_SIGNATURE}{_sign(message, files, key)}\n"
+    return f"{message.rstrip()}{_SIGNATURE}{_sign(message, after, files, key)}\n"
 
 
-def is_signed(message: str, *files: bytes | None) -> bool:
-    """Return whether this user's machine composed the message of a commit, for these files."""
+def is_signed(message: str, after: Iterable[str], *files: bytes | None) -> bool:
+    """Return whether this user's machine composed the message of a commit, here, for these files.
+
+    Earlier versions left out where a commit stands; theirs are known again, too.
+    """
     words, separator, signature = message.strip().rpartition(_SIGNATURE)
     key = _user_key() if separator else None
-    return key is not None and _is_same(signature, _sign(words, files, key))
+    return key is not None and any(
+        _is_same(signature, _sign(words, before, files, key)) for before in (after, ())
+    )
 
 
 def authenticate(text: str) -> str:
@@ -127,9 +139,13 @@ def is_authentic(text: str, code: str) -> bool:
 
 def key_path() -> Path:
     """Return where the user's key is kept."""
-    state = os.environ.get("XDG_STATE_HOME", "")
-    folder = Path(state) if os.path.isabs(state) else Path.home() / ".local" / "state"  # noqa: PTH117
-    return folder / "gco-agent" / "evidence.key"
+    state = Path(os.environ.get("XDG_STATE_HOME", ""))
+    if not state.is_absolute():
+        with contextlib.suppress(RuntimeError):  # a user without a home
+            state = Path.home() / ".local" / "state"
+    if not state.is_absolute():  # a relative one may be in a clone
+        state = Path(os.devnull)
+    return state / "gco-agent" / "evidence.key"
 
 
 def _user_key() -> bytes | None:
@@ -150,8 +166,9 @@ def _user_key() -> bytes | None:
     return key if len(key) == _KEY_BYTES else None
 
 
-def _sign(message: str, files: Iterable[bytes | None], key: bytes) -> str:
-    parts = [_utf8(message.strip()), *files]
+def _sign(message: str, after: Iterable[str], files: Iterable[bytes | None], key: bytes) -> str:
+    before = [_utf8(one.strip()) for one in after if _SIGNATURE in one]
+    parts = [_utf8(message.strip()), *files, *before]
     digests = ["" if part is None else hashlib.sha256(part).hexdigest() for part in parts]
     return hmac.new(key, f"commit {' '.join(digests)}".encode(), hashlib.sha256).hexdigest()
 

@@ -362,6 +362,13 @@ class GitRepo:
                 commits.append(Commit(name, tuple(parents.split()), tree, when, message))
         return commits
 
+    def messages_before(self, parents: Sequence[str]) -> list[str]:
+        """Return the messages of a commit's parents, and of theirs."""
+        if not parents:
+            return []
+        wanted = (*parents, *(f"{parent}^@" for parent in parents))
+        return [one.message for one in self.commits("--no-walk=unsorted", *wanted)]
+
     def is_shallow(self) -> bool:
         """Whether older commits were left out when the repository was cloned."""
         return (self.common_dir / "shallow").exists()

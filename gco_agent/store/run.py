@@ -95,17 +95,24 @@ class Run(RunView):
     def put_aside(self, name: str, text: str | None) -> None:
         """Keep a text in git's folder until it is replaced; None removes it.
 
-        For what must survive a killed command and has no place in a commit yet.
+        For what must survive a killed command and has no place in a commit yet. It is signed with
+        the user's key, as a repository may be received as a whole folder.
         """
-        _keep(self.repo, f"{self.ref.stem}.{name}", text)
+        path = f"{self.ref.stem}.{name}"
+        if text is not None:
+            code = authenticate(f"{path}\n{text}")
+            text = f"{code}\n{text}"
+        _keep(self.repo, path, text)
 
     def set_aside(self, name: str) -> str | None:
-        """Return the text that was kept under ``name``; None if there is none that can be read."""
+        """Return the text that was kept under ``name``; None if this user did not keep one."""
         path = self.repo.private_file(f"{self.ref.stem}.{name}")
         try:
-            return read_file(path, root=self.repo.common_dir).decode("utf-8")
+            kept = read_file(path, root=self.repo.common_dir).decode("utf-8")
         except (OSError, UnicodeDecodeError, GcoError):
             return None
+        code, _, text = kept.partition("\n")
+        return text if is_authentic(f"{path.name}\n{text}", code) else None
 
     def commit(self, entry: Entry, beside: Sequence[Entry] = ()) -> str:
         """Commit the next iteration to the line, and return the id of the commit.
@@ -228,7 +235,8 @@ def write_entry(
     place, base = policy_path(game), parents[0] if parents else None
     policy = changes[place] if place in changes or base is None else repo.read_file(base, place)
     text = format_message(entry.subject, entry.body, entry.facts)
-    message = sign(text, policy, changes.get(folder + EPISODES_FILE))
+    after = repo.messages_before(parents)
+    message = sign(text, after, policy, changes.get(folder + EPISODES_FILE))
     return repo.write_commit(parents, base, changes, message)
 
 

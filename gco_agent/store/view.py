@@ -409,11 +409,11 @@ class RunView:
         return replace(row, optimizer=config.optimizer, seed=config.seed)
 
     def is_signed(self, step: Step) -> bool:
-        """Return whether this user's machine made a commit: its message, policy and evidence."""
+        """Return whether this user's machine made a commit, after those that are its parents."""
         [commit] = self.repo.commits("--no-walk", step.commit)
         evidence = evidence_folder(step.iteration or 0) + EPISODES_FILE
         files = (self.repo.read_file(step.commit, path) for path in (self.policy_path, evidence))
-        return is_signed(commit.message, *files)
+        return is_signed(commit.message, self.repo.messages_before(commit.parents), *files)
 
     # -- reading commits -----------------------------------------------------------------------
 

@@ -120,9 +120,12 @@ def test_a_run_of_somebody_elses_module_asks_for_trust(
         if command[0] != "apply":
             assert f"gco-agent --trust-module {GAME}" in refused.stderr, command
         assert not canary(tmp_path).exists(), command
+    sys.modules.pop(GAME, None)
+    sys.path.insert(0, str(clone))  # even if it could be imported
     for command in (["log"], ["show", "0"], ["report", "-o", str(tmp_path / "report.html")]):
         assert cli(clone, *command).exit_code == 0, "what only reads a run needs no trust"
-    assert not canary(tmp_path).exists()
+        assert not canary(tmp_path).exists(), command
+    sys.path.remove(str(clone))
     # nor does a repository that was received as a folder bring trust along
     for value in (f"{GAME}={clone}", f"{GAME}={clone}=", f"{GAME}={clone}={kept[-64:]}"):
         git(clone, "config", "--local", "gco.trust", value)

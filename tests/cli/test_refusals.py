@@ -419,3 +419,18 @@ def test_nothing_is_written_through_links_of_a_repository(cli, played, tmp_path,
     assert result.exit_code == 2, result.output
     assert [path.name for path in outside.iterdir()] == ["README.md"]
     assert (outside / "README.md").read_text() == ""
+
+
+@pytest.mark.parametrize("date", ["", "1769860800 +9999", "253402300800 +0000", "1 -0000 x"])
+def test_odd_dates_of_a_commit_end_no_command_in_a_traceback(cli, played, date):
+    """As other tools leave them: none at all, no such time zone, a year of five digits."""
+    raw = git(played, "cat-file", "commit", "HEAD")
+    odd = re.sub(r"(?m)^(author|committer) (.*>) .*$", rf"\1 \2 {date}".rstrip(), raw)
+    (played / "odd").write_text(odd + "\n")
+    made = git(played, "hash-object", "-t", "commit", "-w", "--literally", "odd")
+    git(played, "update-ref", "HEAD", made)
+    for command in (["log"], ["show"], ["runs"], ["rollback", "0"], ["log", "--json"]):
+        done = cli(played, *command)
+        assert done.exit_code == 0, (command, done.output)
+        if command == ["show"]:
+            assert made in done.output

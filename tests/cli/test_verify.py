@@ -30,9 +30,40 @@ def test_all_of_a_run_holds_and_json_says_so(cli: Cli, played: Path) -> None:
         assert (claim["answer"], claim["differences"], claim["first_difference"]) == (
             *("holds", [], None),
         )
+        assert claim["is_signed"]
         assert claim["played_digest"] == claim["digest"]
         assert claim["claimed_in"] == claim["played_in"]
         assert claim["claimed_in"]["jail"]
+
+
+def test_a_run_that_lost_its_signatures_is_said_to_have_none(cli: Cli, played: Path) -> None:
+    """Without the codes of evidence and message, a commit of one's own is as a stranger's."""
+    path = played / "iterations/0004/evaluation.json"
+    data = json.loads(path.read_text())
+    path.write_text(json.dumps({k: v for k, v in data.items() if k != "hmac-sha256"}))
+    message = re.sub(r"Gco-Signature: .*\n?", "", git(played, "log", "-1", "--format=%B"))
+    git(played, "commit", "--quiet", "--amend", "-m", message, "--", str(path))
+    told = cli(played, "verify", *ONE)
+    assert told.exit_code == 0, told.output
+    assert "1 not signed on this machine: words, times" in told.output
+
+
+def test_with_episodes_a_part_is_played_and_it_says_so(cli: Cli, played: Path) -> None:
+    told = cli(played, "verify", "--all", "--episodes", "2", *ONE)
+    assert told.exit_code == 0, told.output
+    assert re.search(r"reported .* holds as far as it was played: 2 of 4 episodes", told.output)
+    assert "1 holds, 4 as far as played" in told.output
+    data = json.loads(cli(played, "verify", "--episodes", "2", "--json", *ONE).stdout)
+    assert (data["holds"], data["part_holds"]) == (0, 1)
+    [claim] = data["claims"]
+    assert (claim["answer"], claim["played_episodes"]) == ("part_holds", 2)
+
+    message = git(played, "log", "-1", "--format=%B")
+    forged = re.sub(r"Gco-Return-Mean: .*", "Gco-Return-Mean: 20.5", message)
+    git(played, "commit", "--quiet", "--amend", "-m", forged)
+    told = cli(played, "verify", "--episodes", "2", *ONE)
+    assert told.exit_code == 2
+    assert "return mean: 20.5 claimed, -" in told.output
 
 
 def test_a_forged_commit_differs(cli: Cli, played: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gco_agent.core.errors import StoreError
 from gco_agent.core.records import EpisodeResult, Evaluation, Outcome
 from gco_agent.jail.limits import read_level, weakest_jail
 from gco_agent.store.evidence import format_evidence, key_path, parse_evidence
@@ -98,6 +99,33 @@ def test_without_a_place_for_a_key_nothing_is_believed(
     text = format_evidence([(source(FOLLOW), played(1.0))])
     assert "hmac" not in text
     assert not parse_evidence(text, "a test").is_authentic
+
+
+@pytest.mark.parametrize("home", [None, "."])
+def test_no_key_is_taken_from_the_present_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str | None
+) -> None:
+    """A clone may hold one, where the user has no home or a relative one."""
+
+    def find_home() -> Path:
+        if home is None:
+            raise RuntimeError("Could not determine home directory.")
+        return Path(home)
+
+    place = tmp_path / ".local/state/gco-agent"
+    place.mkdir(parents=True)
+    (place / "evidence.key").write_text("00" * 32)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setattr(Path, "home", find_home)
+    assert "hmac" not in format_evidence([(source(FOLLOW), played(1.0))])
+
+
+def test_no_record_has_episodes_without_end() -> None:
+    data = json.loads(format_evidence([(source(FOLLOW), played(1.0))]))
+    data["policies"][source(FOLLOW).digest] *= 100_001
+    with pytest.raises(StoreError, match="more than 100,000 episodes"):
+        parse_evidence(json.dumps(data), "a test")
 
 
 def test_records_of_schema_1_are_read() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from gco_agent.core.errors import GcoError
+from gco_agent.core.errors import GcoError, ProposalError
 from gco_agent.core.events import silent
 from gco_agent.core.records import Verdict
 from gco_agent.core.seeds import Stream
@@ -547,3 +547,86 @@ def test_a_part_of_a_claim_is_played(at: Callable[[str], Forger]) -> None:
             assert verifier.verify(forged, (RULES,)).answer is Answer.DIFFERS
         lost = replace(claim, facts=replace(claim.facts, verdict=Verdict.REJECTED))
         assert verifier.verify(lost, (RULES,)).answer is Answer.DIFFERS
+
+
+# -- signed commits in another place ---------------------------------------------------------------
+
+
+def commit_on(forger: Forger, commit: str, *parents: str) -> str:
+    """Make a commit again behind other parents, its tree and its message as they are."""
+    words = git(forger.project, "log", "-1", "--format=%B", commit)
+    arguments = [argument for parent in parents for argument in ("-p", parent)]
+    return forger._git(None, "commit-tree", f"{commit}^{{tree}}", *arguments, stdin=words)
+
+
+def faults(forger: Forger) -> list[tuple[int, str]]:
+    """What is wrong about the claims whatever is played, by iteration."""
+    return [(c.facts.iteration, f.what) for c in read_claims(forger.view()) for f in c.faults]
+
+
+def test_a_rebased_run_holds(at: Callable[[str], Forger]) -> None:
+    forger = at("3")
+    zero, one, two, three = forger.view().history()
+    base = forger._git(None, "commit-tree", f"{zero.commit}^{{tree}}", stdin="Another base\n")
+    start = commit_on(forger, zero.commit, base)
+    first = commit_on(forger, one.commit, start)
+    side = commit_on(forger, two.parents[1], first)
+    second = commit_on(forger, two.commit, first, side)
+    forger.reset(commit_on(forger, three.commit, second))
+    assert not faults(forger)
+    assert all(forger.view().is_signed(step) for step in forger.view().history())
+
+
+def test_a_rejected_candidate_cannot_be_left_out(at: Callable[[str], Forger]) -> None:
+    """Rivals share the error rate of an iteration, so their number counts."""
+    forger = at("3")
+    _, first, second, third = forger.view().history()
+    without_it = commit_on(forger, second.commit, first.commit)
+    forger.reset(commit_on(forger, third.commit, without_it))
+    assert {(2, "evaluation.json"), (3, "signature")} <= {*faults(forger)}
+
+
+def test_a_rejected_iteration_cannot_be_replaced_by_one_without_a_race(
+    at: Callable[[str], Forger],
+) -> None:
+    forger = at("3")
+    _, first, second, third = forger.view().history()
+    assert second.facts is not None
+    nothing = replace(
+        second.facts, verdict=Verdict.FAILED, **dict.fromkeys(
+            ("return_mean", "return_se", "episodes", "gain", "gain_se", "pairs", "seeds", "digest",
+             "protocol", "loc", "cyclomatic", "nested_if", "cpu_ms_mean", "jail")
+        ),
+    )  # fmt: skip
+    text = format_message(headline(nothing, "no answer"), "No answer.", nothing)
+    made = forger._git(
+        None, "commit-tree", f"{first.commit}^{{tree}}", "-p", first.commit, stdin=text
+    )
+    forger.reset(commit_on(forger, third.commit, made))
+    assert (3, "signature") in faults(forger)
+
+
+def test_a_failure_in_the_midst_of_a_run_cannot_be_reworded(at: Callable[[str], Forger]) -> None:
+    forger = at("1")
+    with forger.runs.open(REF) as run, WorkerPool(0) as pool:
+        proposals = Scripted(ProposalError("nothing"), HIDE)
+        train(run, proposals, Judge(pool, RULES), CONFIG, Budget(iterations=2))
+    *_, failed, lost = forger.view().history()
+    assert not faults(forger)
+    forger.reset(failed.commit)
+    forger.replace(words("nothing", "less"), {})
+    side = commit_on(forger, lost.parents[1], forger.view().tip)
+    forger.reset(commit_on(forger, lost.commit, forger.view().tip, side))
+    assert {*faults(forger)} == {(3, "signature")}
+
+
+def test_a_signed_commit_of_another_time_does_not_fit(at: Callable[[str], Forger]) -> None:
+    """A run was taken back to an earlier commit, and went on otherwise."""
+    forger = at("1")
+    with forger.runs.open(REF) as run, WorkerPool(0) as pool:
+        judge = Judge(pool, RULES)
+        train(run, Scripted(ProposalError("nothing")), judge, CONFIG, Budget(iterations=1))
+    other = forger.view().tip
+    forger = at("3")
+    forger.reset(commit_on(forger, forger.view().tip, other))
+    assert (3, "signature") in faults(forger)

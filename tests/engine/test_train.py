@@ -240,6 +240,22 @@ def test_a_killed_iteration_is_raced_on_the_same_seeds_again(project: Path, star
     assert "selection.key" not in git(project, "ls-files")
 
 
+def test_a_secret_that_came_with_the_folder_of_a_repository_is_not_used(
+    project: Path, started: Runs
+) -> None:
+    """Its author would know the seeds, and could leave an answer that was fitted to them."""
+    with started.open(REF) as run:
+        first, folder = selection_seed(run, 1), project / ".git/gco-agent"
+        run.put_aside("other", "kept")
+        for name in ("selection.key", "other"):
+            path = folder / f"{REF.stem}.{name}"
+            path.write_text(path.read_text() + "!")
+        assert run.set_aside("other") is None
+        assert selection_seed(run, 1) == first
+        (folder / f"{REF.stem}.selection.key").write_text("known to a stranger")
+        assert selection_seed(run, 1) == first
+
+
 @pytest.mark.parametrize(
     ("budget", "limit"),
     [

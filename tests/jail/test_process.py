@@ -14,7 +14,7 @@ from gco_agent.core.errors import JailError
 from gco_agent.core.records import Outcome
 from gco_agent.jail import Jail, JailLimits, Layer, ObjectRows, PolicyFailure, process, wire
 from gco_agent.jail.wire import Channel, Gone, Record
-from tests.jail.policies import STILL, policy
+from tests.jail.policies import STILL, answer, policy
 
 
 def pid_of_zygote() -> int:
@@ -49,6 +49,17 @@ def test_closed_zygotes_start_again():
     before = pid_of_zygote()
     process.close_zygote()
     assert pid_of_zygote() != before
+
+
+def test_addresses_cannot_be_foreseen():
+    """A process that may hold hostile code keeps the randomization of its address space."""
+    told = set()
+    for _ in range(3):
+        process.close_zygote()
+        failure = answer(policy("raise ValueError(id(obs))"))
+        assert isinstance(failure, PolicyFailure)
+        told.add(failure.detail.rpartition("ValueError: ")[2])
+    assert len(told) == 3
 
 
 def test_zygote_that_is_killed_twice_is_an_error(monkeypatch: pytest.MonkeyPatch):

@@ -479,9 +479,11 @@ def test_the_time_of_a_request_is_its_wall_time(wait: float) -> None:
 def test_no_server_at_all() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody else can answer
-        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        url = f"http://me:secret@127.0.0.1:{taken.getsockname()[1]}/x?key=secret"
         with pytest.raises(ModelUnreachable, match=r"Connection refused.*check the network") as got:
             AnthropicModel("m", None, KEY, url).complete(ASKED)
+    assert "http://127.0.0.1:" in str(got.value)
+    assert "secret" not in str(got.value)
     assert got.value.is_passing
     assert not got.value.is_bill_open
     assert got.value.usage.usd is None

@@ -55,6 +55,7 @@ def test_no_key_is_recorded(key: str) -> None:
 
 def test_a_bearer_loses_its_token_and_known_secrets_go_whatever_they_look_like() -> None:
     assert scrub("Authorization: Bearer abcdefgh.ijklmnop==") == f"Authorization: Bearer {REMOVED}"
+    assert scrub("at http://me:pass@host/x") == f"at http://{REMOVED}@host/x"
     assert scrub("the word is swordfish", "swordfish", "") == f"the word is {REMOVED}"
 
 
@@ -137,6 +138,20 @@ def test_nothing_costs_more_than_the_worst_case(price: Price, a: int, b: int, c:
     for each in (price, dear, *PRICES.values()):
         usage = Usage(a, b, c, a)
         assert each.usd(usage) <= each.worst_usd(a + b + c, a) * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("name", ["input_tokens", "output_tokens", "usd"])
+def test_no_usage_is_negative(name: str) -> None:
+    """It would raise the limits of whoever continues the run of a stranger."""
+    with pytest.raises(ValueError, match="negative"):
+        Usage(**{name: -1})  # type: ignore[arg-type]
+    owed = Usage(**{name: 7})  # type: ignore[arg-type]
+    exchange = Exchange(ModelRequest("", "", ""), "m", None, at_risk=owed)
+    text = format_exchanges([exchange])
+    assert parse_exchanges(text) == (exchange,)
+    text = text.replace(f'"{name}": 7', f'"{name}": -7')
+    with pytest.raises(UsageError, match="not a record of exchanges"):
+        parse_exchanges(text)
 
 
 @given(strategies.usages, strategies.usages, strategies.usages)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from matplotlib import rcParams
 
 import gco_agent
 from gco_agent.core.errors import NotARun, StoreError, UsageError
@@ -94,6 +95,17 @@ def test_a_page_and_pictures(tmp_path: Path) -> None:
         assert found.report(tmp_path / f"c.{suffix}").stat().st_size > 1_000
     with pytest.raises(UsageError, match="does not end in"):
         found.report(tmp_path / "c.gif")
+
+
+def test_names_are_no_formulas_and_no_latex_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which a matplotlibrc in the folder of a clone may ask for."""
+    monkeypatch.setitem(rcParams, "text.usetex", True)
+    monkeypatch.setitem(rcParams, "text.parse_math", True)
+    found = compare([score(r"$\frac{$", seed, float(seed)) for seed in range(2)])
+    assert r"$\frac{$" in found.report(tmp_path / "c.html").read_text("utf-8")
+    assert found.report(tmp_path / "c.png").stat().st_size > 1_000
 
 
 def test_names(tmp_path: Path) -> None:

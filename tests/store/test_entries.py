@@ -31,7 +31,7 @@ NAMES = st.from_regex(r"[a-z0-9](?:[._-]?[a-z0-9]){0,20}", fullmatch=True).filte
     lambda name: not name.endswith(".lock")
 )
 COUNTS = st.none() | st.integers(0, 10**12)
-FLOATS = st.none() | st.floats()
+FLOATS, COSTS = st.none() | st.floats(), st.none() | st.floats(0)
 LINES = st.none() | NASTY
 FACTS = st.builds(
     Facts,
@@ -39,11 +39,14 @@ FACTS = st.builds(
     st.integers(0, 10**6),
     st.sampled_from([v for v in Verdict if v is not Verdict.BY_HAND]),
     **{
-        field.name: {"int": COUNTS, "float": FLOATS, "str": LINES}[str(field.type).split(" ")[0]]
+        field.name: {
+            "int": COUNTS, "float": FLOATS if field.name in ("return_mean", "gain") else COSTS,
+            "str": LINES,
+        }[str(field.type).split(" ")[0]]
         for field in fields(Facts)
         if field.name not in ("run", "iteration", "verdict", "schema")
     },
-)
+)  # fmt: skip
 MEASURED = Facts(
     "gco/pong/a",
     3,
@@ -188,6 +191,7 @@ def test_a_message_of_a_person_has_no_facts():
         (f"Gco-Schema: {SCHEMA}", "Gco-Schema: 2", "schema 2.*reads 1: install"),
         ("Gco-Iteration: 3", "Gco-Iteration: three", "Gco-Iteration: 'three', which is not valid"),
         ("Gco-Outcome: accepted", "Gco-Outcome: splendid", "'splendid', which is not valid"),
+        (f"Gco-Schema: {SCHEMA}", f"Gco-USD: -9\nGco-Schema: {SCHEMA}", "'-9', which is not valid"),
         ("Gco-Run: gco/pong/a\n", "", "no Gco-Run: was its message edited"),
         ("Gco-Run: gco/pong/a\n", "Gco-Run:\n", "no Gco-Run: was its message edited"),
     ],

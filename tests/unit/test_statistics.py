@@ -567,6 +567,16 @@ def test_interval_of_a_few_values() -> None:
     assert confidence_interval([1, 2, 3, 4, 5]) == (low, high)
 
 
+def test_interval_of_very_many_values_takes_no_memory() -> None:
+    rng = np.random.default_rng(0)
+    some = rng.exponential(size=1_000).tolist()
+    low, high = confidence_interval(some) or (0, 0)
+    assert confidence_interval([*some, 1.0]) == pytest.approx((low, high), abs=0.01)
+    low, high = confidence_interval(rng.exponential(size=100_000).tolist()) or (0, 0)
+    assert 0.01 < high - low < 0.015
+    assert low < 1 < high
+
+
 def test_interval_stays_within_what_was_seen() -> None:
     low, high = confidence_interval([20.0] * 8 + [21.0, -10.0]) or (99, 99)
     assert -10 <= low < 10

@@ -125,3 +125,20 @@ def test_the_policy_picks_the_numbers_that_the_search_picks(obs) -> None:
     assert scope["numbers"](obs) == list(numbers(obs))
     flat = itertools.chain([0.0], numbers(obs))
     assert all(isinstance(number, float) for number in flat)
+
+
+@pytest.mark.parametrize(
+    ("obs", "expected"),
+    [
+        (np.arange(6, dtype=np.float32).reshape(3, 2), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]),
+        (np.array(7.0), [7.0]),
+        ({"pos": np.ones((1, 2), np.uint8), "goal": (np.float32(3), np.int64(4))}, [3, 4, 1, 1]),
+    ],
+)
+def test_arrays_of_any_shape_are_numbers_in_any_loop(obs: Any, expected: list[float]) -> None:
+    """As an environment gives them, two-dimensional, without a dimension, or inside a Dict."""
+    from gco_agent.optimizers.vectors.program import _NUMBERS
+
+    scope: dict[str, Any] = {}
+    exec(_NUMBERS, scope)
+    assert scope["numbers"](obs) == list(numbers(obs)) == expected
