@@ -144,8 +144,8 @@ def test_nothing_costs_more_than_the_worst_case(price: Price, a: int, b: int, c:
 def test_no_usage_is_negative(name: str) -> None:
     """It would raise the limits of whoever continues the run of a stranger."""
     with pytest.raises(ValueError, match="negative"):
-        Usage(**{name: -1})  # type: ignore[arg-type]
-    owed = Usage(**{name: 7})  # type: ignore[arg-type]
+        Usage(**{name: -1})
+    owed = Usage(**{name: 7})
     exchange = Exchange(ModelRequest("", "", ""), "m", None, at_risk=owed)
     text = format_exchanges([exchange])
     assert parse_exchanges(text) == (exchange,)
