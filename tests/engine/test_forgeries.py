@@ -26,7 +26,7 @@ from gco_agent.loop.train import report, start_run, train
 from gco_agent.loop.verify import Answer, Verifier, read_claims
 from gco_agent.policy import PolicySource, replace_docstring
 from gco_agent.store.config import RunConfig
-from gco_agent.store.entries import RunRef, format_message, headline
+from gco_agent.store.entries import Facts, RunRef, format_message, headline
 from gco_agent.store.evidence import format_evidence
 from gco_agent.store.git import GitRepo
 from gco_agent.store.run import Runs
@@ -592,12 +592,7 @@ def test_a_rejected_iteration_cannot_be_replaced_by_one_without_a_race(
     forger = at("3")
     _, first, second, third = forger.view().history()
     assert second.facts is not None
-    nothing = replace(
-        second.facts, verdict=Verdict.FAILED, **dict.fromkeys(
-            ("return_mean", "return_se", "episodes", "gain", "gain_se", "pairs", "seeds", "digest",
-             "protocol", "loc", "cyclomatic", "nested_if", "cpu_ms_mean", "jail")
-        ),
-    )  # fmt: skip
+    nothing = Facts(REF.branch, 2, Verdict.FAILED, frames=second.facts.frames)
     text = format_message(headline(nothing, "no answer"), "No answer.", nothing)
     made = forger._git(
         None, "commit-tree", f"{first.commit}^{{tree}}", "-p", first.commit, stdin=text
