@@ -83,6 +83,17 @@ class PastIteration:
         return f"{self.verdict}, {format_points(self.gain, '+')} points an episode"
 
 
+def turned_down_since(attempts: Sequence[PastIteration]) -> list[PastIteration]:
+    """Return the candidates turned down since the present policy came into force."""
+    since: list[PastIteration] = []
+    for attempt in attempts:
+        if Verdict(attempt.verdict).is_turned_down:
+            since.append(attempt)
+        elif attempt.verdict != Verdict.REPORTED:
+            since.clear()
+    return since
+
+
 def _no_answer(reply: str, n_asked: int = 0) -> str | None:
     del reply, n_asked
     return None

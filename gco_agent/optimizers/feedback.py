@@ -8,8 +8,8 @@ cannot pass for a heading, the end of a block or a sentence of the feedback.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from gco_agent.core.events import Playing, Progress, silent
 from gco_agent.core.records import EpisodeResult, Evaluation, Outcome, PlayProtocol, Verdict
@@ -20,17 +20,19 @@ from gco_agent.envs.environment import spec_of
 from gco_agent.evaluation.episode import Rollout
 from gco_agent.evaluation.judge import FREE_CPU_MS, Judge
 from gco_agent.games import GameSpec, Hints
-from gco_agent.optimizers.base import PastIteration
+from gco_agent.optimizers.base import PastIteration, turned_down_since
 from gco_agent.policy import PolicySource
 from gco_agent.store.config import RunConfig
-from gco_agent.traces.losses import describe_losses
-from gco_agent.traces.moments import Captured, Replay, capture, follow
+from gco_agent.traces.losses import describe_losses, loss_rows
+from gco_agent.traces.moments import Captured, Replay, capture, capture_losses, follow
 from gco_agent.traces.records import Ending, ExecutionTrace, Window
 from gco_agent.traces.render import DEFAULT_TOKENS, estimate_tokens, render_trace
 
 TRACE_HEADING = "### Execution trace"
 _MOST_UNCUT = 2
 """Truncated episodes that are played to their end."""
+_MOST_TRIED, _SEEDS_OF_TRIED, _LOSSES_OF_TRIED = 2, 2, 4
+"""Candidates that were turned down and are played again, their seeds, and the losses shown."""
 _MOST_ROWS = 16
 _MOST_PAIRS = 6
 _MOST_FAILURES = 2
@@ -77,6 +79,7 @@ class Results:
         limit: Steps after which these episodes were truncated.
         longest: Steps after which the rules truncate a whole game.
         uncut: Some of the truncated episodes played to their end; None if none was.
+        tried: Iteration to the episodes of its candidate, which was turned down, on some of them.
     """
 
     spec: GameSpec
@@ -88,6 +91,7 @@ class Results:
     limit: int = 0
     longest: int = 0
     uncut: Evaluation | None = None
+    tried: Mapping[int, Captured] = field(default_factory=dict)
 
     @property
     def cut(self) -> tuple[EpisodeResult, ...]:
@@ -120,15 +124,17 @@ def collect_feedback(
 ) -> Feedback:
     """Play ``parent`` on feedback seeds and compose the feedback on it.
 
-    Where the race's step limit cut episodes, the first of these are played to their end. The result
-    does not depend on the workers.
+    Where the race's step limit cut episodes, the first of these are played to their end. The latest
+    candidates that were turned down play the first of the seeds, too. The result does not depend on
+    the workers.
 
     Raises:
         JailError: The jail cannot be built, or not as good as required.
     """
     seeds = Stream.FEEDBACK.seeds(0, FEEDBACK_EPISODES)
     results, trace = collect_results(judge, parent, attempts, config.protocol, seeds, progress)
-    results = replace(results, hints=config.hints)
+    tried = _play_tried(judge, attempts, seeds[:_SEEDS_OF_TRIED], progress)
+    results = replace(results, hints=config.hints, tried=tried)
     feedback = compose_feedback(results, trace, config.trace_tokens)
     if config.horizon:
         return replace(feedback, trace=_first_steps(judge, parent, seeds[0], config.horizon))
@@ -177,6 +183,25 @@ def collect_results(
     return results, played.trace
 
 
+def _play_tried(
+    judge: Judge, attempts: Sequence[PastIteration], seeds: range, progress: Progress
+) -> dict[int, Captured]:
+    """Play the latest candidates that lost to the policy in force or could not be told from it."""
+    since = turned_down_since(attempts)
+    raced = [a for a in since if a.source is not None and a.verdict != Verdict.FAILED]
+    tried = {}
+    for attempt in raced[-_MOST_TRIED:]:
+        source = PolicySource(attempt.source or "")
+
+        def play(source: PolicySource = source) -> Captured:
+            return capture_losses(
+                judge.pool, source.text, seeds, judge.protocol, judge.require, progress
+            )
+
+        tried[attempt.iteration] = judge.record(source, ("losses", *seeds), play)
+    return tried
+
+
 def _first_steps(judge: Judge, parent: PolicySource, seed: int, horizon: int) -> ExecutionTrace:
     """Record the first ``horizon`` steps of an episode."""
 
@@ -217,7 +242,7 @@ def compose_feedback(
         f"### Stage: {stage.name}\n\n{stage.advice}",
         f"### Results\n\n{describe_results(results, trace.endings)}",
         _describe_losses(results, trace, max_tokens // _TOKENS_A_LOSS),
-        _describe_tried(results.attempts, max_tokens // _SHARE_OF_TRIED),
+        _describe_tried(results, max_tokens // _SHARE_OF_TRIED),
         TRACE_HEADING,
     ]
     text = "\n\n".join(part for part in parts if part) + "\n\n"
@@ -347,15 +372,15 @@ def _describe_failures(evaluation: Evaluation, over: str) -> str:
     return "\n\n".join([score, *tracebacks])
 
 
-def _describe_tried(attempts: Sequence[PastIteration], room: int) -> str:
+def _describe_tried(results: Results, room: int) -> str:
     """Return the candidates that were not accepted, the newest first, as far as they fit."""
-    tried = [a for a in reversed(attempts) if Verdict(a.verdict).is_turned_down]
+    tried = [a for a in reversed(results.attempts) if Verdict(a.verdict).is_turned_down]
     has_doubt = any(attempt.verdict == Verdict.INCONCLUSIVE for attempt in tried)
     heading = _TRIED + _INCONCLUSIVE * has_doubt + "\n\n"
     lines: list[str] = []
     room -= estimate_tokens(heading)
     for attempt in tried:
-        line = "\n".join(_describe_attempt(attempt))
+        line = "\n".join(_describe_attempt(attempt, results))
         room -= estimate_tokens(line) + 1
         if room < 0:
             break
@@ -367,7 +392,7 @@ def _describe_tried(attempts: Sequence[PastIteration], room: int) -> str:
     return heading + "\n".join(lines)
 
 
-def _describe_attempt(attempt: PastIteration) -> Iterator[str]:
+def _describe_attempt(attempt: PastIteration, results: Results) -> Iterator[str]:
     summary = quote(attempt.summary, _MOST_SUMMARY)
     yield f"- Iteration {attempt.iteration}, {attempt.outcome}: {summary}"
     paragraphs = [part for part in attempt.reason.split("\n\n") if part.strip()]
@@ -381,3 +406,19 @@ def _describe_attempt(attempt: PastIteration) -> Iterator[str]:
         for candidate, parent in attempt.race[:_MOST_PAIRS]:
             against = _episode(parent) if parent else "not played"
             yield f"      {_episode(candidate)} | {against}"
+    if captured := results.tried.get(attempt.iteration):
+        yield from _describe_play(captured, results.evaluation)
+
+
+def _describe_play(captured: Captured, parent: Evaluation) -> Iterator[str]:
+    """Yield how a candidate that was turned down plays on feedback seeds, beside its parent."""
+    by_seed = {episode.seed: episode for episode in parent.episodes}
+    yield "  Candidate against the policy in force on the first of the seeds above:\n"
+    for episode in captured.evaluation.episodes:
+        against = by_seed.get(episode.seed)
+        yield f"      {_episode(episode)} | {_episode(against) if against else 'not played'}"
+    seeds = [episode.seed for episode in captured.evaluation.episodes]
+    losses = captured.trace.losses
+    if rows := loss_rows(losses, seeds, _LOSSES_OF_TRIED):
+        yield "\n  Its losses in them, as in the table above:\n"
+        yield from (f"      {row}" for row in rows)

@@ -23,8 +23,8 @@ from gco_agent.optimizers.base import (
     MOST_SHOWN,
     MOST_VALUES,
     ROUNDS,
-    PastIteration,
     Request,
+    turned_down_since,
 )
 from gco_agent.policy import (
     ALLOWED_IMPORTS,
@@ -248,12 +248,7 @@ def _measure_actions(rules: PlayProtocol) -> dict[str, str]:
 
 def _tried(request: Request, verdicts: Sequence[str], heading: str) -> str:
     """Return what was tried since the present policy was accepted, as differences from it."""
-    since: list[PastIteration] = []
-    for attempt in request.attempts:
-        if Verdict(attempt.verdict).is_turned_down:
-            since.append(attempt)
-        elif attempt.verdict != Verdict.REPORTED:
-            since.clear()
+    since = turned_down_since(request.attempts)
     shown = [a for a in since if a.verdict in verdicts and a.source is not None]
     parts = [
         f"### Iteration {a.iteration}: {a.outcome}\n\n{quote(a.summary, _SUMMARY_CHARACTERS)}\n\n"

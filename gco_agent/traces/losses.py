@@ -32,11 +32,13 @@ _RARE = 0.02
 _FAR = 24
 """What is farther off than so many pixels is not said to be near."""
 _LEAST_ROWS = 2
+HEADER = "episode|seen|counted|lives left|return|actions|player|its move|other|its move|last seen"
 LEGEND = (
     "`seen`: the step in which the contact is first seen, or the last one in play; the game counts "
-    "the loss later, in step `counted`. Episode 0 is the first row above. `player`: x,y of its top "
-    "left corner; `other`: from the player's centre to that of the other object, right and down "
-    "positive; `last place`: of the player, before the loss is counted. Moves are pixels a step."
+    "the loss later, in step `counted`. Episode 0 is the first row above. `actions`: those "
+    "up to `seen`. `player`: x,y of its top left corner; `other`: from the player's centre to the "
+    "other object's, right and down positive. Moves are pixels a step. `last seen`: the player, "
+    "before the loss is counted; elsewhere than `player` if play went on after a pause."
 )
 
 Rows = Mapping[str, Sequence[Row]]
@@ -102,20 +104,27 @@ class LossFinder:
 
     def lose(self, loss: Loss, in_play: int) -> None:
         """Add a loss with what was near the player about the step ``in_play``."""
-        if len(self.losses) < _MOST_LOSSES:
-            seen = [one for one in self.history if one[0] <= in_play + _AFTER]
-            begin = min(in_play, loss.counted - _LATE) - _SPAN // 3
-            begin = max(begin, self.losses[-1].counted if self.losses else 0)
-            last = [one for one in seen if one[0] >= begin]
-            near = [self._near(last, n, c, row) for n, c, row in _contacts(last)]
-            with_player = [n for n, (_, rows, _) in enumerate(last) if rows.get(PLAYER)]
-            in_time = [n for n in with_player if last[n][0] <= in_play] or with_player[-1:]
-            if in_time and (found := self._nearest(last[in_time[-1]][1])):
-                near.append(replace(self._near(last, in_time[-1], *found[1:]), gap=found[0]))
-            gauge = self._gauge(last[-1][1]) if last else ""
-            places = [rows[PLAYER][0][:2] for _, rows, _ in self.history if rows.get(PLAYER)]
-            told = replace(loss, step=in_play, near=tuple(near), gauge=gauge)
-            self.losses.append(replace(told, player_end=places[-1] if places else None))
+        if len(self.losses) >= _MOST_LOSSES:
+            return
+        begin = min(in_play, loss.counted - _LATE) - _SPAN // 3
+        begin = max(begin, self.losses[-1].counted if self.losses else 0)
+        since = [one for one in self.history if one[0] >= begin]
+        seen = [n for n, one in enumerate(since) if one[1].get(PLAYER)]
+        at = next((n for n in reversed(seen) if since[n][0] <= in_play), seen[0] if seen else 0)
+        end = None
+        if seen:
+            then, now = (since[n][1][PLAYER][0] for n in (at, seen[-1]))
+            end = (since[seen[-1]][0], now[0], now[1])
+            if max(abs(now[0] - then[0]), abs(now[1] - then[1])) > _JUMP:
+                at = seen[-1]  # play went on elsewhere after a pause
+                in_play = since[at][0]
+        last = [one for one in since if one[0] <= in_play + _AFTER]
+        near = [self._near(last, n, c, row) for n, c, row in _contacts(last)]
+        if seen and (found := self._nearest(last[at][1])):
+            near.append(replace(self._near(last, at, *found[1:]), gap=found[0]))
+        gauge = self._gauge(last[-1][1]) if last else ""
+        told = replace(loss, step=in_play, near=tuple(near), gauge=gauge, player_end=end)
+        self.losses.append(told)
 
     def _near(
         self, last: Sequence[tuple[int, Rows, _Touching]], n: int, category: str, row: Row
@@ -242,31 +251,35 @@ def _explained(loss: Loss, fatal: Mapping[str, float]) -> Loss:
     if touching:
         cause = max(touching, key=lambda n: (round(fatal[n.category], 1), n.step))
         return replace(loss, near=(cause,), step=cause.step, cause=cause.category)
-    return replace(loss, near=loss.near[-1:], cause="")
+    return replace(loss, near=tuple(near for near in loss.near if near.gap))
 
 
 def describe_losses(losses: Sequence[Loss], seeds: Sequence[int], most: int = 40) -> str:
-    """Return a table of the losses, grouped by cause; "" if there are none.
+    """Return a table of the losses with its legend; "" if there are none.
 
     Args:
         losses: Those of some episodes.
         seeds: Of these episodes, in order.
-        most: Rows, about; each cause gets its share, evenly spread over its losses.
+        most: Rows, about.
     """
-    if not losses:
-        return ""
+    rows = loss_rows(losses, seeds, most)
+    return f"{LEGEND}\n\n{fence(chr(10).join([HEADER, *rows]), 'text')}" if rows else ""
+
+
+def loss_rows(losses: Sequence[Loss], seeds: Sequence[int], most: int) -> list[str]:
+    """Return the rows of the table, grouped by cause; each cause has its share, evenly spread."""
     order = {seed: n for n, seed in enumerate(seeds)}
     groups: dict[str, list[Loss]] = {}
     for loss in losses:
         groups.setdefault(_cause(loss), []).append(loss)
-    lines = ["episode|seen|counted|lives left|return|player|its move|other|its move|last place"]
+    rows: list[str] = []
     for cause, members in sorted(groups.items(), key=lambda group: -len(group[1])):
         n = min(len(members), max(_LEAST_ROWS, most * len(members) // len(losses)))
         shown = [members[k * len(members) // n] for k in range(n)]
         more = f", {n} of them shown" if n < len(members) else ""
-        lines.append(f"{cause}: {len(members)} of {len(losses)}{_sides(members)}{more}")
-        lines += [_row(loss, order[loss.seed]) for loss in shown]
-    return f"{LEGEND}\n\n{fence(chr(10).join(lines), 'text')}"
+        rows.append(f"{cause}: {len(members)} of {len(losses)}{_sides(members)}{more}")
+        rows += [_row(loss, order[loss.seed]) for loss in shown]
+    return rows
 
 
 def _cause(loss: Loss) -> str:
@@ -293,15 +306,15 @@ def _row(loss: Loss, episode: int) -> str:
     lives = loss.what if loss.lives is None or loss.what != "life" else str(loss.lives)
     lives += f" ({loss.n_lost} at once)" if loss.n_lost > 1 else ""
     cells = [str(episode), str(loss.step), str(loss.counted), lives, f"{loss.episode_return:g}"]
-    for near in loss.near:
-        x, y = near.player
-        cells += [f"{x},{y}", _pair(near.player_motion)]
-        cells += [
-            _pair(near.place) + ("" if loss.cause else f" {near.category}"),
-            _pair(near.motion),
-        ]
+    cells.append(" ".join(loss.actions))
+    if loss.near:
+        near = loss.near[0]
+        cells += ["{},{}".format(*near.player), _pair(near.player_motion)]
+        cells += [_pair(near.place) + ("" if loss.cause else f" {near.category}")]
+        cells.append(_pair(near.motion))
     if not loss.cause and loss.player_end is not None:
-        cells.append("{},{}".format(*loss.player_end))
+        cells += [""] * (0 if loss.near else 4)
+        cells.append("{1},{2} in {0}".format(*loss.player_end))
     return "|".join(cells)
 
 

@@ -60,6 +60,8 @@ in this share of the steps since it was first seen, and in half of that of all s
 _PAUSE, _RESUMED = 3, 8
 """Play pauses when for so many steps nothing moves, or something is missing that belongs to it; and
 has begun again so many steps after the pause."""
+_ACTIONS = 3
+"""Actions that are told of a loss."""
 _PAUSED_AT_MOST = 60
 """Steps that a game may show the end of before it is over."""
 _UNSTEADY = (
@@ -140,12 +142,36 @@ def _follow_all(
     return followed
 
 
+def capture_losses(
+    pool: WorkerPool,
+    text: str,
+    seeds: Sequence[int],
+    protocol: PlayProtocol,
+    require: JailLevel = JailLevel.NONE,
+    progress: Progress = silent,
+) -> Captured:
+    """Play ``text`` on ``seeds`` and find what was lost; no moment is recorded.
+
+    Raises:
+        JailError: The jail cannot be built, or not as good as required.
+    """
+    tasks = [Replay(Rollout(text, (seed,), protocol, require)) for seed in seeds]
+    played = _follow_all(pool, tasks, "playing candidates that were turned down", progress)
+    trace = ExecutionTrace(losses=explain_losses(played))
+    evaluation = Evaluation(tuple(course.result for course in played), protocol.stamp)
+    return Captured(trace, evaluation, sum(course.result.n_steps for course in played))
+
+
 def explain_losses(courses: Sequence[Trajectory]) -> tuple[Loss, ...]:
     """Return what was lost in some episodes, and why; negative rewards only where they are rare."""
     is_dense = any(map(_is_dense, courses))
     losses = [loss for course in courses for loss in course.losses]
     told = [loss for loss in losses if loss.lives is not None or not is_dense]
-    return explain(told, [course.contacts for course in courses])
+    by_seed = {course.result.seed: course for course in courses}
+    return tuple(
+        replace(loss, actions=by_seed[loss.seed].actions_before(loss.step + 1))
+        for loss in explain(told, [course.contacts for course in courses])
+    )
 
 
 def _window(moment: Moment, result: EpisodeResult, replay: Trajectory) -> Window:
@@ -396,6 +422,7 @@ class Trajectory:
         values: What a probe returned for each observation.
         losses: What was lost, with what was near the player.
         contacts: How often things touched the player.
+        action_names: Names of the actions.
     """
 
     result: EpisodeResult
@@ -411,6 +438,13 @@ class Trajectory:
     values: tuple[float, ...] = ()
     losses: tuple[Loss, ...] = ()
     contacts: Contacts = field(default_factory=Contacts)
+    action_names: tuple[str, ...] = ()
+
+    def actions_before(self, end: int) -> tuple[str, ...]:
+        """Return the names of the last actions before the step ``end``."""
+        if not self.action_names or len(self.actions) != self.result.n_steps:
+            return ()
+        return tuple(self.action_names[n] for n in self.actions[max(0, end - _ACTIONS) : end])
 
     @property
     def deaths(self) -> tuple[int, ...]:
@@ -508,6 +542,7 @@ def follow(replay: Replay) -> Trajectory:
         tuple(values),
         tuple(notes.finder.losses),
         notes.finder.contacts,
+        notes.names,
     )
 
 
@@ -543,7 +578,7 @@ class _ProbePlayer(_SpanPlayer):
 class _Notes:
     """What is known of an episode under way."""
 
-    names: Sequence[str]
+    names: tuple[str, ...]
     rewards: list[tuple[int, float]] = field(default_factory=list)
     lives: list[tuple[int, int, int]] = field(default_factory=list)
     extents: dict[str, Extent] = field(default_factory=dict)

@@ -92,7 +92,8 @@ class Loss:
         near: What touched the player, or else the nearest thing that moves; before `explain`, all
             that touched, and the nearest.
         gauge: What was at its lowest level: "OxygenBar at its lowest, 0".
-        player_end: Where the player was last seen before the loss was counted.
+        player_end: When and where the player was last seen before the loss was counted: step, x, y.
+        actions: Names of the last actions, up to that of the step.
     """
 
     seed: int
@@ -105,7 +106,8 @@ class Loss:
     cause: str = ""
     near: tuple[Near, ...] = ()
     gauge: str = ""
-    player_end: tuple[int, int] | None = None
+    player_end: tuple[int, int, int] | None = None
+    actions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,8 @@ class ExecutionTrace:
             return replace(step, action_name=str(step.action)) if is_named else step
 
         windows = tuple(replace(w, steps=tuple(map(nameless, w.steps))) for w in self.windows)
-        return replace(self, windows=windows, names={})
+        losses = tuple(replace(loss, actions=()) for loss in self.losses)
+        return replace(self, windows=windows, names={}, losses=losses)
 
 
 def trace_json(trace: ExecutionTrace) -> dict[str, Any]:

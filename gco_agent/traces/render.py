@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -21,13 +22,13 @@ ENTRY = "act"
 MISSING = "-"
 SAME = '"'
 """In place of a long cell that is the same as in the row above."""
-_LENGTHS = (1000, 32, 28)
-"""Steps a window, tried in this order before a window is dropped: fewer do not show how a thing
-came to be where it was."""
-_SHORT_LENGTHS = (*_LENGTHS, 24, 18, 12, 8, 4)
+_LENGTHS = ((1000, 1000), (1000, 28), (1000, 20), (28, 14), (20, 10))
+"""Steps of the end of the worst episode, and of another window, tried in this order before a window
+is dropped."""
+_SHORT_LENGTHS = (*((n, n) for n in (1000, 32, 28, 24, 18, 12, 8, 4)),)
 """As before, for the last window left."""
-_MOST_COLUMNS, _MOST_NUMBERS, _MOST_OTHERS = 14, 20, 3
-"""Columns of a table; those of numbers; those of outputs that are no scalars."""
+_MOST_COLUMNS, _MOST_NUMBERS, _MOST_OBJECTS, _MOST_OTHERS = 13, 20, 7, 3
+"""Columns: of all, of numbers, of categories of objects, of outputs that are no scalars."""
 _MOST_EXTENTS, _MOST_CALLS = 32, 12
 _MOST_CELL, _MOST_BRIEF, _MOST_WIDTH, _MOST_LINE, _MOST_FAILURE = 40, 24, 64, 100, 1500
 """Characters."""
@@ -39,7 +40,8 @@ _FEW, _NEAREST = 3, 2
 """Of so many things of a category, each is shown; of more, what changed, and the nearest."""
 _POSITIONS = (
     "Positions are x,y of the top left corner, in pixels from the top left of the screen; an "
-    "object's dx and dy are the differences between rows. "
+    "object's dx and dy are the differences between rows, its size that above the table unless "
+    "another stands. "
 )
 _LEGEND = (
     "A row is what the policy saw in a step, "
@@ -99,10 +101,9 @@ def _selections(windows: Sequence[Window]) -> Iterator[list[Window]]:
     shown = list(windows)
     while shown:
         others = [window for window in shown if not window.is_ending]
-        for length in _LENGTHS if len(shown) > 1 else _SHORT_LENGTHS:
-            yield [
-                w if w.is_ending and others else replace(w, steps=w.steps[-length:]) for w in shown
-            ]
+        for ending, other in _LENGTHS if len(shown) > 1 else _SHORT_LENGTHS:
+            lengths = (ending if w.is_ending and others else other for w in shown)
+            yield [replace(w, steps=w.steps[-n:]) for w, n in zip(shown, lengths, strict=True)]
         if not others:
             return
         shown.remove(others[-1])
@@ -161,7 +162,8 @@ def _render_window(number: int, window: Window, names: Mapping[str, str]) -> str
     rows = zip(*([column.heading, *column.cells] for column in table.columns), strict=True)
     parts = [heading, "; ".join(table.constant) + "." if table.constant else ""]
     parts.append(_block("\n".join(map("|".join, rows))))
-    parts += [_in_full(_telling_step(window)), failure]
+    in_full = _in_full(_telling_step(window)) if number == 1 or failure else ""
+    parts += [in_full, failure]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -202,15 +204,16 @@ def _block(text: str) -> str:
 def make_table(steps: Sequence[TracedStep], names: Mapping[str, str] | None = None) -> Table:
     """Return the table of the steps of a window.
 
-    Columns beyond the most are left out: first outputs of components that are no scalars, then
-    categories of objects, the most crowded first.
+    Columns beyond the most are left out: first the most crowded categories of objects, then outputs
+    of components: of those that are called several times a step, those that are no scalars, and
+    those called from the deepest functions.
 
     Args:
         names: Names of the numbers of an observation, by expression.
     """
     numbers, constant = number_columns(steps, names or {})
     objects, phrases = _object_columns(steps)
-    scalars, others, returned = _component_columns(steps)
+    components, returned = _component_columns(steps)
     constant += [*phrases, *returned]
     outcome = [Column("action", tuple(step.action_name or "FAILED" for step in steps))]
     rewards = tuple(f"{step.reward:+.4g}" if step.reward else "" for step in steps)
@@ -220,12 +223,12 @@ def make_table(steps: Sequence[TracedStep], names: Mapping[str, str] | None = No
         outcome.append(Column("reward", rewards))
     if len({step.lives for step in steps}) > 1:
         outcome.append(Column("lives", tuple(str(step.lives) for step in steps)))
-    n_objects = max(0, _MOST_COLUMNS - 1 - len(outcome) - len(scalars))
-    n_others = min(_MOST_OTHERS, max(0, n_objects - len(objects)))
-    if left_out := [column.heading for column in objects[n_objects:] + others[n_others:]]:
+    n_objects = min(len(objects), _MOST_OBJECTS)
+    n_returned = max(0, _MOST_COLUMNS - 1 - len(outcome) - n_objects)
+    if left_out := [column.heading for column in objects[n_objects:] + components[n_returned:]]:
         constant.append(f"without columns for {', '.join(left_out)}")
     first = Column("step", tuple(str(step.step) for step in steps))
-    shown = (first, *numbers, *objects[:n_objects], *scalars, *others[:n_others], *outcome)
+    shown = (first, *numbers, *objects[:n_objects], *components[:n_returned], *outcome)
     return Table(tuple(constant), shown)
 
 
@@ -297,9 +300,10 @@ def _describe_category(
         return "", [], throughout
     moving = [axis for axis in ("x", "y") if len({getattr(box, axis) for box in boxes}) > 1]
     axes = moving if moving and most == 1 else ["x", "y"]
-    has_sizes = len({(box.w, box.h) for box in boxes}) > 1
-    phrase = "" if has_sizes else f" is {boxes[0].w}x{boxes[0].h}"
-    tell = _teller(boxes, axes, has_sizes=has_sizes)
+    [(usual, n_usual)] = Counter((box.w, box.h) for box in boxes).most_common(1)
+    is_usual = 2 * n_usual > len(boxes)
+    phrase = " is {}x{}".format(*usual) if is_usual else ""
+    tell = _teller(boxes, axes, usual if is_usual else None)
     if most > _FEW:
         cells = [
             _crowd_cell(before, row, player, tell)
@@ -315,7 +319,9 @@ def _describe_category(
     return " " + ",".join(axes), cells, phrase
 
 
-def _teller(boxes: _Boxes, axes: Sequence[str], *, has_sizes: bool) -> Callable[[ObjectBox], str]:
+def _teller(
+    boxes: _Boxes, axes: Sequence[str], usual: tuple[int, int] | None
+) -> Callable[[ObjectBox], str]:
     """Return a function that formats an object: only what differs within the window."""
     has_sides = len({box.orientation for box in boxes}) > 1
     n_places = len({(box.x, box.y) for box in boxes})
@@ -324,7 +330,7 @@ def _teller(boxes: _Boxes, axes: Sequence[str], *, has_sizes: bool) -> Callable[
 
     def tell(box: ObjectBox) -> str:
         text = ",".join(str(getattr(box, axis)) for axis in axes)
-        text += f" {box.w}x{box.h}" if has_sizes else ""
+        text += f" {box.w}x{box.h}" if (box.w, box.h) != usual else ""
         text += f" ={box.value}" if box.value is not None else ""
         text += f" @{box.orientation}" if has_sides else ""
         return text + (f" #{bytes(box.rgb).hex()}" if has_colours and box.rgb else "")
@@ -368,12 +374,9 @@ def _crowd_cell(
     return f"{len(row)}: " + " ".join(shown) if shown else f"{len(row)}"
 
 
-def _component_columns(
-    steps: Sequence[TracedStep],
-) -> tuple[list[Column], list[Column], list[str]]:
-    """Return columns of scalar outputs of components, columns of others, and constant phrases."""
-    scalars: list[Column] = []
-    others: list[Column] = []
+def _component_columns(steps: Sequence[TracedStep]) -> tuple[list[Column], list[str]]:
+    """Return columns of what components returned, the plainest first, and constant phrases."""
+    columns: list[tuple[tuple[bool, bool, int], Column]] = []
     constant: list[str] = []
     actions = [None if step.action is None else _brief(step.action) for step in steps]
     for name in dict.fromkeys(call.name for step in steps for call in step.calls):
@@ -385,12 +388,16 @@ def _component_columns(
             constant.append(f"{_cell(name)} returns the action")
         elif len(set(cells)) == 1 and len(steps) > 1:
             constant.append(f"{_cell(name)} returns {cells[0]}")
-        elif all(_is_scalar(call.output) for made in calls for call in made):
-            scalars.append(Column(_cell(name), tuple(_with_dittos(cells))))
         else:
-            cells = [cut(cell, _MOST_BRIEF) for cell in cells]
-            others.append(Column(_cell(name), tuple(_with_dittos(cells))))
-    return scalars, others, constant
+            flat = [call for made in calls for call in made]
+            is_scalar = all(_is_scalar(call.output) for call in flat)
+            cells = cells if is_scalar else [cut(cell, _MOST_BRIEF) for cell in cells]
+            rank = (max(map(len, calls)) > 1, not is_scalar, min(call.depth for call in flat))
+            columns.append((rank, Column(_cell(name), tuple(_with_dittos(cells)))))
+    columns.sort(key=lambda ranked: ranked[0])
+    others = [column.heading for (_, is_other, _), column in columns if is_other][_MOST_OTHERS:]
+    shown = [column for _, column in columns if column.heading not in others]
+    return shown, [*constant, *(f"without a column for {name}" for name in others)]
 
 
 def _output(call: ComponentCall) -> str:
@@ -404,11 +411,9 @@ def _is_scalar(output: Plain) -> bool:
 
 
 def _brief(output: Plain) -> str:
-    """Return an output in a cell: of a long one, the number of its parts."""
-    shown = show(output, _MOST_WIDTH)
-    if len(shown) > _MOST_BRIEF and isinstance(output, tuple | dict):
-        return f"[{len(output)} items]" if isinstance(output, tuple) else f"{{{len(output)} items}}"
-    return cut(shown, _MOST_CELL)
+    """Return an output in a cell: of a long one, its beginning."""
+    is_long = isinstance(output, tuple | dict)
+    return cut(show(output, _MOST_WIDTH), _MOST_BRIEF if is_long else _MOST_CELL)
 
 
 def _with_dittos(cells: Sequence[str], least: int = _SHORT) -> list[str]:

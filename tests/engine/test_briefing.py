@@ -45,6 +45,23 @@ def test_past_iterations_are_told(judge: Judge):
     assert '- Iteration 3, failed: "break it"' in feedback.text
 
 
+def test_candidates_that_were_turned_down_are_played_on_feedback_seeds(judge: Judge):
+    tried = [
+        PastIteration(n, verdict, "stand still", -1.0, source=STILL + f"\n# {n}\n")
+        for n, verdict in ((1, "rejected"), (2, "rejected"), (3, "inconclusive"), (4, "failed"))
+    ]
+    config = replace(CONFIG, trace_tokens=8_000)
+    feedback = collect_feedback(judge, source(FOLLOW), tried, config)
+    told = feedback.text.partition("### Execution trace")[0]
+    assert told.count("  Candidate against the policy in force on the first of the seeds") == 2
+    assert "\n      nothing within 24 pixels of the player: " in told
+    played = judge.n_steps
+    accepted = PastIteration(5, "accepted", "follow", 1.0, source=FOLLOW)
+    later = collect_feedback(judge, source(FOLLOW), [*tried, accepted], config)
+    assert "on the first of the seeds" not in later.text
+    assert judge.n_steps == played
+
+
 def test_workers_and_repetition_make_no_difference(judge: Judge):
     seeds = Stream.FEEDBACK.seeds(0, 3)
     alone = collect_results(judge, source(FOLLOW), [], RULES, seeds)

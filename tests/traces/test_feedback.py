@@ -91,7 +91,7 @@ def test_the_table_has_the_lives_left_and_the_losses_follow():
     assert "seed|return|steps|ended|lives left\n" in text
     assert "0|3|100|game over|2\n1|4|100|game over|\n" in text
     assert "### Every loss in these episodes\n" in text
-    assert "1|40|70|2|3\n" in text
+    assert "1|40|70|2|3|\n" in text
 
 
 def test_the_time_of_a_step_is_told_where_it_is_known():

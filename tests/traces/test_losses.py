@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gco_agent.core.observation import Row
 from gco_agent.traces.losses import LossFinder, describe_losses, explain
 from gco_agent.traces.records import Loss
@@ -46,7 +48,7 @@ def test_what_touches_only_before_losses_is_their_cause():
     assert (losses[0].step, near.gap, near.place, near.motion) == (93, 0, (12, 0), (-6, 0))
     text = describe_losses(losses, [6, 7])
     assert (
-        "Bat touches the player: 3 of 3 (right 3)\n1|93|120|2|10|50,100|+0,+0|+12,+0|-6,+0\n"
+        "Bat touches the player: 3 of 3 (right 3)\n1|93|120|2|10||50,100|+0,+0|+12,+0|-6,+0\n"
         in text
     )
     shortened = describe_losses(losses, [6, 7], most=1)
@@ -67,9 +69,21 @@ def test_without_a_contact_the_nearest_is_told_and_a_gauge_at_its_lowest():
     assert "Air at its lowest: 1 of 2" in text
     assert "1 (2 at once)" in text
     assert (
-        "nothing within 24 pixels of the player: 1 of 2 (right 1)\n0|239|240|game over|10|" in text
+        "nothing within 24 pixels of the player: 1 of 2 (right 1)\n0|239|240|game over|10||" in text
     )
     assert describe_losses([], [7]) == ""
+
+
+def test_play_that_goes_on_elsewhere_after_a_pause_ends_there():
+    finder = LossFinder()
+    for step in range(60):
+        x = 50 if step < 58 else 90
+        finder.see(step, {"Player": [box(x, 100)] if step < 40 or step > 57 else []})
+    finder.lose(Loss(7, "life", 65, 1, 10.0), in_play=30)
+    [loss] = explained(finder)
+    assert (loss.step, loss.player_end, loss.near) == (59, (59, 90, 100), ())
+    named = replace(loss, actions=("UP", "UP"))
+    assert "0|59|65|1|10|UP UP|||||90,100 in 59\n" in describe_losses([named], [7])
 
 
 def test_a_player_that_is_never_seen_has_losses_without_a_cause():
