@@ -26,6 +26,7 @@ from gco_agent.core.text import format_score
 from gco_agent.envs.learning import make_learning_env
 from gco_agent.games.spec import Score
 from gco_agent.store.entries import RunRef
+from gco_agent.store.evidence import is_signed, sign
 from gco_agent.store.run import Runs
 from gco_agent.store.view import RunView, frames_of
 
@@ -48,6 +49,11 @@ _PIXELS: dict[str, Any] = {
 """Of RL Baselines3 Zoo for Atari games; for vectors, the defaults of stable-baselines3."""
 _VECTOR_STEPS = 2_048
 _MOST_FRAMES = 10**10
+_SAID = {
+    True: (" here", "as this run's report: same rules, same report seeds"),
+    False: ("", "as its branch says: this machine did not sign it"),
+}
+"""Where a score was measured, and how, by whether its commit is signed."""
 _SHOWN_EVERY = 64
 _MOST_POINTS = 200
 
@@ -122,14 +128,17 @@ def _read(repo: GitRepo, ref: str) -> Baseline:
 def measured_here(view: RunView, protocol: str) -> Iterator[Score]:
     """Yield the scores of a repository's baselines that play the game of a run by its rules.
 
-    What cannot be read is left out.
+    What cannot be read is left out. Of branches that this machine did not sign it is told that the
+    score is their own word.
     """
     runs = Runs(view.repo)
-    how = "as this run's report: same rules, same report seeds"
     with contextlib.suppress(GcoError):
         for each in list_baselines(view.repo):
             if (each.game, each.protocol) == (view.ref.game, protocol):
-                label = f"{each.name} here, {each.frames:,} frames, seed {each.seed}"
+                [commit] = view.repo.commits("--no-walk", f"refs/heads/{each.branch}")
+                is_own = is_signed(commit.message, (), view.repo.read_file(commit.id, _FILE))
+                where, how = _SAID[is_own]
+                label = f"{each.name}{where}, {each.frames:,} frames, seed {each.seed}"
                 yield Score(label, each.mean_return, each.branch, how)
     for ref in runs.list():
         if ref.game == view.ref.game and ref != view.ref:
@@ -141,7 +150,9 @@ def measured_here(view: RunView, protocol: str) -> Iterator[Score]:
                     continue
                 if facts and facts.return_mean is not None and facts.protocol == protocol:
                     used = f"{frames_of(other.history()):,} frames, seed {config.seed}"
-                    yield Score(f"{ref.run_id} here, {used}", facts.return_mean, ref.branch, how)
+                    where, how = _SAID[other.is_signed(other.standing)]
+                    label = f"{ref.run_id}{where}, {used}"
+                    yield Score(label, facts.return_mean, ref.branch, how)
 
 
 def save_baseline(repo: GitRepo, baseline: Baseline) -> str:
@@ -156,7 +167,8 @@ def save_baseline(repo: GitRepo, baseline: Baseline) -> str:
         f"{baseline.game}, {baseline.method}: mean return {score}\n\n"
         f"{n} episodes on report seeds, after {baseline.frames:,} frames.\n"
     )
-    commit = repo.write_commit([], None, {_FILE: dumps(baseline, indent=1).encode()}, message)
+    content = dumps(baseline, indent=1).encode()
+    commit = repo.write_commit([], None, {_FILE: content}, sign(message, (), content))
     ref = f"refs/heads/{baseline.branch}"
     repo.move_ref(ref, commit, expected=None, reason="gco-agent baseline")
     return commit

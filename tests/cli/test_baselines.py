@@ -52,6 +52,15 @@ def test_a_baseline_stands_beside_a_run(project: Path) -> None:
     label = "ppo-seed3 here, 4,096 frames, seed 3"
     assert scores[label] == (44.0, "gco-baseline/cart_pole/ppo-seed3")
     assert not any("other" in name for name in scores)
+    [text] = repo.read_files([("refs/heads/gco-baseline/cart_pole/ppo-seed3", "baseline.json")])
+    theirs = repo.write_commit(
+        [], None, {"baseline.json": (text or "").replace("ppo-seed3", "theirs").encode()}, "x"
+    )
+    repo.move_ref("refs/heads/gco-baseline/cart_pole/theirs", theirs, expected=None, reason="x")
+    again = read_report(RunView(repo, RunRef("cart_pole", "mine"))).references
+    (unsigned,) = (score for score in again if score.label.startswith("theirs"))
+    assert "here" not in unsigned.label
+    assert "did not sign it" in unsigned.how
     assert ("ppo-seed3 here 44.0", 44.0) in report.drawn_references
 
     commit = repo.write_commit([], None, {"baseline.json": b'{"game": "cart_pole"}'}, "x")
