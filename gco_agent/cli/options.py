@@ -191,7 +191,9 @@ def option(
     elif kind is not None:
         more.setdefault("metavar", "FILE" if kind is PATH else kind.name.upper())
     shows = default not in (None, "") and not isinstance(default, bool)
-    return click.option(*names, type=kind, default=default, show_default=shows, **more)
+    if not more.get("required"):  # with a default, even None, click would not ask for it
+        more["default"] = default
+    return click.option(*names, type=kind, show_default=shows, **more)
 
 
 def flag(*names: str, **more: Given) -> Decorator:

@@ -23,6 +23,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from gco_agent.core.errors import UsageError
+from gco_agent.core.text import shorten
 from gco_agent.games.spec import (
     MNIH,
     Category,
@@ -83,8 +84,8 @@ def find_game(name: str) -> GameSpec:
     near = nearest_game(name)
     hint = f" Did you mean {near}?" if likeness(name, near) >= _LIKE else ""
     raise UsageError(
-        f"no game called {name!r}.{hint} `gco-agent games` lists them: {', '.join(GAMES)} and "
-        f"{len(generated_games())} more."
+        f"no game called {shorten(name)!r}.{hint} `gco-agent games` lists them: "
+        f"{', '.join(GAMES)} and {len(generated_games())} more."
     )
 
 

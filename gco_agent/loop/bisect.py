@@ -32,7 +32,7 @@ _MEASURES: dict[str, Callable[[Evaluation], float]] = {
     "steps": lambda played: statistics.fmean(e.n_steps for e in played.episodes),
 }
 _MEASURE = re.compile(r"\s*(\w+)\s*(>=|<=|==|>|<)\s*(-?\d+(?:\.\d+)?)\s*")
-_MOMENT = re.compile(r"\s*(no )?moment:\s*(.+?)\s*")
+_MOMENT = re.compile(r"\s*(no )?moment:\s*(\S|\S.*\S)\s*")
 HOW = (
     "give `return >= 10` (or worst, best, steps), `moment: TEXT` or `no moment: TEXT` with words "
     "of a title that `gco-agent trace` shows, or a Python file with has_skill(evaluation)"

@@ -89,7 +89,7 @@ def _draw_run(axes: Any, report: RunReport, colour: str) -> None:  # noqa: ANN40
     if points := report.points(*IN_FORCE):
         points.append(points[-1])
         x, means = columns(points)
-        x[-1] = report.n_iterations  # the policy stays in force to the end of the run
+        x[-1] = report.positions[-1]["iteration"]  # the policy stays in force to the end of the run
         axes.fill_between(
             x,
             [p.low for p in points],

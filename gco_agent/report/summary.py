@@ -10,7 +10,7 @@ from typing import NamedTuple
 from gco_agent.core.errors import UsageError
 from gco_agent.core.records import Verdict
 from gco_agent.core.statistics import FEWEST_FOR_INTERVAL, half_width
-from gco_agent.core.text import format_points
+from gco_agent.core.text import format_points, format_score
 from gco_agent.envs.environment import spec_of
 from gco_agent.games.spec import Score
 from gco_agent.loop.checks import require_trusted
@@ -71,14 +71,19 @@ class RunReport:
     bounds: Bounds = _ANY
 
     @property
-    def n_iterations(self) -> int:
-        """Number of the last iteration."""
-        return max((t.iteration or 0 for t in self.trials), default=0)
-
-    @property
     def n_tried(self) -> int:
         """Iterations in which an optimizer was asked."""
         return len({trial.line_commit for trial in self.trials if trial.verdict.is_trial})
+
+    @property
+    def headline(self) -> str:
+        """The result in a line: the score of the policy in force, and where it began."""
+        now, first = self.facts_now, self.trials[0].facts
+        if now is None or now.return_mean is None or first is None or first.return_mean is None:
+            return ""
+        where = "on report seeds" if now.verdict is Verdict.REPORTED else "in races"
+        score = format_score(now.return_mean, now.return_se)
+        return f"{score} points an episode {where}, from {format_points(first.return_mean)}"
 
     @property
     def facts_now(self) -> Facts | None:
@@ -200,7 +205,8 @@ def positions(trials: Sequence[Trial]) -> list[Position]:
             used["hours"] += max(0.0, seconds - before_s) / 3600
             used["usd"] += max(0.0, usd - before_usd)
             used["frames"] = max(used["frames"], (facts.frames or 0) / 1e6)
-            used["iteration"] = float(facts.iteration)
+            if facts.verdict is not Verdict.REPORTED:  # a score is not an iteration
+                used["iteration"] = float(facts.iteration)
             counted[trial.line_commit] = max(seconds, before_s), max(usd, before_usd)
         found.append(dict(used))
     return found
@@ -242,7 +248,11 @@ def _samples(view: RunView, trials: Sequence[Trial]) -> dict[str, tuple[Played, 
     last = [trial for v in wanted for trial in [t for t in trials if t.verdict is v][-1:]]
     chosen = [*trials[:1], *last]
     return {
-        f"iteration {trial.iteration}, {trial.verdict}": details.played
+        (
+            "report seeds, policy in force"
+            if trial.verdict is Verdict.REPORTED
+            else f"iteration {trial.iteration}, {trial.verdict}"
+        ): details.played
         for trial, details in zip(chosen, view.details(chosen), strict=True)
         if details.played
     }

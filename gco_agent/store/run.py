@@ -19,7 +19,7 @@ from gco_agent.core.errors import GcoError, NotARun, RunBusy, RunMoved, StoreErr
 from gco_agent.core.events import Playing, Racing, Searching
 from gco_agent.core.files import read_file, write_file
 from gco_agent.core.records import Verdict
-from gco_agent.core.text import clean_line, clean_text
+from gco_agent.core.text import clean_line, clean_text, shorten
 from gco_agent.policy import is_same_but_for_score
 from gco_agent.store.entries import (
     BRANCH_NAMESPACE,
@@ -516,7 +516,9 @@ class Runs:
                     f"the run {branch} is only on a remote; "
                     f"`git branch {branch} {remote.removeprefix('refs/remotes/')}` brings it here"
                 )
-        raise NotARun(f"there is no run {text!r} in {self._repo.place}. {self._what_there_is()}")
+        raise NotARun(
+            f"there is no run {shorten(text)!r} in {self._repo.place}. {self._what_there_is()}"
+        )
 
     def _what_there_is(self) -> str:
         runs = self.list()

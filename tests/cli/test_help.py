@@ -72,6 +72,16 @@ def test_help_answers_at_once(arguments):
     assert statistics.median(spent) < 0.3, spent
 
 
+@pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [(["bisect"], "--skill"), (["fork"], "--name"), (["baseline", "pong"], "--method")],
+)
+def test_an_option_that_is_needed_is_asked_for(arguments, missing):
+    refused = CliRunner().invoke(main, arguments)
+    assert refused.exit_code == 2
+    assert f"Missing option '{missing}'" in refused.stderr
+
+
 def test_importing_the_command_line_loads_nothing_heavy():
     code = "import sys, gco_agent.cli; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

@@ -74,6 +74,7 @@ def test_bisect_plays_only_what_is_needed(cli: Cli, changed: Path) -> None:
     ("skill", "message"),
     [
         ("reward >= 1", "is not a skill: give `return >= 10`"),
+        ("moment:  ", "is not a skill"),
         ("return >= 1; import os", "is not a skill"),
         ("none.py", "there is no file"),
         ("broken.py", "cannot be loaded: SyntaxError"),

@@ -66,6 +66,8 @@
     const traces = figure.data.map((trace) => painted(trace.meta.places ? { ...trace, x: trace.meta.places[axis] } : trace));
     const layout = layoutOf(figure.layout);
     if (layout.xaxis.title) layout.xaxis.title = { text: data.axes[axis] };
+    const last = Math.max(0, ...traces.flatMap((trace) => trace.meta.places ? trace.x : []));
+    if (axis === "iteration" && last <= 12) layout.xaxis.dtick = 1; // no half iterations
     return Plotly.react(byId(id), traces, layout, CONFIG);
   };
   const drawLineage = () => {
