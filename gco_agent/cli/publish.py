@@ -279,7 +279,7 @@ def report(
         "path": path,
         "bytes": size,
         "runs": [
-            {"run": r.branch, "commit": r.commit, "iterations": r.n_iterations}
+            {"run": r.branch, "commit": r.commit, "iterations": r.n_tried}
             for r in (page.report for page in pages)
         ],
         "shortened": sum(page.n_cut for page in pages),
