@@ -165,7 +165,7 @@ def test_report_of_a_played_run(cli, played):
         "path": str(path),
         "bytes": path.stat().st_size,
         "runs": [{"run": "gco/pong/first", "commit": git(played, "rev-parse", "HEAD"),
-                  "iterations": 4}],
+                  "iterations": 3}],
         "shortened": 0,
         "clips": 0,
         "traces": 2,
