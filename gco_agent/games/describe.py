@@ -30,7 +30,9 @@ _OBJECTS_MEANING = (
     "x and y are the left and the top edge in pixels, from the top left corner of a screen of "
     "160 x 210, so x grows to the right and y grows DOWNWARDS; w and h are width and height; cx "
     "and cy the centre, x + w / 2 and y + h / 2; dx and dy by how many pixels it moved since the "
-    "step before (dy < 0 is upwards), 0 when it has just appeared."
+    "step before (dy < 0 is upwards). Both are 0 when it has just appeared, and also when it was "
+    "lost from sight or taken for another of its kind, however fast it moves: then compare "
+    "positions."
 )
 
 
@@ -152,6 +154,7 @@ def _timing(rules: PlayProtocol) -> str:
     text = ""
     if rules.frame_skip > 1:
         text = f"A step is {rules.frame_skip} frames of the game. "
+    text += f"What counts is the return of a whole episode, of {rules.max_steps:,} steps at most. "
     if rules.sticky:
         text += (
             f"With probability {rules.sticky:g} a frame repeats the action before instead of the "

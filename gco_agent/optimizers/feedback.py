@@ -7,6 +7,7 @@ cannot pass for a heading, the end of a block or a sentence of the feedback.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ from gco_agent.core.statistics import RACE_CPU_S, confidence_interval
 from gco_agent.core.text import escape_lines, fence, format_points, quote
 from gco_agent.envs.environment import spec_of
 from gco_agent.evaluation.episode import Rollout
-from gco_agent.evaluation.judge import FREE_CPU_MS, Judge
+from gco_agent.evaluation.judge import FREE_CPU_MS, RACE_STEPS, Judge
 from gco_agent.games import GameSpec, Hints
 from gco_agent.optimizers.base import PastIteration, turned_down_since
 from gco_agent.policy import PolicySource
@@ -41,6 +42,8 @@ _MOST_FAILURE, _MOST_SUMMARY, _MOST_WHY = 1200, 240, 300
 """Characters of a traceback, of a summary, and of what happened to a candidate."""
 _SHARE_OF_TRIED = 4
 """Past candidates take at most one part in so many of the budget."""
+_LEAST_FOR_POWER, _MOST_RACED, _SEEN_Z = 4, 40, 3.0
+"""Episodes from which the power of a race is estimated; its pairs; standard errors it asks for."""
 _TOKENS_A_LOSS = 150
 """Of the budget, for each row of the table of losses."""
 _TRIED = (
@@ -264,7 +267,8 @@ def describe_results(results: Results, endings: Sequence[Ending]) -> str:
         score = f"{score}. {_describe_time(evaluation.episodes)}".strip()
     unknown = results.spec.unknown_categories(results.source)
     empty = f"{' '.join(unknown)} In the policy, it is always empty." if unknown else ""
-    parts = (score, _table(results, endings), _describe_truncation(results), empty)
+    table = _table(results, endings)
+    parts = (score, table, _describe_truncation(results), _describe_power(results), empty)
     return "\n\n".join(part for part in parts if part)
 
 
@@ -355,6 +359,32 @@ def _describe_truncation(results: Results) -> str:
         text += (
             f" But seed {failure.seed} failed after the limit, in step {failure.n_steps:,} "
             f"({failure.outcome.value}): {why}."
+        )
+    return text
+
+
+def _describe_power(results: Results) -> str:
+    """Return which gains a race can see, and whether so much is left to gain."""
+    evaluation, mean = results.evaluation, results.whole_return
+    if mean is None or len(evaluation.returns) < _LEAST_FOR_POWER:
+        return ""
+    deviation = statistics.stdev(evaluation.returns)
+    n_steps = statistics.fmean(e.n_steps for e in evaluation.episodes)
+    n = max(1, min(int(RACE_STEPS / (2 * n_steps)), _MOST_RACED))
+    seen = _SEEN_Z * deviation * math.sqrt(2 / n)
+    if not seen:
+        return ""
+    text = (
+        f"Returns deviate by {format_points(deviation)} from episode to episode, so a race, of "
+        f"{n} pairs or so, sees gains of {format_points(seen)} points and more; a smaller gain "
+        "ends as inconclusive."
+    )
+    most = results.spec.most_in(results.longest or results.limit)
+    if most is not None and most - mean <= seen:
+        text += (
+            f" An episode returns {most:g} at most, so {format_points(most - mean)} points are "
+            "left, which a race can hardly see: mend what costs the worst of these episodes, or "
+            "make the policy simpler."
         )
     return text
 

@@ -16,6 +16,7 @@ from gco_agent.core.records import PlayProtocol, Verdict
 from gco_agent.core.seeds import probe_seeds
 from gco_agent.core.text import fence, format_points, quote
 from gco_agent.envs.environment import complete_spec, spec_of
+from gco_agent.evaluation.judge import FREE_CPU_MS
 from gco_agent.games import GameSpec, describe_interface
 from gco_agent.llm import ToolSpec
 from gco_agent.optimizers.base import (
@@ -66,8 +67,9 @@ A policy is one Python file (3.11) that stands alone. It defines `class Policy` 
   earlier steps on `self` (define `__init__(self)` for that). Nothing survives the episode.
 - It may import only: {imports}.
 - It may not use: {names}. There are no files, no clock and no network; it runs in a sealed
-  process. A step that takes long, an exception or a value that is no action ends the episode as a
-  failure, and a policy that fails even once is turned down.{guard}
+  process. A call of `act` that takes more than a second, calls of more than 20 ms in the mean, an
+  exception or a value that is no action end the episode as a failure, and a policy that fails even
+  once is turned down. A race is cut short if a step takes more than {free:g} ms in the mean.{guard}
 - It stays readable: named constants, small methods, a docstring that says what each does.
 """
 
@@ -96,9 +98,10 @@ times. They are played on the seeds of the results below. A block holds one of t
 - `try NAME = 3, 5, 8`: the results with other values of a constant, {MOST_VALUES} at most.
 - `play`, and below it a policy, changed functions or a diff, as in an answer: its results and how
   its worst episode ends. `play iteration 7` plays the candidate of that iteration.
-- `measure`, and below it `def probe(obs):` that returns a number or a bool, or `class Probe` with a
-  method `probe(self, obs)` that may remember: its values while the present policy plays, in all
-  steps and in those before a life, points or the game are lost."""
+- `measure`, and below it `def probe(obs):` or `def probe(obs, action):` that returns a number or a
+  bool, or `class Probe` with such a method, which may remember: its values while the present policy
+  plays, in all steps and in those before a life, points or the game are lost. `action` is what the
+  policy played in the step."""
 
 _TRIED = {
     (
@@ -182,6 +185,7 @@ def compose_contract(spec: GameSpec) -> str:
         imports=", ".join(sorted(ALLOWED_IMPORTS)),
         names=", ".join(FORBIDDEN_NAMES),
         guard=_GUARD if spec.categories else "",
+        free=FREE_CPU_MS,
     ).rstrip()
 
 

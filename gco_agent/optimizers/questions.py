@@ -18,6 +18,7 @@ from gco_agent.core.events import Playing, Progress, silent
 from gco_agent.core.records import Evaluation, Outcome, unpack_actions
 from gco_agent.core.seeds import FEEDBACK_EPISODES, Stream
 from gco_agent.core.text import escape, escape_lines, fence, format_points, format_score, quote
+from gco_agent.envs.environment import spec_of
 from gco_agent.evaluation.episode import Rollout
 from gco_agent.evaluation.judge import Judge
 from gco_agent.games import Hints
@@ -57,12 +58,19 @@ _PROBE = """
 
 
 class Policy:
+    played = {played!r}
+
     def __init__(self):
         self.probe = {probe}
+        self.n_seen = 0
 
     def act(self, obs):
-        return float(self.probe(obs))
+        self.n_seen += 1
+        return float(self.probe({arguments}))
 """
+_ACTION = ", ord(self.played[self.n_seen - 1]) - 97"
+_MOST_ACTIONS = 26
+"""Actions that a letter can stand for."""
 
 
 def read_questions(reply: str) -> list[str]:
@@ -227,18 +235,29 @@ class Interview:
         }
         if not named & {"probe", "Probe"}:
             raise _Unanswerable("write `def probe(obs):` or `class Probe:` below `measure`")
-        called = "Probe().probe" if "Probe" in named else "probe"
-        probe = PolicySource(code + _PROBE.format(probe=called))
-        check_policy(probe)
+        is_class = "Probe" in named
+        has_numbers = bool(spec_of(self.judge.protocol).controls)
+        sees_action = _n_parameters(code) > 1 + is_class
+        called = "Probe().probe" if is_class else "probe"
+
+        def probe_of(actions: bytes) -> PolicySource:
+            if sees_action and (has_numbers or max(actions, default=0) >= _MOST_ACTIONS):
+                raise _Unanswerable("`action` is known where actions are few indices")
+            played = "".join(chr(97 + n) for n in actions) if sees_action else ""
+            arguments = "obs" + _ACTION * sees_action
+            return PolicySource(
+                code + _PROBE.format(probe=called, played=played, arguments=arguments)
+            )
+
+        check_policy(probe_of(b""))
         played = self._evaluate(self.parent)
         self._require_room(_PLAYED)
-        courses = [
-            self._follow(
-                Replay(self._task(probe, episode.seed), actions=unpack_actions(episode.actions)), 0
-            )
-            for episode in played.episodes
-            if episode.outcome.is_scored
-        ]
+        courses = []
+        for episode in played.episodes:
+            if episode.outcome.is_scored:
+                actions = unpack_actions(episode.actions)
+                task = self._task(probe_of(actions), episode.seed)
+                courses.append(self._follow(Replay(task, actions=actions), 0))
         shown = fence(escape_lines(code, _MOST_CODE), "python")
         for course in courses:
             if len(course.values) < course.result.n_steps or not course.values:
@@ -340,6 +359,16 @@ def _with_constant(source: PolicySource, name: str, value: str) -> PolicySource:
             check_policy(changed)
             return changed
     raise _Unanswerable(f"the policy has no constant {quote(name, 60)}")
+
+
+def _n_parameters(code: str) -> int:
+    """Return how many parameters the function `probe` has, of a method ``self`` included."""
+    probes = [
+        node
+        for node in ast.walk(parse(code))
+        if isinstance(node, ast.FunctionDef) and node.name == "probe"
+    ]
+    return len(probes[0].args.args) if probes else 0
 
 
 def _describe_values(courses: Sequence[Trajectory]) -> str:

@@ -104,6 +104,13 @@ def test_a_probe_is_evaluated_in_the_jail_on_the_actions_of_the_policy(
         f"measure\n{counts}",
         "measure\ndef probe(o):\n  1/0",
     )
+    seen = answered(
+        interview,
+        "measure\ndef probe(obs, action):\n  return action",
+        "measure\nclass Probe:\n  def probe(self, obs, action):\n    return action == 0",
+    )
+    assert re.search(r"In all 480 steps: true in [\d.]+%, mean [\d.]+, 0 to [1-9]", seen)
+    assert seen.count("In all 480 steps: true in") == 2
     shares = re.findall(r"In all 480 steps: true in ([\d.]+)%", text)
     assert 0 < float(shares[0]) < 100
     assert shares[1] == "100.0"

@@ -94,6 +94,19 @@ def test_the_table_has_the_lives_left_and_the_losses_follow():
     assert "1|40|70|2|3|\n" in text
 
 
+def test_what_a_race_can_see_is_told_and_that_little_is_left():
+    pong = GAMES["pong"]
+    text = text_of(Results(pong, "", evaluation(21, 20, 21, 19), "0:4", longest=27_000))
+    assert "Returns deviate by 0.96 from episode to episode, so a race, of 40 pairs" in text
+    assert "An episode returns 21 at most, so 0.75 points are left" not in text
+    few = [replace(e, n_steps=27_000) for e in evaluation(21, 20, 21, 19).episodes]
+    text = text_of(Results(pong, "", Evaluation(tuple(few), "rules"), "0:4", longest=27_000))
+    assert "a race, of 16 pairs or so, sees gains of 1.02 points and more" in text
+    assert "An episode returns 21 at most, so 0.75 points are left, which" in text
+    same = text_of(Results(pong, "", evaluation(3, 3, 3, 3), "0:4"))
+    assert "deviate" not in same
+
+
 def test_the_time_of_a_step_is_told_where_it_is_known():
     slow = evaluation(1, 2)
     episodes = tuple(replace(e, cpu_seconds=0.4 * (1 + e.seed)) for e in slow.episodes)
