@@ -6,8 +6,11 @@ import re
 import shlex
 from pathlib import Path
 
+import click
 import pytest
 
+from gco_agent.cli import main
+from gco_agent.cli.context import CliContext
 from tests.cli.conftest import SHORT, Cli
 from tests.store.samples import git
 
@@ -115,3 +118,16 @@ def test_every_page_is_listed_and_every_package_described():
 def test_the_page_on_comparing(cli, project):
     for words in commands("comparing-runs.md"):
         run(cli, project, [word.replace("0:5", "0:1") for word in words])
+
+
+def test_the_commands_of_the_readme_exist():
+    text = (DOCS.parent / "README.md").read_text("utf-8")
+    found = re.findall(r"^```sh\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    lines = [shlex.split(line, comments=True) for block in found for line in block.splitlines()]
+    typed = [words[1:] for words in lines if words and words[0].endswith("gco-agent")]
+    assert len(typed) > 10
+    for name, *arguments in typed:
+        command = main.get_command(click.Context(main), name)
+        assert command is not None, name
+        above = click.Context(main, obj=CliContext(Path()))
+        command.make_context(name, arguments, parent=above)  # parses, and runs nothing
