@@ -37,7 +37,7 @@ RECORDS = st.one_of(
     EPISODES,
     st.builds(Evaluation, st.lists(EPISODES, max_size=3).map(tuple), TEXT),
     st.builds(PlayProtocol, TEXT, TEXT, sticky=FINITE, versions=st.just((("ale-py", "0.11"),))),
-    st.builds(Usage, usd=st.none() | FINITE),
+    st.builds(Usage, usd=st.none() | st.floats(0, allow_infinity=False)),
     st.builds(
         Nested,
         FINITE,
