@@ -41,6 +41,8 @@ _LEAST_S = 5.0
 RACE_STEPS = 864_000
 """Steps that a race of more than ten pairs may take, of all policies: 16 pairs of whole games of
 27,000 steps. It is no limit for episodes of 4,500 steps."""
+CLEAR_RACE_STEPS = 2 * RACE_STEPS
+"""The same once the gain is significant, and only rare losses are left to rule out."""
 FREE_CPU_MS = 3.0
 """Milliseconds a step up to which `RACE_CPU_S` is no limit."""
 _BEHIND_Z = 1.5
@@ -62,7 +64,10 @@ class Stop(enum.Enum):
     """Why a race ended before it was decided, as a sentence for the candidate's author."""
 
     TIME = "The time was up before the race was decided."
-    STEPS = f"The race ended there, as a race plays {RACE_STEPS:,} steps at most."
+    STEPS = (
+        f"The race ended there, as a race plays {RACE_STEPS:,} steps at most, and "
+        f"{CLEAR_RACE_STEPS:,} where only rare losses are left to rule out."
+    )
     SLOW = (
         f"The race ended there, as the candidate takes more than {FREE_CPU_MS:g} ms of processor "
         f"time a step, and more than {RACE_CPU_S / 60:g} minutes for more pairs: make it faster."
@@ -544,4 +549,6 @@ def _stop_of(race: Race, analyses: Sequence[int], cpu_s: float | None) -> Stop |
     n_steps = child.n_steps + race.parent.n_steps
     if race.baseline is not None:
         n_steps += race.baseline.evaluation.n_steps
-    return Stop.STEPS if n >= analyses[1] and n_steps * growth > RACE_STEPS else None
+    is_clear = race.gain is not None and race.gain.p_value <= race.critical_p
+    most = CLEAR_RACE_STEPS if is_clear else RACE_STEPS
+    return Stop.STEPS if n >= analyses[1] and n_steps * growth > most else None

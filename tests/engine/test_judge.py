@@ -19,7 +19,14 @@ from gco_agent.core.statistics import (
     Verdict,
 )
 from gco_agent.envs.environment import make_protocol
-from gco_agent.evaluation.judge import RACE_STEPS, AcceptanceCriterion, Judge, Race, Stop
+from gco_agent.evaluation.judge import (
+    CLEAR_RACE_STEPS,
+    RACE_STEPS,
+    AcceptanceCriterion,
+    Judge,
+    Race,
+    Stop,
+)
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel
 from gco_agent.policy import PolicySource, replace_docstring
@@ -218,6 +225,23 @@ def test_a_race_of_whole_games_is_limited_to_a_number_of_steps(judge: Judge) -> 
     race = judge.race(follow, still)
     assert (race.n_pairs, race.stop, race.verdict) == (16, Stop.STEPS, Verdict.INCONCLUSIVE)
     assert race.n_pairs * 2 * 27_000 <= RACE_STEPS
+
+
+QBERT = (
+    (89125, 40575), (92600, 70350), (93250, 57925), (97925, 68675), (52775, 43625), (86225, 40625),
+    (95975, 68250), (88700, 67650), (96125, 69525), (55325, 74675), (92475, 71250), (90850, 68225),
+    (78175, 62450), (86375, 61725), (92700, 60750), (93525, 55975),
+)  # fmt: skip
+"""Returns of a candidate and its parent in a race that once ended as inconclusive."""
+
+
+def test_a_clear_gain_is_raced_on_until_rare_losses_are_ruled_out(judge: Judge) -> None:
+    mine, theirs = zip(*QBERT, *QBERT, strict=True)
+    long_episodes(judge, follow, mine)
+    long_episodes(judge, still, theirs)
+    race = judge.race(follow, still)
+    assert (race.n_pairs, race.stop, race.verdict) == (24, None, Verdict.BETTER)
+    assert RACE_STEPS < race.n_pairs * 2 * 27_000 <= CLEAR_RACE_STEPS
 
 
 @pytest.mark.parametrize(
