@@ -447,6 +447,8 @@ def _describe_play(captured: Captured, parent: Evaluation) -> Iterator[str]:
     for episode in captured.evaluation.episodes:
         against = by_seed.get(episode.seed)
         yield f"      {_episode(episode)} | {_episode(against) if against else 'not played'}"
+    if captured.trace.notes:
+        yield "\n  " + " ".join(captured.trace.notes)
     seeds = [episode.seed for episode in captured.evaluation.episodes]
     losses = captured.trace.losses
     if rows := loss_rows(losses, seeds, _LOSSES_OF_TRIED):

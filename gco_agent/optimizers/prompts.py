@@ -107,7 +107,10 @@ _TRIED = {
     (
         Verdict.REJECTED,
         Verdict.FAILED,
-    ): "## Tried from here, and turned down\n\nDo not propose these again.",
+    ): (
+        "## Tried from here, and turned down\n\nDo not propose one of these again as it is. A part "
+        "of one that changed several things may still be good: try it alone."
+    ),
     (Verdict.INCONCLUSIVE,): (
         "## Tried from here, and inconclusive\n\nThe race could not tell these from the present "
         "policy. Build on one that holds a good idea, or try a part of it alone."

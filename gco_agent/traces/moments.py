@@ -150,14 +150,15 @@ def capture_losses(
     require: JailLevel = JailLevel.NONE,
     progress: Progress = silent,
 ) -> Captured:
-    """Play ``text`` on ``seeds`` and find what was lost; no moment is recorded.
+    """Play ``text`` on ``seeds`` and find losses and stalls; no moment is recorded.
 
     Raises:
         JailError: The jail cannot be built, or not as good as required.
     """
     tasks = [Replay(Rollout(text, (seed,), protocol, require)) for seed in seeds]
     played = _follow_all(pool, tasks, "playing candidates that were turned down", progress)
-    trace = ExecutionTrace(losses=explain_losses(played))
+    stalls = (f"Seed {m.seed}: {m.title}." for course in played for m in _stalls(course))
+    trace = ExecutionTrace(notes=tuple(stalls), losses=explain_losses(played))
     evaluation = Evaluation(tuple(course.result for course in played), protocol.stamp)
     return Captured(trace, evaluation, sum(course.result.n_steps for course in played))
 

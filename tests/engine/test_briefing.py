@@ -8,6 +8,7 @@ import pytest
 
 from gco_agent.core.records import Outcome
 from gco_agent.core.seeds import FEEDBACK_EPISODES, Stream
+from gco_agent.envs.atari import default_protocol
 from gco_agent.evaluation.episode import Rollout, play_episodes
 from gco_agent.evaluation.judge import Judge
 from gco_agent.evaluation.workers import WorkerPool
@@ -15,10 +16,11 @@ from gco_agent.jail.limits import JailLevel, JailLimits
 from gco_agent.optimizers.base import PastIteration
 from gco_agent.optimizers.feedback import collect_feedback, collect_results
 from gco_agent.store.config import RunConfig
-from gco_agent.traces.moments import Replay, capture, follow
+from gco_agent.traces.moments import Replay, capture, capture_losses, follow
 from tests.engine.pong_policies import FOLLOW, RULES, STILL, failing, source
 
 CONFIG = RunConfig("pong", RULES, trace_tokens=2_500)
+BREAKOUT = RunConfig("breakout", default_protocol("breakout", max_steps=400))
 SEEDS = tuple(Stream.FEEDBACK.seeds(0, FEEDBACK_EPISODES))
 
 
@@ -60,6 +62,16 @@ def test_candidates_that_were_turned_down_are_played_on_feedback_seeds(judge: Ju
     later = collect_feedback(judge, source(FOLLOW), [*tried, accepted], config)
     assert "on the first of the seeds" not in later.text
     assert judge.n_steps == played
+
+
+def test_a_candidate_that_stands_still_is_told_as_that():
+    """Without a loss there is no row of losses, however little it scores."""
+    rules = BREAKOUT.protocol
+    [note] = capture_losses(WorkerPool(0), STILL, (1,), rules).trace.notes
+    assert note == "Seed 1: nothing is gained or lost for 400 steps (0 to 400)."
+    tried = [PastIteration(1, "rejected", "stand still", -1.0, source=STILL)]
+    told = collect_feedback(Judge(WorkerPool(0), rules), source(FOLLOW), tried, BREAKOUT).text
+    assert "nothing is gained or lost for 400 steps" in told.partition("### Execution trace")[0]
 
 
 def test_workers_and_repetition_make_no_difference(judge: Judge):
