@@ -185,15 +185,16 @@ def require_ppo(repo: GitRepo, game: str, name: str) -> None:
         UsageError: The name is taken, or none.
         StoreError: git does not know who commits.
     """
-    import stable_baselines3  # noqa: F401
-
     repo.require_identity()
     branch = f"gco-baseline/{RunRef(game, name).branch.partition('/')[2]}"
+    import stable_baselines3  # noqa: F401
+
     if repo.ref(f"refs/heads/{branch}") is not None:
         raise UsageError(
             f"there is a baseline {branch} already: choose another --name, or delete it with "
             f"`git branch -D {branch}`"
         )
+    import stable_baselines3  # noqa: F401
 
 
 def train_ppo(
