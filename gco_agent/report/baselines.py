@@ -187,8 +187,6 @@ def require_ppo(repo: GitRepo, game: str, name: str) -> None:
     """
     repo.require_identity()
     branch = f"gco-baseline/{RunRef(game, name).branch.partition('/')[2]}"
-    import stable_baselines3  # noqa: F401
-
     if repo.ref(f"refs/heads/{branch}") is not None:
         raise UsageError(
             f"there is a baseline {branch} already: choose another --name, or delete it with "
