@@ -185,7 +185,7 @@ def _simplified_json(
     size = size_of(found.source) if found.source else simplified.before
     p_value = None
     if race is not None and race.gain is not None and race.margin is not None:
-        p_value = (race.baseline.gain if race.baseline else race.gain).p_value
+        p_value = (race.decisive or race.gain).p_value
     return {
         "policy": name,
         "written": written,

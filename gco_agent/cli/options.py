@@ -100,17 +100,12 @@ def keys_text(command: str) -> str:
     if found is None:
         return ""
     first, *others = found.get("anyOf", [found])
-    lead = "JSON, of each: " if "items" in first else "JSON: "
-    texts = [("JSON lines: " if command == "watch" else lead) + ", ".join(_keys(first))]
-    for kind in others:
-        if command == "run":
-            texts.append("with --seeds a list of these")
-        elif kind["$ref"].endswith("/Run"):
-            texts.append("for a run as of run")
-        elif command == "apply":
-            texts.append("where it answers questions as of prompt")
-        elif "items" not in first:
-            texts.append("or " + ", ".join(_keys(kind)))
+    lead = found.get("title", "JSON, of each" if "items" in first else "JSON")
+    texts = [f"{lead}: {', '.join(_keys(first))}"]
+    if "description" in found:
+        texts.append(found["description"])
+    elif "items" not in first:
+        texts += ["or " + ", ".join(_keys(kind)) for kind in others]
     return "; ".join(texts) + "."
 
 

@@ -23,12 +23,8 @@ class LearningEnv(gymnasium.Env[Any, Any]):
     """
 
     def __init__(self, rules: PlayProtocol, seeds: Iterator[int]) -> None:
-        self._env, self._rules, self._seeds, self._n_steps = (
-            open_environment(rules),
-            rules,
-            seeds,
-            0,
-        )
+        self._env = open_environment(rules)
+        self._rules, self._seeds, self._n_steps = rules, seeds, 0
         low, high = (np.array(bound, np.float32) for bound in self._env.bounds)
         n_actions = self._env.n_actions
         self.action_space = spaces.Discrete(n_actions) if n_actions else spaces.Box(low, high)

@@ -105,6 +105,11 @@ class Race:
         """Seeds that both played."""
         return len(self.child.episodes)
 
+    @property
+    def decisive(self) -> Gain | None:
+        """The gain that the verdict goes by, if there is one."""
+        return self.baseline.gain if self.baseline else self.gain
+
 
 @dataclass(frozen=True, slots=True)
 class AcceptanceCriterion:
@@ -394,8 +399,7 @@ class Judge:
             if _is_same_play(race.child, race.parent):
                 return Verdict.NOT_BETTER
             return judge_race(race.gain, n_rivals, analyses, ends_at=ends_at)
-        gain = race.baseline.gain if race.baseline else race.gain
-        return judge_no_worse(gain, race.margin, n_rivals, ends_at=ends_at)
+        return judge_no_worse(race.decisive or race.gain, race.margin, n_rivals, ends_at=ends_at)
 
     def _no_loss(self, child: Evaluation, base: Evaluation, margin: float) -> Gain:
         is_same = _is_same_play(child, base)
@@ -549,6 +553,6 @@ def _stop_of(race: Race, analyses: Sequence[int], cpu_s: float | None) -> Stop |
     n_steps = child.n_steps + race.parent.n_steps
     if race.baseline is not None:
         n_steps += race.baseline.evaluation.n_steps
-    is_clear = race.gain is not None and race.gain.p_value <= race.critical_p
+    is_clear = race.decisive is not None and race.decisive.p_value <= race.critical_p
     most = CLEAR_RACE_STEPS if is_clear else RACE_STEPS
     return Stop.STEPS if n >= analyses[1] and n_steps * growth > most else None

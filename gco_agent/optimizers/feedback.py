@@ -7,19 +7,24 @@ cannot pass for a heading, the end of a block or a sentence of the feedback.
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from gco_agent.core.events import Playing, Progress, silent
 from gco_agent.core.records import EpisodeResult, Evaluation, Outcome, PlayProtocol, Verdict
 from gco_agent.core.seeds import FEEDBACK_EPISODES, Stream, format_seeds
-from gco_agent.core.statistics import RACE_CPU_S, confidence_interval
+from gco_agent.core.statistics import (
+    INTERIM_ANALYSES,
+    RACE_CPU_S,
+    confidence_interval,
+    visible_gain,
+)
 from gco_agent.core.text import escape_lines, fence, format_points, quote
 from gco_agent.envs.environment import spec_of
 from gco_agent.evaluation.episode import Rollout
-from gco_agent.evaluation.judge import FREE_CPU_MS, RACE_STEPS, Judge
+from gco_agent.evaluation.judge import CLEAR_RACE_STEPS, FREE_CPU_MS, Judge
 from gco_agent.games import GameSpec, Hints
 from gco_agent.optimizers.base import PastIteration, turned_down_since
 from gco_agent.policy import PolicySource
@@ -42,8 +47,8 @@ _MOST_FAILURE, _MOST_SUMMARY, _MOST_WHY = 1200, 240, 300
 """Characters of a traceback, of a summary, and of what happened to a candidate."""
 _SHARE_OF_TRIED = 4
 """Past candidates take at most one part in so many of the budget."""
-_LEAST_FOR_POWER, _MOST_RACED, _SEEN_Z = 4, 40, 3.0
-"""Episodes from which the power of a race is estimated; its pairs; standard errors it asks for."""
+_LEAST_FOR_POWER = 4
+"""Episodes from which the power of a race is estimated."""
 _TOKENS_A_LOSS = 150
 """Of the budget, for each row of the table of losses."""
 _TRIED = (
@@ -195,12 +200,8 @@ def _play_tried(
     tried = {}
     for attempt in raced[-_MOST_TRIED:]:
         source = PolicySource(attempt.source or "")
-
-        def play(source: PolicySource = source) -> Captured:
-            return capture_losses(
-                judge.pool, source.text, seeds, judge.protocol, judge.require, progress
-            )
-
+        tasks = [Rollout(source.text, (seed,), judge.protocol, judge.require) for seed in seeds]
+        play = partial(capture_losses, judge.pool, tasks, progress)
         tried[attempt.iteration] = judge.record(source, ("losses", *seeds), play)
     return tried
 
@@ -368,16 +369,15 @@ def _describe_power(results: Results) -> str:
     evaluation, mean = results.evaluation, results.whole_return
     if mean is None or len(evaluation.returns) < _LEAST_FOR_POWER:
         return ""
-    deviation = statistics.stdev(evaluation.returns)
     n_steps = statistics.fmean(e.n_steps for e in evaluation.episodes)
-    n = max(1, min(int(RACE_STEPS / (2 * n_steps)), _MOST_RACED))
-    seen = _SEEN_Z * deviation * math.sqrt(2 / n)
-    if not seen:
+    n = max(INTERIM_ANALYSES[1], min(int(CLEAR_RACE_STEPS / (2 * n_steps)), INTERIM_ANALYSES[-1]))
+    seen = visible_gain(evaluation.returns, n, low=results.spec.least)
+    if seen is None:
         return ""
     text = (
-        f"Returns deviate by {format_points(deviation)} from episode to episode, so a race, of "
-        f"{n} pairs or so, sees gains of {format_points(seen)} points and more; a smaller gain "
-        "ends as inconclusive."
+        f"As returns vary from episode to episode, a race, of {n} pairs at most, finds a gain of "
+        f"{format_points(seen)} points in about four of five cases; a much smaller one mostly ends "
+        "as inconclusive."
     )
     most = results.spec.most_in(results.longest or results.limit)
     if most is not None and most - mean <= seen:

@@ -91,7 +91,7 @@ class Baseline:
     @property
     def branch(self) -> str:
         """Branch that holds it."""
-        return f"gco-baseline/{self.game}/{self.name}"
+        return _branch(self.game, self.name)
 
     @property
     def mean_return(self) -> float:
@@ -103,6 +103,10 @@ class Baseline:
         """Standard error of that mean; None for one episode."""
         n = len(self.returns)
         return statistics.stdev(self.returns) / math.sqrt(n) if n > 1 else None
+
+
+def _branch(game: str, name: str) -> str:
+    return f"gco-baseline/{game}/{name}"
 
 
 def list_baselines(repo: GitRepo) -> list[Baseline]:
@@ -186,7 +190,8 @@ def require_ppo(repo: GitRepo, game: str, name: str) -> None:
         StoreError: git does not know who commits.
     """
     repo.require_identity()
-    branch = f"gco-baseline/{RunRef(game, name).branch.partition('/')[2]}"
+    ref = RunRef(game, name)  # which refuses what names no branch
+    branch = _branch(ref.game, ref.run_id)
     if repo.ref(f"refs/heads/{branch}") is not None:
         raise UsageError(
             f"there is a baseline {branch} already: choose another --name, or delete it with "
@@ -221,10 +226,10 @@ def train_ppo(
 
     n_envs = _PIXEL_ENVS if rules.has_objects else 1
     rollout = n_envs * (_PIXELS["n_steps"] if rules.has_objects else _VECTOR_STEPS)
-    n_steps = frames // rules.frame_skip // rollout * rollout
-    if not 0 < n_steps <= _MOST_FRAMES:
-        least = rollout * rules.frame_skip
+    least = rollout * rules.frame_skip
+    if not least <= frames <= _MOST_FRAMES:
         raise UsageError(f"PPO learns from {least:,} to {_MOST_FRAMES:,} frames, not {frames:,}")
+    n_steps = frames // least * rollout
     seeds = [
         itertools.cycle(
             range(Stream.FEEDBACK.value + i, Stream.FEEDBACK.value + STREAM_LENGTH, n_envs)

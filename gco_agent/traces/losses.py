@@ -17,20 +17,20 @@ from gco_agent.traces.records import Loss, Near
 
 PLAYER = "Player"
 _SPAN, _LATE, _AFTER = 30, 25, 2
-"""Steps in which a contact counts: before the last one in play, which is looked for so many steps
-at least before the loss is counted, and after it."""
+"""Steps: of a span in which contacts are counted; the fewest from the last step in play to the
+counted loss; and those after the last step in play that are looked at."""
 _KEPT = 96
 _TOLERANCE, _REACH, _JUMP = 1, 24, 24
-"""Pixels: of a contact; beyond which no contact is looked for; more than what moves in a step."""
+"""Pixels: largest gap of a contact, largest gap that is looked at, and largest move in a step."""
 _SUBSTEPS = 4
 _LIFT, _FATAL = 1.5, 0.3
-"""A category explains losses if it touches so many times as often before them as otherwise, and
-such a share of its touches is followed by one."""
+"""A category may be a cause if it touches the player at least this many times as often before
+losses as otherwise, and at least this share of its touches comes before a loss."""
 _MOST_LOSSES, _MOST_LEVELS = 60, 400
 _RARE = 0.02
 """A gauge explains a loss at its lowest level, if it is there in at most this share of steps."""
 _FAR = 24
-"""What is farther off than so many pixels is not said to be near."""
+"""Largest distance in pixels of an object that is called near."""
 _LEAST_ROWS = 2
 HEADER = "episode|seen|counted|lives left|return|actions|player|its move|other|its move|last seen"
 LEGEND = (

@@ -61,7 +61,7 @@ _PAUSE, _RESUMED = 3, 8
 """Play pauses when for so many steps nothing moves, or something is missing that belongs to it; and
 has begun again so many steps after the pause."""
 _ACTIONS = 3
-"""Actions that are told of a loss."""
+"""Last actions that are shown with a loss."""
 _PAUSED_AT_MOST = 60
 """Steps that a game may show the end of before it is over."""
 _UNSTEADY = (
@@ -143,23 +143,21 @@ def _follow_all(
 
 
 def capture_losses(
-    pool: WorkerPool,
-    text: str,
-    seeds: Sequence[int],
-    protocol: PlayProtocol,
-    require: JailLevel = JailLevel.NONE,
-    progress: Progress = silent,
+    pool: WorkerPool, tasks: Sequence[Rollout], progress: Progress = silent
 ) -> Captured:
-    """Play ``text`` on ``seeds`` and find losses and stalls; no moment is recorded.
+    """Play episodes of one policy and find losses and stalls; no moment is recorded.
+
+    Args:
+        tasks: One for each episode.
 
     Raises:
         JailError: The jail cannot be built, or not as good as required.
     """
-    tasks = [Replay(Rollout(text, (seed,), protocol, require)) for seed in seeds]
-    played = _follow_all(pool, tasks, "playing candidates that were turned down", progress)
+    wanted = [Replay(task) for task in tasks]
+    played = _follow_all(pool, wanted, "playing candidates that were turned down", progress)
     stalls = (f"Seed {m.seed}: {m.title}." for course in played for m in _stalls(course))
     trace = ExecutionTrace(notes=tuple(stalls), losses=explain_losses(played))
-    evaluation = Evaluation(tuple(course.result for course in played), protocol.stamp)
+    evaluation = Evaluation(tuple(course.result for course in played), tasks[0].protocol.stamp)
     return Captured(trace, evaluation, sum(course.result.n_steps for course in played))
 
 

@@ -67,7 +67,7 @@ def test_candidates_that_were_turned_down_are_played_on_feedback_seeds(judge: Ju
 def test_a_candidate_that_stands_still_is_told_as_that():
     """Without a loss there is no row of losses, however little it scores."""
     rules = BREAKOUT.protocol
-    [note] = capture_losses(WorkerPool(0), STILL, (1,), rules).trace.notes
+    [note] = capture_losses(WorkerPool(0), [Rollout(STILL, (1,), rules)]).trace.notes
     assert note == "Seed 1: nothing is gained or lost for 400 steps (0 to 400)."
     tried = [PastIteration(1, "rejected", "stand still", -1.0, source=STILL)]
     told = collect_feedback(Judge(WorkerPool(0), rules), source(FOLLOW), tried, BREAKOUT).text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import sys
 import zlib
@@ -35,6 +36,7 @@ from gco_agent.core.statistics import (
     paired_gain,
     rare_loss_p,
     sign_flip_p,
+    visible_gain,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -487,6 +489,40 @@ def test_pairs_to_go_are_enough_four_times_in_five(game: str) -> None:
         )
         won += gain.p_value <= ALPHA / len(INTERIM_ANALYSES) and gain.rare_loss_p <= RARE_LOSS_ALPHA
     assert 0.65 <= won / 300 <= 0.97
+
+
+@pytest.mark.parametrize(("n", "n_clear"), [(64, 64), (16, 32)])
+@pytest.mark.parametrize("game", RECORDED)
+def test_a_visible_gain_is_found_four_times_in_five(game: str, n: int, n_clear: int) -> None:
+    rng, draw, low = np.random.default_rng(5), resampled(game), LOW[game]
+    returns = [float(word) for word in RECORDED[game].split()]
+    gain = visible_gain(returns, n_clear, low=low)
+    assert gain is not None
+    won = 0
+    for _ in range(150):
+        parent = draw(rng, (n_clear,))
+        child = draw(rng, (n_clear,)) + gain
+        won += _limited_race(child, parent, low, n) is Verdict.BETTER
+    assert 0.7 <= won / 150 <= 1
+    half = visible_gain([r / 2 for r in returns], n_clear, low=low / 2)
+    assert half == pytest.approx(gain / 2, rel=0.02)
+
+
+def _limited_race(child: Returns, parent: Returns, low: float, most: int) -> Verdict:
+    """Race as the judge does that goes on past ``most`` pairs only where a gain is clear."""
+    for n, later in itertools.pairwise((*INTERIM_ANALYSES, 1_000)):
+        gain = paired_gain(child[:n].tolist(), parent[:n].tolist(), low=low)
+        is_clear = gain.p_value <= Aim.BETTER.critical_p(n)
+        is_last = later > (len(child) if is_clear else most)
+        verdict = judge_race(gain, ends_at=n if is_last else None)
+        if verdict is not Verdict.UNDECIDED:
+            return verdict
+    raise AssertionError("the last analysis decides")
+
+
+def test_no_gain_is_visible_where_returns_do_not_vary() -> None:
+    assert visible_gain([21.0] * 8, 64, low=-21) is None
+    assert visible_gain([5.0], 64, low=0) is None
 
 
 def _enough(child: Returns, parent: Returns, low: float) -> int:
