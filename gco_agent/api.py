@@ -84,9 +84,7 @@ class Iteration:
     Attributes:
         number: None for a commit made by hand.
         return_mean: Mean return of the candidate, in points an episode; None if it has none.
-        return_se: Standard error of that mean.
         gain: Gain over the parent, in points an episode; None if there was no race.
-        gain_se: Standard error of the gain.
         frames: Environment frames that the run had used by then.
         usd: Price of its requests to language models.
     """
@@ -128,10 +126,6 @@ class Players:
         Args:
             seconds: Time limit of the command, if it has one: a call of an environment that takes
                 longer has hung.
-
-        Raises:
-            UsageError: The workers cannot play this, or the cluster cannot be used.
-            GcoError: Nothing answers at the address of the cluster.
         """
         if self.executor is not None:
             if self.workers is not None:
@@ -163,7 +157,6 @@ class Setup:
         simplify_seconds: Simplify the policy at the end, for so long.
         reply: An answer to use instead of asking.
         answer: Answers the prompts of the optimizer exchange.
-        log: Name of a logger, or "".
         tell: Called with what a person has to know or do now.
     """
 
@@ -279,14 +272,11 @@ class Run:
         """Make iterations until a limit is reached, and return them; without a limit, make one.
 
         Args:
-            n: Iterations.
-            minutes: Wall time.
             frames: Environment frames of the whole run.
             usd: US dollars of the whole run for language models.
 
         Raises:
             ModelError: A language model cannot be asked; what was paid for is committed.
-            GcoError: The run cannot be advanced.
         """
         if n is None and minutes is None and frames is None:
             n = 1
@@ -325,18 +315,13 @@ class Run:
 
         Args:
             rev: Number of an iteration, or a revision of this run.
-            reason: For the message.
         """
         with self.runs.open(self.ref) as opened:
             opened.rollback(str(rev), reason=reason)
         return self.history[-1]
 
     def note(self, text: str) -> None:
-        """Leave a note for the next prompt; another process may advance the run meanwhile.
-
-        Raises:
-            UsageError: It is empty or too long, or too many are waiting.
-        """
+        """Leave a note for the next prompt; another process may advance the run meanwhile."""
         leave_note(self._view, text)
 
     def bisect(
@@ -351,9 +336,6 @@ class Run:
             seeds: What every policy plays; by default the first eight feedback seeds.
             scan: Play every policy, instead of looking for one change by binary search.
             max_steps: Steps after which an episode is truncated.
-
-        Raises:
-            UsageError: The skill is not one.
         """
         from gco_agent.loop.bisect import bisect, parse_skill
 
@@ -384,12 +366,7 @@ class Run:
 
     @contextmanager
     def open(self) -> Iterator[OpenRun]:
-        """Acquire the right to advance the run.
-
-        Raises:
-            UsageError: It was started with other versions of what decides its numbers.
-            RunBusy: Another process advances it.
-        """
+        """Acquire the right to advance the run."""
         checks.require_same_versions(self.config)
         with self.runs.open(self.ref) as opened:
             yield opened
@@ -533,11 +510,6 @@ def free_name(repo: GitRepo, spec: GameSpec, name: str | None, *, switch: bool) 
     Args:
         spec: What it plays; named by the user, so its module is trusted from now on.
         name: The name; by default the day and four random characters.
-
-    Raises:
-        StoreError: The repository cannot be written.
-        DirtyWorkTree: There are changes or files that checking it out would overwrite.
-        UsageError: There is a run of that name.
     """
     checks.require_writable(repo)
     day = date.today()  # noqa: DTZ011 - the user's
@@ -601,13 +573,8 @@ def dashboard(
     lets the page change runs. It is a context manager.
 
     Args:
-        repo: Folder of the git repository.
         port: TCP port; 0 for any that is free.
         require: The jail must be at least this good where a clip is filmed.
-
-    Raises:
-        StoreError: There is no repository.
-        UsageError: The port is taken or not allowed.
     """
     from gco_agent.report.dashboard import Dashboard, DashboardServer
 
@@ -619,9 +586,6 @@ def find_run(runs: Runs, name: str | None) -> RunRef:
 
     Args:
         name: Its branch, ``game/name``, or a name or game that no other run has.
-
-    Raises:
-        NotARun: There is none, or several.
     """
     if name:
         return runs.find(name)
@@ -640,7 +604,6 @@ def compare(names: Sequence[str] = (), *, repo: str | Path = ".") -> Comparison:
     Args:
         names: Runs; games, for all their runs; or names that ``run --seeds`` gave, for the runs
             of all seeds. By default all runs that have such a score.
-        repo: A folder of the git repository.
 
     Raises:
         NotARun: There is none, or one is not known.
@@ -668,21 +631,17 @@ def train_ppo(  # noqa: PLR0913 - keyword arguments with defaults
 
     Args:
         game: What to play, by its default rules.
-        repo: Folder of the git repository.
         run: A run instead of a game, for its rules, and its frames.
         frames: Environment frames to learn from.
         seed: Of the networks, and of the actions that are drawn.
         episodes: On the first report seeds.
         name: The result is kept on the branch ``gco-baseline/<game>/<name>``.
-        callbacks: Called with events.
 
     Returns:
         The baseline, and its commit.
 
     Raises:
         ModuleNotFoundError: The extra ppo is not installed.
-        UsageError: The name is taken, or the frames are too few.
-        StoreError: There is no repository.
     """
     from gco_agent.report.baselines import measure_ppo
 
@@ -774,9 +733,6 @@ class Target:
             max_steps: Steps after which an episode is truncated; None for what the rules say.
             name: Name of the protocol; None for the run's own.
             objects: What is observed; None for what the rules say.
-
-        Raises:
-            UsageError: No environment is named, or it is not known, or the policy names code.
         """
         rules = self.protocol
         if env_id is not None or rules is None:
@@ -806,9 +762,6 @@ def find_policy(target: str | None, folder: Path = Path()) -> Target:
             hub, or the number of an iteration of the run that is checked out; None for that run's
             policy.
         folder: Folder that paths begin in, and whose repository is asked.
-
-    Raises:
-        GcoError: There is no such policy.
     """
     if target is not None and target.startswith("hf://"):
         from gco_agent.report.hub import pull_policy
@@ -831,11 +784,7 @@ def find_policy(target: str | None, folder: Path = Path()) -> Target:
 
 
 def policy_file(target: str, folder: Path = Path()) -> Path | None:
-    """Return the file that ``target`` names; None if it can only be a run or a revision.
-
-    Raises:
-        UsageError: It is named like a file, and there is none, or it is a folder.
-    """
+    """Return the file that ``target`` names; None if it can only be a run or a revision."""
     path = folder / target
     if path.is_dir():
         raise UsageError(f"{target} is a folder; name a policy file in it")
@@ -847,11 +796,7 @@ def policy_file(target: str, folder: Path = Path()) -> Path | None:
 
 
 def find_revision(runs: Runs, rev: str) -> tuple[RunView, str | None]:
-    """Return the run of a name, a revision or an iteration, and the revision; None for a name.
-
-    Raises:
-        NotARun: It is none of these.
-    """
+    """Return the run of a name, a revision or an iteration, and the revision; None for a name."""
     with contextlib.suppress(NotARun):
         return runs.view(runs.find(rev)), None
     base = _REVISION_OF.match(rev)

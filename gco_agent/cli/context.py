@@ -27,12 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class CliContext:
-    """Where a command works, and the options that many commands share.
-
-    Attributes:
-        workers: Worker processes; None for one per core.
-        executor: Address of a cluster to play on instead.
-    """
+    """Where a command works, and the options that many commands share."""
 
     directory: Path
     as_json: bool = False

@@ -58,11 +58,7 @@ class Refusal(click.ClickException):
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal asked the command to end.
-
-    Attributes:
-        exit_code: As shells have it: 130 for Ctrl-C, 143 for SIGTERM.
-    """
+    """A signal asked the command to end."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)

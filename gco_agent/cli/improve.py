@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from gco_agent.store.config import RunConfig
 
 _SELECTION_STEPS = 4_500
-"""Steps after which an episode is truncated, as in the races of a run."""
 _MARK = b"\xef\xbb\xbf"
 
 _shared_options = o.all_of(

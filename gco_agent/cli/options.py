@@ -178,8 +178,6 @@ def option(
     Args:
         names: As they are typed; a name without dashes is that of the parameter.
         kind: Its type, or the values to choose from; text by default.
-        default: Value if it is not given; shown in the help unless it is a flag.
-        more: Further arguments of `click.option`.
     """
     if isinstance(kind, Sequence):
         kind = click.Choice(kind)

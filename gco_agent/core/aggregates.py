@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Arrays: TypeAlias = Sequence[npt.NDArray[np.float64]]
-    """For each game, the scores of its runs along the last axis."""
 
 Scores: TypeAlias = Mapping[str, Sequence[float]]
 _N_RESAMPLES, _LEVEL = 2_000, 0.95

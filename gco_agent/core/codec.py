@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Json = Any
-"""What `json.loads` returns."""
 
 
 def encode(value: object) -> Json:
@@ -32,11 +31,7 @@ def encode(value: object) -> Json:
 
 
 def dumps(value: object, *, indent: int | None = None) -> str:
-    """Return a record as JSON text, on one line unless ``indent`` is given.
-
-    Raises:
-        ValueError: A number in it is not finite.
-    """
+    """Return a record as JSON text, on one line unless ``indent`` is given."""
     return json.dumps(encode(value), indent=indent, ensure_ascii=False, allow_nan=False)
 
 
@@ -45,9 +40,6 @@ def decode(kind: type[T], data: Json, what: str) -> T:
 
     Args:
         what: File and commit that the data are from, for the error message.
-
-    Raises:
-        StoreError: A field is missing or has a value of another type; the message names the field.
     """
     from pydantic import ValidationError
 
@@ -70,11 +62,7 @@ def loads(kind: type[T], text: str | bytes, what: str) -> T:
 
 
 def require_schema(found: object, known: int, what: str) -> None:
-    """Refuse a record of another schema than this version reads.
-
-    Raises:
-        StoreError: It is of another.
-    """
+    """Refuse a record of another schema than this version reads."""
     if str(found) != str(known):
         raise StoreError(
             f"{what} has schema {found}, and this version of gco-agent reads {known}: install the "
@@ -94,11 +82,7 @@ def readable(what: str) -> Iterator[None]:
 
 
 def finite_number(data: object, name: str = "number") -> float:
-    """Return ``data`` as a float.
-
-    Raises:
-        ValueError: It is not a finite number.
-    """
+    """Return ``data`` as a float."""
     if isinstance(data, bool) or not isinstance(data, int | float) or not math.isfinite(data):
         raise ValueError(f"{name} is not a finite number: {data!r}")
     return float(data)

@@ -182,12 +182,7 @@ class RunBusy(StoreError):  # noqa: N818 - names the event
 
 
 class RunMoved(StoreError):  # noqa: N818 - names the event
-    """The run's branch is not where this process left it.
-
-    Attributes:
-        expected: Commit id that this process last saw there.
-        found: Commit id that git reports now.
-    """
+    """The run's branch is not where this process left it."""
 
     def __init__(self, ref: str, *, expected: str, found: str) -> None:
         super().__init__(

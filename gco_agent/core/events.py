@@ -51,9 +51,6 @@ class Playing:
 
     Attributes:
         what: Which policy on which seeds.
-        n_done: Episodes played.
-        n_wanted: Episodes asked for.
-        n_steps: Steps played in them.
     """
 
     what: str
@@ -69,11 +66,9 @@ class Committed:
     Attributes:
         verdict: "accepted", "rejected", "inconclusive", "failed", "initial", "reported".
         return_mean: Of the run's policy now, on the seeds it was selected on.
-        return_se: Its standard error.
         gain: Of the candidate over its parent, or None.
         what: The candidate in a few words.
         seconds: What the iteration took.
-        commit: Its id.
         why: What decided against the candidate, in a few words, or "".
         frames: Emulator frames that the run has used by now.
         usd: Price of the iteration's exchanges with a language model.

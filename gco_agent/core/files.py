@@ -49,7 +49,6 @@ def write_file(
 
     Raises:
         FileRefused: There is a symbolic link below ``root``, or the path is not below it.
-        OSError: The file cannot be written.
     """
     with new_file(path, root=root, parents=parents, sync=sync) as file:
         file.write(data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data)
@@ -59,7 +58,6 @@ def save_file(path: Path, data: str | bytes, *, parents: bool = False) -> None:
     """Write a file that the user asked for, through no symbolic link of a repository.
 
     Raises:
-        FileRefused: As `write_file`.
         UsageError: It cannot be written.
     """
     try:
@@ -78,7 +76,6 @@ def read_file(
 
     Raises:
         FileRefused: As `write_file`; or it is too large, or below ``root`` but not a regular file.
-        OSError: The file cannot be read.
     """
     with contextlib.ExitStack() as stack:
         if root is None:

@@ -49,11 +49,8 @@ class Verdict(enum.StrEnum):
     """Outcome of an iteration, or of one of its candidates."""
 
     INITIAL = "initial"
-    """The policy the run starts from."""
     ACCEPTED = "accepted"
-    """Better than its parent."""
     REJECTED = "rejected"
-    """Not better than its parent."""
     INCONCLUSIVE = "inconclusive"
     """Ahead of its parent, by too little to tell with the pairs that were played."""
     FAILED = "failed"
@@ -63,7 +60,6 @@ class Verdict(enum.StrEnum):
     REPORTED = "reported"
     """The same policy, with its score on the report seeds."""
     BY_HAND = "by hand"
-    """A commit that a person made."""
 
     @property
     def is_kept(self) -> bool:
@@ -86,7 +82,6 @@ class EpisodeResult:
     """The result of one episode.
 
     Attributes:
-        seed: The seed given to ``env.reset``.
         episode_return: Undiscounted sum of rewards; of a failed episode, up to the failure.
         n_steps: Steps played, a policy call each; the call that failed is not among them.
         detail: For a failure, what happened, in one or a few lines fit to be shown.
@@ -171,7 +166,6 @@ class PlayProtocol:
     """The rules that a score depends on; only scores under equal rules are compared.
 
     Attributes:
-        name: "default", "reference", ...
         frame_skip: Emulator frames a step.
         sticky: Probability that a frame repeats the previous action (Machado et al. 2018, section
             5.2, arXiv:1709.06009).
@@ -184,8 +178,6 @@ class PlayProtocol:
         restarts: If above 0, a seed selects one of so many games in a row (modulo this number), for
             an emulator without randomness.
         versions: Names and versions of what else decides the numbers: ale-py, the ROM's hash, ...
-        mode: ALE's game mode.
-        difficulty: ALE's difficulty switch.
         noop_frames: An episode begins with up to so many frames of doing nothing (Mnih et al. 2015,
             doi:10.1038/nature14236); how many depends on the seed.
         noise_px: Standard deviation of noise on the position of every object, in pixels.
@@ -258,9 +250,6 @@ class Usage:
         output_tokens: Written by the model, its thinking included.
         thinking_tokens: Of the output, what was thinking.
         usd: Price in US dollars; None where the price of the tokens is not known.
-
-    Raises:
-        ValueError: A number is negative, which would raise the limits of a run.
     """
 
     input_tokens: int = 0
@@ -313,11 +302,7 @@ def pack_actions(actions: bytes | bytearray) -> str:
 
 
 def unpack_actions(text: str) -> bytes:
-    """Return the actions that `pack_actions` compressed; the text is not trusted.
-
-    Raises:
-        ValueError: The text is malformed, or has more than four million steps.
-    """
+    """Return the actions that `pack_actions` compressed; the text is not trusted."""
     try:
         packed = base64.b85decode(text.encode("ascii"))
         stream = zlib.decompressobj()

@@ -20,7 +20,6 @@ HIGHEST_SEED = 2**32 - 1
 """The largest ``seed`` of a run, as numpy's generators have it."""
 _HIGHEST = 2**31
 STREAM_LENGTH = 100_000_000
-"""Seeds of a stream."""
 MOST_EPISODES = 100_000
 """Upper bound of the episodes that a command, a file or a commit may ask for."""
 FEEDBACK_EPISODES = 8
@@ -37,21 +36,13 @@ class Stream(enum.Enum):
     REPORT = 1_200_000_000
 
     def seeds(self, first: int, end: int) -> range:
-        """Return the seeds ``first`` up to but not including ``end`` of this stream.
-
-        Raises:
-            ValueError: The stream does not have them.
-        """
+        """Return the seeds ``first`` up to but not including ``end`` of this stream."""
         if not 0 <= first <= end <= STREAM_LENGTH:
             raise ValueError(f"{self.label(first, end)}: a stream has seeds 0:{STREAM_LENGTH}")
         return range(self.value + first, self.value + end)
 
     def cycle(self, first: int, n: int) -> range:
-        """Return ``n`` seeds of this stream from ``first`` on; after its end it begins again.
-
-        Raises:
-            ValueError: The stream does not have that many.
-        """
+        """Return ``n`` seeds of this stream from ``first`` on; after its end it begins again."""
         start = first % (STREAM_LENGTH - n + 1) if 0 <= n <= STREAM_LENGTH else first
         return self.seeds(start, start + n)
 
@@ -80,11 +71,7 @@ def seed_of_chance(number: int) -> int:
 
 
 def parse_seed_range(text: str) -> range:
-    """Parse "A:B", or "report A:B" and the like: A up to but not including B.
-
-    Raises:
-        UsageError: The range is malformed or empty.
-    """
+    """Parse "A:B", or "report A:B" and the like: A up to but not including B."""
     match = _RANGE.fullmatch(text.strip())
     if match is None:
         raise UsageError(f"seeds are given as A:B, such as 0:30; got {text!r}")

@@ -65,13 +65,11 @@ class Verdict(enum.Enum):
 
     BETTER = "better"
     NOT_BETTER = "not better"
-    """Behind its parent."""
     INCONCLUSIVE = "inconclusive"
     """Ahead of its parent, but not by enough to tell with the pairs that were played."""
     NO_WORSE = "no worse"
     MAYBE_WORSE = "maybe worse"
     UNDECIDED = "undecided"
-    """Still racing."""
 
     @property
     def is_won(self) -> bool:
@@ -83,7 +81,6 @@ class Aim(enum.Enum):
     """What a candidate has to show in a race."""
 
     BETTER = "better"
-    """A gain."""
     NO_WORSE = "no worse"
     """A loss below a margin: for a candidate that is simpler."""
 
@@ -168,9 +165,6 @@ def paired_gain(
         margin: Test that the loss is below this, instead of that there is a gain.
         is_same_play: Both took the same actions on every seed, so that with a margin no rare loss
             is looked for.
-
-    Raises:
-        ValueError: The lists differ in length, or are empty.
     """
     differences = [a - b for a, b in zip(child, parent, strict=True)]
     if not differences:
@@ -370,7 +364,6 @@ def judge_no_worse(
     more than half of the margin; or not shown at the end.
 
     Args:
-        margin: In points an episode.
         ends_at: Pairs after which the race ends, if that is before the last analysis.
     """
     critical_p = Aim.NO_WORSE.critical_p(gain.n_pairs, n_rivals)
@@ -416,9 +409,6 @@ def confidence_interval(values: Sequence[float], level: float = 0.95) -> tuple[f
     lies between the least and the greatest value, so in what a game allows. The level is
     expanded as Student's interval is wider than the normal one, since resamples of a few values
     vary too little (Hesterberg 2015).
-
-    Args:
-        level: Two-sided.
     """
     n, mean = len(values), statistics.fmean(values) if values else 0.0
     if n < FEWEST_FOR_INTERVAL:

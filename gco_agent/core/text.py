@@ -210,11 +210,7 @@ def _decimals(value: float) -> int:
 
 
 def difference(before: str, after: str, context: int = 3) -> list[str]:
-    """Return a unified diff without its header, empty if the texts have the same lines.
-
-    Args:
-        context: Unchanged lines to show around each change.
-    """
+    """Return a unified diff without its header, empty if the texts have the same lines."""
     import difflib
 
     old, new = before.splitlines(), after.splitlines()

@@ -107,7 +107,6 @@ def named_environment(source: PolicySource) -> str | None:
 
     Raises:
         UsageError: It names code, which would run outside the jail.
-        ContractViolation: The text is not Python.
     """
     name = environment_of(source)
     if name is not None and imports_code(name):
@@ -123,9 +122,6 @@ def find_spec(name: str) -> GameSpec:
     """Return the game of that name, Gymnasium id, ``module:id``, or file with a ``SPEC``.
 
     The latter two run code outside any jail, so such a name has to come from a person.
-
-    Raises:
-        UsageError: There is none, or it cannot be made.
     """
     if name in KNOWN:
         return KNOWN[name]
@@ -144,11 +140,7 @@ def find_spec(name: str) -> GameSpec:
 
 
 def load_spec(path: Path) -> GameSpec:
-    """Load the ``SPEC`` of a file, whose folder becomes importable.
-
-    Raises:
-        UsageError: There is no such file or no ``SPEC`` in it, or it cannot be imported.
-    """
+    """Load the ``SPEC`` of a file, whose folder becomes importable."""
     if not path.is_file():
         raise UsageError(f"there is no file {path}")
     make_importable(path.parent)
@@ -235,11 +227,7 @@ def _describe(env_id: str) -> GameSpec:
 
 
 def complete_spec(spec: GameSpec) -> GameSpec:
-    """Fill what the specification leaves open with what its environment says.
-
-    Raises:
-        UsageError: The environment cannot be made.
-    """
+    """Fill what the specification leaves open with what its environment says."""
     is_complete = (spec.actions or spec.controls) and (spec.fields or spec.seen)
     if spec.has_objects or is_complete:
         return spec
@@ -286,9 +274,6 @@ def make_protocol(
     Args:
         name: "default"; for Atari games also the others of `atari.PROTOCOLS`.
         max_steps: Steps after which an episode is truncated, unless Gymnasium's limit is lower.
-
-    Raises:
-        UsageError: There is no such protocol, or it is not for this environment.
     """
     spec = find_spec(game)
     if spec.has_objects:
@@ -325,7 +310,6 @@ def open_environment(protocol: PlayProtocol, *, is_seen: bool = False) -> Enviro
     """Make the environment that ``protocol`` describes.
 
     Raises:
-        UsageError: It is unknown, or cannot be made.
         GcoError: The versions installed here differ from those of the protocol.
     """
     env: Environment
@@ -352,11 +336,7 @@ def environment_spec(protocol: PlayProtocol) -> EnvSpec:
 
 
 def initial_policy(protocol: PlayProtocol) -> str:
-    """Return the text of the policy that a run under ``protocol`` starts from.
-
-    Raises:
-        UsageError: The environment is unknown.
-    """
+    """Return the text of the policy that a run under ``protocol`` starts from."""
     spec = spec_of(protocol)
     with contextlib.closing(open_environment(protocol)) as env:
         if spec.has_objects:

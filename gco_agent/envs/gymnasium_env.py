@@ -51,11 +51,7 @@ class GymnasiumEnvironment:
     """Play a Gymnasium environment; see `gco_agent.envs.environment.Environment`.
 
     Attributes:
-        max_steps: Steps after which Gymnasium truncates an episode, or None.
         reward_threshold: Mean return from which it counts as solved, or None.
-
-    Raises:
-        UsageError: It is unknown, cannot be made, or has spaces that no policy can use.
     """
 
     has_objects = False

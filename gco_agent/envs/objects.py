@@ -40,9 +40,6 @@ class ObjectSpace(gymnasium.Space[Observation]):
 
     Any category may occur or be missing. Samples have one to three boxes in each of ``categories``,
     anywhere on a screen of 160 x 210 pixels.
-
-    Attributes:
-        categories: The known ones.
     """
 
     def __init__(self, categories: tuple[str, ...] = (), seed: int | None = None) -> None:
@@ -55,11 +52,7 @@ class ObjectSpace(gymnasium.Space[Observation]):
         return False
 
     def sample(self, mask: object = None, probability: object = None) -> Observation:
-        """Return a random observation.
-
-        Raises:
-            ValueError: A mask or probabilities are given.
-        """
+        """Return a random observation."""
         if mask is not None or probability is not None:
             raise ValueError("an ObjectSpace takes neither a mask nor probabilities")
         draw = self.np_random.integers
@@ -119,7 +112,6 @@ class ObjectObservation(gymnasium.Wrapper[Observation, int, Any, Any], RecordCon
         env: An ALE environment with discrete actions, whatever its own ``obs_type`` ("ram" is the
             cheapest), with or without other wrappers round it.
         hud: Also observe scores and other displays that OCAtari reads.
-        rules: Rules beyond ALE's own.
 
     Raises:
         UsageError: ``env`` is not an ALE environment, or its actions are continuous.
@@ -360,9 +352,6 @@ def make_object_env(
 
     Args:
         game: Name of the ROM in snake case: "pong", "space_invaders".
-        hud: As `ObjectObservation`.
-        rules: As `ObjectObservation`.
-        render_mode: Gymnasium's.
         settings: Of ``ale_py.AtariEnv``. The defaults are those of ``ALE/<Game>-v5`` (Machado et
             al. 2018, arXiv:1709.06009).
     """

@@ -185,9 +185,6 @@ def play_steps(
     Args:
         episodes: Begun; those with a result are left out.
         deadline: `time.perf_counter` value after which no step is begun.
-
-    Raises:
-        PolicyFailure: All episodes without a result are lost.
     """
     playing: Sequence[Episode] = [e for e in episodes if e.result is None]
     with watch_for_hangs() as alive:
@@ -207,10 +204,6 @@ def play_episodes(task: Rollout) -> RolledOut:
     The same task gives the same episodes. If one episode ends the policy's process, the others are
     played again, each in its own jail, and have to begin with the same actions: a policy could
     otherwise end the process whenever its episodes go badly, and play them differently.
-
-    Raises:
-        JailError: The jail cannot be built, or not as good as required.
-        UsageError: The environment fails.
     """
     with _one_at_a_time:
         episodes = _play_together(task)
@@ -284,10 +277,6 @@ def open_jail(
 
     Args:
         n_floats: What it returns: so many numbers; by default the actions of the environment.
-
-    Raises:
-        PolicyFailure: The policy does not load.
-        JailError: The jail cannot be built, or not as good as required.
     """
     env = episodes[0].env
     jail = Jail(
@@ -306,11 +295,7 @@ def open_jail(
 
 
 def start_policy(jail: Jail, episodes: Sequence[Episode]) -> None:
-    """Start the policy of each episode; those whose start fails get their result.
-
-    Raises:
-        PolicyFailure: All episodes are lost.
-    """
+    """Start the policy of each episode; those whose start fails get their result."""
     for episode in episodes:
         try:
             jail.reset(episode.lane, episode.seed)

@@ -446,7 +446,6 @@ class Judge:
         """Return a recording of ``source``, played once; its steps and episodes count here.
 
         Args:
-            what: Identifies the recording among those of the policy.
             play: Plays under the rules of this judge, and records.
         """
         key = (source.digest, what)

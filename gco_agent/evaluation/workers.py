@@ -108,11 +108,6 @@ class WorkerPool:
         Args:
             deadline: `time.perf_counter` value after which no result is awaited: the iterator
                 ends, and so do processes that are still at work.
-
-        Raises:
-            UsageError: An environment crashed or hung, or the program has no main guard.
-            GcoError: Workers were killed twice over the same task.
-            Exception: What ``function`` raised; later tasks that have not begun are dropped.
         """
         if self._is_here:
             from gco_agent.envs.gymnasium_env import stdout_to_stderr
@@ -365,11 +360,7 @@ _CONNECT_S = 15.0
 
 @contextlib.contextmanager
 def open_executor(address: str) -> Iterator[tuple[Executor, int]]:
-    """Yield the executor at ``address``, and how many tasks it works on at a time.
-
-    Args:
-        address: ``dask://host:port`` of a scheduler.
-    """
+    """Yield the executor at ``address``, and how many tasks it works on at a time."""
     match = _ADDRESS.fullmatch(address)
     if match is None:
         raise UsageError(f"{address!r} is not an executor: give it as dask://host:port")

@@ -69,11 +69,7 @@ class Measured:
 
 
 def find_game(name: str) -> GameSpec:
-    """Return the game called ``name``: "pong", "SpaceInvaders", "ALE/Pong-v5".
-
-    Raises:
-        UsageError: There is none; the message suggests the nearest.
-    """
+    """Return the game called ``name``: "pong", "SpaceInvaders", "ALE/Pong-v5"."""
     wanted = _squash(name)
     for group in (every_game, installed_games):  # packages are only imported if need be
         for spec in group().values():
@@ -120,11 +116,7 @@ def every_game() -> Mapping[str, GameSpec]:
 
 @functools.cache
 def installed_games() -> Mapping[str, GameSpec]:
-    """Return the games of installed packages by name; a name that is taken is ignored.
-
-    Raises:
-        UsageError: A package offers something else, or cannot be imported.
-    """
+    """Return the games of installed packages by name; a name that is taken is ignored."""
     found: dict[str, GameSpec] = {}
     for point in entry_points(group=GROUP):
         package = point.dist.name if point.dist else "an installed package"
@@ -189,7 +181,6 @@ def _env_id(name: str) -> str:
 
 
 GAMES: Mapping[str, GameSpec] = _first_class()
-"""The first-class games by name."""
 
 
 # Games described by playing them

@@ -97,8 +97,6 @@ class Control:
     """One number of an action that is made of numbers.
 
     Attributes:
-        low: Least value that is allowed; infinite where there is no bound.
-        high: Largest value that is allowed.
         meaning: What it does; "" if unknown.
     """
 
@@ -113,7 +111,6 @@ class Score:
 
     Attributes:
         label: Whose: "random", "human", "Kuang et al., multi-step".
-        value: Mean return.
         source: Where it is reported.
         how: The rules it was played by, where the label does not say that.
     """
@@ -277,11 +274,7 @@ class GameSpec:
         """Check that the game has these rules of play.
 
         Args:
-            protocol: Name of the protocol.
             objects: As of `PlayProtocol`; None if not given.
-
-        Raises:
-            UsageError: The rules are for Atari games, or for games of the paper.
         """
         if not self.has_objects and objects is not None:
             raise UsageError(f"--objects is for Atari games; {self.title} has no objects")
@@ -352,7 +345,6 @@ class GameSpec:
 
         Args:
             mean_return: Points an episode; None or NaN if an episode failed.
-            told: As for `stages_for`.
         """
         if mean_return is None or math.isnan(mean_return):
             return FAILED
@@ -386,11 +378,7 @@ class GameSpec:
         return renumber_actions(text, self.constants, names)
 
     def reference_policy(self) -> str:
-        """Return the text of a policy that behaves as the one the paper's authors start from.
-
-        Raises:
-            UsageError: There is none: theirs plays at random, as `initial_policy` does.
-        """
+        """Return the text of a policy that behaves as the one the paper's authors start from."""
         text = _policy_file(f"reference/{self.name}.py")
         if not text:
             raise UsageError(f"{self.title} has no starting policy that plays without chance")
@@ -535,8 +523,6 @@ def random_policy(
 
     Args:
         n_actions: Number of actions; 0 where an action is made of numbers.
-        low: Least value of each of these.
-        high: Largest value of each.
     """
     if n_actions:
         constants = f"N_ACTIONS = {n_actions}"

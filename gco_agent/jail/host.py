@@ -93,12 +93,7 @@ class Jail:
             self.close()
 
     def start(self) -> None:
-        """Start the worker, seal it, and load the policy.
-
-        Raises:
-            PolicyFailure: The text does not load, or has no ``act``.
-            JailError: The worker cannot be started, or its level is below ``require``.
-        """
+        """Start the worker, seal it, and load the policy."""
         if sys.platform != "linux":
             raise JailError(
                 "policies run in a jail that needs Linux: use Linux, WSL or a container"
@@ -169,9 +164,6 @@ class Jail:
         """Ask one lane for its next action, and for the functions that it calls.
 
         The action is the same as that of `act`. Such a step takes many times as long.
-
-        Raises:
-            PolicyFailure: As `act`; also if the worker reports calls that make no sense.
         """
         observations = [(lane, observation)]
         lanes = self._check(observations)
@@ -205,11 +197,7 @@ class Jail:
 
     @property
     def report(self) -> JailReport:
-        """The seal of the worker.
-
-        Raises:
-            RuntimeError: The jail is not running.
-        """
+        """The seal of the worker."""
         return self._live().report
 
     @property

@@ -100,11 +100,7 @@ class ZygoteClient:
         self._control.close()
 
     def _ask(self, order: wire.Order, fds: Sequence[int]) -> int:
-        """Send an order and return the answer.
-
-        Raises:
-            OSError: The zygote has ended.
-        """
+        """Send an order and return the answer."""
         with self._lock:
             try:
                 socket.send_fds(self._control, [order.pack()], fds)
@@ -125,7 +121,6 @@ class ZygoteClient:
 
 
 _zygotes: list[ZygoteClient] = []
-"""None or one."""
 _starting = threading.Lock()
 
 
@@ -203,11 +198,7 @@ def environment() -> dict[str, str]:
 
 
 class WorkerProcess:
-    """A sealed worker; it has no policy yet.
-
-    Attributes:
-        report: Its seal, as it reported it.
-    """
+    """A sealed worker; it has no policy yet."""
 
     def __init__(self, order: wire.Order) -> None:
         self._owner = os.getpid()

@@ -43,7 +43,6 @@ _GENERATES = 0x20 | 0x80 | 0x200
 _HAS_VARARGS, _HAS_VARKEYWORDS = 0x04, 0x08
 
 Value: TypeAlias = Any
-"""Anything that a policy may have."""
 Json: TypeAlias = Any
 Tracer: TypeAlias = Callable[[FrameType, str, Any], Any]
 

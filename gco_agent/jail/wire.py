@@ -74,7 +74,6 @@ Form: TypeAlias = Any
 """How a packed observation is to be read: lives (`ObjectRows`), None (plain data), dtype and shape
 (an array; no shape is a scalar of numpy), or a list or dict of forms."""
 Value: TypeAlias = Any
-"""Whatever an environment returns."""
 
 
 class Late(Exception):  # noqa: N818 - control flow inside the jail package
@@ -133,11 +132,7 @@ def reply_form(n_values: int, kind: str = INTEGERS) -> struct.Struct:
 
 
 def pack_observations(observations: Sequence[tuple[int, object]]) -> bytes:
-    """Return the payload of an ACT for pairs of lane and observation.
-
-    Raises:
-        TypeError: A policy cannot be given such a value.
-    """
+    """Return the payload of an ACT for pairs of lane and observation."""
     packed = [
         (lane, seen.lives, _pack_still(seen.rows))
         if type(seen) is ObjectRows

@@ -49,7 +49,6 @@ _PLAIN_TYPES = (str, bytes, float, bool, type(None))
 RawRecord: TypeAlias = tuple[int, int, str]
 """Kind of text, position of the lane in the message, text."""
 Value: TypeAlias = Any
-"""Anything that a policy may have."""
 
 
 class BadAction(Exception):  # noqa: N818 - named as the outcome it becomes

@@ -70,12 +70,7 @@ class Spending:
     _exchanges: list[Exchange] = field(default_factory=list)
 
     def require(self, model: LanguageModel, request: ModelRequest) -> None:
-        """Check that the worst case of one more request stays within the limits.
-
-        Raises:
-            BudgetSpent: It might not.
-            UsageError: There is a limit in dollars, and the price of the model is unknown.
-        """
+        """Check that the worst case of one more request stays within the limits."""
         used = self.spent + self.at_risk
         most = used + worst_case(model, request)
         if self.token_cap is not None and most.total_tokens > self.token_cap:

@@ -15,7 +15,6 @@ from gco_agent.core.records import Usage
 from gco_agent.llm.prices import FREE, Price, priced
 
 SCHEMA = 1
-"""Version of the JSON of exchanges."""
 REMOVED = "[key removed]"
 """What stands in records and messages where a key stood."""
 
@@ -37,8 +36,6 @@ class ToolSpec:
     """A tool that the model is offered, so that its answer has named fields.
 
     Attributes:
-        name: Letters, digits and underscores.
-        description: What the tool is for, and when to call it.
         schema: JSON schema of its input; an object with ``additionalProperties: false``.
     """
 
@@ -59,9 +56,6 @@ class ModelRequest:
             text must do as well.
         max_tokens: Limit of the reply, thinking included.
         seconds: Wall time for the answer, with all retries and waits.
-
-    Raises:
-        ValueError: ``seconds`` is not finite.
     """
 
     system: str
@@ -92,7 +86,6 @@ class Completion:
         text: All text of the reply; empty if it is a tool call alone.
         tool_input: Input of the call of the requested tool; None if there was none, or it was not
             a JSON object.
-        usage: What it used, as far as the server said.
         model: Name of the model that answered, as the server calls it.
         stop_reason: Why the reply ended: "end_turn", "tool_use" or "stop_sequence".
         is_bill_open: The server did not say what the answer used.
@@ -137,9 +130,6 @@ class ScriptedModel:
     Args:
         script: A `Completion` is returned as it is, a text as the text of one, and an exception is
             raised.
-
-    Attributes:
-        requests: The requests so far, oldest first.
     """
 
     def __init__(
@@ -154,11 +144,7 @@ class ScriptedModel:
         self.requests: list[ModelRequest] = []
 
     def complete(self, request: ModelRequest) -> Completion:
-        """Return the next answer of the script.
-
-        Raises:
-            ModelError: The script is over. Exceptions of the script are raised as they are.
-        """
+        """Return the next answer of the script."""
         self.requests.append(request)
         answer = next(self._script, None)
         if answer is None:
@@ -179,14 +165,9 @@ class Exchange:
     """A request with its answer or error.
 
     Attributes:
-        request: The request.
-        model: Name of the model that was asked.
-        completion: The answer, or None.
-        error: Why there is no answer; empty if there is one.
         partial: What arrived of an answer that broke off.
         usage: What was used by all tries, as far as the server said.
         at_risk: Upper bound of what may be billed beyond that.
-        tries: How often the request was sent.
     """
 
     request: ModelRequest
@@ -200,21 +181,13 @@ class Exchange:
 
 
 def format_exchanges(exchanges: Iterable[Exchange]) -> str:
-    """Return exchanges as JSON, without anything that looks like a key.
-
-    Raises:
-        ValueError: A number in them is not finite.
-    """
+    """Return exchanges as JSON, without anything that looks like a key."""
     data = {"schema": SCHEMA, "exchanges": [asdict(exchange) for exchange in exchanges]}
     return json.dumps(scrubbed(data), indent=1, allow_nan=False) + "\n"
 
 
 def parse_exchanges(text: str) -> tuple[Exchange, ...]:
-    """Read what `format_exchanges` wrote.
-
-    Raises:
-        UsageError: The text is something else, or has a newer schema.
-    """
+    """Read what `format_exchanges` wrote."""
     try:
         data = json.loads(text)
         require_schema(data["schema"], SCHEMA, "the record")

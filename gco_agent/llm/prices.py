@@ -72,7 +72,6 @@ class Price:
 
 
 FREE = Price(0.0, 0.0, 0.0, 0.0)
-"""Price of a local model."""
 
 PRICES: Mapping[str, Price] = {
     "claude-fable-5-2": Price.usual(8.0, 40.0, cache_read=0.2),

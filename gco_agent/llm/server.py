@@ -183,12 +183,7 @@ class ServerModel(ABC):
 
     @classmethod
     def open(cls, name: str, *, price: Price | None, effort: str | None = None) -> Self:
-        """Open a model with the key and the server that the environment names.
-
-        Raises:
-            KeyRefused: There is no key, or it has characters that no key has.
-            UsageError: A variable for the server, a proxy or certificates cannot be used.
-        """
+        """Open a model with the key and the server that the environment names."""
         url = cls.api.server_url(os.environ)
         model = cls(name, price, cls.api.find_key(os.environ, url), url, effort)
         cls.sdk_errors()
@@ -247,9 +242,6 @@ class ServerModel(ABC):
         """Ask once, streaming; return a complete answer.
 
         A request of which the server refuses an optional part is sent again without it.
-
-        Raises:
-            ModelError: There is no complete answer; the type says why.
         """
         import httpx2  # as the SDK, it takes seconds, which are not the request's
 

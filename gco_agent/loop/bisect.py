@@ -69,7 +69,6 @@ class Tested:
     """An iteration whose policy was played.
 
     Attributes:
-        iteration: None for a commit made by hand.
         has_skill: Whether its policy shows the skill; a policy that fails shows none.
         mean_return: On the seeds of the bisection; None if it failed.
     """

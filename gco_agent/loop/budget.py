@@ -136,7 +136,6 @@ class Budget:
 
         Args:
             seconds: Wall time that they took.
-            n_workers: Who play at a time.
         """
         wanted = self.report_episodes - n_played
         if self.seconds is None or wanted <= 0:

@@ -45,11 +45,7 @@ _EDITED = "It edits an inconclusive candidate, not the policy in force.\n\n"
 
 @dataclass
 class IterationRecorder:
-    """Makes the commits of one iteration.
-
-    Attributes:
-        begun: `time.perf_counter` value at its start.
-    """
+    """Makes the commits of one iteration."""
 
     run: str
     iteration: int
@@ -246,11 +242,7 @@ def _memory(candidate: Candidate) -> dict[str, str]:
 def committed_event(
     standing: Facts | None, entry: Entry, commit: str, gain: Gain | None, what: str
 ) -> Committed:
-    """Return the event that an iteration is on the branch.
-
-    Args:
-        what: The candidate in a few words.
-    """
+    """Return the event that an iteration is on the branch."""
     facts = entry.facts
     standing = standing or facts
     tokens = [n for n in (facts.tokens_in, facts.tokens_out) if n is not None]

@@ -52,8 +52,6 @@ class Outcome:
     """The result of an iteration.
 
     Attributes:
-        return_mean: Of the candidate, in points an episode; None if it has none.
-        gain: Over its parent, in points an episode.
         policy: Digest of the policy that is the run's afterwards, without its docstring.
     """
 

@@ -92,7 +92,6 @@ class ProposalSession:
 
         Raises:
             BudgetSpent: The first request would have passed a limit.
-            ModelError: There was no answer to the first request, and nothing was paid for.
         """
         if self._optimizer.capabilities.one_candidate:
             n_candidates = 1
@@ -103,11 +102,7 @@ class ProposalSession:
         return list(self.answers)
 
     def repair(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """Ask once more if no candidate could be scored and the optimizer answers errors.
-
-        Returns:
-            The answer, if there is one.
-        """
+        """Ask once more if no candidate could be scored and the optimizer answers errors."""
         may_repair = self._optimizer.capabilities.repairs and self.stopped_by is None
         if not may_repair or any(each.is_scored for each in candidates):
             return []

@@ -62,7 +62,6 @@ def train(  # noqa: PLR0913 - the last is seldom given
     Raises:
         ModelError: A language model cannot be reached, or takes no requests; what was paid for is
             committed.
-        KeyboardInterrupt: As sent; what was paid for is committed.
     """
     resume(run.repo, run.ref)
     n_idle, frames = 0, frames_of(run.history())
@@ -110,7 +109,6 @@ def advance(  # noqa: PLR0913 - the last are seldom given
 
     Raises:
         BudgetSpent: Nothing could be proposed within the limits.
-        ModelError: As `train`.
     """
     archive, spending = Archive(run), open_spending(run, budget)
     parent, judge = archive.champion, race_judge(archive, config, judge)

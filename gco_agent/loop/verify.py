@@ -91,7 +91,6 @@ class Difference:
     Attributes:
         what: "mean return", "ale-py", "action".
         claimed: What the commit says; None if it says nothing.
-        step: From 0, where one is known.
     """
 
     what: str
@@ -141,7 +140,6 @@ class Verified:
         differences: For DIFFERS, the numbers of the message that are others; for INCOMPARABLE, the
             parts of the protocol.
         first: The first episode that differs, and in it the first action, where it can be said.
-        played: What was played here; None if nothing was.
         played_in: As `Claim.made_in`, here.
     """
 
@@ -157,7 +155,6 @@ class Verifier:
     """Plays claims again; an episode that two claims share is played once.
 
     Args:
-        require: The jail must be at least this good.
         episodes: Play so many of each claim at most; all by default.
     """
 
@@ -180,10 +177,6 @@ class Verifier:
 
         Args:
             rules: Those that the run may have played by, with the versions installed here.
-
-        Raises:
-            UsageError: The claim's seeds cannot be read.
-            JailError: The jail is not as good as required.
         """
         missing = [name for name in _NEEDED if getattr(claim.facts, name) is None]
         if missing:
@@ -306,11 +299,6 @@ def read_claims(view: RunView, rev: str | None = None) -> list[Claim]:
     """Return the claims of a run, oldest first: of all its commits, or of one.
 
     A commit made by hand that changes the policy is among them: it has no score.
-
-    Raises:
-        UsageError: The commit ``rev`` claims nothing: no policy was scored there.
-        NotARun: ``rev`` is not of this run.
-        StoreError: A record of the run cannot be read.
     """
     steps = view.history() if rev is None else [view.step(rev)]
     found = [claim for step in steps for claim in _claims_of(view, step)]

@@ -111,11 +111,9 @@ class Request:
         parent: The policy to edit: that in force, or an inconclusive candidate.
         evaluation: Its episodes on feedback seeds, as far as they were played.
         iteration: Number of the iteration, from 1.
-        config: The run's configuration.
         attempts: The iterations before, oldest first.
         recall: Returns the file of that name in the last iteration that has it, or None.
         deadline: `time.perf_counter` value by which to answer.
-        progress: Called with events.
         feedback: Composes the feedback for a language model. Plays at the first call, so an
             optimizer that has no use for it never calls it.
         answer: Answers the questions in a reply of a model that has asked so often before, as
@@ -241,11 +239,7 @@ class Optimizer(ABC):
 
     @classmethod
     def create(cls, tools: Tools) -> Optimizer:
-        """Create an instance for a command; override it to use ``tools``.
-
-        Raises:
-            UsageError: Something that the optimizer needs is missing.
-        """
+        """Create an instance for a command; override it to use ``tools``."""
         del tools
         return cls()
 
@@ -260,12 +254,10 @@ class Tools:
     """What the factory of an optimizer may use.
 
     Attributes:
-        pool: Processes that play.
         open_models: Open the language models that the command was set up with; each raises a
             `GcoError` that says what is missing. Of several, each gets an optimizer of its own,
             and these take turns.
         folder: Folder for files that people read and write; None if there is none.
-        tell: Shows lines to the user.
         reply: An answer that is available already, to be used instead of asking.
         answer: Answers prompts that are files; None if somebody else does.
         require: The jail must be at least this good where an optimizer plays policies.
@@ -280,11 +272,7 @@ class Tools:
     require: JailLevel = JailLevel.NONE
 
     def model(self, optimizer: str) -> LanguageModel:
-        """Open the language model for the optimizer of that name.
-
-        Raises:
-            UsageError: The command was set up without one.
-        """
+        """Open the language model for the optimizer of that name."""
         if not self.open_models:
             raise UsageError(f"{optimizer} needs a language model, and none was given")
         return self.open_models[0]()

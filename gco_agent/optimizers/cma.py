@@ -69,7 +69,6 @@ class Evolution:
         scale: How far a typical change of each goes, (n,); or the axes of the search as columns,
             (n, n).
         spread: Standard deviation of each, in units of its scale; or one for all.
-        rng_seed: Positive.
         is_diagonal: Learn no dependence of the numbers on each other.
     """
 

@@ -249,12 +249,7 @@ class AnswerCommand:
         return cls(words, folder)
 
     def answer(self, letter: Letter, request: Request) -> None:
-        """Have the reply of ``letter`` written; a command that fails is tried again.
-
-        Raises:
-            ModelError: It failed in every try.
-            BudgetSpent: The time was up before it ended.
-        """
+        """Have the reply of ``letter`` written; a command that fails is tried again."""
         for attempt in range(1, _TRIES + 1):
             problem = self._try(letter, request)
             if problem is None:
@@ -378,15 +373,7 @@ class ExchangeOptimizer(Optimizer):
         return cls(tools.folder, tools.tell, tools.reply, tools.answer)
 
     def propose(self, request: Request) -> Proposal:
-        """Return the candidate in the reply.
-
-        Raises:
-            Unusable: There is none in it.
-            BudgetSpent: The time was up before there was a reply.
-            FileRefused: There is a symbolic link in the folder.
-            UsageError: The prompt cannot be written, or the reply not be read.
-            ModelError: The command that answers failed.
-        """
+        """Return the candidate in the reply."""
         letter = letter_for(self._folder, request)
         if self._reply is not None:
             prompt, text = letter.read_prompt(request), self._reply

@@ -81,14 +81,7 @@ class OptoPrimeOptimizer(Optimizer):
         return cls(tools.model("optoprime"))
 
     def propose(self, request: Request) -> Proposal:
-        """Return the policy with the components that OptoPrime suggests.
-
-        Raises:
-            Unusable: The suggestion cannot be used; `kind` says why.
-            BudgetSpent: The request might cost more than is left, or there is no time for it.
-            ModelError: There was no reply.
-            UsageError: trace-opt is not installed.
-        """
+        """Return the policy with the components that OptoPrime suggests."""
         opto = load_opto()
         with _one_at_a_time, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # opto warns of what is an error here

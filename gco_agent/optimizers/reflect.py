@@ -45,13 +45,7 @@ class ReflectOptimizer(Optimizer):
         return cls(tools.model("reflect"))
 
     def propose(self, request: Request) -> Proposal:
-        """Return the policy that the model hands in.
-
-        Raises:
-            Unusable: Its reply holds none.
-            BudgetSpent: The request might cost more than is left, or there is no time for it.
-            ModelError: There was no reply.
-        """
+        """Return the policy that the model hands in."""
         request.progress(Searching("trace the present policy", None, 0, ""))
         prompt = compose_prompt(request, HOW)
         request.progress(Searching(f"wait for {self.model.name}", None, 0, ""))

@@ -118,7 +118,6 @@ def ask_for_reply(
     Raises:
         Unusable: The answer holds no candidate, or there is none; with its usage.
         BudgetSpent: There is no time for it, or the time was up before an answer came.
-        ModelError: As `gco_agent.llm.ask`.
     """
     answer, n_asked = _ask(model, asked, request, patience), 0
     while answer.tool_input is None and (told := request.answer(answer.text, n_asked)):
@@ -220,7 +219,6 @@ def _explaining(what: str, problem: str, kind: str) -> Iterator[None]:
     Args:
         what: What is edited or checked, as the subject of a sentence.
         problem: The rest of the sentence, for a `ContractViolation`.
-        kind: The kind of that error.
     """
     try:
         yield

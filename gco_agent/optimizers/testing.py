@@ -64,9 +64,6 @@ def check_optimizer(
         tools: What the factory is given; by default no model, no folder, and no other process.
         config: Of the run; by default short episodes of Pong, and little search.
         policy: Text of the parent; by default the policy that the game starts from.
-
-    Raises:
-        AssertionError: A rule is broken; the message says which.
     """
     with WorkerPool(0) as pool:
         tools = tools or Tools(pool)

@@ -85,7 +85,6 @@ def tune_policy(
 
     Args:
         seeds: Feedback seeds; the first of them are kept for the final comparison.
-        rng_seed: Seeds CMA-ES; positive.
     """
     found = tunable_constants(source)
     if not found:
@@ -203,11 +202,7 @@ def _mean(episodes: Sequence[EpisodeResult]) -> float:
 
 
 class TuneOptimizer(Optimizer):
-    """Tunes the constants of the run's policy.
-
-    Args:
-        seconds: Time for a proposal; None for a slice of the run's configuration.
-    """
+    """Tunes the constants of the run's policy."""
 
     name = "tune"
     capabilities = Capabilities(one_candidate=True)
@@ -222,11 +217,7 @@ class TuneOptimizer(Optimizer):
         return cls(tools)
 
     def propose(self, request: Request) -> Proposal:
-        """Tune for a slice.
-
-        Raises:
-            ProposalError: There is nothing to tune, or nothing better was found.
-        """
+        """Tune for a slice."""
         trials = trials_of(request, self._tools, self._seconds)
         rng_seed = seed_of_chance(request.config.seed * 1_000 + request.iteration)
         seeds = trial_seeds(request.iteration)

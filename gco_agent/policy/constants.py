@@ -41,7 +41,6 @@ class TunableConstant:
         name: Of the module or class constant; for a number in a function, the function's name and
             the number: "act 152".
         value: Its magnitude, above 0; a sign is in the text before it.
-        line: Where it first stands, from 1.
         places: Where it stands, as indices of the text; equal numbers that move together have
             several.
         sign: -1 if a minus sign stands before it in all its places, else 1.

@@ -301,7 +301,6 @@ def load_policy(source: PolicySource | str | Path, *, origin: str | None = None)
     it saw.
 
     Args:
-        source: A path, or the text itself.
         origin: File name in tracebacks, such as ``policies/pong.py@a1b2c3d``; by default the path.
 
     Raises:

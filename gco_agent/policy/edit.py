@@ -101,7 +101,6 @@ def complete_policy(parent: PolicySource, text: str) -> PolicySource:
         The policy, not yet checked against the contract, nor formatted.
 
     Raises:
-        ContractViolation: The text is not Python, or a character or its size is refused.
         EditRejected: The parts do not fit: none of them is of ``parent``, a component has other
             parameters or an elided body, or there is a statement that is not a definition.
     """
@@ -534,7 +533,6 @@ def apply_diff(source: PolicySource, text: str) -> PolicySource:
     Raises:
         EditRejected: There is no hunk, or the rows of one are not in the policy, or the result is
             not Python.
-        ContractViolation: The result has characters or a size that a policy may not have.
     """
     rows = source.text.split("\n")
     hunks = _hunks(text)

@@ -48,7 +48,6 @@ class Removal:
     """One thing that could be removed.
 
     Attributes:
-        line: Where it stands, from 1.
         weight: Characters of code that it removes, white space aside.
     """
 

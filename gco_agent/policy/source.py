@@ -85,12 +85,7 @@ class PolicySource:
 
     @classmethod
     def from_file(cls, path: str | Path) -> Self:
-        """Read the file at ``path``.
-
-        Raises:
-            PolicyError: The file cannot be read.
-            ContractViolation: As `from_bytes`.
-        """
+        """Read the file at ``path``."""
         try:
             with Path(path).open("rb") as file:
                 data = file.read(MAX_BYTES + len(_BOM) + 1)

@@ -63,17 +63,10 @@ class Baseline:
     """A measured baseline.
 
     Attributes:
-        game: Name of the game.
-        name: Its name.
-        method: What learned.
         seed: Seed of its networks and of what they draw.
-        protocol: Stamp of the rules of play.
-        frames: Environment frames that it learned from.
         returns: Of whole games on the first report seeds.
         curve: Frames, and the mean return of the last 100 episodes of training by then.
         versions: Of the libraries, which decide the numbers.
-        seconds: Wall time.
-        schema: Version of the file.
     """
 
     game: str
@@ -110,11 +103,7 @@ def _branch(game: str, name: str) -> str:
 
 
 def list_baselines(repo: GitRepo) -> list[Baseline]:
-    """Return the baselines of a repository that have no run.
-
-    Raises:
-        StoreError: One cannot be read.
-    """
+    """Return the baselines of a repository that have no run."""
     return [_read(repo, ref) for ref in sorted(repo.refs(_PREFIX))]
 
 
@@ -160,11 +149,7 @@ def measured_here(view: RunView, protocol: str) -> Iterator[Score]:
 
 
 def save_baseline(repo: GitRepo, baseline: Baseline) -> str:
-    """Commit a baseline on a branch of its own, and return the commit's id.
-
-    Raises:
-        RunMoved: There is such a branch.
-    """
+    """Commit a baseline on a branch of its own, and return the commit's id."""
     score = format_score(baseline.mean_return, baseline.standard_error)
     n = len(baseline.returns)
     message = (
@@ -182,13 +167,7 @@ def save_baseline(repo: GitRepo, baseline: Baseline) -> str:
 
 
 def require_ppo(repo: GitRepo, game: str, name: str) -> None:
-    """Check that PPO can be trained, and its result stored under this name.
-
-    Raises:
-        ModuleNotFoundError: The extra ppo is not installed.
-        UsageError: The name is taken, or none.
-        StoreError: git does not know who commits.
-    """
+    """Check that PPO can be trained, and its result stored under this name."""
     repo.require_identity()
     ref = RunRef(game, name)  # which refuses what names no branch
     branch = _branch(ref.game, ref.run_id)
@@ -209,17 +188,11 @@ def train_ppo(
     to their sign while it learns. Other environments are seen as vectors.
 
     Args:
-        rules: Rules of play, of training and of the score.
         frames: Frames to learn from at most; whole rollouts are played.
         seed: Of the networks, and of the actions that are drawn.
-        episodes: Report seeds to play.
-        progress: Called with events.
 
     Returns:
         The frames that were used, the returns, and the learning curve.
-
-    Raises:
-        UsageError: There are too few frames for one rollout, or the actions have no bounds.
     """
     import torch
     from stable_baselines3 import PPO
@@ -304,13 +277,7 @@ def measure_ppo(  # noqa: PLR0913 - what is stored of it
     repo: GitRepo, game: str, name: str, rules: PlayProtocol, *, frames: int, seed: int,
     episodes: int, progress: Progress,
 ) -> tuple[Baseline, str]:  # fmt: skip
-    """Train and score PPO, and store the result; return it and its commit.
-
-    Raises:
-        ModuleNotFoundError: The extra ppo is not installed.
-        UsageError: As `require_ppo` and `train_ppo`.
-        StoreError: It cannot be stored.
-    """
+    """Train and score PPO, and store the result; return it and its commit."""
     require_ppo(repo, game, name)
     begun = time.perf_counter()
     used, returns, curve = train_ppo(rules, frames, seed, episodes, progress)

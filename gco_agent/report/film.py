@@ -39,7 +39,6 @@ class Moment:
         raw: The observation without objects: of an Atari game the 128 bytes of RAM, otherwise
             what the environment returns.
         action: Name of the action that the policy chooses; "" at the end.
-        played: That action; None at the end.
     """
 
     step: int

@@ -279,11 +279,7 @@ def _write_animation(path: Path, pictures: Iterator[Image.Image], frames_per_sec
 
 
 def show(pictures: Iterable[Image.Image], title: str, frames_per_second: float) -> bool:
-    """Show pictures in a window: space pauses, the right arrow steps, q or Escape quits.
-
-    Returns:
-        Whether all were shown.
-    """
+    """Show pictures in a window: space pauses, the right arrow steps, q or Escape quits."""
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     import pygame
 

@@ -71,9 +71,6 @@ class RunConfig:
         model: Language model, as its server names it; empty for the default one.
         effort: Effort in the words of the Messages API; empty leaves that to the server.
         max_tokens: Limit of tokens of a reply of the language model, thinking included.
-
-    Raises:
-        UsageError: A value is out of range.
     """
 
     game: str

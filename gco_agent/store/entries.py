@@ -41,9 +41,6 @@ class RunRef:
     Attributes:
         game: Short name of the game; also names the policy file, ``policies/<game>.py``.
         run_id: Chosen by the user, or ``yyyymmdd-xxxx`` from `new_run_id`.
-
-    Raises:
-        UsageError: A part is not a name that git and every file system accept.
     """
 
     game: str
@@ -104,14 +101,12 @@ class Facts:
 
     Attributes:
         iteration: From 0 for the initial policy.
-        return_mean: Mean return per episode, in points.
         gain: Mean difference of returns to the parent, paired by seed, in points.
         pairs: Seeds both the candidate and its parent played.
         seeds: Which seeds, as "selection 0:16".
         protocol: Rules of play; numbers under different protocols are not compared.
         steps: Policy calls this iteration made.
         frames: Emulator frames the run has used so far.
-        seconds: Wall time of this iteration.
         cyclomatic: Sum of the cyclomatic complexity of its functions.
         digest: Hash of the actions played, for `gco-agent verify`.
         cpu_ms_mean: Processor time of a step of the policy, in milliseconds.
@@ -229,9 +224,6 @@ def parse_message(text: str) -> tuple[str, str, Facts | None]:
 
     The facts are None when a person wrote the message. Lines that a person or another tool added to
     the last paragraph, such as ``Signed-off-by``, are ignored.
-
-    Raises:
-        StoreError: The trailers are of a newer schema, incomplete or garbled.
     """
     subject, _, rest = text.strip("\n").partition("\n")
     body, _, block = rest.strip("\n").rpartition("\n\n")

@@ -207,11 +207,7 @@ class GitRepo:
 
     @classmethod
     def create(cls, path: Path) -> Self:
-        """Make a repository, its branch main unless settings name another; or open one.
-
-        Raises:
-            NoIdentity: Git does not know who commits; nothing was made then.
-        """
+        """Make a repository, its branch main unless settings name another; or open one."""
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:

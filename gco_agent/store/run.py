@@ -125,8 +125,6 @@ class Run(RunView):
 
         Raises:
             RunMoved: Somebody else moved the branch; the commit is kept under another ref.
-            StoreError: Git refused; the branch is where it was, unless the message says more.
-            ValueError: The facts are not of the next iteration of this run.
         """
         facts = entry.facts
         if facts.verdict in (Verdict.INITIAL, Verdict.BY_HAND):
@@ -162,10 +160,6 @@ class Run(RunView):
 
         Args:
             rev: A step or candidate of this run: a revision, or the number of an iteration.
-
-        Raises:
-            NotARun: The revision is not of this run.
-            UsageError: The policy is already that one, but for what its docstring says it scores.
         """
         step = self.step(rev)
         text = self.policy(step.commit)
@@ -217,11 +211,7 @@ def _pointing_to(entry: Entry, candidates: Sequence[Entry], commits: Sequence[st
 def write_entry(
     repo: GitRepo, parents: Sequence[str], entry: Entry, game: str, *, remove: Sequence[str] = ()
 ) -> str:
-    """Store the commit of an entry, on the tree of its first parent, and return its id.
-
-    Args:
-        parents: Commit ids; none makes a root commit.
-    """
+    """Store the commit of an entry, on the tree of its first parent, and return its id."""
     texts = dict(entry.top_files)
     if entry.policy is not None:
         texts[policy_path(game)] = entry.policy
@@ -346,12 +336,6 @@ class Runs:
         Args:
             entry: The initial policy; its verdict is INITIAL, its iteration 0.
             switch: Whether to check the branch out; a bare repository has nowhere to.
-
-        Raises:
-            UsageError: There is a run of that name.
-            DirtyWorkTree: Asked to switch, and changes or untracked files are in the way; nothing
-                was made then.
-            NoIdentity: Git does not know who commits.
         """
         facts = entry.facts
         if (facts.verdict, facts.iteration, facts.run) != (Verdict.INITIAL, 0, ref.branch):
@@ -397,11 +381,6 @@ class Runs:
         Args:
             rev: A step or candidate of it; by default the last step. For a candidate that was not
                 accepted, its policy is put in force by a further commit.
-
-        Raises:
-            NotARun: The revision is not of this run.
-            UsageError: There is a run of that name.
-            NoIdentity: Git does not know who commits.
         """
         view = self.view(ref)
         step = view.step(rev or view.tip)
@@ -534,22 +513,14 @@ class Runs:
     # -- opening -------------------------------------------------------------------------------
 
     def view(self, ref: RunRef) -> RunView:
-        """Open a run to read it, even while another process advances it.
-
-        Raises:
-            NotARun: There is none of that name.
-        """
+        """Open a run to read it, even while another process advances it."""
         return RunView(self._repo, ref)
 
     def open(self, ref: RunRef) -> Run:
         """Open a run to advance it, and finish what a killed process left undone.
 
         Raises:
-            NotARun: There is none of that name.
             RunBusy: Another process is advancing it.
-            DirtyWorkTree: It is checked out, and files have changes that are not committed.
-            NoIdentity: Git does not know who commits.
-            StoreError: It is checked out in another work tree, or git refused.
         """
         RunView(self._repo, ref)
         self._repo.require_identity()
@@ -572,13 +543,7 @@ class Runs:
     # -- publishing ----------------------------------------------------------------------------
 
     def require_publishable(self) -> Head:
-        """Return what is checked out, if a policy can be published there.
-
-        Raises:
-            UsageError: A run is checked out, or nothing is.
-            DirtyWorkTree: Changes are not committed.
-            NoIdentity: Git does not know who commits.
-        """
+        """Return what is checked out, if a policy can be published there."""
         head = self._repo.head()
         if head.branch is None:
             raise UsageError("HEAD is detached: `git switch` to the branch to publish on")
@@ -601,11 +566,6 @@ class Runs:
 
         Args:
             trailers: Its last paragraph, by name; ``Gco-Schema`` is reserved for runs.
-
-        Raises:
-            UsageError: As `require_publishable`, or the file already has this text.
-            DirtyWorkTree: Changes or untracked files are in the way; nothing was made then.
-            RunMoved: Somebody else moved the branch.
         """
         head = self.require_publishable()
         branch, content = head.branch or "", text.encode("utf-8", "backslashreplace")
@@ -671,7 +631,6 @@ class Status:
         started: `time.perf_counter` value at which its time began; processes of one machine share
             that clock.
         tokens: Tokens that the run has sent to language models and received, so far.
-        usd: Their price; None where that is not known.
     """
 
     pid: int

@@ -119,8 +119,6 @@ class Details:
 
     Attributes:
         before: Text of the policy that it was made from; "" for the initial policy.
-        after: Its own text; None where the iteration had no candidate.
-        played: Its episodes, in the order of the seeds.
         feedback: What the optimizer was shown; None where nothing is stored.
     """
 
@@ -195,10 +193,6 @@ class RunView:
 
         A commit that a person made in between is a step without facts; the policy it leaves is the
         run's policy from then on.
-
-        Raises:
-            NotARun: No initial policy is on the line.
-            StoreError: A message cannot be read.
         """
         if self._history is None:
             self._history = self._read_history()
@@ -228,10 +222,6 @@ class RunView:
 
         Args:
             rev: Any revision git knows, or the plain number of an iteration.
-
-        Raises:
-            NotARun: The revision is not of this run.
-            StoreError: There is no such revision.
         """
         history = self.history()
         is_number = bool(_NUMBER.fullmatch(rev))
@@ -267,12 +257,7 @@ class RunView:
         return None if content is None else content.decode("utf-8", "replace")
 
     def policy(self, rev: str | None = None) -> str:
-        """Return the text of the policy at a commit, by default the last.
-
-        Raises:
-            NotARun: That commit has no policy.
-            StoreError: It is not UTF-8 text.
-        """
+        """Return the text of the policy at a commit, by default the last."""
         text = self.read(self.policy_path, rev)
         if text is None:
             raise NotARun(f"{rev or self.ref.branch} has no file {self.policy_path}")
@@ -543,7 +528,6 @@ def read_policy(target: str | Path, directory: Path = Path()) -> PolicySource:
     Raises:
         PolicyError: It cannot be read, or is not UTF-8 text.
         StoreError: There is no repository, or no such revision.
-        UsageError: The revision has no such file.
     """
     rev, colon, path = str(target).partition(":")
     if not colon or (directory / target).exists():

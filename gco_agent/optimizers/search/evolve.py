@@ -304,7 +304,6 @@ def tune(
     Args:
         leaders: At least one; those without constants are left out.
         seeds: What generations draw their seeds from, in order.
-        rng_seed: Seeds CMA-ES; positive.
 
     Returns:
         The program in the middle of each last generation, the best first, and how many

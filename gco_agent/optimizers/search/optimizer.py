@@ -92,9 +92,6 @@ def read_state(text: str, names: Names) -> SearchState | None:
     What is read is rendered as Python and played outside the jail, and anybody may have written
     it. So nothing is taken but known nodes, names that the environment itself has, and finite
     numbers.
-
-    Raises:
-        StoreError: It is damaged, or names what the environment does not have.
     """
     with readable(STATE_FILE):
         data = json.loads(text)
@@ -144,12 +141,7 @@ class SearchOptimizer(Optimizer):
         return cls(tools.pool)
 
     def propose(self, request: Request) -> Proposal:
-        """Play one slice and propose the best program that was not proposed before.
-
-        Raises:
-            ProposalError: Everything known was, which only a very small budget can lead to.
-            StoreError: What the last slice left cannot be read.
-        """
+        """Play one slice and propose the best program that was not proposed before."""
         config = request.config
         if not config.protocol.has_objects:
             return VectorSearch(self._pool, only_screens=self.only_screens).propose(request)

@@ -37,7 +37,6 @@ _MOST_ARMS = 64
 _TWINS_FOR, _ALL_FOR = 2, 3
 """Slices after which one arm of a family is left, and one in all."""
 _SCREENED = 12
-"""Random programs in a batch."""
 _SCREENING_SEEDS, _LIKELY_SEEDS = 2, 8
 _LOOK_SEEDS, _FINAL_SEEDS, _FINALISTS = 20, 50, 2
 """Episodes that every finalist is rated on; and the best few of them after that."""
@@ -290,8 +289,6 @@ def tune(
 
     Args:
         rate: Plays a generation on so many new seeds, or on as many as it can.
-        go_on: Asked before every generation but the first.
-        rng_seed: Seeds CMA-ES; positive.
 
     Returns:
         The best program of the last generation.

@@ -15,7 +15,6 @@ Family = Literal["linear", "magnitudes", "products"]
 """What sums are made of: the numbers; also how large they are; also products of two of them."""
 
 FAMILIES: tuple[Family, ...] = ("linear", "magnitudes", "products")
-"""The simplest first."""
 _MOST_FOR = {"linear": 10**6, "magnitudes": 6, "products": 4}
 _MOST_NAMED = 24
 """Numbers of an observation up to which each gets a name of its own in the text."""
