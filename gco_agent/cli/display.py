@@ -24,7 +24,6 @@ from gco_agent.cli.output import (
 from gco_agent.core.events import Committed, Event, Playing, Racing, Searching
 from gco_agent.core.records import Usage
 from gco_agent.core.text import clean_line, format_score
-from gco_agent.store.run import Limits, Status, write_status
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -365,6 +364,8 @@ class Broadcast:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
+        from gco_agent.store.run import write_status
+
         write_status(self._path, None)
         self._display.__exit__(*exc_info)
 
@@ -377,6 +378,8 @@ class Broadcast:
             self._write(event)
 
     def _write(self, event: Playing | Racing | Searching | None) -> None:
+        from gco_agent.store.run import Limits, Status, write_status
+
         if not self._works:
             return
         budget, self._written = self._budget, time.perf_counter()

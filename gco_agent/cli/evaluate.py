@@ -28,7 +28,6 @@ from gco_agent.core.errors import UsageError
 from gco_agent.core.events import Playing
 from gco_agent.core.seeds import MOST_EPISODES, Stream, format_seeds
 from gco_agent.core.text import clean_line, format_points, format_score
-from gco_agent.loop import checks
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -130,6 +129,7 @@ def verify(
 ) -> Result:
     """Play again what commits claim, and compare every digit."""
     from gco_agent.api import find_revision
+    from gco_agent.loop import checks
     from gco_agent.loop.verify import Answer, Verifier, read_claims
 
     if target is not None and place.path(target).is_file():

@@ -15,7 +15,6 @@ from gco_agent.cli.context import CliContext
 from gco_agent.cli.options import command, number, option
 from gco_agent.cli.output import Column, Result, count, echo, fit, pick, print_table, say, tell
 from gco_agent.core.errors import GcoError
-from gco_agent.games import GAMES, describe_interface, every_game, generated_games, measured
 
 if TYPE_CHECKING:
     from gco_agent.games import GameSpec, Hints
@@ -51,6 +50,7 @@ def _policy(spec: GameSpec, which: str) -> str:
 
 def _describe(spec: GameSpec, hints: Hints) -> None:
     from gco_agent.envs.environment import complete_spec
+    from gco_agent.games import describe_interface
 
     echo(fit(describe_interface(complete_spec(spec), hints)))
     if spec.scores:
@@ -61,6 +61,8 @@ def _describe(spec: GameSpec, hints: Hints) -> None:
 
 
 def _status(spec: GameSpec) -> str:
+    from gco_agent.games import GAMES, generated_games
+
     if GAMES.get(spec.name) is spec:
         return "first class"
     return "generated" if generated_games().get(spec.name) is spec else "described"
@@ -85,6 +87,8 @@ def _broken_json(name: str, why: str) -> dict[str, Any]:
 
 
 def _list() -> Result:
+    from gco_agent.games import every_game, measured
+
     data = [_spec_json(spec) for spec in every_game().values()]
     data += [_broken_json(game.name, game.why) for game in measured().values() if game.why]
 

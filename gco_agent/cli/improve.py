@@ -15,15 +15,13 @@ from gco_agent.cli.options import Given, command, flag, number, option
 from gco_agent.cli.output import Result, count, gain_text, pick, say, tell
 from gco_agent.cli.run import advance
 from gco_agent.core.errors import StoreError, UsageError
-from gco_agent.loop import checks
-from gco_agent.loop.budget import Budget
-from gco_agent.policy import PolicySource
 
 if TYPE_CHECKING:
     from gco_agent.core.events import Progress
     from gco_agent.evaluation.judge import Judge, Race
     from gco_agent.loop.improving import SimplifiedFile, TunedFile
     from gco_agent.optimizers.cma import StepBudget
+    from gco_agent.policy import PolicySource
     from gco_agent.store.config import RunConfig
 
 _SELECTION_STEPS = 4_500
@@ -44,6 +42,7 @@ _shared_options = o.all_of(
 def tune(place: CliContext, /, target: str | None, **given: Given) -> Result:
     """Tune the numeric constants of a policy with CMA-ES."""
     from gco_agent.loop.improving import tune_file
+    from gco_agent.policy import PolicySource
 
     path = _file(place, target)
     if path is None:
@@ -70,6 +69,7 @@ def tune(place: CliContext, /, target: str | None, **given: Given) -> Result:
 def simplify(place: CliContext, /, target: str | None, **given: Given) -> Result:
     """Remove from a policy the code that does not matter to how it plays."""
     from gco_agent.loop.improving import simplify_file
+    from gco_agent.policy import PolicySource
 
     path = _file(place, target)
     if path is None:
@@ -101,6 +101,7 @@ def _at_work(
 ) -> Iterator[tuple[Judge, StepBudget, Progress]]:
     """Open the judge, the step budget and the display for a file, and the workers."""
     from gco_agent.api import Target
+    from gco_agent.loop import checks
     from gco_agent.optimizers.cma import StepBudget
 
     checks.require_contract(source, str(path))
@@ -126,6 +127,7 @@ def _iterate(
 ) -> Result:
     """Make one iteration of a run with another optimizer than its own."""
     from gco_agent.evaluation.workers import usable_cores
+    from gco_agent.loop.budget import Budget
     from gco_agent.optimizers.cma import StepBudget
 
     options = {"output": "output", "env_id": "env", "exact": "exact", "max_steps": "max-steps"}

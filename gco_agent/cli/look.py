@@ -52,24 +52,15 @@ from gco_agent.core.text import (
     format_points,
     format_score,
 )
-from gco_agent.loop.budget import Budget
-from gco_agent.store.entries import Entry, Facts, RunRef
-from gco_agent.store.run import Status, live_runs, read_status, status_path
-from gco_agent.store.view import (
-    Details,
-    OptimizerStats,
-    RunSummary,
-    RunView,
-    Step,
-    Trial,
-    evidence_folder,
-    optimizer_stats,
-)
 
 if TYPE_CHECKING:
     from gco_agent.loop.bisect import Bisection
+    from gco_agent.loop.budget import Budget
     from gco_agent.report.comparison import Comparison
+    from gco_agent.store.entries import Facts, RunRef
     from gco_agent.store.git import GitRepo
+    from gco_agent.store.run import Status
+    from gco_agent.store.view import Details, OptimizerStats, RunSummary, RunView, Step, Trial
 
 _FORMULA = ("=", "+", "-", "@", "\t")
 _COUNTED = "gain gain_se pairs loc cyclomatic nested_if"
@@ -81,6 +72,8 @@ _TRACE_EPISODES, _BISECTED, _MOST_TRACED, _TRACE_STEPS = 8, 8, 1_000, 4_500
 @command(o.json_option)
 def runs(place: CliContext, /) -> Result:
     """List the runs of the repository, the one that advanced last first."""
+    from gco_agent.store.run import live_runs
+
     repo, there = place.repository(), place.runs()
     head, live = repo.head_branch(), live_runs(repo.common_dir)
     data = [
@@ -135,6 +128,8 @@ def _summary_json(row: RunSummary) -> dict[str, Any]:
 @command(o.run_argument, o.json_option, flag("--csv", "as_csv"))
 def log(place: CliContext, /, *, as_csv: bool) -> Result:
     """Show the iterations of a run as a table; the policy in force is marked with *."""
+    from gco_agent.store.view import optimizer_stats
+
     if place.as_json and as_csv:
         raise UsageError("--json and --csv exclude each other")
     view = place.view()
@@ -178,6 +173,8 @@ def _print_csv(rows: list[dict[str, Any]]) -> None:
 
 
 def _print_log(view: RunView) -> None:
+    from gco_agent.store.view import optimizer_stats
+
     history, earned = view.history(), optimizer_stats(view.history())
     is_paid = any(step.facts and step.facts.tokens_in for step in history)
     headings = "|it>|verdict|return>|gain>|LOC>7|CC>8|steps>6|time>5"
@@ -284,6 +281,8 @@ def show(place: CliContext, /, names: tuple[str, ...], name: str | None) -> Resu
 
 def _read_file(view: RunView, trials: list[Trial], name: str) -> str:
     """Return a file of the evidence, unchanged."""
+    from gco_agent.store.view import evidence_folder
+
     for trial in reversed(trials):
         if name in view.evidence_names(trial.commit, trial.iteration):
             return view.read(evidence_folder(trial.iteration or 0) + name, trial.commit) or ""
@@ -416,6 +415,9 @@ def _print_seeds(details: Details) -> None:
 )
 def watch(place: CliContext, /, last: int, *, keep: bool) -> None:
     """Follow a run that another process of this machine advances."""
+    from gco_agent.store.run import read_status, status_path
+    from gco_agent.store.view import RunView
+
     repo = place.repository()
     ref = _watched(place, repo)
     path = status_path(repo.common_dir, ref.stem)
@@ -459,6 +461,8 @@ def dashboard(place: CliContext, /, port: int) -> None:
 
 def _watched(place: CliContext, repo: GitRepo) -> RunRef:
     """Return the run to follow; one that has no commit yet has a status file already."""
+    from gco_agent.store.run import live_runs
+
     all_runs = place.runs()
     live = list(live_runs(repo.common_dir))
     if place.run_name is not None:
@@ -487,6 +491,8 @@ class _Follower:
 
     def catch_up(self, most: int | None = None) -> None:
         """Show what is new, or of that only the last ``most``."""
+        from gco_agent.store.view import RunView
+
         if self._repo.ref(str(self._ref)) == self._tip:
             return
         view = RunView(self._repo, self._ref)
@@ -507,6 +513,7 @@ class _Follower:
 def _events(view: RunView) -> list[Committed]:
     """Return the steps of a run as the events of the process that made them."""
     from gco_agent.loop.recording import committed_event
+    from gco_agent.store.entries import Entry
 
     standing: Facts | None = None
     events = []
@@ -526,6 +533,8 @@ def _events(view: RunView) -> list[Committed]:
 
 def _budget(status: Status) -> Budget:
     """Return the limits of the process that advances the run."""
+    from gco_agent.loop.budget import Budget
+
     budget = Budget(**asdict(status.limits), started=status.started)
     _update(budget, status)
     return budget

@@ -18,37 +18,16 @@ from gco_agent.cli.output import Result, count, echo, pick, say, tell
 from gco_agent.cli.run import advance, saved_is_told
 from gco_agent.core.errors import GcoError, UsageError
 from gco_agent.core.text import format_score
-from gco_agent.llm.prices import (
-    AS_OF,
-    DEFAULT_MODEL,
-    PRICES,
-    REPLY_TOKENS,
-    Plan,
-    Price,
-    find_price,
-)
-from gco_agent.llm.providers import model_price, split_models
-from gco_agent.loop import checks
-from gco_agent.loop.budget import Budget
-from gco_agent.loop.replay import (
-    Outcome,
-    Recording,
-    Replayed,
-    demo,
-    format_recording,
-    parse_recording,
-    play_back,
-    record_run,
-)
-from gco_agent.store.entries import RunRef
-from gco_agent.store.run import Runs
 
 if TYPE_CHECKING:
     from gco_agent.api import Run
     from gco_agent.core.records import Usage
+    from gco_agent.llm.prices import Plan, Price
+    from gco_agent.loop.replay import Outcome, Recording, Replayed
     from gco_agent.optimizers.base import Request
     from gco_agent.optimizers.exchange import Letter
     from gco_agent.store.config import RunConfig
+    from gco_agent.store.entries import RunRef
     from gco_agent.store.git import GitRepo
     from gco_agent.store.view import RunView
 
@@ -107,6 +86,8 @@ def prompt(place: CliContext, /, output: str | None) -> Result:
 @contextlib.contextmanager
 def _asking(place: CliContext, run: Run) -> Iterator[tuple[Request, Letter]]:
     """Open what the next iteration of a run is asked with, and the files of its prompt."""
+    from gco_agent.loop import checks
+    from gco_agent.loop.budget import Budget
     from gco_agent.loop.recording import recall_episodes
     from gco_agent.loop.selection import Archive
     from gco_agent.loop.session import compose_request
@@ -135,6 +116,7 @@ def _answer_questions(place: CliContext, run: Run, reply: str) -> Result:
 
 def _run(place: CliContext) -> Run:
     from gco_agent.api import Run, Setup
+    from gco_agent.loop import checks
 
     ref = place.ref()
     config = checks.read_config(place.runs().view(ref))
@@ -149,6 +131,7 @@ def _run(place: CliContext) -> Run:
 )
 def apply_(place: CliContext, /, reply: str | None) -> Result:
     """Race an answer to `gco-agent prompt` against the present policy, and commit the result."""
+    from gco_agent.loop.budget import Budget
     from gco_agent.loop.selection import REVISIT, Archive
     from gco_agent.optimizers.questions import read_questions
     from gco_agent.optimizers.replies import parse_reply
@@ -204,6 +187,8 @@ def _read_answer(place: CliContext, run: Run, view: RunView, name: str | None) -
 def estimate(place: CliContext, /, game: str, iterations: int, **given: Given) -> Result:
     """Estimate the cost of a run of GAME with the optimizer reflect, before it is started."""
     from gco_agent.envs.environment import make_protocol
+    from gco_agent.llm.prices import AS_OF, DEFAULT_MODEL, REPLY_TOKENS
+    from gco_agent.llm.providers import model_price, split_models
     from gco_agent.store.config import RunConfig
 
     spec = place.find_spec(game)
@@ -252,6 +237,7 @@ def _plan(config: RunConfig, iterations: int) -> Plan:
     from gco_agent.core.records import Evaluation
     from gco_agent.envs.environment import initial_policy
     from gco_agent.llm import ModelRequest
+    from gco_agent.llm.prices import Plan
     from gco_agent.optimizers.base import Request
     from gco_agent.optimizers.feedback import Feedback
     from gco_agent.optimizers.prompts import compose_prompt
@@ -283,6 +269,8 @@ def _plan(config: RunConfig, iterations: int) -> Plan:
 
 
 def _price_text(model: str, price: Price | None) -> str:
+    from gco_agent.llm.prices import AS_OF, PRICES, find_price
+
     if price is None:
         return (
             f"The price of the model {model} is not known: what follows is in tokens, and --usd is "
@@ -311,6 +299,8 @@ def _cost(usage: Usage) -> str:
 )
 def replay(place: CliContext, /, recording: str, record: str | None, **given: Given) -> Result:
     """Make a recorded run again: the same proposals, raced and committed anew."""
+    from gco_agent.loop.replay import format_recording
+
     found = _find_recording(place, recording)
     if record is not None:
         place.write(record, format_recording(found))
@@ -331,6 +321,8 @@ def replay(place: CliContext, /, recording: str, record: str | None, **given: Gi
 
 def _find_recording(place: CliContext, name: str) -> Recording:
     """Return the recording that is meant; files come first."""
+    from gco_agent.loop.replay import demo, parse_recording, record_run
+
     path = place.path(name)
     if path.is_file():
         try:
@@ -350,6 +342,10 @@ def _find_recording(place: CliContext, name: str) -> Recording:
 def _play(
     place: CliContext, found: Recording, given: dict[str, Any]
 ) -> tuple[RunRef, list[Replayed]]:
+    from gco_agent.loop import checks
+    from gco_agent.loop.replay import play_back
+    from gco_agent.store.run import Runs
+
     repo = place.repository(create=given["create_repo"])
     checks.require_writable(repo)
     if given["switch"]:
@@ -379,6 +375,8 @@ def _play(
 
 
 def _free_name(repo: GitRepo, found: Recording, name: str | None) -> RunRef:
+    from gco_agent.store.entries import RunRef
+
     recorded = RunRef.parse(found.run)
     if name is not None:
         ref = RunRef(recorded.game, name)

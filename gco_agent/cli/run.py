@@ -35,20 +35,19 @@ from gco_agent.core.records import Verdict
 from gco_agent.core.seeds import HIGHEST_SEED
 from gco_agent.core.statistics import confidence_interval
 from gco_agent.core.text import clean_line, format_score
-from gco_agent.loop.budget import Budget
-from gco_agent.policy import environment_of
-from gco_agent.store.config import RunConfig, default_slice
-from gco_agent.store.entries import Facts, RunRef
-from gco_agent.store.run import Runs, is_same_game, status_path
-from gco_agent.store.view import RunView, Step, frames_of, policy_path, returns_of
 
 if TYPE_CHECKING:
     from gco_agent.api import Run, Session
     from gco_agent.games import GameSpec
+    from gco_agent.loop.budget import Budget
     from gco_agent.optimizers.exchange import AnswerCommand
     from gco_agent.policy import PolicySource
+    from gco_agent.store.config import RunConfig
+    from gco_agent.store.entries import Facts, RunRef
     from gco_agent.store.git import GitRepo
     from gco_agent.store.run import Run as OpenRun
+    from gco_agent.store.run import Runs
+    from gco_agent.store.view import RunView, Step
 
 _METHODS = ("best-of-n", "random-search", "ppo")
 _MOST_SEEDS = 100
@@ -76,6 +75,7 @@ def run(
     **given: Given,
 ) -> Result:
     """Start a run of GAME, improve its policy until a budget is spent, and measure the result."""
+    from gco_agent.loop.budget import Budget
 
     def limits() -> Budget:
         return Budget(
@@ -166,6 +166,8 @@ def _what_is_left(run: Run, budget: Budget) -> Budget:
 )
 def baseline(place: CliContext, /, target: str, **given: Given) -> Result:
     """Run a simple method on the same budget, to compare with."""
+    from gco_agent.loop.budget import Budget
+
     if given["method"] == "ppo":
         return _ppo(place, target, given)
     if given["frames"] is None and given["iterations"] is None and "/" not in target:
@@ -243,6 +245,7 @@ def _ppo(place: CliContext, target: str, given: dict[str, Any]) -> Result:
 def _prepare_baseline(place: CliContext, target: str, given: dict[str, Any]) -> _Start:
     """Return the run of a baseline: of a game, or by the settings of a run, on its budget."""
     from gco_agent.loop import checks
+    from gco_agent.store.view import frames_of
 
     method = given["method"]
     fixed = {"optimizer": method, "switch": False, "name": given["name"] or method}
@@ -290,6 +293,8 @@ def _baseline_of(place: CliContext, config: RunConfig, name: str, view: RunView)
 @command(o.start_options)
 def init(place: CliContext, /, **given: Given) -> Result:
     """Start a run of GAME: its branch, with the measured initial policy as the first commit."""
+    from gco_agent.loop.budget import Budget
+
     start = _prepare(place, given)
     _announce(place, start, "")
     return _begin(start, Budget(), only_begin=True)
@@ -314,6 +319,8 @@ def step(
     place: CliContext, /, iterations: int | None, seconds: float | None, **given: Given
 ) -> Result:
     """Advance a run by one iteration, or by several."""
+    from gco_agent.loop.budget import Budget
+
     name, frames, command_line = given["optimizer"], given["frames"], given["answer"]
     if iterations is None and seconds is None and frames is None:
         iterations = 1
@@ -393,6 +400,8 @@ def _train_and_report(session: Session, opened: OpenRun, budget: Budget) -> None
 
 
 def _broadcast(run: Run, budget: Budget, first: int) -> Broadcast:
+    from gco_agent.store.run import status_path
+
     return Broadcast(status_path(run.repo.common_dir, run.ref.stem), budget, first)
 
 
@@ -423,6 +432,7 @@ _PATIENT_SLICE_S = 3_600.0
 def config_of(spec: GameSpec, given: dict[str, Any]) -> RunConfig:
     """Return the configuration of a run of a game, by the options of the command."""
     from gco_agent.envs.environment import make_protocol
+    from gco_agent.store.config import RunConfig, default_slice
 
     protocol = make_protocol(given["protocol"], spec.env_id, given["max_steps"], given["objects"])
     same = ("optimizer", "seed", "candidates", "horizon", "hints", "trace_tokens")
@@ -445,6 +455,8 @@ def _prepare(place: CliContext, given: dict[str, Any], *, resumes: bool = False)
     """
     from gco_agent.api import Run, Setup, free_name
     from gco_agent.loop import checks
+    from gco_agent.store.entries import RunRef
+    from gco_agent.store.run import Runs
 
     spec = place.find_spec(given["game"])
     spec.require_rules(given["protocol"], given["objects"])
@@ -486,6 +498,8 @@ def _prepare(place: CliContext, given: dict[str, Any], *, resumes: bool = False)
 
 def _require_same(there: RunConfig, wanted: RunConfig, ref: RunRef) -> None:
     """Check that a run was started with the options that are given now."""
+    from gco_agent.store.config import RunConfig
+
     names = [f.name for f in fields(RunConfig)]
     if differing := [n for n in names if getattr(there, n) != getattr(wanted, n)]:
         raise UsageError(
@@ -496,6 +510,9 @@ def _require_same(there: RunConfig, wanted: RunConfig, ref: RunRef) -> None:
 
 def _initial(place: CliContext, start: str | None, spec: GameSpec) -> PolicySource | None:
     """Return the policy that the user wants to start from; None for that of the game."""
+    from gco_agent.policy import environment_of
+    from gco_agent.store.run import is_same_game
+
     if start is None:
         return None
     target = place.find_target(start)
@@ -510,6 +527,8 @@ def _initial(place: CliContext, start: str | None, spec: GameSpec) -> PolicySour
 
 def _notes(run: Run, start: str | None) -> list[str]:
     """Say which policy and which commit the run starts from, where the user may not expect it."""
+    from gco_agent.store.view import policy_path
+
     base, below = run.runs.beginning()
     repo, path, notes = run.repo, policy_path(run.ref.game), []
     if start is not None:
@@ -609,11 +628,15 @@ def _config(view: RunView) -> RunConfig | None:
 
 def interval_in(text: str | None, step: Step) -> tuple[float, float] | None:
     """Return the 95 % interval of the mean return of a step, from the text of its episodes."""
+    from gco_agent.store.view import returns_of
+
     returns = returns_of(step, text)
     return None if returns is None else confidence_interval(returns)
 
 
 def _run_json(view: RunView, stopped_by: str, seconds: float) -> dict[str, Any]:
+    from gco_agent.store.view import frames_of
+
     step, config, interval = view.standing, _config(view), None
     with contextlib.suppress(GcoError):  # damaged episodes do not hide the result
         interval = interval_in(view.evidence(step, "evaluation.json"), step)
