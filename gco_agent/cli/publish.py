@@ -247,7 +247,7 @@ def _run_of(place: CliContext, target: Target) -> RunReport | None:
     click.argument("names", nargs=-1, metavar="[RUN]...", shell_complete=o.complete_runs),
     option("-o", "--output", kind=o.PATH),
     option("--curve", kind=o.PATH),
-    option("--clips", "n_clips", kind=o.AtLeast(0, 20), default=0),
+    option("--clips", "n_clips", kind=o.AtLeast(0, 20)),
     option("--trace/--no-trace", "is_traced", default=True),
     o.jail_option,
     flag("--force"),
@@ -312,10 +312,6 @@ def _require_possible(path: Path, picture: Path | None, given: dict[str, Any]) -
         from gco_agent.report.pictures import require_picture
 
         require_picture(picture)
-    if given["n_clips"]:
-        from gco_agent.report.video import require_format
-
-        require_format(path.with_suffix(".mp4"))
     if not path.parent.is_dir():
         raise UsageError(f"there is no folder {path.parent}")
     if given["force"] or not path.exists():
@@ -337,20 +333,31 @@ def _read(place: CliContext, view: RunView, most_bytes: int, given: dict[str, An
 
 
 def _clips(
-    place: CliContext, view: RunView, report: RunReport, n: int
+    place: CliContext, view: RunView, report: RunReport, n: int | None
 ) -> dict[int, tuple[str, str]]:
-    """Film the last accepted steps; by index of the trial, the caption and mp4 in base64."""
-    if not n:
-        return {}
-    from gco_agent.report.video import film_gain
+    """Film the steps that gained most; by index of the trial, the caption and mp4 in base64.
 
-    accepted = [i for i, trial in enumerate(report.trials) if trial.verdict == "accepted"][-n:]
+    Without a number, one is filmed if that is possible.
+    """
+    from gco_agent.report.video import film_gain, require_format
+
+    gains = [
+        (trial.facts.gain, i)
+        for i, trial in enumerate(report.trials)
+        if trial.verdict == "accepted" and trial.facts and trial.facts.gain is not None
+    ]
     found = {}
-    for i in accepted:
-        tell(f"iteration {report.trials[i].iteration}: playing it and the policy before")
-        clip = film_gain(view, report.config, report.trials[i], place.jail_level)
-        if clip is not None:
-            found[i] = (clip[0], base64.b64encode(clip[1]).decode("ascii"))
+    try:
+        for _, i in sorted(gains, reverse=True)[: 1 if n is None else n]:
+            require_format(Path("clip.mp4"))
+            tell(f"iteration {report.trials[i].iteration}: playing it and the policy before")
+            clip = film_gain(view, report.config, report.trials[i], place.jail_level)
+            if clip is not None:
+                found[i] = (clip[0], base64.b64encode(clip[1]).decode("ascii"))
+    except UsageError as error:
+        if n is not None:
+            raise
+        tell(f"{report.branch}: it cannot be filmed here, so there is no video: {error}")
     return found
 
 

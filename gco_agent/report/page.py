@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from gco_agent.report.failing import Failure
 
 MOST_BYTES = 12_000_000
-"""Maximum size of the packed details of all runs on a page; plotly.js takes 5 MB more."""
+"""Maximum size of the packed details of all runs on a page; plotly.js takes 2 MB more."""
 CHUNK = 100
 """Trials in a chunk of details: with all of them bare, a page would open slowly."""
 _GENERATOR = "gco-agent report"
@@ -44,7 +44,8 @@ class PageRun:
 
     Attributes:
         n_cut: Trials whose details were left out to keep the page small.
-        clips: By the index of a trial, a caption and an mp4 file in base64.
+        clips: By the index of a trial, a caption and an mp4 file in base64; the page begins with
+            the first of them.
     """
 
     report: RunReport
@@ -79,13 +80,14 @@ def render(runs: Sequence[PageRun]) -> str:
 
     reports = [run.report for run in runs]
     games = dict.fromkeys(report.title for report in reports)
-    scripts = [figures.script(), template_text("page.js")]
+    plotly, own = figures.script(), template_text("page.js")
     return load_template("page.html", autoescape=True).render(
         generator=f"{_GENERATOR} {version('gco-agent')}",
         title=f"{' and '.join(games)}: {', '.join(report.branch for report in reports)}",
-        policy=_security_policy(scripts),
+        policy=_security_policy([plotly, own]),
         styles=Markup(template_text("page.css")),  # noqa: S704 - ours
-        scripts=[Markup(text) for text in scripts],  # noqa: S704 - ours and plotly's
+        plotly=_packed(plotly),
+        script=Markup(own),  # noqa: S704 - ours
         data=Markup(_as_script_data(_data(runs))),  # noqa: S704 - escaped for a script element
         runs=runs,
         references=reports[0].references,
@@ -239,6 +241,10 @@ def _row(trial: Trial, details: Details) -> dict[str, Any]:
 
 
 def _compressed(rows: list[dict[str, Any]]) -> str:
-    text = json.dumps(rows, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return _packed(json.dumps(rows, ensure_ascii=False, separators=(",", ":"), allow_nan=False))
+
+
+def _packed(text: str) -> str:
+    """Return base64 of gzip of a text."""
     data = gzip.compress(text.encode("utf-8", "replace"), 6, mtime=0)
     return base64.b64encode(data).decode("ascii")

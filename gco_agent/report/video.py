@@ -128,14 +128,17 @@ def film_decision(
     """
 
     @contextlib.contextmanager
-    def playing() -> Iterator[Iterator[list[Moment]]]:
+    def playing(*, is_seen: bool = True) -> Iterator[Iterator[list[Moment]]]:
         with contextlib.ExitStack() as stack:
-            films = [film(text, rules, seed, require=require) for text in (before, after)]
+            films = [
+                film(text, rules, seed, require=require, is_seen=is_seen)
+                for text in (before, after)
+            ]
             for each in films:
                 stack.enter_context(contextlib.closing(each))
             yield itertools.islice(play_together(films), _CLIP_MOST_STEPS)
 
-    with playing() as pairs:
+    with playing(is_seen=False) as pairs:
         scores = [(a.total, b.total, bool(a.result or b.result)) for a, b in pairs]
     begin, gained = _best_segment(scores)
     with playing() as pairs:  # again: the pictures of a whole episode need too much memory

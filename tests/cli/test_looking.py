@@ -157,7 +157,7 @@ def test_a_card_says_where_the_policy_fails(cli, played):
 
 
 def test_report_of_a_played_run(cli, played):
-    result = cli(played, "report", "--json")
+    result = cli(played, "report", "--clips", "0", "--json")
     assert result.exit_code == 0, result.output
     data = json.loads(result.stdout)
     path = played / "pong-first.html"
@@ -170,12 +170,12 @@ def test_report_of_a_played_run(cli, played):
         "clips": 0,
         "traces": 2,
     }  # fmt: skip
-    assert cli(played, "report").exit_code == 0  # overwrites its own
-    assert cli(played, "report", "first", "gco/pong/first").exit_code == 0
+    again = ("report", "first", "gco/pong/first", "--no-trace", "--clips", "0")
+    assert cli(played, *again).exit_code == 0  # overwrites its own
 
 
 def test_report_has_the_trace_of_the_last_failure_and_of_the_worst_episode(cli, played):
-    result = cli(played, "report", "-o", "x.html")
+    result = cli(played, "report", "-o", "x.html", "--clips", "0")
     assert result.exit_code == 0, result.output
     text = html.unescape((played / "x.html").read_text("utf-8"))
     titles = re.findall(r"<summary>((?:Iteration|Worst)[^<]*)</summary>", text)
@@ -186,19 +186,20 @@ def test_report_has_the_trace_of_the_last_failure_and_of_the_worst_episode(cli, 
     assert "AttributeError" in text
     assert re.search(r"^step +Player y +.*action", text, re.MULTILINE)
     assert "this is another episode" not in text
-    plain = cli(played, "report", "-o", "y.html", "--no-trace", "--json")
+    plain = cli(played, "report", "-o", "y.html", "--no-trace", "--clips", "0", "--json")
     assert json.loads(plain.stdout)["traces"] == 0
     assert "What went wrong last" not in (played / "y.html").read_text("utf-8")
 
 
 def test_report_with_the_curve_as_a_picture(cli, played):
     git(played, "branch", "gco/pong/other", "gco/pong/first~1")
+    both = ("report", "first", "other", "--no-trace", "--clips", "0", "--curve")
     for suffix in ("svg", "png"):
-        result = cli(played, "report", "first", "other", "--curve", f"curve.{suffix}")
+        result = cli(played, *both, f"curve.{suffix}")
         assert result.exit_code == 0, result.output
     svg = (played / "curve.svg").read_text()
     assert svg.startswith("<?xml")
-    cli(played, "report", "first", "other", "--curve", "again.svg")
+    cli(played, *both, "again.svg")
     assert len((played / "again.svg").read_text()) == len(svg)
     with Image.open(played / "curve.png") as picture:
         assert picture.size == (1200, 600)
@@ -208,8 +209,9 @@ def test_report_with_the_curve_as_a_picture(cli, played):
 
 def test_report_with_a_video_of_what_got_better(cli, played):
     pytest.importorskip("imageio_ffmpeg")
-    data = json.loads(cli(played, "report", "--clips", "2", "--json").stdout)
-    assert data["clips"] == 1  # one step was accepted
+    data = json.loads(cli(played, "report", "--no-trace", "--json").stdout)
+    assert data["clips"] == 1
+    assert data["bytes"] < 5_000_000
     text = (played / "pong-first.html").read_text()
     assert re.search(
         r'"clips":\{"1":\["Seed 11\d+: the new policy gains (most, \+\d+ in|nothing;) steps',
@@ -221,9 +223,18 @@ def test_report_with_a_video_of_what_got_better(cli, played):
         assert server.dashboard.clip("gco/pong/first") is clip  # filmed once
 
 
+def test_report_goes_without_a_video_where_none_can_be_made(cli, played, monkeypatch):
+    monkeypatch.setattr("gco_agent.report.video._has_ffmpeg", lambda: False)
+    result = cli(played, "report", "--no-trace", "--json")
+    assert json.loads(result.stdout)["clips"] == 0
+    assert "so there is no video" in result.stderr
+    assert cli(played, "report", "--clips", "1").exit_code == 2
+
+
 def test_report_with_a_commit_by_hand(cli, played):
     commit_file(played, "policies/pong.py", FOLLOW.replace("< 3", "< 4"), "</script>by hand")
-    assert cli(played, "report", "-o", "x.html").exit_code == 0
+    plain = ("--no-trace", "--clips", "0")
+    assert cli(played, "report", "-o", "x.html", *plain).exit_code == 0
     assert "</script>by hand" not in (played / "x.html").read_text()
 
 
@@ -286,7 +297,7 @@ def test_conditions_of_another_protocol():
 @pytest.mark.parametrize("module", ["jinja2", "matplotlib", "plotly.offline"])
 def test_an_extra_that_is_missing_is_named(cli, played, monkeypatch, module):
     monkeypatch.setitem(sys.modules, module, None)
-    result = cli(played, "report", "--no-trace", "--force", "--curve", "x.svg", "-o", "x.html")
+    result = cli(played, "report", "--no-trace", "--clips", "0", "--curve", "x.svg")
     assert result.exit_code == 2
     assert "gco-agent[report]" in result.stderr
 

@@ -117,14 +117,18 @@
   };
 
   // -- one trial ------------------------------------------------------------------------------
+  const inflate = (packed) => {
+    const bytes = Uint8Array.from(atob(packed), (c) => c.charCodeAt(0));
+    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip")));
+  };
   const unpack = async (run, chunk) => {
     const key = `${run}/${chunk}`;
-    if (!unpacked.has(key)) {
-      const bytes = Uint8Array.from(atob(data.runs[run].chunks[chunk]), (c) => c.charCodeAt(0));
-      const plain = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-      unpacked.set(key, new Response(plain).json());
-    }
+    if (!unpacked.has(key)) unpacked.set(key, inflate(data.runs[run].chunks[chunk]).json());
     return unpacked.get(key);
+  };
+  const loadPlotly = async () => {
+    const script = byId("plotly"), loaded = element("script", await inflate(script.textContent).text());
+    script.replaceWith(loaded);
   };
   const KINDS = { "+": "added", "-": "removed", "@": "skipped", " ": "" };
   const showDiff = (details) => {
@@ -179,13 +183,18 @@
       return pair;
     }));
   };
-  const showClip = (clip) => {
-    const figure = byId("trial-clip"), video = figure.querySelector("video");
+  const showClip = (figure, clip, prefix = "") => {
+    const video = figure.querySelector("video");
     figure.hidden = !clip;
     if (!clip) return video.removeAttribute("src");
     const [caption, file] = clip;
     video.src = `data:video/mp4;base64,${file}`;
-    byId("trial-caption").textContent = `${caption} Left: the policy before; right: the candidate.`;
+    figure.querySelector("figcaption").textContent = `${prefix}${caption} Left: the policy before; right: the candidate.`;
+  };
+  const showDecisive = (figure) => {
+    const { run, trial } = figure.dataset;
+    figure.querySelector("video").autoplay = !window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+    showClip(figure, data.runs[run].clips[trial], `${nameOf(trialOf(run, trial))}. `);
   };
   const choose = async (index, { focus = false } = {}) => {
     const { trials } = data.runs[state.run];
@@ -199,7 +208,7 @@
     byId("previous").disabled = chosen === 0;
     byId("next").disabled = chosen === trials.length - 1;
     showFacts(trial);
-    showClip(data.runs[run].clips[chosen]);
+    showClip(byId("trial-clip"), data.runs[run].clips[chosen]);
     markRow();
     draw("lineage");
     const details = (await unpack(run, Math.floor(chosen / CHUNK)))[chosen % CHUNK];
@@ -307,5 +316,6 @@
   };
 
   setTheme(systemIsDark.matches ? "dark" : "light");
-  reveal("curve").then(() => { wire(); return chooseRun(0); }).then(() => { root.dataset.ready = "true"; });
+  document.querySelectorAll(".decisive").forEach(showDecisive);
+  loadPlotly().then(() => reveal("curve")).then(() => { wire(); return chooseRun(0); }).then(() => { root.dataset.ready = "true"; });
 })();
