@@ -272,7 +272,7 @@ class Run:
         """Make iterations until a limit is reached, and return them; without a limit, make one.
 
         Args:
-            frames: Environment frames of the whole run.
+            frames: Environment frames of the whole run, reports not counted.
             usd: US dollars of the whole run for language models.
 
         Raises:
@@ -445,7 +445,7 @@ def run(  # noqa: PLR0913 - keyword arguments with defaults
         seed: For the chance of the optimizer.
         iterations: Most iterations. Without any limit, the run gets five minutes.
         minutes: Most wall time.
-        frames: Most environment frames.
+        frames: Most environment frames, without those of the report.
         usd: Most US dollars for language models.
         candidates: Candidates an iteration.
         protocol: Rules of play, or their name.

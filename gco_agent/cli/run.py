@@ -260,7 +260,7 @@ def _prepare_baseline(place: CliContext, target: str, given: dict[str, Any]) -> 
     view = runs.view(runs.find(target))
     config = checks.read_config(view)
     if given["frames"] is None and given["iterations"] is None:
-        given["frames"] = frames_of(view.history())
+        given["frames"] = frames_of(view.history(), with_reports=False)
     return _baseline_of(
         place,
         replace(
@@ -689,7 +689,10 @@ def _how_it_went(data: dict[str, Any], view: RunView) -> list[str]:
         return []
     began = format_score(first.return_mean, None)
     note = races_note(view.history())
-    used = f"{duration(data['seconds'])}, {data['frames']:,} frames"
+    frames = frames_of(view.history(), with_reports=False)
+    used = f"{duration(data['seconds'])}, {frames:,} frames"
+    if n_more := data["frames"] - frames:
+        used += f" and {n_more:,} in the report"
     if seconds := re.fullmatch(r"(\d+) s", limit):
         limit = duration(int(seconds[1]))
     is_asked_for = re.fullmatch(r"[\d,]+ iterations?", limit)  # so many, and no more: no limit

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import math
 import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -64,6 +65,7 @@ class Stop(enum.Enum):
     """Why a race ended before it was decided, as a sentence for the candidate's author."""
 
     TIME = "The time was up before the race was decided."
+    FRAMES = "The frames were used up before the race was decided."
     STEPS = (
         f"The race ended there, as a race plays {RACE_STEPS:,} steps at most, and "
         f"{CLEAR_RACE_STEPS:,} where only rare losses are left to rule out."
@@ -232,6 +234,7 @@ class Judge:
         deadline: float | None = None,
         cpu_s: float | None = None,
         most_pairs: int | None = None,
+        most_steps: int | None = None,
         watch: Callable[[Race], None] | None = None,
     ) -> Race:
         """Play child and parent on the same selection seeds until the verdict is clear.
@@ -243,10 +246,14 @@ class Judge:
                 one before it decides.
             cpu_s: Seconds of processor time after which a slow candidate is not raced on.
             most_pairs: Cut the race short after so many pairs, to repeat one that was cut.
+            most_steps: Steps of all policies after which nothing more is played; as a block of
+                seeds is played to its end, and two seeds in any case, it may take some more. The
+                last analysis before it decides.
         """
         (race,) = self.race_all(
             [(child, criterion or AcceptanceCriterion())], parent, first_seed=first_seed,
-            deadline=deadline, cpu_s=cpu_s, most_pairs=most_pairs, watch=watch,
+            deadline=deadline, cpu_s=cpu_s, most_pairs=most_pairs, most_steps=most_steps,
+            watch=watch,
         )  # fmt: skip
         return race
 
@@ -259,6 +266,7 @@ class Judge:
         deadline: float | None = None,
         cpu_s: float | None = None,
         most_pairs: int | None = None,
+        most_steps: int | None = None,
         watch: Callable[[Race], None] | None = None,
     ) -> list[Race]:
         """Race several candidates against one parent, all on the same seeds.
@@ -268,6 +276,8 @@ class Judge:
         interim analysis.
         """
         until = None if deadline is None else max(deadline, time.perf_counter() + _LEAST_S)
+        last_step = math.inf if most_steps is None else self.n_steps + most_steps
+        stop = Stop.TIME
         heats = [_Heat(child, one, self.interim_analyses(one.aim)) for child, one in entrants]
         self._play_first_group(heats, parent, first_seed, cpu_s)
         for n_pairs in sorted({n for heat in heats for n in heat.analyses}):
@@ -278,12 +288,13 @@ class Judge:
             if is_late and all(heat.n_pairs >= heat.analyses[1] for heat in racing):
                 break
             seeds = Stream.SELECTION.seeds(first_seed, first_seed + n_pairs)
-            n_played = self._play_pairs(racing, parent, seeds[:most_pairs], until)
+            n_played = self._play_pairs(racing, parent, seeds[:most_pairs], until, last_step)
             if n_played < n_pairs:
+                stop = Stop.TIME if self.n_steps < last_step else Stop.FRAMES
                 for heat in heats:
                     if heat.race is None:
                         n = self._play_pairs([heat], parent, seeds[:n_played], until)
-                        heat.race = self._first_pairs(heat, parent, seeds[:n])
+                        heat.race = self._first_pairs(heat, parent, seeds[:n], stop)
                 break
             for heat in racing:
                 heat.race = self._analyse(heat, parent, seeds, cpu_s)
@@ -293,7 +304,7 @@ class Judge:
                 watch(best)
         races = [(heat.race, heat.criterion) for heat in heats if heat.race is not None]
         return [
-            self._stopped(race, criterion, Stop.TIME) if race.verdict is Verdict.UNDECIDED else race
+            self._stopped(race, criterion, stop) if race.verdict is Verdict.UNDECIDED else race
             for race, criterion in races
         ]
 
@@ -304,23 +315,29 @@ class Judge:
         seeds = Stream.SELECTION.seeds(first_seed, first_seed + _GROUP)
         self._play([*((heat.child, seeds) for heat in heats), (parent, seeds)])
         for heat in heats:
-            race = self._first_pairs(heat, parent, seeds)
+            race = self._first_pairs(heat, parent, seeds, Stop.SLOW)
             if not race.child.is_valid:
                 heat.race = replace(race, stop=None)
             elif _stop_of(race, heat.analyses, cpu_s) is Stop.SLOW:
-                heat.race = replace(race, stop=Stop.SLOW)
+                heat.race = race
 
     def _play_pairs(
-        self, racing: Sequence[_Heat], parent: PolicySource, seeds: range, until: float | None
-    ) -> int:
+        self, racing: Sequence[_Heat], parent: PolicySource, seeds: range, until: float | None,
+        last_step: float = math.inf,
+    ) -> int:  # fmt: skip
         """Play what races need; return how many of the first seeds all have played.
 
-        However late it is, these are one group at least.
+        However late it is, these are one group at least. Where not all surely fit in before
+        ``last_step``, they are played block by block, so the workers do not change what is played.
         """
         baselines = [heat.criterion.baseline_of_race for heat in racing]
         wanted = [*(heat.child for heat in racing), parent, *baselines]
         racers = list(dict.fromkeys(one for one in wanted if one is not None))
-        self._play([(one, seeds) for one in racers], until=until)
+        n = 0
+        while n < len(seeds) and self.n_steps < last_step:
+            n_sure = (last_step - self.n_steps) // (len(racers) * self.protocol.max_steps)
+            n = int(min(len(seeds), n + max(_GROUP, n_sure - n_sure % _GROUP)))
+            self._play([(one, seeds[:n]) for one in racers], until=until)
         self._play([(one, seeds[:_GROUP]) for one in racers])
         return self._n_ready(racers, seeds)
 
@@ -348,10 +365,10 @@ class Judge:
             if heat.race is not None and heat.is_open and is_behind:
                 heat.race = self._stopped(heat.race, heat.criterion, Stop.RIVAL)
 
-    def _first_pairs(self, heat: _Heat, parent: PolicySource, seeds: range) -> Race:
+    def _first_pairs(self, heat: _Heat, parent: PolicySource, seeds: range, stop: Stop) -> Race:
         """Return a race that was cut before its first interim analysis."""
         mine, theirs = self._played(heat.child, seeds), self._played(parent, seeds)
-        race = Race(mine, theirs, None, Verdict.NOT_BETTER, Stop.TIME)
+        race = Race(mine, theirs, None, Verdict.NOT_BETTER, stop)
         if not (mine.is_valid and theirs.is_valid):
             return race
         gain = paired_gain(mine.returns, theirs.returns, low=self._least)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Sequence
@@ -40,13 +41,15 @@ class Budget:
 
     Attributes:
         seconds: Wall time of this command, with what comes after the last iteration.
-        frames: Emulator frames of the whole run, earlier commands included.
+        frames: Emulator frames of the whole run, earlier commands included, without reports.
         usd: US dollars of the whole run for language models, earlier commands included.
         tokens: Tokens of the whole run, sent and received, earlier commands included.
         started: `time.perf_counter` value at which the time began.
         reserve_s: Of the time, what must be left after the last iteration.
         simplify_s: Of the time, what is kept for simplifying the last policy.
         race_s: Of the time, what must be left to race the last candidate.
+        race_steps: Of the frames, what must be left for that, in steps.
+        steps_left: Steps that the frames allow from the start of the iteration; None: no limit.
         race_cpu_s: Seconds of processor time that a slow candidate may use in its race.
         spending: The account of what language models cost the run, once it has been opened.
     """
@@ -61,10 +64,13 @@ class Budget:
     reserve_s: float = 0.0
     simplify_s: float = 0.0
     race_s: float = 0.0
+    race_steps: int = 0
+    steps_left: int | None = None
     race_cpu_s: float | None = RACE_CPU_S
     spending: Spending | None = None
     _least_s: float = 0.0
     _played: tuple[float, float] = (0.0, 0.0)
+    _proposal_steps: int = 0
     _done: int = 0
     _begun: float = float("-inf")
 
@@ -117,6 +123,9 @@ class Budget:
             report_lengths: Steps that they would have in the report.
         """
         self.race_s = 2 * _USUAL_PAIRS * self._episode_s(lengths)
+        episode_steps = math.ceil(statistics.fmean(lengths)) if lengths else 0
+        self.race_steps = 2 * _USUAL_PAIRS * episode_steps
+        self._proposal_steps = max(self._proposal_steps, _USUAL_PAIRS * episode_steps)
         if not self.report_episodes or self.seconds is None:
             return
         episode_s = self._episode_s(report_lengths)
@@ -155,16 +164,38 @@ class Budget:
         n_steps, seconds = self._played
         return statistics.fmean(lengths) * seconds / n_steps if n_steps and lengths else 0.0
 
-    def require(self, frames_used: int) -> None:
-        """Allow one more iteration; the first, whatever the time."""
+    def require(self, frames_used: int, frame_skip: int = 1, *, is_first: bool = False) -> None:
+        """Allow one more iteration; the first of the command, whatever the time.
+
+        Args:
+            frames_used: By the run until now.
+            frame_skip: Frames of a step.
+            is_first: It is the first of the run, and made however few frames are left.
+        """
         if self.iterations is not None and self._done >= self.iterations:
             raise BudgetSpent(f"{self.iterations} iteration{'s' * (self.iterations != 1)}")
-        if self.frames is not None and frames_used >= self.frames:
-            raise BudgetSpent(f"{self.frames:,} frames")
+        if self.frames is not None:
+            self.steps_left = (self.frames - frames_used) // frame_skip
+            wanted = 0 if is_first else self.race_steps + self._proposal_steps
+            if frames_used >= self.frames or self.steps_left < wanted:
+                raise BudgetSpent(f"{self.frames:,} frames")
         if not self._done:
             self._begun = time.perf_counter()
         elif self.is_late:
             raise BudgetSpent(f"{self.seconds:.0f} s")
+
+    @property
+    def proposal_steps(self) -> int | None:
+        """Steps that may be played to propose, so that a usual race is left; None: no limit.
+
+        In the first iteration of a run, a third of what there is at least.
+        """
+        left = self.steps_left
+        return None if left is None else max(left - self.race_steps, left // 3)
+
+    def note_proposal(self, n_steps: int) -> None:
+        """Learn how many steps the judge plays for a proposal, as for feedback."""
+        self._proposal_steps = n_steps
 
     @property
     def is_late(self) -> bool:

@@ -181,7 +181,7 @@ def describe_result(race: Race) -> str:
 
 def is_cut_short(text: str) -> bool:
     """Return whether a race so described was ended by what does not follow from its policies."""
-    return any(stop.value in " ".join(text.split()) for stop in (Stop.TIME, Stop.SLOW))
+    return any(stop.value in " ".join(text.split()) for stop in (Stop.TIME, Stop.FRAMES, Stop.SLOW))
 
 
 def _describe_doubt(race: Race, gain: Gain) -> str:

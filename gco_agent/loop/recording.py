@@ -58,6 +58,11 @@ class IterationRecorder:
     def __post_init__(self) -> None:
         self._judged_before = self.judge.n_steps
 
+    @property
+    def steps_used(self) -> int:
+        """Steps of the iteration until now."""
+        return self.n_steps + self.judge.n_steps - self._judged_before
+
     def initial(
         self, source: PolicySource, evaluation: Evaluation, top_files: Mapping[str, str]
     ) -> Entry:
@@ -159,7 +164,7 @@ class IterationRecorder:
         evaluation: Evaluation | None,
         candidate: Candidate | None = None,
     ) -> Facts:
-        n_steps = self.n_steps + self.judge.n_steps - self._judged_before
+        n_steps = self.steps_used
         facts = Facts(
             self.run,
             self.iteration,

@@ -292,6 +292,7 @@ def compose_request(
         attempts=attempts,
         recall=_recaller(run, archive.history),
         deadline=budget.answer_by,
+        most_steps=budget.proposal_steps,
         progress=progress,
         feedback=lambda: _with_notes(
             [*_describe_parent(archive, parent), *map(format_note, read_notes(run).values())],

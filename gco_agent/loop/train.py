@@ -64,7 +64,7 @@ def train(  # noqa: PLR0913 - the last is seldom given
             committed.
     """
     resume(run.repo, run.ref)
-    n_idle, frames = 0, frames_of(run.history())
+    n_idle, frames = 0, frames_of(run.history(), with_reports=False)
     while True:
         wait_while_paused(run, progress, budget.answer_by)
         policy = PolicySource(run.policy())
@@ -75,14 +75,15 @@ def train(  # noqa: PLR0913 - the last is seldom given
         budget.reserve([e.n_steps for e in known.episodes], _whole_lengths(known, config))
         try:
             require_room(known, config, optimizer)
-            budget.require(frames)
+            skip = config.protocol.frame_skip
+            budget.require(frames, skip, is_first=not run.n_iterations)
             made = advance(run, optimizer, judge, config, budget, progress, selection=selection)
         except BudgetSpent as spent:
             return spent
         except RequestAbandoned as abandoned:
             raise abandoned.signal from None
         budget.note_iteration()
-        before, frames = frames, frames_of(run.history())
+        before, frames = frames, frames_of(run.history(), with_reports=False)
         n_idle = 0 if made.tokens or frames > before else n_idle + 1
         if n_idle >= _MOST_IDLE and budget.iterations is None:
             return BudgetSpent(f"{n_idle} iterations in a row in which nothing was played")
@@ -122,12 +123,14 @@ def advance(  # noqa: PLR0913 - the last are seldom given
     )
     edited = to_edit.digest if to_edit != parent else ""
     session = ProposalSession(run, judge, proposer, request, spending, edited)
-    track = _Track(judge, budget, progress, first_seed, most_pairs)
+    track = _Track(judge, budget, progress, first_seed, most_pairs, recorder)
     asked = session.ask(config.candidates)
+    budget.note_proposal(session.n_judged)
+    recorder.n_steps = sum(each.n_steps for each in asked) - session.n_judged
     candidates = track.race_all(asked, parent, selection.criterion(archive, asked))
     asked = session.repair(candidates)
+    recorder.n_steps = sum(each.n_steps for each in (*candidates, *asked)) - session.n_judged
     candidates += track.race_all(asked, parent, selection.criterion(archive, asked))
-    recorder.n_steps = sum(each.n_steps for each in candidates) - session.n_judged
     best, is_accepted = selection.place(candidates)
     committed = recorder.conclude(run, parent, candidates, best, is_accepted=is_accepted)
     progress(committed)
@@ -146,7 +149,7 @@ def simplify(
     The second, if there is time for it, makes only removals that change no action. A policy that
     was simplified last stays as it is.
     """
-    budget.simplify_s = 0.0
+    budget.simplify_s, budget.steps_left = 0.0, None
     for _ in range(2):
         made_by = run.standing.facts
         is_simple = made_by is not None and made_by.optimizer == simplifier.name
@@ -168,6 +171,7 @@ class _Track:
     progress: Progress
     first_seed: int
     most_pairs: int | None
+    recorder: IterationRecorder
 
     def race_all(
         self, asked: Sequence[Candidate], parent: PolicySource, criterion: AcceptanceCriterion
@@ -179,7 +183,7 @@ class _Track:
             return list(asked)
         judge = self.judge
         n_pairs = max(judge.interim_analyses(one.aim)[-1] for _, one in entrants)
-        longest = judge.protocol.max_steps
+        longest, left = judge.protocol.max_steps, self.budget.steps_left
         self.progress(Racing(None, 0, n_pairs, max_steps=longest))
         begun, before = time.perf_counter(), judge.n_steps
         races = judge.race_all(
@@ -189,6 +193,7 @@ class _Track:
             deadline=self.budget.race_by,
             cpu_s=self.budget.race_cpu_s,
             most_pairs=self.most_pairs,
+            most_steps=None if left is None else left - self.recorder.steps_used,
             watch=lambda r: self.progress(
                 Racing(r.gain, r.n_pairs, n_pairs, judge.n_steps - before, longest)
             ),

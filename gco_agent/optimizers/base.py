@@ -124,6 +124,8 @@ class Request:
         siblings: Proposals of this iteration made before this one, to differ from.
         number: Which request of the iteration this is, from 1; those without a result count.
         tip: Last commit of the run, or "" where there is no run.
+        most_steps: Steps that may be played to propose, by the optimizer and for feedback; None: no
+            limit.
     """
 
     parent: PolicySource
@@ -142,6 +144,13 @@ class Request:
     siblings: Sequence[Proposal] = ()
     number: int = 1
     tip: str = ""
+    most_steps: int | None = None
+
+    @property
+    def slice_steps(self) -> int:
+        """Steps that a slice of the embedded search may play now."""
+        most = self.config.slice_steps
+        return most if self.most_steps is None else max(1, min(most, self.most_steps))
 
 
 @dataclass(frozen=True, slots=True)

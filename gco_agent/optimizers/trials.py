@@ -136,9 +136,10 @@ def trials_of(request: Request, tools: Tools, seconds: float | None = None) -> T
     """Return trials by the rules of the run's races, for ``seconds``, or else for a slice."""
     config, now = request.config, time.perf_counter()
     if seconds is None:
-        budget = StepBudget(config.slice_steps, now + config.slice_seconds, begun=now)
+        budget = StepBudget(request.slice_steps, now + config.slice_seconds, begun=now)
     else:
         budget = StepBudget.for_time(seconds, tools.pool.n_workers)
+        budget.n_steps = min(budget.n_steps, request.most_steps or budget.n_steps)
     budget.deadline = min(budget.deadline, request.deadline)
     rules = config.selection_protocol
     return Trials(tools.pool, rules, tools.require, budget, request.progress)

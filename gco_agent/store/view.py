@@ -459,9 +459,13 @@ def evidence_folder(iteration: int) -> str:
     return f"iterations/{iteration:04d}/"
 
 
-def frames_of(steps: Sequence[Step]) -> int:
+def frames_of(steps: Sequence[Step], *, with_reports: bool = True) -> int:
     """Return the emulator frames that a run has used in its steps."""
-    return max((step.facts.frames or 0 for step in steps if step.facts), default=0)
+    n_frames = n_left_out = 0
+    for step in steps:
+        before, n_frames = n_frames, max(n_frames, (step.facts and step.facts.frames) or 0)
+        n_left_out += n_frames - before if step.verdict is Verdict.REPORTED else 0
+    return n_frames if with_reports else n_frames - n_left_out
 
 
 def optimizer_stats(steps: Sequence[Step]) -> list[OptimizerStats]:

@@ -201,6 +201,16 @@ def test_a_child_that_fails_at_once_ends_its_race(judge: Judge) -> None:
     assert (race.verdict, race.n_pairs, race.stop) == (Verdict.NOT_BETTER, 2, None)
 
 
+@pytest.mark.parametrize("n_workers", [0, 2])
+def test_a_race_ends_where_its_steps_end(n_workers: int) -> None:
+    """However many play at a time, and beyond its steps by less than a block of two seeds."""
+    with WorkerPool(n_workers) as pool:
+        judge = Judge(pool, replace(RULES, max_steps=40))
+        race = judge.race(follow, still, most_steps=500)
+    assert (race.n_pairs, race.stop) == (FIRST, Stop.FRAMES)
+    assert judge.n_steps == 4 * (2 * 2 * 40)
+
+
 def test_an_evaluation_ends_by_the_clock_after_one_group(judge: Judge) -> None:
     played = judge.evaluate(follow, Stream.SELECTION.seeds(0, 6), until=time.perf_counter() - 1)
     assert [e.seed for e in played.episodes] == list(Stream.SELECTION.seeds(0, 2))

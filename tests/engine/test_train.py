@@ -33,7 +33,7 @@ from gco_agent.store.config import RunConfig, parse_config
 from gco_agent.store.entries import Facts, RunRef
 from gco_agent.store.git import GitRepo
 from gco_agent.store.run import Runs
-from gco_agent.store.view import RunView, Step
+from gco_agent.store.view import RunView, Step, frames_of
 from tests.engine.policies import FOLLOW, HIDE, RULES, STILL, failing
 from tests.store.samples import commit_file, git
 
@@ -285,12 +285,21 @@ def test_however_little_time_there_is_one_iteration_is_made(started: Runs, judge
     assert spent.limit
 
 
-def test_frames_bind_in_the_middle_of_a_run(started: Runs, judge: Judge) -> None:
-    used = 4 * judge.n_steps
+def test_a_run_ends_where_its_frames_end(started: Runs, judge: Judge) -> None:
+    used, block = judge.n_steps, 2 * 2 * RULES.max_steps
+    most = used + 100 + 5 * block // 2
+    optimizer = Scripted(FOLLOW, HIDE)
     with started.open(REF) as run:
-        train(run, Scripted(HIDE, HIDE, HIDE), judge, CONFIG, Budget(frames=used + 401))
-        # the first iteration plays hundreds of steps, so the second is not begun
-        assert run.last_iteration == 1
+        spent = train(run, optimizer, judge, CONFIG, Budget(frames=4 * most))
+        report(run, judge, CONFIG, Budget(report_episodes=2))
+        _, step, reported = run.history()
+        assert spent.limit == f"{4 * most:,} frames"
+    # the first iteration is begun, though a usual race does not fit in; it proposes with a third
+    assert [one.most_steps for one in optimizer.requests] == [(most - used) // 3]
+    assert step.facts is not None
+    assert (step.facts.pairs, Stop.FRAMES.value in " ".join(step.body.split())) == (4, True)
+    assert 4 * most <= frames_of([step]) < 4 * (most + block)
+    assert frames_of([step, reported], with_reports=False) == frames_of([step])
 
 
 def test_a_crash_in_the_optimizer_leaves_the_run_as_it_was(started: Runs, judge: Judge) -> None:

@@ -26,6 +26,24 @@ def test_frames_bind_over_the_whole_run() -> None:
         budget.require(1_000_000)
 
 
+def test_frames_are_kept_for_a_usual_race_and_for_what_a_proposal_took() -> None:
+    budget = Budget(frames=400_000)
+    budget.reserve([100, 300], [100, 300])
+    assert budget.race_steps == 2 * 10 * 200
+    budget.require(200_000, 4)
+    assert budget.proposal_steps == 50_000 - 4_000
+    budget.require(400_000 - 4 * 6_000, 4)  # and half as many steps to propose
+    assert budget.proposal_steps == 2_000
+    with pytest.raises(BudgetSpent, match="400,000 frames"):
+        budget.require(400_000 - 4 * 6_000 + 4, 4)
+    budget.require(400_000 - 4 * 900, 4, is_first=True)
+    assert budget.proposal_steps == 300
+    budget.note_proposal(5_000)
+    budget.reserve([200], [200])
+    with pytest.raises(BudgetSpent):
+        budget.require(400_000 - 4 * 8_999, 4)
+
+
 def test_seconds_bind_with_what_is_reserved() -> None:
     now = time.perf_counter()
     Budget(seconds=1000, started=now).require(0)
