@@ -681,6 +681,8 @@ def _conclude(run: Run, budget: Budget, back: str | None = None) -> Result:
 
 def _how_it_went(data: dict[str, Any], view: RunView) -> list[str]:
     """Describe the iterations in some lines; none for a run that has just begun."""
+    from gco_agent.store.view import frames_of
+
     verdicts = [step.verdict for step in view.history()]
     n_accepted = sum(verdict is Verdict.ACCEPTED for verdict in verdicts)
     n_tried = sum(verdict.is_trial for verdict in verdicts)
