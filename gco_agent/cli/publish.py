@@ -246,7 +246,6 @@ def _run_of(place: CliContext, target: Target) -> RunReport | None:
 @command(
     click.argument("names", nargs=-1, metavar="[RUN]...", shell_complete=o.complete_runs),
     option("-o", "--output", kind=o.PATH),
-    option("--curve", kind=o.PATH),
     option("--clips", "n_clips", kind=o.AtLeast(0, 20)),
     option("--trace/--no-trace", "is_traced", default=True),
     o.jail_option,
@@ -258,7 +257,6 @@ def report(
     /,
     names: tuple[str, ...],
     output: Path | None,
-    curve: Path | None,
     **given: Given,
 ) -> Result:
     """Write one or several runs as one HTML file, which opens in any browser without a network."""
@@ -267,14 +265,9 @@ def report(
     runs = place.runs()
     refs = _refs(runs, names or (None,))
     path = place.path(output or Path(f"{refs[0].stem}.html"))
-    picture = None if curve is None else place.path(curve)
-    _require_possible(path, picture, given)
+    _require_possible(path, given)
     pages = [_read(place, runs.view(ref), MOST_BYTES // len(refs), given) for ref in refs]
     size = write_page(path, pages)
-    if picture is not None:
-        from gco_agent.report.pictures import draw_curve
-
-        draw_curve([page.report for page in pages], picture)
     data = {
         "path": path,
         "bytes": size,
@@ -304,14 +297,10 @@ def _refs(runs: Runs, names: tuple[str | None, ...]) -> list[RunRef]:
     return refs
 
 
-def _require_possible(path: Path, picture: Path | None, given: dict[str, Any]) -> None:
+def _require_possible(path: Path, given: dict[str, Any]) -> None:
     """Refuse, before anything is read, what could not be written in the end."""
     from gco_agent.report.page import is_report
 
-    if picture is not None:
-        from gco_agent.report.pictures import require_picture
-
-        require_picture(picture)
     if not path.parent.is_dir():
         raise UsageError(f"there is no folder {path.parent}")
     if given["force"] or not path.exists():

@@ -1,4 +1,4 @@
-"""Draw curves, robustness cards and comparisons for a paper. Imports matplotlib, lazily."""
+"""Draw robustness cards and comparisons for a paper. Imports matplotlib, lazily."""
 
 from __future__ import annotations
 
@@ -11,15 +11,11 @@ from typing import Any
 from gco_agent.core.aggregates import estimate, mean
 from gco_agent.core.errors import UsageError
 from gco_agent.core.files import save_file
-from gco_agent.core.records import Verdict
 from gco_agent.report.comparison import HEADINGS, Comparison
 from gco_agent.report.robustness import Line
-from gco_agent.report.summary import IN_FORCE, Point, RunReport
 
 FORMATS = (".svg", ".png", ".pdf")
 _COLOURS = ("#0b5fcc", "#b3541e", "#1a7f5a", "#8250bf", "#a8325e", "#5b6b1f")
-_SIDES = ((0.005, "left"), (0.5, "center"), (0.995, "right"))
-"""Where published scores are named: neighbours stand beside each other."""
 _DOTS_PER_INCH = 150
 
 
@@ -32,33 +28,10 @@ def require_picture(path: Path, others: tuple[str, ...] = ()) -> None:
         raise UsageError(f"there is no folder {path.parent}")
 
 
-def draw_curve(reports: Sequence[RunReport], path: Path) -> None:
-    """Draw the learning curve of the report against iterations."""
-    figure, axes = _new_figure(4)
-    for colour, report in zip(_COLOURS, reports, strict=False):
-        _draw_run(axes, report, colour)
-    references = reports[0].drawn_references
-    for (label, value), (x, side) in zip(references, itertools.cycle(_SIDES), strict=False):
-        axes.axhline(value, color="0.6", linestyle=":", linewidth=1, zorder=0)
-        axes.annotate(
-            label, (x, value),
-            fontsize=8, xycoords=axes.get_yaxis_transform(), va="bottom", ha=side, color="0.4",
-            bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.5},
-        )  # fmt: skip
-    axes.set_title(reports[0].title, loc="left", fontsize=11)
-    axes.set_xlabel("iteration")
-    axes.set_ylabel("mean return, points an episode")
-    axes.grid(color="0.92")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    figure.legend(fontsize=8, frameon=False, loc="outside lower left",
-                  ncols=4 if len(reports) == 1 else 2)  # fmt: skip
-    _save(figure, path)
-
-
 def draw_card(lines: Sequence[Line], title: str, path: Path) -> None:
     """Draw a robustness card: for each condition the mean, its interval, and each episode."""
-    figure, axes = _new_figure(0.9 + 0.34 * len(lines))
+    figure = _figure(8, 0.9 + 0.34 * len(lines))
+    axes = figure.add_subplot()
     for row, line in enumerate(lines):
         returns = line.evaluation.returns
         if not line.evaluation.is_valid:
@@ -79,41 +52,6 @@ def draw_card(lines: Sequence[Line], title: str, path: Path) -> None:
     axes.grid(axis="x", color="0.9")
     axes.spines[["top", "right", "left"]].set_visible(False)
     _save(figure, path)
-
-
-def _draw_run(axes: Any, report: RunReport, colour: str) -> None:  # noqa: ANN401
-    def columns(points: Sequence[Point]) -> tuple[list[float], list[float]]:
-        at = [report.positions[point.trial]["iteration"] for point in points]
-        return at, [point.mean for point in points]
-
-    if points := report.points(*IN_FORCE):
-        points.append(points[-1])
-        x, means = columns(points)
-        x[-1] = report.positions[-1]["iteration"]  # the policy stays in force to the end of the run
-        axes.fill_between(
-            x,
-            [p.low for p in points],
-            [p.high for p in points],
-            step="post",
-            color=colour,
-            alpha=0.15,
-            linewidth=0,
-        )
-        label = f"{report.branch}: policy in force, 95 % interval"
-        axes.step(x, means, where="post", color=colour, label=label)
-    rejected = report.points(Verdict.REJECTED, Verdict.INCONCLUSIVE)
-    accepted, reported = map(report.points, (Verdict.ACCEPTED, Verdict.REPORTED))
-    axes.plot(*columns(accepted), "o", color=colour, markersize=5, label="accepted")
-    axes.plot(*columns(rejected), "x", color="0.5", markersize=4, label="rejected or inconclusive")
-    if reported:
-        bars = [[p.mean - p.low for p in reported], [p.high - p.mean for p in reported]]
-        axes.errorbar(*columns(reported), yerr=bars, fmt="D",
-                      color=colour, markersize=7, capsize=3, label="on report seeds")  # fmt: skip
-
-
-def _new_figure(height: float) -> tuple[Any, Any]:
-    figure = _figure(8, height)
-    return figure, figure.add_subplot()
 
 
 def _figure(width: float, height: float) -> Any:  # noqa: ANN401 - matplotlib's own

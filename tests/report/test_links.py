@@ -10,24 +10,26 @@ import pytest
 from PIL import Image
 
 from gco_agent.core.errors import FileRefused
-from gco_agent.core.records import EpisodeResult, Outcome
+from gco_agent.core.records import EpisodeResult, Evaluation, Outcome
 from gco_agent.envs.atari import default_protocol
 from gco_agent.report.export import Trajectory, write_dataset, write_scalars
 from gco_agent.report.page import PageRun, write_page
-from gco_agent.report.pictures import draw_curve
+from gco_agent.report.pictures import draw_card
+from gco_agent.report.robustness import Line
 from gco_agent.report.summary import read_report
 from gco_agent.report.video import write_video
 from gco_agent.store.view import RunView
 
 SECRET = "the owner's own\n"
+EPISODE = EpisodeResult(1, 0.0, 2, Outcome.GAME_OVER)
 
 
 def page(view: RunView, to: Path) -> None:
     write_page(to / "x.html", [PageRun.read(view)])
 
 
-def curve(view: RunView, to: Path) -> None:
-    draw_curve([read_report(view)], to / "x.svg")
+def card(_: RunView, to: Path) -> None:
+    draw_card([Line("as scored", Evaluation((EPISODE,), "rules"), None)], "x", to / "x.svg")
 
 
 def video(view: RunView, to: Path) -> None:
@@ -41,16 +43,11 @@ def events(view: RunView, to: Path) -> None:
 
 def dataset(view: RunView, to: Path) -> None:
     pytest.importorskip("minari")
-    one = Trajectory(
-        EpisodeResult(1, 0.0, 2, Outcome.GAME_OVER),
-        np.zeros((3, 128), np.uint8),
-        np.zeros(2, np.int64),
-        np.zeros(2),
-    )
+    one = Trajectory(EPISODE, np.zeros((3, 128), np.uint8), np.zeros(2, np.int64), np.zeros(2))
     write_dataset([one], "x-v0", to, default_protocol("pong", 3), "")
 
 
-WRITERS = (page, curve, video, events, dataset)
+WRITERS = (page, card, video, events, dataset)
 
 
 @pytest.mark.parametrize("write", WRITERS)
@@ -65,7 +62,7 @@ def test_a_folder_that_is_a_link_is_refused(write: Callable[[RunView, Path], Non
     assert list(outside.iterdir()) == []
 
 
-@pytest.mark.parametrize("write", [page, curve, video])
+@pytest.mark.parametrize("write", [page, card, video])
 def test_a_file_that_is_a_link_is_refused(write: Callable[[RunView, Path], None], view, tmp_path):
     secret = tmp_path / "secret"
     secret.write_text(SECRET)
