@@ -53,7 +53,7 @@ class Played:
 
 @dataclass(frozen=True, slots=True)
 class Skill:
-    """What a policy can or cannot do.
+    """A test of a policy.
 
     Attributes:
         needs_moments: `Played.moments` are looked at, which takes a recording.
@@ -82,7 +82,7 @@ class Tested:
 
 @dataclass(frozen=True, slots=True)
 class Bisection:
-    """Where a skill was won and lost.
+    """The iterations that won or lost a skill.
 
     Attributes:
         is_scan: All were played; else one change was looked for, and there may be others.

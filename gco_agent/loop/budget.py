@@ -16,23 +16,21 @@ if TYPE_CHECKING:
     from gco_agent.llm import Spending
 
 _MIN_SLICE_S = 5.0
-"""With less time than this left no iteration is begun, but for the first."""
+"""Least time that an iteration needs; the first one is always begun."""
 _SETTLING_S = 2.0
-"""For what is not play: the last commits, and workers that wait for the longest episode."""
+"""Time for the last commits, and for workers that wait for the longest episode."""
 _MARGIN = 1.3
-"""The policy that is reported may play longer episodes than the one there is now."""
+"""Safety factor: the final policy may play longer episodes than the present one."""
 _ENOUGH_STEPS, _ENOUGH_SLOW_STEPS, _SLOW_S = 1_000, 20, 5.0
-"""Fewer steps than the first say nothing of the pace, or than the second if they took long."""
+"""Least steps to estimate the pace from; the second if they took this many seconds."""
 _USUAL_PAIRS = INTERIM_ANALYSES[1]
-"""Most races are decided after these; one that is not, with no time left, is lost."""
+"""Pairs after which most races are decided."""
 _FEWEST = 2
-"""Episodes below which a report has no standard error."""
+"""Least episodes of a report: fewer have no standard error."""
 _MOST_KEPT = 1 / 3
-"""Of the time, what is kept for the report at most: how long its episodes take is a guess, and on
-a busy machine a bad one. A report that needs more than there is ends by the clock."""
+"""Largest share of the time that is kept for the report, whose duration is only a guess."""
 _SURE = 0.5
-"""Of the episodes that seem to fit into the time that is left, the part that is begun at once,
-where not all fit: the pace may change."""
+"""Share of the episodes that seem to fit which is begun at once; the pace may change."""
 
 
 @dataclass
@@ -45,13 +43,13 @@ class Budget:
         usd: US dollars of the whole run for language models, earlier commands included.
         tokens: Tokens of the whole run, sent and received, earlier commands included.
         started: `time.perf_counter` value at which the time began.
-        reserve_s: Of the time, what must be left after the last iteration.
-        simplify_s: Of the time, what is kept for simplifying the last policy.
-        race_s: Of the time, what must be left to race the last candidate.
-        race_steps: Of the frames, what must be left for that, in steps.
+        reserve_s: Time kept for what comes after the last iteration.
+        simplify_s: Time kept for simplifying the last policy.
+        race_s: Time kept for racing the last candidate.
+        race_steps: Steps kept for racing the last candidate.
         steps_left: Steps that the frames allow from the start of the iteration; None: no limit.
-        race_cpu_s: Seconds of processor time that a slow candidate may use in its race.
-        spending: The account of what language models cost the run, once it has been opened.
+        race_cpu_s: Processor seconds that a slow candidate may use in its race.
+        spending: Account of language models, once opened.
     """
 
     iterations: int | None = None
@@ -90,37 +88,30 @@ class Budget:
 
     @property
     def answer_by(self) -> float:
-        """`time.perf_counter` value by which an optimizer must have proposed.
-
-        However little time there is, the first iteration has some of it.
-        """
+        """`time.perf_counter` value by which an optimizer must have proposed."""
         usual = min(self.deadline, self.race_by) - self.race_s
         return usual if self._done else max(usual, self._begun + _MIN_SLICE_S)
 
     @property
     def race_by(self) -> float:
-        """`time.perf_counter` value after which a race that is not decided is lost.
+        """`time.perf_counter` value at which an undecided race is lost.
 
-        The first candidate is raced in the time of the report, too, if need be, but for that of the
-        fewest episodes that a report has.
+        The first race may also use most of the time of the report.
         """
         return self.deadline if self._done else self.deadline + self.reserve_s - self._least_s
 
     def note_play(self, n_steps: int, seconds: float) -> None:
-        """Learn the pace of the judge, all workers together; the last play counts most."""
+        """Update the pace of the judge; recent play has the largest weight."""
         enough = _ENOUGH_SLOW_STEPS if seconds >= _SLOW_S else _ENOUGH_STEPS
         if n_steps >= enough and seconds > 0:
             self._played = (self._played[0] / 2 + n_steps, self._played[1] / 2 + seconds)
 
     def reserve(self, lengths: Sequence[int], report_lengths: Sequence[int]) -> None:
-        """Keep time for a race and for the report, as the policy plays now.
-
-        Called before every iteration, since a better policy may play longer episodes. The first
-        iteration is not given up for the report.
+        """Reserve time for a race and for the report, before every iteration.
 
         Args:
-            lengths: Steps of the episodes that are known of the policy.
-            report_lengths: Steps that they would have in the report.
+            lengths: Steps of the known episodes of the policy.
+            report_lengths: The same, as expected in the report.
         """
         self.race_s = 2 * _USUAL_PAIRS * self._episode_s(lengths)
         episode_steps = math.ceil(statistics.fmean(lengths)) if lengths else 0
@@ -138,13 +129,13 @@ class Budget:
             self.reserve_s = max(0.0, min(self.reserve_s, spare))
 
     def report_block(self, n_played: int, seconds: float, n_workers: int) -> int:
-        """How many episodes of the report to play next; 0 when it is over.
+        """Return how many episodes of the report to play next; 0 when it is over.
 
-        The first block tells the pace. From then on all that is left is played at once where it
-        surely fits, or some of what fits, or nothing when the time is up.
+        The first block shows the pace. Then all remaining episodes are played if they surely fit,
+        else some of those that fit.
 
         Args:
-            seconds: Wall time that they took.
+            seconds: Wall time of the episodes played so far.
         """
         wanted = self.report_episodes - n_played
         if self.seconds is None or wanted <= 0:
@@ -160,17 +151,17 @@ class Budget:
         return min(wanted, max(at_once, int(_SURE * n_fit))) if n_fit >= at_once else 0
 
     def _episode_s(self, lengths: Sequence[int]) -> float:
-        """Wall time of one episode among many; 0 while the pace is not known."""
+        """Return the wall time of one episode; 0 while the pace is unknown."""
         n_steps, seconds = self._played
         return statistics.fmean(lengths) * seconds / n_steps if n_steps and lengths else 0.0
 
     def require(self, frames_used: int, frame_skip: int = 1, *, is_first: bool = False) -> None:
-        """Allow one more iteration; the first of the command, whatever the time.
+        """Raise `BudgetSpent` unless one more iteration fits; for time, the first always does.
 
         Args:
             frames_used: By the run until now.
             frame_skip: Frames of a step.
-            is_first: It is the first of the run, and made however few frames are left.
+            is_first: First iteration of the run, made however few frames are left.
         """
         if self.iterations is not None and self._done >= self.iterations:
             raise BudgetSpent(f"{self.iterations} iteration{'s' * (self.iterations != 1)}")
@@ -199,7 +190,7 @@ class Budget:
 
     @property
     def is_late(self) -> bool:
-        """Whether there is no time left for another iteration."""
+        """Whether there is no time for another iteration."""
         return time.perf_counter() + _MIN_SLICE_S > self.answer_by
 
     def note_iteration(self) -> None:

@@ -1,4 +1,4 @@
-"""A candidate: what an optimizer answered to one request, and how it did in its race."""
+"""A candidate: the answer of an optimizer to one request, and its race."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ FILE = "proposal.json"
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One request to an optimizer and what came of it; kept, replayed, and found after a kill.
+    """The answer to one request to an optimizer, and its race.
 
     Attributes:
         proposal: None if there was none.
-        error: Why there was none, or why it may not be raced; empty if it may.
+        error: Why there is no proposal, or why it may not race; empty if it may.
         usage: Tokens and dollars; None if no language model was asked.
         n_steps: Steps played for it by the optimizer, and for its feedback.
-        edited: Digest of the candidate that it edits; empty if that is the policy in force.
+        edited: Digest of the inconclusive candidate it edits; empty for the policy in force.
         race: Against its parent; None before the race, or if there is none.
     """
 
@@ -47,7 +47,7 @@ class Candidate:
 
     @property
     def may_race(self) -> bool:
-        """Whether there is a policy that may be raced."""
+        """Whether it may race."""
         return self.proposal is not None and not self.error
 
     @property
@@ -57,7 +57,7 @@ class Candidate:
 
     @property
     def is_won(self) -> bool:
-        """Whether it may take its parent's place."""
+        """Whether it won its race."""
         return self.race is not None and self.race.verdict.is_won
 
     @property
@@ -85,7 +85,7 @@ class Candidate:
 
     @property
     def result(self) -> str:
-        """What came of it, in sentences for its author."""
+        """The result in sentences, for the author."""
         return self.error if self.race is None else describe_result(self.race)
 
 
@@ -100,8 +100,8 @@ class StoredCandidate:
     """A candidate without its race, as it is stored; `gco_agent.core.codec` reads and writes it.
 
     Attributes:
-        number: Place among the candidates of its iteration, from 0.
-        files: Evidence, where it is not stored beside the record.
+        number: Index among the candidates of its iteration.
+        files: Evidence, unless stored beside the record.
     """
 
     schema: int
@@ -160,7 +160,7 @@ def store_candidate(
 
 
 def describe_race(race: Race) -> str:
-    """Return the result of a race in sentences, without what ended it."""
+    """Return the result of a race in sentences, without the reason why it ended."""
     if race.gain is None:
         return _describe_failure(race)
     mine, theirs = _points(race.child.mean_return), _points(race.parent.mean_return)
@@ -173,19 +173,19 @@ def describe_race(race: Race) -> str:
 
 
 def describe_result(race: Race) -> str:
-    """Return the result of a race in sentences, and what ended it if that was no verdict."""
+    """Return the result of a race in sentences, and why it ended if it was cut short."""
     if race.stop is None or not race.child.is_valid:
         return describe_race(race)
     return f"{describe_race(race)} {race.stop.value}"
 
 
 def is_cut_short(text: str) -> bool:
-    """Return whether a race so described was ended by what does not follow from its policies."""
+    """Return whether a limit of the command ended the race that ``text`` describes."""
     return any(stop.value in " ".join(text.split()) for stop in (Stop.TIME, Stop.FRAMES, Stop.SLOW))
 
 
 def _describe_doubt(race: Race, gain: Gain) -> str:
-    """Return what is missing for an acceptance, where that is not the p-value."""
+    """Return what is missing for an acceptance besides the p-value."""
     if race.margin is None and gain.p_value <= race.critical_p and not race.verdict.is_won:
         return (
             f" Rare losses on seeds not yet seen could undo the gain (p = {gain.rare_loss_p:.2g}, "
@@ -199,7 +199,7 @@ def _describe_doubt(race: Race, gain: Gain) -> str:
 
 
 def describe_verdict(facts: Facts, body: str) -> str:
-    """Return what decided against a candidate, in a few words.
+    """Return why a candidate was rejected, in a few words.
 
     Args:
         body: Of its commit's message, which ends with the failure if there was one.

@@ -1,8 +1,4 @@
-"""A policy file made better or smaller without a run: tuned or simplified, then judged.
-
-What an optimizer finds on feedback seeds has to pass the judge's race on selection seeds, which
-neither optimizer plays; what does not is not handed out.
-"""
+"""Tune or simplify a policy file without a run; the result has to win a race."""
 
 from __future__ import annotations
 
@@ -25,11 +21,11 @@ _CLAIM = "Mean return:"
 
 @dataclass(frozen=True, slots=True)
 class TunedFile:
-    """What became of a policy's constants.
+    """The result of tuning a policy file.
 
     Attributes:
-        source: The policy with the new ones; None if they are not significantly better.
-        race: Against the constants there were; None if it found nothing to race.
+        source: The tuned policy; None if it is not significantly better.
+        race: Against the original; None if nothing better was found.
     """
 
     source: PolicySource | None
@@ -40,12 +36,11 @@ class TunedFile:
 
 @dataclass(frozen=True, slots=True)
 class SimplifiedFile:
-    """What became of a policy's text.
+    """The result of simplifying a policy file.
 
     Attributes:
         source: The smaller policy; None if nothing could be removed.
-        race: Of the policy without what changes actions, where there was such; if it was lost,
-            ``source`` still has that.
+        race: Of the removals that change actions, if any; ``source`` keeps them if it was lost.
     """
 
     source: PolicySource | None
@@ -57,7 +52,7 @@ class SimplifiedFile:
 def tune_file(
     source: PolicySource, judge: Judge, purse: StepBudget, *, seed: int, progress: Progress = silent
 ) -> TunedFile:
-    """Tune the constants of ``source``; every byte but theirs, and a stated score, stays."""
+    """Tune the constants of ``source``; only they and a stated score change."""
     trials = Trials(judge.pool, judge.protocol, judge.require, purse, progress)
     tuned = tune_policy(source, trials, trial_seeds(0), rng_seed=seed_of_chance(seed))
     if not tuned.moves:
@@ -77,7 +72,7 @@ def simplify_file(
     exact_only: bool = False,
     progress: Progress = silent,
 ) -> SimplifiedFile:
-    """Take away from ``source`` what its play does not need; the result is formatted."""
+    """Remove code that ``source`` does not need; the result is formatted."""
     trials = Trials(judge.pool, judge.protocol, judge.require, purse, progress)
     found = simplify_policy(source, trials, trial_seeds(0), exact_only=exact_only)
     race, smaller = None, found.exact
@@ -105,7 +100,7 @@ def _race(
 def _with_true_claim(
     source: PolicySource, judge: Judge, played: Evaluation, origin: str
 ) -> PolicySource:
-    """Let the docstring of ``source`` state the new score if it stated one; all else stays."""
+    """Update the score in the docstring of ``source``, if it states one."""
     if _CLAIM not in (docstring_of(source) or ""):
         return source
     seeds = [episode.seed for episode in played.episodes]

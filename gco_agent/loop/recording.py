@@ -45,7 +45,7 @@ _EDITED = "It edits an inconclusive candidate, not the policy in force.\n\n"
 
 @dataclass
 class IterationRecorder:
-    """Makes the commits of one iteration."""
+    """Make the commits of one iteration."""
 
     run: str
     iteration: int

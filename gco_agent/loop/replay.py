@@ -43,7 +43,7 @@ from gco_agent.store.view import RunView, Step, evidence_folder
 
 SCHEMA = 1
 _DERIVED = frozenset({PROPOSAL_FILE, EPISODES, ACTIONS, ERROR_FILE})
-"""Evidence that comes out of the iteration again."""
+"""Evidence that replaying creates again."""
 _PROPOSED = [verdict for verdict in Verdict if verdict.is_trial]
 
 
@@ -68,7 +68,7 @@ class RecordedIteration:
 
     Attributes:
         tries: The answers, in the order in which they were asked for; none for a report.
-        most_pairs: Pairs after which a race was cut that cannot be cut again; 0 if none was.
+        most_pairs: Pairs after which the machine cut a race; 0 if it did not.
     """
 
     iteration: int
@@ -86,7 +86,7 @@ class Recording:
     Attributes:
         iterations: In order, from 1, without gaps.
         left_out: Why the run is not recorded to its end; empty if it is.
-        first_seed: Where in the selection stream the initial policy was measured.
+        first_seed: Index in the selection stream of the initial evaluation.
     """
 
     schema: int
@@ -184,7 +184,7 @@ def _record_candidate(view: RunView, step: Step, iteration: int) -> StoredCandid
 
 
 def _first_seed(step: Step) -> int:
-    """Return where in the selection stream a commit says its seeds begin; 0 if it has none."""
+    """Return the index of a commit's first seed in the selection stream; 0 without seeds."""
     seeds = step.facts.seeds if step.facts else None
     return parse_seed_range(seeds).start - Stream.SELECTION.value if seeds else 0
 
@@ -283,7 +283,7 @@ def play_back(
 
 
 class RecordedOptimizer(Optimizer):
-    """Answers every request as the recording has it, under the recorded names."""
+    """Return the recorded answers, under the recorded names."""
 
     name = "replay"
 

@@ -1,4 +1,4 @@
-"""Which policies a run has, which of them the next proposal edits, and which candidate is kept.
+"""Choose the parent of the next proposal, and the candidate to keep.
 
 A single policy is in force, and every candidate has to beat it. With `Line` every proposal edits
 it; with `Revisit`, the default, some edit an inconclusive candidate.
@@ -48,9 +48,9 @@ class Archive:
 
     @functools.cached_property
     def inconclusive(self) -> list[tuple[Step, PolicySource]]:
-        """The inconclusive candidates raced against the policy in force, the most promising first.
+        """Inconclusive candidates for the policy in force that were not edited yet.
 
-        The order is by the lower bound of the gain. Those that a proposal has edited are left out.
+        Sorted by the lower bound of the gain, best first.
         """
         since = next(n for n, s in enumerate(self.history) if s.commit == self.run.standing.commit)
         tried = [each for step in self.history[since:] for each in step.candidates]
@@ -96,9 +96,8 @@ class Archive:
     def baseline(self) -> PolicySource | None:
         """The policy that a simpler one must be no worse than; None if it is the champion.
 
-        Each simpler policy may lose a margin. So that a row of them does not lose it again and
-        again, all are held to the last policy that had to show a gain, or that nothing was asked
-        of.
+        This is the last policy that had to show a gain, so that a series of simplifications cannot
+        lose the margin again and again.
         """
         line = [step for step in self.history if step.verdict.is_kept]
         place = here = len(line) - 1
@@ -131,14 +130,14 @@ class Archive:
 
 _LATEST_STEPS, _ENOUGH_EPISODES = 32, 64
 _LONG_SHARE = 1 / 4
-"""Of the parent's episodes, the share that must reach the limit of a race for a longer race."""
+"""Share of the parent's episodes that must reach the race limit for a longer race."""
 
 
 def race_steps(lengths: Sequence[int], config: RunConfig) -> int:
     """Return the steps after which the next race truncates an episode.
 
-    These are `RunConfig.selection_steps`, as long as that hides little: where a quarter of the
-    parent's episodes reached that limit, whole games are raced.
+    These are `RunConfig.selection_steps`, or whole games once a quarter of the parent's episodes
+    reach that limit.
 
     Args:
         lengths: Steps of the parent's episodes, from `Archive.episodes`.
@@ -150,10 +149,7 @@ def race_steps(lengths: Sequence[int], config: RunConfig) -> int:
 
 
 def race_judge(archive: Archive, config: RunConfig, judge: Judge) -> Judge:
-    """Return the judge of the next race, which plays as long as `race_steps` says.
-
-    This follows from the commits of the run alone.
-    """
+    """Return the judge of the next race, with the length that `race_steps` gives."""
     if config.selection_protocol == config.protocol:
         return judge
     known = archive.episodes(archive.champion)
@@ -162,13 +158,13 @@ def race_judge(archive: Archive, config: RunConfig, judge: Judge) -> Judge:
 
 
 class Selection(Protocol):
-    """Chooses the parents of a proposal, what a candidate has to show, and which one is kept."""
+    """Choose the parents of a proposal, the acceptance criterion, and the candidate to keep."""
 
     def parents(self, archive: Archive) -> Sequence[PolicySource]:
         """Return the parents of the next request; the first is the one to edit."""
 
     def criterion(self, archive: Archive, rivals: Sequence[Candidate]) -> AcceptanceCriterion:
-        """Return what the candidates of one iteration have to show."""
+        """Return the acceptance criterion for the candidates of one iteration."""
 
     def place(self, candidates: Sequence[Candidate]) -> tuple[Candidate, bool]:
         """Return the best of the raced candidates, and whether it is the run's next policy."""
@@ -183,7 +179,7 @@ class Line:
         return (archive.champion,)
 
     def criterion(self, archive: Archive, rivals: Sequence[Candidate]) -> AcceptanceCriterion:
-        """Share the chance of a mistake among the rivals; hold simpler ones to the baseline."""
+        """Share the error rate among the rivals; compare simpler ones with the baseline."""
         raced = [each.proposal for each in rivals if each.proposal is not None and each.may_race]
         criterion = AcceptanceCriterion(n_rivals=max(1, len(raced)))
         if any(proposal.aim is Aim.NO_WORSE for proposal in raced):
@@ -203,10 +199,7 @@ _PATIENCE = 3
 
 @dataclass(frozen=True, slots=True)
 class Revisit(Line):
-    """As `Line`, but after three turned-down iterations in a row, edit one of their candidates.
-
-    It is the most promising inconclusive one that has not been edited yet, if there is one.
-    """
+    """As `Line`, but edit the best inconclusive candidate after three rejections in a row."""
 
     def parents(self, archive: Archive) -> Sequence[PolicySource]:
         """Return what to edit, and the policy in force."""
@@ -218,7 +211,7 @@ class Revisit(Line):
 
 @dataclass(frozen=True, slots=True)
 class Editing(Line):
-    """As `Line`, but the proposal edits a certain inconclusive candidate, to repeat an iteration.
+    """As `Line`, but edit a given inconclusive candidate, to repeat an iteration.
 
     Attributes:
         digest: Of its policy; empty for the policy in force.
@@ -246,14 +239,10 @@ _MOST_PAIRS = 10_000
 
 
 def selection_seed(run: Run | None, iteration: int) -> int:
-    """Return where in the selection stream the races of an iteration begin.
+    """Return the index in the selection stream at which the races of an iteration begin.
 
-    The place follows from a secret that is kept in the repository's git folder, so that a killed
-    iteration is raced on the same seeds again, and a policy cannot know them before. The commit of
-    the iteration reveals them.
-
-    Args:
-        run: The run; None before it is made, for a place that is forgotten.
+    It is derived from a secret in the repository's git folder: a killed iteration gets the same
+    seeds again, and a policy cannot know them. Without a run it is random.
     """
     secret = run.set_aside(_KEY_FILE) if run is not None else None
     if not secret:

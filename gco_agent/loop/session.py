@@ -1,4 +1,4 @@
-"""Asking an optimizer within an iteration: what it is given, and what comes back.
+"""Ask an optimizer within an iteration, and collect its answers.
 
 Nothing that was paid for is lost: every answer, an error included, becomes a `Candidate` with its
 evidence and its usage, and is kept beside the run until the iteration is committed.
@@ -53,7 +53,7 @@ from gco_agent.store.run import Run, read_notes
 from gco_agent.store.view import FEEDBACK_FILE, RunView, Step
 
 JOURNAL = "tries.json"
-"""Where the answers of an iteration are kept until it is committed."""
+"""File with the answers of an iteration until it is committed."""
 REPEATED = "repeated"
 """Kind of error of a candidate with the text of an earlier one of its iteration."""
 _AGAIN = "this is the text of an earlier candidate of this iteration again; no more were asked for"
@@ -276,10 +276,10 @@ def compose_request(
     *,
     parent: PolicySource | None = None,
 ) -> Request:
-    """Return what the optimizer of the next iteration is given.
+    """Return the request for the optimizer of the next iteration.
 
-    Nothing is played unless `Request.feedback` is called, and then as long as in the next race.
-    Without a ``parent`` it is the one that `Revisit` chooses.
+    Nothing is played unless `Request.feedback` is called. The parent is by default the one that
+    `Revisit` chooses.
     """
     run, parent = archive.run, parent or REVISIT.parents(archive)[0]
     judge = race_judge(archive, config, judge)
@@ -304,7 +304,7 @@ def compose_request(
 
 
 def _describe_parent(archive: Archive, parent: PolicySource) -> Iterator[str]:
-    """Say what the policy to edit is, if it is not the one in force."""
+    """Describe the policy to edit, if it is not the one in force."""
     for step, source in archive.inconclusive if parent != archive.champion else ():
         if source == parent and step.facts is not None:
             gain = format_score(step.facts.gain, step.facts.gain_se, "+", least=2)

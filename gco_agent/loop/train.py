@@ -43,11 +43,9 @@ from gco_agent.store.view import RunView, frames_of
 _POLL_S = 0.2
 _INITIAL_EPISODES = INTERIM_ANALYSES[1]
 _MOST_IDLE = 10
-"""Iterations in a row that may play nothing, as an optimizer has nothing to propose: a limit of
-frames alone would never end them."""
+"""Iterations in a row without any play after which training ends."""
 _LONGER = 3
-"""How many times as long an episode that a race cuts goes on, where it is not cut: two good Pong
-players rally for 13,000 steps, and a race cuts at 4,500."""
+"""Estimated length of a whole episode, in lengths at which a race truncates it."""
 
 
 def train(  # noqa: PLR0913 - the last is seldom given
@@ -56,12 +54,10 @@ def train(  # noqa: PLR0913 - the last is seldom given
 ) -> BudgetSpent:  # fmt: skip
     """Advance ``run`` until ``budget`` is spent, and return which limit was reached.
 
-    Killed at any moment, the run's branch is valid and holds every finished iteration; calling
-    this again continues from there.
+    The run's branch is valid at any moment; after a kill, call this again to continue.
 
     Raises:
-        ModelError: A language model cannot be reached, or takes no requests; what was paid for is
-            committed.
+        ModelError: A language model cannot be asked; paid answers are committed.
     """
     resume(run.repo, run.ref)
     n_idle, frames = 0, frames_of(run.history(), with_reports=False)
@@ -90,7 +86,7 @@ def train(  # noqa: PLR0913 - the last is seldom given
 
 
 def wait_while_paused(run: RunView, progress: Progress, deadline: float) -> None:
-    """Wait until the dashboard resumes a run; nothing is under way between iterations."""
+    """Wait until a paused run is resumed."""
     while is_paused(run.repo, run.ref) and time.perf_counter() < deadline:
         progress(Searching("paused", None, 0, "", "resume it from the dashboard"))
         time.sleep(_POLL_S)
@@ -101,12 +97,11 @@ def advance(  # noqa: PLR0913 - the last are seldom given
     progress: Progress = silent, *, selection: Selection = REVISIT, first_seed: int | None = None,
     most_pairs: int | None = None,
 ) -> Committed:  # fmt: skip
-    """Make one iteration: a commit on the run's line, whatever came of it.
+    """Make one iteration, and commit its result.
 
     Args:
-        first_seed: Where in the selection stream the races begin; by default a place that nobody
-            can foresee.
-        most_pairs: Cut the races short after so many pairs, to repeat an iteration.
+        first_seed: Index in the selection stream; by default one that cannot be predicted.
+        most_pairs: Cut the races after so many pairs, to repeat an iteration.
 
     Raises:
         BudgetSpent: Nothing could be proposed within the limits.
@@ -144,10 +139,9 @@ def simplify(
     run: Run, simplifier: Optimizer, judge: Judge, config: RunConfig, budget: Budget,
     progress: Progress = silent,
 ) -> None:  # fmt: skip
-    """Simplify the policy in force, as one iteration; as a second one if the first was lost.
+    """Simplify the policy in force in one iteration, or two if the first loses its race.
 
-    The second, if there is time for it, makes only removals that change no action. A policy that
-    was simplified last stays as it is.
+    The second makes only removals that change no action.
     """
     budget.simplify_s, budget.steps_left = 0.0, None
     for _ in range(2):
@@ -176,7 +170,7 @@ class _Track:
     def race_all(
         self, asked: Sequence[Candidate], parent: PolicySource, criterion: AcceptanceCriterion
     ) -> list[Candidate]:
-        """Race the candidates that may race, all together; return all, with their races."""
+        """Race the candidates together; return all of them, with their races."""
         racing = {n: one.proposal for n, one in enumerate(asked) if one.proposal and one.may_race}
         entrants = [(one.source, replace(criterion, aim=one.aim)) for one in racing.values()]
         if not entrants:
@@ -211,8 +205,7 @@ def start_run(  # noqa: PLR0913 - the last are seldom given
     """Measure the initial policy, commit it as iteration 0 of a new run, and return the commit id.
 
     Args:
-        deadline: `time.perf_counter` value after which no further episode is awaited, once there
-            are two.
+        deadline: `time.perf_counter` value after which two episodes are enough.
     """
     recorder = IterationRecorder(ref.branch, 0, judge)
     text = initial.text if initial else initial_policy(config.protocol)
@@ -237,9 +230,8 @@ def report(
 ) -> Evaluation:
     """Measure the run's policy on the first report seeds and commit the score.
 
-    Selection never sees these seeds, so this number is not flattered by having been chosen. They
-    are played in blocks, as many as ``budget`` has time for, two episodes at least. The policy
-    stays byte for byte as it was played.
+    Selection never sees these seeds, so the score is unbiased. They are played in blocks, as many
+    as ``budget`` has time for, at least two episodes.
     """
     source, made_in = PolicySource(run.policy()), run.standing.iteration
     judge = Judge(judge.pool, config.protocol, judge.require)
@@ -262,7 +254,7 @@ def _evaluate(  # noqa: PLR0913 - the last are seldom given
     judge: Judge, source: PolicySource, seeds: range, what: str, progress: Progress,
     *, of: int | None = None, until: float | None = None,
 ) -> Evaluation:  # fmt: skip
-    """Play ``source`` on ``seeds``, of which there may be more to come, and report progress."""
+    """Play ``source`` on ``seeds``, and report progress."""
     before, wanted = judge.n_steps, of or len(seeds)
     progress(Playing(what, len(judge.cached(source, seeds).episodes), wanted))
     return judge.evaluate(
@@ -274,7 +266,7 @@ def _evaluate(  # noqa: PLR0913 - the last are seldom given
 
 
 def require_room(known: Evaluation, config: RunConfig, optimizer: Optimizer) -> None:
-    """Check that the run's policy can earn more than it does, as far as is known."""
+    """Raise `BudgetSpent` if the policy earns the largest possible return already."""
     if optimizer.capabilities.may_tie:
         return
     most = spec_of(config.protocol).most_in(config.protocol.max_steps)
@@ -284,7 +276,7 @@ def require_room(known: Evaluation, config: RunConfig, optimizer: Optimizer) -> 
 
 
 def _whole_lengths(known: Evaluation, config: RunConfig) -> list[int]:
-    """Guess the steps of episodes, had the race not cut them."""
+    """Estimate the lengths of episodes without truncation."""
     return [
         min(config.protocol.max_steps, _LONGER * e.n_steps)
         if e.outcome is Outcome.TRUNCATED

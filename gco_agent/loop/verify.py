@@ -63,9 +63,9 @@ from gco_agent.store.view import RunView, Step, evidence_folder
 _INDEX_BYTES = 4
 """An action that is an index takes no more than these in a record; one of numbers takes more."""
 _NUMBERS = ("return_mean", "return_se", "episodes", "gain", "gain_se", "pairs", "digest")
-"""What is compared of the facts of a message."""
+"""Facts that are compared."""
 _NEEDED = ("protocol", "seeds", "digest")
-"""What a claim cannot be played again without."""
+"""Facts that are needed to play a claim again."""
 _RACED = (Verdict.ACCEPTED, Verdict.REJECTED, Verdict.INCONCLUSIVE)
 _SCORED = (Verdict.INITIAL, Verdict.ACCEPTED, Verdict.REPORTED)
 """Verdicts that claim a score."""
@@ -76,7 +76,7 @@ _RIVAL_WON = " It won its race, as did a better candidate: "
 
 
 class Answer(enum.Enum):
-    """What came of playing a claim again."""
+    """The result of verifying a claim."""
 
     HOLDS = "holds"
     PART_HOLDS = "holds as far as it was played"
@@ -86,7 +86,7 @@ class Answer(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A value that is another one here.
+    """A value that differs from the claim.
 
     Attributes:
         what: "mean return", "ale-py", "action".
@@ -102,19 +102,19 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a commit says of the policy in it.
+    """The claims of a commit about its policy.
 
     Attributes:
         parent: The policy that a gain is over; None where no gain is claimed.
         episodes: Those of its policy in its evidence, with the actions where they were recorded.
-        made_in: Jail level, Python and machine of the claim, as far as it says.
+        made_in: Jail level, Python and machine, if the claim states them.
         text: Subject and body of its message, on one line.
-        criterion: What the policy had to show in its race; None if that cannot be known.
-        faults: What is wrong about it whatever is played.
-        is_signed: This user's machine composed the message. Of any other, its words, its times and
-            the level of its jail are its author's, and cannot be verified.
+        criterion: The acceptance criterion of its race; None if unknown.
+        faults: Differences that need no playing to be found.
+        is_signed: This user's machine wrote the message. Words, times and jail level of any other
+            message cannot be verified.
         has_rival: Another candidate of its iteration was accepted.
-        is_by_old_rules: Its verdict is by rules of an earlier version, and cannot be verified.
+        is_by_old_rules: An earlier version decided the verdict, so it cannot be verified.
     """
 
     commit: str
@@ -134,12 +134,11 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A claim and what came of it.
+    """A claim and the result of verifying it.
 
     Attributes:
-        differences: For DIFFERS, the numbers of the message that are others; for INCOMPARABLE, the
-            parts of the protocol.
-        first: The first episode that differs, and in it the first action, where it can be said.
+        differences: For DIFFERS, numbers of the message; for INCOMPARABLE, parts of the protocol.
+        first: The first episode that differs, and its first different action if known.
         played_in: As `Claim.made_in`, here.
     """
 
@@ -152,7 +151,7 @@ class Verified:
 
 
 class Verifier:
-    """Plays claims again; an episode that two claims share is played once.
+    """Verify claims by playing them again; a shared episode is played once.
 
     Args:
         episodes: Play so many of each claim at most; all by default.
@@ -176,7 +175,7 @@ class Verifier:
         """Play ``claim`` again.
 
         Args:
-            rules: Those that the run may have played by, with the versions installed here.
+            rules: The protocols of the run, with the versions installed here.
         """
         missing = [name for name in _NEEDED if getattr(claim.facts, name) is None]
         if missing:
@@ -227,7 +226,7 @@ class Verifier:
     def _verify_part(
         self, claim: Claim, judge: Judge, seeds: range, watch: Callable[[int, int], None] | None
     ) -> Verified:
-        """Play the first episodes; compute numbers and verdict from those of the evidence."""
+        """Play the first episodes; compute numbers and verdict from the evidence."""
         of_evidence = Judge(self._pool, judge.protocol)
         for source, episodes in ((claim.source, claim.episodes), *claim.others):
             of_evidence.import_episodes(source.digest, Evaluation(episodes, judge.protocol.stamp))
@@ -254,7 +253,7 @@ def _differing_numbers(claimed: Facts, here: Facts) -> Iterator[Difference]:
 
 
 def _check_seeds(claim: Claim, seeds: range) -> Iterator[Difference]:
-    """Yield a difference if the seeds are others than a run plays, and so may have been chosen."""
+    """Yield a difference if a run would not play these seeds: they may be hand-picked."""
     verdict, n = claim.facts.verdict, len(seeds)
     if verdict is Verdict.REPORTED and seeds != Stream.REPORT.seeds(0, n):
         yield Difference("seeds", claim.facts.seeds, Stream.REPORT.label(0, n))
@@ -265,7 +264,7 @@ def _check_seeds(claim: Claim, seeds: range) -> Iterator[Difference]:
 
 
 def _check_race(claim: Claim, judge: Judge, seeds: range) -> Iterator[Difference]:
-    """Yield what of the verdict, and of its explanation, does not follow from the race."""
+    """Yield a difference if the verdict or its explanation does not follow from the race."""
     criterion, verdict = claim.criterion, claim.facts.verdict
     if criterion is None or claim.parent is None:
         return
@@ -308,7 +307,7 @@ def read_claims(view: RunView, rev: str | None = None) -> list[Claim]:
 
 
 def differing_parts(claimed: str, here: str) -> list[Difference]:
-    """The parts in which two stamps of `PlayProtocol` differ."""
+    """Return the parts in which two stamps of `PlayProtocol` differ."""
     ours, theirs = _stamp_parts(here), _stamp_parts(claimed)
     names = dict.fromkeys((*theirs, *ours))
     return [
@@ -321,7 +320,7 @@ def differing_parts(claimed: str, here: str) -> list[Difference]:
 def first_difference(
     claimed: Sequence[EpisodeResult], played: Sequence[EpisodeResult]
 ) -> Difference | None:
-    """Where two lists of episodes first differ: which seed, and which step of it."""
+    """Return the first seed and step at which two lists of episodes differ."""
     for theirs, ours in zip(claimed, played, strict=False):
         if theirs.seed != ours.seed:
             return Difference("seed", theirs.seed, ours.seed, theirs.seed)
@@ -340,7 +339,7 @@ def first_difference(
 
 
 def _different_action(theirs: EpisodeResult, ours: EpisodeResult) -> Difference:
-    """The first action that differs, as far as the records say which it is."""
+    """Return the first action that differs, as far as the records show it."""
     seed = theirs.seed
     if not theirs.actions:
         return Difference("actions", theirs.digest, ours.digest, seed)
@@ -354,7 +353,7 @@ def _different_action(theirs: EpisodeResult, ours: EpisodeResult) -> Difference:
 
 
 def _at(actions: bytes, step: int, width: int) -> int | str | None:
-    """The action of a step, ``width`` bytes long: an index, or else numbers as hexadecimal."""
+    """Return the action of a step: an index, or else its bytes as hexadecimal."""
     action = actions[step * width : (step + 1) * width]
     if width <= _INDEX_BYTES:
         return int.from_bytes(action, "little") if action else None
@@ -362,7 +361,7 @@ def _at(actions: bytes, step: int, width: int) -> int | str | None:
 
 
 def _facts_of(claimed: Facts, played: Evaluation, over: Evaluation | None) -> Facts:
-    """The facts of a message, with the numbers that came out here."""
+    """Return the facts of a message with the numbers measured here."""
     facts = replace(
         claimed,
         return_mean=played.mean_return,
@@ -417,7 +416,7 @@ def _claim_by_hand(view: RunView, step: Step) -> Iterator[Claim]:
 
 
 def _made_for(view: RunView, line: Sequence[Step], facts: Facts) -> str:
-    """Return the run that a commit should name: this one, or the one that this is a fork of."""
+    """Return the run that a commit should name: this one, or the one it was forked from."""
     first = line[0].facts
     return facts.run if first is not None and facts.run == first.run else view.ref.branch
 
@@ -425,7 +424,7 @@ def _made_for(view: RunView, line: Sequence[Step], facts: Facts) -> str:
 def _check_message(
     view: RunView, line: Sequence[Step], place: int, step: Step, *, is_side: bool
 ) -> Iterator[Difference]:
-    """Yield what a message says that does not follow from the commit and those before it."""
+    """Yield statements of a message that contradict the commit or those before it."""
     facts, earlier = step.facts, line[:place]
     assert facts is not None
     yield from _check_signature(view, step, facts)
@@ -468,7 +467,7 @@ def _check_message(
 def _check_rollback(
     view: RunView, earlier: Sequence[Step], step: Step, facts: Facts
 ) -> Iterator[Difference]:
-    """Yield a difference if no step before has the policy and the score of a rollback."""
+    """Yield a difference if no earlier step has the policy and the score of a rollback."""
     if facts.verdict is not Verdict.ROLLED_BACK:
         return
     policy = view.policy(step.commit)
@@ -484,7 +483,7 @@ def _check_rollback(
 
 
 def _check_signature(view: RunView, step: Step, facts: Facts) -> Iterator[Difference]:
-    """Yield a difference if this user's machine wrote the evidence, but not the message."""
+    """Yield a difference if this user's machine wrote the evidence but not the message."""
     path = evidence_folder(facts.iteration) + EPISODES
     texts = [view.read(path, each.commit) for each in (step, *step.candidates)]
     found = [parse_evidence(text, EPISODES) for text in texts if text is not None]
@@ -499,7 +498,7 @@ def _differing(what: str, claimed: object, here: object) -> Iterator[Difference]
 
 
 def _says_the_same(line: Facts, candidate: Facts | None) -> bool:
-    """Whether an iteration that was turned down tells the numbers of that candidate."""
+    """Return whether a rejected iteration states the numbers of this candidate."""
     names = (*_NUMBERS, *_NEEDED)
     return not line.verdict.is_kept and all(
         getattr(line, name) == getattr(candidate, name, None) for name in names
@@ -556,7 +555,7 @@ def _claim(
 def _check_length(
     view: RunView, earlier: Sequence[Step], parent: PolicySource | None, facts: Facts
 ) -> Iterator[Difference]:
-    """Yield a difference if the race was longer or shorter than the commits before it ask for."""
+    """Yield a difference if the race had another length than earlier commits imply."""
     text, told = view.read(CONFIG), re.search(r"\bmax_steps=(\d+)", facts.protocol or "")
     if text is not None and told is not None and parent is not None:
         lengths = [episode.n_steps for episode in Archive(view, earlier).episodes(parent)]
@@ -564,7 +563,7 @@ def _check_length(
 
 
 def _compared_with(view: RunView, step: Step, facts: Facts) -> PolicySource | None:
-    """Return the parent that a candidate was raced against, as far as the verdict says so."""
+    """Return the parent that a candidate was raced against, if its verdict implies a race."""
     if not step.parents or (facts.gain is None and facts.verdict not in _RACED):
         return None
     return PolicySource(view.policy(step.parents[0]))
@@ -588,7 +587,7 @@ def _check_docstring(source: PolicySource, facts: Facts) -> Iterator[Difference]
 def _criterion(
     view: RunView, earlier: Sequence[Step], step: Step, facts: Facts
 ) -> AcceptanceCriterion | None:
-    """Return what a candidate had to show, from what was proposed beside it."""
+    """Return the acceptance criterion, which depends on the rival candidates."""
     path = evidence_folder(facts.iteration) + FILE
 
     def stored(commit: str) -> Candidate | None:
@@ -609,7 +608,7 @@ def _one_line(text: str) -> str:
 
 
 def _own_episodes(evidence: Evidence, source: PolicySource) -> tuple[EpisodeResult, ...]:
-    """Those of the policy itself; where it is not named, the first are."""
+    """Return the episodes of the policy; the first ones if the policy is not named."""
     return evidence.of(source) or next(iter(evidence.policies.values()), ())
 
 
@@ -624,7 +623,7 @@ def _read_actions(text: str | None, what: str) -> dict[str, str]:
 
 
 def _stamp_parts(stamp: str) -> dict[str, str]:
-    """Name to value; the two words without a name are the protocol's own and the environment."""
+    """Return the parts of a stamp by name; the protocol and the environment have no key."""
     nameless = iter(("protocol", "environment"))
     parts = {}
     for word in stamp.split():

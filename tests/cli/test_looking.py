@@ -279,9 +279,7 @@ def test_conditions_of_another_protocol():
 @pytest.mark.parametrize("module", ["jinja2", "plotly.offline"])
 def test_an_extra_that_is_missing_is_named(cli, played, monkeypatch, module):
     monkeypatch.setitem(sys.modules, module, None)
-    result = cli(
-        played, "report", "--no-trace", "--clips", "0", "--force", "-o", "x.html"
-    )
+    result = cli(played, "report", "--no-trace", "--clips", "0", "--force", "-o", "x.html")
     assert result.exit_code == 2
     assert "gco-agent[report]" in result.stderr
 
