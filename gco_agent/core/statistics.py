@@ -25,11 +25,13 @@ RACE_CPU_S = 1_200.0
 """Seconds of processor time that the candidate may use in a race, if it is slow."""
 CHEAP_INTERIM_ANALYSES: tuple[int, ...] = (*INTERIM_ANALYSES, 96, 128)
 """The same where a step costs little."""
+CLEAR_INTERIM_ANALYSES: tuple[int, ...] = (96, 128)
+"""Further analyses where the gain is significant, and only rare losses are left to rule out."""
 NO_WORSE_INTERIM_ANALYSES: tuple[int, ...] = (8, 16, 32, 64)
 """The same where a candidate only has to lose less than a margin."""
 ALPHA = 0.007
 """Error rate of a race, over all its analyses: 1 - 0.993**15 = 0.10 for a run of 15 iterations."""
-RARE_LOSS_ALPHA = 0.02
+RARE_LOSS_ALPHA = 0.008
 """Error rate against candidates that gain on most seeds and lose it all on a few."""
 NO_WORSE_ALPHA, NO_WORSE_RARE_LOSS_ALPHA = 0.10, 0.20
 """The same where a candidate only has to lose less than a margin."""
@@ -43,8 +45,10 @@ _EARLY = 16
 _GIVE_UP_Z, _GIVE_UP_NO_WORSE_Z = -0.7, -1.0
 _FUTILE = 2.5
 """A race is given up if it would need more than so many times the pairs that are left."""
-_FRACTIONS = (0.25, 0.5, 0.9)
-"""Of the wealth that `rare_loss_p` stakes, in units of the largest possible loss."""
+_STAKES = ((0.25, 0.1), (0.5, 0.15), (0.9, 0.25), (1.0, 0.5))
+"""Bets of `rare_loss_p`: the part of its wealth that each stakes on a pair, in units of the largest
+possible loss, and the wealth that it starts with. Most is on the highest, which gains fastest where
+no pair has lost everything yet: a small gain on every seed is then soon found."""
 _UNKNOWN_LOSS = 10.0
 """Largest possible loss, in gains, where the parent's returns are all 0 and nothing is known."""
 _MARGIN_SPREAD, _MARGIN_MEAN = 0.5, 0.05
@@ -92,12 +96,13 @@ class Aim(enum.Enum):
     def critical_p(
         self, n_pairs: int, n_rivals: int = 1, analyses: Sequence[int] | None = None
     ) -> float:
-        """Return the largest p-value that wins after ``n_pairs``, one of ``analyses``.
+        """Return the largest p-value that wins after ``n_pairs``, one of ``analyses`` or beyond.
 
         Args:
             analyses: Where they differ from `interim_analyses`.
         """
         analyses = analyses or self.interim_analyses
+        n_pairs = min(n_pairs, analyses[-1])
         index = analyses.index(n_pairs)
         if self is Aim.NO_WORSE:
             return NO_WORSE_ALPHA / n_rivals / len(analyses)
@@ -224,15 +229,16 @@ def overwhelming_p(relative: Sequence[float]) -> float:
 def rare_loss_p(relative: Sequence[float]) -> float:
     """Test by betting that differences which are at least -1 have a mean above 0 (one-sided).
 
-    If the mean is 0 or less, a wealth of 1 of which a fixed fraction is staked on every pair is not
+    If the mean is 0 or less, a wealth of 1, of which fixed parts are staked on every pair, is not
     expected to grow, whatever the distribution. It reaches 1 / p with probability p at most, at any
     analysis (Ville's inequality; Waudby-Smith and Ramdas 2024).
 
     Args:
         relative: Differences, in units of the largest possible loss.
     """
-    wealth = statistics.fmean(
-        math.prod(max(0.0, 1 + fraction * gain) for gain in relative) for fraction in _FRACTIONS
+    wealth = sum(
+        start * math.prod(max(0.0, 1 + stake * gain) for gain in relative)
+        for stake, start in _STAKES
     )
     return 1 / max(1.0, wealth)
 
@@ -304,15 +310,23 @@ def _pairs_needed(relative: Sequence[float], *, is_margin: bool) -> int | None:
     z_power = normal.inv_cdf(POWER)
     effect = mean / max(statistics.stdev(relative), _ROUNDING)
     by_signs = max(math.log2(1 / alpha), ((z_power - normal.inv_cdf(alpha)) / effect) ** 2)
-    # The log of the wealth grows by ``growth`` a pair: n growth - z spread sqrt(n) = log(3 / p).
-    fraction = min(0.98, mean / statistics.fmean(value**2 for value in relative))
-    logs = [math.log1p(fraction * value) for value in relative]
-    growth, spread = statistics.fmean(logs), z_power * statistics.stdev(logs)
+    by_bets = [
+        n
+        for stake, start in _STAKES
+        if (n := _bets_needed(relative, stake, -math.log(start * rare_alpha))) is not None
+    ]
+    return math.ceil(max(by_signs, min(by_bets))) if by_bets else None
+
+
+def _bets_needed(relative: Sequence[float], stake: float, reach: float) -> float | None:
+    """Estimate after how many pairs the log of one bet's wealth has grown by ``reach``."""
+    logs = [math.log1p(max(stake * value, _ROUNDING - 1)) for value in relative]
+    growth = statistics.fmean(logs)
     if growth <= 0:
         return None
-    reach = math.log(len(_FRACTIONS) / rare_alpha)
-    by_bets = ((spread + math.sqrt(spread**2 + 4 * growth * reach)) / (2 * growth)) ** 2
-    return math.ceil(max(by_signs, by_bets))
+    spread = statistics.NormalDist().inv_cdf(POWER) * statistics.stdev(logs)
+    # n growth - spread sqrt(n) = reach
+    return ((spread + math.sqrt(spread**2 + 4 * growth * reach)) / (2 * growth)) ** 2
 
 
 def judge_race(
@@ -322,21 +336,23 @@ def judge_race(
     *,
     ends_at: int | None = None,
 ) -> Verdict:
-    """Judge a race for a gain after ``gain.n_pairs`` pairs, one of ``analyses``.
+    """Judge a race for a gain after ``gain.n_pairs`` pairs, one of ``analyses`` or beyond.
 
     Better: both p-values are significant. Not better: 0.7 standard errors or more behind; not ahead
     at the second analysis or after; not ahead at the end. Inconclusive: ahead at the end; or from
-    the second analysis on, where more than 2.5 times the pairs left would be needed.
+    the second analysis on, where more than 2.5 times the pairs left would be needed. A race whose
+    gain is significant goes on to `CLEAR_INTERIM_ANALYSES` until rare losses are ruled out.
 
     Args:
         n_rivals: Candidates that share the error rate.
         ends_at: Pairs after which it ends, if that is before the last analysis.
     """
     critical_p = Aim.BETTER.critical_p(gain.n_pairs, n_rivals, analyses)
-    is_significant = gain.p_value <= critical_p and gain.rare_loss_p <= RARE_LOSS_ALPHA / n_rivals
-    if gain.mean > 0 and is_significant:
+    is_clear = gain.mean > 0 and gain.p_value <= critical_p
+    if is_clear and gain.rare_loss_p <= RARE_LOSS_ALPHA / n_rivals:
         return Verdict.BETTER
-    n_left = (ends_at or analyses[-1]) - gain.n_pairs
+    last = CLEAR_INTERIM_ANALYSES[-1] if is_clear else analyses[-1]
+    n_left = (ends_at or last) - gain.n_pairs
     is_first = gain.n_pairs < analyses[1] and n_left > 0
     if gain.z <= _GIVE_UP_Z or (gain.mean <= 0 and not is_first):
         return Verdict.NOT_BETTER

@@ -18,6 +18,7 @@ from gco_agent.core.records import EpisodeResult, Evaluation, PlayProtocol
 from gco_agent.core.seeds import Stream
 from gco_agent.core.statistics import (
     CHEAP_INTERIM_ANALYSES,
+    CLEAR_INTERIM_ANALYSES,
     RACE_CPU_S,
     Aim,
     Gain,
@@ -142,6 +143,13 @@ class _Heat:
     race: Race | None = None
 
     @property
+    def planned(self) -> tuple[int, ...]:
+        """All analyses that there may be, those of a clear gain included."""
+        if self.criterion.aim is not Aim.BETTER:
+            return self.analyses
+        return (*self.analyses, *(n for n in CLEAR_INTERIM_ANALYSES if n > self.analyses[-1]))
+
+    @property
     def n_pairs(self) -> int:
         """Pairs that were analysed."""
         return self.race.n_pairs if self.race else 0
@@ -224,6 +232,11 @@ class Judge:
         is_cheap = not self.protocol.has_objects and aim is Aim.BETTER
         return CHEAP_INTERIM_ANALYSES if is_cheap else aim.interim_analyses
 
+    def most_pairs(self, aim: Aim, n_played: int = 0) -> int:
+        """Return how many pairs a race plays at most; more once its gain has proved to be clear."""
+        most = self.interim_analyses(aim)[-1]
+        return CLEAR_INTERIM_ANALYSES[-1] if n_played >= most else most
+
     def race(  # noqa: PLR0913 - the last are seldom given
         self,
         child: PolicySource,
@@ -280,8 +293,8 @@ class Judge:
         stop = Stop.TIME
         heats = [_Heat(child, one, self.interim_analyses(one.aim)) for child, one in entrants]
         self._play_first_group(heats, parent, first_seed, cpu_s)
-        for n_pairs in sorted({n for heat in heats for n in heat.analyses}):
-            racing = [heat for heat in heats if heat.is_open and n_pairs in heat.analyses]
+        for n_pairs in sorted({n for heat in heats for n in heat.planned}):
+            racing = [heat for heat in heats if heat.is_open and n_pairs in heat.planned]
             if not racing:
                 continue
             is_late = deadline is not None and time.perf_counter() >= deadline
@@ -318,7 +331,7 @@ class Judge:
             race = self._first_pairs(heat, parent, seeds, Stop.SLOW)
             if not race.child.is_valid:
                 heat.race = replace(race, stop=None)
-            elif _stop_of(race, heat.analyses, cpu_s) is Stop.SLOW:
+            elif _stop_of(race, heat.planned, cpu_s) is Stop.SLOW:
                 heat.race = race
 
     def _play_pairs(
@@ -401,7 +414,7 @@ class Judge:
                 held_to = BaselinePolicy(baseline, base, self._no_loss(mine, base, margin))
                 race = replace(race, baseline=held_to)
         race = replace(race, verdict=self._verdict(race, criterion))
-        stop = _stop_of(race, analyses, cpu_s) if race.verdict is Verdict.UNDECIDED else None
+        stop = _stop_of(race, heat.planned, cpu_s) if race.verdict is Verdict.UNDECIDED else None
         return race if stop is None else self._stopped(race, criterion, stop)
 
     def _verdict(

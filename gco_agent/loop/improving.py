@@ -87,13 +87,12 @@ def simplify_file(
 def _race(
     child: PolicySource, parent: PolicySource, judge: Judge, aim: Aim, progress: Progress
 ) -> Race:
-    pairs = judge.interim_analyses(aim)[-1]
-    progress(Racing(None, 0, pairs))
+    progress(Racing(None, 0, judge.most_pairs(aim)))
     return judge.race(
         child,
         parent,
         AcceptanceCriterion(aim),
-        watch=lambda r: progress(Racing(r.gain, r.n_pairs, pairs)),
+        watch=lambda r: progress(Racing(r.gain, r.n_pairs, judge.most_pairs(aim, r.n_pairs))),
     )
 
 

@@ -20,7 +20,7 @@ from gco_agent.core.errors import BudgetSpent, PolicyError, RequestAbandoned
 from gco_agent.core.events import Committed, Playing, Progress, Racing, Searching, silent
 from gco_agent.core.records import Evaluation, Outcome
 from gco_agent.core.seeds import Stream
-from gco_agent.core.statistics import INTERIM_ANALYSES
+from gco_agent.core.statistics import INTERIM_ANALYSES, Gain
 from gco_agent.envs.environment import initial_policy, spec_of
 from gco_agent.evaluation.judge import AcceptanceCriterion, Judge
 from gco_agent.loop.budget import Budget
@@ -176,10 +176,15 @@ class _Track:
         if not entrants:
             return list(asked)
         judge = self.judge
-        n_pairs = max(judge.interim_analyses(one.aim)[-1] for _, one in entrants)
         longest, left = judge.protocol.max_steps, self.budget.steps_left
-        self.progress(Racing(None, 0, n_pairs, max_steps=longest))
+
+        def report(gain: Gain | None, n_pairs: int) -> None:
+            most = max(judge.most_pairs(one.aim, n_pairs) for _, one in entrants)
+            n_steps = judge.n_steps - before
+            self.progress(Racing(gain, n_pairs, most, n_steps, longest))
+
         begun, before = time.perf_counter(), judge.n_steps
+        report(None, 0)
         races = judge.race_all(
             entrants,
             parent,
@@ -188,9 +193,7 @@ class _Track:
             cpu_s=self.budget.race_cpu_s,
             most_pairs=self.most_pairs,
             most_steps=None if left is None else left - self.recorder.steps_used,
-            watch=lambda r: self.progress(
-                Racing(r.gain, r.n_pairs, n_pairs, judge.n_steps - before, longest)
-            ),
+            watch=lambda race: report(race.gain, race.n_pairs),
         )
         self.budget.note_play(judge.n_steps - before, time.perf_counter() - begun)
         found = dict(zip(racing, races, strict=True))

@@ -254,6 +254,17 @@ def test_a_clear_gain_is_raced_on_until_rare_losses_are_ruled_out(judge: Judge) 
     assert RACE_STEPS < race.n_pairs * 2 * 27_000 <= CLEAR_RACE_STEPS
 
 
+def test_a_small_gain_on_every_seed_is_raced_on_and_found(judge: Judge) -> None:
+    """As in a race of Freeway that ended inconclusive after 64 pairs, behind on no seed."""
+    given(judge, follow, [31.0, 30, 31, 31] * 32)
+    given(judge, still, [29.0, 28, 28, 29] * 32)
+    race = judge.race(follow, still)
+    assert (race.n_pairs, race.verdict) == (96, Verdict.BETTER)
+    assert judge.most_pairs(Aim.BETTER, race.n_pairs) > race.n_pairs
+    given(judge, hide, [29.5, 28, 29, 28] * 32)
+    assert judge.race(hide, still).n_pairs <= INTERIM_ANALYSES[-1]
+
+
 @pytest.mark.parametrize(
     ("ms", "n", "stop"),
     [(2.9, 16, Stop.STEPS), (4.0, 10, Stop.SLOW), (10.0, 4, Stop.SLOW), (40.0, 2, Stop.SLOW)],
