@@ -44,7 +44,8 @@ RACE_STEPS = 864_000
 """Steps that a race of more than ten pairs may take, of all policies: 16 pairs of whole games of
 27,000 steps. It is no limit for episodes of 4,500 steps."""
 CLEAR_RACE_STEPS = 2 * RACE_STEPS
-"""The same once the gain is significant, and only rare losses are left to rule out."""
+"""The same where a gain is significant and only rare losses are left to rule out, or where so many
+are expected to decide."""
 FREE_CPU_MS = 3.0
 """Milliseconds a step up to which `RACE_CPU_S` is no limit."""
 _BEHIND_Z = 1.5
@@ -69,7 +70,7 @@ class Stop(enum.Enum):
     FRAMES = "The frames were used up before the race was decided."
     STEPS = (
         f"The race ended there, as a race plays {RACE_STEPS:,} steps at most, and "
-        f"{CLEAR_RACE_STEPS:,} where only rare losses are left to rule out."
+        f"{CLEAR_RACE_STEPS:,} where these are expected to decide it."
     )
     SLOW = (
         f"The race ended there, as the candidate takes more than {FREE_CPU_MS:g} ms of processor "
@@ -582,6 +583,14 @@ def _stop_of(race: Race, analyses: Sequence[int], cpu_s: float | None) -> Stop |
     n_steps = child.n_steps + race.parent.n_steps
     if race.baseline is not None:
         n_steps += race.baseline.evaluation.n_steps
-    is_clear = race.decisive is not None and race.decisive.p_value <= race.critical_p
-    most = CLEAR_RACE_STEPS if is_clear else RACE_STEPS
+    gain, most = race.decisive, RACE_STEPS
+    if gain is not None and n_steps * _needed(gain, race.critical_p) / n <= CLEAR_RACE_STEPS:
+        most = CLEAR_RACE_STEPS
     return Stop.STEPS if n >= analyses[1] and n_steps * growth > most else None
+
+
+def _needed(gain: Gain, critical_p: float) -> float:
+    """Estimate after how many pairs a race is decided; now, where only rare losses are left."""
+    if gain.p_value <= critical_p:
+        return gain.n_pairs
+    return math.inf if gain.n_more_pairs is None else gain.n_pairs + gain.n_more_pairs

@@ -254,6 +254,22 @@ def test_a_clear_gain_is_raced_on_until_rare_losses_are_ruled_out(judge: Judge) 
     assert RACE_STEPS < race.n_pairs * 2 * 27_000 <= CLEAR_RACE_STEPS
 
 
+SPACE_INVADERS = (
+    (47965, 49860), (49370, 28625), (47735, 12220), (47790, 15100), (48055, 13885), (48170, 40875),
+    (48880, 22815), (48770, 36065), (31500, 49235), (47920, 46655), (9935, 4950), (47535, 48375),
+    (48195, 24445), (47280, 5755), (48140, 40660), (14880, 6610),
+)  # fmt: skip
+"""The same of a race that missed the significance asked for after 16 pairs, and ended there."""
+
+
+def test_a_race_that_a_few_more_pairs_would_decide_goes_on(judge: Judge) -> None:
+    mine, theirs = zip(*SPACE_INVADERS, *SPACE_INVADERS, strict=True)
+    long_episodes(judge, follow, mine)
+    long_episodes(judge, still, theirs)
+    race = judge.race(follow, still)
+    assert (race.n_pairs, race.stop, race.verdict) == (24, None, Verdict.BETTER)
+
+
 def test_a_small_gain_on_every_seed_is_raced_on_and_found(judge: Judge) -> None:
     """As in a race of Freeway that ended inconclusive after 64 pairs, behind on no seed."""
     given(judge, follow, [31.0, 30, 31, 31] * 32)
