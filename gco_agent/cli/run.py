@@ -56,7 +56,7 @@ _GO_ON = "Go on with: gco-agent step {run}"
 
 @command(
     o.start_options,
-    option("--time", "seconds", kind=o.Duration(), default="5m"),
+    option("--time", "seconds", kind=o.Duration()),
     number("--iterations"),
     o.frames_option,
     o.usd_option,
@@ -69,13 +69,17 @@ _GO_ON = "Go on with: gco-agent step {run}"
 def run(
     place: CliContext,
     /,
-    seconds: float,
+    seconds: float | None,
     iterations: int | None,
     seed_text: str | None,
     **given: Given,
 ) -> Result:
     """Start a run of GAME, improve its policy until a budget is spent, and measure the result."""
+    from gco_agent.api import DEFAULT_MINUTES
     from gco_agent.loop.budget import Budget
+
+    if seconds is None and not (iterations or given["frames"] or given["usd"]):
+        seconds = 60 * DEFAULT_MINUTES
 
     def limits() -> Budget:
         return Budget(
@@ -86,7 +90,7 @@ def run(
             report_episodes=given["report_episodes"],
         )
 
-    limit = "" if iterations else f"{duration(seconds)}, "
+    limit = "" if seconds is None else f"{duration(seconds)}, "
     if seed_text is not None:
         return _run_seeds(place, seed_text, given, limits, limit)
     start = _prepare(place, given)

@@ -118,6 +118,17 @@ def test_cart_pole_with_reflect(cli: Cli, project: Path, server) -> None:
     assert "accepted" in git(project, "log", "-2", "--format=%B", "gco/cart_pole/asked")
 
 
+@pytest.mark.parametrize(("limit", "is_timed"), [("--frames", False), ("--time", True)])
+def test_a_run_has_no_time_limit_where_another_one_is_given(
+    cli: Cli, project: Path, limit: str, *, is_timed: bool
+) -> None:
+    """Else the same frames would not give the same run on a slower machine."""
+    how = ("--report-episodes", "0", "--iterations", "1", "--slice-steps", "1000")
+    result = cli(project, "run", "CartPole-v1", *how, limit, "900", *COMMON)
+    assert result.exit_code == 0, result.output
+    assert (" left]" in result.output) == is_timed
+
+
 def test_cart_pole_with_optoprime(cli: Cli, project: Path, server) -> None:
     pytest.importorskip("opto", reason="trace-opt is not installed")
     run = ("run", "CartPole-v1", "--name", "graph", "--optimizer", "optoprime", "--iterations", "1")
