@@ -7,15 +7,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 HERE = Path(__file__).parent
 QUICK = ("unit", "core", "games", "policy", "store", "traces", "report", "test_architecture.py")
 """Folders and files of tests/ that are quick as a whole, apart from tests marked slow."""
-
+Once = Callable[[str, Callable[[Path], None]], Path]
 
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.register_profile("nightly", deadline=None)
@@ -35,3 +37,22 @@ def _same_every_time(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.T
     """Draw the same selection seeds in every test, and leave the user's own key alone."""
     monkeypatch.setattr("gco_agent.loop.selection.new_secret", lambda: "of the tests")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / "state"))
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Fill a folder once for all processes of pytest-xdist, and return it."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+
+    def folder(name: str, fill: Callable[[Path], None]) -> Path:
+        made, part = root / name, root / f"{name}.part"
+        with FileLock(root / f"{name}.lock"):
+            if not made.exists():
+                part.mkdir()
+                fill(part)
+                part.rename(made)
+        return made
+
+    return folder

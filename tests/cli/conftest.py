@@ -19,23 +19,27 @@ from gco_agent.cli import main
 from gco_agent.cli.options import result_schema
 from gco_agent.optimizers import registry
 from tests.cli import scripted
+from tests.conftest import Once
 from tests.store.samples import commit_file, git
 
 ROOT = Path(__file__).parents[2]
-SHORT = ("--max-steps", "300", "--workers", "2")
+SHORT = ("--max-steps", "300", "--workers", "1")
 Cli = Callable[..., Result]
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture(scope="session")
-def surroundings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def surroundings(once: Once) -> dict[str, str]:
     """Environment variables of the tests: a home with an identity for git, and no terminal."""
-    home = tmp_path_factory.mktemp("home")
-    (home / ".gitconfig").write_text(
-        "[user]\n\tname = Test\n\temail = test@example.org\n"
-        "[init]\n\tdefaultBranch = main\n\ttemplateDir =\n[advice]\n\tdetachedHead = false\n"
-    )
+
+    def fill(home: Path) -> None:
+        (home / ".gitconfig").write_text(
+            "[user]\n\tname = Test\n\temail = test@example.org\n"
+            "[init]\n\tdefaultBranch = main\n\ttemplateDir =\n[advice]\n\tdetachedHead = false\n"
+        )
+
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("GIT_", "XDG_"))}
+    home = once("home", fill)
     return {**kept, "HOME": str(home), "GIT_CONFIG_NOSYSTEM": "1", "GIT_TEST_FSYNC": "0"}
 
 
@@ -101,35 +105,43 @@ def launch(directory: Path, surroundings: dict[str, str], *arguments: str) -> su
 
 
 @pytest.fixture(scope="session")
-def _templates(
-    tmp_path_factory: pytest.TempPathFactory, surroundings: dict[str, str]
-) -> dict[str, Path]:
-    """Repositories to copy: one with a commit, and one with a whole run and what it printed."""
-    folder = tmp_path_factory.mktemp("templates")
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in surroundings.items():
-            patch.setenv(name, value)
-        git(folder, "init", "--quiet", "project")
-        commit_file(folder / "project", "README.md", "A project.\n", "Begin")
-    shutil.copytree(folder / "project", folder / "played")
-    process = launch(
-        folder / "played", surroundings, "run", "pong", "--optimizer", "scripted", "--json",
-        "--name", "first", "--iterations", "3", "--report-episodes", "4", *SHORT,
-    )  # fmt: skip
-    output, errors = process.communicate()
-    assert process.returncode == 0, errors
-    (folder / "played" / ".git" / "printed").write_text(output)
-    (folder / "played" / ".git" / "told").write_text(errors)
-    return {name: folder / name for name in ("project", "played")}
+def _project(once: Once, surroundings: dict[str, str]) -> Path:
+    def fill(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in surroundings.items():
+                patch.setenv(name, value)
+            git(folder, "init", "--quiet", "project")
+            commit_file(folder / "project", "README.md", "A project.\n", "Begin")
+
+    return once("begun", fill) / "project"
+
+
+@pytest.fixture(scope="session")
+def _played(once: Once, _project: Path, surroundings: dict[str, str]) -> Path:
+    """A repository with a whole run and what it printed."""
+
+    def fill(folder: Path) -> None:
+        here = shutil.copytree(_project, folder / "played")
+        process = launch(
+            here, surroundings, "run", "pong", "--optimizer", "scripted", "--json",
+            "--name", "first", "--iterations", "3", "--report-episodes", "4", *SHORT,
+            "--workers", "2",
+        )  # fmt: skip
+        output, errors = process.communicate()
+        assert process.returncode == 0, errors
+        (here / ".git" / "printed").write_text(output)
+        (here / ".git" / "told").write_text(errors)
+
+    return once("run", fill) / "played"
 
 
 @pytest.fixture
-def project(_templates: dict[str, Path], tmp_path: Path) -> Path:
+def project(_project: Path, tmp_path: Path) -> Path:
     """A repository with a commit on main."""
-    return shutil.copytree(_templates["project"], tmp_path / "project")
+    return shutil.copytree(_project, tmp_path / "project")
 
 
 @pytest.fixture
-def played(_templates: dict[str, Path], tmp_path: Path) -> Path:
+def played(_played: Path, tmp_path: Path) -> Path:
     """A repository whose run gco/pong/first is checked out: better, worse, raised, reported."""
-    return shutil.copytree(_templates["played"], tmp_path / "played")
+    return shutil.copytree(_played, tmp_path / "played")

@@ -26,6 +26,17 @@ IDLE = FOLLOW.replace("keep the paddle level with the ball", "wait").replace("ga
 RAISES = FOLLOW.replace("gap = obs", "gap = obs.no_such_thing").replace(" - 6", "")
 TEXTS = {1: ("follow the [bold]ball[/bold]\x1b[31m", FOLLOW), 2: ("run from it", IDLE)}
 _LAST = ("look at what is not there", RAISES)
+POLE = '''"""CartPole: push towards the side that the pole falls to.
+
+Environment: CartPole-v1
+"""
+
+
+def act(obs):
+    return int(obs[2] + 0.3 * obs[3] > 0)
+'''
+"""A race that this policy wins takes a second; one in Pong takes twenty."""
+WRONG_WAY = POLE.replace("> 0", "< 0")
 
 
 class ScriptedOptimizer(Optimizer):
@@ -36,6 +47,8 @@ class ScriptedOptimizer(Optimizer):
     def propose(self, request: Request) -> Proposal:
         request.progress(Searching("think", 0.5, 1234, "follow the [red]ball"))
         summary, text = TEXTS.get(request.iteration, _LAST)
+        if request.config.game == "cart_pole":
+            text = POLE if request.iteration == 1 else WRONG_WAY
         return Proposal(PolicySource(format_policy(text)), summary, f"Because {summary}.")
 
 

@@ -113,7 +113,7 @@ def test_log_shows_what_a_person_committed(cli, played):
 
 def test_eval_of_the_current_run_is_what_the_run_reported(cli, played):
     ours = json.loads((played / ".git/printed").read_text())
-    result = cli(played, "eval", "--episodes", "4", "--workers", "2", "--json")
+    result = cli(played, "eval", "--episodes", "4", "--workers", "1", "--json")
     assert result.exit_code == 0, result.output
     data = json.loads(result.stdout)
     assert data.keys() == SCORE | {
@@ -131,7 +131,7 @@ def test_eval_of_the_current_run_is_what_the_run_reported(cli, played):
 )
 def test_eval_finds_the_policy(cli, played, target):
     options = ("--seeds", "5:7", "--max-steps", "40", "--json")
-    result = cli(played, "eval", target, *options, "--workers", "2")
+    result = cli(played, "eval", target, *options, "--workers", "1")
     assert result.exit_code == 0, result.output
     data = json.loads(result.stdout)
     assert (data["seeds"], data["episodes"]) == ("5:7", 2)
@@ -170,7 +170,7 @@ def test_rollback_goes_back_and_forth(cli, played):
 
 def test_publish_puts_the_measured_policy_on_the_branch(cli, played):
     git(played, "switch", "--quiet", "main")
-    result = cli(played, "publish", "pong", "--episodes", "3", "--workers", "2")
+    result = cli(played, "publish", "pong", "--episodes", "3", "--workers", "1")
     assert result.exit_code == 0, result.output
     path = played / "policies/pong.py"
     assert "(3 episodes, report 0:3)" in path.read_text()
@@ -181,22 +181,22 @@ def test_publish_puts_the_measured_policy_on_the_branch(cli, played):
     assert "Gco-Episodes: 3" in trailers
     assert git(played, "status", "--porcelain") == ""
     assert git(played, "branch", "--show-current") == "main"
-    again = cli(played, "publish", "--episodes", "3", "--workers", "2")
+    again = cli(played, "publish", "--episodes", "3", "--workers", "1")
     assert again.exit_code == 2
     assert "already so" in again.stderr
 
 
 def test_init_and_step_leave_the_work_tree_alone_if_told_to(cli, project):
-    options = ("--optimizer", "scripted", "--name", "quiet", "--no-switch", *SHORT)
-    result = cli(project, "init", "Pong", *options)
+    options = ("--optimizer", "scripted", "--name", "quiet", "--no-switch", "--max-steps", "60")
+    result = cli(project, "init", "cartpole", *options)
     assert result.exit_code == 0, result.output
-    assert "gco-agent step gco/pong/quiet -n 5" in result.stdout
+    assert "gco-agent step gco/cart_pole/quiet -n 5" in result.stdout
     assert git(project, "branch", "--show-current") == "main"
-    result = cli(project, "step", "gco/pong/quiet", "--workers", "2")
+    result = cli(project, "step", "gco/cart_pole/quiet", "--workers", "1")
     assert result.exit_code == 0, result.output
     assert "1 of 1 iteration accepted" in result.stdout
     assert not (project / "policies").exists()
-    assert git(project, "log", "--format=%s", "-1", "gco/pong/quiet").startswith(
+    assert git(project, "log", "--format=%s", "-1", "gco/cart_pole/quiet").startswith(
         "Iteration 1 accepted"
     )
 

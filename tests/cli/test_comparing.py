@@ -53,7 +53,7 @@ def test_a_run_for_each_seed_which_the_same_command_continues(cli: Cli, project:
 
 
 def test_step_can_measure_only(cli: Cli, played: Path) -> None:
-    result = cli(played, "step", "-n", "0", "--report-episodes", "5", "--workers", "2", "--json")
+    result = cli(played, "step", "-n", "0", "--report-episodes", "5", "--workers", "1", "--json")
     assert result.exit_code == 0, result.output
     data = json.loads(result.stdout)
     assert (data["iterations"], data["seeds"]) == (3, "report 0:5")

@@ -97,12 +97,12 @@ def test_a_fork_has_the_history_and_its_own_seeds(cli: Cli, played: Path) -> Non
     data = json.loads(result.stdout)
     assert (data["forked_from"], data["iterations"]) == ("gco/pong/first", 1)
     assert data["commit"] == git(played, "rev-parse", FORKED).strip()
-    stepped = cli(played, "step", "pong/other", "--workers", "2")
+    stepped = cli(played, "step", "pong/other", "--workers", "1")
     assert stepped.exit_code == 0, stepped.output
     one, other = (gco_agent.open_run(played, name) for name in ("first", "other"))
     assert other.history[1] == one.history[1]
     assert other.history[2].commit != one.history[2].commit
-    verified = cli(played, "verify", "--all", "other", "--workers", "2")
+    verified = cli(played, "verify", "--all", "other", "--episodes", "2", "--workers", "1")
     assert verified.exit_code == 0, verified.output
     again = cli(played, "fork", "1", "--name", "other")
     assert again.exit_code == 2

@@ -19,12 +19,12 @@ from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel
 from gco_agent.loop.improving import _with_true_claim
 from gco_agent.policy import PolicySource, docstring_of, with_measured_header
-from tests.cli.conftest import SHORT, Cli
+from tests.cli.conftest import Cli
 from tests.optimizers.test_simplify import BLOATED, IDLE
 from tests.optimizers.test_tune import LATE
 from tests.store.samples import git
 
-QUICK = ("--steps", "9000", "--time", "10m", "--max-steps", "150", "--workers", "2")
+QUICK = ("--steps", "9000", "--time", "10m", "--max-steps", "150", "--workers", "1")
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def act(obs):
 def test_a_file_is_simplified_and_said_to_be(cli: Cli, folder: Path) -> None:
     result = cli(
         folder, "simplify", "bloated.py", "--exact", "--output", "lean.py", "--steps", "60000",
-        "--time", "10m", "--max-steps", "45", "--workers", "2",
+        "--time", "10m", "--max-steps", "45", "--workers", "1",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     assert "  line 6: import math\n" in result.stdout
@@ -108,7 +108,7 @@ def test_removals_that_change_actions_have_to_win_a_race(cli: Cli, folder: Path)
     (folder / "idle.py").write_text(IDLE)
     result = cli(
         folder, "simplify", "idle.py", "--env", "gco/Pong-v5", "--steps", "30000", "--json",
-        "--time", "10m", "--max-steps", "100", "--workers", "2",
+        "--time", "10m", "--max-steps", "100", "--workers", "1",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     data = json.loads(result.stdout)
@@ -161,7 +161,7 @@ def test_simplify_on_a_run_is_an_iteration_that_has_to_be_no_worse(cli: Cli, pla
     path.write_text(path.read_text().replace("def act(obs):", "UNUSED = 1\n\n\ndef act(obs):"))
     git(played, "commit", "--quiet", "-am", "Add a name that nobody uses")
     result = cli(
-        played, "simplify", "--steps", "20000", "--time", "10m", "--workers", "2", "--json"
+        played, "simplify", "--steps", "20000", "--time", "10m", "--workers", "1", "--json"
     )
     assert result.exit_code == 0, result.output
     log = json.loads(cli(played, "log", "--json").stdout)
@@ -174,8 +174,8 @@ def test_simplify_on_a_run_is_an_iteration_that_has_to_be_no_worse(cli: Cli, pla
 
 def test_accepted_candidates_are_tuned_in_iterations_of_their_own(cli: Cli, project: Path) -> None:
     result = cli(
-        project, "run", "pong", "--optimizer", "scripted", "--iterations", "2", "--tune", "1s",
-        "--report-episodes", "0", "--time", "20m", *SHORT,
+        project, "run", "CartPole-v1", "--optimizer", "scripted", "--iterations", "2",
+        "--tune", "1s", "--report-episodes", "0", "--max-steps", "60", "--workers", "1",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     log = json.loads(cli(project, "log", "--json").stdout)

@@ -127,7 +127,7 @@ def test_what_cannot_be_seen(cli, played, arguments, message):
 
 
 def test_card(cli, played):
-    options = ("--episodes", "2", "--max-steps", "40", "--workers", "2", "--picture", "card.svg")
+    options = ("--episodes", "2", "--max-steps", "40", "--workers", "1", "--picture", "card.svg")
     result = cli(played, "card", "1", *options, "--json")
     assert result.exit_code == 0, result.output
     data = json.loads(result.stdout)
@@ -147,7 +147,7 @@ def test_card(cli, played):
 
 def test_a_card_says_where_the_policy_fails(cli, played):
     (played / "bad.py").write_text(RAISES)
-    options = ("--episodes", "2", "--max-steps", "40", "--workers", "2", "--picture", "x.png")
+    options = ("--episodes", "2", "--max-steps", "40", "--workers", "1", "--picture", "x.png")
     result = cli(played, "card", "bad.py", *options)
     assert result.exit_code == 0, result.output
     assert re.search(r"as scored \(sticky 0.25\) +failed in 2 of 2", result.stdout)

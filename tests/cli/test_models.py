@@ -13,15 +13,17 @@ from gco_agent.llm import Price
 from gco_agent.llm.anthropic import API
 from gco_agent.llm.providers import own_prices
 from gco_agent.optimizers.reflect import TOOL
-from tests.cli.conftest import SHORT, launch
-from tests.cli.scripted import FOLLOW
+from tests.cli.conftest import launch
+from tests.cli.scripted import POLE
 from tests.messages_server import MessagesServer, Reply, message, status
 from tests.store.samples import git
 
+SHORT = ("--max-steps", "60", "--workers", "1")
+ASKED = "gco/cart_pole/asked"
 KEY = "sk-ant-api03-" + "Zz9_-aB0" * 8
-RUN = ("run", "pong", "--name", "asked", "--optimizer", "reflect", "--iterations", "1",
+RUN = ("run", "CartPole-v1", "--name", "asked", "--optimizer", "reflect", "--iterations", "1",
        "--report-episodes", "0", *SHORT)  # fmt: skip
-STEP = ("step", "gco/pong/asked", "--workers", "2")
+STEP = ("step", ASKED, "--workers", "1")
 USED = {"input_tokens": 5_000, "output_tokens": 1_000, "cache_creation_input_tokens": 2_000}
 
 
@@ -49,7 +51,7 @@ def refused(result) -> str:
 
 
 def test_a_run_with_a_model(cli, project: Path, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with MessagesServer([handed_in(FOLLOW)]) as server:
+    with MessagesServer([handed_in(POLE)]) as server:
         at(server, monkeypatch)
         result = cli(project, *RUN, "--effort", "low", "--usd", "2", "--json")
     assert result.exit_code == 0, result.output
@@ -59,7 +61,7 @@ def test_a_run_with_a_model(cli, project: Path, key: str, monkeypatch: pytest.Mo
     assert received.headers["authorization"] == f"Bearer {KEY}"
     assert (body["model"], body["max_tokens"]) == ("claude-opus-5-5", 32_000)
     assert body["output_config"] == {"effort": "low"}
-    trailers = git(project, "log", "-1", "--format=%B", "gco/pong/asked")
+    trailers = git(project, "log", "-1", "--format=%B", ASKED)
     assert "Gco-Tokens-In: 7000\nGco-Tokens-Out: 1000\nGco-Usd: 0.05" in trailers
     assert 'effort = "low"' in (project / "run.toml").read_text()
     kept = project / "iterations/0001"
@@ -70,12 +72,10 @@ def test_a_run_with_a_model(cli, project: Path, key: str, monkeypatch: pytest.Mo
 
 @pytest.fixture(scope="module")
 def _begun(
-    _templates: dict[str, Path],
-    surroundings: dict[str, str],
-    tmp_path_factory: pytest.TempPathFactory,
+    _project: Path, surroundings: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    project = shutil.copytree(_templates["project"], tmp_path_factory.mktemp("begun") / "project")
-    init = ("init", "pong", "--name", "asked", "--optimizer", "reflect", *SHORT)
+    project = shutil.copytree(_project, tmp_path_factory.mktemp("begun") / "project")
+    init = ("init", "CartPole-v1", "--name", "asked", "--optimizer", "reflect", *SHORT)
     environment = {**surroundings, "ANTHROPIC_API_KEY": KEY}
     process = launch(project, environment, *init, "--model", "claude-haiku-5-5")
     _, errors = process.communicate()
@@ -106,22 +106,22 @@ REFUSALS = (
 def test_what_a_server_refuses_leaves_the_run_as_it_was(
     cli, begun: Path, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = git(begun, "rev-parse", "gco/pong/asked")
+    before = git(begun, "rev-parse", ASKED)
     with MessagesServer([reply for reply, _ in REFUSALS]) as server:
         at(server, monkeypatch)
         for _, words in REFUSALS:
             said = refused(cli(begun, *STEP))
             assert words in said
-            assert "Saved on gco/pong/asked: the initial policy." in said
-            assert "Go on with: gco-agent step gco/pong/asked" in said
-    assert git(begun, "rev-parse", "gco/pong/asked") == before
+            assert f"Saved on {ASKED}: the initial policy." in said
+            assert f"Go on with: gco-agent step {ASKED}" in said
+    assert git(begun, "rev-parse", ASKED) == before
     assert git(begun, "status", "--porcelain") == ""
 
 
 def test_a_limit_in_dollars_ends_a_run_before_it_is_passed(
     cli, begun: Path, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with MessagesServer([handed_in(FOLLOW)]) as server:
+    with MessagesServer([handed_in(POLE)]) as server:
         at(server, monkeypatch)
         result = cli(begun, *STEP, "-n", "5", "--usd", "0.001")
     assert result.exit_code == 0, result.output
@@ -133,7 +133,7 @@ def test_a_model_without_a_price_works_but_for_the_limit(
     cli, begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     step = (*STEP, "--model", "my-own")
-    with MessagesServer([handed_in(FOLLOW)]) as server:
+    with MessagesServer([handed_in(POLE)]) as server:
         at(server, monkeypatch)
         assert "the price of my-own" in refused(cli(begun, *step, "--usd", "1"))
         assert server.requests == []
@@ -144,7 +144,7 @@ def test_a_model_without_a_price_works_but_for_the_limit(
     (received,) = server.requests
     assert (received.body["model"], received.body["max_tokens"]) == ("my-own", 900)
     assert received.headers["authorization"] == "Bearer none"  # a server of one's own needs no key
-    trailers = git(begun, "log", "-1", "--format=%B", "gco/pong/asked")
+    trailers = git(begun, "log", "-1", "--format=%B", ASKED)
     assert "Gco-Usd: 0.0095" in trailers
 
 

@@ -68,7 +68,7 @@ def run(surroundings: dict[str, str], folder: Path, *arguments: str, **environme
 @pytest.mark.parametrize(
     "command",
     [
-        ("eval", "talk.py", "--env", "{game}", "--episodes", "2", "--workers", "2"),
+        ("eval", "talk.py", "--env", "{game}", "--episodes", "2", "--workers", "1"),
         ("check-game", "{game}", "--steps", "20"),
     ],
     ids=str,
@@ -99,8 +99,10 @@ def test_a_thread_of_an_environment_does_not_keep_the_command(surroundings, tmp_
     assert done.returncode in (0, 2), done.stderr
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1"])
-@pytest.mark.parametrize("command", ["log", "show 1", "runs", "games pong"])
+@pytest.mark.parametrize(
+    ("encoding", "command"),
+    [("ascii", "log"), ("ascii", "show 1"), ("cp1252", "runs"), ("latin-1", "games pong")],
+)
 def test_terminals_that_are_not_utf_8(surroundings, played: Path, encoding, command) -> None:
     done = run(surroundings, played, *command.split(), PYTHONIOENCODING=encoding)
     assert done.returncode == 0, done.stderr

@@ -20,7 +20,6 @@ from gco_agent.cli.display import Ledger
 from gco_agent.cli.output import fit, sparkline
 from gco_agent.core.events import Searching
 from gco_agent.store.run import Limits, Status, status_path, write_status
-from tests.cli.conftest import SHORT
 from tests.cli.scripted import FOLLOW, IDLE
 from tests.report.samples import make_run
 from tests.store.samples import commit_file, git
@@ -286,7 +285,9 @@ def test_watch_has_the_limits_and_the_account_of_the_process_at_work():
 def test_a_status_file_that_cannot_be_written_stops_nothing(cli, project):
     folder = project / ".git" / "gco-agent"
     folder.mkdir()
-    status_path(project / ".git", "pong-x").mkdir()
-    arguments = ("run", "pong", "--optimizer", "scripted", "--name", "x", "--iterations", "1")
-    result = cli(project, *arguments, "--report-episodes", "0", *SHORT)
+    status_path(project / ".git", "cart_pole-x").mkdir()
+    result = cli(
+        project, "run", "CartPole-v1", "--optimizer", "scripted", "--name", "x",
+        "--iterations", "1", "--report-episodes", "0", "--max-steps", "60", "--workers", "1",
+    )  # fmt: skip
     assert result.exit_code == 0, result.output

@@ -7,10 +7,10 @@ import re
 import pytest
 
 from gco_agent.cli.output import command_lines
-from tests.cli.conftest import SHORT
 from tests.cli.scripted import FOLLOW, RAISES
 from tests.store.samples import commit_file, git
 
+SHORT = ("--max-steps", "60", "--workers", "1")
 INIT = ("init", "pong", "--optimizer", "scripted", "--name", "new", *SHORT)
 NEW = "gco/pong/new"
 
@@ -30,7 +30,7 @@ def test_a_run_begins_with_a_policy_of_ones_own(cli, project):
     assert "Environment: gco/Pong-v5" in text
     assert text.partition("def act")[2] == FOLLOW.partition("def act")[2].rstrip()
     assert "-> " not in git(project, "log", "-1", "--format=%s", NEW)
-    assert cli(project, "step", "--workers", "2").exit_code == 0
+    assert cli(project, "step", "--workers", "1").exit_code == 0
 
 
 def test_a_run_begins_with_the_policy_of_another(cli, played):
@@ -96,7 +96,7 @@ def test_hints_of_a_run_that_is_not_checked_out(cli, project):
 
 
 def test_hints_of_a_step_work_as_typed_in_a_subfolder(cli, played):
-    result = cli(played, "step", "--workers", "2")
+    result = cli(played, "step", "--workers", "1")
     hints = result.stdout.partition("Next:\n")[2]
     assert "  used " in result.stdout
     assert "stopped by" not in result.stdout

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from tests.cli.conftest import (
+    _played,
+    _project,
     _surrounded,
-    _templates,
     cli,
     played,
     project,
     surroundings,
 )
 
-__all__ = ["_surrounded", "_templates", "cli", "played", "project", "surroundings"]
+__all__ = ["_played", "_project", "_surrounded", "cli", "played", "project", "surroundings"]

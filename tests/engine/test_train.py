@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from gco_agent.core.errors import BudgetSpent, ProposalError, UsageError
-from gco_agent.core.events import Committed, Event, Playing, Racing
+from gco_agent.core.events import Committed, Event, Playing, Racing, silent
 from gco_agent.core.records import EpisodeResult, Evaluation, Outcome, Verdict
 from gco_agent.core.seeds import Stream, parse_seed_range
 from gco_agent.core.statistics import INTERIM_ANALYSES, Gain
@@ -34,6 +35,7 @@ from gco_agent.store.entries import Facts, RunRef
 from gco_agent.store.git import GitRepo
 from gco_agent.store.run import Runs
 from gco_agent.store.view import RunView, Step, frames_of
+from tests.conftest import Once
 from tests.engine.policies import FOLLOW, HIDE, RULES, STILL, failing
 from tests.store.samples import commit_file, git
 
@@ -60,24 +62,32 @@ class Scripted(Optimizer):
         return Proposal(PolicySource(told), f"edit {n}", f"Reason {n}.", {"notes.txt": notes}, 100)
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository with a commit, and nobody's own configuration."""
+def begin(folder: Path, patch: pytest.MonkeyPatch) -> Path:
+    """Make a repository with a commit, and a home without anybody's own configuration."""
     for name in [name for name in os.environ if name.startswith(("GIT_", "XDG_"))]:
-        monkeypatch.delenv(name)
-    (tmp_path / "home").mkdir()
-    (tmp_path / "home/.gitconfig").write_text(
+        patch.delenv(name)
+    (folder / "home").mkdir()
+    (folder / "home/.gitconfig").write_text(
         "[user]\n\tname = Test\n\temail = test@example.org\n[init]\n\tdefaultBranch = main\n"
     )
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-    git(tmp_path, "init", "--quiet", "project")
-    commit_file(tmp_path / "project", "README.md", "A project.\n", "Begin")
-    return tmp_path / "project"
+    patch.setenv("HOME", str(folder / "home"))
+    patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    git(folder, "init", "--quiet", "project")
+    commit_file(folder / "project", "README.md", "A project.\n", "Begin")
+    return folder / "project"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return begin(tmp_path, monkeypatch)
 
 
 @pytest.fixture
 def runs(project: Path) -> Runs:
+    return runs_of(project)
+
+
+def runs_of(project: Path) -> Runs:
     return Runs(GitRepo(project / ".git", project / ".git", project))
 
 
@@ -93,13 +103,29 @@ def events() -> list[Event]:
 
 
 @pytest.fixture
-def started(runs: Runs, judge: Judge, events: list[Event]) -> Runs:
+def started(once: Once, project: Path, runs: Runs, judge: Judge) -> Runs:
+    """A run with nothing but its initial policy, copied from one that is made once."""
+
+    def fill(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            made = runs_of(begin(folder, patch))
+            start_run(made, REF, CONFIG, Judge(judge.pool, RULES), switch=True, progress=silent)
+
+    shutil.rmtree(project)
+    shutil.copytree(once("started", fill), project.parent, dirs_exist_ok=True)
+    recording.recall_episodes(runs.view(REF), judge)
+    return runs
+
+
+@pytest.fixture
+def fresh(runs: Runs, judge: Judge, events: list[Event]) -> Runs:
+    """The same, started here and now, so that ``judge`` has counted its steps."""
     start_run(runs, REF, CONFIG, judge, switch=True, progress=events.append)
     return runs
 
 
 def test_a_run_from_end_to_end(
-    project: Path, started: Runs, judge: Judge, events: list[Event]
+    project: Path, fresh: Runs, judge: Judge, events: list[Event]
 ) -> None:
     optimizer = Scripted(
         FOLLOW,
@@ -108,12 +134,12 @@ def test_a_run_from_end_to_end(
         ProposalError("nothing comes to mind"),
         "import os\n" + STILL,
     )
-    with started.open(REF) as run:
+    with fresh.open(REF) as run:
         spent = train(run, optimizer, judge, CONFIG, Budget(iterations=5), events.append)
         evaluation = report(run, judge, CONFIG, Budget(report_episodes=4), events.append)
     assert spent.limit == "5 iterations"
 
-    view = started.view(REF)
+    view = fresh.view(REF)
     history = view.history()
     facts = [step.facts for step in history if step.facts is not None]
     assert [f.verdict for f in facts] == [
@@ -285,11 +311,11 @@ def test_however_little_time_there_is_one_iteration_is_made(started: Runs, judge
     assert spent.limit
 
 
-def test_a_run_ends_where_its_frames_end(started: Runs, judge: Judge) -> None:
+def test_a_run_ends_where_its_frames_end(fresh: Runs, judge: Judge) -> None:
     used, block = judge.n_steps, 2 * 2 * RULES.max_steps
     most = used + 100 + 5 * block // 2
     optimizer = Scripted(FOLLOW, HIDE)
-    with started.open(REF) as run:
+    with fresh.open(REF) as run:
         spent = train(run, optimizer, judge, CONFIG, Budget(frames=4 * most))
         report(run, judge, CONFIG, Budget(report_episodes=2))
         _, step, reported = run.history()

@@ -74,8 +74,9 @@ def view(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunView]:
         yield runs.view(REF)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def verifier() -> Verifier:
+    """Play each episode once for all tests."""
     return Verifier(WorkerPool(0))
 
 

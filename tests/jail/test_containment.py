@@ -55,29 +55,20 @@ def _alone() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def reports() -> dict[str, list[Verdict]]:
-    """The corpora as this user and, if that is root, as an ordinary user at the same time."""
+def test_all_is_contained_by_the_kernel_alone():
+    check(run_all(ATTACKS, Layer.KERNEL))
+
+
+@pytest.mark.nightly
+def test_all_is_contained_for_an_ordinary_user():
     if os.getuid() != 0 or shutil.which("setpriv") is None:
-        return {"this user": run_all(ATTACKS, Layer.KERNEL)}
+        pytest.skip("this is an ordinary user already, or there is no setpriv to become one")
     with start_as_ordinary_user(Layer.KERNEL) as other:
-        found = {"this user": run_all(ATTACKS, Layer.KERNEL)}
         told, errors = other.communicate()
     assert other.returncode == 0, errors[-2000:]
     report = json.loads(told)
     assert report["uid"] != 0
-    found["ordinary user"] = [Verdict(**v) for v in report["verdicts"]]
-    return found
-
-
-def test_all_is_contained_by_the_kernel_alone(reports: dict[str, list[Verdict]]):
-    check(reports["this user"])
-
-
-def test_all_is_contained_for_an_ordinary_user(reports: dict[str, list[Verdict]]):
-    if "ordinary user" not in reports:
-        pytest.skip("this is an ordinary user already, or there is no setpriv to become one")
-    check(reports["ordinary user"])
+    check([Verdict(**v) for v in report["verdicts"]])
 
 
 def test_second_lock_holds_alone():

@@ -108,14 +108,10 @@ def test_the_purse_binds(made):
     assert all(1 <= proposal.n_steps < PURSE + 20_000 for proposal in made)
 
 
-def test_the_deadline_binds_and_still_gives_a_proposal(pool):
-    made = SearchOptimizer(pool).propose(request(1, {}, seconds=0))
-    assert made.n_steps < 15_000
-
-
-def test_progress_is_told(pool):
+def test_the_deadline_binds_and_still_gives_a_proposal_and_progress_is_told(pool):
     events: list[Event] = []
-    SearchOptimizer(pool).propose(request(1, {}, events=events, seconds=0))
+    made = SearchOptimizer(pool).propose(request(1, {}, events=events, seconds=0))
+    assert made.n_steps < 15_000
     told = [event for event in events if isinstance(event, Searching)]
     assert told
     assert told[-1].n_steps > 0
@@ -219,12 +215,12 @@ def test_no_world_is_read_that_the_environment_is_not(first_state, part, evil):
 
 
 @pytest.mark.parametrize("schema", [1, 2])
-def test_a_run_of_an_earlier_version_begins_its_search_anew(pool, schema):
-    made = with_state(pool, json.dumps({"schema": schema, "world": {}, "population": []}))
-    assert json.loads(made.files[STATE_FILE])["schema"] == 3
+def test_a_run_of_an_earlier_version_begins_its_search_anew(schema):
+    text = json.dumps({"schema": schema, "world": {}, "population": []})
+    assert read_state(text, names_of(default_protocol("pong"))) is None
 
 
-@pytest.mark.parametrize("seed", [99_500, 4_294_968, HIGHEST_SEED])
+@pytest.mark.parametrize("seed", [99_500, HIGHEST_SEED])
 def test_no_seed_of_a_run_leads_out_of_the_feedback_stream(pool, monkeypatch, seed):
     played: list[int] = []
     real = pool.map
