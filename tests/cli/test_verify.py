@@ -153,7 +153,7 @@ def test_what_is_meant(cli: Cli, played: Path, project: Path) -> None:
     by_name = cli(played, "verify", "gco/pong/first", *ONE)
     assert "iteration 4" in by_name.output
     git(played, "switch", "--quiet", "main")
-    by_commit = cli(played, "verify", "gco/pong/first~3", *ONE)
+    by_commit = cli(played, "verify", "gco/pong/first~3", "--episodes", "2", *ONE)
     assert by_commit.exit_code == 0, by_commit.output
     assert "iteration 1" in by_commit.output
     assert "no branch" not in by_commit.output
