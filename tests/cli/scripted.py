@@ -26,17 +26,19 @@ IDLE = FOLLOW.replace("keep the paddle level with the ball", "wait").replace("ga
 RAISES = FOLLOW.replace("gap = obs", "gap = obs.no_such_thing").replace(" - 6", "")
 TEXTS = {1: ("follow the [bold]ball[/bold]\x1b[31m", FOLLOW), 2: ("run from it", IDLE)}
 _LAST = ("look at what is not there", RAISES)
-POLE = '''"""CartPole: push towards the side that the pole falls to.
+POLE = '''"""CartPole: push towards the side that the pole leans to.
 
 Environment: CartPole-v1
 """
 
+UPRIGHT = 0.0
+
 
 def act(obs):
-    return int(obs[2] + 0.3 * obs[3] > 0)
+    return int(obs[2] > UPRIGHT)
 '''
-"""A race that this policy wins takes a second; one in Pong takes twenty."""
-WRONG_WAY = POLE.replace("> 0", "< 0")
+"""It wins a race in a second, where one in Pong takes twenty, and can be improved still."""
+WRONG_WAY = POLE.replace("> UPRIGHT", "< UPRIGHT")
 
 
 class ScriptedOptimizer(Optimizer):

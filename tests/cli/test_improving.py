@@ -175,7 +175,7 @@ def test_simplify_on_a_run_is_an_iteration_that_has_to_be_no_worse(cli: Cli, pla
 def test_accepted_candidates_are_tuned_in_iterations_of_their_own(cli: Cli, project: Path) -> None:
     result = cli(
         project, "run", "CartPole-v1", "--optimizer", "scripted", "--iterations", "2",
-        "--tune", "1s", "--report-episodes", "0", "--max-steps", "60", "--workers", "1",
+        "--tune", "1s", "--report-episodes", "0", "--max-steps", "200", "--workers", "1",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     log = json.loads(cli(project, "log", "--json").stdout)
