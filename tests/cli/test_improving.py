@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import gco_agent
 from gco_agent.cli.context import CliContext
 from gco_agent.cli.improve import _write
 from gco_agent.core.errors import PolicyError, UsageError
@@ -20,9 +21,9 @@ from gco_agent.jail.limits import JailLevel
 from gco_agent.loop.improving import _with_true_claim
 from gco_agent.policy import PolicySource, docstring_of, with_measured_header
 from tests.cli.conftest import Cli
+from tests.cli.scripted import POLE
 from tests.optimizers.test_simplify import BLOATED, IDLE
 from tests.optimizers.test_tune import LATE
-from tests.store.samples import git
 
 QUICK = ("--steps", "9000", "--time", "10m", "--max-steps", "150", "--workers", "1")
 
@@ -156,15 +157,19 @@ def test_files_keep_their_mark_and_their_mode_and_what_cannot_be_written_is_said
 # Runs
 
 
-def test_simplify_on_a_run_is_an_iteration_that_has_to_be_no_worse(cli: Cli, played: Path) -> None:
-    path = played / "policies" / "pong.py"
-    path.write_text(path.read_text().replace("def act(obs):", "UNUSED = 1\n\n\ndef act(obs):"))
-    git(played, "commit", "--quiet", "-am", "Add a name that nobody uses")
+def test_simplify_on_a_run_is_an_iteration_that_has_to_be_no_worse(cli: Cli, project: Path) -> None:
+    start = POLE.replace("def act(obs):", "UNUSED = 1\n\n\ndef act(obs):")
+    gco_agent.run(
+        "CartPole-v1", repo=project, name="first", iterations=0, max_steps=60, start=start,
+        switch=True,
+    )  # fmt: skip
+    path = project / "policies" / "cart_pole.py"
+    assert "UNUSED" in path.read_text()
     result = cli(
-        played, "simplify", "--steps", "20000", "--time", "10m", "--workers", "1", "--json"
+        project, "simplify", "--steps", "20000", "--time", "10m", "--workers", "1", "--json"
     )
     assert result.exit_code == 0, result.output
-    log = json.loads(cli(played, "log", "--json").stdout)
+    log = json.loads(cli(project, "log", "--json").stdout)
     last = log["iterations"][-1]
     assert (last["verdict"], last["optimizer"]) == ("accepted", "simplify")
     assert last["summary"].startswith("simplify: ")
