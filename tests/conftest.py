@@ -19,7 +19,7 @@ QUICK = ("unit", "core", "games", "policy", "store", "traces", "report", "test_a
 """Folders and files of tests/ that are quick as a whole, apart from tests marked slow."""
 Once = Callable[[str, Callable[[Path], None]], Path]
 
-settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=50)
 settings.register_profile("nightly", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 

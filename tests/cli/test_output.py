@@ -16,10 +16,11 @@ import pytest
 from gco_agent.cli.output import Column, _table_lines, races_note
 from gco_agent.core.records import Verdict
 from gco_agent.store.run import Limits, Status, status_path, write_status
-from tests.cli.conftest import SHORT, Cli, Start
+from tests.cli.conftest import Cli, Start
 from tests.cli.scripted import FOLLOW
 from tests.store.samples import commit_file, git
 
+SHORT = ("--max-steps", "60", "--workers", "1")
 PRINTS = '''"""An environment that talks."""
 
 import os

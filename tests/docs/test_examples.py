@@ -20,6 +20,7 @@ FASTER = {
     "doctor": (),
     "run": ("--iterations", "1", "--report-episodes", "2", "--optimizer", "scripted", *SHORT),
     "step": ("--workers", "1"),
+    "publish": ("--episodes", "2", "--workers", "1"),
     "eval": ("--episodes", "2", "--max-steps", "60", "--workers", "1"),
     "card": ("--episodes", "2", "--max-steps", "20", "--workers", "1"),
     "enjoy": ("--max-steps", "20"),
