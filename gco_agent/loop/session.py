@@ -298,7 +298,9 @@ def compose_request(
             [*_describe_parent(archive, parent), *map(format_note, read_notes(run).values())],
             collect_feedback(judge, parent, attempts, config, progress),
         ),
-        answer=Interview(judge, parent, attempts, budget.answer_by, progress, config.hints).answer,
+        answer=Interview(
+            judge, parent, attempts, budget.answer_by, progress, config.hints, budget.proposal_steps
+        ).answer,
         tip=run.tip,
     )
 

@@ -42,8 +42,12 @@ CANDIDATES_OWN = frozenset(
 
 ROUNDS, MOST_AT_ONCE = 3, 4
 """Times that a model may ask questions in an iteration, and questions each time."""
-MOST_SHOWN, MOST_VALUES = 60, 6
+MOST_QUESTIONS_S = 600.0
+"""Wall time that the answers of an iteration may take: a policy may take minutes an episode."""
+MOST_SHOWN, MOST_VALUES = 400, 6
 """Steps of an episode that an answer shows, and values of a constant that it tries."""
+SHOWN_TOKENS = 4_000
+"""Length of what an answer shows of an episode; of wide rows some 60 steps fit in."""
 
 
 @dataclass(frozen=True, slots=True)

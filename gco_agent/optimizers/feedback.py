@@ -32,14 +32,22 @@ from gco_agent.store.config import RunConfig
 from gco_agent.traces.losses import describe_losses, loss_rows
 from gco_agent.traces.moments import Captured, Replay, capture, capture_losses, follow
 from gco_agent.traces.records import Ending, ExecutionTrace, Window
-from gco_agent.traces.render import DEFAULT_TOKENS, estimate_tokens, render_trace
+from gco_agent.traces.render import (
+    DEFAULT_TOKENS,
+    describe_points,
+    describe_stalls,
+    estimate_tokens,
+    render_trace,
+)
 
 TRACE_HEADING = "### Execution trace"
 _MOST_UNCUT = 2
 """Truncated episodes that are played to their end."""
 _MOST_TRIED, _SEEDS_OF_TRIED, _LOSSES_OF_TRIED = 2, 2, 4
 """Candidates that were turned down and are played again, their seeds, and the losses shown."""
-_MOST_ROWS = 16
+_MOST_ROWS, _MOST_STALLS = 16, 2
+_STEP_S, _LONG_S = 4e-4, 10.0
+"""Seconds that a step takes the emulator; of an episode, from which on it is told."""
 _MOST_PAIRS = 6
 _MOST_FAILURES = 2
 _MOST_NOTE = 4_000
@@ -149,25 +157,30 @@ def collect_feedback(
     return feedback
 
 
-def collect_results(
+def collect_results(  # noqa: PLR0913 - the last are seldom given
     judge: Judge,
     source: PolicySource,
     attempts: Sequence[PastIteration],
     rules: PlayProtocol,
     seeds: range,
     progress: Progress = silent,
+    *,
+    until: float | None = None,
 ) -> tuple[Results, ExecutionTrace]:
     """Play ``source``; return its results and the moments that decided them.
 
     Args:
         judge: Plays by rules that may truncate episodes earlier than ``rules``.
+        until: As of `capture`.
 
     Raises:
         JailError: The jail cannot be built, or not as good as required.
     """
 
     def play() -> Captured:
-        return capture(judge.pool, source.text, seeds, judge.protocol, judge.require, progress)
+        return capture(
+            judge.pool, source.text, seeds, judge.protocol, judge.require, progress, until=until
+        )
 
     played = judge.record(source, ("trace", *seeds), play)
     results = Results(
@@ -242,9 +255,11 @@ def compose_feedback(
     stage = results.spec.stage_at(results.whole_return, told=results.hints != "none")
     if results.hints == "none":
         trace = trace.without_names()
+    stalls = describe_stalls(trace.stalls, _MOST_STALLS)
     parts = [
         f"### Stage: {stage.name}\n\n{stage.advice}",
         f"### Results\n\n{describe_results(results, trace.endings)}",
+        f"### The longest stretches without a gain or a loss\n\n{stalls}" if stalls else "",
         _describe_losses(results, trace, max_tokens // _TOKENS_A_LOSS),
         _describe_tried(results, max_tokens // _SHARE_OF_TRIED),
         TRACE_HEADING,
@@ -269,7 +284,8 @@ def describe_results(results: Results, endings: Sequence[Ending]) -> str:
     unknown = results.spec.unknown_categories(results.source)
     empty = f"{' '.join(unknown)} In the policy, it is always empty." if unknown else ""
     table = _table(results, endings)
-    parts = (score, table, _describe_truncation(results), _describe_power(results), empty)
+    points = describe_points(endings, _MOST_ROWS)
+    parts = (score, table, points, _describe_truncation(results), _describe_power(results), empty)
     return "\n\n".join(part for part in parts if part)
 
 
@@ -292,6 +308,9 @@ def _describe_time(episodes: Sequence[EpisodeResult]) -> str:
     told = f"A step takes the policy {mean} ms of processor time, {most} ms in the slowest episode"
     slowest = 1000 * max(e.slowest_step_seconds for e in episodes)
     told += f"; the slowest step took {slowest:.0f} ms." if slowest >= 1 else "."
+    longest = max(e.n_steps * (_STEP_S + e.cpu_seconds / e.n_steps) for e in episodes if e.n_steps)
+    if longest >= _LONG_S:
+        told += f" The longest of these episodes takes about {longest:.0f} s to play."
     if statistics.fmean(times) > FREE_CPU_MS / 2:
         told += (
             f" A race of a candidate that takes more than {FREE_CPU_MS:g} ms ends after "
@@ -310,7 +329,7 @@ def _table(results: Results, endings: Sequence[Ending]) -> str:
             str(e.seed),
             f"{e.episode_return:g}",
             str(e.n_steps),
-            _ended(e),
+            _ended(e, by_seed.get(e.seed)),
             _lives(by_seed.get(e.seed)),
             _episode(whole[e.seed]) if e.seed in whole else "",
         )
@@ -323,14 +342,17 @@ def _table(results: Results, endings: Sequence[Ending]) -> str:
     return fence("\n".join(lines), "text") + more
 
 
-def _ended(episode: EpisodeResult) -> str:
+def _ended(episode: EpisodeResult, ending: Ending | None = None) -> str:
     if episode.outcome is Outcome.GAME_OVER:
         return "game over"
-    return episode.outcome.word if episode.outcome.is_scored else f"failed: {episode.outcome.value}"
+    if not episode.outcome.is_scored:
+        return f"failed: {episode.outcome.value}"
+    since = ending.stalled_since if ending else None
+    return episode.outcome.word + (f", no points since step {since:,}" if since is not None else "")
 
 
-def _episode(episode: EpisodeResult) -> str:
-    return f"{episode.episode_return:g} in {episode.n_steps} steps, {_ended(episode)}"
+def _episode(episode: EpisodeResult, ending: Ending | None = None) -> str:
+    return f"{episode.episode_return:g} in {episode.n_steps} steps, {_ended(episode, ending)}"
 
 
 def _lives(ending: Ending | None) -> str:
@@ -444,11 +466,13 @@ def _describe_play(captured: Captured, parent: Evaluation) -> Iterator[str]:
     """Yield how a candidate that was turned down plays on feedback seeds, beside its parent."""
     by_seed = {episode.seed: episode for episode in parent.episodes}
     yield "  Candidate against the policy in force on the first of the seeds above:\n"
+    endings = {ending.seed: ending for ending in captured.trace.endings}
     for episode in captured.evaluation.episodes:
-        against = by_seed.get(episode.seed)
-        yield f"      {_episode(episode)} | {_episode(against) if against else 'not played'}"
-    if captured.trace.notes:
-        yield "\n  " + " ".join(captured.trace.notes)
+        against, ending = by_seed.get(episode.seed), endings.get(episode.seed)
+        played = _episode(episode, ending)
+        yield f"      {played} | {_episode(against) if against else 'not played'}"
+    if stalls := describe_stalls(captured.trace.stalls, 1):
+        yield f"\n  {stalls}"
     seeds = [episode.seed for episode in captured.evaluation.episodes]
     losses = captured.trace.losses
     if rows := loss_rows(losses, seeds, _LOSSES_OF_TRIED):

@@ -21,9 +21,11 @@ from gco_agent.games import GameSpec, describe_interface
 from gco_agent.llm import ToolSpec
 from gco_agent.optimizers.base import (
     MOST_AT_ONCE,
+    MOST_QUESTIONS_S,
     MOST_SHOWN,
     MOST_VALUES,
     ROUNDS,
+    SHOWN_TOKENS,
     Request,
     turned_down_since,
 )
@@ -91,17 +93,20 @@ QUESTIONS = f"""\
 ## Questions that you may ask first
 
 Instead of a policy, a reply may hold questions, {MOST_AT_ONCE} at most, each in a fenced block that
-begins with ```ask. The answers are added to this text and you are asked again, up to {ROUNDS}
-times. They are played on the seeds of the results below. A block holds one of these:
+begins with ```ask. The answers are added at the end of this text, below "{HEADING[3:]}", and you
+are asked again with it, up to {ROUNDS} times. They are played on the seeds of the results below,
+within {MOST_QUESTIONS_S / 60:g} minutes altogether. A block holds one of these:
 
-- `show SEED FIRST-LAST`: those steps of the present policy's episode, {MOST_SHOWN} at most.
+- `show SEED FIRST-LAST`: these steps of the present policy's episode, as far as they fit into
+  {SHOWN_TOKENS:,} tokens: some 60 with all columns. `show SEED FIRST-LAST: Player choose` shows
+  the columns of these categories and components alone, and so up to {MOST_SHOWN} steps.
 - `try NAME = 3, 5, 8`: the results with other values of a constant, {MOST_VALUES} at most.
-- `play`, and below it a policy, changed functions or a diff, as in an answer: its results and how
-  its worst episode ends. `play iteration 7` plays the candidate of that iteration.
+- `play`, and below it a policy, changed functions or a diff, as in an answer: its results in 4
+  games, and how the worst ends. `play iteration 7` plays the candidate of that iteration.
 - `measure`, and below it `def probe(obs):` or `def probe(obs, action):` that returns a number or a
   bool, or `class Probe` with such a method, which may remember: its values while the present policy
-  plays, in all steps and in those before a life, points or the game are lost. `action` is what the
-  policy played in the step."""
+  plays 4 games (counts or quantiles, of each game, too), in all steps and in those before a life,
+  points or the game are lost. `action` is what the policy played in the step."""
 
 _TRIED = {
     (
@@ -117,7 +122,7 @@ _TRIED = {
     ),
 }
 _MOST_SHOWN = 3
-_DIFF_CHARACTERS, _SUMMARY_CHARACTERS = 4_000, 240
+_DIFF_CHARACTERS, _OLD_DIFF_CHARACTERS, _SUMMARY_CHARACTERS = 4_000, 1_200, 240
 _TRIED_CHARACTERS = 12_000
 
 
@@ -163,11 +168,11 @@ def compose_prompt(request: Request, how: str = "") -> Prompt:
         f"# Iteration {request.iteration}",
         f"## The present policy\n\n{fence(request.parent.text, 'python')}",
         f"## How it plays\n\n{request.feedback().text.strip()}",
-        _last_accepted(request),
-        *(_tried(request, verdicts, heading) for verdicts, heading in _TRIED.items()),
-        _siblings(request),
-        _repair(request),
     ]
+    if request.repair is None:
+        user.append(_last_accepted(request))
+        user += [_tried(request, verdicts, heading) for verdicts, heading in _TRIED.items()]
+    user += [_siblings(request), _repair(request)]
     return Prompt(SYSTEM, "\n\n".join(cached), "\n\n".join(part for part in user if part))
 
 
@@ -259,7 +264,11 @@ def _tried(request: Request, verdicts: Sequence[str], heading: str) -> str:
     shown = [a for a in since if a.verdict in verdicts and a.source is not None]
     parts = [
         f"### Iteration {a.iteration}: {a.outcome}\n\n{quote(a.summary, _SUMMARY_CHARACTERS)}\n\n"
-        + _show_change(request.parent, a.source or "")
+        + _show_change(
+            request.parent,
+            a.source or "",
+            _DIFF_CHARACTERS if a is since[-1] else _OLD_DIFF_CHARACTERS,
+        )
         for a in shown[::-1][:_MOST_SHOWN]
     ]
     return "\n\n".join([heading, *parts]) if parts else ""
@@ -279,13 +288,13 @@ def _last_accepted(request: Request) -> str:
     if difflib.SequenceMatcher(None, old, new, autojunk=False).ratio() < 0.5:  # noqa: PLR2004 - half
         return ""
     gain = f" ({format_points(step.gain, '+')} points an episode)" if step.gain is not None else ""
-    change = _show_change(PolicySource(before), after)
+    change = _show_change(PolicySource(before), after, _OLD_DIFF_CHARACTERS)
     return f"## The last change that helped{gain}\n\n{step.summary}\n\n{change}"
 
 
-def _show_change(before: PolicySource, after: str) -> str:
+def _show_change(before: PolicySource, after: str, most: int = _DIFF_CHARACTERS) -> str:
     """Return what a policy changes in the code of ``before``, as a diff in a code block."""
-    return fence(diff_of_logic(before, PolicySource(after), _DIFF_CHARACTERS), "diff")
+    return fence(diff_of_logic(before, PolicySource(after), most), "diff")
 
 
 def _cut(text: str, limit: int) -> str:

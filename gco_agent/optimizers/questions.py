@@ -10,7 +10,8 @@ import ast
 import re
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gco_agent.core.errors import ContractViolation
@@ -24,9 +25,11 @@ from gco_agent.evaluation.judge import Judge
 from gco_agent.games import Hints
 from gco_agent.optimizers.base import (
     MOST_AT_ONCE,
+    MOST_QUESTIONS_S,
     MOST_SHOWN,
     MOST_VALUES,
     ROUNDS,
+    SHOWN_TOKENS,
     PastIteration,
     Unusable,
 )
@@ -36,21 +39,23 @@ from gco_agent.optimizers.replies import MAX_CHARACTERS, fenced_blocks, read_cod
 from gco_agent.policy import PolicySource, check_policy
 from gco_agent.policy.source import Positions, diff_of_logic, parse
 from gco_agent.traces.moments import Replay, Trajectory, field_names, follow
-from gco_agent.traces.records import ExecutionTrace, Window
-from gco_agent.traces.render import render_trace
+from gco_agent.traces.records import TracedStep
+from gco_agent.traces.render import describe_stalls, fit_steps
 
 _MOST_STEPS = 400_000
 """Steps that may be played for the questions of an iteration."""
-_MOST_S = 600.0
-"""Wall time that they may take: a policy that plans may take minutes an episode."""
 _PLAYED = 4
 """Episodes that answer a question."""
 _BEFORE = 40
 """Steps before a loss in which a probe is looked at."""
-_TOKENS = 1_500
-_MOST_CODE, _MOST_WHY, _MOST_ROWS = 2_500, 600, 8
+_TOKENS_OF_END = 1_500
+_MOST_CODE, _MOST_WHY, _MOST_ROWS = 1_500, 600, 8
+_MOST_DISTINCT = 8
+"""Values of a probe that are counted one by one."""
+_QUANTILES = (5, 25, 50, 75, 95)
 _SHOW = re.compile(
     r"show\s+([0-9]{1,10})[,:]?\s+(?:steps\s+)?([0-9]{1,7})\s*(?:-|\.\.|to)\s*([0-9]{1,7})"
+    r"\s*(?:[:,]?\s+(.{1,300}))?"
 )
 _TRY = re.compile(r"try\s+([A-Za-z_]\w{0,60})\s*=\s*(.{1,300})")
 _PLAY_ITERATION = re.compile(r"play\s+(?:iteration\s+)?([0-9]{1,6})")
@@ -97,6 +102,7 @@ class Interview:
 
     Attributes:
         deadline: `time.perf_counter` value after which nothing more is played.
+        most_steps: Steps that the run has left to propose; None: no limit.
         hints: What the model may know of the game; with "none", no names of actions and fields.
     """
 
@@ -106,6 +112,7 @@ class Interview:
     deadline: float = float("inf")
     progress: Progress = silent
     hints: Hints = "interface"
+    most_steps: int | None = None
     n_steps: int = field(default=0, init=False)
     seconds: float = field(default=0.0, init=False)
 
@@ -154,7 +161,7 @@ class Interview:
         match = _SHOW.match(line)
         if match is None:
             raise _Unanswerable("write `show SEED FIRST-LAST`")
-        seed, first, last = map(int, match.groups())
+        seed, first, last = map(int, match.groups()[:3])
         seed = self._seed(seed)
         end = min(last + 1, first + MOST_SHOWN)
         if last < first:
@@ -165,11 +172,20 @@ class Interview:
         result = next(iter(self.judge.cached(self.parent, [seed]).episodes), course.result)
         if not course.recorded:
             raise _Unanswerable(f"that episode has {result.n_steps:,} steps")
-        steps, whole = course.recorded, (result.n_steps, result.episode_return, result.detail)
-        title = f"steps {steps[0].step} to {steps[-1].step}"
-        window = Window(title, None, seed, steps[-1].step, steps, *whole)
-        trace = ExecutionTrace((window,), names=field_names(self.judge.protocol))
-        return self._render(trace, 2 * _TOKENS)
+        steps = course.recorded
+        if names := set(re.findall(r"[\w.\[\]'\"]+", match[4] or "")):
+            steps = tuple(_only(step, names) for step in steps)
+            if not any(step.objects or step.values or step.calls for step in steps):
+                raise _Unanswerable("no category, number or component has one of these names")
+        table, shown = self._table(steps, SHOWN_TOKENS)
+        end = shown[-1].step
+        told = (
+            f"Steps {first} to {end} of {result.n_steps:,}; the return is "
+            f"{result.episode_return:g} in the end."
+        )
+        if end < steps[-1].step:
+            told += f" More does not fit: name columns, or ask from step {end + 1} on."
+        return f"{told}\n\n{table}"
 
     def _try(self, line: str, _: str) -> str:
         match = _TRY.match(line)
@@ -206,17 +222,21 @@ class Interview:
         check_policy(source)
         seeds = self._seeds(_PLAYED)
         self._require_room(2 * _PLAYED)
+        rules, until = self.judge.protocol, self._until
         results, trace = collect_results(
-            self.judge, source, [], self.judge.protocol, seeds, self.progress
+            self.judge, source, [], rules, seeds, self.progress, until=until
         )
-        trace = replace(
-            trace, windows=tuple(w for w in trace.windows if w.is_ending or w.failure)[:1]
-        )
+        n = len(results.evaluation.episodes)
+        if not n:
+            raise _Unanswerable("its first game had not ended when the time for questions was up")
         parts = [fence(diff_of_logic(self.parent, source, _MOST_CODE), "diff")]
-        parts += [
-            describe_results(results, trace.endings),
-            self._render(trace, _TOKENS),
-        ]
+        if n < _PLAYED:
+            parts.append(f"When the time for questions was up, {n} of {_PLAYED} games had ended.")
+        parts += [describe_results(results, trace.endings), *trace.notes]
+        parts.append(describe_stalls(() if self.hints == "none" else trace.stalls, 1))
+        for window in [w for w in trace.windows if w.steps and (w.is_ending or w.failure)][:1]:
+            table, _ = self._table(window.steps, _TOKENS_OF_END, last=True)
+            parts.append(f"The last steps of the worst episode, seed {window.seed}:\n\n{table}")
         known = self.judge.cached(self.parent, seeds)
         if known.mean_return is not None and len(known.episodes) == len(seeds):
             returns = " ".join(f"{value:g}" for value in known.returns)
@@ -224,7 +244,7 @@ class Interview:
             parts.insert(
                 1, f"The present policy's mean return on these seeds is {mean} ({returns})."
             )
-        return "\n\n".join(parts)
+        return "\n\n".join(part for part in parts if part)
 
     def _measure(self, line: str, code: str) -> str:
         code = code.strip() or f"def probe(obs):\n    return {line.partition(' ')[2]}"
@@ -265,9 +285,13 @@ class Interview:
                 return f"{shown}\n\nThe probe failed in step {len(course.values)}:\n\n{why}"
         return f"{shown}\n\n{_describe_values(courses)}"
 
-    def _render(self, trace: ExecutionTrace, max_tokens: int) -> str:
-        trace = trace.without_names() if self.hints == "none" else trace
-        return render_trace(trace, max_tokens).text.strip()
+    def _table(
+        self, steps: Sequence[TracedStep], max_tokens: int, *, last: bool = False
+    ) -> tuple[str, Sequence[TracedStep]]:
+        names = field_names(self.judge.protocol)
+        if self.hints == "none":
+            names, steps = {}, [step.without_names() for step in steps]
+        return fit_steps(steps, names, max_tokens, last=last)
 
     # -- playing -------------------------------------------------------------------------------
 
@@ -288,7 +312,7 @@ class Interview:
 
     @property
     def _until(self) -> float:
-        return min(self.deadline, time.perf_counter() + _MOST_S - self.seconds)
+        return min(self.deadline, time.perf_counter() + MOST_QUESTIONS_S - self.seconds)
 
     def _require_room(self, n_episodes: int) -> None:
         """Refuse to play more episodes than there are steps and time for."""
@@ -296,10 +320,9 @@ class Interview:
         usual = statistics.fmean([e.n_steps for e in known]) if known else 0
         if time.perf_counter() >= self._until:
             raise _Unanswerable("the time is up")
-        if self.n_steps + n_episodes * usual > _MOST_STEPS:
-            raise _Unanswerable(
-                f"the {_MOST_STEPS:,} steps for the questions of an iteration are used up"
-            )
+        most = _MOST_STEPS if self.most_steps is None else min(_MOST_STEPS, self.most_steps)
+        if self.n_steps + n_episodes * usual > most:
+            raise _Unanswerable(f"the {most:,} steps for the questions of an iteration are used up")
 
     def _evaluate(self, source: PolicySource) -> Evaluation:
         seeds = self._seeds(_PLAYED)
@@ -336,6 +359,16 @@ class _Followed:
     course: Trajectory
     evaluation: Evaluation
     n_steps: int
+
+
+def _only(step: TracedStep, names: Collection[str]) -> TracedStep:
+    """Return a step with what has one of ``names``."""
+    return replace(
+        step,
+        objects={name: boxes for name, boxes in step.objects.items() if name in names},
+        values={words: value for words, value in step.values.items() if words in names},
+        calls=tuple(call for call in step.calls if call.name in names),
+    )
 
 
 def _with_constant(source: PolicySource, name: str, value: str) -> PolicySource:
@@ -390,14 +423,22 @@ def _describe_values(courses: Sequence[Trajectory]) -> str:
     everything = [value for course in courses for value in course.values]
     lines = ["seed|values in all steps|steps in which it becomes true|losses", *rows]
     told = f"In all {len(everything):,} steps: {_summary(everything)}."
+    if len(set(everything)) > _MOST_DISTINCT:
+        told += f" Quantiles are those of {', '.join(map(str, _QUANTILES))} %."
     if near:
         told += f" In the {len(near):,} steps up to {_BEFORE} before a loss: {_summary(near)}."
     return f"{told}\n\n{fence(chr(10).join(lines), 'text')}"
 
 
 def _summary(values: Sequence[float]) -> str:
-    share = sum(map(bool, values)) / len(values)
+    share, counts = sum(map(bool, values)) / len(values), Counter(values)
     text = f"true in {share:.1%}"
-    if set(values) - {0.0, 1.0}:
-        text += f", mean {statistics.fmean(values):.4g}, {min(values):.4g} to {max(values):.4g}"
-    return text
+    if not set(counts) - {0.0, 1.0}:
+        return text
+    text += f", mean {statistics.fmean(values):.4g}, {min(values):.4g} to {max(values):.4g}"
+    if len(counts) <= _MOST_DISTINCT:
+        told = (f"{value:.4g} in {n:,}" for value, n in sorted(counts.items()))
+        return f"{text} ({', '.join(told)} steps)"
+    ordered = sorted(values)
+    told = (f"{ordered[len(ordered) * part // 100]:.4g}" for part in _QUANTILES)
+    return f"{text}, quantiles {' '.join(told)}"

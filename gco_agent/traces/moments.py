@@ -37,8 +37,16 @@ from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail import Jail, PolicyFailure
 from gco_agent.jail.limits import JailLevel
 from gco_agent.jail.reports import Recording
-from gco_agent.traces.losses import Contacts, LossFinder, explain
-from gco_agent.traces.records import Ending, ExecutionTrace, Loss, TracedStep, Window
+from gco_agent.traces.losses import PLAYER, Contacts, LossFinder, explain
+from gco_agent.traces.records import (
+    POINTS_STEPS,
+    Ending,
+    ExecutionTrace,
+    Loss,
+    Stall,
+    TracedStep,
+    Window,
+)
 
 BEFORE, AFTER = 40, 1
 """Steps of a window before and after what it is about."""
@@ -60,6 +68,8 @@ in this share of the steps since it was first seen, and in half of that of all s
 _PAUSE, _RESUMED = 3, 8
 """Play pauses when for so many steps nothing moves, or something is missing that belongs to it; and
 has begun again so many steps after the pause."""
+_MOST_OFTEN, _STEPS = 6, "steps"
+"""Actions that are told of a stall, half of what was in view, and the count of all steps."""
 _ACTIONS = 3
 """Last actions that are shown with a loss."""
 _PAUSED_AT_MOST = 60
@@ -83,31 +93,40 @@ class Captured:
     n_steps: int
 
 
-def capture(
+def capture(  # noqa: PLR0913 - the last is seldom given
     pool: WorkerPool,
     text: str,
     seeds: Sequence[int],
     protocol: PlayProtocol,
     require: JailLevel = JailLevel.NONE,
     progress: Progress = silent,
+    *,
+    until: float | None = None,
 ) -> Captured:
     """Play ``text`` on ``seeds`` and record the moments that decided these episodes.
 
-    The result depends on the arguments alone, and not on the workers.
+    The result depends on the arguments alone, and not on the workers, unless the time is up.
+
+    Args:
+        until: `time.perf_counter` value after which no episode is awaited: what is returned then
+            are those of the first seeds, if any.
 
     Raises:
         JailError: The jail cannot be built, or not as good as required.
     """
     tasks = {seed: Rollout(text, (seed,), protocol, require) for seed in dict.fromkeys(seeds)}
-    played = _follow_all(pool, [Replay(t) for t in tasks.values()], "playing feedback", progress)
-    courses = dict(zip(tasks, played, strict=True))
+    wanted = [Replay(task) for task in tasks.values()]
+    played = _follow_all(pool, wanted, "playing feedback", progress, until)
+    courses = dict(zip(tasks, played, strict=until is None))
+    seeds = [seed for seed in seeds if seed in courses]
     moments = choose_moments(played)
     spans: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for moment in moments:
         spans[moment.seed].append(span_of(moment, courses[moment.seed].result))
     wanted = [Replay(tasks[seed], tuple(parts), to_the_end=False) for seed, parts in spans.items()]
-    recorded = _follow_all(pool, wanted, "recording moments", progress)
-    replays = dict(zip(spans, recorded, strict=True))
+    recorded = _follow_all(pool, wanted, "recording moments", progress, until)
+    replays = dict(zip(spans, recorded, strict=until is None))
+    moments = tuple(moment for moment in moments if moment.seed in replays)
     notes = [describe_all(played)]
     notes += [
         _UNSTEADY.format(seed=seed)
@@ -124,18 +143,23 @@ def capture(
         merge_extents(played),
         field_names(protocol),
         tuple(courses[seed].ending for seed in seeds),
-        explain_losses([courses[seed] for seed in tasks]),
+        explain_losses(played),
+        _longest(played),
     )
     evaluation = Evaluation(tuple(courses[seed].result for seed in seeds), protocol.stamp)
     return Captured(trace, evaluation, sum(c.result.n_steps for c in (*played, *recorded)))
 
 
 def _follow_all(
-    pool: WorkerPool, wanted: Sequence[Replay], what: str, progress: Progress
+    pool: WorkerPool,
+    wanted: Sequence[Replay],
+    what: str,
+    progress: Progress,
+    until: float | None = None,
 ) -> list[Trajectory]:
     followed: list[Trajectory] = []
     progress(Playing(what, 0, len(wanted)))
-    for course in pool.imap(follow, wanted):
+    for course in pool.imap(follow, wanted, until):
         followed.append(course)
         n_steps = sum(one.result.n_steps for one in followed)
         progress(Playing(what, len(followed), len(wanted), n_steps))
@@ -155,8 +179,8 @@ def capture_losses(
     """
     wanted = [Replay(task) for task in tasks]
     played = _follow_all(pool, wanted, "playing candidates that were turned down", progress)
-    stalls = (f"Seed {m.seed}: {m.title}." for course in played for m in _stalls(course))
-    trace = ExecutionTrace(notes=tuple(stalls), losses=explain_losses(played))
+    endings = tuple(course.ending for course in played)
+    trace = ExecutionTrace(endings=endings, losses=explain_losses(played), stalls=_longest(played))
     evaluation = Evaluation(tuple(course.result for course in played), tasks[0].protocol.stamp)
     return Captured(trace, evaluation, sum(course.result.n_steps for course in played))
 
@@ -210,8 +234,8 @@ def choose_moments(courses: Sequence[Trajectory]) -> tuple[Moment, ...]:
     """Return the moments to show, the most telling first; at least one if anything was played.
 
     Failures of the policy come first, then the end of the worst episode that was over; then the
-    first loss of the worst episode and the largest gain of the best, the longest stall, the last
-    loss of the best episode and one from the middle of the middle one. Where rewards are dense, the
+    first loss of the worst episode, one from the middle of the median episode, the largest gain of
+    the best, the longest stall, and the last loss of the best. Where rewards are dense, the
     segments that brought least and most and unusual rewards of the worst and the best instead.
     At most two are of one kind, and none shows what an earlier one does.
     """
@@ -228,11 +252,13 @@ def _sparse(ranked: Sequence[Trajectory]) -> Iterator[Moment]:
     gains = [moment for c in reversed(ranked) if (moment := _largest_gain(c)) is not None]
     stalls = [moment for c in ranked for moment in _stalls(c)]
     yield from (lost[0] for lost in losses[:1])
+    if len(losses) > 2:  # noqa: PLR2004
+        middle = losses[len(losses) // 2]
+        moment = middle[len(middle) // 2]
+        yield replace(moment, title=f"the median episode: {moment.title}")
     yield from gains[:1]
     yield from sorted(stalls, key=lambda moment: -moment.size)[:1]
-    if losses:
-        middle = losses[len(losses) // 2]
-        yield from (losses[-1][-1], middle[len(middle) // 2])
+    yield from (lost[-1] for lost in losses[-1:])
 
 
 def _distinct(moments: Sequence[Moment]) -> Iterator[Moment]:
@@ -364,17 +390,17 @@ def _stalls(course: Trajectory) -> Iterator[Moment]:
 
     In an episode that is truncated it shows where points are lost: only their rate counts there.
     """
-    result = course.result
-    changes = {step for step, _ in course.rewards} | {step for step, _, _ in course.lives[1:]}
-    gaps = list(itertools.pairwise(sorted({0, result.n_steps, *changes})))
-    if not gaps:
-        return
-    first, end = max(gaps, key=lambda gap: gap[1] - gap[0])
-    usual = statistics.median(end - first for first, end in gaps)
-    length = end - first
-    if length >= max(STALL_STEPS, min(result.n_steps // _STALL_SHARE, _DROUGHT * usual)):
-        title = f"nothing is gained or lost for {length:,} steps ({first} to {end})"
-        yield Moment(result.seed, (first + end) // 2, title, None, length, "stall")
+    if (stall := course.stall) is not None:
+        length = stall.end - stall.first
+        title = f"nothing is gained or lost for {length:,} steps ({stall.first} to {stall.end})"
+        middle = (stall.first + stall.end) // 2
+        yield Moment(stall.seed, middle, title, None, length, "stall")
+
+
+def _longest(courses: Sequence[Trajectory]) -> tuple[Stall, ...]:
+    """Return the stalls of some episodes, the longest first."""
+    stalls = [stall for course in courses if (stall := course.stall) is not None]
+    return tuple(sorted(stalls, key=lambda stall: stall.first - stall.end))
 
 
 def _end(course: Trajectory, whose: str = "", *, is_good: bool | None = None) -> Moment:
@@ -422,6 +448,7 @@ class Trajectory:
         losses: What was lost, with what was near the player.
         contacts: How often things touched the player.
         action_names: Names of the actions.
+        view: As of `Stall`, in the longest stretch without a reward or a life lost.
     """
 
     result: EpisodeResult
@@ -438,6 +465,25 @@ class Trajectory:
     losses: tuple[Loss, ...] = ()
     contacts: Contacts = field(default_factory=Contacts)
     action_names: tuple[str, ...] = ()
+    view: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def stall(self) -> Stall | None:
+        """The longest stretch in which nothing was gained or lost, if it is long."""
+        n_steps = self.result.n_steps
+        changes = {step for step, _ in self.rewards} | {step for step, _, _ in self.lives[1:]}
+        gaps = list(itertools.pairwise(sorted({0, n_steps, *changes})))
+        if not gaps:
+            return None
+        first, end = max(gaps, key=lambda gap: gap[1] - gap[0])
+        usual = statistics.median(end - first for first, end in gaps)
+        if end - first < max(STALL_STEPS, min(n_steps // _STALL_SHARE, _DROUGHT * usual)):
+            return None
+        has_names = bool(self.action_names) and len(self.actions) == n_steps
+        played = Counter(self.action_names[n] for n in self.actions[first:end] if has_names)
+        return Stall(
+            self.result.seed, first, end, n_steps, dict(played.most_common(_MOST_OFTEN)), self.view
+        )
 
     def actions_before(self, end: int) -> tuple[str, ...]:
         """Return the names of the last actions before the step ``end``."""
@@ -465,6 +511,9 @@ class Trajectory:
     def ending(self) -> Ending:
         """How the episode ended."""
         has_lives = any(lives for _, lives, _ in self.lives)
+        result, last = self.result, self.rewards[-1][0] if self.rewards else 0
+        least = max(STALL_STEPS, result.n_steps // _STALL_SHARE)
+        is_cut = result.outcome is Outcome.TRUNCATED
         return Ending(
             self.result.seed,
             self.result.episode_return,
@@ -472,7 +521,17 @@ class Trajectory:
             self.result.outcome,
             self.lives_left if has_lives else None,
             self.deaths if has_lives else (),
+            self._points,
+            last if is_cut and result.n_steps - last >= least else None,
         )
+
+    @property
+    def _points(self) -> tuple[float, ...]:
+        points = [0.0] * -(-self.result.n_steps // POINTS_STEPS)
+        for step, reward in self.rewards:
+            if step < self.result.n_steps:
+                points[step // POINTS_STEPS] += reward
+        return tuple(points)
 
 
 @dataclass(frozen=True, slots=True)
@@ -527,6 +586,7 @@ def follow(replay: Replay) -> Trajectory:
         episode.end(failure.outcome, failure.detail)
     result = episode.result
     assert result is not None
+    view = max(notes.views.values(), key=lambda view: view[_STEPS], default=Counter())
     return Trajectory(
         with_jail(result, jail, episode.lane, level) if jail is not None else result,
         tuple(notes.rewards),
@@ -542,6 +602,7 @@ def follow(replay: Replay) -> Trajectory:
         tuple(notes.finder.losses),
         notes.finder.contacts,
         notes.names,
+        {what: n for what, n in view.most_common(2 * _MOST_OFTEN) if what != _STEPS},
     )
 
 
@@ -590,6 +651,7 @@ class _Notes:
     recorded: list[TracedStep] = field(default_factory=list)
     n_left_out: int = 0
     finder: LossFinder = field(default_factory=LossFinder)
+    views: dict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
     def play(self, episode: Episode, player: _SpanPlayer, max_steps: int) -> None:
         """Play the episode, unless its start failed, and note what happens."""
@@ -656,6 +718,10 @@ class _Notes:
     def _see_objects(self, step: int, rows: Mapping[str, Sequence[Row]]) -> None:
         is_moving = False
         self.finder.see(step, rows)
+        view = self.views[len(self.rewards) + len(self.lives)]
+        view.update([_STEPS, *(category for category, members in rows.items() if members)])
+        if players := rows.get(PLAYER):
+            view["{} at {},{}".format(PLAYER, *players[0])] += 1
         for category, members in rows.items():
             if members and (len(members) <= _FEW or step % _SELDOM == 0):
                 _widen(self.extents, f"{category} x", [row[0] for row in members])

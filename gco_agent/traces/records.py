@@ -12,6 +12,9 @@ from typing import Any
 from gco_agent.core.observation import ObjectBox
 from gco_agent.core.records import ComponentCall, Outcome, Plain
 
+POINTS_STEPS = 100
+"""Steps of which the return is kept as one number."""
+
 
 @dataclass(frozen=True, slots=True)
 class TracedStep:
@@ -35,6 +38,11 @@ class TracedStep:
     reward: float
     values: Mapping[str, Plain] = field(default_factory=dict)
 
+    def without_names(self) -> TracedStep:
+        """Return the step with the number of its action in place of the name."""
+        is_named = isinstance(self.action, int)
+        return replace(self, action_name=str(self.action)) if is_named else self
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -43,6 +51,9 @@ class Ending:
     Attributes:
         lives: Lives left at the end; None where the game has none.
         deaths: Steps in which a life was lost: the last steps in which there was play.
+        points: Return of each `POINTS_STEPS` steps.
+        stalled_since: Step of the last reward of a truncated episode that brought none in its last
+            quarter; None for others.
     """
 
     seed: int
@@ -51,6 +62,28 @@ class Ending:
     outcome: Outcome
     lives: int | None = None
     deaths: tuple[int, ...] = ()
+    points: tuple[float, ...] = ()
+    stalled_since: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """The longest stretch of an episode in which nothing was gained or lost.
+
+    Attributes:
+        first: Its first step.
+        end: The step after its last.
+        n_steps: Steps of the episode.
+        actions: Name of an action to how often it was played, the most frequent first.
+        view: Category, or "Player at 40,58", to the steps in which it was seen, likewise.
+    """
+
+    seed: int
+    first: int
+    end: int
+    n_steps: int
+    actions: Mapping[str, int] = field(default_factory=dict)
+    view: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +175,7 @@ class ExecutionTrace:
             objects, in pixels, by "Ball x", or of the numbers of an observation, by "obs[2]".
         endings: How all episodes ended, in the order of the seeds.
         losses: Every life lost and game over in them, with what touched the player.
+        stalls: The longest stretches without a gain or a loss, the longest first.
     """
 
     windows: tuple[Window, ...] = ()
@@ -150,17 +184,16 @@ class ExecutionTrace:
     names: Mapping[str, str] = field(default_factory=dict)
     endings: tuple[Ending, ...] = ()
     losses: tuple[Loss, ...] = ()
+    stalls: tuple[Stall, ...] = ()
 
     def without_names(self) -> ExecutionTrace:
         """Return the trace with numbers in place of the names of actions and fields."""
-
-        def nameless(step: TracedStep) -> TracedStep:
-            is_named = isinstance(step.action, int)
-            return replace(step, action_name=str(step.action)) if is_named else step
-
-        windows = tuple(replace(w, steps=tuple(map(nameless, w.steps))) for w in self.windows)
+        windows = tuple(
+            replace(w, steps=tuple(step.without_names() for step in w.steps)) for w in self.windows
+        )
         losses = tuple(replace(loss, actions=()) for loss in self.losses)
-        return replace(self, windows=windows, names={}, losses=losses)
+        stalls = tuple(replace(stall, actions={}) for stall in self.stalls)
+        return replace(self, windows=windows, names={}, losses=losses, stalls=stalls)
 
 
 def trace_json(trace: ExecutionTrace) -> dict[str, Any]:

@@ -6,6 +6,7 @@ stays the same is said in a sentence above it.
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import re
 from collections import Counter
@@ -14,8 +15,15 @@ from dataclasses import dataclass, replace
 
 from gco_agent.core.observation import ObjectBox
 from gco_agent.core.records import ComponentCall, Plain, Shown
-from gco_agent.core.text import escape, escape_lines
-from gco_agent.traces.records import ExecutionTrace, TracedStep, Window
+from gco_agent.core.text import escape, escape_lines, fence
+from gco_agent.traces.records import (
+    POINTS_STEPS,
+    Ending,
+    ExecutionTrace,
+    Stall,
+    TracedStep,
+    Window,
+)
 
 DEFAULT_TOKENS = 6_000
 ENTRY = "act"
@@ -29,7 +37,9 @@ _SHORT_LENGTHS = (*((n, n) for n in (1000, 32, 28, 24, 18, 12, 8, 4)),)
 """As before, for the last window left."""
 _MOST_COLUMNS, _MOST_NUMBERS, _MOST_OBJECTS, _MOST_OTHERS = 13, 20, 7, 3
 """Columns: of all, of numbers, of categories of objects, of outputs that are no scalars."""
-_MOST_EXTENTS, _MOST_CALLS = 32, 12
+_MOST_EXTENTS = 32
+_SPANS, _FEWEST_SPANS, _MOST_SPANS = (1, 2, 5, 10, 20, 50, 100, 200, 500), 4, 14
+"""Hundreds of steps in a column of the table of points, and how many columns it has."""
 _MOST_CELL, _MOST_BRIEF, _MOST_WIDTH, _MOST_LINE, _MOST_FAILURE = 40, 24, 64, 100, 1500
 """Characters."""
 _LARGE = 1000
@@ -148,6 +158,66 @@ def describe_extents(trace: ExecutionTrace) -> str:
     return f"What was seen in all of these episodes: {'; '.join(told)}{more}." if told else ""
 
 
+def fit_steps(
+    steps: Sequence[TracedStep], names: Mapping[str, str], max_tokens: int, *, last: bool = False
+) -> tuple[str, Sequence[TracedStep]]:
+    """Render as many of the first steps as fit within ``max_tokens``, one at least.
+
+    Args:
+        last: The last steps instead of the first.
+
+    Returns:
+        As `render_steps`, and the steps that are in it.
+    """
+
+    def some(n: int) -> Sequence[TracedStep]:
+        return steps[-n:] if last else steps[:n]
+
+    n_fit = bisect.bisect_right(
+        range(1, len(steps) + 1),
+        max_tokens,
+        key=lambda n: estimate_tokens(render_steps(some(n), names)),
+    )
+    shown = some(max(1, n_fit))
+    return render_steps(shown, names), shown
+
+
+def describe_points(endings: Sequence[Ending], most: int) -> str:
+    """Return a table of the points over time of some episodes; "" if these are short.
+
+    Args:
+        most: Rows.
+    """
+    longest = max((len(ending.points) for ending in endings), default=0)
+    if longest < _FEWEST_SPANS:
+        return ""
+    width = next((n for n in _SPANS if longest <= _MOST_SPANS * n), longest)
+    rows = [["episode", *(str(POINTS_STEPS * n) for n in range(0, longest, width))]]
+    for number, ending in enumerate(endings[:most]):
+        points = ending.points
+        sums = (sum(points[n : n + width]) for n in range(0, len(points), width))
+        rows.append([str(number), *(f"{total:g}" for total in sums)])
+    return (
+        f"Points in each {POINTS_STEPS * width:,} steps; a column begins in the step at its top, "
+        "and episode 0 is the first one above:\n\n" + fence("\n".join(map("|".join, rows)), "text")
+    )
+
+
+def describe_stalls(stalls: Sequence[Stall], most: int) -> str:
+    """Return what the policy did in the longest of some stalls, and how many more there are."""
+    lines = []
+    for stall in stalls[:most]:
+        n_steps, where = stall.end - stall.first, f"from step {stall.first:,} to {stall.end:,}"
+        told = [f"Seed {stall.seed}: nothing is gained or lost {where} of {stall.n_steps:,}"]
+        for what, counts in (("actions", stall.actions), ("in view", stall.view)):
+            shares = ", ".join(f"{name} {n / n_steps:.0%}" for name, n in counts.items())
+            told += [f"{what}: {shares}"] if shares else []
+        lines.append("; ".join(told) + ".")
+    if n_more := len(stalls) - len(lines):
+        lines.append(f"{n_more} more episode{'s have' if n_more > 1 else ' has'} such a stretch.")
+    return "\n".join(lines)
+
+
 def _render_window(number: int, window: Window, names: Mapping[str, str]) -> str:
     kind = {True: " (good)", False: " (bad)", None: ""}[window.is_good]
     heading = (
@@ -158,42 +228,21 @@ def _render_window(number: int, window: Window, names: Mapping[str, str]) -> str
     failure = _block(escape_lines(window.failure, _MOST_FAILURE)) if window.failure else ""
     if not window.steps:
         return f"{heading}\n\n{failure}" if failure else f"{heading} No step was recorded."
-    table = make_table(window.steps, names)
+    parts = [heading, render_steps(window.steps, names)]
+    return "\n\n".join([*parts, *([failure] if failure else [])])
+
+
+def render_steps(steps: Sequence[TracedStep], names: Mapping[str, str]) -> str:
+    """Return what is constant in some steps, and a table of the rest."""
+    table = make_table(steps, names)
     rows = zip(*([column.heading, *column.cells] for column in table.columns), strict=True)
-    parts = [heading, "; ".join(table.constant) + "." if table.constant else ""]
-    parts.append(_block("\n".join(map("|".join, rows))))
-    in_full = _in_full(_telling_step(window)) if number == 1 or failure else ""
-    parts += [in_full, failure]
-    return "\n\n".join(part for part in parts if part)
+    constant = "; ".join(table.constant) + ".\n\n" if table.constant else ""
+    return constant + _block("\n".join(map("|".join, rows)))
 
 
 def _title(window: Window) -> str:
     """Return the title, which is partly the policy's text if it failed."""
     return _cell(escape(window.title, _MOST_LINE))
-
-
-def _telling_step(window: Window) -> TracedStep:
-    """Return the step that failed, or the last up to the event in which most was to be seen."""
-    if window.steps[-1].action is None:
-        return window.steps[-1]
-    before = [step for step in window.steps if step.step <= window.event] or window.steps
-    return max(reversed(before), key=lambda step: sum(map(bool, step.objects.values())))
-
-
-def _in_full(step: TracedStep) -> str:
-    """Return the calls of a step with their inputs and outputs."""
-    if not step.calls:
-        return ""
-    told = [_describe_call(call) for call in step.calls[:_MOST_CALLS]]
-    if len(step.calls) > _MOST_CALLS:
-        told.append(f"and {len(step.calls) - _MOST_CALLS} more calls")
-    return f"Step {step.step} in full:\n\n" + _block("\n".join(told))
-
-
-def _describe_call(call: ComponentCall) -> str:
-    inputs = ", ".join(f"{_cell(k)}={show(v, 80)}" for k, v in call.inputs.items())
-    result = f"raised {escape(call.error, 100)}" if call.error else f"-> {show(call.output, 120)}"
-    return cut(f"{'  ' * min(call.depth, 8)}{_cell(call.name)}({inputs}) {result}", 240)
 
 
 def _block(text: str) -> str:

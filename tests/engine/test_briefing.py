@@ -67,11 +67,16 @@ def test_candidates_that_were_turned_down_are_played_on_feedback_seeds(judge: Ju
 def test_a_candidate_that_stands_still_is_told_as_that():
     """Without a loss there is no row of losses, however little it scores."""
     rules = BREAKOUT.protocol
-    [note] = capture_losses(WorkerPool(0), [Rollout(STILL, (1,), rules)]).trace.notes
-    assert note == "Seed 1: nothing is gained or lost for 400 steps (0 to 400)."
+    [stall] = capture_losses(WorkerPool(0), [Rollout(STILL, (1,), rules)]).trace.stalls
+    assert (stall.seed, stall.first, stall.end, stall.n_steps) == (1, 0, 400, 400)
+    assert stall.actions == {"NOOP": 400}
+    assert stall.view["Player"] == 400
+    assert stall.view["Player at 99,189"] == 400
     tried = [PastIteration(1, "rejected", "stand still", -1.0, source=STILL)]
     told = collect_feedback(Judge(WorkerPool(0), rules), source(FOLLOW), tried, BREAKOUT).text
-    assert "nothing is gained or lost for 400 steps" in told.partition("### Execution trace")[0]
+    told = told.partition("### Tried before")[2].partition("### Execution trace")[0]
+    assert "nothing is gained or lost from step 0 to 400 of 400; actions: NOOP 100%;" in told
+    assert "0 in 400 steps, truncated, no points since step 0 | " in told
 
 
 def test_workers_and_repetition_make_no_difference(judge: Judge):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gco_agent.core.events import Event, Playing
 from gco_agent.envs.atari import default_protocol
 from gco_agent.evaluation.judge import Judge
 from gco_agent.evaluation.workers import WorkerPool
@@ -65,15 +66,26 @@ def test_which_replies_are_questions() -> None:
     assert read_questions("x" * MAX_CHARACTERS + ask("play")) == []
 
 
-def test_steps_are_shown(interview: Interview) -> None:
-    text = answered(interview, f"show {SEED + 1} 60-64", "show 1 70 - 200")
+def test_steps_are_shown(interview: Interview, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = answered(
+        interview, f"show {SEED + 1} 60-64", "show 1 70 - 200", "show 1 0-119: Player select_action"
+    )
     rows = [line.split("|")[0] for line in text.splitlines() if re.match(r"\d+\|", line)]
-    assert rows == [*map(str, range(60, 65)), *map(str, range(70, 120))]
+    assert rows == [*map(str, range(60, 65)), *map(str, range(70, 120)), *map(str, range(120))]
+    *_, chosen = text.split("###")
+    assert re.search(r"^step\|Player", chosen, re.MULTILINE)
+    assert "select_action" in chosen
+    assert "Ball" not in chosen
     assert "select_action" in text
     assert re.search(r"\|(NOOP|UP|DOWN)\b", text)
     nameless = Interview(interview.judge, PARENT, hints="none")
     assert not re.search(r"\|(NOOP|UP|DOWN)\b", answered(nameless, "show 1 60-64"))
-    assert f"Seed {SEED + 1}, in step 64 of 120" in text
+    assert "Steps 60 to 64 of 120; the return is " in text
+    monkeypatch.setattr(questions, "SHOWN_TOKENS", 300)
+    short = answered(interview, "show 1 70-119")
+    [end] = re.findall(r"^Steps 70 to (\d+) of 120;.* ask from step \d+ on\.$", short, re.MULTILINE)
+    assert f"ask from step {int(end) + 1} on" in short
+    assert 70 < int(end) < 119
 
 
 def test_values_of_a_constant_are_tried(interview: Interview) -> None:
@@ -114,7 +126,8 @@ def test_a_probe_is_evaluated_in_the_jail_on_the_actions_of_the_policy(
     shares = re.findall(r"In all 480 steps: true in ([\d.]+)%", text)
     assert 0 < float(shares[0]) < 100
     assert shares[1] == "100.0"
-    assert "mean 60.5, 1 to 120" in text
+    assert "mean 60.5, 1 to 120, quantiles 7 31 61 91 115. Quantiles are those of 5, 25" in text
+    assert re.search(r"mean [\d.]+, 0 to [1-9] \(0 in [\d,]+, .* steps\)", seen)
     losses = re.findall(r"^\d{10}\|.*\|([\d ]+)$", text, re.MULTILINE)
     assert losses, "the enemy scores"
     assert re.search(r"In the \d+ steps up to 40 before a loss: true in", text)
@@ -130,6 +143,7 @@ def test_a_probe_is_evaluated_in_the_jail_on_the_actions_of_the_policy(
         ("show 77 1-2", f"the seeds are {SEED} to {SEED + 7}"),
         ("show 0 5-4", "the last step is before the first"),
         ("show 0 500-510", "that episode has 120 steps"),
+        ("show 0 3-9: Shark", "has one of these names"),
         ("try MARGIN", "write `try NAME = VALUE, VALUE`"),
         ("try NOTHING = 3", "has no constant"),
         ("try MARGIN = __import__('os')", "is not a literal"),
@@ -161,6 +175,24 @@ def test_rounds_questions_steps_and_time_are_bounded(
     assert "are used up" in answered(interview, "try MARGIN = 77")
     late = Interview(interview.judge, PARENT, deadline=time.perf_counter())
     assert "the time is up" in answered(late, "try MARGIN = 78")
+    poor = Interview(interview.judge, PARENT, most_steps=100)
+    assert "the 100 steps for the questions" in answered(poor, "try MARGIN = 79")
+
+
+def test_games_that_have_not_ended_in_time_are_left_out(
+    interview: Interview, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, late_s = time.perf_counter, 0.0
+    monkeypatch.setattr(time, "perf_counter", lambda: clock() + late_s)
+
+    def watch(event: Event) -> None:
+        nonlocal late_s
+        late_s = 1_000.0 if isinstance(event, Playing) and event.n_done == 2 else late_s
+
+    slow = Interview(interview.judge, PARENT, progress=watch)
+    text = answered(slow, "play\n" + STILL.replace("def act", "X = 1\n\n\ndef act"))
+    assert "When the time for questions was up, 2 of 4 games had ended." in text
+    assert text.count("|120|truncated") == 2
 
 
 def test_text_of_a_model_cannot_pass_for_the_judges(interview: Interview) -> None:

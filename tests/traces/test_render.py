@@ -10,10 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gco_agent.core.observation import ObjectBox
-from gco_agent.core.records import ComponentCall, Shown
+from gco_agent.core.records import ComponentCall, Outcome, Shown
 from gco_agent.traces.records import ExecutionTrace, trace_json
-from gco_agent.traces.render import estimate_tokens, make_table, render_trace, show
-from tests.traces.samples import call, falling, step, window
+from gco_agent.traces.render import (
+    describe_points,
+    describe_stalls,
+    estimate_tokens,
+    fit_steps,
+    make_table,
+    render_steps,
+    render_trace,
+    show,
+)
+from tests.traces.samples import call, course, falling, step, window
 
 TRACE = ExecutionTrace(
     (window(falling()), window(falling(20, first=30), title="a reward of +4", is_good=True)),
@@ -35,7 +44,6 @@ def test_all_of_a_small_trace():
     assert "### Moment 1 (bad): a life is lost\n\nSeed 7, in step 9 of 100;" in rendered.text
     assert "Ball is 2x4; Block at 0,0 144x6 throughout; aim returns 60.0." in rendered.text
     assert "step|Player x|Ball x,y|action\n0|50|40,70|LEFT\n" in rendered.text
-    assert "Step 9 in full:\n\n```\nact(obs=obs) -> 1\n  aim(obs=obs) -> 60.0\n" in rendered.text
     assert rendered.text.endswith("Left out: all other steps of these episodes.\n")
     assert rendered.n_tokens == estimate_tokens(rendered.text)
 
@@ -102,12 +110,56 @@ def test_a_failure_shows_its_step_and_its_traceback():
     text = render_trace(ExecutionTrace((window(steps, failure="Traceback\nKeyError: 'x'"),))).text
     assert "3|50|50,60|" in text
     assert "|FAILED" in text
-    assert "Step 3 in full" in text
-    assert "act(obs=obs) raised KeyError: x" in text
     assert "```\nTraceback\nKeyError: 'x'\n```\n\nLeft out: all other steps" in text
     empty = render_trace(ExecutionTrace((window([], failure="SyntaxError: no"),))).text
     assert "```\nSyntaxError: no\n```" in empty
     assert "No step was recorded." in render_trace(ExecutionTrace((window([]),))).text
+
+
+def test_what_fits_is_shown_from_the_beginning_or_to_the_end():
+    steps = falling(40)
+    for budget in (0, 200, 400, 10_000):
+        first, shown = fit_steps(steps, {}, budget)
+        assert first == render_steps(shown, {})
+        assert len(shown) == 1 or estimate_tokens(first) <= budget
+        assert list(shown) == steps[: len(shown)]
+        assert (
+            len(shown) == 40 or estimate_tokens(render_steps(steps[: len(shown) + 1], {})) > budget
+        )
+    _, shown = fit_steps(steps, {}, 200, last=True)
+    assert 1 < len(shown) < 40
+    assert list(shown) == steps[-len(shown) :]
+
+
+def test_points_over_time_are_a_table_with_few_columns():
+    whole = course(1, [(n, 1.0) for n in range(0, 1_650, 10)], n_steps=27_000).ending
+    short = course(2, [(50, -2.0), (250, 3.5)], n_steps=300).ending
+    lines = describe_points([whole, short], 9).split("\n")
+    assert lines[0].startswith("Points in each 2,000 steps;")
+    table = lines[lines.index("```text") + 1 : -1]
+    assert table[0] == "|".join(["episode", *map(str, range(0, 27_000, 2_000))])
+    assert table[1:] == ["0|165" + "|0" * 13, "1|1.5"]
+    assert describe_points([short], 9) == ""
+    assert describe_points([], 9) == ""
+
+
+def test_what_was_done_in_a_stall_is_told():
+    stuck = replace(
+        course(1, [(10, 1.0)], n_steps=1_000, outcome=Outcome.TRUNCATED),
+        actions=bytes([1] * 100 + [0] * 900),
+        action_names=("NOOP", "UP"),
+        view={"Enemy": 990, "Player at 4,5": 495},
+    )
+    assert stuck.ending.stalled_since == 10
+    assert stuck.stall is not None
+    told = describe_stalls([stuck.stall, stuck.stall, stuck.stall], 1)
+    assert told == (
+        "Seed 1: nothing is gained or lost from step 10 to 1,000 of 1,000; "
+        "actions: NOOP 91%, UP 9%; in view: Enemy 100%, Player at 4,5 50%.\n"
+        "2 more episodes have such a stretch."
+    )
+    trace = ExecutionTrace(stalls=(stuck.stall,)).without_names()
+    assert "actions" not in describe_stalls(trace.stalls, 1)
 
 
 def test_rewards_lives_errors_and_dittos_have_their_columns():
@@ -200,7 +252,7 @@ def test_no_text_of_a_policys_gets_out_of_its_block(name: str, value: str, error
     text = render_trace(trace).text
     assert all(c.isprintable() or c == "\n" for c in text)
     fences = [line for line in text.split("\n") if line.startswith("```")]
-    assert fences == ["```"] * 6
+    assert fences == ["```"] * 4
     outside = "".join(text.split("```")[::2])
     assert [line for line in outside.split("\n") if line.startswith("#")] == [
         line for line in outside.split("\n") if line.startswith("### Moment 1 (bad): ")
