@@ -260,9 +260,8 @@ class Judge:
                 one before it decides.
             cpu_s: Seconds of processor time after which a slow candidate is not raced on.
             most_pairs: Cut the race short after so many pairs, to repeat one that was cut.
-            most_steps: Steps of all policies after which nothing more is played; as a block of
-                seeds is played to its end, and two seeds in any case, it may take some more. The
-                last analysis before it decides.
+            most_steps: Steps after which no block of two seeds is begun but the first; the last
+                analysis before decides.
         """
         (race,) = self.race_all(
             [(child, criterion or AcceptanceCriterion())], parent, first_seed=first_seed,

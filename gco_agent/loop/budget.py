@@ -48,6 +48,7 @@ class Budget:
         race_s: Time kept for racing the last candidate.
         race_steps: Steps kept for racing the last candidate.
         steps_left: Steps that the frames allow from the start of the iteration; None: no limit.
+        feedback_steps: Steps that the judge played for the last proposal.
         race_cpu_s: Processor seconds that a slow candidate may use in its race.
         spending: Account of language models, once opened.
     """
@@ -64,11 +65,11 @@ class Budget:
     race_s: float = 0.0
     race_steps: int = 0
     steps_left: int | None = None
+    feedback_steps: int = 0
     race_cpu_s: float | None = RACE_CPU_S
     spending: Spending | None = None
     _least_s: float = 0.0
     _played: tuple[float, float] = (0.0, 0.0)
-    _proposal_steps: int = 0
     _done: int = 0
     _begun: float = float("-inf")
 
@@ -116,7 +117,7 @@ class Budget:
         self.race_s = 2 * _USUAL_PAIRS * self._episode_s(lengths)
         episode_steps = math.ceil(statistics.fmean(lengths)) if lengths else 0
         self.race_steps = 2 * _USUAL_PAIRS * episode_steps
-        self._proposal_steps = max(self._proposal_steps, _USUAL_PAIRS * episode_steps)
+        self.feedback_steps = max(self.feedback_steps, _USUAL_PAIRS * episode_steps)
         if not self.report_episodes or self.seconds is None:
             return
         episode_s = self._episode_s(report_lengths)
@@ -159,15 +160,13 @@ class Budget:
         """Raise `BudgetSpent` unless one more iteration fits; for time, the first always does.
 
         Args:
-            frames_used: By the run until now.
-            frame_skip: Frames of a step.
             is_first: First iteration of the run, made however few frames are left.
         """
         if self.iterations is not None and self._done >= self.iterations:
             raise BudgetSpent(f"{self.iterations} iteration{'s' * (self.iterations != 1)}")
         if self.frames is not None:
             self.steps_left = (self.frames - frames_used) // frame_skip
-            wanted = 0 if is_first else self.race_steps + self._proposal_steps
+            wanted = 0 if is_first else self.race_steps + self.feedback_steps
             if frames_used >= self.frames or self.steps_left < wanted:
                 raise BudgetSpent(f"{self.frames:,} frames")
         if not self._done:
@@ -177,16 +176,9 @@ class Budget:
 
     @property
     def proposal_steps(self) -> int | None:
-        """Steps that may be played to propose, so that a usual race is left; None: no limit.
-
-        In the first iteration of a run, a third of what there is at least.
-        """
+        """Steps to propose with: a usual race is left, but a third is given; None: no limit."""
         left = self.steps_left
         return None if left is None else max(left - self.race_steps, left // 3)
-
-    def note_proposal(self, n_steps: int) -> None:
-        """Learn how many steps the judge plays for a proposal, as for feedback."""
-        self._proposal_steps = n_steps
 
     @property
     def is_late(self) -> bool:

@@ -284,11 +284,12 @@ def compose_request(
     run, parent = archive.run, parent or REVISIT.parents(archive)[0]
     judge = race_judge(archive, config, judge)
     attempts = list(_past_iterations(run, archive.history))
+    most = config.slice_steps if budget.proposal_steps is None else budget.proposal_steps
     return Request(
         parent=parent,
         evaluation=judge.cached(parent, Stream.FEEDBACK.seeds(0, FEEDBACK_EPISODES)),
         iteration=run.last_iteration + 1,
-        config=config,
+        config=dataclasses.replace(config, slice_steps=max(1, min(config.slice_steps, most))),
         attempts=attempts,
         recall=_recaller(run, archive.history),
         deadline=budget.answer_by,

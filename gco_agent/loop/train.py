@@ -64,11 +64,16 @@ def train(  # noqa: PLR0913 - the last is seldom given
     while True:
         wait_while_paused(run, progress, budget.answer_by)
         policy = PolicySource(run.policy())
-        racing = race_judge(Archive(run), config, judge)
+        archive = Archive(run)
+        racing = race_judge(archive, config, judge)
         if not (known := racing.cached(policy)).episodes:
             recall_episodes(run, racing)
             known = racing.cached(policy)
-        budget.reserve([e.n_steps for e in known.episodes], _whole_lengths(known, config))
+        lengths = [e.n_steps for e in known.episodes]
+        if budget.frames is not None:  # those on record, so that an interrupted run goes on alike
+            longest = racing.protocol.max_steps
+            lengths = [min(e.n_steps, longest) for e in archive.episodes(policy)]
+        budget.reserve(lengths, _whole_lengths(known, config))
         try:
             require_room(known, config, optimizer)
             skip = config.protocol.frame_skip
@@ -120,7 +125,7 @@ def advance(  # noqa: PLR0913 - the last are seldom given
     session = ProposalSession(run, judge, proposer, request, spending, edited)
     track = _Track(judge, budget, progress, first_seed, most_pairs, recorder)
     asked = session.ask(config.candidates)
-    budget.note_proposal(session.n_judged)
+    budget.feedback_steps = session.n_judged
     recorder.n_steps = sum(each.n_steps for each in asked) - session.n_judged
     candidates = track.race_all(asked, parent, selection.criterion(archive, asked))
     asked = session.repair(candidates)

@@ -150,12 +150,6 @@ class Request:
     tip: str = ""
     most_steps: int | None = None
 
-    @property
-    def slice_steps(self) -> int:
-        """Steps that a slice of the embedded search may play now."""
-        most = self.config.slice_steps
-        return most if self.most_steps is None else max(1, min(most, self.most_steps))
-
 
 @dataclass(frozen=True, slots=True)
 class Proposal:

@@ -62,8 +62,8 @@ _LAST_CHARACTERS = 300
 _HOW = """\
 If you can write files, write this whole answer to `{reply}` in the project's folder and change
 nothing else: no file of the project, and not the policy itself. Otherwise reply with it. Questions
-go into the same file: it is removed when their answers stand at the end of `{prompt}`; then write
-the next reply there."""
+go into the same file. It is removed when their answers stand at the end of this file: read them
+there, and write the next reply to the same place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +113,7 @@ class Letter:
         written = self.read_prompt(request)
         if written is not None:
             return written
-        how = _HOW.format(
-            reply=self.reply.relative_to(self.root).as_posix(),
-            prompt=self.prompt.relative_to(self.root).as_posix(),
-        )
+        how = _HOW.format(reply=self.reply.relative_to(self.root).as_posix())
         return f"{_head(request)}\n\n{compose_prompt(request, how).markdown}"
 
     def read_prompt(self, request: Request) -> str | None:

@@ -17,14 +17,13 @@ from gco_agent.core.records import EpisodeResult, Evaluation, Outcome, PlayProto
 from gco_agent.core.seeds import FEEDBACK_EPISODES, Stream, format_seeds
 from gco_agent.core.statistics import (
     INTERIM_ANALYSES,
-    RACE_CPU_S,
     confidence_interval,
     visible_gain,
 )
 from gco_agent.core.text import escape_lines, fence, format_points, quote
 from gco_agent.envs.environment import spec_of
 from gco_agent.evaluation.episode import Rollout
-from gco_agent.evaluation.judge import CLEAR_RACE_STEPS, FREE_CPU_MS, Judge
+from gco_agent.evaluation.judge import CLEAR_RACE_STEPS, Judge
 from gco_agent.games import GameSpec, Hints
 from gco_agent.optimizers.base import PastIteration, turned_down_since
 from gco_agent.policy import PolicySource
@@ -255,6 +254,10 @@ def compose_feedback(
     stage = results.spec.stage_at(results.whole_return, told=results.hints != "none")
     if results.hints == "none":
         trace = trace.without_names()
+        tried = {
+            n: replace(one, trace=one.trace.without_names()) for n, one in results.tried.items()
+        }
+        results = replace(results, tried=tried)
     stalls = describe_stalls(trace.stalls, _MOST_STALLS)
     parts = [
         f"### Stage: {stage.name}\n\n{stage.advice}",
@@ -311,11 +314,6 @@ def _describe_time(episodes: Sequence[EpisodeResult]) -> str:
     longest = max(e.n_steps * (_STEP_S + e.cpu_seconds / e.n_steps) for e in episodes if e.n_steps)
     if longest >= _LONG_S:
         told += f" The longest of these episodes takes about {longest:.0f} s to play."
-    if statistics.fmean(times) > FREE_CPU_MS / 2:
-        told += (
-            f" A race of a candidate that takes more than {FREE_CPU_MS:g} ms ends after "
-            f"{RACE_CPU_S / 60:g} minutes of its processor time, decided or not: keep steps short."
-        )
     return told
 
 

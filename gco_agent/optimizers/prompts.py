@@ -7,14 +7,13 @@ measured.
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gco_agent.core.records import PlayProtocol, Verdict
 from gco_agent.core.seeds import probe_seeds
-from gco_agent.core.text import fence, format_points, quote
+from gco_agent.core.text import fence, quote
 from gco_agent.envs.environment import complete_spec, spec_of
 from gco_agent.evaluation.judge import FREE_CPU_MS
 from gco_agent.games import GameSpec, describe_interface
@@ -35,7 +34,7 @@ from gco_agent.policy import (
     PolicySource,
     is_same_but_for_score,
 )
-from gco_agent.policy.source import diff_of_logic, logic_of
+from gco_agent.policy.source import diff_of_logic
 from gco_agent.store.config import RunConfig
 
 _PROBES, _PROBE_STEPS = 2, 800
@@ -167,10 +166,10 @@ def compose_prompt(request: Request, how: str = "") -> Prompt:
     user = [
         f"# Iteration {request.iteration}",
         f"## The present policy\n\n{fence(request.parent.text, 'python')}",
+        _last_accepted(request),
         f"## How it plays\n\n{request.feedback().text.strip()}",
     ]
     if request.repair is None:
-        user.append(_last_accepted(request))
         user += [_tried(request, verdicts, heading) for verdicts, heading in _TRIED.items()]
     user += [_siblings(request), _repair(request)]
     return Prompt(SYSTEM, "\n\n".join(cached), "\n\n".join(part for part in user if part))
@@ -275,21 +274,15 @@ def _tried(request: Request, verdicts: Sequence[str], heading: str) -> str:
 
 
 def _last_accepted(request: Request) -> str:
-    """Return the edit that made the present policy; "" if it is unknown, or changed nearly all."""
+    """Return what the present policy changed, in a line; "" if it was not accepted as it stands."""
     kept = [a for a in request.attempts if a.gave_policy]
-    if not kept or kept[-1].verdict != Verdict.ACCEPTED:
+    step = kept[-1] if kept else None
+    if step is None or step.verdict != Verdict.ACCEPTED:
         return ""
-    step, before, after = kept[-1], kept[-2].source, kept[-1].source
-    if before is None or after is None:
+    if not is_same_but_for_score(request.parent.text, step.source or ""):  # changed by a person
         return ""
-    if not is_same_but_for_score(request.parent.text, after):  # a person changed it since
-        return ""
-    old, new = logic_of(PolicySource(before)), logic_of(PolicySource(after))
-    if difflib.SequenceMatcher(None, old, new, autojunk=False).ratio() < 0.5:  # noqa: PLR2004 - half
-        return ""
-    gain = f" ({format_points(step.gain, '+')} points an episode)" if step.gain is not None else ""
-    change = _show_change(PolicySource(before), after, _OLD_DIFF_CHARACTERS)
-    return f"## The last change that helped{gain}\n\n{step.summary}\n\n{change}"
+    summary = quote(step.summary, _SUMMARY_CHARACTERS)
+    return f"The present policy is that of iteration {step.iteration}, {step.outcome}: {summary}"
 
 
 def _show_change(before: PolicySource, after: str, most: int = _DIFF_CHARACTERS) -> str:

@@ -222,9 +222,9 @@ class Interview:
         check_policy(source)
         seeds = self._seeds(_PLAYED)
         self._require_room(2 * _PLAYED)
-        rules, until = self.judge.protocol, self._until
+        judge, until = self.judge, self._until
         results, trace = collect_results(
-            self.judge, source, [], rules, seeds, self.progress, until=until
+            judge, source, [], judge.protocol, seeds, self.progress, until=until
         )
         n = len(results.evaluation.episodes)
         if not n:
@@ -423,8 +423,6 @@ def _describe_values(courses: Sequence[Trajectory]) -> str:
     everything = [value for course in courses for value in course.values]
     lines = ["seed|values in all steps|steps in which it becomes true|losses", *rows]
     told = f"In all {len(everything):,} steps: {_summary(everything)}."
-    if len(set(everything)) > _MOST_DISTINCT:
-        told += f" Quantiles are those of {', '.join(map(str, _QUANTILES))} %."
     if near:
         told += f" In the {len(near):,} steps up to {_BEFORE} before a loss: {_summary(near)}."
     return f"{told}\n\n{fence(chr(10).join(lines), 'text')}"
@@ -441,4 +439,4 @@ def _summary(values: Sequence[float]) -> str:
         return f"{text} ({', '.join(told)} steps)"
     ordered = sorted(values)
     told = (f"{ordered[len(ordered) * part // 100]:.4g}" for part in _QUANTILES)
-    return f"{text}, quantiles {' '.join(told)}"
+    return f"{text}, quantiles {'/'.join(map(str, _QUANTILES))} %: {' '.join(told)}"

@@ -136,7 +136,7 @@ def trials_of(request: Request, tools: Tools, seconds: float | None = None) -> T
     """Return trials by the rules of the run's races, for ``seconds``, or else for a slice."""
     config, now = request.config, time.perf_counter()
     if seconds is None:
-        budget = StepBudget(request.slice_steps, now + config.slice_seconds, begun=now)
+        budget = StepBudget(config.slice_steps, now + config.slice_seconds, begun=now)
     else:
         budget = StepBudget.for_time(seconds, tools.pool.n_workers)
         budget.n_steps = min(budget.n_steps, request.most_steps or budget.n_steps)

@@ -250,14 +250,16 @@ def choose_moments(courses: Sequence[Trajectory]) -> tuple[Moment, ...]:
 def _sparse(ranked: Sequence[Trajectory]) -> Iterator[Moment]:
     losses = [lost for c in ranked if (lost := list(_losses(c)))]
     gains = [moment for c in reversed(ranked) if (moment := _largest_gain(c)) is not None]
-    stalls = [moment for c in ranked for moment in _stalls(c)]
     yield from (lost[0] for lost in losses[:1])
     if len(losses) > 2:  # noqa: PLR2004
         middle = losses[len(losses) // 2]
         moment = middle[len(middle) // 2]
         yield replace(moment, title=f"the median episode: {moment.title}")
     yield from gains[:1]
-    yield from sorted(stalls, key=lambda moment: -moment.size)[:1]
+    for stall in _longest(ranked)[:1]:
+        length, event = stall.end - stall.first, (stall.first + stall.end) // 2
+        title = f"nothing is gained or lost for {length:,} steps ({stall.first} to {stall.end})"
+        yield Moment(stall.seed, event, title, None, length, "stall")
     yield from (lost[-1] for lost in losses[-1:])
 
 
@@ -385,18 +387,6 @@ def _largest_gain(course: Trajectory) -> Moment | None:
     return _reward(course, *max(gains, key=lambda gain: gain[1])) if gains else None
 
 
-def _stalls(course: Trajectory) -> Iterator[Moment]:
-    """Yield the longest stretch in which nothing was gained or lost, if it is long.
-
-    In an episode that is truncated it shows where points are lost: only their rate counts there.
-    """
-    if (stall := course.stall) is not None:
-        length = stall.end - stall.first
-        title = f"nothing is gained or lost for {length:,} steps ({stall.first} to {stall.end})"
-        middle = (stall.first + stall.end) // 2
-        yield Moment(stall.seed, middle, title, None, length, "stall")
-
-
 def _longest(courses: Sequence[Trajectory]) -> tuple[Stall, ...]:
     """Return the stalls of some episodes, the longest first."""
     stalls = [stall for course in courses if (stall := course.stall) is not None]
@@ -514,24 +504,18 @@ class Trajectory:
         result, last = self.result, self.rewards[-1][0] if self.rewards else 0
         least = max(STALL_STEPS, result.n_steps // _STALL_SHARE)
         is_cut = result.outcome is Outcome.TRUNCATED
+        points = [0.0] * -(-result.n_steps // POINTS_STEPS)
+        for step, reward in self.rewards:
+            points[step // POINTS_STEPS] += reward
         return Ending(
             self.result.seed,
             self.result.episode_return,
             self.result.n_steps,
             self.result.outcome,
             self.lives_left if has_lives else None,
-            self.deaths if has_lives else (),
-            self._points,
+            tuple(points),
             last if is_cut and result.n_steps - last >= least else None,
         )
-
-    @property
-    def _points(self) -> tuple[float, ...]:
-        points = [0.0] * -(-self.result.n_steps // POINTS_STEPS)
-        for step, reward in self.rewards:
-            if step < self.result.n_steps:
-                points[step // POINTS_STEPS] += reward
-        return tuple(points)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,6 @@ class Ending:
 
     Attributes:
         lives: Lives left at the end; None where the game has none.
-        deaths: Steps in which a life was lost: the last steps in which there was play.
         points: Return of each `POINTS_STEPS` steps.
         stalled_since: Step of the last reward of a truncated episode that brought none in its last
             quarter; None for others.
@@ -61,7 +60,6 @@ class Ending:
     n_steps: int
     outcome: Outcome
     lives: int | None = None
-    deaths: tuple[int, ...] = ()
     points: tuple[float, ...] = ()
     stalled_since: int | None = None
 
@@ -71,9 +69,7 @@ class Stall:
     """The longest stretch of an episode in which nothing was gained or lost.
 
     Attributes:
-        first: Its first step.
         end: The step after its last.
-        n_steps: Steps of the episode.
         actions: Name of an action to how often it was played, the most frequent first.
         view: Category, or "Player at 40,58", to the steps in which it was seen, likewise.
     """
@@ -188,9 +184,8 @@ class ExecutionTrace:
 
     def without_names(self) -> ExecutionTrace:
         """Return the trace with numbers in place of the names of actions and fields."""
-        windows = tuple(
-            replace(w, steps=tuple(step.without_names() for step in w.steps)) for w in self.windows
-        )
+        nameless = TracedStep.without_names
+        windows = tuple(replace(w, steps=tuple(map(nameless, w.steps))) for w in self.windows)
         losses = tuple(replace(loss, actions=()) for loss in self.losses)
         stalls = tuple(replace(stall, actions={}) for stall in self.stalls)
         return replace(self, windows=windows, names={}, losses=losses, stalls=stalls)

@@ -161,14 +161,7 @@ def describe_extents(trace: ExecutionTrace) -> str:
 def fit_steps(
     steps: Sequence[TracedStep], names: Mapping[str, str], max_tokens: int, *, last: bool = False
 ) -> tuple[str, Sequence[TracedStep]]:
-    """Render as many of the first steps as fit within ``max_tokens``, one at least.
-
-    Args:
-        last: The last steps instead of the first.
-
-    Returns:
-        As `render_steps`, and the steps that are in it.
-    """
+    """Render as many of the first (or last) steps as fit, one at least; return these, too."""
 
     def some(n: int) -> Sequence[TracedStep]:
         return steps[-n:] if last else steps[:n]
@@ -183,16 +176,12 @@ def fit_steps(
 
 
 def describe_points(endings: Sequence[Ending], most: int) -> str:
-    """Return a table of the points over time of some episodes; "" if these are short.
-
-    Args:
-        most: Rows.
-    """
+    """Return a table of the points over time of some episodes; "" if these are short."""
     longest = max((len(ending.points) for ending in endings), default=0)
     if longest < _FEWEST_SPANS:
         return ""
     width = next((n for n in _SPANS if longest <= _MOST_SPANS * n), longest)
-    rows = [["episode", *(str(POINTS_STEPS * n) for n in range(0, longest, width))]]
+    rows = [["episode", *(f"{POINTS_STEPS * n}-" for n in range(0, longest, width))]]
     for number, ending in enumerate(endings[:most]):
         points = ending.points
         sums = (sum(points[n : n + width]) for n in range(0, len(points), width))

@@ -14,7 +14,6 @@ from gco_agent.optimizers.prompts import compose_contract, compose_prompt, spec_
 from gco_agent.optimizers.replies import parse_reply
 from gco_agent.policy import ALLOWED_IMPORTS, FORBIDDEN_NAMES, PolicySource
 from gco_agent.store.config import RunConfig
-from tests.engine.policies import STILL
 from tests.optimizers.corpus import PARENT
 from tests.optimizers.requests import CONFIG, bare_request
 
@@ -50,9 +49,7 @@ def test_a_prompt_has_everything_and_goes_from_lasting_to_new() -> None:
 def test_what_was_tried_is_shown_as_differences() -> None:
     text = compose_prompt(bare_request(attempts=attempts())).user
     helped, _, tried = text.partition("## Tried from here")
-    assert "## The last change that helped (+2.50 points an episode)" in helped
-    assert "the better move" in helped
-    assert "+        return random.choice((2, 3))" in helped
+    assert 'that of iteration 2, accepted, +2.50 points an episode: "the better move"\n' in helped
     assert "### Iteration 3: rejected, -1.25 points an episode" in tried
     assert "+        return random.choice((3, 3))" in tried
     assert "### Iteration 5: failed" in tried
@@ -76,6 +73,11 @@ def test_the_lasting_part_is_the_same_from_iteration_to_iteration() -> None:
 def test_long_texts_are_cut() -> None:
     long = PolicySource(PARENT.text + "\n\nX = 1\n" * 5_000)
     tried = [*attempts(), PastIteration(7, "rejected", "long", -1.0, "reflect", "", long.text)]
+    text = compose_prompt(bare_request(attempts=tried)).user
+    older = text.partition("### Iteration 3: rejected")[2]
+    assert len(text) - len(older) > 4_000
+    assert len(older) < 2_000
+    assert "Iteration 7" not in compose_prompt(bare_request(attempts=tried, repair="no")).user
     text = compose_prompt(bare_request(attempts=tried, repair="no", tried="y" * 50_000)).user
     assert "... (cut)" in text
     assert len(text) < 30_000
@@ -179,10 +181,8 @@ BACK = [
     [
         (BACK, PARENT.text, "the better move"),
         ([*BACK, PastIteration(3, "rolled-back", "to 1", None, None, "", MIDDLE)], MIDDLE, None),
-        # a policy of which nothing is left: the diff would only repeat the present one
-        ([replace(BACK[0], source=STILL), replace(BACK[1], source=PARENT.text)], PARENT.text, None),
         # a text that was not read
-        ([BACK[0], replace(BACK[1], source=None), BACK[2]], PARENT.text, None),
+        ([*BACK[:2], replace(BACK[2], source=None)], PARENT.text, None),
         # a person's own commit since
         (BACK, WORSE, None),
         (BACK[:1], FIRST, None),
@@ -194,6 +194,5 @@ def test_the_last_change_that_helped_is_that_of_the_policy_in_force(
 ) -> None:
     request = bare_request(attempts=attempts, parent=PolicySource(parent))
     text = compose_prompt(request).user
-    assert ("## The last change that helped" in text) is (helped is not None)
-    if helped:
-        assert helped in text.partition("## The last change that helped")[2]
+    assert ("The present policy is that of iteration" in text) is (helped is not None)
+    assert (helped or "") in text

@@ -126,7 +126,7 @@ def test_a_probe_is_evaluated_in_the_jail_on_the_actions_of_the_policy(
     shares = re.findall(r"In all 480 steps: true in ([\d.]+)%", text)
     assert 0 < float(shares[0]) < 100
     assert shares[1] == "100.0"
-    assert "mean 60.5, 1 to 120, quantiles 7 31 61 91 115. Quantiles are those of 5, 25" in text
+    assert "mean 60.5, 1 to 120, quantiles 5/25/50/75/95 %: 7 31 61 91 115" in text
     assert re.search(r"mean [\d.]+, 0 to [1-9] \(0 in [\d,]+, .* steps\)", seen)
     losses = re.findall(r"^\d{10}\|.*\|([\d ]+)$", text, re.MULTILINE)
     assert losses, "the enemy scores"

@@ -137,7 +137,7 @@ def test_points_over_time_are_a_table_with_few_columns():
     lines = describe_points([whole, short], 9).split("\n")
     assert lines[0].startswith("Points in each 2,000 steps;")
     table = lines[lines.index("```text") + 1 : -1]
-    assert table[0] == "|".join(["episode", *map(str, range(0, 27_000, 2_000))])
+    assert table[0] == "|".join(["episode", *(f"{n}-" for n in range(0, 27_000, 2_000))])
     assert table[1:] == ["0|165" + "|0" * 13, "1|1.5"]
     assert describe_points([short], 9) == ""
     assert describe_points([], 9) == ""

@@ -147,7 +147,7 @@ class SearchOptimizer(Optimizer):
             return VectorSearch(self._pool, only_screens=self.only_screens).propose(request)
         spec, protocol = find_game(config.game), config.protocol
         budget = StepBudget(
-            request.slice_steps,
+            config.slice_steps,
             min(time.perf_counter() + config.slice_seconds, request.deadline),
         )
         remembered, state = request.recall(STATE_FILE), None

@@ -101,7 +101,7 @@ class VectorSearch(Optimizer):
             state.require_fits(task)
         now = time.perf_counter()
         deadline = min(now + config.slice_seconds, request.deadline)
-        budget = StepBudget(request.slice_steps, deadline, begun=now)
+        budget = StepBudget(config.slice_steps, deadline, begun=now)
         seeds = Stream.FEEDBACK.cycle(_SLICE_SEEDS * request.iteration, _SLICE_SEEDS)
         table = Table(self._pool, config.protocol, task, seeds, budget)
         table.on_batch = functools.partial(_tell, request, table)
