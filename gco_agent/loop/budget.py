@@ -48,7 +48,7 @@ class Budget:
         race_s: Time kept for racing the last candidate.
         race_steps: Steps kept for racing the last candidate.
         steps_left: Steps that the frames allow from the start of the iteration; None: no limit.
-        feedback_steps: Steps that the judge played for the last proposal.
+        least_steps: Steps without which no iteration is begun but the first of the run.
         race_cpu_s: Processor seconds that a slow candidate may use in its race.
         spending: Account of language models, once opened.
     """
@@ -65,7 +65,7 @@ class Budget:
     race_s: float = 0.0
     race_steps: int = 0
     steps_left: int | None = None
-    feedback_steps: int = 0
+    least_steps: int = 0
     race_cpu_s: float | None = RACE_CPU_S
     spending: Spending | None = None
     _least_s: float = 0.0
@@ -107,17 +107,20 @@ class Budget:
         if n_steps >= enough and seconds > 0:
             self._played = (self._played[0] / 2 + n_steps, self._played[1] / 2 + seconds)
 
-    def reserve(self, lengths: Sequence[int], report_lengths: Sequence[int]) -> None:
-        """Reserve time for a race and for the report, before every iteration.
+    def reserve(
+        self, lengths: Sequence[int], report_lengths: Sequence[int], proposal_steps: int = 0
+    ) -> None:
+        """Reserve time or frames for a race, and time for the report, before every iteration.
 
         Args:
             lengths: Steps of the known episodes of the policy.
             report_lengths: The same, as expected in the report.
+            proposal_steps: Steps that the last proposals took.
         """
         self.race_s = 2 * _USUAL_PAIRS * self._episode_s(lengths)
         episode_steps = math.ceil(statistics.fmean(lengths)) if lengths else 0
         self.race_steps = 2 * _USUAL_PAIRS * episode_steps
-        self.feedback_steps = max(self.feedback_steps, _USUAL_PAIRS * episode_steps)
+        self.least_steps = self.race_steps + max(proposal_steps, _USUAL_PAIRS * episode_steps)
         if not self.report_episodes or self.seconds is None:
             return
         episode_s = self._episode_s(report_lengths)
@@ -166,8 +169,8 @@ class Budget:
             raise BudgetSpent(f"{self.iterations} iteration{'s' * (self.iterations != 1)}")
         if self.frames is not None:
             self.steps_left = (self.frames - frames_used) // frame_skip
-            wanted = 0 if is_first else self.race_steps + self.feedback_steps
-            if frames_used >= self.frames or self.steps_left < wanted:
+            is_short = not is_first and self.steps_left < self.least_steps
+            if frames_used >= self.frames or is_short:
                 raise BudgetSpent(f"{self.frames:,} frames")
         if not self._done:
             self._begun = time.perf_counter()

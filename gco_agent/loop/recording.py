@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gco_agent.core import codec
-from gco_agent.core.errors import UsageError
+from gco_agent.core.errors import GcoError, UsageError
 from gco_agent.core.events import Committed
 from gco_agent.core.records import Evaluation, Usage, Verdict
 from gco_agent.core.seeds import format_seeds
@@ -23,6 +23,7 @@ from gco_agent.loop.budget import Budget
 from gco_agent.loop.candidate import (
     FILE,
     Candidate,
+    StoredCandidate,
     describe_result,
     describe_verdict,
     store_candidate,
@@ -282,6 +283,16 @@ def open_spending(run: RunView, budget: Budget) -> Spending:
             at_risk += exchange.at_risk
         budget.spending = Spending(budget.usd, budget.tokens, spent=spent, at_risk=at_risk)
     return budget.spending
+
+
+def proposal_steps(run: RunView) -> int:
+    """Return the steps that the proposals of the latest iteration took; 0 before the first."""
+    for step in reversed(run.history()):
+        texts = [run.evidence(step, FILE, candidate=n) for n in range(len(step.candidates) or 1)]
+        with contextlib.suppress(GcoError):  # written by another version
+            if stored := [codec.loads(StoredCandidate, text, FILE) for text in texts if text]:
+                return sum(one.steps for one in stored)
+    return 0
 
 
 def read_exchanges(run: RunView, steps: Sequence[Step]) -> list[Exchange]:

@@ -29,6 +29,7 @@ from gco_agent.loop.recording import (
     IterationRecorder,
     committed_event,
     open_spending,
+    proposal_steps,
     recall_episodes,
 )
 from gco_agent.loop.selection import LINE, REVISIT, Archive, Selection, race_judge, selection_seed
@@ -73,7 +74,8 @@ def train(  # noqa: PLR0913 - the last is seldom given
         if budget.frames is not None:  # those on record, so that an interrupted run goes on alike
             longest = racing.protocol.max_steps
             lengths = [min(e.n_steps, longest) for e in archive.episodes(policy)]
-        budget.reserve(lengths, _whole_lengths(known, config))
+        proposed = 0 if budget.frames is None else proposal_steps(run)
+        budget.reserve(lengths, _whole_lengths(known, config), proposed)
         try:
             require_room(known, config, optimizer)
             skip = config.protocol.frame_skip
@@ -125,7 +127,6 @@ def advance(  # noqa: PLR0913 - the last are seldom given
     session = ProposalSession(run, judge, proposer, request, spending, edited)
     track = _Track(judge, budget, progress, first_seed, most_pairs, recorder)
     asked = session.ask(config.candidates)
-    budget.feedback_steps = session.n_judged
     recorder.n_steps = sum(each.n_steps for each in asked) - session.n_judged
     candidates = track.race_all(asked, parent, selection.criterion(archive, asked))
     asked = session.repair(candidates)

@@ -38,8 +38,7 @@ def test_frames_are_kept_for_a_usual_race_and_for_what_a_proposal_took() -> None
         budget.require(400_000 - 4 * 6_000 + 4, 4)
     budget.require(400_000 - 4 * 900, 4, is_first=True)
     assert budget.proposal_steps == 300
-    budget.feedback_steps = 5_000
-    budget.reserve([200], [200])
+    budget.reserve([200], [200], 5_000)
     with pytest.raises(BudgetSpent):
         budget.require(400_000 - 4 * 8_999, 4)
 
