@@ -77,7 +77,7 @@ def test_long_texts_are_cut() -> None:
     older = text.partition("### Iteration 3: rejected")[2]
     assert len(text) - len(older) > 4_000
     assert len(older) < 2_000
-    assert "Iteration 7" not in compose_prompt(bare_request(attempts=tried, repair="no")).user
+    assert "### Iteration 7" not in compose_prompt(bare_request(attempts=tried, repair="no")).user
     text = compose_prompt(bare_request(attempts=tried, repair="no", tried="y" * 50_000)).user
     assert "... (cut)" in text
     assert len(text) < 30_000
