@@ -97,11 +97,11 @@ def test_the_table_has_the_lives_left_and_the_losses_follow():
 def test_what_a_race_can_see_is_told_and_that_little_is_left():
     pong, played = GAMES["pong"], evaluation(3, 5, 4, 9)
     text = text_of(Results(pong, "", played, "0:4", longest=27_000))
-    assert "a race, of 64 pairs at most, finds a gain of 4.59 points in about four of five" in text
+    assert "a race, of 64 pairs at most, finds a gain of 4.92 points in about four of five" in text
     assert "An episode returns 21 at most" not in text
     whole = tuple(replace(e, n_steps=27_000) for e in played.episodes)
     text = text_of(Results(pong, "", Evaluation(whole, "rules"), "0:4", longest=27_000))
-    assert "a race, of 32 pairs at most, finds a gain of 9.14 points" in text
+    assert "a race, of 32 pairs at most, finds a gain of 9.9 points" in text
     text = text_of(Results(pong, "", evaluation(21, 20, 21, 19), "0:4", longest=27_000))
     assert "An episode returns 21 at most, so 0.75 points are left, which" in text
     same = text_of(Results(pong, "", evaluation(3, 3, 3, 3), "0:4"))
