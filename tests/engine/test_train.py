@@ -320,14 +320,13 @@ def test_a_run_ends_where_its_frames_end(fresh: Runs, judge: Judge) -> None:
         report(run, judge, CONFIG, Budget(report_episodes=2))
         _, step, reported = run.history()
         assert spent.limit == f"{4 * most:,} frames"
+        assert recording.proposal_steps(run) == 100
     # the first iteration is begun, though a usual race does not fit in; it proposes with a third
     assert [one.most_steps for one in optimizer.requests] == [(most - used) // 3]
     assert step.facts is not None
     assert (step.facts.pairs, Stop.FRAMES.value in " ".join(step.body.split())) == (4, True)
     assert 4 * most <= frames_of([step]) < 4 * (most + block)
     assert frames_of([step, reported], with_reports=False) == frames_of([step])
-    with started.open(REF) as run:
-        assert recording.proposal_steps(run) == 100
 
 
 def test_a_crash_in_the_optimizer_leaves_the_run_as_it_was(started: Runs, judge: Judge) -> None:
