@@ -67,7 +67,7 @@ _BISECTED = 8
 DEFAULT_MINUTES = 5.0
 _LEAST_HANG_S = 10.0
 _SHORTEST_ID = 7
-"""Git never shortens the id of a commit below so many digits: fewer are an iteration's number."""
+"""Fewest digits to which git shortens the id of a commit: fewer are an iteration's number."""
 _REVISION_OF = re.compile(r"([^~^@]+)([~^@].*)")
 """A name, and what git puts behind it to mean an earlier commit."""
 Callback = Callable[[Event], object]
@@ -150,7 +150,7 @@ class Setup:
     """What advances a run in this process; nothing of it is stored.
 
     Attributes:
-        optimizer: An object that proposes, in place of what the configuration names.
+        optimizer: Object that proposes, instead of the optimizer in the configuration.
         files_in: Folder of optimizer files, if the user named the optimizer; else files are
             refused, since the configuration may come from a stranger.
         tune_seconds: Tune the constants of each accepted candidate for so long.
@@ -220,7 +220,7 @@ class Session:
 class Run:
     """A run: a git branch with a policy that improves.
 
-    Made by `run` and `open_run`. Properties read the branch anew each time.
+    Made by `run` and `open_run`. Properties always read the branch again.
 
     Attributes:
         name: Name of the branch, ``gco/<game>/<name>``.
@@ -505,10 +505,10 @@ def run(  # noqa: PLR0913 - keyword arguments with defaults
 
 
 def free_name(repo: GitRepo, spec: GameSpec, name: str | None, *, switch: bool) -> RunRef:
-    """Return the name of a new run, once nothing stands in the way of its first commit.
+    """Return the name of a new run, after checking that its first commit is possible.
 
     Args:
-        spec: What it plays; named by the user, so its module is trusted from now on.
+        spec: Game, named by the user, so its module is trusted from now on.
         name: The name; by default the day and four random characters.
     """
     checks.require_writable(repo)
@@ -675,9 +675,9 @@ def evaluate(  # noqa: PLR0913 - keyword arguments with defaults
 ) -> Evaluation:
     """Play a policy, an episode on every seed, and return what it scores.
 
-    The same policy, seeds and versions give the same evaluation. What the policy does wrong is in
-    the outcomes of the episodes. Texts of policies play in the jail. Objects and functions play in
-    this process: what they raise is raised here, and their episodes have the jail level "none".
+    The same policy, seeds and versions give the same evaluation. Failures of the policy are
+    outcomes of its episodes. Texts of policies play in the jail. Objects and functions play in this
+    process: their exceptions are raised here, and their episodes have the jail level "none".
 
     Args:
         policy: See `PolicyLike`. A class is instantiated for every episode.
@@ -729,10 +729,11 @@ class Target:
         """Return the rules to play by: of the run, or of the environment that the text names.
 
         Args:
-            env_id: Environment to play; None for what the policy names, which may not be code.
-            max_steps: Steps after which an episode is truncated; None for what the rules say.
+            env_id: Environment to play; None for the one that the policy names, which may not be
+                code.
+            max_steps: Steps after which an episode is truncated; None for the default.
             name: Name of the protocol; None for the run's own.
-            objects: What is observed; None for what the rules say.
+            objects: Kind of observed objects; None for the default.
         """
         rules = self.protocol
         if env_id is not None or rules is None:
@@ -761,7 +762,7 @@ def find_policy(target: str | None, folder: Path = Path()) -> Target:
         target: A file, a run, a revision, ``REV:PATH``, ``hf://OWNER/NAME`` on the Hugging Face
             hub, or the number of an iteration of the run that is checked out; None for that run's
             policy.
-        folder: Folder that paths begin in, and whose repository is asked.
+        folder: Base of relative paths; its repository resolves revisions.
     """
     if target is not None and target.startswith("hf://"):
         from gco_agent.report.hub import pull_policy

@@ -185,7 +185,7 @@ class PlainDisplay:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        """End; remove whatever moves from the screen."""
+        """End the display and clear the screen of progress bars."""
 
     def __call__(self, event: Event) -> None:
         """Show an event: a finished iteration, or what is under way."""
@@ -300,7 +300,7 @@ class LiveDisplay(PlainDisplay):
             yield _cut(line, "dim")
 
     def _pace(self) -> tuple[str, str]:
-        """Return steps a second, once they can be told, and the time that the phase has taken."""
+        """Return steps a second, None if not known yet, and the seconds of the phase."""
         seconds = time.perf_counter() - self._since
         n_steps = self._phase.n_steps - self._steps_before
         pace = f"{n_steps / seconds:,.0f} steps/s" if n_steps > 0 and seconds > _LEAST_S else ""

@@ -178,7 +178,7 @@ def _look_at_git(place: CliContext) -> Found:
 
 
 def _requirements() -> dict[str, list[str]]:
-    """Return the packages that each extra needs; those of the key "" are needed in any case."""
+    """Return the packages that each extra needs; the key "" has those that are always needed."""
     from importlib import metadata
 
     found: dict[str, list[str]] = {"": []}

@@ -115,7 +115,7 @@ def _at_work(
 def _write(
     place: CliContext, path: Path, output: Path | None, source: PolicySource | None
 ) -> Path | None:
-    """Write ``source``, if there is one, with the byte order mark of ``path``; where it went."""
+    """Write ``source``, if any, with the byte order mark of ``path``; return where."""
     if source is None:
         return None
     mark = _MARK if path.read_bytes().startswith(_MARK) else b""

@@ -216,7 +216,7 @@ def _cells(step: Step) -> list[str]:
 
 
 def _heading(view: RunView) -> str:
-    """Return the run, and bars of how the return of the policy in force went."""
+    """Return the run, and a bar chart of the return of the policy in force."""
     measured = [  # a report is on other seeds, and of longer episodes
         step.facts.return_mean
         for step in view.history()
@@ -258,7 +258,7 @@ def _print_optimizers(earned: Sequence[OptimizerStats]) -> None:
     option("--file", "name", metavar="NAME"),
 )
 def show(place: CliContext, /, names: tuple[str, ...], name: str | None) -> Result:
-    """Show one iteration whole: what was tried, what it scored, what changed."""
+    """Show one iteration: the proposal, the scores, the differences."""
     rev = place.run_and_rev(names)
     view = place.view()
     trials = view.trials_of(rev)
@@ -624,7 +624,7 @@ _RANKS = {
     "episodes": 5,
     "seed": 6,
 }
-"""Columns that a narrow terminal goes without, the highest first."""
+"""Ranks of columns; a narrow terminal drops the highest first."""
 _FORMATS = ("text", "markdown", "latex", "csv", "json")
 
 

@@ -298,7 +298,7 @@ def _cost(usage: Usage) -> str:
     o.play_options,
 )
 def replay(place: CliContext, /, recording: str, record: str | None, **given: Given) -> Result:
-    """Make a recorded run again: the same proposals, raced and committed anew."""
+    """Repeat a recorded run: the same proposals, raced and committed again."""
     from gco_agent.loop.replay import format_recording
 
     found = _find_recording(place, recording)

@@ -88,7 +88,7 @@ def help_texts() -> dict[str, Any]:
 
 @functools.cache
 def result_schema() -> dict[str, Any]:
-    """Return the JSON schema of what commands print with ``--json``, by command."""
+    """Return the JSON schema of the output of ``--json``, by command."""
     text = Path(__file__).with_name("results.schema.json").read_text("utf-8")
     found: dict[str, Any] = json.loads(text)
     return found

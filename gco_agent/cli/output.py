@@ -81,7 +81,7 @@ def accept_any_text(stream: object) -> None:
 
 @contextlib.contextmanager
 def results_only() -> Iterator[None]:
-    """Keep standard output for `echo`; whatever else writes there writes to standard error.
+    """Keep standard output for `echo`; redirect other output to standard error.
 
     Environments, libraries and worker processes print what they like; ``--json`` stays JSON.
     """
@@ -134,7 +134,7 @@ def say(text: str) -> None:
 
 
 def tell(text: str) -> None:
-    """Write lines to standard error, above whatever is shown live there.
+    """Write lines to standard error, above a live display.
 
     `click.echo` would bypass the redirection that makes this possible.
     """
@@ -147,7 +147,7 @@ class Result:
     """What a command comes to.
 
     Attributes:
-        data: The result, as dataclasses and whatever JSON can hold; printed with ``--json``.
+        data: The result, of dataclasses and JSON values; printed with ``--json``.
         text: Its lines, or a function that prints them; printed without.
     """
 
@@ -319,8 +319,8 @@ class Column:
     """A column of a table.
 
     Attributes:
-        rank: Columns with the highest rank are the first that a narrow terminal goes without; a
-            column with rank 0 is always shown.
+        rank: Columns with the highest rank are dropped first on a narrow terminal; a column with
+            rank 0 is always shown.
         text: Prose, in the last column: wrapped ("wrap") or shortened ("cut") to the room left.
     """
 

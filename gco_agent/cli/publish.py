@@ -298,7 +298,7 @@ def _refs(runs: Runs, names: tuple[str | None, ...]) -> list[RunRef]:
 
 
 def _require_possible(path: Path, given: dict[str, Any]) -> None:
-    """Refuse, before anything is read, what could not be written in the end."""
+    """Check first that the file can be written in the end."""
     from gco_agent.report.page import is_report
 
     if not path.parent.is_dir():
@@ -351,7 +351,7 @@ def _clips(
 
 
 def _failures(place: CliContext, view: RunView, report: RunReport) -> list[Failure]:
-    """Trace what went wrong; where nothing can be played, say so and go without."""
+    """Trace the last failures; without them if nothing can be played."""
     from gco_agent.loop.checks import require_trusted, rules_here
     from gco_agent.report.failing import trace_failures
 

@@ -341,7 +341,7 @@ def step(
 
 
 def _go_on(optimizer: str | None, answer: str | None) -> str:
-    """Return how to go on with a run, "{run}", and the same options."""
+    """Return the command that continues a run, "{run}", with the same options."""
     options = {"--optimizer": optimizer, "--answer": answer}
     told = [f"{name} {shlex.quote(value)} " for name, value in options.items() if value]
     return f"Go on with: gco-agent step {''.join(told)}{{run}}"
@@ -364,7 +364,7 @@ def advance(
     """Advance the run that was named, and return how it stands then.
 
     Args:
-        again: How to go on if the command is interrupted; "{run}" is the run's branch.
+        again: Command that continues after an interruption; "{run}" is the run's branch.
         extras: Further fields of `api.Setup`.
     """
     from gco_agent.api import Run, Setup
@@ -452,7 +452,7 @@ def config_of(spec: GameSpec, given: dict[str, Any]) -> RunConfig:
 
 
 def _prepare(place: CliContext, given: dict[str, Any], *, resumes: bool = False) -> _Start:
-    """Refuse now whatever would be refused after the first episodes.
+    """Raise errors that would otherwise come only after the first episodes.
 
     Args:
         resumes: A run of that name is continued, if it was started with the same options.
@@ -595,7 +595,7 @@ def _score(facts: Facts | None) -> str:
 
 @contextlib.contextmanager
 def saved_is_told(runs: Runs, ref: RunRef, again: str = _GO_ON) -> Iterator[None]:
-    """When a signal or a language model ends the command, say what is saved and how to go on."""
+    """When a signal or a language model ends the command, say what is saved and how to continue."""
     try:
         yield
     except (Interrupted, ModelError) as stop:
@@ -623,7 +623,7 @@ def _what_is_saved(runs: Runs, ref: RunRef, why: str, again: str) -> str:
 
 
 def _config(view: RunView) -> RunConfig | None:
-    """Return the configuration, to be looked at only; None if it cannot be read."""
+    """Return the configuration, not to be played; None if it cannot be read."""
     try:
         return view.config()
     except GcoError:
@@ -710,7 +710,7 @@ def _how_it_went(data: dict[str, Any], view: RunView) -> list[str]:
 
 
 def _to_look(data: dict[str, Any], view: RunView, *, is_here: bool) -> list[tuple[str, str]]:
-    """List commands that look at the run, or go on with it, and what each is for."""
+    """List commands that show or continue the run, with their purpose."""
     branch, first = data["run"], view.history()[0]
     which = "" if is_here else f" {branch}"
     base = f"{first.parents[0][:9]}.." if first.parents else ""

@@ -126,8 +126,8 @@ class StreamCut(ModelError):  # noqa: N818 - names the event
 class RequestAbandoned(ModelError):  # noqa: N818 - names the event
     """The command was ended during a request.
 
-    Handled as any error of a request, so that its usage is kept; the loop raises ``signal`` at the
-    end.
+    Handled as any error of a request, so that its usage is recorded; the loop then raises
+    ``signal``.
 
     Attributes:
         signal: What ended the command: Ctrl-C, or SIGTERM.

@@ -16,7 +16,7 @@ class Searching:
         done: Share of its allowance that is used, from 0 to 1, or None if that is not known.
         n_steps: Steps it has played in this iteration.
         best: The best it has, in its own words, or "".
-        detail: How far it is, where steps do not tell: for whom it waits, or "".
+        detail: What it waits for, where steps do not show its progress, or "".
     """
 
     activity: str

@@ -175,11 +175,12 @@ class PlayProtocol:
             the paper's authors show to a policy.
         one_life: The loss of a life ends an episode.
         fires: FIRE is pressed for the policy at the start and after the loss of a life.
-        restarts: If above 0, a seed selects one of so many games in a row (modulo this number), for
-            an emulator without randomness.
-        versions: Names and versions of what else decides the numbers: ale-py, the ROM's hash, ...
-        noop_frames: An episode begins with up to so many frames of doing nothing (Mnih et al. 2015,
-            doi:10.1038/nature14236); how many depends on the seed.
+        restarts: If above 0, a seed selects one of this many games in a row (modulo), for an
+            emulator without randomness.
+        versions: Names and versions of everything else that affects the numbers: ale-py, the ROM's
+            hash, ...
+        noop_frames: An episode begins with up to this many no-op frames (Mnih et al. 2015,
+            doi:10.1038/nature14236); their number depends on the seed.
         noise_px: Standard deviation of noise on the position of every object, in pixels.
         noise_share: Standard deviation of noise on the numbers of an array, as a share of each.
         dropout: Probability that an object is not seen in a step; without objects, that the

@@ -5,7 +5,7 @@
 * report: for numbers and plays that are shown. Sealed: no optimizer and no race draws them, only
   the end of a run, `eval`, `card`, `enjoy`, `export`, `publish` and ``--seeds``.
 
-A seed is what is given to ``env.reset(seed=...)``, so anybody can play the same episodes.
+A seed is the argument of ``env.reset(seed=...)``, so anyone can play the same episodes.
 """
 
 from __future__ import annotations

@@ -41,10 +41,10 @@ POWER = 0.80
 _FIRST_SHARE = 2 / 7
 """Part of `ALPHA` that is spent at the first analysis; the others share the rest,"""
 _EARLY = 16
-"""and those after so many pairs or fewer get twice as much each as the later ones."""
+"""and those after at most this many pairs get twice as much each as the later ones."""
 _GIVE_UP_Z, _GIVE_UP_NO_WORSE_Z = -0.7, -1.0
 _FUTILE = 2.5
-"""A race is given up if it would need more than so many times the pairs that are left."""
+"""A race is given up if it would need more than this many times the pairs that are left."""
 _STAKES = ((0.25, 0.1), (0.5, 0.15), (0.9, 0.25), (1.0, 0.5))
 """Bets of `rare_loss_p`: the part of its wealth that each stakes on a pair, in units of the largest
 possible loss, and the wealth that it starts with. Most is on the highest, which gains fastest where
@@ -55,7 +55,7 @@ _MARGIN_SPREAD, _MARGIN_MEAN = 0.5, 0.05
 _LARGEST_ENUMERATION, _MOST_RESAMPLED, _N_RESAMPLES = 12, 1_000, 4_999
 _N_FLIPS, _MOST_SIGNS = 19_999, 4_000_000
 FEWEST_FOR_INTERVAL = 5
-"""Below so many values an interval says nothing."""
+"""Fewest values for an interval."""
 _LOWER_BOUND = 0.80
 _MOST_DOUBLINGS, _GAIN_PRECISION = 20, 0.01
 _RACED_ON = 2 / 3
@@ -230,7 +230,7 @@ def rare_loss_p(relative: Sequence[float]) -> float:
     """Test by betting that differences which are at least -1 have a mean above 0 (one-sided).
 
     If the mean is 0 or less, a wealth of 1, of which fixed parts are staked on every pair, is not
-    expected to grow, whatever the distribution. It reaches 1 / p with probability p at most, at any
+    expected to grow, for any distribution. It reaches 1 / p with probability p at most, at any
     analysis (Ville's inequality; Waudby-Smith and Ramdas 2024).
 
     Args:
@@ -260,7 +260,7 @@ def visible_gain(returns: Sequence[float], n_pairs: int, *, low: float | None) -
     """Estimate the smallest gain that a race finds in about four of five cases.
 
     Args:
-        returns: Of the parent. The candidate's are taken to vary alike, independently.
+        returns: Of the parent. The candidate's are assumed to vary alike, independently.
         n_pairs: Pairs that a race with a clear gain may play.
         low: Least return the game has, if known.
 
@@ -291,7 +291,7 @@ def visible_gain(returns: Sequence[float], n_pairs: int, *, low: float | None) -
 
 
 def _more_pairs(relative: Sequence[float], *, is_margin: bool) -> int | None:
-    """Estimate how many more pairs make these differences significant, if they go on like this."""
+    """Estimate the number of further pairs until these differences are significant."""
     needed = _pairs_needed(relative, is_margin=is_margin)
     return None if needed is None else max(1, needed - len(relative))
 
@@ -400,7 +400,7 @@ def judge_survivor(
 ) -> Verdict:
     """Judge a candidate that finishes every episode, where its parent fails in some.
 
-    To play to the end counts for the candidate and excuses no bad play. Better: shown to lose less
+    Playing to the end counts for the candidate and excuses no bad play. Better: shown to lose less
     than a margin on the seeds that the parent finished; or, if there are none, after the second
     analysis. Not better: a standard error or more behind on those seeds. Inconclusive: neither, at
     the end.
@@ -422,9 +422,8 @@ def confidence_interval(values: Sequence[float], level: float = 0.95) -> tuple[f
     """Return the bootstrap interval (BCa) of the mean; None below five values.
 
     Of more than a thousand values it is Student's, which is as good then and takes no memory. It
-    lies between the least and the greatest value, so in what a game allows. The level is
-    expanded as Student's interval is wider than the normal one, since resamples of a few values
-    vary too little (Hesterberg 2015).
+    lies between the least and the greatest value. The level is expanded as Student's interval is
+    wider than the normal one, since resamples of a few values vary too little (Hesterberg 2015).
     """
     n, mean = len(values), statistics.fmean(values) if values else 0.0
     if n < FEWEST_FOR_INTERVAL:

@@ -52,7 +52,7 @@ KNOWN: dict[str, GameSpec] = {}
 _LONGEST = 27_000
 _MOST_FIELDS = 400
 _LIBRARIES = {"box2d": "box2d", "mujoco": "mujoco", "minigrid": "minigrid"}
-"""Part of an entry point to the package whose version decides the numbers."""
+"""Part of an entry point to the package whose version affects the numbers."""
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+x\d+|\d+")
 
 
@@ -96,7 +96,7 @@ class Environment(Protocol):
         """Return why ``action`` is invalid; "" if it is valid."""
 
     def picture(self) -> npt.NDArray[np.uint8]:
-        """Return what it shows, RGB."""
+        """Return an RGB picture of the screen."""
 
     def close(self) -> None:
         """Release its resources."""
@@ -202,7 +202,7 @@ def _with_nearest_id(name: str, refusal: str) -> str:
 
 
 def _describe(env_id: str) -> GameSpec:
-    """Make a specification of what Gymnasium and its documentation say."""
+    """Make a specification from Gymnasium and its documentation."""
     base = re.sub(r"-v\d+$", "", env_id.rpartition(":")[2].rpartition("/")[2])
     known = documented().get(base)
     spec = GameSpec(
@@ -262,7 +262,7 @@ def _unnamed(env: GymnasiumEnvironment) -> tuple[tuple[Field, ...], str]:
 
 
 def spec_of(protocol: PlayProtocol) -> GameSpec:
-    """Return the specification of what ``protocol`` plays; raises as `find_spec`."""
+    """Return the specification of the game of ``protocol``; raises as `find_spec`."""
     return find_spec(protocol.env_id)
 
 

@@ -216,7 +216,7 @@ def _row_of(state: dict[str, Any], most: int) -> Row:
 
 @functools.cache
 def observation_digest(module: str) -> str:
-    """Return a hash of what reads a game's objects: OCAtari's files and ours, but for comments."""
+    """Return a hash of the code that reads a game's objects, without comments."""
     names = (f"{module}.py", "game_objects.py", "_helper_methods.py")
     theirs = [(_root() / "ram" / name).read_bytes() for name in names]
     ours = [essence(path.read_text("utf-8")).encode() for path in _OBSERVING]

@@ -19,7 +19,7 @@ _SIDE = 84
 class LearningEnv(gymnasium.Env[Any, Any]):
     """Play by the rules of a protocol, observed as numbers, or as pixels where there is a screen.
 
-    Every episode has the next of the given seeds, whatever is passed to `reset`.
+    Every episode has the next of the given seeds; the arguments of `reset` are ignored.
     """
 
     def __init__(self, rules: PlayProtocol, seeds: Iterator[int]) -> None:

@@ -109,8 +109,8 @@ class ObjectObservation(gymnasium.Wrapper[Observation, int, Any, Any], RecordCon
     """Observe an ALE environment as objects, category to a list of `ObjectBox`.
 
     Args:
-        env: An ALE environment with discrete actions, whatever its own ``obs_type`` ("ram" is the
-            cheapest), with or without other wrappers round it.
+        env: An ALE environment with discrete actions, of any ``obs_type`` ("ram" is the cheapest),
+            with or without other wrappers around it.
         hud: Also observe scores and other displays that OCAtari reads.
 
     Raises:
@@ -403,7 +403,7 @@ def held_action(state: bytes, repeat: float, frame: int, begun: Sequence[tuple[i
 
 
 def n_priming_frames(repeat: float) -> int:
-    """Return after how many frames of an action it is held, but for 1 in 10**9."""
+    """Return the frames after which an action is held, except with probability 10**-9."""
     if not 0 < repeat < 1:
         return _LEAST_PRIMING
     return max(_LEAST_PRIMING, math.ceil(math.log(_LEFT_OVER) / math.log(repeat)))

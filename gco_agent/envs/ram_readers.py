@@ -137,8 +137,8 @@ _FIRST_Y, _LANE_PX = 26, 16
 class AsterixReader(Reader):
     """Read Asterix: the player and one object a lane.
 
-    OCAtari creates enemies and consumables anew in every step, so that they never move. There is
-    one object in a lane at a time, so its velocity follows from the lane.
+    OCAtari creates new enemies and consumables in every step, so they never move. There is one
+    object in a lane at a time, so its velocity follows from the lane.
     """
 
     MODULE = "asterix"

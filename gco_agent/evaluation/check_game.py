@@ -133,7 +133,7 @@ class _Played:
 
 
 def _check_episodes(env: GymnasiumEnvironment, n_steps: int, seed: int) -> Iterator[Finding]:
-    """Compare episodes of the same seed, before and after another one, and look at one of them."""
+    """Compare episodes of the same seed, before and after another one, and check one of them."""
     try:
         first, *again, other, last = (_play(env, n_steps, s) for s in (seed, seed, seed + 1, seed))
     except UsageError as error:

@@ -116,7 +116,7 @@ class Player(Protocol):
     """What chooses the actions: a policy in its jail, or one in this process."""
 
     def act(self, episodes: Sequence[Episode]) -> Sequence[Any]:
-        """Return an action or a `PolicyFailure` for what each episode shows.
+        """Return an action or a `PolicyFailure` for the observation of each episode.
 
         Raises:
             PolicyFailure: All episodes are lost.
@@ -202,8 +202,8 @@ def play_episodes(task: Rollout) -> RolledOut:
     """Play an episode on every seed; what a policy does wrong is an outcome.
 
     The same task gives the same episodes. If one episode ends the policy's process, the others are
-    played again, each in its own jail, and have to begin with the same actions: a policy could
-    otherwise end the process whenever its episodes go badly, and play them differently.
+    played again, each in its own jail, and have to begin with the same actions: otherwise a policy
+    could end the process whenever its episodes go badly, and play them differently.
     """
     with _one_at_a_time:
         episodes = _play_together(task)
@@ -276,7 +276,7 @@ def open_jail(
     """Start a jail for the policy of ``task``, with a lane for each episode.
 
     Args:
-        n_floats: What it returns: so many numbers; by default the actions of the environment.
+        n_floats: Number of floats that it returns; by default those of an action.
     """
     env = episodes[0].env
     jail = Jail(

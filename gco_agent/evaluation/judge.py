@@ -122,8 +122,9 @@ class AcceptanceCriterion:
     Attributes:
         n_rivals: Candidates of the same parent of which the best is to be taken; the chance to take
             one that should not be is shared among them.
-        baseline: What it must be no worse than, where that is not the parent: the last policy that
-            had to be better. A row of simpler ones would else lose the margin again and again.
+        baseline: Earlier policy that it must be no worse than, instead of the parent: the last one
+            that had to be better. Otherwise a series of simpler ones would lose the margin again
+            and again.
     """
 
     aim: Aim = Aim.BETTER
@@ -182,7 +183,7 @@ Recording = TypeVar("Recording", bound=Recorded)
 
 
 class Judge:
-    """Evaluates policies of one game under one protocol, and caches what it played.
+    """Evaluates policies of one game under one protocol, and caches their episodes.
 
     Attributes:
         require: The jail must be at least this good, or nothing is played.
@@ -255,13 +256,13 @@ class Judge:
 
         Args:
             first_seed: Place in the selection stream from which seeds are drawn.
-            deadline: `time.perf_counter` value after which no episode is awaited, but for a few
-                seconds that every race has, and no analysis is begun but the first two; the last
-                one before it decides.
+            deadline: `time.perf_counter` value after which no episode is awaited and no analysis is
+                begun, except for the first two analyses and a minimum of a few seconds. The last
+                analysis before it decides.
             cpu_s: Seconds of processor time after which a slow candidate is not raced on.
-            most_pairs: Cut the race short after so many pairs, to repeat one that was cut.
-            most_steps: Steps after which no block of two seeds is begun but the first; the last
-                analysis before decides.
+            most_pairs: End the race after this many pairs, to repeat a race that was cut short.
+            most_steps: Steps after which no block of two seeds is begun, except for the first; the
+                last analysis before decides.
         """
         (race,) = self.race_all(
             [(child, criterion or AcceptanceCriterion())], parent, first_seed=first_seed,
@@ -284,9 +285,8 @@ class Judge:
     ) -> list[Race]:
         """Race several candidates against one parent, all on the same seeds.
 
-        A candidate that is clearly behind the best of them is not raced on, nor is one that is
-        behind a winner. The arguments are those of `race`; ``watch`` gets the best race of each
-        interim analysis.
+        A candidate that is clearly behind the best of them or a winner is not raced on. The
+        arguments are those of `race`; ``watch`` gets the best race of each interim analysis.
         """
         until = None if deadline is None else max(deadline, time.perf_counter() + _LEAST_S)
         last_step = math.inf if most_steps is None else self.n_steps + most_steps
@@ -364,7 +364,7 @@ class Judge:
         return next(absent, len(seeds))
 
     def _stopped(self, race: Race, criterion: AcceptanceCriterion, stop: Stop) -> Race:
-        """Return a race that ends undecided, with the verdict as it stands."""
+        """Return a race that ends undecided, with the present verdict."""
         return replace(race, verdict=self._verdict(race, criterion, race.n_pairs), stop=stop)
 
     def _drop_those_behind(self, heats: Sequence[_Heat], n_pairs: int) -> None:
@@ -490,8 +490,7 @@ class Judge:
     def import_episodes(self, policy: str, evaluation: Evaluation) -> None:
         """Take over episodes that were played elsewhere by the rules of this judge.
 
-        Episodes of other rules, or of a weaker jail than is required, are left out: they are played
-        when they are needed.
+        Episodes of other rules, or of a weaker jail than required, are ignored.
         """
         if evaluation.protocol != self.protocol.stamp:
             return
@@ -506,7 +505,7 @@ class Judge:
         until: float | None = None,
         least: int = 0,
     ) -> None:
-        """Play whatever of ``wanted`` is not cached, all at once, the first seeds of each first."""
+        """Play the episodes of ``wanted`` that are not cached, all at once, first seeds first."""
         tasks: dict[tuple[str, tuple[int, ...]], Rollout] = {}
         missing, n_wanted = set(), 0
         for source, seeds in wanted:
@@ -569,9 +568,9 @@ def _is_behind(heat: _Heat, other: _Heat) -> bool:
 
 
 def _stop_of(race: Race, analyses: Sequence[int], cpu_s: float | None) -> Stop | None:
-    """Return what keeps a race from its next analysis, as far as can be told from the pairs played.
+    """Return the reason not to play on to the next analysis, by the pairs played so far.
 
-    However long the episodes are, it goes on to its second analysis, unless the candidate is slow.
+    It goes on to its second analysis with episodes of any length, unless the candidate is slow.
     """
     n, child = race.n_pairs, race.child
     growth = next((one for one in analyses if one > n), n) / n

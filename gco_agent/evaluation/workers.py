@@ -206,7 +206,7 @@ class WorkerPool:
             raise UsageError(_explain_fault(faults, self._hang_s)) from error
 
     def close(self) -> None:
-        """End the workers at once, whatever they are doing; an executor that was given stays."""
+        """End the workers at once, even at work; a given executor is kept."""
         executor, self._executor = self._executor, self._given
         if isinstance(executor, ProcessPoolExecutor) and executor is not self._given:
             _ensure_tracker()
@@ -267,8 +267,8 @@ def watch_for_hangs() -> Iterator[Callable[[], None]]:
 def _ensure_tracker() -> None:
     """Start multiprocessing's resource tracker if it is not running, without its messages.
 
-    A tracker that was killed is started anew, and writes a KeyError traceback for each resource
-    that it does not know.
+    A tracker that was killed is restarted, and writes a KeyError traceback for each resource that
+    it does not know.
     """
     with warnings.catch_warnings(), Path(os.devnull).open("wb") as nowhere:
         warnings.simplefilter("ignore")
@@ -286,7 +286,7 @@ def _starting_processes() -> Iterator[None]:
     """Start processes that never see Ctrl-C, and that import nothing from the current folder.
 
     Python puts the working directory first on the path of a new process: a ``signal.py`` there
-    would be taken for Python's own.
+    would replace Python's own.
     """
     before = os.environ.get(_SAFE_PATH)
     os.environ[_SAFE_PATH] = "1"

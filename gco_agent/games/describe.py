@@ -1,8 +1,8 @@
 """The description of a game in a prompt, in one of three layers.
 
-``none`` has the types alone, to measure what a model finds out by itself; ``interface`` adds what
-categories, fields and actions mean, and the rules of play; ``paper`` adds the coordinates and the
-advice that the authors of the paper give their model.
+``none`` has only the types, to measure what a model finds out by itself; ``interface`` adds the
+meaning of categories, fields and actions, and the rules of play; ``paper`` adds the coordinates and
+the advice that the authors of the paper give their model.
 """
 
 from __future__ import annotations

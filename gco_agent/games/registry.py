@@ -116,7 +116,7 @@ def every_game() -> Mapping[str, GameSpec]:
 
 @functools.cache
 def installed_games() -> Mapping[str, GameSpec]:
-    """Return the games of installed packages by name; a name that is taken is ignored."""
+    """Return the games of installed packages by name; the first of a name counts."""
     found: dict[str, GameSpec] = {}
     for point in entry_points(group=GROUP):
         package = point.dist.name if point.dist else "an installed package"

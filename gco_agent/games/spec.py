@@ -228,9 +228,9 @@ class GameSpec:
         seen: What an observation is, where it is neither objects nor a vector with names.
         start: Text of the initial policy where it is in no file of the package.
         most: Largest possible return of an episode; None where it is not known.
-        most_a_step: Largest possible reward of a step, likewise.
-        least: Smallest possible return of an episode, likewise.
-        stages: Bands of mean returns, lowest first, the last without an end; general ones if empty.
+        most_a_step: Largest possible reward of a step; None where it is not known.
+        least: Smallest possible return of an episode; None where it is not known.
+        stages: Bands of mean returns, lowest first, the last unbounded; general ones if empty.
     """
 
     name: str
@@ -332,7 +332,7 @@ class GameSpec:
         """Return the stages of the game, or general ones.
 
         Args:
-            told: Whether the advice may speak of the game.
+            told: The advice may speak of the game.
         """
         if self.stages and told:
             return self.stages

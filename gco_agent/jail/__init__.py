@@ -1,8 +1,8 @@
 """The jail: a policy's text runs in a sealed process, and only actions come out.
 
-The judge keeps the emulator, the seeds and the score. Observations cross to a worker process,
-actions come back, and nothing else does. A worker is forked from a zygote that was started with an
-empty environment and has imported all that a policy may use; it seals itself, tries what the seal
+The judge keeps the emulator, the seeds and the score. Only observations cross to a worker process,
+and only actions come back. A worker is forked from a zygote that was started with an empty
+environment and has imported all that a policy may use; it seals itself, tries what the seal
 forbids, reports, and only then gets the policy's text.
 
 What the seal stops, each line with hostile policies of that name in tests/jail/hostile:
@@ -48,11 +48,11 @@ What it does not stop:
 * a policy that brings its own model of the game: it has the processor time it is granted
 
 That is level ``strong``. At ``medium`` (no system-call filter) files, sockets and processes are
-refused, and facts about files, machine code and odd corners of the kernel are not. At ``basic``
-(a kernel that offers nothing) there is a process of its own, an empty environment, the deadline,
-and Python's audit hook: this stops accidents, not attackers, because code that wants to can switch
-the hook off and then has all the rights of the user. Do not run text there that you have not read.
-Other systems than Linux have no jail.
+refused, and facts about files, machine code and odd corners of the kernel are not. At ``basic`` (a
+kernel that offers nothing) there is a separate process, an empty environment, the deadline, and
+Python's audit hook: this stops accidents, not attackers, because code can switch the hook off and
+then has all the rights of the user. Do not run text there that you have not read. Other systems
+than Linux have no jail.
 """
 
 from gco_agent.jail.host import Jail, probe_level

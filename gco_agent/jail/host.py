@@ -47,7 +47,7 @@ class Jail:
     Args:
         source: The policy's text. It is never parsed or run in this process.
         n_actions: Actions are the integers from 0 to ``n_actions - 1``; 0 if they are floats.
-        n_floats: Above 0, an action is so many finite floats.
+        n_floats: Above 0, an action is a tuple of this many finite floats.
         require: Refuse to start below this level.
     """
 

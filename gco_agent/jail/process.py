@@ -35,7 +35,7 @@ _PASSED_ON = "LD_LIBRARY_PATH"
 _PATIENCE = 60.0
 """A worker that does not get the processor is given up after this many times its limit."""
 _NAP_SECONDS = 0.005
-"""A reply that takes longer is looked at: does the worker sleep?"""
+"""Time after which a worker that has not replied is checked for being asleep."""
 _LOOKS_PER_LIMIT = 4
 _MAX_LOOK_MS = 250.0
 _ASLEEP_LOOKS = 3
@@ -52,7 +52,7 @@ class ZygoteClient:
     """A running zygote.
 
     An order that is interrupted (by Ctrl-C) before its answer ends the zygote, with all its
-    workers: the next answer would be taken for that of another order.
+    workers: the next answer would belong to another order.
     """
 
     def __init__(self) -> None:
@@ -284,7 +284,7 @@ class WorkerProcess:
         return False
 
     def end(self, why: str = "") -> str:
-        """Kill it if it still runs; return what it died of, or ``why`` if that is not known."""
+        """Kill it if it still runs; return the cause of its end, or ``why`` if unknown."""
         if self._status is None:
             self._send_signal(signal.SIGKILL)
             try:

@@ -30,7 +30,7 @@ MAX_CALLS = 48
 MAX_CALLS_OF_ONE = 6
 """Of one function, in one step."""
 MAX_EVENTS = 50_000
-"""Lines, calls and returns after which a step goes on without being recorded."""
+"""Lines, calls and returns after which the rest of a step is not recorded."""
 MAX_TEXT = 60
 MAX_ITEMS = 12
 MAX_BITS = 64
@@ -180,7 +180,7 @@ class Recorder:
                 call.error = describe_error(error)
 
     def _count(self, frame: FrameType) -> None:
-        """Stop recording a step that takes too long; the step itself goes on."""
+        """Stop recording a step that takes too long, without ending the step."""
         self._n_events += 1
         if self._n_events == MAX_EVENTS:
             self._n_left_out += 1
@@ -285,7 +285,7 @@ def describe_error(error: BaseException) -> str:
 
 
 def _is_plain(kind: type) -> bool:
-    """Return whether it is one of some types; by identity, as a class may say what it equals."""
+    """Return whether it is of one of some types; by identity, as a class may redefine equality."""
     return any(kind is plain for plain in (int, float, bool, type(None)))
 
 

@@ -3,8 +3,7 @@
 Both come from a process that a policy may have taken over. Of a failure the worker sends a summary
 and a list of (line, function); the text of the lines comes from the source that the judge holds, so
 a policy decides at most what one line says. Recorded calls (`recorder` has their form) are parsed
-strictly, cut and escaped; what is not of the form ends the process, as any other reply that was not
-asked for.
+strictly, cut and escaped; any other form ends the process, as any reply that was not asked for.
 """
 
 from __future__ import annotations

@@ -208,7 +208,7 @@ def forbid_new_privileges() -> str:
 
 
 def drop_user() -> str:
-    """Become nobody if root."""
+    """Change from root to the user nobody."""
     if os.geteuid() != 0:
         return f"{os.geteuid()}"
     os.setgroups([])

@@ -51,7 +51,7 @@ COMMAND_FD, REPLY_FD, FAULT_FD = 3, 4, 5
 N_WORKER_FDS = 4
 """Descriptors sent with a FORK: command pipe, reply pipe, output file, traceback file."""
 POLICY_FILE = "policy.py"
-"""Name of the policy in every traceback, whatever its file is called."""
+"""Name of the policy in every traceback, for a file of any name."""
 
 FORK, REAP = 31, 32
 ORDER = struct.Struct("<8q")

@@ -1,13 +1,13 @@
 """The process that a policy runs in: load, reset, act; runs inside the jail.
 
-The zygote forks it, `seal` closes it, and only then does it ask for the policy's text. Whatever a
-policy does to these functions, to the builtins or to the interpreter harms its own replies at most:
-the judge checks every one of them. This module catches everything that a policy may raise.
+The zygote forks it, `seal` closes it, and only then does it ask for the policy's text. If a policy
+changes these functions, the builtins or the interpreter, it harms only its own replies: the judge
+checks every one of them. This module catches everything that a policy may raise.
 
-What an honest policy draws or reads of a clock depends on the seed of its episode and on what it
-did before in the same episode, never on the machine, the day or the lanes beside it. (A policy that
-wants real entropy can have it from its own memory; that costs only the repeatability of its own
-score.) Seeded: `random` and `numpy.random`, generators made without a seed (Random, SystemRandom,
+The random numbers and clock readings of an honest policy depend on the seed of its episode and on
+its earlier calls in that episode, never on the machine, the day or the lanes beside it. (A policy
+can take real entropy from its own memory; that costs only the repeatability of its own score.)
+Seeded: `random` and `numpy.random`, generators made without a seed (Random, SystemRandom,
 default_rng, RandomState, bit generators), os.urandom and what is built on it (secrets, uuid).
 Clocks: those of `time`, and now() and today() of `datetime`. Sleep takes no time: it moves the
 clock. Every reading of the clock takes a microsecond.
@@ -378,8 +378,8 @@ class Worker:
         """Return an action as a plain integer, or as a tuple of floats.
 
         Integers of Python and numpy are integers, and so are members of an IntEnum, booleans of
-        numpy, and arrays of one such element. True and False are actions only if there are two: of
-        more, nobody means action 1 by True. A subclass of int does not decide about its own value.
+        numpy, and arrays of one such element. True and False are actions only if there are two. A
+        subclass of int does not decide about its own value.
         """
         if self._n_floats:
             return self._check_floats(action)

@@ -43,7 +43,7 @@ class Patience:
     chance: Callable[[], float] = random.random
 
     def wait_s(self, n_tries: int, error: ModelError) -> float:
-        """Return the seconds to wait after so many tries, the last of which raised ``error``."""
+        """Return the seconds to wait after ``n_tries`` tries, the last with ``error``."""
         grown = self.first_wait_s * 2.0 ** min(n_tries - 1, 30)
         asked = error.retry_after_s or 0.0
         return min(self.longest_wait_s, max(asked, grown * (1.0 - 0.25 * self.chance())))
@@ -59,8 +59,8 @@ class Spending:
     Attributes:
         usd_cap: Limit in US dollars of the whole run; None means no limit.
         token_cap: Limit of tokens of the whole run, sent and received; None means no limit.
-        at_risk: Upper bound of what may be billed beyond that, for answers whose usage the server
-            did not state; counts against the limits.
+        at_risk: Upper bound of further costs, for answers whose usage the server did not state;
+            counts against the limits.
     """
 
     usd_cap: float | None = None
@@ -127,9 +127,8 @@ def ask(
     Raises:
         BudgetSpent: The next try could cost more than is left, and was not sent.
         UsageError: There is a limit in dollars, and the price of the model is unknown.
-        ModelError: There is no answer after all tries; `ReplyRefused` or `ReplyTruncated` where
-            the answer is of no use, `RequestAbandoned` after Ctrl-C. What was used is charged all
-            the same.
+        ModelError: There is no answer after all tries; `ReplyRefused` or `ReplyTruncated` where the
+            answer is of no use, `RequestAbandoned` after Ctrl-C. The usage is charged anyway.
     """
     from tenacity import Retrying, retry_if_exception
 

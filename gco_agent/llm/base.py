@@ -16,10 +16,10 @@ from gco_agent.llm.prices import FREE, Price, priced
 
 SCHEMA = 1
 REMOVED = "[key removed]"
-"""What stands in records and messages where a key stood."""
+"""Replacement of a key in records and messages."""
 
 _OVERHEAD_BYTES = 2_000
-"""Room for what a server adds to a request: its instructions for tools, marks of turns."""
+"""Allowance for additions of the server to a request: instructions for tools, marks of turns."""
 _CHARACTERS_PER_TOKEN = 4
 _KEYS = re.compile(
     r"\bsk-[A-Za-z0-9_-]{16,}"  # model providers
@@ -167,7 +167,7 @@ class Exchange:
     Attributes:
         partial: What arrived of an answer that broke off.
         usage: What was used by all tries, as far as the server said.
-        at_risk: Upper bound of what may be billed beyond that.
+        at_risk: Upper bound of further costs.
     """
 
     request: ModelRequest

@@ -34,7 +34,7 @@ class Price:
     Attributes:
         output: Written, thinking included.
         cache_write: Read, and kept for five minutes.
-        long_prompt: Price of a whole request whose prompt is longer than `long_from`, if another.
+        long_prompt: Price of a whole request with a prompt longer than `long_from`, if different.
         long_from: Tokens of the longest prompt at this price.
     """
 
@@ -63,7 +63,7 @@ class Price:
         ) / _MILLION
 
     def worst_usd(self, input_tokens: int, output_tokens: int) -> float:
-        """Return the highest price of so many tokens, whatever the cache does."""
+        """Return the highest price of the tokens, for any use of the cache."""
         dearest = max(self.input, self.cache_write, self.cache_read)
         worst = (input_tokens * dearest + output_tokens * self.output) / _MILLION
         if self.long_prompt is not None and input_tokens > self.long_from:
@@ -155,8 +155,8 @@ class Plan:
     def usual(self, price: Price | None) -> Usage:
         """Return the usage with replies of usual length and no repairs.
 
-        What lasts is written to the cache anew for each iteration, since by then the cache of
-        five minutes has often expired, and read from it for its further candidates.
+        The constant part is written to the cache again for each iteration, since the cache of five
+        minutes has often expired by then, and read from it for its further candidates.
         """
         reply = min(REPLY_TOKENS, self.max_tokens)
         first = Usage(self.new_tokens, self.lasting_tokens, 0, reply)

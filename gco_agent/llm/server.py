@@ -528,10 +528,10 @@ def _refuse(constant: str) -> NoReturn:
 
 
 class Deadline:
-    """A context in which HTTP requests end after so many seconds of wall time.
+    """A context that ends HTTP requests after a wall time in seconds.
 
-    A read timeout starts anew with every byte, so it is not a deadline. Here a timer shuts the
-    connection's socket down, which ends whatever read is under way.
+    A read timeout restarts with every byte, so it is not a deadline. Here a timer shuts the
+    connection's socket down, which ends the current read.
     """
 
     def __init__(self, seconds: float) -> None:

@@ -56,7 +56,7 @@ class Skill:
     """A test of a policy.
 
     Attributes:
-        needs_moments: `Played.moments` are looked at, which takes a recording.
+        needs_moments: Needs `Played.moments`, which takes a recording.
     """
 
     text: str

@@ -28,7 +28,7 @@ _USUAL_PAIRS = INTERIM_ANALYSES[1]
 _FEWEST = 2
 """Least episodes of a report: fewer have no standard error."""
 _MOST_KEPT = 1 / 3
-"""Largest share of the time that is kept for the report, whose duration is only a guess."""
+"""Largest share of the time that is reserved for the report, whose duration is only estimated."""
 _SURE = 0.5
 """Share of the episodes that seem to fit which is begun at once; the pace may change."""
 

@@ -198,7 +198,7 @@ class IterationRecorder:
 
 
 def _cpu_ms_mean(evaluation: Evaluation) -> float | None:
-    """Return the milliseconds a step of the episodes whose processor time was measured."""
+    """Return the mean milliseconds a step, over episodes whose processor time was measured."""
     timed = [episode for episode in evaluation.episodes if episode.cpu_seconds]
     n_steps = sum(episode.n_steps for episode in timed)
     return float(f"{1000 * sum(e.cpu_seconds for e in timed) / n_steps:.3g}") if n_steps else None

@@ -1,8 +1,8 @@
 """A run as a recording, and the recording played back: the same run again, without its optimizers.
 
-What optimizers answered is taken from the recording; everything else is done again: every text is
-checked, every candidate plays its races, every iteration is committed. So a recording proves
-itself: it holds the `Outcome` of each iteration.
+The answers of optimizers are taken from the recording; everything else is done again: every text is
+checked, every candidate plays its races, every iteration is committed. A recording holds the
+`Outcome` of each iteration to compare with.
 
 The tree of every commit is the same to the byte if the run has the same name. Of the messages only
 Gco-Seconds differs; ids differ, as commits have dates and authors.

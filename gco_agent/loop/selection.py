@@ -70,7 +70,7 @@ class Archive:
 
     @property
     def n_turned_down(self) -> int:
-        """Iterations since the last one whose policy was kept."""
+        """Iterations since the last one whose policy was accepted."""
         kept = (step.verdict.is_kept for step in reversed(self.history))
         return next(n for n, is_kept in enumerate(kept) if is_kept)
 

@@ -108,7 +108,7 @@ def advance(  # noqa: PLR0913 - the last are seldom given
 
     Args:
         first_seed: Index in the selection stream; by default one that cannot be predicted.
-        most_pairs: Cut the races after so many pairs, to repeat an iteration.
+        most_pairs: End the races after this many pairs, to repeat an iteration.
 
     Raises:
         BudgetSpent: Nothing could be proposed within the limits.

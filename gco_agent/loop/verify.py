@@ -154,7 +154,7 @@ class Verifier:
     """Verify claims by playing them again; a shared episode is played once.
 
     Args:
-        episodes: Play so many of each claim at most; all by default.
+        episodes: Play at most this many of each claim; all by default.
     """
 
     def __init__(

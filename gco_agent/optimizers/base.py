@@ -162,7 +162,7 @@ class Proposal:
         files: Evidence to be kept with the iteration, name to text; `Request.recall` finds it.
         n_steps: Steps played to find it.
         usage: Tokens and dollars spent on it; None where no language model was asked.
-        aim: What it has to show in the race: that it is better, or, being simpler, no worse.
+        aim: What the race has to show: that it is better, or, being simpler, no worse.
     """
 
     source: PolicySource
@@ -235,9 +235,9 @@ class Optimizer(ABC):
     def propose(self, request: Request) -> Proposal:
         """Propose the next candidate.
 
-        Must not change the request. What it has to remember beyond the process goes into the
-        files of the proposal, so that an interrupted run resumes from them. The same request and
-        the same replies of models give the same proposal, which is never the parent's text.
+        Must not change the request. What it has to remember between processes belongs in the files
+        of the proposal, from which an interrupted run resumes. The same request and the same
+        replies of models give the same proposal, which is never the parent's text.
 
         Raises:
             ProposalError: There is nothing to propose; `Unusable` if a reply is to blame.
@@ -261,9 +261,8 @@ class Tools:
     """What the factory of an optimizer may use.
 
     Attributes:
-        open_models: Open the language models that the command was set up with; each raises a
-            `GcoError` that says what is missing. Of several, each gets an optimizer of its own,
-            and these take turns.
+        open_models: Open the language models of the command; each raises a `GcoError` that says
+            what is missing. With several, each gets its own optimizer, and these take turns.
         folder: Folder for files that people read and write; None if there is none.
         reply: An answer that is available already, to be used instead of asking.
         answer: Answers prompts that are files; None if somebody else does.

@@ -21,9 +21,9 @@ class StepBudget:
 
     Attributes:
         deadline: `time.perf_counter` value after which no batch is begun.
-        begun: Where time is shared out as the steps are: `time.perf_counter` value from which it
-            counts. None where only the end of it matters, so that a machine that is fast enough
-            always does the same.
+        begun: `time.perf_counter` value from which time is shared out as the steps are. None where
+            only the deadline matters, so that results do not depend on a machine that is fast
+            enough.
     """
 
     n_steps: int
@@ -61,8 +61,8 @@ Point = npt.NDArray[np.float64]
 class Evolution:
     """A distribution of points around an origin, moved towards those that lose least.
 
-    Coordinates are in units of each number's scale, so that one spread fits all of them. What is
-    asked for depends on the seed and on what was told alone.
+    Coordinates are in units of each number's scale, so that one spread fits all of them. The points
+    depend only on the seed and on the losses.
 
     Args:
         origin: The numbers to begin with, (n,).
@@ -128,7 +128,7 @@ class Evolution:
 
     @property
     def shape(self) -> Point:
-        """Square root of the covariance, (n, n): `scale` of an evolution that goes on with it."""
+        """Square root of the covariance, (n, n): `scale` of one that continues this evolution."""
         values, vectors = np.linalg.eigh(np.asarray(self._strategy.C))
         root = vectors @ np.diag(np.sqrt(np.maximum(values, 1e-12))) @ vectors.T
         outer: Point = self._scale @ root if self._scale.ndim > 1 else self._scale[:, None] * root

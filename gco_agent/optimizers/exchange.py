@@ -6,10 +6,10 @@ The folder of a run, ``gco-exchange/RUN``, holds a prompt for each request and t
     0007-repair-prompt.md   0007-repair-reply.md     if the first reply could not be used
     0007-2-prompt.md        0007-2-reply.md          where several candidates are asked for
 
-A reply that exists already is taken at once, so an interrupted command resumes; but one that was
-there before its prompt was written answers something else, and is renamed. ``gco-exchange`` has a
-``.gitignore`` of its own, so git never sees any of this. A prompt that is there already is used
-again only if this user's machine wrote it: another may come with a clone, and say anything.
+A reply that exists already is used at once, so an interrupted command resumes; but one that is
+older than its prompt answers another, and is renamed. ``gco-exchange`` has its own ``.gitignore``,
+so git never sees any of this. An existing prompt is used again only if this user's machine wrote
+it: another may come with a clone, and say anything.
 
 With an `AnswerCommand`, a program of the user's writes the replies: any agent's command line.
 """
@@ -230,7 +230,7 @@ class AnswerCommand:
 
     The words ``{prompt}`` and ``{reply}`` in it are replaced by the paths of the two files. Without
     the first the prompt is its standard input; without the second its standard output is the reply,
-    unless it writes the file. Whatever else it prints is in the file of `Letter.log`.
+    unless it writes the file. Other output goes to `Letter.log`.
     """
 
     words: tuple[str, ...]
@@ -269,7 +269,7 @@ class AnswerCommand:
         )
 
     def _try(self, letter: Letter, request: Request) -> str | None:
-        """Run the command once; return what went wrong, None if there is a reply."""
+        """Run the command once; return the error, None if there is a reply."""
         words = [
             word.replace("{prompt}", str(letter.prompt)).replace("{reply}", str(letter.reply))
             for word in self.words
@@ -303,7 +303,7 @@ class AnswerCommand:
         return problem and problem + _last_line(letter)
 
     def _await(self, process: subprocess.Popen[bytes], request: Request) -> str | None:
-        """Wait until the command has ended; return what went wrong, if anything did."""
+        """Wait until the command has ended; return the error, if any."""
         begun = time.perf_counter()
         try:
             while process.poll() is None:
@@ -338,7 +338,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _last_line(letter: Letter) -> str:
-    """Return the last line of what the command printed, as the end of a sentence."""
+    """Return the last line that the command printed, as the end of a sentence."""
     try:
         text = read_file(letter.log, root=letter.root).decode("utf-8", "replace")
     except (OSError, FileRefused):

@@ -223,7 +223,7 @@ class PolicyGraph:
     def _message(
         self, value: object, inputs: Mapping[str, Node], description: str, name: str
     ) -> Node:
-        """Return the node of a call; opto takes each input but once."""
+        """Return the node of a call; opto accepts each input only once."""
         first = {id(node): key for key, node in reversed(list(inputs.items()))}
         once = {key: node for key, node in inputs.items() if first[id(node)] == key}
         return self.opto.MessageNode(value, inputs=once, description=description, name=name)
@@ -264,7 +264,7 @@ class PolicyGraph:
     def _origin(
         self, name: str, value: object, observation: Node, made: Sequence[tuple[object, Node]]
     ) -> Node:
-        """Return the node that an input came from, or one of its own."""
+        """Return the node that an input came from, or a new one."""
         if isinstance(value, Shown) and value == _OBSERVATION:
             return observation
         if value is not None and not isinstance(value, bool):

@@ -90,7 +90,7 @@ def optimizer_names() -> list[str]:
 
 
 class _Composite(Optimizer):
-    """An optimizer whose members propose; which one follows from the run's history alone."""
+    """An optimizer that chooses one of its members to propose, by the run's history alone."""
 
     def __init__(self, name: str, members: Sequence[Optimizer]) -> None:
         self.name, self.members = name, tuple(members)
@@ -196,7 +196,7 @@ def _create(name: str, value: Any, tools: Tools) -> Optimizer:  # noqa: ANN401 -
 
 @functools.cache
 def _load_file(path: Path) -> ModuleType:
-    """Import a Python file under a name of its own, so that it can be pickled for workers."""
+    """Import a Python file under a unique name, so that it can be pickled for workers."""
     name = f"gco_optimizer_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not path.is_file():

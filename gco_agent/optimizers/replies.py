@@ -1,7 +1,7 @@
 """Replies: whole files, parts or diffs; bare, in fenced blocks among words, or in JSON.
 
-A reply is text of a model or a person, written in whatever form it likes. `parse_reply` finds the
-code and the words in it, `policy.edit` makes a policy of the code, and `_finish` checks it.
+A reply is text of a model or a person, in any form. `parse_reply` finds the code and the words in
+it, `policy.edit` makes a policy of the code, and `_finish` checks it.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Reply:
 
     Attributes:
         source: The whole policy: formatted, within the contract, and not the parent again.
-        reason: What the author says besides; may be empty.
+        reason: The author's other remarks; may be empty.
         form: How the code came: "whole file", "parts", "diff", "JSON".
         usage: Tokens and dollars spent on it; None where no language model was asked.
     """
@@ -261,7 +261,7 @@ def _finish(
 
 
 def _unused_additions(source: PolicySource, parent: PolicySource) -> list[str]:
-    """Return the new names of ``source``, if the parent's code is all there is besides them."""
+    """Return the new names of ``source`` if the parent's code is otherwise unchanged."""
     known = {name for body in _bodies(ast.parse(parent.text)) for name in _defined(body)}
     tree, added = ast.parse(source.text), []
     for body in _bodies(tree):
@@ -448,7 +448,7 @@ def _is_diff(text: str) -> bool:
 
 
 def _stands_alone(text: str) -> bool:
-    """Return whether the code has an entry point of its own at the top level."""
+    """Return whether the code has its own entry point at the top level."""
     return _WHOLE.search(text) is not None and "def act(" in text and is_python(text)
 
 
@@ -497,7 +497,7 @@ def _json_objects(text: str) -> Iterator[dict[str, Any]]:
 
 
 def _suggested(fields: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the pieces of code of a suggestion, whatever their names."""
+    """Yield the pieces of code of a suggestion, under any names."""
     for key in _SUGGESTION_KEYS:
         value = fields.get(key)
         if isinstance(value, dict):

@@ -82,7 +82,7 @@ def check_optimizer(
 
 
 def check_answer(make: Factory, tools: Tools, request: Request) -> Answer:
-    """Ask a fresh instance, and check its answer and what it leaves behind."""
+    """Ask a fresh instance, and check its answer and its side effects."""
     request = replace(request, attempts=list(request.attempts), budget=Spending())
     before = copy.deepcopy((request.attempts, request.evaluation, request.config))
     answer: Answer

@@ -1,7 +1,7 @@
 """Play policy texts in the jail: their scores, and whether they still act the same.
 
 For texts of any origin; the search plays its own programs without a jail, faster. Only feedback
-seeds are played: the judge confirms what is found here on seeds of its own.
+seeds are played: the judge confirms the result on its own seeds.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Tune the constants of any policy by CMA-ES.
 
 Every generation plays fresh feedback seeds, the same for all of its members, truncated at a
-horizon. New constants are proposed only if they beat the old ones on seeds that no generation
-played; then they are raced as any candidate.
+horizon. New constants are proposed only if they beat the old ones on separate seeds; then they are
+raced as any candidate.
 """
 
 from __future__ import annotations

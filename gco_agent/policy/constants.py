@@ -18,7 +18,7 @@ from gco_agent.policy.source import FunctionNode, PolicySource, Positions, parse
 _ACTION_LIKE = 17
 """Integers up to this may be actions (the full action set of the ALE has 18)."""
 _GEOMETRY = 20
-"""Equal numbers from here on are taken for one place on the screen, wherever they stand."""
+"""Equal numbers from here on are treated as one place on the screen, wherever they stand."""
 _STRUCTURAL = (0.5, 1.0, 2.0)
 """Halves, units and doubles are part of a formula."""
 _SMALLEST_INTEGER = 3

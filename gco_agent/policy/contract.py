@@ -29,9 +29,10 @@ _RECORDS = ("dataclasses", "enum", "typing", "abc", "types", "copy", "__future__
 _TEXT = ("string", "re", "json")
 ALLOWED_IMPORTS = frozenset((*_NUMBERS, *_CONTAINERS, *_RECORDS, *_TEXT))
 """Top-level modules that a policy may import, submodules included. random is among them as the jail
-seeds it, json as constants are often written in it. No clock (a policy that reads one plays
-differently each time); no files, processes, threads or network (the jail has none); nothing outside
-of the standard library but numpy (the file must run anywhere)."""
+seeds it, json as constants are often written in it. No clock (results would not repeat); no files,
+processes, threads or network (the jail has none); nothing outside of the standard library but numpy
+(the file must run anywhere).
+"""
 
 IMPORT_HINTS = {
     "gco_agent": "a policy file stands alone; obs already has what it needs",

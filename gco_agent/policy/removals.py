@@ -348,7 +348,7 @@ class _Finder:
 
 
 def _terms(node: cst.BaseExpression) -> list[tuple[cst.BaseExpression, ...]]:
-    """Return what could stand in the place of ``node``, each with the parts that it would lose."""
+    """Return possible replacements of ``node``, each with the parts that it would lose."""
     match node:
         case (
             cst.BooleanOperation(left=left, right=right)

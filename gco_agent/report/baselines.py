@@ -63,7 +63,7 @@ class Baseline:
     """A measured baseline.
 
     Attributes:
-        seed: Seed of its networks and of what they draw.
+        seed: Seed of its networks and their random choices.
         returns: Of whole games on the first report seeds.
         curve: Frames, and the mean return of the last 100 episodes of training by then.
         versions: Of the libraries, which decide the numbers.
@@ -121,8 +121,8 @@ def _read(repo: GitRepo, ref: str) -> Baseline:
 def measured_here(view: RunView, protocol: str) -> Iterator[Score]:
     """Yield the scores of a repository's baselines that play the game of a run by its rules.
 
-    What cannot be read is left out. Of branches that this machine did not sign it is told that the
-    score is their own word.
+    Unreadable ones are left out. Scores of branches that this machine did not sign are marked as
+    such.
     """
     runs = Runs(view.repo)
     with contextlib.suppress(GcoError):
@@ -149,7 +149,7 @@ def measured_here(view: RunView, protocol: str) -> Iterator[Score]:
 
 
 def save_baseline(repo: GitRepo, baseline: Baseline) -> str:
-    """Commit a baseline on a branch of its own, and return the commit's id."""
+    """Commit a baseline on its own branch, and return the commit's id."""
     score = format_score(baseline.mean_return, baseline.standard_error)
     n = len(baseline.returns)
     message = (

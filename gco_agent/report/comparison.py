@@ -59,7 +59,7 @@ class RunScore:
     """A run as it is compared.
 
     Attributes:
-        group: What it is grouped with: the name of ``run --seeds`` without the seed.
+        group: Name of ``run --seeds`` without the seed.
         curve: Mean returns in races.
     """
 

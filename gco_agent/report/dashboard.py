@@ -1,8 +1,8 @@
 """A live page on this machine: what the runs of a repository do now.
 
-Other users of the machine can reach the port, so every request for data needs a token, and one
-that changes a run needs another. The command prints both. A page of another site can do nothing:
-requests must name this server in ``Host``, and come from its own page.
+Other users of the machine can reach the port, so every request for data needs a token, and one that
+changes a run needs another. The command prints both. Pages of other sites have no access: requests
+must name this server in ``Host``, and come from its own page.
 """
 
 from __future__ import annotations

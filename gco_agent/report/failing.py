@@ -1,4 +1,4 @@
-"""Replay what went wrong last in a run, as an execution trace."""
+"""Replay the last failures of a run, as execution traces."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SCORED = frozenset(outcome.word for outcome in Outcome if outcome.is_scored)
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Something that went wrong.
+    """A failed attempt.
 
     Attributes:
         text: The trace, or the reason if nothing was played. It may hold text of a policy.

@@ -1,7 +1,7 @@
 """Log a run as it advances: Weights & Biases, MLflow, TensorBoard.
 
-Only numbers and settings are sent, never code or prompts. A logger that fails in the middle
-of a run is told of once and left out: it never ends the run.
+Only numbers and settings are sent, never code or prompts. A logger that fails during a run is
+reported once and left out: it never ends the run.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Write the report as one HTML file. The only module that imports jinja2, lazily.
 
 The file needs no network: the scripts, the data, the styles and the texts are in it, and its
-content security policy lets no other script run and nothing be loaded. Text is escaped by jinja2
-or set by ``textContent``; none of it is parsed as markup.
+content security policy allows no other script and loads nothing. Text is escaped by jinja2 or set
+by ``textContent``; none of it is parsed as markup.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Measure what a policy scores under conditions that differ from those of its score.
 
-A policy that learned one trajectory by heart scores as before without sticky actions, and fails
-under other conditions.
+A policy that memorized one trajectory scores as before without sticky actions, and fails under
+other conditions.
 """
 
 from __future__ import annotations

@@ -60,13 +60,13 @@ class RunConfig:
         optimizer: Name of the optimizer, or several that take turns: "reflect, search".
         seed: Seed of the optimizer's own random choices; seeds of episodes are fixed streams.
         slice_steps: Steps that an iteration of the embedded search may play.
-        slice_seconds: Wall time after which such an iteration ends in any case. A run that never
-            reaches it is reproducible exactly.
+        slice_seconds: Wall time limit of such an iteration. A run that never reaches it is
+            reproducible exactly.
         hints: What prompts say about the game: "none", only types; "interface", what things mean;
             "paper", the advice of the paper's authors too.
-        trace_tokens: Limit of what a language model is shown of results, in estimated tokens.
+        trace_tokens: Limit of the results shown to a language model, in estimated tokens.
         candidates: Candidates that an iteration asks for and races.
-        horizon: If not 0, optoprime is shown the first so many steps of an episode, as in the
+        horizon: If not 0, optoprime is shown the first steps of an episode, this many, as in the
             paper, instead of the moments that decided several.
         model: Language model, as its server names it; empty for the default one.
         effort: Effort in the words of the Messages API; empty leaves that to the server.

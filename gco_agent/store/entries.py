@@ -81,7 +81,7 @@ class RunRef:
 
     @classmethod
     def parse_stem(cls, stem: str) -> Self:
-        """Return the run whose `stem` this is."""
+        """Return the run with this `stem`."""
         match = _STEM.fullmatch(stem)
         return cls(match[1].replace("--", "-"), match[2]) if match else cls("", stem)
 
@@ -174,7 +174,7 @@ class Entry:
     Attributes:
         subject: First line of the message, for people; `headline` composes one. A long one is cut,
             and the body begins with the whole.
-        body: The optimizer's reason, or whatever else explains the commit.
+        body: The optimizer's reason, or another explanation of the commit.
         policy: Its text; None leaves it as it is.
         files: Evidence, by path below ``iterations/<nnnn>/`` of the iteration in the facts.
         top_files: Files by path from the top of the tree, such as ``run.toml``.

@@ -1,7 +1,7 @@
 """Evidence: the episodes in an iteration's ``evaluation.json``, and what this user's machine wrote.
 
-Evidence and commit messages are authenticated with a key that is kept outside of any repository, so
-that only what this user's machine played is taken over without playing it again.
+Evidence and commit messages are authenticated with a key outside of any repository, so that results
+are reused without playing again only if this user's machine produced them.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def sign(message: str, after: Iterable[str], *files: bytes | None) -> str:
 def is_signed(message: str, after: Iterable[str], *files: bytes | None) -> bool:
     """Return whether this user's machine composed the message of a commit, here, for these files.
 
-    Earlier versions left out where a commit stands; theirs are known again, too.
+    Earlier versions did not sign the place of a commit; their signatures are valid, too.
     """
     words, separator, signature = message.strip().rpartition(_SIGNATURE)
     key = _user_key() if separator else None

@@ -1,7 +1,7 @@
 """Git: objects and refs by plumbing, the work tree, and errors that say what to do.
 
-A repository may come from a stranger, its ``.git/config`` included. So git runs here with all that
-would start a program switched off (hooks, fsmonitor, filters of the repository, signing,
+A repository may come from a stranger, its ``.git/config`` included. So git runs here without
+anything that would start a program (hooks, fsmonitor, filters of the repository, signing,
 transports) and without the keys of the user's environment. Every method raises `StoreError` if git
 fails.
 """
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 REFS_HEADS = "refs/heads/"
 PRIVATE_FOLDER = "gco-agent"
-"""Folder below git's own, for what belongs to no commit: locks, status, journals."""
+"""Folder below git's own, for files that belong to no commit: locks, status, journals."""
 
 _SETTINGS = {
     "core.hooksPath": os.devnull,
@@ -68,7 +68,7 @@ _LOCK_PAUSE_S = 0.1
 _FILES_PER_CALL = 2_000
 """Bounds the memory that the texts of a long run take."""
 MOST_OUTPUT = 256 * 1024 * 1024
-"""Bytes that are read of what a git command prints: a stranger's file may be of any size."""
+"""Limit of the output of a git command in bytes: a stranger's file may be of any size."""
 _MAX_NAMED = 5
 _MAX_ANCESTORS = 1000
 _log = logging.getLogger(__name__)
@@ -235,7 +235,7 @@ class GitRepo:
     def attempt(
         self, *arguments: str, stdin: bytes | None = None, index: Path | None = None
     ) -> GitResult:
-        """Run a git command whose failure is an answer; see `run` for the rest."""
+        """Run a git command that may fail; see `run` for the rest."""
         command = [f"--git-dir={self.git_dir}"]
         if self.root is not None:
             command.append(f"--work-tree={self.root}")
@@ -392,7 +392,7 @@ class GitRepo:
         """Store a commit that no ref points to yet, and return its id.
 
         Args:
-            base: Commit whose tree it starts from; None starts from an empty tree.
+            base: Commit whose tree it starts from; None for an empty tree.
             changes: New content by path from the top; None removes the path.
         """
         for path in changes:
@@ -532,9 +532,9 @@ def checked_path(path: str) -> str:
 class WorkTree:
     """The checked out files, and how they follow a run.
 
-    A run's branch moves first; then, if it is checked out, the files follow. What a kill in between
-    leaves undone, `require_clean` finishes later. A file that a person changed is never
-    overwritten; a warning names it.
+    A run's branch moves first; then, if it is checked out, the files follow. After a kill in
+    between, `require_clean` finishes this later. A file that a person changed is never overwritten;
+    a warning names it.
     """
 
     def __init__(self, repo: GitRepo, root: Path) -> None:

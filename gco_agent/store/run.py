@@ -73,9 +73,9 @@ _log = logging.getLogger(__name__)
 class Run(RunView):
     """A run, to be advanced; a context manager that lets others advance it afterwards.
 
-    Every method that writes makes its commits first and then moves the branch, if nobody else has
-    moved it, and last brings the checked out files along. Killed at any moment, the branch is
-    valid and the next `Runs.open` goes on from it.
+    Every method that writes makes its commits first, then moves the branch, if nobody else has
+    moved it, and last updates the checked out files. After a kill at any moment, the branch is
+    valid and the next `Runs.open` continues from it.
     """
 
     def __init__(self, repo: GitRepo, ref: RunRef, lock: BaseFileLock) -> None:
@@ -95,8 +95,8 @@ class Run(RunView):
     def put_aside(self, name: str, text: str | None) -> None:
         """Keep a text in git's folder until it is replaced; None removes it.
 
-        For what must survive a killed command and has no place in a commit yet. It is signed with
-        the user's key, as a repository may be received as a whole folder.
+        For what must survive a killed command before it is part of a commit. It is signed with the
+        user's key, as a repository may be received as a whole folder.
         """
         path = f"{self.ref.stem}.{name}"
         if text is not None:
@@ -291,7 +291,7 @@ def is_paused(repo: GitRepo, ref: RunRef) -> bool:
 
 
 def leave_note(view: RunView, text: str) -> None:
-    """Keep a note of the user's until a prompt has shown it, whoever advances the run."""
+    """Keep a note of the user's until a prompt has shown it."""
     text = clean_text(text).strip()
     if not 0 < len(text) <= _MAX_NOTE:
         raise UsageError(f"a note has 1 to {_MAX_NOTE:,} characters, and this has {len(text):,}")
@@ -375,8 +375,8 @@ class Runs:
     def fork(self, ref: RunRef, rev: str | None, name: str) -> RunRef:
         """Start another run from an iteration of a run, and return its name.
 
-        Its branch begins with the commits up to there, whose files hold what the optimizer
-        remembers. Its races have a secret, and so seeds, of their own.
+        Its branch begins with the commits up to there, whose files hold the optimizer's memory. Its
+        races have their own secret, and so other seeds.
 
         Args:
             rev: A step or candidate of it; by default the last step. For a candidate that was not

@@ -403,7 +403,7 @@ class RunView:
     # -- reading commits -----------------------------------------------------------------------
 
     def _standing(self, line: Sequence[Step]) -> Step:
-        """Return the last step of a line that made its policy; the first did in any case."""
+        """Return the last step of a line that made its policy."""
         return next((s for s in reversed(line) if self._made_policy(s)), line[0])
 
     def _made_policy(self, step: Step) -> bool:
@@ -522,12 +522,12 @@ def returns_of(step: Step, episodes: str | None) -> list[float] | None:
 def read_policy(target: str | Path, directory: Path = Path()) -> PolicySource:
     """Read a policy from a path or from ``REV:PATH``.
 
-    ``load_policy(read_policy("HEAD~3:policies/pong.py"))`` plays what it was three commits ago.
+    ``load_policy(read_policy("HEAD~3:policies/pong.py"))`` loads the policy of three commits ago.
 
     Args:
         target: Path of a file, or a git revision, a colon, and a path from the top of the tree. An
             existing file of that name has precedence.
-        directory: Folder that relative paths begin in, and whose git repository is asked.
+        directory: Base of relative paths; its git repository resolves revisions.
 
     Raises:
         PolicyError: It cannot be read, or is not UTF-8 text.

@@ -1,9 +1,9 @@
 """The archive of programs, and what a slice does with it: screen, evolve, tune, prune.
 
 A rating is the mean return over seeds that are the same for all, cut at a horizon, so that luck is
-shared. Cheap ratings choose who gets dearer ones. Every slice plays seeds of its own, or the
-luckiest of thousands of programs would stay on top for good; what lasts from slice to slice is the
-mean over all seeds that a program was rated on.
+shared. Cheap ratings choose who gets more expensive ones. Every slice plays its own seeds, or the
+luckiest of thousands of programs would stay on top for good; the archive keeps the mean over all
+seeds that a program was rated on.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ _SURVIVAL = 1e-5
 ARCHIVE, _YOUNG, _PER_NICHE = 12, 4, 2
 """Programs in the archive, the places in it for those since the last restart, and of one niche."""
 _PRIOR = 2
-"""Episodes' worth of doubt about a mean: it is drawn to the mean of the archive so much."""
+"""Episodes' worth of doubt about a mean, which is drawn to the mean of the archive by it."""
 _SAME = 1e-4
-"""Ratings nearer than this are taken for the same behaviour."""
+"""Programs whose ratings differ by less count as the same behaviour."""
 _PARENTS, _EXPLORED = 4, 2
 """Members that a slice breeds from: the best, and some of the others."""
 _CHILDREN = 12
@@ -68,7 +68,7 @@ class Member:
     Attributes:
         spread: How far each constant still varies, for the tuner; None before it was tuned.
         n: Episodes of the top level that it was rated on, over all slices.
-        cell: What it does, coarsely: what it touches most, and where on the screen it stays.
+        cell: Its behaviour, coarsely: what it touches most, and where on the screen it stays.
     """
 
     program: Program
@@ -182,9 +182,9 @@ def _cell(episodes: Sequence[Played], world: World) -> str:
 def keep(members: Iterable[Member], champion: str = "", restarted: int = 0) -> list[Member]:
     """Return the archive of ``members``, the best first.
 
-    Structures need their constants tuned before they show what they are worth: so few of one
-    niche are kept, none that behaves as a better one of its niche does, and those since the last
-    restart have places of their own.
+    Structures need tuned constants before they show their worth: so only a few of one niche are
+    kept, none that behaves as a better one of its niche does, and those since the last restart have
+    separate places.
     """
     unique = list({member.mark: member for member in members}.values())
     rated = [member for member in unique if member.n]
@@ -236,7 +236,7 @@ def evolve(
 ) -> list[Member]:
     """Return what generations of mutation and crossover add to the archive.
 
-    The parents are rated anew first, on this slice's seeds: a child is to beat most of them.
+    The parents are rated again first, on this slice's seeds: a child has to beat most of them.
     """
     others = list(archive[_PARENTS:])
     parents = [*archive[:_PARENTS], *rng.sample(others, min(_EXPLORED, len(others)))]
@@ -353,7 +353,7 @@ def _tuning_steps(arena: Arena, leader: Member) -> int:
 
 
 def prune(arena: Arena, program: Program) -> Program:
-    """Return ``program`` without the rules, guards and triggers whose loss changes no action.
+    """Return ``program`` without the rules, guards and triggers that change no action.
 
     "No action" on two seeds up to a horizon: what would matter only later is lost. Parts that do
     nothing alone are dropped together, as many in a row as still change nothing.

@@ -151,7 +151,7 @@ class Worth:
     Attributes:
         points: Positive to seek contact, negative to avoid it.
         margin: Pixels by which boxes may miss each other and still touch; negative where they have
-            to overlap. Of what is lined up: pixels that centres may be off.
+            to overlap. Of things lined up: pixels between centres that are allowed.
         line_up: In the place of contact itself; None for contact.
         shows: Only what shows this, of all numbers that the category is seen to show.
     """
@@ -176,7 +176,7 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Move along the best path through where things will be, found anew at every step.
+    """Move along the best path through predicted places, planned again at every step.
 
     Attributes:
         home_x: Place to prefer, where nothing else decides; None for none.
@@ -203,7 +203,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """Press at intervals of so many steps."""
+    """Press once in every ``period`` steps."""
 
     period: Constant
     kind: Literal["pulse"] = "pulse"
@@ -310,7 +310,7 @@ def without(program: Program, parts: set[tuple[str, int, int]]) -> Program:
 
 
 def niche(program: Program) -> str:
-    """Return the kind of program: what it is about, whatever its numbers are."""
+    """Return the kind of program: its structure without numbers."""
     moves = program.moves
     if isinstance(moves, Plan):
         kinds = sorted(

@@ -47,7 +47,7 @@ MAX_GUARDS = 3
 _PLANS = 0.5
 """Share of new programs that plan."""
 _BAD_SHARE = 0.2
-"""Share of contacts after which a life is lost, from which a category is taken to be bad."""
+"""Share of contacts followed by the loss of a life from which a category counts as bad."""
 
 
 class Grammar:
@@ -128,7 +128,7 @@ class Grammar:
         return Near(self._any_axis(), farther=flag and self._chance(0.5), limit=limit)
 
     def target(self, axis: Axis) -> Target:
-        """Draw where to go on an axis."""
+        """Draw a target on an axis."""
         kind = self._rng.choices(range(5), (3, 1, 4, 1, 1))[0]
         if kind in (0, 1):
             steps = Constant(self._rng.uniform(0, 8), 3) if kind else None
@@ -187,7 +187,7 @@ class Grammar:
     # Plans
 
     def plan(self) -> Plan:
-        """Draw a plan by what contact was seen to lead to; of what is not known, a guess."""
+        """Draw a plan from the observed consequences of contact; guess the unknown ones."""
         rng, world = self._rng, self._world
         wanted = [c for c in world.categories if self._chance(0.8 if world.tells(c) else 0.35)]
         hop = world.hop if self._chance(0.8) else None

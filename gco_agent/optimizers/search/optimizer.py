@@ -68,7 +68,7 @@ class SearchState:
     """What the search remembers between slices.
 
     Attributes:
-        proposed: Marks of what became candidates, with the iteration in which they did.
+        proposed: Marks of former candidates, with their iterations.
         champion: Mark of the last one that was accepted, or "".
     """
 
@@ -89,9 +89,8 @@ class SearchState:
 def read_state(text: str, names: Names) -> SearchState | None:
     """Return the state in ``text``; None if an earlier version wrote it, whose search is over.
 
-    What is read is rendered as Python and played outside the jail, and anybody may have written
-    it. So nothing is taken but known nodes, names that the environment itself has, and finite
-    numbers.
+    The state is rendered as Python and played outside the jail, and anyone may have written it. So
+    only known nodes, names that the environment itself has, and finite numbers are accepted.
     """
     with readable(STATE_FILE):
         data = json.loads(text)
@@ -211,7 +210,7 @@ class _Slice:
         self._request.progress(Searching(self.kind, done, budget.used, words))
 
     def proposal(self) -> Proposal:
-        """Play the slice and propose what came of it."""
+        """Play the slice and propose the result."""
         candidates, detail = self._play()
         state, arena, request = self._state, self._arena, self._request
         fresh = [m for m in [*candidates, *self._members] if m.mark not in state.proposed]

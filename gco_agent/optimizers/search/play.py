@@ -32,7 +32,7 @@ _STALL_STEPS = 1500
 class Segment:
     """A request to play ``text`` from a seed, or from a checkpoint, up to step ``horizon``.
 
-    The protocol's own cap on steps is not looked at.
+    The protocol's own cap on steps does not apply.
     """
 
     protocol: PlayProtocol
@@ -45,7 +45,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """What a stretch came to, counted from the start of the episode.
+    """Result of a segment, counted from the start of the episode.
 
     Attributes:
         is_over: The episode ended, or stalled.

@@ -49,7 +49,7 @@ def render(program: Program, world: World, title: str, env_id: str) -> str:
     """Return the policy file of ``program``, not yet formatted.
 
     Args:
-        world: What it is written against, and what its docstring says of the game.
+        world: Model of the game that it is written for, and that its docstring describes.
     """
     return _Writer(world).policy(program, title, env_id)
 

@@ -23,31 +23,33 @@ Sign = Literal[-1, 0, 1]
 Range = tuple[float, float, float, float]
 """Where centres were seen: least x, largest x, least y, largest y, in pixels."""
 SCREEN: Range = (0.0, 160.0, 0.0, 210.0)
-"""Where things are taken to go that have no place on the screen."""
+"""Assumed range of things that have no place on the screen."""
 BEYOND_PX = 20
 """How far past the places where the player was seen a plan may go: there may be more."""
 
 _PRESENCE = 0.4
-"""The player is on the screen at least this share of the time of what is there longest."""
+"""The player is visible for at least this share of the time of the most persistent object."""
 _FEW = 2
-"""Of what there are more at once, none is taken for what the player moves."""
+"""Categories with more objects at once are not considered as the player."""
 _WOBBLE_PX = 0.3
-"""An axis on which the player is moved less in a step is not taken for one to steer on."""
+"""Smallest movement in a step on an axis that can be steered."""
 _CLEAR, _OFTEN = 1.6, 0.12
 """An action moves one way if it does so this many times as often as the other way, and in more
 than this share of its steps."""
 _NEAR_PX, _BORN_PX = 2, 12
 """Boxes that are no farther apart touch; a shot that appears no farther off is the player's."""
 _REWARD_WITHIN, _LOST_WITHIN, _SHOT_WITHIN = 3, 60, 3
-"""Steps within which a reward, and the loss of a life, is taken to follow from contact, and the
-appearance of a shot from the button."""
+"""Steps within which a reward, and the loss of a life, is attributed to contact, and the appearance
+of a shot to the button.
+"""
 _HOPS, _HOP_STEPS, _HOP_PX = 6, 5, (8, 60)
 """Fewest hops to believe in them, steps of the shortest, and least and most pixels of one."""
 _ALIKE_PX, _ALIKE_STEPS, _ALIKE, _OBEYED, _ALONE = 5, 2, 0.3, 0.75, 2
 """Pixels and steps by which hops may differ; share of the movements from rest to rest that have to
-be alike; share of them that go the way of their action; steps that they go on without it."""
+be alike; share of them in the direction of their action; steps that they last without it.
+"""
 _GROUND = 0.8
-"""Share of hops that end on what is taken for the ground."""
+"""Share of hops that have to end on the ground."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +208,7 @@ class World(Sightings):
 
     @property
     def categories(self) -> tuple[str, ...]:
-        """What there is besides the player."""
+        """All categories besides the player."""
         return tuple(sorted(c for c in self.ranges if c != self.player))
 
     @property

@@ -26,7 +26,7 @@ from gco_agent.optimizers.vectors.program import Family, Task, VectorProgram, re
 _BATCH_SHARE = 0.06
 """Of a slice, that one generation may use up; a program plays two episodes at least."""
 _PACE_STEPS = 1_000
-"""Steps after which the pace of the machine can be told."""
+"""Steps after which the pace of the machine is known."""
 _PART = 4
 """Episodes in one order to a worker: all workers are to be done at about the same time."""
 _GRACE_S = 2.0
@@ -43,7 +43,7 @@ _LOOK_SEEDS, _FINAL_SEEDS, _FINALISTS = 20, 50, 2
 _PRUNING_SEEDS, _PRUNING_SHARE = 40, 0.02
 _SCREENING_SHARE, _TUNING_SHARE = 0.12, 0.88
 _SAME = 0.5
-"""A program with fewer weights may be worse by so many standard errors of the full one's mean."""
+"""Standard errors of the full program's mean by which one with fewer weights may be worse."""
 _CLEARLY = 2.0
 """Standard errors of a paired difference that chance does not explain."""
 _FIRST_WIDTH, _NARROW = 0.5, 0.005
@@ -75,8 +75,8 @@ class Arm:
         shape: Square root of its covariance, by rows; empty for round.
         score: Mean return of the last generation; None before any.
         n_seeds: Episodes for each program of the next one.
-        told: Running mean of how well the halves agreed.
-        blind: Generations in a row that told too little.
+        told: Running mean of the agreement of the halves.
+        blind: Generations in a row with too little agreement.
     """
 
     family: Family
@@ -185,7 +185,7 @@ class Table:
     def rate_within(
         self, programs: Sequence[VectorProgram], n_seeds: int, share: float = _BATCH_SHARE
     ) -> list[Row]:
-        """As `rate`, on fewer seeds where so many would take more than ``share`` of the slice."""
+        """As `rate`, on fewer seeds if these would take more than ``share`` of the slice."""
         usual = self.budget.used / max(1, self.episodes)
         affordable = share * self._reach() / max(1.0, usual * len(programs))
         return self.rate(programs, max(2, min(n_seeds, int(affordable))))
@@ -201,7 +201,7 @@ class Table:
         return self.budget.used < share * self._reach() and is_in_time
 
     def _reach(self) -> float:
-        """Steps that the slice will have played in the end: at its pace, if the clock cuts it."""
+        """Total steps of the slice, as estimated from its pace if the clock cuts it."""
         budget = self.budget
         begun = budget.begun or 0.0
         spent = time.perf_counter() - begun
@@ -257,7 +257,7 @@ def screen(table: Table, state: State, rng: random.Random) -> None:
 
 
 def tune_all(table: Table, state: State, rng_seed: int) -> list[tuple[int, VectorProgram]]:
-    """Tune every arm for an equal share of what is left.
+    """Tune every arm for an equal share of the remaining time.
 
     Returns:
         The number of each arm with its middle, and with the best of its last generation.
@@ -288,7 +288,7 @@ def tune(
     """Move ``arm`` while ``go_on``; at least one generation.
 
     Args:
-        rate: Plays a generation on so many new seeds, or on as many as it can.
+        rate: Plays a generation on this many new seeds, or on as many as it can.
 
     Returns:
         The best program of the last generation.
@@ -319,7 +319,7 @@ def _rounded(numbers: Point | Sequence[float]) -> list[float]:
 
 
 def _learn_noise(arm: Arm, returns: Sequence[Row]) -> None:
-    """Set how many episodes the next generation plays, by how much the last ones' told."""
+    """Set the episodes of the next generation by the agreement of the last ones."""
     n = len(returns[0])
     arm.told = round((1 - _NEW) * arm.told + _NEW * agreement(returns), 4)
     is_doubtful, is_most = arm.told < _DOUBTFUL, n < arm.n_seeds or n >= _MOST_SEEDS

@@ -17,7 +17,7 @@ Family = Literal["linear", "magnitudes", "products"]
 FAMILIES: tuple[Family, ...] = ("linear", "magnitudes", "products")
 _MOST_FOR = {"linear": 10**6, "magnitudes": 6, "products": 4}
 _MOST_NAMED = 24
-"""Numbers of an observation up to which each gets a name of its own in the text."""
+"""Most numbers of an observation that get their own names in the text."""
 _DIGITS = 4
 
 
@@ -50,7 +50,7 @@ class Task:
 
 
 Term = tuple[int, ...]
-"""Indices of what is multiplied; (i, -1) is the magnitude of number i; () is 1."""
+"""Indices of factors; (i, -1) is the magnitude of number i; () is 1."""
 
 
 def terms(task: Task, family: Family) -> list[Term]:
