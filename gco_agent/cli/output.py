@@ -261,11 +261,11 @@ def count(n: int, noun: str) -> str:
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
-def sparkline(values: Sequence[float], width: int = 60) -> str:
-    """Return bars in one line, at most ``width``; a bar is the mean of the values it covers."""
+def sparkline(values: Sequence[float]) -> str:
+    """Return at most 60 bars in one line; a bar is the mean of the values it covers."""
     if not values:
         return ""
-    n_bars = min(len(values), width)
+    n_bars = min(len(values), 60)
     edges = [i * len(values) // n_bars for i in range(n_bars + 1)]
     bars = [statistics.fmean(values[a:b]) for a, b in itertools.pairwise(edges)]
     low, high = min(bars), max(bars)

@@ -6,7 +6,6 @@ import atexit
 import contextlib
 import struct
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -172,23 +171,15 @@ class RecordedPlayer:
 
 
 def play_steps(
-    player: Player,
-    episodes: Sequence[Episode],
-    max_steps: int,
-    *,
-    deadline: float | None = None,
+    player: Player, episodes: Sequence[Episode], max_steps: int
 ) -> Iterator[Sequence[Episode]]:
     """Play all episodes side by side, and yield those that played after each step.
 
     All environments advance before any is observed: see `Environment`.
-
-    Args:
-        episodes: Begun; those with a result are left out.
-        deadline: `time.perf_counter` value after which no step is begun.
     """
     playing: Sequence[Episode] = [e for e in episodes if e.result is None]
     with watch_for_hangs() as alive:
-        while playing and (deadline is None or time.perf_counter() < deadline):
+        while playing:
             alive()
             answers = player.act(playing)
             stepped = [e for e, a in zip(playing, answers, strict=True) if e.play(a, max_steps)]

@@ -41,9 +41,9 @@ def require_contract(source: PolicySource, name: str) -> None:
         ) from None
 
 
-def read_config(view: RunView, rev: str | None = None) -> RunConfig:
+def read_config(view: RunView) -> RunConfig:
     """Return the configuration that a run was started with."""
-    config = view.config(rev)
+    config = view.config()
     require_trusted(view.repo, config.protocol, view.ref.branch)
     return config
 

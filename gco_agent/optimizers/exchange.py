@@ -66,47 +66,21 @@ go into the same file. It is removed when their answers stand at the end of this
 there, and write the next reply to the same place."""
 
 
-@dataclass(frozen=True, slots=True)
 class Letter:
-    """One prompt and the place of its reply.
+    """A prompt and the files beside it.
 
-    Attributes:
+    Args:
         folder: Folder of the run; no symbolic link is followed below the one that `FOLDER` is in.
         stem: Begin of the file names: "0007", "0007-repair", "0007-2".
     """
 
-    folder: Path
-    stem: str
-
-    @property
-    def prompt(self) -> Path:
-        """Path of the prompt."""
-        return self.folder / f"{self.stem}-prompt.md"
-
-    @property
-    def reply(self) -> Path:
-        """Path of the reply."""
-        return self.folder / f"{self.stem}-reply.md"
-
-    @property
-    def questions(self) -> Path:
-        """Path of the replies that were questions."""
-        return self.folder / f"{self.stem}-{QUESTIONS_FILE}"
-
-    @property
-    def log(self) -> Path:
-        """Path of what an answering command printed."""
-        return self.folder / f"{self.stem}-answer.log"
-
-    @property
-    def code(self) -> Path:
-        """Path of the code by which the prompt is known again."""
-        return self.folder / f"{self.stem}-prompt.hmac"
-
-    @property
-    def root(self) -> Path:
-        """The folder that `FOLDER` is in."""
-        return self.folder.parent.parent
+    def __init__(self, folder: Path, stem: str) -> None:
+        self.root = folder.parent.parent
+        self.prompt = folder / f"{stem}-prompt.md"
+        self.reply = folder / f"{stem}-reply.md"
+        self.questions = folder / f"{stem}-{QUESTIONS_FILE}"
+        self.log = folder / f"{stem}-answer.log"  # output of an answering command
+        self.code = folder / f"{stem}-prompt.hmac"
 
     def compose(self, request: Request) -> str:
         """Return the prompt of ``request`` as Markdown; one that was written before is reused."""
@@ -130,7 +104,9 @@ class Letter:
         """
         aside = None
         try:
-            write_file(self.folder.parent / ".gitignore", "*\n", root=self.root, parents=True)
+            write_file(
+                self.prompt.parent.parent / ".gitignore", "*\n", root=self.root, parents=True
+            )
             is_new = self._text().partition("\n")[0] != text.partition("\n")[0]
             if is_new:
                 self.questions.unlink(missing_ok=True)

@@ -213,10 +213,6 @@ class RunView:
         """The step that made the policy in force: the last one that was kept."""
         return self._standing(self.history())
 
-    def facts(self, rev: str | None = None) -> Facts | None:
-        """Return what was measured for a commit, by default the last; None if made by hand."""
-        return self.step(rev or self.tip).facts
-
     def step(self, rev: str) -> Step:
         """Find a step or a candidate of this run.
 
@@ -271,9 +267,9 @@ class RunView:
                 ) from error
         return text
 
-    def config(self, rev: str | None = None) -> RunConfig:
+    def config(self) -> RunConfig:
         """Return the settings of the run."""
-        text = self.read(FILE, rev)
+        text = self.read(FILE)
         if text is None:
             raise UsageError(f"{self.ref.branch} has no {FILE}, which says how it is played")
         return parse_config(text)

@@ -391,7 +391,7 @@ def test_an_acceptance_that_says_it_is_old_does_not_hold(at: Callable[[str], For
 def test_a_report_on_chosen_seeds_is_noticed(at: Callable[[str], Forger]) -> None:
     """Among a hundred million report seeds some are lucky."""
     forger = at("3")
-    facts = forger.view().facts()
+    facts = forger.view().history()[-1].facts
     assert facts is not None
     source = PolicySource(forger.view().policy())
     with WorkerPool(0) as pool:
@@ -414,7 +414,7 @@ def test_a_report_on_chosen_seeds_is_noticed(at: Callable[[str], Forger]) -> Non
 
 def test_a_rollback_to_a_policy_that_never_was_is_noticed(at: Callable[[str], Forger]) -> None:
     forger = at("1")
-    facts = forger.view().facts()
+    facts = forger.view().history()[-1].facts
     assert facts is not None
     back = replace(
         facts, verdict=Verdict.ROLLED_BACK, gain=None, gain_se=None, pairs=None, optimizer=None
@@ -466,7 +466,7 @@ def test_a_race_that_was_cut_short_is_repeated(at: Callable[[str], Forger]) -> N
 
 def docstring_of_score(score: str) -> Callable[[RunView, int], dict[str, str]]:
     def files(view: RunView, iteration: int) -> dict[str, str]:
-        facts = view.facts()
+        facts = view.history()[-1].facts
         assert facts is not None
         mean = format_score(facts.return_mean, facts.return_se, least=2).split()[0]
         stated = f"P.\n\nEnvironment: gco/Breakout-v5\nMean return: {mean} {score}\n"

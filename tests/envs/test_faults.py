@@ -19,11 +19,8 @@ from gco_agent.core.statistics import INTERIM_ANALYSES, Verdict
 from gco_agent.envs.environment import find_spec, make_importable, make_protocol
 from gco_agent.evaluation.check_game import check_game
 from gco_agent.evaluation.episode import (
-    LocalPlayer,
     Rollout,
-    begin_episode,
     play_episodes,
-    play_steps,
 )
 from gco_agent.evaluation.judge import Judge, Stop
 from gco_agent.evaluation.workers import WorkerPool
@@ -343,16 +340,6 @@ def test_a_probe_names_an_environment_whose_observations_are_no_numbers(
     env_id = write(f"probe{number}", obs=f"np.array([1, np.{number} if self.t > 3 else 0])")
     with pytest.raises(UsageError, match=rf"^probe{number}:probe{number}-v0 .* number 1 is NaN or"):
         probe(Probe(make_protocol("default", env_id), 1, 100))
-
-
-def test_a_loop_ends_between_steps_at_its_deadline(write: Write) -> None:
-    rules = make_protocol("default", write("slowstep", act="time.sleep(0.1)"))
-    episode = begin_episode(rules, 1)
-    begun = time.perf_counter()
-    for _ in play_steps(LocalPlayer(lambda _: 1), [episode], 1_000, deadline=begun + 0.25):
-        pass
-    assert episode.result is None
-    assert 1 < episode.n_steps < 10
 
 
 def test_nested_observations_reach_the_trace() -> None:

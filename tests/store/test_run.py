@@ -108,7 +108,7 @@ def test_a_step_knows_what_its_commit_says(project, started):
         step = run.history()[-1]
         assert step == run.standing == run.step("1") == run.step("HEAD") == run.step(commit)
         assert run.tip == step.commit == commit
-        assert run.facts() == step.facts == accepted(1).facts
+        assert run.history()[-1].facts == step.facts == accepted(1).facts
     assert step.when == datetime(2026, 1, 31, 12, tzinfo=UTC)
     assert (step.subject, step.body) == (accepted(1).subject, "Reason 1.")
     assert step.parents == (git(project, "rev-parse", "HEAD~1"),)
@@ -152,13 +152,13 @@ def test_a_person_may_edit_the_policy_by_hand(project, started):
         assert (step.subject, step.candidates) == ("Tune by hand", ())
         assert run.policy() == "by hand\n"
         assert run.standing == step
-        assert run.facts() is None
+        assert run.history()[-1].facts is None
         assert run.evidence(step, "reply.md") is None
         assert run.last_iteration == 0
         run.commit(accepted(1))
         run.rollback(by_hand)
         assert run.policy() == "by hand\n"
-        assert run.facts() == Facts(REF.branch, 2, Verdict.ROLLED_BACK, frames=1000)
+        assert run.history()[-1].facts == Facts(REF.branch, 2, Verdict.ROLLED_BACK, frames=1000)
         assert run.history()[-1].subject == f"Iteration 2 rolled back to {by_hand[:9]}"
 
 
@@ -218,7 +218,7 @@ def test_a_rollback_stamps_what_is_true_of_the_policy(started):
         run.commit(turned_down(3), [candidate(3)])
         run.rollback("1")
         assert run.policy() == "policy 1\n"
-        assert run.facts() == Facts(
+        assert run.history()[-1].facts == Facts(
             REF.branch,
             4,
             Verdict.ROLLED_BACK,
@@ -230,7 +230,7 @@ def test_a_rollback_stamps_what_is_true_of_the_policy(started):
         )
         run.rollback("3")  # where iteration 3 left the policy: as iteration 2 made it
         assert run.policy() == "policy 2\n"
-        facts = run.facts()
+        facts = run.history()[-1].facts
         assert facts is not None
         assert facts.return_mean == 2.0
         assert run.evidence(run.history()[1], "feedback.md") == "feedback 1\n"
@@ -369,7 +369,7 @@ def test_what_a_model_writes_stays_in_the_body(project, started):
     assert side.facts == candidate(1).facts
     assert side.subject == "win Gco-Usd: 0"
     assert git(project, "log", "--all", "--format=%h", "--grep=^Gco-Return-Mean: 1000000") == ""
-    assert initial().facts == started.view(REF).facts("0")
+    assert initial().facts == started.view(REF).step("0").facts
 
 
 def test_a_policy_that_is_not_utf8_is_refused(started) -> None:
