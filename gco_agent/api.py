@@ -153,9 +153,6 @@ class Setup:
         optimizer: Object that proposes, instead of the optimizer in the configuration.
         files_in: Folder of optimizer files, if the user named the optimizer; else files are
             refused, since the configuration may come from a stranger.
-        tune_seconds: Tune the constants of each accepted candidate for so long.
-        simplify_seconds: Simplify the policy at the end, for so long.
-        reply: An answer to use instead of asking.
         answer: Answers the prompts of the optimizer exchange.
         tell: Called with what a person has to know or do now.
     """
@@ -335,7 +332,6 @@ class Run:
                 ``has_skill(evaluation)``.
             seeds: What every policy plays; by default the first eight feedback seeds.
             scan: Play every policy, instead of looking for one change by binary search.
-            max_steps: Steps after which an episode is truncated.
         """
         from gco_agent.loop.bisect import bisect, parse_skill
 
@@ -731,7 +727,6 @@ class Target:
         Args:
             env_id: Environment to play; None for the one that the policy names, which may not be
                 code.
-            max_steps: Steps after which an episode is truncated; None for the default.
             name: Name of the protocol; None for the run's own.
             objects: Kind of observed objects; None for the default.
         """

@@ -128,9 +128,6 @@ class RequestAbandoned(ModelError):  # noqa: N818 - names the event
 
     Handled as any error of a request, so that its usage is recorded; the loop then raises
     ``signal``.
-
-    Attributes:
-        signal: What ended the command: Ctrl-C, or SIGTERM.
     """
 
     def __init__(self, signal: KeyboardInterrupt, *, is_bill_open: bool = False) -> None:

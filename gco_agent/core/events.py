@@ -32,9 +32,7 @@ class Racing:
 
     Attributes:
         gain: Child minus parent so far; None before the first look.
-        n_pairs: Seeds that both have played.
         at_most: Seeds that they may have to play.
-        n_steps: Steps that the race has played.
         max_steps: Steps after which it truncates an episode; 0 if that is not known.
     """
 
@@ -66,9 +64,6 @@ class Committed:
     Attributes:
         verdict: "accepted", "rejected", "inconclusive", "failed", "initial", "reported".
         return_mean: Of the run's policy now, on the seeds it was selected on.
-        gain: Of the candidate over its parent, or None.
-        what: The candidate in a few words.
-        seconds: What the iteration took.
         why: What decided against the candidate, in a few words, or "".
         frames: Emulator frames that the run has used by now.
         usd: Price of the iteration's exchanges with a language model.

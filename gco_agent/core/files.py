@@ -55,11 +55,7 @@ def write_file(
 
 
 def save_file(path: Path, data: str | bytes, *, parents: bool = False) -> None:
-    """Write a file that the user asked for, through no symbolic link of a repository.
-
-    Raises:
-        UsageError: It cannot be written.
-    """
+    """Write a file that the user asked for, through no symbolic link of a repository."""
     try:
         write_file(path, data, root=work_tree_of(path), parents=parents)
     except OSError as error:

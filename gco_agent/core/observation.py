@@ -20,7 +20,6 @@ class Still(list[Row]):
 
     Attributes:
         packed: The rows as they are sent, packed once.
-        boxes: Their boxes, built once.
     """
 
     __slots__ = ("boxes", "packed")

@@ -111,7 +111,6 @@ class Evaluation:
     """The episodes of one policy over a list of seeds, under one protocol.
 
     Attributes:
-        episodes: In the order of the seeds.
         protocol: The rules they were played by, as `PlayProtocol.stamp` writes them.
     """
 

@@ -124,7 +124,6 @@ class Gain:
     Attributes:
         mean: Points an episode; positive when the candidate is better.
         standard_error: Of that mean; None below two pairs.
-        n_pairs: Seeds that both played.
         p_value: One-sided, of "no gain", or of "a loss of at least the margin".
         rare_loss_p: The same if the candidate may lose everything on seeds not yet seen.
         n_more_pairs: Unless significant by now: pairs to go until a gain of this size would be,
@@ -232,9 +231,6 @@ def rare_loss_p(relative: Sequence[float]) -> float:
     If the mean is 0 or less, a wealth of 1, of which fixed parts are staked on every pair, is not
     expected to grow, for any distribution. It reaches 1 / p with probability p at most, at any
     analysis (Ville's inequality; Waudby-Smith and Ramdas 2024).
-
-    Args:
-        relative: Differences, in units of the largest possible loss.
     """
     wealth = sum(
         start * math.prod(max(0.0, 1 + stake * gain) for gain in relative)
@@ -262,7 +258,6 @@ def visible_gain(returns: Sequence[float], n_pairs: int, *, low: float | None) -
     Args:
         returns: Of the parent. The candidate's are assumed to vary alike, independently.
         n_pairs: Pairs that a race with a clear gain may play.
-        low: Least return the game has, if known.
 
     Returns:
         Points an episode; None where returns do not vary, or no gain is large enough.
@@ -378,9 +373,6 @@ def judge_no_worse(
 
     No worse: both p-values are significant. Maybe worse: a standard error or more behind, and by
     more than half of the margin; or not shown at the end.
-
-    Args:
-        ends_at: Pairs after which the race ends, if that is before the last analysis.
     """
     critical_p = Aim.NO_WORSE.critical_p(gain.n_pairs, n_rivals)
     if gain.p_value <= critical_p and gain.rare_loss_p <= NO_WORSE_RARE_LOSS_ALPHA / n_rivals:

@@ -29,10 +29,7 @@ _FIVE_MINUTES = 4_500
 
 
 def default_protocol(game: str, max_steps: int = 27_000) -> PlayProtocol:
-    """Return the rules of ``ALE/<Game>-v5``: frame skip 4, sticky 0.25, minimal actions.
-
-    Source: Machado et al. 2018, arXiv:1709.06009.
-    """
+    """Return the rules of ``ALE/<Game>-v5``: frame skip 4, sticky 0.25, minimal actions."""
     spec = find_game(game)
     path = roms.get_rom_path(spec.name)
     if path is None:

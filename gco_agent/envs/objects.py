@@ -87,12 +87,10 @@ class Rules:
     """Rules that ALE does not know.
 
     Attributes:
-        one_life: The loss of a life ends the episode.
         fires: FIRE is pressed at the start and after the loss of a life, in a step that the policy
             does not see.
         restarts: Above 0, an episode on seed s starts after (s modulo this) + 1 further resets.
         is_completed: Observe also what OCAtari lacks.
-        unseen: Categories to leave out of observations.
     """
 
     one_life: bool = False
@@ -381,7 +379,6 @@ def held_action(state: bytes, repeat: float, frame: int, begun: Sequence[tuple[i
 
     Args:
         state: From ``cloneState(include_rng=True).serialize()`` of ale-py 0.11 or 0.12.
-        repeat: The probability to repeat.
         frame: ``getFrameNumber()`` when it was saved.
         begun: The last steps, oldest first: frames played before the step, and its action.
 

@@ -52,11 +52,7 @@ class RolledOut:
 
 @dataclass(slots=True)
 class Episode:
-    """One episode under way.
-
-    Attributes:
-        seen: The last observation, as the jail sends it.
-    """
+    """One episode under way."""
 
     env: Environment
     seed: int

@@ -259,7 +259,6 @@ class Judge:
             deadline: `time.perf_counter` value after which no episode is awaited and no analysis is
                 begun, except for the first two analyses and a minimum of a few seconds. The last
                 analysis before it decides.
-            cpu_s: Seconds of processor time after which a slow candidate is not raced on.
             most_pairs: End the race after this many pairs, to repeat a race that was cut short.
             most_steps: Steps after which no block of two seeds is begun, except for the first; the
                 last analysis before decides.

@@ -111,7 +111,6 @@ class Score:
 
     Attributes:
         label: Whose: "random", "human", "Kuang et al., multi-step".
-        source: Where it is reported.
         how: The rules it was played by, where the label does not say that.
     """
 
@@ -460,7 +459,6 @@ def renumber_actions(text: str, aliases: Mapping[str, str], names: Sequence[str]
 
     Args:
         aliases: Constant to the emulator's word.
-        names: The emulator's words in the order of the new indices.
     """
     lines = text.splitlines(keepends=True)
     found = sorted(_constants(ast.parse(text)), key=lambda c: (c[1].lineno, -c[1].col_offset))
@@ -519,11 +517,7 @@ class Policy:
 def random_policy(
     title: str, env_id: str, n_actions: int, low: Sequence[float] = (), high: Sequence[float] = ()
 ) -> str:
-    """Return the text of a policy that acts at random.
-
-    Args:
-        n_actions: Number of actions; 0 where an action is made of numbers.
-    """
+    """Return the text of a policy that acts at random."""
     if n_actions:
         constants = f"N_ACTIONS = {n_actions}"
         choice, kind = "random.randrange(N_ACTIONS)", "the index of the action"

@@ -78,11 +78,7 @@ def format_failure(summary: str, frames: list[Frame], source: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """The calls of one step.
-
-    Attributes:
-        n_left_out: Calls that were made and not recorded.
-    """
+    """The calls of one step."""
 
     calls: tuple[ComponentCall, ...]
     n_left_out: int = 0

@@ -105,7 +105,6 @@ class Order(NamedTuple):
     Attributes:
         pid: Of a REAP: the worker that ended.
         n_actions: Size of the action space; 0 if actions are floats.
-        n_floats: Floats in an action; 0 if actions are integers.
         memory_bytes: Address space beyond that of the preloaded interpreter.
         output_bytes: Largest file that the worker may write.
         cpu_seconds: Processor time of the worker in its whole life.
@@ -255,12 +254,7 @@ class Channel:
         return bool(self._readable.poll(milliseconds))
 
     def send(self, kind: int, count: int, payload: bytes, seconds: float) -> None:
-        """Send a command.
-
-        Raises:
-            Late: The worker does not read.
-            Gone: It closed the pipe.
-        """
+        """Send a command."""
         self._number = next(self._numbers)
         message = COMMAND.pack(kind, count, self._number, len(payload)) + payload
         sent = self._write(message)

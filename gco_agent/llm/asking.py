@@ -31,7 +31,6 @@ class Patience:
 
     Attributes:
         first_wait_s: Seconds before the second; they double from try to try.
-        clock: Returns seconds of wall time, as `time.perf_counter`.
         chance: Returns a number from [0, 1), to spread the waits of many clients.
     """
 

@@ -86,7 +86,6 @@ class Completion:
         text: All text of the reply; empty if it is a tool call alone.
         tool_input: Input of the call of the requested tool; None if there was none, or it was not
             a JSON object.
-        model: Name of the model that answered, as the server calls it.
         stop_reason: Why the reply ended: "end_turn", "tool_use" or "stop_sequence".
         is_bill_open: The server did not say what the answer used.
     """

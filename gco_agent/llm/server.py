@@ -433,7 +433,6 @@ class PartialReply:
 
     Attributes:
         stop_reason: Why the server ended it; empty until it says so.
-        model: Name of the model that answers, as the server calls it.
         has_final_count: Whether the server said what the whole reply used.
     """
 

@@ -42,7 +42,6 @@ class Budget:
         frames: Emulator frames of the whole run, earlier commands included, without reports.
         usd: US dollars of the whole run for language models, earlier commands included.
         tokens: Tokens of the whole run, sent and received, earlier commands included.
-        started: `time.perf_counter` value at which the time began.
         reserve_s: Time kept for what comes after the last iteration.
         simplify_s: Time kept for simplifying the last policy.
         race_s: Time kept for racing the last candidate.

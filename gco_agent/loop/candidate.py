@@ -100,7 +100,6 @@ class StoredCandidate:
     """A candidate without its race, as it is stored; `gco_agent.core.codec` reads and writes it.
 
     Attributes:
-        number: Index among the candidates of its iteration.
         files: Evidence, unless stored beside the record.
     """
 

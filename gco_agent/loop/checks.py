@@ -104,7 +104,6 @@ def require_optimizer(
     """Check that an optimizer exists, has its key, and has a use for the options that were given.
 
     Args:
-        name: One or several names or files: "reflect,search".
         files_in: Folder of optimizer files, if the user named the optimizer.
     """
     found = capabilities_of(name, files_in=files_in)

@@ -89,9 +89,6 @@ class ProposalSession:
         """Ask for candidates, as many as the optimizer has to offer and ``n_candidates`` at most.
 
         An optimizer that repeats the text of an earlier candidate is not asked further.
-
-        Raises:
-            BudgetSpent: The first request would have passed a limit.
         """
         if self._optimizer.capabilities.one_candidate:
             n_candidates = 1

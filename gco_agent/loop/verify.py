@@ -89,7 +89,6 @@ class Difference:
     """A value that differs from the claim.
 
     Attributes:
-        what: "mean return", "ale-py", "action".
         claimed: What the commit says; None if it says nothing.
     """
 
@@ -107,7 +106,6 @@ class Claim:
     Attributes:
         parent: The policy that a gain is over; None where no gain is claimed.
         episodes: Those of its policy in its evidence, with the actions where they were recorded.
-        made_in: Jail level, Python and machine, if the claim states them.
         text: Subject and body of its message, on one line.
         criterion: The acceptance criterion of its race; None if unknown.
         faults: Differences that need no playing to be found.

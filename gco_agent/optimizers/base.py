@@ -114,7 +114,6 @@ class Request:
     Attributes:
         parent: The policy to edit: that in force, or an inconclusive candidate.
         evaluation: Its episodes on feedback seeds, as far as they were played.
-        iteration: Number of the iteration, from 1.
         attempts: The iterations before, oldest first.
         recall: Returns the file of that name in the last iteration that has it, or None.
         deadline: `time.perf_counter` value by which to answer.
@@ -180,8 +179,6 @@ class Unusable(ProposalError):  # noqa: N818 - names the event
     Attributes:
         kind: The kind of error in a word or two: "no code", "cut off".
         files: Evidence to be kept with the iteration, name to text.
-        usage: Tokens and dollars spent on the reply.
-        n_steps: Steps played for it.
     """
 
     def __init__(

@@ -176,11 +176,7 @@ def newest_letter(folder: Path, iteration: int) -> Letter:
 
 
 def read_reply(path: Path, root: Path | None = None) -> str:
-    """Return the text of the reply in a file.
-
-    Args:
-        root: As of `gco_agent.core.files.read_file`.
-    """
+    """Return the text of the reply in a file."""
     try:
         data = read_file(path, root=root, limit_bytes=4 * MAX_CHARACTERS)
     except OSError as error:
@@ -324,11 +320,7 @@ def _last_line(letter: Letter) -> str:
 
 
 class ExchangeOptimizer(Optimizer):
-    """Writes the prompt to a file, waits for the file of the reply, and reads it.
-
-    Args:
-        answer: Writes the replies; by default somebody else does.
-    """
+    """Writes the prompt to a file, waits for the file of the reply, and reads it."""
 
     name = "exchange"
     capabilities = Capabilities(repairs=True, may_tie=True)

@@ -98,7 +98,6 @@ class Reply:
         source: The whole policy: formatted, within the contract, and not the parent again.
         reason: The author's other remarks; may be empty.
         form: How the code came: "whole file", "parts", "diff", "JSON".
-        usage: Tokens and dollars spent on it; None where no language model was asked.
     """
 
     source: PolicySource

@@ -46,7 +46,6 @@ class Simplified:
     """The result of simplifying a policy.
 
     Attributes:
-        removed: What is gone from ``source``, in the order of removal.
         n_episodes: Episodes in which every action was the same, for the exact removals.
         is_cut: The budget was used up before all removals had been tried.
     """
@@ -236,11 +235,7 @@ class _Simplifier:
 
 
 class SimplifyOptimizer(Optimizer):
-    """Proposes the run's policy in less text; the race shows whether it is no worse.
-
-    Args:
-        seconds: Time for a proposal; None for a slice of the run's configuration.
-    """
+    """Proposes the run's policy in less text; the race shows whether it is no worse."""
 
     name = "simplify"
     capabilities = Capabilities(one_candidate=True, may_tie=True)

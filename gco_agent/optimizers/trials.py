@@ -60,11 +60,7 @@ class ActionRecord:
 
 @dataclass
 class Trials:
-    """Plays texts on seeds in all workers, and counts the steps.
-
-    Attributes:
-        require: The jail must be at least this good, or nothing is played.
-    """
+    """Plays texts on seeds in all workers, and counts the steps."""
 
     pool: WorkerPool
     protocol: PlayProtocol

@@ -115,11 +115,7 @@ class _Changer(cst.CSTTransformer):
 
 
 class _Finder:
-    """Finds the removals of one module.
-
-    Attributes:
-        found: All of them; some meet each other.
-    """
+    """Finds the removals of one module."""
 
     def __init__(self, text: str) -> None:
         wrapper = MetadataWrapper(read_tree(text))

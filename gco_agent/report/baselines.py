@@ -66,7 +66,6 @@ class Baseline:
         seed: Seed of its networks and their random choices.
         returns: Of whole games on the first report seeds.
         curve: Frames, and the mean return of the last 100 episodes of training by then.
-        versions: Of the libraries, which decide the numbers.
     """
 
     game: str
@@ -189,7 +188,6 @@ def train_ppo(
 
     Args:
         frames: Frames to learn from at most; whole rollouts are played.
-        seed: Of the networks, and of the actions that are drawn.
 
     Returns:
         The frames that were used, the returns, and the learning curve.

@@ -60,7 +60,6 @@ class RunScore:
 
     Attributes:
         group: Name of ``run --seeds`` without the seed.
-        curve: Mean returns in races.
     """
 
     run: str
@@ -104,7 +103,6 @@ class Pair:
             can be paired.
         difference: Mean of first minus second over the pairs, in the unit of the comparison.
         p_value: Two-sided sign-flip test, adjusted for the number of comparisons (Holm).
-        probability: Probability that a run of the first beats one of the second.
     """
 
     first: str

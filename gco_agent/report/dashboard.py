@@ -61,7 +61,6 @@ class Dashboard:
     """What the page shows and does.
 
     Attributes:
-        require: The jail must be at least this good where a clip is filmed.
         token: What a request that changes something has to give; enough for data, too.
     """
 

@@ -88,7 +88,6 @@ class Trajectory:
             shape (n_steps + 1, 128), otherwise what the environment returns.
         actions: Indices into the action set of the rules, int64 of shape (n_steps,); or rows of
             numbers, float32.
-        rewards: float64 of shape (n_steps,).
     """
 
     result: EpisodeResult

@@ -54,7 +54,6 @@ class RunConfig:
     """The settings of a run, the same for everybody who advances it.
 
     Attributes:
-        protocol: Rules of play for reported numbers.
         selection_steps: Steps after which a race cuts an episode, so that it need not wait for
             endless rallies. 4,500 are the five minutes of Machado et al. 2018 (arXiv:1709.06009).
         optimizer: Name of the optimizer, or several that take turns: "reflect, search".
@@ -70,7 +69,6 @@ class RunConfig:
             paper, instead of the moments that decided several.
         model: Language model, as its server names it; empty for the default one.
         effort: Effort in the words of the Messages API; empty leaves that to the server.
-        max_tokens: Limit of tokens of a reply of the language model, thinking included.
     """
 
     game: str

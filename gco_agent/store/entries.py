@@ -105,11 +105,9 @@ class Facts:
         pairs: Seeds both the candidate and its parent played.
         seeds: Which seeds, as "selection 0:16".
         protocol: Rules of play; numbers under different protocols are not compared.
-        steps: Policy calls this iteration made.
         frames: Emulator frames the run has used so far.
         cyclomatic: Sum of the cyclomatic complexity of its functions.
         digest: Hash of the actions played, for `gco-agent verify`.
-        cpu_ms_mean: Processor time of a step of the policy, in milliseconds.
         jail: Level of the jail they were played in. Not part of the protocol: a policy that attacks
             nothing plays the same in every jail.
     """

@@ -135,7 +135,6 @@ class OptimizerStats:
     Attributes:
         gain: Sum of the gains of the accepted, in points an episode. It is read from the races that
             decided, so it is optimistic; and it depends on where the other optimizers left off.
-        steps: Played in its iterations, races and feedback included.
     """
 
     optimizer: str

@@ -48,7 +48,6 @@ class Played:
     """Result of a segment, counted from the start of the episode.
 
     Attributes:
-        is_over: The episode ended, or stalled.
         at: Mean place of the player at every eighth step of this stretch, in pixels.
     """
 

@@ -327,12 +327,7 @@ class Watch:
         self.seen = Sightings()
 
     def step(self, rows: Rows, reward: float, *, is_lost: bool, fires: bool = False) -> None:
-        """Take in what a step led to.
-
-        Args:
-            is_lost: A life was lost, or the episode ended.
-            fires: The action presses the button.
-        """
+        """Take in what a step led to."""
         self._t += 1
         if fires:
             self._fired = self._t
@@ -441,7 +436,6 @@ class Step(NamedTuple):
 
     Attributes:
         is_held: The same action was played before, so that this one is surely its own doing.
-        is_lost: A life was lost, or the episode ended.
     """
 
     rows: Rows
@@ -519,7 +513,6 @@ class _Hop(NamedTuple):
     """A movement from rest to rest.
 
     Attributes:
-        dx: Displacement in pixels to the right.
         touched: Categories in contact with the player at its end.
     """
 

@@ -289,9 +289,6 @@ def tune(
 
     Args:
         rate: Plays a generation on this many new seeds, or on as many as it can.
-
-    Returns:
-        The best program of the last generation.
     """
     n = len(arm.mean)
     scale = np.array(arm.shape) if arm.shape else np.ones(n)
