@@ -247,8 +247,11 @@ def _ppo(place: CliContext, target: str, given: dict[str, Any]) -> Result:
 
 
 def _prepare_baseline(place: CliContext, target: str, given: dict[str, Any]) -> _Start:
-    """Return the run of a baseline: of a game, or by the settings of a run, on its budget."""
+    """Return the run of a baseline: of a game, or as a run began, by its settings and budget."""
+    from gco_agent.api import Run, Setup, free_name
+    from gco_agent.envs.environment import spec_of
     from gco_agent.loop import checks
+    from gco_agent.policy import PolicySource
     from gco_agent.store.view import frames_of
 
     method = given["method"]
@@ -265,29 +268,16 @@ def _prepare_baseline(place: CliContext, target: str, given: dict[str, Any]) -> 
     config = checks.read_config(view)
     if given["frames"] is None and given["iterations"] is None:
         given["frames"] = frames_of(view.history(), with_reports=False)
-    return _baseline_of(
-        place,
-        replace(
-            config,
-            optimizer=method,
-            candidates=1,
-            seed=given["seed"],
-            slice_steps=given["slice_steps"] or config.slice_steps,
-            slice_seconds=_PATIENT_SLICE_S,
-        ),
-        fixed["name"],
-        view,
+    config = replace(
+        config,
+        optimizer=method,
+        candidates=1,
+        seed=given["seed"],
+        slice_steps=given["slice_steps"] or config.slice_steps,
+        slice_seconds=_PATIENT_SLICE_S,
     )
-
-
-def _baseline_of(place: CliContext, config: RunConfig, name: str, view: RunView) -> _Start:
-    """Return a run with this configuration that starts from the policy that ``view`` began with."""
-    from gco_agent.api import Run, Setup, free_name
-    from gco_agent.envs.environment import spec_of
-    from gco_agent.policy import PolicySource
-
     repo, spec = place.repository(), spec_of(config.protocol)
-    ref = free_name(repo, spec, name, switch=False)
+    ref = free_name(repo, spec, fixed["name"], switch=False)
     made = Run(repo, ref, config, Setup(place.players, files_in=place.directory, tell=tell))
     initial = PolicySource(view.policy(view.history()[0].commit))
     notes = _notes(made, view.ref.branch)

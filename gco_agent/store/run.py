@@ -348,7 +348,7 @@ class Runs:
         work_tree = self._work_tree if switch else None
         if work_tree:
             self.require_clean()
-        head, base = self._repo.head(), self.base()
+        head, base = self._repo.head(), self.beginning()[0]
         is_unborn = bool(work_tree and head.branch and head.commit is None)
         if is_unborn:
             base = self._repo.write_commit([], None, {}, _FIRST)
@@ -414,16 +414,12 @@ class Runs:
         moved = self._repo.attempt("log", "-g", "-1", "--format=%gs", "HEAD", "--").text
         self._work_tree.require_clean(catch_up=is_run or moved.startswith(REASON))
 
-    def base(self) -> str | None:
-        """Return the commit that a new run starts from; None where there is none.
-
-        This is what is checked out; where that is a run, the commit that this run started from, so
-        that no run is part of another's history.
-        """
-        return self.beginning()[0]
-
     def beginning(self) -> tuple[str | None, RunRef | None]:
-        """Return `base`, and the run that the checked out branch or commit belongs to."""
+        """Return the commit that a new run starts from, and the run that is checked out, if any.
+
+        The commit is the one that is checked out, or from which the run that is checked out
+        started, so that no run is part of another's history; None where there is none.
+        """
         head = self._repo.head()
         with contextlib.suppress(StoreError, UsageError):
             ref = RunRef.parse(head.branch or self._run_of(head.commit) or "")

@@ -160,7 +160,7 @@ def test_a_run_begins_where_the_run_that_is_checked_out_began(project, started):
         run.commit(accepted(1))
     other = RunRef("freeway", "second")
     began = git(project, "rev-parse", "main")
-    assert started.base() == began
+    assert started.beginning()[0] == began
     started.create(other, initial(other, "policy x\n"), switch=True)
     assert git(project, "rev-parse", "HEAD~1") == began
     files = [path.replace("pong", "freeway") for path in FILES]
@@ -175,7 +175,7 @@ def test_a_run_begins_where_the_run_that_is_checked_out_began(project, started):
 
 def test_a_run_begins_on_a_branch_that_is_only_named_like_one(project, runs):
     git(project, "switch", "--quiet", "-c", "gco/pong/mine")
-    assert runs.base() == git(project, "rev-parse", "HEAD")
+    assert runs.beginning()[0] == git(project, "rev-parse", "HEAD")
 
 
 def test_a_run_begins_where_the_run_of_the_commit_that_is_checked_out_began(project, started):
@@ -188,7 +188,9 @@ def test_a_run_begins_where_the_run_of_the_commit_that_is_checked_out_began(proj
     assert started.beginning() == (git(project, "rev-parse", "main"), None)
     git(project, "switch", "--quiet", "--detach", REF.branch)
     git(project, "branch", "--quiet", "-D", REF.branch)
-    assert started.base() == git(project, "rev-parse", "HEAD"), "nobody knows where it began"
+    assert started.beginning()[0] == git(project, "rev-parse", "HEAD"), (
+        "nobody knows where it began"
+    )
 
 
 def test_evidence_of_the_run_below_is_left_out(project, started):
