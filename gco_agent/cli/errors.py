@@ -7,8 +7,10 @@ Anything else is a bug and keeps its traceback.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -38,6 +40,9 @@ EXTRAS = {
     **dict.fromkeys(("stable_baselines3", "torch"), "ppo"),
 }
 """Modules of an extra, which may not be installed."""
+_WORD = 200
+_TOO_LONG = re.compile(rf"\S{{{2 * _WORD},}}")
+_MISNAMED = (errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR)
 _SHOW_CURSOR = b"\x1b[?25h"
 _STDERR = 2
 
@@ -48,8 +53,8 @@ class Refusal(click.ClickException):
     exit_code = 2
 
     def format_message(self) -> str:
-        """Return the message, cleaned: it may quote policies, models or git."""
-        return clean_text(self.message)
+        """Return the message, cleaned: it may quote policies, models, git, or what was typed."""
+        return _TOO_LONG.sub(lambda found: f"{found[0][:_WORD]}…", clean_text(self.message))
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the message to standard error, wrapped between words on a terminal."""
@@ -110,6 +115,10 @@ class CommandGroup(click.Group):
                 return super().invoke(ctx)
         except GcoError as error:
             raise Refusal(str(error)) from None
+        except OSError as error:
+            if error.errno not in _MISNAMED:
+                raise
+            raise Refusal(f"{error.filename}: {error.strerror}") from None
         except ModuleNotFoundError as error:
             if (module := (error.name or "").partition(".")[0]) not in EXTRAS:
                 raise

@@ -256,7 +256,7 @@ def _print_sum(data: dict[str, Any], found: list[Verified]) -> None:
 @command(
     o.target_argument,
     number("--episodes", least=2, default=10),
-    option("--picture", kind=o.PATH),
+    option("--picture", kind=o.OutputFile()),
     o.max_steps_option,
     o.env_option,
     o.play_options,
@@ -337,7 +337,7 @@ def _told(display: Callable[[Playing], None], name: str, scenes: Scenes) -> Iter
 @command(
     o.target_argument,
     option("--beside", metavar="TARGET"),
-    option("--video", kind=o.PATH),
+    option("--video", kind=o.OutputFile()),
     o.seeds_option("feedback 0:1"),
     flag("--objects"),
     flag("--velocities"),

@@ -31,7 +31,7 @@ _shared_options = o.all_of(
     o.target_argument,
     option("--time", "seconds", kind=o.Duration(), default="3m"),
     number("--steps", least=1_000),
-    option("--output", kind=o.PATH),
+    option("--output", kind=o.OutputFile()),
     o.env_option,
     number("--max-steps"),
     o.play_options,

@@ -631,7 +631,7 @@ _FORMATS = ("text", "markdown", "latex", "csv", "json")
 @command(
     click.argument("names", nargs=-1, metavar="[RUN]...", shell_complete=o.complete_runs),
     option("--format", "form", kind=_FORMATS, default="text"),
-    option("-o", "--output", kind=o.PATH),
+    option("-o", "--output", kind=o.OutputFile()),
     o.json_option,
 )
 def compare(place: CliContext, /, names: tuple[str, ...], form: str, output: Path | None) -> Result:

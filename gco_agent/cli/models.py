@@ -6,6 +6,7 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -61,15 +62,15 @@ def note(place: CliContext, /, names: tuple[str, ...]) -> Result:
     return Result(data, f"{waiting} for the next prompt of {view.ref.branch}")
 
 
-@command(o.run_argument, option("-o", "--output", metavar="FILE"), o.play_options)
-def prompt(place: CliContext, /, output: str | None) -> Result:
+@command(o.run_argument, option("-o", "--output", kind=o.OutputFile()), o.play_options)
+def prompt(place: CliContext, /, output: Path | None) -> Result:
     """Write everything that is needed to improve a run's policy into one Markdown file."""
     run = _run(place)
     with _asking(place, run) as (request, letter):
         text = letter.compose(request)
-    path = output or str(letter.prompt)
+    path = str(output or letter.prompt)
     data = {"run": run.name, "iteration": request.iteration, "path": path, "prompt": text}
-    if output == _STDIO:
+    if path == _STDIO:
         return Result({**data, "path": None}, lambda: echo(text, nl=False))
     if output is not None:
         place.write(output, text)
@@ -291,13 +292,13 @@ def _cost(usage: Usage) -> str:
 
 @command(
     click.argument("recording", metavar="RECORDING", shell_complete=o.complete_targets),
-    option("--record", metavar="FILE"),
+    option("--record", kind=o.OutputFile()),
     option("--name"),
     option("--switch/--no-switch", default=False),
     o.create_option,
     o.play_options,
 )
-def replay(place: CliContext, /, recording: str, record: str | None, **given: Given) -> Result:
+def replay(place: CliContext, /, recording: str, record: Path | None, **given: Given) -> Result:
     """Repeat a recorded run: the same proposals, raced and committed again."""
     from gco_agent.loop.replay import format_recording
 
@@ -306,7 +307,7 @@ def replay(place: CliContext, /, recording: str, record: str | None, **given: Gi
         place.write(record, format_recording(found))
         tell(f"{count(found.n_iterations, 'iteration')} of {found.run} recorded")
         data = {"run": found.run, "path": record, "iterations": found.n_iterations}
-        return Result(data, lambda: echo(record))
+        return Result(data, str(record))
     ref, compared = _play(place, found, given)
     is_same = all(each.is_same for each in compared)
     data = {

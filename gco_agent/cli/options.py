@@ -36,6 +36,30 @@ HINTS = ("none", "interface", "paper")
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 """The values of the Messages API for how much a model is to think."""
 PATH = click.Path(path_type=Path)
+"""A file or folder that may not exist; for files to write see `OutputFile`."""
+
+
+def _folder_of(context: click.Context | None) -> Path:
+    """Return the folder that ``-C`` names."""
+    found = context.find_root().params.get("directory") if context else None
+    return found or Path()
+
+
+class OutputFile(click.Path):
+    """A file to write, of which the folder exists; checked before anything is played."""
+
+    name = "file"
+
+    def convert(
+        self, value: Given, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path:
+        """Return it as it was typed."""
+        path = (_folder_of(ctx) / value).absolute()
+        if path.is_dir():
+            self.fail(f"{path} is a folder", param, ctx)
+        if not path.parent.is_dir():
+            self.fail(f"there is no folder {path.parent}", param, ctx)
+        return Path(value)
 
 
 class Duration(click.ParamType[float]):
@@ -182,7 +206,7 @@ def option(
     if isinstance(kind, Sequence):
         kind = click.Choice(kind)
     elif kind is not None:
-        more.setdefault("metavar", "FILE" if kind is PATH else kind.name.upper())
+        more.setdefault("metavar", "FILE" if isinstance(kind, click.Path) else kind.name.upper())
     shows = default not in (None, "") and not isinstance(default, bool)
     if not more.get("required"):  # with a default, even None, click would not ask for it
         more["default"] = default
@@ -216,7 +240,7 @@ def _completer(names: Callable[[Path], Iterable[str]], *, with_files: bool = Fal
     def complete(
         context: click.Context, _: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        folder = context.find_root().params.get("directory") or Path()
+        folder = _folder_of(context)
         found: list[CompletionItem] = []
         with contextlib.suppress(GcoError, OSError):
             found = [CompletionItem(name) for name in names(folder) if name.startswith(incomplete)]

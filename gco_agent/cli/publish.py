@@ -161,7 +161,7 @@ def minari(place: CliContext, /, target: str | None, episodes: int, **given: Giv
 @command(
     o.target_argument,
     number("--episodes", default=30),
-    option("-o", "--output", kind=o.PATH),
+    option("-o", "--output", kind=o.OutputFile()),
     o.max_steps_option,
     o.env_option,
     o.play_options,
@@ -245,7 +245,7 @@ def _run_of(place: CliContext, target: Target) -> RunReport | None:
 
 @command(
     click.argument("names", nargs=-1, metavar="[RUN]...", shell_complete=o.complete_runs),
-    option("-o", "--output", kind=o.PATH),
+    option("-o", "--output", kind=o.OutputFile()),
     option("--clips", "n_clips", kind=o.AtLeast(0, 20)),
     option("--trace/--no-trace", "is_traced", default=True),
     o.jail_option,
@@ -299,10 +299,9 @@ def _refs(runs: Runs, names: tuple[str | None, ...]) -> list[RunRef]:
 
 def _require_possible(path: Path, given: dict[str, Any]) -> None:
     """Check first that the file can be written in the end."""
-    from gco_agent.report.page import is_report
+    from gco_agent.report.page import is_report, load_template
 
-    if not path.parent.is_dir():
-        raise UsageError(f"there is no folder {path.parent}")
+    load_template("page.html", autoescape=True)  # the extra may be missing
     if given["force"] or not path.exists():
         return
     with path.open("rb") as file:

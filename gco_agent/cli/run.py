@@ -231,10 +231,10 @@ def _ppo(place: CliContext, target: str, given: dict[str, Any]) -> Result:
         "stopped_by": f"{found.frames:,} frames",
         "seconds": found.seconds,
     }
-    hints = [
-        (f"gco-agent compare {found.game}", "beside the runs of the game"),
-        (f"gco-agent report {found.game}", "in the report of a run"),
-    ]
+    hints = [(f"gco-agent compare {found.game}", "beside the runs of the game")]
+    beside = [ref.branch for ref in place.runs().list() if ref.game == found.game]
+    if beside:
+        hints.append((f"gco-agent report {beside[0]}", "in the report of a run"))
 
     def text() -> None:
         score = f"{score_text(data)} ({count(n, 'episode')}, {data['seeds']})"
@@ -341,7 +341,7 @@ def _answering(place: CliContext, command_line: str | None) -> AnswerCommand | N
     """Return the command that answers prompts; only the user names one, never a run."""
     from gco_agent.optimizers.exchange import AnswerCommand
 
-    return AnswerCommand.parse(command_line, place.directory) if command_line else None
+    return AnswerCommand.parse(command_line, place.directory) if command_line is not None else None
 
 
 def advance(
@@ -365,7 +365,7 @@ def advance(
     checks.require_optimizer(
         config.optimizer, budget.usd, files_in=extras.get("files_in"), model=config.model
     )
-    if extras.get("answer"):
+    if extras.get("answer") is not None:
         checks.require_exchange(config.optimizer)
     advanced = Run(repo, ref, config, Setup(place.players, tell=tell, **extras))
     with saved_is_told(advanced.runs, ref, again), advanced.open() as opened:
@@ -462,7 +462,7 @@ def _prepare(place: CliContext, given: dict[str, Any], *, resumes: bool = False)
         model=given["model"] or "",
     )
     answer = given.get("answer")
-    if answer:
+    if answer is not None:
         checks.require_exchange(given["optimizer"])
     initial = _initial(place, given["start"], spec)
     repo = place.repository(create=given["create_repo"])

@@ -470,8 +470,8 @@ class Runs:
         Args:
             name: The game as people type it: "pong", "cart_pole", "CartPole-v1", "Pong".
         """
-        if "/" in name and not _VERSION.search(name):
-            return ()  # it names a branch
+        if name.endswith(".py") or ("/" in name and not _VERSION.search(name)):
+            return ()  # it names a file or a branch
         return tuple(ref for ref in self.list() if is_same_game(name, ref.game))
 
     def find(self, text: str) -> RunRef:

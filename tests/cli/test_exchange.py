@@ -234,7 +234,6 @@ def test_a_run_is_recorded_and_played_back(project: Path, cli: Cli, tmp_path: Pa
     [
         (["nothing"], "there is no file nothing, and no such run"),
         (["README.md"], "not a recording of a run"),
-        (["first.json", "--record", "no/such/folder.json"], "no such run"),
     ],
 )
 def test_what_cannot_be_played_back_is_said(
