@@ -1,6 +1,8 @@
-# gco-agent with its locked packages. A run is a git branch, so mount a repository at /work:
+# gco-agent with its locked packages. A run is a git branch, so mount a repository at /work, and your
+# git configuration, which names the author:
 #   docker build -t gco-agent .
-#   docker run --rm -it --user "$(id -u):$(id -g)" -v "$PWD:/work" gco-agent run pong
+#   docker run --rm -it --user "$(id -u):$(id -g)" -v "$PWD:/work" \
+#     -v "$HOME/.gitconfig:/tmp/.gitconfig:ro" gco-agent run pong
 FROM python:3.11-slim
 
 # hadolint ignore=DL3008
