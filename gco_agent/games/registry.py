@@ -73,7 +73,7 @@ def find_game(name: str) -> GameSpec:
     wanted = _squash(name)
     for group in (every_game, installed_games):  # packages are only imported if need be
         for spec in group().values():
-            if wanted in (_squash(spec.name), _squash(spec.title), _squash(spec.env_id)):
+            if wanted and wanted in (_squash(spec.name), _squash(spec.title), _squash(spec.env_id)):
                 return spec
     if why := why_not_played(name):
         raise UsageError(f"{name} cannot be played with objects: {why.rstrip('.')}.")

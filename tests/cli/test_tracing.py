@@ -40,7 +40,7 @@ def test_as_json(cli, tmp_path):
     assert set(data) == {
         "policy", "policy_sha256", "stage", "text", "tokens", "mean_return", "standard_error",
         "confidence_interval", "returns", "seeds", "protocol", "jail", "notes", "ranges", "extents",
-        "names", "windows", "endings", "losses",
+        "names", "windows", "endings", "losses", "stalls",
     }  # fmt: skip
     assert data["seeds"] == "1:3"
     assert len(data["returns"]) == 2

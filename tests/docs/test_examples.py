@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import click
+import gymnasium
 import pytest
 
 from gco_agent.cli import main
@@ -79,6 +80,18 @@ def run(cli: Cli, root: Path, words: list[str]) -> None:
     assert result.exit_code == 0, f"{words}: {result.output}"
     if target:
         (root / target).write_text(result.stdout)
+
+
+@pytest.fixture(autouse=True)
+def _modules_of_pages():
+    """Forget modules and environments of a page: another test may have some of the same name."""
+    before, environments = set(sys.modules), set(gymnasium.registry)
+    yield
+    for name in set(sys.modules) - before:
+        if "pytest-of-" in (getattr(sys.modules[name], "__file__", None) or ""):
+            del sys.modules[name]
+    for name in set(gymnasium.registry) - environments:
+        del gymnasium.registry[name]
 
 
 @pytest.fixture(autouse=True)

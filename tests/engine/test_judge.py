@@ -144,8 +144,8 @@ def test_where_the_parent_fails_the_child_has_to_finish_and_to_play_as_well(
 
 
 def test_rivals_share_the_chance_of_a_mistake_whatever_is_asked(judge: Judge) -> None:
-    given(judge, follow, [2.0, 1, 3, 2, 1, 2, 2, 1] * 4)
-    given(judge, still, [2.0, 1, 3, 2, 2, 1, 1, 2] * 4)
+    given(judge, follow, [2.0, 1, 3, 2, 1, 2, 2, 1] * 16)
+    given(judge, still, [2.0, 1, 3, 2, 2, 1, 1, 2] * 16)
     for aim, looks in ((Aim.BETTER, INTERIM_ANALYSES), (Aim.NO_WORSE, NO_WORSE_INTERIM_ANALYSES)):
         alone, shared = (judge.race(follow, still, AcceptanceCriterion(aim, n)) for n in (1, 3))
         assert shared.critical_p == aim.critical_p(len(shared.child.episodes), 3)

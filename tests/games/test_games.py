@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import importlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gco_agent.core.errors import UsageError
-from gco_agent.games import GAMES, find_game, installed_games
+from gco_agent.games import GAMES, find_game, installed_games, registry
 
 
 @pytest.mark.parametrize("spec", GAMES.values(), ids=list(GAMES))
@@ -107,3 +108,10 @@ def test_a_package_that_offers_something_else_is_named(package, value: str) -> N
     package(value)
     with pytest.raises(UsageError, match="corridors"):
         find_game("corridor")
+
+
+def test_an_empty_name_is_no_game(monkeypatch: pytest.MonkeyPatch) -> None:
+    nameless = replace(find_game("pong"), title="…")
+    monkeypatch.setattr(registry, "installed_games", lambda: {"short": nameless})
+    with pytest.raises(UsageError, match="no game called ''"):
+        find_game("")
