@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
 
@@ -14,6 +14,8 @@ from gco_agent.core.seeds import Stream
 from gco_agent.core.statistics import Gain
 from gco_agent.core.statistics import Verdict as RaceVerdict
 from gco_agent.evaluation.judge import Judge, Race
+from gco_agent.evaluation.workers import WorkerPool
+from gco_agent.games import find_game
 from gco_agent.llm import ModelRequest, Price, ScriptedModel, Usage, ask, parse_exchanges
 from gco_agent.loop import recording as accounts
 from gco_agent.loop.budget import Budget
@@ -29,12 +31,25 @@ from gco_agent.policy import PolicySource
 from gco_agent.store.config import RunConfig
 from gco_agent.store.run import Run, Runs
 from tests.engine.policies import FOLLOW, HIDE, RULES, STILL, failing
-from tests.engine.test_train import REF, Scripted, events, judge, project, runs, started
+from tests.engine.test_train import REF, Scripted, events, project, runs, started
 
-__all__ = ["events", "judge", "project", "runs", "started"]  # fixtures
+__all__ = ["events", "project", "runs", "started"]  # fixtures
 
 CONFIG = RunConfig("breakout", RULES, optimizer="scripted")
 PRICE = Price(3.0, 15.0, 3.75, 0.3)
+USUAL = [PolicySource(text) for text in (FOLLOW, HIDE, find_game("breakout").initial_policy())]
+_played: dict[str, Evaluation] = {}
+
+
+@pytest.fixture
+def judge() -> Iterator[Judge]:
+    """Recall what the tests before have played: they race the same policies on the same seeds."""
+    with WorkerPool(0) as pool:
+        judge = Judge(pool, RULES)
+        for digest, episodes in _played.items():
+            judge.import_episodes(digest, episodes)
+        yield judge
+        _played.update({source.digest: judge.cached(source) for source in USUAL})
 
 
 class Mending(Scripted):
