@@ -179,7 +179,7 @@ def _registered(name: str) -> str | None:
     found = [
         env_id
         for env_id in gymnasium.registry
-        if wanted in (env_id.lower(), env_id.lower().rpartition("-v")[0])
+        if wanted in (env_id.lower(), re.sub(r"-v\d+$", "", env_id.lower()))
     ]
     return max(found, key=lambda i: int((re.findall(r"-v(\d+)$", i) or [0])[0]), default=None)
 

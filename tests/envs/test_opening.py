@@ -87,6 +87,14 @@ def test_case_and_version_may_be_left_out(typed: str, env_id: str) -> None:
     assert find_spec(typed).env_id == env_id
 
 
+def test_an_empty_name_is_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does it mean one that was registered without a version."""
+    monkeypatch.setitem(gymnasium.registry, "short", gymnasium.spec("CartPole-v1"))
+    with pytest.raises(UsageError, match="no game called ''"):
+        find_spec("")
+    assert find_spec("SHORT").env_id == "short"
+
+
 @pytest.mark.parametrize("base", documented())
 @pytest.mark.filterwarnings("ignore")
 def test_documented_names_are_as_many_as_the_numbers(base: str) -> None:
