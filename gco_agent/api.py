@@ -64,7 +64,6 @@ if TYPE_CHECKING:
 
 DEFAULT_EPISODES = 30
 _BISECTED = 8
-DEFAULT_MINUTES = 5.0
 _LEAST_HANG_S = 10.0
 _SHORTEST_ID = 7
 """Fewest digits to which git shortens the id of a commit: fewer are an iteration's number."""
@@ -489,9 +488,8 @@ def run(  # noqa: PLR0913 - keyword arguments with defaults
     if initial is not None:
         checks.require_contract(initial, "the initial policy")
     made = Run(git, free_name(git, spec, name, switch=switch), config, setup, callbacks)
-    if all(limit is None for limit in (iterations, minutes, frames, usd)):
-        minutes = DEFAULT_MINUTES
-    budget = Budget(iterations, None if minutes is None else 60 * minutes, frames, usd)
+    seconds = None if minutes is None else 60 * minutes
+    budget = Budget(iterations, seconds, frames, usd).or_default()
     with made.session(budget) as session:
         session.start(initial, budget, switch=switch)
         if iterations != 0:

@@ -75,11 +75,7 @@ def run(
     **given: Given,
 ) -> Result:
     """Start a run of GAME, improve its policy until a budget is spent, and measure the result."""
-    from gco_agent.api import DEFAULT_MINUTES
     from gco_agent.loop.budget import Budget
-
-    if seconds is None and not (iterations or given["frames"] or given["usd"]):
-        seconds = 60 * DEFAULT_MINUTES
 
     def limits() -> Budget:
         return Budget(
@@ -88,9 +84,10 @@ def run(
             given["frames"],
             given["usd"],
             report_episodes=given["report_episodes"],
-        )
+        ).or_default()
 
-    limit = "" if seconds is None else f"{duration(seconds)}, "
+    budget = limits()
+    limit = "" if budget.seconds is None else f"{duration(budget.seconds)}, "
     if seed_text is not None:
         return _run_seeds(place, seed_text, given, limits, limit)
     start = _prepare(place, given)

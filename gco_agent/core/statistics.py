@@ -46,9 +46,9 @@ _GIVE_UP_Z, _GIVE_UP_NO_WORSE_Z = -0.7, -1.0
 _FUTILE = 2.5
 """A race is given up if it would need more than this many times the pairs that are left."""
 _STAKES = ((0.25, 0.1), (0.5, 0.15), (0.9, 0.25), (1.0, 0.5))
-"""Bets of `rare_loss_p`: the part of its wealth that each stakes on a pair, in units of the largest
-possible loss, and the wealth that it starts with. Most is on the highest, which gains fastest where
-no pair has lost everything yet: a small gain on every seed is then soon found."""
+"""Bets of `rare_loss_p`: the part of its wealth that a bet stakes on each pair, in units of the
+largest possible loss, and the wealth that it starts with. The full stake gets half, as it grows
+fastest while no pair has lost everything."""
 _UNKNOWN_LOSS = 10.0
 """Largest possible loss, in gains, where the parent's returns are all 0 and nothing is known."""
 _MARGIN_SPREAD, _MARGIN_MEAN = 0.5, 0.05

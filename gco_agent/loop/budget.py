@@ -6,7 +6,7 @@ import math
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from gco_agent.core.errors import BudgetSpent
@@ -31,6 +31,10 @@ _MOST_KEPT = 1 / 3
 """Largest share of the time that is reserved for the report, whose duration is only estimated."""
 _SURE = 0.5
 """Share of the episodes that seem to fit which is begun at once; the pace may change."""
+
+
+DEFAULT_S = 300.0
+"""Wall time of a run without any limit, in seconds."""
 
 
 @dataclass
@@ -71,6 +75,12 @@ class Budget:
     _played: tuple[float, float] = (0.0, 0.0)
     _done: int = 0
     _begun: float = float("-inf")
+
+    def or_default(self) -> Budget:
+        """Return this budget, with a default time if it has no limit."""
+        limits = (self.iterations, self.seconds, self.frames, self.usd, self.tokens)
+        is_limited = any(limit is not None for limit in limits)
+        return self if is_limited else replace(self, seconds=DEFAULT_S)
 
     @property
     def deadline(self) -> float:

@@ -6,7 +6,7 @@ import pytest
 
 from gco_agent.core.errors import BudgetSpent
 from gco_agent.core.statistics import INTERIM_ANALYSES
-from gco_agent.loop.budget import Budget
+from gco_agent.loop.budget import DEFAULT_S, Budget
 
 
 def test_iterations_bind() -> None:
@@ -162,3 +162,11 @@ def test_the_initial_policy_is_played_for_a_third_of_the_time() -> None:
     assert Budget().start_by is None
     assert Budget(seconds=300, started=100).start_by == 200
     assert Budget(seconds=1, started=100).start_by == 105
+
+
+@pytest.mark.parametrize(
+    "limited", [Budget(iterations=0), Budget(seconds=0), Budget(frames=0), Budget(usd=0)]
+)
+def test_only_a_run_without_any_limit_gets_the_default_time(limited: Budget) -> None:
+    assert limited.or_default() is limited
+    assert Budget().or_default().seconds == DEFAULT_S
