@@ -115,6 +115,7 @@ class LossFinder:
         if seen:
             then, now = (since[n][1][PLAYER][0] for n in (at, seen[-1]))
             end = (since[seen[-1]][0], now[0], now[1])
+            in_play = max(in_play, since[at][0])  # a player that appears only afterwards
             if max(abs(now[0] - then[0]), abs(now[1] - then[1])) > _JUMP:
                 at = seen[-1]  # play went on elsewhere after a pause
                 in_play = since[at][0]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from hypothesis import example, given
+from hypothesis import strategies as st
+
 from gco_agent.core.observation import Row
 from gco_agent.traces.losses import LossFinder, describe_losses, explain
 from gco_agent.traces.records import Loss
@@ -84,6 +87,36 @@ def test_play_that_goes_on_elsewhere_after_a_pause_ends_there():
     assert (loss.step, loss.player_end, loss.near) == (59, (59, 90, 100), ())
     named = replace(loss, actions=("UP", "UP"))
     assert "0|59|65|1|10|UP UP|||||90,100 in 59\n" in describe_losses([named], [7])
+
+
+@given(
+    players=st.lists(st.sampled_from([None, 10, 50, 150]), min_size=1, max_size=40),
+    losses=st.lists(st.tuples(st.integers(0, 60), st.integers(0, 30)), max_size=4),
+)
+@example(players=[None] * 20 + [50], losses=[(20, 20)])
+def test_a_loss_is_told_wherever_the_player_was_seen(
+    players: list[int | None], losses: list[tuple[int, int]]
+):
+    finder = LossFinder()
+    for step, x in enumerate(players):
+        player = [] if x is None else [box(x, 100)]
+        finder.see(step, {"Player": player, "Bat": [box(60, 100 + step % 2, 0, 1)]})
+    for counted, before in losses:
+        finder.lose(Loss(7, "life", counted, 1, 10.0), in_play=max(0, counted - before))
+    told = explained(finder)
+    assert len(told) == len(losses)
+    describe_losses(told, [7])
+
+
+def test_the_first_player_after_the_last_step_in_play_is_where_a_life_ended():
+    finder = LossFinder()
+    for step in range(30):
+        player = [box(50, 100)] if step >= 20 else []
+        finder.see(step, {"Player": player, "Bat": [box(70, 100 + step % 2, 0, 1)]})
+    finder.lose(Loss(7, "life", 30, 1, 10.0), in_play=4)
+    [loss] = explained(finder)
+    assert loss.player_end == (29, 50, 100)
+    assert (loss.step, loss.near[0].category, loss.near[0].place[0]) == (20, "Bat", 20)
 
 
 def test_a_player_that_is_never_seen_has_losses_without_a_cause():
