@@ -25,7 +25,7 @@ from typing import Any
 from gco_agent.core.errors import UsageError
 from gco_agent.core.text import shorten
 from gco_agent.games.spec import (
-    MNIH,
+    WANG,
     Category,
     Control,
     Field,
@@ -224,7 +224,7 @@ def _generated(name: str, record: Mapping[str, Any]) -> GameSpec:
         lives=record["lives"],
         least=_LEAST.get(name, 0.0 if scores else None),
         scores=tuple(
-            Score(label, value, MNIH)
+            Score(label, value, WANG)
             for label, value in zip(("random", "human"), scores, strict=False)
         ),
     )

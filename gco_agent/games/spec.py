@@ -21,7 +21,7 @@ Range = tuple[int, int]
 
 SOLVED = "solved"
 """Label of the mean return from which an environment counts as solved."""
-MNIH = "Mnih et al. 2015, doi:10.1038/nature14236, extended data table 2"
+WANG = "Wang et al. 2016, arXiv:1511.06581, up to 30 no-op starts, no sticky actions"
 KUANG = "Kuang et al. 2026, arXiv:2603.23994, published result table, protocol reference"
 PPO = "Open RL Benchmark, github.com/openrlbenchmark/openrlbenchmark, static/machado_10M.md"
 """CleanRL's PPO with EnvPool after 10 million steps, with and without sticky actions."""
@@ -136,16 +136,16 @@ def published(
     """Return the published scores of a game of the paper.
 
     Args:
-        random: Of random play (`MNIH`).
-        human: Of a games tester (`MNIH`).
+        random: Of random play (`WANG`).
+        human: Of a games tester (`WANG`).
         llm_code: Of the paper's policies, multi-step and one-step (`KUANG`).
         ppo: Without and with sticky actions (`PPO`).
         notes: On the scores of ``llm_code``.
     """
     sources = [f"{KUANG}; {note}" if note else KUANG for note in notes]
     return (
-        Score("random", random, MNIH),
-        Score("human", human, MNIH),
+        Score("random", random, WANG),
+        Score("human", human, WANG),
         Score("Kuang et al., multi-step", llm_code[0], sources[0]),
         Score("Kuang et al., one-step", llm_code[1], sources[1]),
         Score("PPO", ppo[0], PPO),

@@ -41,7 +41,7 @@ def test_one_game_is_described_in_layers(cli: Cli, tmp_path: Path) -> None:
     pong = GAMES["pong"]
     shown = cli(tmp_path, "games", "pong").stdout
     assert shown.startswith(describe_interface(pong))
-    assert "- random: -20.7 (Mnih et al. 2015" in shown
+    assert "- random: -20.7 (Wang et al. 2016" in shown
     paper = cli(tmp_path, "games", "pong", "--hints", "paper").stdout
     assert paper.startswith(describe_interface(pong, "paper"))
     assert json.loads(cli(tmp_path, "games", "pong", "--json").stdout)["status"] == "first class"

@@ -123,7 +123,7 @@ def test_the_hops_of_qbert_are_as_its_comment_says() -> None:
 
 
 def test_the_initial_policy_of_pong_loses_nearly_every_point() -> None:
-    """Random play scores -20.7 (Mnih et al. 2015); this is that."""
+    """Random play scores -20.7 (Wang et al. 2016); this is that."""
     with WorkerPool(0) as pool:
         source = PolicySource(find_game("pong").initial_policy())
         played = Judge(pool, default_protocol("pong")).evaluate(source, Stream.FEEDBACK.seeds(0, 4))
