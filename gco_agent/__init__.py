@@ -9,7 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gco_agent.api import Iteration, Run, compare, dashboard, evaluate, open_run, run, train_ppo
+    from gco_agent.api import (
+        Iteration,
+        Run,
+        compare,
+        dashboard,
+        evaluate,
+        open_run,
+        run,
+        train_ppo,
+        write_report,
+    )
     from gco_agent.core.errors import GcoError
     from gco_agent.core.events import Committed, Event, Playing, Racing, Searching
     from gco_agent.core.observation import ObjectBox, Observation
@@ -34,6 +44,7 @@ _NAMES = {
         "open_run",
         "run",
         "train_ppo",
+        "write_report",
     ),
     "gco_agent.core.errors": ("GcoError",),
     "gco_agent.core.events": ("Committed", "Event", "Playing", "Racing", "Searching"),
@@ -83,6 +94,7 @@ __all__ = [
     "read_policy",
     "run",
     "train_ppo",
+    "write_report",
 ]
 
 

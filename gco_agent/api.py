@@ -61,10 +61,14 @@ if TYPE_CHECKING:
     from gco_agent.report.baselines import Baseline
     from gco_agent.report.comparison import Comparison
     from gco_agent.report.dashboard import DashboardServer
+    from gco_agent.report.failing import Failure
+    from gco_agent.report.page import PageRun
+    from gco_agent.report.summary import RunReport
 
 DEFAULT_EPISODES = 30
 _BISECTED = 8
 _LEAST_HANG_S = 10.0
+_MOST_ON_PAGE = 6
 _SHORTEST_ID = 7
 """Fewest digits to which git shortens the id of a commit: fewer are an iteration's number."""
 _REVISION_OF = re.compile(r"([^~^@]+)([~^@].*)")
@@ -352,11 +356,17 @@ class Run:
         ref = self.runs.fork(self.ref, None if rev is None else str(rev), name)
         return Run(self.repo, ref, self.config, self.setup, self._callbacks)
 
-    def report(self, path: str | Path) -> Path:
-        """Write the run as one HTML file that opens without a network, and return its path."""
-        from gco_agent.report.page import PageRun, write_page
+    def report(
+        self, path: str | Path, *, clips: int | None = None, traces: bool = True,
+        force: bool = False,
+    ) -> Path:  # fmt: skip
+        """Write the run as one HTML file that opens without a network, and return its path.
 
-        write_page(Path(path), [PageRun.read(self._view)])
+        The arguments are those of `write_report`.
+        """
+        _write_report(
+            Path(path), [self._view], self.setup, clips=clips, traces=traces, force=force
+        )  # fmt: skip
         return Path(path)
 
     @contextmanager
@@ -606,6 +616,85 @@ def compare(names: Sequence[str] = (), *, repo: str | Path = ".") -> Comparison:
     from gco_agent.report.comparison import compare_runs
 
     return compare_runs(GitRepo.find(Path(repo).absolute()), names)
+
+
+def write_report(  # noqa: PLR0913 - keyword arguments with defaults
+    path: str | Path,
+    names: Sequence[str] = (),
+    *,
+    repo: str | Path = ".",
+    clips: int | None = None,
+    traces: bool = True,
+    force: bool = False,
+    workers: int | None = 0,
+    require: JailLevel = JailLevel.NONE,
+    tell: Callable[[str], None] = _log.info,
+) -> list[PageRun]:
+    """Write one or several runs of a game as one HTML file that opens without a network.
+
+    Args:
+        names: Runs; by default the one that is checked out, or the only one.
+        clips: Accepted iterations to film beside the policy before, those that gained most; by
+            default one, if that is possible here.
+        traces: Play the last failure and the worst episode again, and add what happened in them.
+        force: Overwrite a file that is not a report.
+        workers: As for `run`.
+        require: The jail must be at least this good.
+        tell: Called with what is being played, and what cannot be.
+
+    Returns:
+        What is on the page, run by run.
+
+    Raises:
+        UsageError: The runs do not fit on one page, or another file is there.
+    """
+    runs = Runs(GitRepo.find(Path(repo).absolute()))
+    refs = list(dict.fromkeys(find_run(runs, name) for name in names or (None,)))
+    if len(refs) > _MOST_ON_PAGE:
+        raise UsageError(f"{len(refs)} runs do not fit on one page; at most {_MOST_ON_PAGE}")
+    games = sorted({ref.game for ref in refs})
+    if len(games) > 1:
+        raise UsageError(
+            f"returns of different games cannot be compared ({', '.join(games)}): "
+            "write a report for each"
+        )
+    return _write_report(
+        Path(path), [runs.view(ref) for ref in refs], Setup(Players(workers, require), tell=tell),
+        clips=clips, traces=traces, force=force,
+    )  # fmt: skip
+
+
+def _write_report(
+    path: Path, views: Sequence[RunView], setup: Setup, *, clips: int | None, traces: bool,
+    force: bool,
+) -> list[PageRun]:  # fmt: skip
+    from gco_agent.report.page import MOST_BYTES, PageRun, require_replaceable, write_page
+
+    if not force:
+        require_replaceable(path)
+    pages = []
+    for view in views:
+        page = PageRun.read(view, MOST_BYTES // len(views))
+        page.film(view, clips, setup.players.require, setup.tell)
+        if traces:
+            page.failures = _trace_failures(view, page.report, setup)
+        pages.append(page)
+    write_page(path, pages)
+    return pages
+
+
+def _trace_failures(view: RunView, report: RunReport, setup: Setup) -> list[Failure]:
+    """Trace the last failures; without them if nothing can be played."""
+    from gco_agent.report.failing import trace_failures
+
+    try:
+        checks.require_trusted(view.repo, report.config.protocol, report.branch)
+        rules = checks.rules_here(report.config.selection_protocol)
+    except UsageError as error:
+        setup.tell(f"{report.branch}: it cannot be played here, so there is no trace: {error}")
+        return []
+    with setup.players.judge(rules) as judge:
+        return trace_failures(view, report.trials, rules, judge.pool, judge.require)
 
 
 def train_ppo(  # noqa: PLR0913 - keyword arguments with defaults

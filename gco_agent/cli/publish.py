@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,15 +19,7 @@ if TYPE_CHECKING:
     from gco_agent.core.records import Evaluation
     from gco_agent.policy import PolicySource
     from gco_agent.report.export import Subject
-    from gco_agent.report.failing import Failure
-    from gco_agent.report.page import PageRun
     from gco_agent.report.summary import RunReport
-    from gco_agent.store.entries import RunRef
-    from gco_agent.store.run import Runs
-    from gco_agent.store.view import RunView
-
-_MOST_RUNS = 6
-_HEAD_BYTES = 2_000
 
 
 @command(
@@ -260,14 +251,15 @@ def report(
     **given: Given,
 ) -> Result:
     """Write one or several runs as one HTML file, which opens in any browser without a network."""
-    from gco_agent.report.page import MOST_BYTES, write_page
+    from gco_agent.api import write_report
 
-    runs = place.runs()
-    refs = _refs(runs, names or (None,))
-    path = place.path(output or Path(f"{refs[0].stem}.html"))
-    _require_possible(path, given)
-    pages = [_read(place, runs.view(ref), MOST_BYTES // len(refs), given) for ref in refs]
-    size = write_page(path, pages)
+    place.run_name = names[0] if names else None
+    path = place.path(output or Path(f"{place.ref().stem}.html"))
+    pages = write_report(
+        path, names, repo=place.directory, clips=given["n_clips"], traces=given["is_traced"],
+        force=given["force"], require=place.jail_level, workers=1, tell=tell,
+    )  # fmt: skip
+    size = path.stat().st_size
     data = {
         "path": path,
         "bytes": size,
@@ -280,86 +272,3 @@ def report(
         "traces": sum(len(page.failures) for page in pages),
     }
     return Result(data, f"{path} ({size / 1e6:.1f} MB): open it in a browser")
-
-
-def _refs(runs: Runs, names: tuple[str | None, ...]) -> list[RunRef]:
-    from gco_agent.api import find_run
-
-    refs = list(dict.fromkeys(find_run(runs, name) for name in names))
-    if len(refs) > _MOST_RUNS:
-        raise UsageError(f"{len(refs)} runs do not fit on one page; at most {_MOST_RUNS}")
-    games = sorted({ref.game for ref in refs})
-    if len(games) > 1:
-        raise UsageError(
-            f"returns of different games cannot be compared ({', '.join(games)}): "
-            "write a report for each"
-        )
-    return refs
-
-
-def _require_possible(path: Path, given: dict[str, Any]) -> None:
-    """Check first that the file can be written in the end."""
-    from gco_agent.report.page import is_report, load_template
-
-    load_template("page.html", autoescape=True)  # the extra may be missing
-    if given["force"] or not path.exists():
-        return
-    with path.open("rb") as file:
-        head = file.read(_HEAD_BYTES)
-    if not is_report(head):
-        raise UsageError(f"{path} is not a report; name another file, or use --force")
-
-
-def _read(place: CliContext, view: RunView, most_bytes: int, given: dict[str, Any]) -> PageRun:
-    from gco_agent.report.page import PageRun
-
-    page = PageRun.read(view, most_bytes)
-    tell(f"{page.report.branch}: {count(page.report.n_tried, 'iteration')}")
-    page.clips = _clips(place, view, page.report, given["n_clips"])
-    page.failures = _failures(place, view, page.report) if given["is_traced"] else []
-    return page
-
-
-def _clips(
-    place: CliContext, view: RunView, report: RunReport, n: int | None
-) -> dict[int, tuple[str, str]]:
-    """Film the steps that gained most; by index of the trial, the caption and mp4 in base64.
-
-    Without a number, one is filmed if that is possible.
-    """
-    from gco_agent.report.video import film_gain, require_format
-
-    gains = [
-        (trial.facts.gain, i)
-        for i, trial in enumerate(report.trials)
-        if trial.verdict == "accepted" and trial.facts and trial.facts.gain is not None
-    ]
-    found = {}
-    try:
-        for _, i in sorted(gains, reverse=True)[: 1 if n is None else n]:
-            require_format(Path("clip.mp4"))
-            tell(f"iteration {report.trials[i].iteration}: playing it and the policy before")
-            clip = film_gain(view, report.config, report.trials[i], place.jail_level)
-            if clip is not None:
-                found[i] = (clip[0], base64.b64encode(clip[1]).decode("ascii"))
-    except UsageError as error:
-        if n is not None:
-            raise
-        tell(f"{report.branch}: it cannot be filmed here, so there is no video: {error}")
-    return found
-
-
-def _failures(place: CliContext, view: RunView, report: RunReport) -> list[Failure]:
-    """Trace the last failures; without them if nothing can be played."""
-    from gco_agent.loop.checks import require_trusted, rules_here
-    from gco_agent.report.failing import trace_failures
-
-    try:
-        require_trusted(view.repo, report.config.protocol, report.branch)
-        rules = rules_here(report.config.selection_protocol)
-    except UsageError as error:
-        tell(f"{report.branch}: it cannot be played here, so there is no trace: {error}")
-        return []
-    place.workers = 1
-    with place.players.judge(rules) as judge:
-        return trace_failures(view, report.trials, rules, judge.pool, judge.require)

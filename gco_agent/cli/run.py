@@ -724,5 +724,5 @@ def _to_leave(
     if is_here and home and (not back or back.startswith("git switch gco/")):
         hints.append((f"git switch {home}", "to a branch of your own"))
     there = "from there" if hints else "from a branch of your own"
-    what = f"{there}: commit the policy as {data['policy']}"
+    what = f"{there}: commit the policy as {data['policy']}, unless that states a higher score"
     return [*hints, (f"gco-agent publish {data['run']}", what)]

@@ -21,7 +21,7 @@ Range = tuple[int, int]
 
 SOLVED = "solved"
 """Label of the mean return from which an environment counts as solved."""
-WANG = "Wang et al. 2016, arXiv:1511.06581, up to 30 no-op starts, no sticky actions"
+WANG = "Wang et al. 2016, arXiv:1511.06581"
 KUANG = "Kuang et al. 2026, arXiv:2603.23994, published result table, protocol reference"
 PPO = "Open RL Benchmark, github.com/openrlbenchmark/openrlbenchmark, static/machado_10M.md"
 """CleanRL's PPO with EnvPool after 10 million steps, with and without sticky actions."""
@@ -31,8 +31,8 @@ _AUTHORS = (
     "steps and lives"
 )
 _PLAYED = {
-    "random": "an action drawn every sixth frame, no sticky actions, five minutes at most",
-    "human": "a games tester after two hours of practice, no sticky actions, five minutes at most",
+    "random": "up to 30 no-op actions first, no sticky actions, 30 minutes at most",
+    "human": "a games tester, up to 30 no-op actions first, no sticky actions, 30 minutes at most",
     "Kuang et al., multi-step": _AUTHORS,
     "Kuang et al., one-step": _AUTHORS,
     "PPO": "episodes of its training, frame skip 4, no sticky actions",

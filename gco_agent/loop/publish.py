@@ -88,13 +88,13 @@ def publish(
     made_in = _made_in(view)
     origin = f"{view.ref.branch}, iteration {made_in}"
     stated = with_measured_header(source, protocol, played, seeds=label, origin=origin)
-    require_same_play(play(stated, Stream.REPORT.seeds(0, n_episodes)), played)
     ours = claim_of(stated)
     if there is not None and ours is not None and there.mean > ours.mean:  # as both are rounded
         raise UsageError(
             f"the present {path} states {there.score}, and this policy has {ours.score}: "
             "--force publishes it anyway"
         )
+    require_same_play(play(stated, Stream.REPORT.seeds(0, n_episodes)), played)
     score = describe_score(played, label)
     size = measure(stated.text)
     commit = runs.publish_file(

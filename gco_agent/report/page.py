@@ -12,15 +12,17 @@ import gzip
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gco_agent.core.errors import UsageError
 from gco_agent.core.files import save_file
 from gco_agent.core.text import difference, format_points
+from gco_agent.jail.limits import JailLevel
 from gco_agent.report import figures
 from gco_agent.report.summary import AXES, RunReport, read_report
 from gco_agent.store.view import Details, RunView, Trial
@@ -36,6 +38,7 @@ MOST_BYTES = 12_000_000
 CHUNK = 100
 """Trials in a chunk of details: with all of them bare, a page would open slowly."""
 _GENERATOR = "gco-agent report"
+_HEAD_BYTES = 2_000
 
 
 @dataclass(slots=True)
@@ -60,12 +63,55 @@ class PageRun:
         report = read_report(view)
         return cls(report, *pack(report.trials, view.details(report.trials), most_bytes))
 
+    def film(
+        self, view: RunView, n: int | None, require: JailLevel, tell: Callable[[str], None]
+    ) -> None:
+        """Add videos of the ``n`` accepted iterations that gained most; None for one, if possible.
+
+        Raises:
+            UsageError: ``n`` is given, and nothing can be filmed here.
+        """
+        from gco_agent.report.video import film_gain, require_format
+
+        report = self.report
+        gains = [
+            (trial.facts.gain, i)
+            for i, trial in enumerate(report.trials)
+            if trial.verdict == "accepted" and trial.facts and trial.facts.gain is not None
+        ]
+        try:
+            for _, i in sorted(gains, reverse=True)[: 1 if n is None else n]:
+                require_format(Path("clip.mp4"))
+                tell(f"iteration {report.trials[i].iteration}: playing it and the policy before")
+                clip = film_gain(view, report.config, report.trials[i], require)
+                if clip is not None:
+                    self.clips[i] = (clip[0], base64.b64encode(clip[1]).decode("ascii"))
+        except UsageError as error:
+            if n is not None:
+                raise
+            tell(f"{report.branch}: it cannot be filmed here, so there is no video: {error}")
+
 
 def write_page(path: Path, runs: Sequence[PageRun]) -> int:
     """Write the HTML file and return its size in bytes."""
     data = render(runs).encode()
     save_file(path, data)
     return len(data)
+
+
+def require_replaceable(path: Path) -> None:
+    """Check that a report may be written to ``path``.
+
+    Raises:
+        UsageError: Another file is there.
+    """
+    load_template("page.html", autoescape=True)  # the extra may be missing
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    if not is_report(head):
+        raise UsageError(f"{path} is not a report; name another file, or use --force")
 
 
 def is_report(head: bytes) -> bool:
