@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gco_agent.core.errors import NotARun, StoreError, UsageError
+from gco_agent.core.errors import StoreError, UsageError
 from gco_agent.core.files import save_file
 from gco_agent.core.seeds import MOST_EPISODES
 
@@ -82,7 +82,7 @@ class CliContext:
 
     def is_run(self, name: str) -> bool:
         """Return whether there is a run of that name."""
-        with contextlib.suppress(NotARun):
+        with contextlib.suppress(StoreError):
             self.runs().find(name)
             return True
         return False

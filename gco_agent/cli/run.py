@@ -169,14 +169,15 @@ def baseline(place: CliContext, /, target: str, **given: Given) -> Result:
     """Run a simple method on the same budget, to compare with."""
     from gco_agent.loop.budget import Budget
 
+    is_run = _names_run(place, target)
     if given["method"] == "ppo":
-        return _ppo(place, target, given)
-    if given["frames"] is None and given["iterations"] is None and "/" not in target:
+        return _ppo(place, target, given, is_run=is_run)
+    if given["frames"] is None and given["iterations"] is None and not is_run:
         raise UsageError(
             f"a baseline needs a budget: --frames N or --iterations N, or name a run instead of "
             f"{target} for what that used"
         )
-    start = _prepare_baseline(place, target, given)
+    start = _prepare_baseline(place, target, given, is_run=is_run)
     budget = Budget(
         given["iterations"], None, given["frames"], report_episodes=given["report_episodes"]
     )
@@ -184,7 +185,16 @@ def baseline(place: CliContext, /, target: str, **given: Given) -> Result:
     return _begin(start, budget)
 
 
-def _ppo(place: CliContext, target: str, given: dict[str, Any]) -> Result:
+def _names_run(place: CliContext, target: str) -> bool:
+    """Return whether ``target`` is a run, and not a game or an environment."""
+    try:
+        place.find_spec(target)
+    except UsageError:
+        return "/" in target or place.is_run(target)
+    return False
+
+
+def _ppo(place: CliContext, target: str, given: dict[str, Any], *, is_run: bool) -> Result:
     """Train PPO on the frames that are given, or those of a run, and measure it."""
     from gco_agent.api import train_ppo
 
@@ -192,12 +202,11 @@ def _ppo(place: CliContext, target: str, given: dict[str, Any]) -> Result:
         if given[name] is not None:
             wrong = f"--{name.replace('_', '-')}"
             raise UsageError(f"PPO has no iterations of the search: give --frames, not {wrong}")
-    if given["frames"] is None and "/" not in target:
+    if given["frames"] is None and not is_run:
         raise UsageError(
             f"a baseline needs a budget: --frames N, or name a run instead of {target} for what "
             "that used"
         )
-    is_run = "/" in target
     with open_display() as display:
         found, commit = train_ppo(
             None if is_run else place.find_spec(target).env_id,
@@ -243,7 +252,9 @@ def _ppo(place: CliContext, target: str, given: dict[str, Any]) -> Result:
     return Result(data, text)
 
 
-def _prepare_baseline(place: CliContext, target: str, given: dict[str, Any]) -> _Start:
+def _prepare_baseline(
+    place: CliContext, target: str, given: dict[str, Any], *, is_run: bool
+) -> _Start:
     """Return the run of a baseline: of a game, or as a run began, by its settings and budget."""
     from gco_agent.api import Run, Setup, free_name
     from gco_agent.envs.environment import spec_of
@@ -253,7 +264,7 @@ def _prepare_baseline(place: CliContext, target: str, given: dict[str, Any]) -> 
 
     method = given["method"]
     fixed = {"optimizer": method, "switch": False, "name": given["name"] or method}
-    if "/" not in target:
+    if not is_run:
         defaults = {
             "protocol": "default", "objects": None, "max_steps": None, "candidates": 1,
             "horizon": 0, "hints": "interface", "trace_tokens": 6_000, "start": None,

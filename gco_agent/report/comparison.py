@@ -169,7 +169,8 @@ class Comparison:
     def run_cells(self) -> list[list[str]]:
         """Return a table of the runs, with headings."""
         heads = ["run", "seed", "score", "episodes", "iterations", "frames", "$"]
-        return [heads] + [
+        n = len(heads) - (not any(run.usd for run in self.runs))
+        return [heads[:n]] + [
             [
                 run.run,
                 "" if run.seed is None else str(run.seed),
@@ -178,7 +179,7 @@ class Comparison:
                 str(run.iterations),
                 f"{run.frames:,}",
                 f"{run.usd:.2f}" if run.usd else "",
-            ]
+            ][:n]
             for run in self.runs
         ]
 

@@ -24,7 +24,7 @@ _MARKS = {
     Verdict.ACCEPTED: ("circle", 9),
     Verdict.REJECTED: ("x-thin-open", 7),
     Verdict.INCONCLUSIVE: ("cross-thin-open", 7),
-    Verdict.REPORTED: ("diamond", 12),
+    Verdict.REPORTED: ("diamond-open", 13),
 }
 LAYOUT = {
     "margin": {"l": 56, "r": 16, "t": 24, "b": 48},

@@ -99,6 +99,7 @@ def test_a_run_from_start_to_report(home: Path) -> None:
     assert [e.iteration for e in events if isinstance(e, gco_agent.Committed)] == [0, 1]
     assert run.evaluate(episodes=2).returns == (60.0, 60.0)
     assert "gco/cart_pole/first: 1 iteration," in repr(run)
+    assert "Worst episode of iteration 1" in run.report("page.html", clips=0).read_text()
 
     again = gco_agent.open_run("runs", optimizer=Once())
     [rejected] = again.step()
@@ -109,8 +110,11 @@ def test_a_run_from_start_to_report(home: Path) -> None:
     assert again.history[-1].verdict is Verdict.REPORTED
     assert again.best.return_mean == measured.mean_return
     assert again.policy.text == LEAN
-    path = again.report("page.html")
-    assert path.read_text().startswith("<!doctype html>")
+    [page] = gco_agent.write_report("page.html", ["first"], repo="runs", clips=1, traces=False)
+    assert (list(page.clips), page.failures, page.report.n_tried) == ([1], [], 2)
+    Path("mine.html").write_text("mine")
+    with pytest.raises(UsageError, match="not a report"):
+        again.report("mine.html")
 
 
 def test_a_function_answers_and_the_end_is_simplified(home: Path) -> None:

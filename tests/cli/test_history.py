@@ -124,7 +124,7 @@ def test_baselines_have_the_budget_and_the_rules_of_a_run(cli: Cli, project: Pat
                         max_steps=50, slice_steps=2_000)  # fmt: skip
     run.measure(5)
     for method in ("best-of-n", "random-search"):
-        result = cli(project, "baseline", "cart_pole/mine", "--method", method, "--workers", "1",
+        result = cli(project, "baseline", "mine", "--method", method, "--workers", "1",
                      "--report-episodes", "5", "--iterations", "1", "--json")  # fmt: skip
         assert result.exit_code == 0, result.output
         data = json.loads(result.stdout)

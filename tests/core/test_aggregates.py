@@ -62,7 +62,7 @@ def test_profiles_and_improvement() -> None:
     found = probability_of_improvement(ONE, {"pong": [-1.0] * 5})
     assert found == Estimate(1.0, 1.0, 1.0)
     assert thresholds_of([0.5, 3.0], is_normalized=True)[::40] == [0.0, 3.0]
-    assert thresholds_of([-5.0, 3.0], is_normalized=False)[::40] == [-5.0, 3.0]
+    assert thresholds_of([-5.0, 3.0], is_normalized=False)[::40] == [-5.4, 3.0]
 
 
 def test_p_values() -> None:

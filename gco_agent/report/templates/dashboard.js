@@ -124,7 +124,7 @@
     byId("headline").textContent = data.score ? `${data.title}: ${data.score}` : "The initial policy is being measured";
     if (!data.score) return;
     const counts = Object.entries(data.counts).map(([verdict, n]) => `${n} ${verdict}`).join(", ");
-    const used = [`${data.used.frames.toFixed(2)} million frames`, span(3600 * data.used.hours)];
+    const used = [`${Math.round(1e6 * data.used.frames).toLocaleString("en-US")} frames`, span(3600 * data.used.hours)];
     if (data.tokens) used.push(`${data.tokens.toLocaleString("en")} tokens`);
     if (data.used.usd) used.push(`$${data.used.usd.toFixed(2)}`);
     byId("counts").textContent = `Initial policy: ${data.initial}. ${counts}. Used: ${used.join(", ")}.`;

@@ -99,6 +99,7 @@
     Object.assign(layout.yaxis, { range: [lowest - 0.6, 0.6], fixedrange: true });
     const room = Math.max(0.7, (x[end - 1] - x[begin]) * 0.04);
     layout.xaxis.range = [x[begin] - room, x[end - 1] + room];
+    if (x[end - 1] - x[begin] <= 12) layout.xaxis.dtick = 1;
     byId("stretch").textContent = end - begin < x.length
       ? `Trials ${begin + 1} to ${end} of ${x.length} are drawn, around the selected one.` : "";
     return Plotly.react(byId("lineage"), traces, layout, { ...CONFIG, displayModeBar: false });
