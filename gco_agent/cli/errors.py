@@ -42,7 +42,10 @@ EXTRAS = {
 """Modules of an extra, which may not be installed."""
 _WORD = 200
 _TOO_LONG = re.compile(rf"\S{{{2 * _WORD},}}")
-_MISNAMED = (errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR)
+_OF_FILES = (
+    *(errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR),
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES),
+)
 _SHOW_CURSOR = b"\x1b[?25h"
 _STDERR = 2
 
@@ -116,9 +119,10 @@ class CommandGroup(click.Group):
         except GcoError as error:
             raise Refusal(str(error)) from None
         except OSError as error:
-            if error.errno not in _MISNAMED:
+            if error.errno not in _OF_FILES:
                 raise
-            raise Refusal(f"{error.filename}: {error.strerror}") from None
+            where = f"{error.filename}: " if error.filename else ""
+            raise Refusal(f"{where}{error.strerror}") from None
         except ModuleNotFoundError as error:
             if (module := (error.name or "").partition(".")[0]) not in EXTRAS:
                 raise

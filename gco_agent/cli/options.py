@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import os
 import re
 import textwrap
 import tomllib
@@ -59,6 +60,8 @@ class OutputFile(click.Path):
             self.fail(f"{path} is a folder", param, ctx)
         if not path.parent.is_dir():
             self.fail(f"there is no folder {path.parent}", param, ctx)
+        if not os.access(path.parent, os.W_OK):
+            self.fail(f"the folder {path.parent} cannot be written to", param, ctx)
         return Path(value)
 
 

@@ -275,15 +275,15 @@ def sparkline(values: Sequence[float]) -> str:
 
 def races_note(history: Sequence[Step]) -> str:
     """Say why returns of races and of the report differ; "" where the rules are the same."""
-    limits: dict[bool, int] = {}
+    limits: dict[bool, list[int]] = {True: [], False: []}
     for step in history:
         stamp = step.facts.protocol if step.facts else None
         if stamp and (found := re.search(r" max_steps=(\d+)", stamp)):
-            limits[step.verdict is Verdict.REPORTED] = int(found[1])
-    races, report = limits.get(False), limits.get(True)
-    if races is None or report is None or races >= report:
+            limits[step.verdict is Verdict.REPORTED].append(int(found[1]))
+    races, report = (min(limits[is_report], default=0) for is_report in (False, True))
+    if not 0 < races < report:
         return ""
-    limit = f"Races truncate episodes at {races:,} steps, the report at {report:,}"
+    limit = f"The shortest races truncated episodes at {races:,} steps, the report at {report:,}"
     return f"{limit}, so one policy has two returns."
 
 

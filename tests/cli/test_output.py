@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from gco_agent.cli.output import Column, _table_lines, races_note
+from gco_agent.cli.output import Column, _table_lines, races_note, score_text
 from gco_agent.core.records import Verdict
 from gco_agent.store.run import Limits, Status, status_path, write_status
 from tests.cli.conftest import Cli, Start
@@ -153,10 +153,26 @@ def test_two_returns_of_one_policy_are_explained(longest: int, is_told: bool) ->
 
     history = [
         step(Verdict.INITIAL, "default gco/Pong-v5 sticky=0.25 max_steps=4500 ale-py=0.12"),
+        step(Verdict.REJECTED, f"default gco/Pong-v5 sticky=0.25 max_steps={longest} ale-py=0.12"),
         step(Verdict.REPORTED, f"default gco/Pong-v5 sticky=0.25 max_steps={longest} ale-py=0.12"),
     ]
     assert ("4,500" in races_note(history)) is is_told
     assert races_note(history[:1]) == ""
+
+
+def test_few_episodes_have_no_interval() -> None:
+    few = {"mean_return": 20.5, "standard_error": 10.5, "confidence_interval": None}
+    text = score_text({**few, "returns": [10.0, 31.0]})
+    assert text == "20.5 ± 10.5, too few episodes for an interval"
+
+
+def test_a_full_standard_output_is_one_line(surroundings: dict[str, str], project: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "gco_agent", "-C", str(project), "games"],
+            stdout=full, stderr=subprocess.PIPE, env=surroundings, text=True, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (2, "Error: No space left on device\n")
 
 
 def test_runs_are_listed(cli: Cli, played: Path) -> None:

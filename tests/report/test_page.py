@@ -20,8 +20,10 @@ from gco_agent.report.failing import Failure
 from gco_agent.report.page import PageRun, is_report, pack, write_page
 from gco_agent.report.summary import AXES, positions, read_report
 from gco_agent.report.video import write_video
+from gco_agent.store.git import GitRepo
+from gco_agent.store.run import Runs
 from tests.report.conftest import SECOND, Browser
-from tests.report.samples import HOSTILE, REF, policy
+from tests.report.samples import HOSTILE, REF, make_run, policy
 
 
 def page_of(
@@ -115,6 +117,16 @@ def test_the_page_opens_from_its_file(browser: Browser, page, width):
     for plot in ("curve", "seeds", "complexity", "lineage"):
         browser.reveal(plot)
     assert browser.complaints() == []
+
+
+def test_no_tick_of_a_short_run_is_drawn_twice(browser: Browser, tmp_path: Path) -> None:
+    repo = GitRepo.create(tmp_path)
+    make_run(tmp_path, 3)
+    browser.open(page_of([Runs(repo).view(REF)], tmp_path / "short.html"))
+    for plot in ("curve", "complexity", "lineage"):
+        browser.reveal(plot)
+        ticks = browser.texts(f"#{plot} .xtick text")
+        assert len(set(ticks)) == len(ticks) >= 3, plot
 
 
 def test_hostile_text_is_shown_and_does_nothing(browser: Browser, page):
