@@ -712,7 +712,7 @@ def _to_look(data: dict[str, Any], view: RunView, *, is_here: bool) -> list[tupl
     branch, first = data["run"], view.history()[0]
     which = "" if is_here else f" {branch}"
     base = f"{first.parents[0][:9]}.." if first.parents else ""
-    hints = [(f"git log --first-parent {base}{branch}", "the story, one commit an iteration")]
+    hints = [(f"git log --first-parent {base}{branch}", "the history, one commit an iteration")]
     if data["iterations"]:
         difference = f"git diff {first.commit[:9]} {data['commit'][:9]} -- :/{data['policy']}"
         hints.append((difference, "first policy against last"))
