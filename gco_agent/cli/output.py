@@ -201,6 +201,8 @@ def score_text(data: dict[str, Any]) -> str:
     if not data["confidence_interval"]:
         has_too_few = 1 < len(data.get("returns", ())) < FEWEST_FOR_INTERVAL
         return score + ", too few episodes for an interval" * has_too_few
+    if not error:
+        return score + ", the same in every episode"
     ends = [format_score(end, error).split(" ")[0] for end in data["confidence_interval"]]
     return f"{score}, 95 % interval {ends[0]} to {ends[1]}"
 

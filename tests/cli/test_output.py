@@ -162,6 +162,8 @@ def test_two_returns_of_one_policy_are_explained(longest: int, is_told: bool) ->
 
 def test_few_episodes_have_no_interval() -> None:
     few = {"mean_return": 20.5, "standard_error": 10.5, "confidence_interval": None}
+    alike = {"mean_return": 500.0, "standard_error": 0.0, "confidence_interval": (500.0, 500.0)}
+    assert score_text(alike) == "500 ± 0, the same in every episode"
     text = score_text({**few, "returns": [10.0, 31.0]})
     assert text == "20.5 ± 10.5, too few episodes for an interval"
 
