@@ -50,14 +50,15 @@ from gco_agent.optimizers.registry import make_optimizer, tuned_between
 from gco_agent.optimizers.simplify import SimplifyOptimizer
 from gco_agent.policy import LoadedPolicy, PolicySource
 from gco_agent.store.config import RunConfig, default_slice
+from gco_agent.store.control import leave_note
 from gco_agent.store.entries import RunRef, new_run_id
 from gco_agent.store.git import GitRepo
 from gco_agent.store.run import Run as OpenRun
-from gco_agent.store.run import Runs, leave_note
+from gco_agent.store.run import Runs
 from gco_agent.store.view import RunView, Step, frames_of, read_policy
 
 if TYPE_CHECKING:
-    from gco_agent.loop.bisect import Bisection
+    from gco_agent.loop.bisect import Bisection, Skill
     from gco_agent.report.baselines import Baseline
     from gco_agent.report.comparison import Comparison
     from gco_agent.report.dashboard import DashboardServer
@@ -325,7 +326,7 @@ class Run:
         leave_note(self._view, text)
 
     def bisect(
-        self, skill: str, *, seeds: range | None = None, scan: bool = False,
+        self, skill: str | Skill, *, seeds: range | None = None, scan: bool = False,
         max_steps: int | None = None,
     ) -> Bisection:  # fmt: skip
         """Find the iteration that won or lost a skill.
@@ -338,7 +339,8 @@ class Run:
         """
         from gco_agent.loop.bisect import bisect, parse_skill
 
-        wanted, rules = parse_skill(skill), checks.rules_here(self.config.protocol)
+        wanted = parse_skill(skill) if isinstance(skill, str) else skill
+        rules = checks.rules_here(self.config.protocol)
         limited = replace(rules, max_steps=min(rules.max_steps, max_steps or rules.max_steps))
         with self.setup.players.judge(limited) as judge:
             return bisect(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,10 @@ from gco_agent.core.files import save_file
 from gco_agent.core.seeds import MOST_EPISODES
 
 if TYPE_CHECKING:
-    from gco_agent.api import Players, Target
+    from gco_agent.api import Callback, Players, Run, Target
     from gco_agent.core.records import Evaluation, PlayProtocol
     from gco_agent.games import GameSpec
     from gco_agent.jail.limits import JailLevel
-    from gco_agent.store.config import RunConfig
     from gco_agent.store.entries import RunRef
     from gco_agent.store.git import GitRepo
     from gco_agent.store.run import Runs
@@ -65,6 +64,15 @@ class CliContext:
     def view(self) -> RunView:
         """Open that run to read it."""
         return self.runs().view(self.ref())
+
+    def open_run(self, *callbacks: Callback) -> Run:
+        """Open that run to play it, by the options of the command."""
+        from gco_agent.api import Run, Setup
+        from gco_agent.loop.checks import read_config
+
+        ref = self.ref()
+        config = read_config(self.runs().view(ref))
+        return Run(self.repository(), ref, config, Setup(self.players), callbacks)
 
     def run_and_rev(self, names: Sequence[str], *, is_rev_needed: bool = False) -> str | None:
         """Take ``[RUN] [REV]`` apart: keep the run, return the revision."""
@@ -178,9 +186,3 @@ def pick_seeds(text: str | None, default: range, most: int = MOST_EPISODES) -> r
     if len(seeds) > most:
         raise UsageError(f"{len(seeds):,} episodes are too many; at most {most:,}")
     return seeds
-
-
-def with_model(config: RunConfig, given: dict[str, Any]) -> RunConfig:
-    """Return the configuration with the options for the language model."""
-    names = ("model", "effort", "max_tokens")
-    return replace(config, **{name: given[name] for name in names if given.get(name)})

@@ -364,7 +364,7 @@ class Broadcast:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        from gco_agent.store.run import write_status
+        from gco_agent.store.control import write_status
 
         write_status(self._path, None)
         self._display.__exit__(*exc_info)
@@ -378,7 +378,7 @@ class Broadcast:
             self._write(event)
 
     def _write(self, event: Playing | Racing | Searching | None) -> None:
-        from gco_agent.store.run import Limits, Status, write_status
+        from gco_agent.store.control import Limits, Status, write_status
 
         if not self._works:
             return

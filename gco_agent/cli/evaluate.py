@@ -325,7 +325,9 @@ def _cells(line: Line) -> tuple[str, str, str, str]:
 # Enjoy
 
 
-def _told(display: Callable[[Playing], None], name: str, scenes: Scenes) -> Iterator[Image]:
+def _with_progress(
+    display: Callable[[Playing], None], name: str, scenes: Scenes
+) -> Iterator[Image]:
     """Yield the pictures of a video, and display how far it is."""
     n_wanted = len(scenes.seeds) * len(scenes.policies)
     for picture in scenes.pictures():
@@ -396,7 +398,7 @@ def enjoy(
     else:
         require_format(path)
         with open_display() as display:
-            pictures = _told(display, path.name, scenes)
+            pictures = _with_progress(display, path.name, scenes)
             write_video(path, pictures, scenes.frames_per_second)
     data = {
         "video": path,

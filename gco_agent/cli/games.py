@@ -161,7 +161,7 @@ def doctor(place: CliContext, /) -> Result:
 
 
 def _look_at_git(place: CliContext) -> Found:
-    """Git itself, the repository here, and who commits; only git itself must be there."""
+    """Return git's version, the repository here, and whether git knows who commits."""
     from gco_agent.store.git import GitRepo
 
     found: Found = {"version": None, "repository": None, "has_identity": False, "problem": None}

@@ -57,9 +57,9 @@ if TYPE_CHECKING:
     from gco_agent.loop.bisect import Bisection
     from gco_agent.loop.budget import Budget
     from gco_agent.report.comparison import Comparison
+    from gco_agent.store.control import Status
     from gco_agent.store.entries import Facts, RunRef
     from gco_agent.store.git import GitRepo
-    from gco_agent.store.run import Status
     from gco_agent.store.view import Details, OptimizerStats, RunSummary, RunView, Step, Trial
 
 _FORMULA = ("=", "+", "-", "@", "\t")
@@ -72,7 +72,7 @@ _TRACE_EPISODES, _BISECTED, _MOST_TRACED, _TRACE_STEPS = 8, 8, 1_000, 4_500
 @command(o.json_option)
 def runs(place: CliContext, /) -> Result:
     """List the runs of the repository, the one that advanced last first."""
-    from gco_agent.store.run import live_runs
+    from gco_agent.store.control import live_runs
 
     repo, there = place.repository(), place.runs()
     head, live = repo.head_branch(), live_runs(repo.common_dir)
@@ -415,7 +415,7 @@ def _print_seeds(details: Details) -> None:
 )
 def watch(place: CliContext, /, last: int, *, keep: bool) -> None:
     """Follow a run that another process of this machine advances."""
-    from gco_agent.store.run import read_status, status_path
+    from gco_agent.store.control import read_status, status_path
     from gco_agent.store.view import RunView
 
     repo = place.repository()
@@ -461,7 +461,7 @@ def dashboard(place: CliContext, /, port: int) -> None:
 
 def _watched(place: CliContext, repo: GitRepo) -> RunRef:
     """Return the run to follow; one that has no commit yet has a status file already."""
-    from gco_agent.store.run import live_runs
+    from gco_agent.store.control import live_runs
 
     all_runs = place.runs()
     live = list(live_runs(repo.common_dir))
@@ -680,19 +680,15 @@ def _print_comparison(found: Comparison) -> None:
 )
 def bisect(place: CliContext, /, skill: str, *, scan: bool, **given: Given) -> Result:
     """Find the commit of a run that won or lost a skill."""
-    from gco_agent.loop.bisect import bisect as find_change
     from gco_agent.loop.bisect import parse_skill
-    from gco_agent.loop.checks import read_config, rules_here
 
     wanted = parse_skill(skill, place.directory)
     seeds = pick_seeds(given["seed_text"], Stream.FEEDBACK.seeds(0, _BISECTED), _MOST_TRACED)
-    view = place.view()
-    rules = rules_here(read_config(view).protocol)
-    limited = replace(rules, max_steps=min(rules.max_steps, given["max_steps"] or rules.max_steps))
-    with open_display() as display, place.players.judge(limited) as judge:
-        found = find_change(view, wanted, judge, rules, seeds, display, scan=scan)
+    with open_display() as display:
+        run = place.open_run(display)
+        found = run.bisect(wanted, seeds=seeds, scan=scan, max_steps=given["max_steps"])
     data = {
-        "run": view.ref.branch,
+        "run": run.name,
         "skill": found.skill,
         "seeds": format_seeds(seeds),
         "policies": found.policies,
@@ -700,7 +696,7 @@ def bisect(place: CliContext, /, skill: str, *, scan: bool, **given: Given) -> R
         "tested": found.tested,
         "changes": found.changes,
     }
-    return Result(data, lambda: _print_bisection(found, view.ref.branch))
+    return Result(data, lambda: _print_bisection(found, run.name))
 
 
 def _print_bisection(found: Bisection, branch: str) -> None:

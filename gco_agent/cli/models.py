@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gco_agent.cli import options as o
-from gco_agent.cli.context import CliContext, with_model
+from gco_agent.cli.context import CliContext
 from gco_agent.cli.display import open_display
 from gco_agent.cli.options import Given, command, number, option
 from gco_agent.cli.output import Result, count, echo, pick, say, tell
-from gco_agent.cli.run import advance, saved_is_told
+from gco_agent.cli.run import advance, config_of, explain_interruption
 from gco_agent.core.errors import GcoError, UsageError
 from gco_agent.core.text import format_score
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gco_agent.llm.prices import Plan, Price
     from gco_agent.loop.replay import Outcome, Recording, Replayed
     from gco_agent.optimizers.base import Request
-    from gco_agent.optimizers.exchange import Letter
+    from gco_agent.optimizers.exchange import PromptFiles
     from gco_agent.store.config import RunConfig
     from gco_agent.store.entries import RunRef
     from gco_agent.store.git import GitRepo
@@ -50,7 +50,7 @@ _BYTES_A_TOKEN = 8
 )
 def note(place: CliContext, /, names: tuple[str, ...]) -> Result:
     """Leave a note that the next prompt of a run shows."""
-    from gco_agent.store.run import leave_note, read_notes
+    from gco_agent.store.control import leave_note, read_notes
 
     *run_name, text = names
     if run_name:
@@ -65,17 +65,17 @@ def note(place: CliContext, /, names: tuple[str, ...]) -> Result:
 @command(o.run_argument, option("-o", "--output", kind=o.OutputFile()), o.play_options)
 def prompt(place: CliContext, /, output: Path | None) -> Result:
     """Write everything that is needed to improve a run's policy into one Markdown file."""
-    run = _run(place)
-    with _asking(place, run) as (request, letter):
-        text = letter.compose(request)
-    path = str(output or letter.prompt)
+    run = place.open_run()
+    with _asking(place, run) as (request, paths):
+        text = paths.compose(request)
+    path = str(output or paths.prompt)
     data = {"run": run.name, "iteration": request.iteration, "path": path, "prompt": text}
     if path == _STDIO:
         return Result({**data, "path": None}, lambda: echo(text, nl=False))
     if output is not None:
         place.write(output, text)
     # where `apply` finds it, to be kept with the iteration
-    if aside := letter.write_prompt(text):
+    if aside := paths.write_prompt(text):
         tell(f"There was an answer to another prompt; it is now {aside}")
     tell(
         "Give this file to any chat, coding agent or person. Then:\n"
@@ -85,43 +85,34 @@ def prompt(place: CliContext, /, output: Path | None) -> Result:
 
 
 @contextlib.contextmanager
-def _asking(place: CliContext, run: Run) -> Iterator[tuple[Request, Letter]]:
+def _asking(place: CliContext, run: Run) -> Iterator[tuple[Request, PromptFiles]]:
     """Open what the next iteration of a run is asked with, and the files of its prompt."""
     from gco_agent.loop import checks
     from gco_agent.loop.budget import Budget
     from gco_agent.loop.recording import recall_episodes
     from gco_agent.loop.selection import Archive
     from gco_agent.loop.session import compose_request
-    from gco_agent.optimizers.exchange import letter_for
+    from gco_agent.optimizers.exchange import files_for
 
     view = run.runs.view(run.ref)
     checks.require_same_versions(run.config)
     with open_display() as display, place.players.judge(run.config.selection_protocol) as judge:
         recall_episodes(view, judge)
         request = compose_request(Archive(view), judge, run.config, Budget(), display)
-        yield request, letter_for(run.exchange_folder, request)
+        yield request, files_for(run.exchange_folder, request)
 
 
 def _answer_questions(place: CliContext, run: Run, reply: str) -> Result:
     """Add the answers to the questions in a reply to the prompt; the run stays as it is."""
-    with _asking(place, run) as (request, letter):
-        text = letter.compose(request)
-        letter.write_prompt(text)
-        answers = letter.answer(request, text, reply)
+    with _asking(place, run) as (request, paths):
+        text = paths.compose(request)
+        paths.write_prompt(text)
+        answers = paths.answer(request, text, reply)
     if answers is None:
         raise UsageError("no more questions are answered in this iteration: reply with a policy")
     tell("Its questions are answered: give the file to its author again.")
-    data = {"run": run.name, "iteration": request.iteration, "path": str(letter.prompt)}
-    return Result({**data, "prompt": answers}, lambda: echo(str(letter.prompt)))
-
-
-def _run(place: CliContext) -> Run:
-    from gco_agent.api import Run, Setup
-    from gco_agent.loop import checks
-
-    ref = place.ref()
-    config = checks.read_config(place.runs().view(ref))
-    return Run(place.repository(), ref, config, Setup(place.players))
+    data = {"run": run.name, "iteration": request.iteration, "path": str(paths.prompt)}
+    return Result({**data, "prompt": answers}, lambda: echo(str(paths.prompt)))
 
 
 @command(
@@ -140,7 +131,7 @@ def apply_(place: CliContext, /, reply: str | None) -> Result:
     is_file = reply in (None, _STDIO) or place.path(reply).exists()
     if reply and not is_file and not place.run_name and place.is_run(reply):
         place.run_name, reply = reply, None
-    run = _run(place)
+    run = place.open_run()
     view = run.runs.view(run.ref)
     text = _read_answer(place, run, view, reply)
     if read_questions(text):
@@ -157,24 +148,24 @@ def apply_(place: CliContext, /, reply: str | None) -> Result:
 
 
 def _read_answer(place: CliContext, run: Run, view: RunView, name: str | None) -> str:
-    from gco_agent.optimizers.exchange import decode_reply, newest_letter, read_reply
+    from gco_agent.optimizers.exchange import decode_reply, newest_files, read_reply
 
     if name == _STDIO:
         return decode_reply(sys.stdin.buffer.read(), "standard input")
     if name is not None:
         return read_reply(place.path(name))
-    letter = newest_letter(run.exchange_folder, view.last_iteration + 1)
-    if not letter.reply.exists():
+    paths = newest_files(run.exchange_folder, view.last_iteration + 1)
+    if not paths.reply.exists():
         raise UsageError(
-            f"there is no answer in {letter.reply}: name the file that holds it, or write the "
+            f"there is no answer in {paths.reply}: name the file that holds it, or write the "
             "prompt first with `gco-agent prompt`"
         )
-    if not letter.is_written_for(view.tip):
+    if not paths.is_written_for(view.tip):
         raise UsageError(
-            f"the answer in {letter.reply} is to a prompt for another state of the run: write the "
+            f"the answer in {paths.reply} is to a prompt for another state of the run: write the "
             "present one with `gco-agent prompt`, or name the file if you mean this answer"
         )
-    return letter.read_reply()
+    return paths.read_reply()
 
 
 @command(
@@ -187,21 +178,11 @@ def _read_answer(place: CliContext, run: Run, view: RunView, name: str | None) -
 )
 def estimate(place: CliContext, /, game: str, iterations: int, **given: Given) -> Result:
     """Estimate the cost of a run of GAME with the optimizer reflect, before it is started."""
-    from gco_agent.envs.environment import make_protocol
     from gco_agent.llm.prices import AS_OF, DEFAULT_MODEL, REPLY_TOKENS
     from gco_agent.llm.providers import model_price, split_models
-    from gco_agent.store.config import RunConfig
 
-    spec = place.find_spec(game)
-    config = RunConfig(
-        spec.name,
-        make_protocol("default", spec.env_id),
-        optimizer="reflect",
-        candidates=given["candidates"],
-        hints=given["hints"],
-        model=DEFAULT_MODEL,
-    )
-    config = with_model(config, given)
+    given |= {"optimizer": "reflect", "model": given["model"] or DEFAULT_MODEL}
+    config = config_of(place.find_spec(game), given)
     if len(split_models(config.model)) > 1:
         raise UsageError("name one model at a time: each has its own price")
     plan, price = _plan(config, iterations), model_price(config.model)
@@ -367,7 +348,7 @@ def _play(
     runs = Runs(repo)
     rules = replace(found.settings, protocol=here).selection_protocol
     with (
-        saved_is_told(runs, ref, _AGAIN),
+        explain_interruption(runs, ref, _AGAIN),
         open_display() as display,
         place.players.judge(rules) as judge,
     ):

@@ -84,27 +84,16 @@ class Duration(click.ParamType[float]):
         return seconds
 
 
-class AtLeast(click.ParamType[int]):
+class AtLeast(click.IntRange):
     """Integer in [least, most]."""
 
-    name = "n"
+    name = "integer"
 
     def __init__(self, least: int, most: int = _HIGHEST) -> None:
-        self._least, self._most = least, most
+        super().__init__(least, most)
 
-    def convert(
-        self, value: Given, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
-        """Parse it."""
-        try:
-            number = int(value)
-        except ValueError:
-            self.fail(f"{value!r} is not an integer.", param, ctx)
-        if number < self._least and self._most == _HIGHEST:
-            self.fail(f"{value} is less than {self._least:,}.", param, ctx)
-        if not self._least <= number <= self._most:
-            self.fail(f"{value} is not in the range {self._least:,} to {self._most:,}.", param, ctx)
-        return number
+    def _describe_range(self) -> str:
+        return f"{self.min:,} to {self.max:,}" if self.max != _HIGHEST else f"{self.min:,} or more"
 
 
 @functools.cache

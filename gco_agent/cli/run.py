@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gco_agent.cli import options as o
-from gco_agent.cli.context import CliContext, with_model
+from gco_agent.cli.context import CliContext
 from gco_agent.cli.display import Broadcast, open_display
 from gco_agent.cli.errors import Interrupted
 from gco_agent.cli.options import Given, command, number, option
@@ -265,12 +265,7 @@ def _prepare_baseline(
     method = given["method"]
     fixed = {"optimizer": method, "switch": False, "name": given["name"] or method}
     if not is_run:
-        defaults = {
-            "protocol": "default", "objects": None, "max_steps": None, "candidates": 1,
-            "horizon": 0, "hints": "interface", "trace_tokens": 6_000, "start": None,
-            "create_repo": False, "tune_seconds": None, "model": None,
-        }  # fmt: skip
-        return _prepare(place, {**defaults, **given, **fixed, "game": target})
+        return _prepare(place, {**given, **fixed, "game": target})
     runs = place.runs()
     view = runs.view(runs.find(target))
     config = checks.read_config(view)
@@ -329,7 +324,7 @@ def step(
     return advance(
         place,
         Budget(iterations, seconds, frames, given["usd"], report_episodes=given["report_episodes"]),
-        lambda config: with_model(replace(config, optimizer=name or config.optimizer), given),
+        lambda config: _with_options(config, given),
         again=_go_on(name, command_line),
         answer=_answering(place, command_line),
         log=given["log"] or "",
@@ -376,7 +371,7 @@ def advance(
     if extras.get("answer") is not None:
         checks.require_exchange(config.optimizer)
     advanced = Run(repo, ref, config, Setup(place.players, tell=tell, **extras))
-    with saved_is_told(advanced.runs, ref, again), advanced.open() as opened:
+    with explain_interruption(advanced.runs, ref, again), advanced.open() as opened:
         tell(
             f"Branch {ref.branch}, optimizer {clean_line(config.optimizer)}, mean return now "
             f"{_score(opened.standing.facts)}"
@@ -402,7 +397,7 @@ def _train_and_report(session: Session, opened: OpenRun, budget: Budget) -> None
 
 
 def _broadcast(run: Run, budget: Budget, first: int) -> Broadcast:
-    from gco_agent.store.run import status_path
+    from gco_agent.store.control import status_path
 
     return Broadcast(status_path(run.repo.common_dir, run.ref.stem), budget, first)
 
@@ -436,17 +431,19 @@ def config_of(spec: GameSpec, given: dict[str, Any]) -> RunConfig:
     from gco_agent.envs.environment import make_protocol
     from gco_agent.store.config import RunConfig, default_slice
 
-    protocol = make_protocol(given["protocol"], spec.env_id, given["max_steps"], given["objects"])
-    same = ("optimizer", "seed", "candidates", "horizon", "hints", "trace_tokens")
-    config = RunConfig(
-        spec.name,
-        protocol,
-        slice_steps=given["slice_steps"] or default_slice(protocol),
-        **{name: given[name] for name in same},
-    )
+    rules = (given.get(name) for name in ("max_steps", "objects"))
+    protocol = make_protocol(given.get("protocol", "default"), spec.env_id, *rules)
+    config = RunConfig(spec.name, protocol, slice_steps=default_slice(protocol))
     if given.get("frames"):  # where frames are the budget, the speed of the machine decides nothing
         config = replace(config, slice_seconds=_PATIENT_SLICE_S)
-    return with_model(config, given)
+    return _with_options(config, given)
+
+
+def _with_options(config: RunConfig, given: dict[str, Any]) -> RunConfig:
+    """Return the configuration with the options of the same names that were given."""
+    names = {field.name for field in fields(config)} - {"game", "protocol"}
+    options = {name: given[name] for name in names & given.keys() if given[name] is not None}
+    return replace(config, **options)
 
 
 def _prepare(place: CliContext, given: dict[str, Any], *, resumes: bool = False) -> _Start:
@@ -461,19 +458,19 @@ def _prepare(place: CliContext, given: dict[str, Any], *, resumes: bool = False)
     from gco_agent.store.run import Runs
 
     spec = place.find_spec(given["game"])
-    spec.require_rules(given["protocol"], given["objects"])
+    spec.require_rules(given.get("protocol", "default"), given.get("objects"))
     checks.require_optimizer(
         given["optimizer"],
         given.get("usd"),
         files_in=place.directory,
-        horizon=given["horizon"],
-        model=given["model"] or "",
+        horizon=given.get("horizon", 0),
+        model=given.get("model") or "",
     )
-    answer = given.get("answer")
+    answer, start = given.get("answer"), given.get("start")
     if answer is not None:
         checks.require_exchange(given["optimizer"])
-    initial = _initial(place, given["start"], spec)
-    repo = place.repository(create=given["create_repo"])
+    initial = _initial(place, start, spec)
+    repo = place.repository(create=given.get("create_repo", False))
     switch = given["switch"] and repo.root is not None
     config = config_of(spec, given)
     ref = RunRef(spec.name, given["name"]) if resumes else None
@@ -485,7 +482,7 @@ def _prepare(place: CliContext, given: dict[str, Any], *, resumes: bool = False)
     setup = Setup(
         place.players,
         files_in=place.directory,
-        tune_seconds=given["tune_seconds"],
+        tune_seconds=given.get("tune_seconds"),
         simplify_seconds=given.get("simplify_seconds"),
         answer=_answering(place, answer),
         log=given.get("log") or "",
@@ -494,7 +491,7 @@ def _prepare(place: CliContext, given: dict[str, Any], *, resumes: bool = False)
     made = Run(repo, ref, config, setup)
     back = _way_back(repo) if switch else None
     again = _go_on(None, answer)
-    notes = _notes(made, given["start"])
+    notes = _notes(made, start)
     return _Start(made, spec, initial, switch, back, again, notes, is_new)
 
 
@@ -572,7 +569,7 @@ def _begin(start: _Start, budget: Budget, *, only_begin: bool = False) -> Result
     """Begin a run, and unless that is all, advance and report it; how it stands then."""
     run = start.run
     with (
-        saved_is_told(run.runs, run.ref, start.again),
+        explain_interruption(run.runs, run.ref, start.again),
         _broadcast(run, budget, 0) as display,
         run.session(budget, display) as session,
     ):
@@ -592,7 +589,7 @@ def _score(facts: Facts | None) -> str:
 
 
 @contextlib.contextmanager
-def saved_is_told(runs: Runs, ref: RunRef, again: str = _GO_ON) -> Iterator[None]:
+def explain_interruption(runs: Runs, ref: RunRef, again: str = _GO_ON) -> Iterator[None]:
     """When a signal or a language model ends the command, say what is saved and how to continue."""
     try:
         yield

@@ -67,6 +67,11 @@ class Verdict(enum.StrEnum):
         return not self.is_turned_down
 
     @property
+    def gives_policy(self) -> bool:
+        """Whether the commit put its policy in force; a report measures one that is in force."""
+        return self in (Verdict.INITIAL, Verdict.ACCEPTED, Verdict.ROLLED_BACK)
+
+    @property
     def is_turned_down(self) -> bool:
         """Whether the run's policy stays as it was."""
         return self in (Verdict.REJECTED, Verdict.INCONCLUSIVE, Verdict.FAILED)

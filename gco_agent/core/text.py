@@ -84,7 +84,7 @@ def escape(text: str, limit: int) -> str:
 
 
 def escape_lines(text: str, limit: int) -> str:
-    """As `escape`, but line ends stay."""
+    """Escape text as `escape` does, but keep line ends."""
     lines = text[:limit].split("\n")
     return "\n".join(escape(line, limit) for line in lines)[:limit]
 

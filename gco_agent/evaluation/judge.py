@@ -545,7 +545,7 @@ def _group_of(seed: int) -> tuple[int, ...]:
 
 
 def _is_same_play(child: Evaluation, parent: Evaluation) -> bool:
-    """Whether both took the same actions in every episode."""
+    """Return whether both took the same actions in every episode."""
     return all(
         bool(mine.digest) and mine.digest == theirs.digest
         for mine, theirs in zip(child.episodes, parent.episodes, strict=True)
@@ -558,7 +558,7 @@ def _gain_of(race: Race) -> float:
 
 
 def _is_behind(heat: _Heat, other: _Heat) -> bool:
-    """Whether ``other`` is clearly ahead of ``heat``, or has won and is not behind it."""
+    """Return whether ``other`` is clearly ahead of ``heat``, or has won and is not behind it."""
     assert heat.race is not None, heat
     assert other.race is not None, other
     n = min(heat.n_pairs, other.n_pairs)

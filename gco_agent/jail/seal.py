@@ -233,7 +233,7 @@ def hide_memory() -> str:
 
 
 def forbid_new_code() -> str:
-    """Never let memory that could be written become executable (Linux 6.3)."""
+    """Forbid writable memory to become executable (Linux 6.3)."""
     _prctl(_PR_SET_MDWE, 1)
     return ""
 

@@ -222,7 +222,7 @@ def _install_dates() -> None:
         setattr(datetime, real.__name__, replaced)
 
 
-class Seat:
+class Lane:
     """One lane: its own copy of the policy's module, its own chance and clock."""
 
     __slots__ = ("chance", "module", "policy")
@@ -242,7 +242,7 @@ class Seat:
             self.chance.enter()
 
     def begin(self, seed: int) -> bool:
-        """Seed a seat of seed 0 that has not acted; return False if it used its chance or clock."""
+        """Seed a lane of seed 0 that has not acted; return False if it used its chance or clock."""
         if self.chance is not None:
             if self.chance.state() != Chance(0).state():
                 return False
@@ -270,9 +270,9 @@ class Worker:
 
         self._n_actions, self._n_floats = order.n_actions, order.n_floats
         self._is_seeded = Layer.CHANCE in Layer(order.layers)
-        self._seats: dict[int, Any] = {}
-        self._running: Seat | None = None
-        self._spare: Seat | None = None
+        self._lanes: dict[int, Any] = {}
+        self._running: Lane | None = None
+        self._spare: Lane | None = None
         self._code = compile("", wire.POLICY_FILE, "exec")
         self._unpacker = wire.Unpacker()
         self._array, self._integers = numpy.ndarray, (numpy.integer, numpy.bool_)
@@ -285,7 +285,7 @@ class Worker:
         command = wire.COMMAND
         while True:
             got = self._read(view, 0, command.size)
-            kind, lane, number, size = command.unpack_from(view)
+            kind, index, number, size = command.unpack_from(view)
             end = command.size + size
             if got < end:
                 if end > len(buffer):
@@ -299,7 +299,7 @@ class Worker:
             elif kind == wire.WATCH:
                 self._watch(number, payload)
             elif kind == wire.RESET:
-                send(wire.DONE, number, [], self._reset(lane, *wire.SEED.unpack(payload)))
+                send(wire.DONE, number, [], self._reset(index, *wire.SEED.unpack(payload)))
             else:
                 send(wire.DONE, number, [], self._load(bytes(payload)))
 
@@ -316,48 +316,48 @@ class Worker:
         try:
             text = source.decode("utf-8").removeprefix("\ufeff")
             self._code = compile(text, wire.POLICY_FILE, "exec", dont_inherit=True)
-            self._spare = Seat(self._code, 0, is_seeded=self._is_seeded)
+            self._spare = Lane(self._code, 0, is_seeded=self._is_seeded)
         except BaseException as error:
             return [(wire.RAISED, 0, describe(error))]
         return []
 
-    def _reset(self, lane: int, seed: int) -> list[RawRecord]:
-        self._seats.pop(lane, None)
+    def _reset(self, index: int, seed: int) -> list[RawRecord]:
+        self._lanes.pop(index, None)
         self._running = None
         try:
-            seat, self._spare = self._spare, None
-            if seat is None or not seat.begin(seed):
-                seat = Seat(self._code, seed, is_seeded=self._is_seeded)
+            lane, self._spare = self._spare, None
+            if lane is None or not lane.begin(seed):
+                lane = Lane(self._code, seed, is_seeded=self._is_seeded)
         except BaseException as error:
             return [(wire.RAISED, 0, describe(error))]
-        self._seats[lane] = seat
+        self._lanes[index] = lane
         return []
 
     def _watch(self, number: int, payload: memoryview) -> None:
         """Act in one lane, and report the calls that its policy makes."""
-        [(lane, _, _)] = marshal.loads(payload)  # noqa: S302 - from the judge
-        seat = self._seats[lane]
+        [(index, _, _)] = marshal.loads(payload)  # noqa: S302 - from the judge
+        lane = self._lanes[index]
         records: list[RawRecord] = []
-        policy, seat.policy = seat.policy, Watched(seat.policy, records)
+        policy, lane.policy = lane.policy, Watched(lane.policy, records)
         try:
             self._act(number, payload, records)
         finally:
-            seat.policy = policy
+            lane.policy = policy
 
     def _act(self, number: int, payload: memoryview, records: list[RawRecord]) -> None:
         """Ask the policies, and send their actions after ``records``."""
         values: list[Any] = []
-        for lane, form, content in marshal.loads(payload):  # noqa: S302 - from the judge
+        for index, form, content in marshal.loads(payload):  # noqa: S302 - from the judge
             try:
-                seat = self._seats[lane]
-                if seat is not self._running:
-                    seat.enter()
-                    self._running = seat
+                lane = self._lanes[index]
+                if lane is not self._running:
+                    lane.enter()
+                    self._running = lane
                 if form.__class__ is int:
                     self._unpacker.unpack(content)
-                    action = seat.policy.act(build_observation(content, form))
+                    action = lane.policy.act(build_observation(content, form))
                 else:
-                    action = seat.policy.act(wire.unpack_observation(form, content))
+                    action = lane.policy.act(wire.unpack_observation(form, content))
                 if type(action) is not int or not 0 <= action < self._n_actions:
                     action = self._check(action)
             except BadAction as error:

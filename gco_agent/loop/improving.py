@@ -50,30 +50,35 @@ class SimplifiedFile:
 
 
 def tune_file(
-    source: PolicySource, judge: Judge, purse: StepBudget, *, seed: int, progress: Progress = silent
+    source: PolicySource,
+    judge: Judge,
+    budget: StepBudget,
+    *,
+    seed: int,
+    progress: Progress = silent,
 ) -> TunedFile:
     """Tune the constants of ``source``; only they and a stated score change."""
-    trials = Trials(judge.pool, judge.protocol, judge.require, purse, progress)
+    trials = Trials(judge.pool, judge.protocol, judge.require, budget, progress)
     tuned = tune_policy(source, trials, trial_seeds(0), rng_seed=seed_of_chance(seed))
     if not tuned.moves:
-        return TunedFile(None, tuned, None, purse.used)
+        return TunedFile(None, tuned, None, budget.used)
     race = _race(tuned.source, source, judge, Aim.BETTER, progress)
     if not race.verdict.is_won:
-        return TunedFile(None, tuned, race, purse.used)
+        return TunedFile(None, tuned, race, budget.used)
     told = _with_true_claim(tuned.source, judge, race.child, "gco-agent tune")
-    return TunedFile(told, tuned, race, purse.used)
+    return TunedFile(told, tuned, race, budget.used)
 
 
 def simplify_file(
     source: PolicySource,
     judge: Judge,
-    purse: StepBudget,
+    budget: StepBudget,
     *,
     exact_only: bool = False,
     progress: Progress = silent,
 ) -> SimplifiedFile:
     """Remove code that ``source`` does not need; the result is formatted."""
-    trials = Trials(judge.pool, judge.protocol, judge.require, purse, progress)
+    trials = Trials(judge.pool, judge.protocol, judge.require, budget, progress)
     found = simplify_policy(source, trials, trial_seeds(0), exact_only=exact_only)
     race, smaller = None, found.exact
     if found.source != found.exact:
@@ -81,7 +86,7 @@ def simplify_file(
         if race.verdict.is_won:
             smaller = _with_true_claim(found.source, judge, race.child, "gco-agent simplify")
     is_smaller = bool(found.kept(with_lossy=race is None or race.verdict.is_won))
-    return SimplifiedFile(smaller if is_smaller else None, found, race, purse.used)
+    return SimplifiedFile(smaller if is_smaller else None, found, race, budget.used)
 
 
 def _race(

@@ -47,9 +47,10 @@ from gco_agent.optimizers.feedback import Feedback, collect_feedback, format_not
 from gco_agent.optimizers.questions import Interview
 from gco_agent.policy import PolicySource, check_policy, with_environment
 from gco_agent.store.config import RunConfig
+from gco_agent.store.control import read_notes
 from gco_agent.store.entries import edit_of
 from gco_agent.store.evidence import parse_evidence
-from gco_agent.store.run import Run, read_notes
+from gco_agent.store.run import Run
 from gco_agent.store.view import FEEDBACK_FILE, RunView, Step
 
 JOURNAL = "tries.json"

@@ -37,8 +37,9 @@ from gco_agent.loop.session import ProposalSession, compose_request, read_attemp
 from gco_agent.optimizers.base import Optimizer
 from gco_agent.policy import PolicySource, format_policy, with_environment
 from gco_agent.store.config import FILE, RunConfig, format_config
+from gco_agent.store.control import is_paused, resume
 from gco_agent.store.entries import RunRef
-from gco_agent.store.run import Run, Runs, is_paused, resume
+from gco_agent.store.run import Run, Runs
 from gco_agent.store.view import RunView, frames_of
 
 _POLL_S = 0.2

@@ -77,7 +77,7 @@ class PastIteration:
     @property
     def gave_policy(self) -> bool:
         """Whether its policy came into force."""
-        return self.verdict in (Verdict.INITIAL, Verdict.ACCEPTED, Verdict.ROLLED_BACK)
+        return Verdict(self.verdict).gives_policy
 
     @property
     def outcome(self) -> str:

@@ -66,7 +66,7 @@ go into the same file. It is removed when their answers stand at the end of this
 there, and write the next reply to the same place."""
 
 
-class Letter:
+class PromptFiles:
     """A prompt and the files beside it.
 
     Args:
@@ -159,20 +159,20 @@ class Letter:
             return ""
 
 
-def letter_for(folder: Path, request: Request) -> Letter:
+def files_for(folder: Path, request: Request) -> PromptFiles:
     """Return the files of a request."""
     stem = f"{request.iteration:04d}"
     if request.repair is not None:
         stem += "-repair"
     elif request.number > 1:
         stem += f"-{request.number}"
-    return Letter(folder, stem)
+    return PromptFiles(folder, stem)
 
 
-def newest_letter(folder: Path, iteration: int) -> Letter:
+def newest_files(folder: Path, iteration: int) -> PromptFiles:
     """Return the files of an iteration's newest reply; of its first prompt if there is none."""
-    letters = [Letter(folder, f"{iteration:04d}{part}") for part in ("", "-repair")]
-    return max(letters, key=lambda letter: _stamp(letter.reply) or (0, 0))
+    found = [PromptFiles(folder, f"{iteration:04d}{part}") for part in ("", "-repair")]
+    return max(found, key=lambda paths: _stamp(paths.reply) or (0, 0))
 
 
 def read_reply(path: Path, root: Path | None = None) -> str:
@@ -202,7 +202,7 @@ class AnswerCommand:
 
     The words ``{prompt}`` and ``{reply}`` in it are replaced by the paths of the two files. Without
     the first the prompt is its standard input; without the second its standard output is the reply,
-    unless it writes the file. Other output goes to `Letter.log`.
+    unless it writes the file. Other output goes to `PromptFiles.log`.
     """
 
     words: tuple[str, ...]
@@ -222,14 +222,14 @@ class AnswerCommand:
             raise UsageError(f"the answering command has no program that can be run: {program!r}")
         return cls(words, folder)
 
-    def answer(self, letter: Letter, request: Request) -> None:
-        """Have the reply of ``letter`` written; a command that fails is tried again."""
+    def answer(self, paths: PromptFiles, request: Request) -> None:
+        """Have the reply of ``paths`` written; a command that fails is tried again."""
         for attempt in range(1, _TRIES + 1):
-            problem = self._try(letter, request)
+            problem = self._try(paths, request)
             if problem is None:
                 return
-            if _stamp(letter.reply) is not None:  # it may be a part of one
-                letter.reply.replace(letter.reply.with_suffix(".old.md"))
+            if _stamp(paths.reply) is not None:  # it may be a part of one
+                paths.reply.replace(paths.reply.with_suffix(".old.md"))
             wait_s = _WAIT_S * attempt
             if attempt == _TRIES or time.perf_counter() + wait_s >= request.deadline:
                 break
@@ -237,20 +237,20 @@ class AnswerCommand:
             time.sleep(wait_s)
         raise ModelError(
             f"the answering command {problem}",
-            advice=f"{letter.log} has what it printed. Nothing is lost; the next step asks again",
+            advice=f"{paths.log} has what it printed. Nothing is lost; the next step asks again",
         )
 
-    def _try(self, letter: Letter, request: Request) -> str | None:
+    def _try(self, paths: PromptFiles, request: Request) -> str | None:
         """Run the command once; return the error, None if there is a reply."""
         words = [
-            word.replace("{prompt}", str(letter.prompt)).replace("{reply}", str(letter.reply))
+            word.replace("{prompt}", str(paths.prompt)).replace("{reply}", str(paths.reply))
             for word in self.words
         ]
         named = [name for name in ("{prompt}", "{reply}") if any(name in w for w in self.words)]
         with (
-            new_file(letter.log, root=letter.root, sync=False) as log,
+            new_file(paths.log, root=paths.root, sync=False) as log,
             tempfile.TemporaryFile() as printed,
-            letter.prompt.open("rb") as prompt,
+            paths.prompt.open("rb") as prompt,
         ):
             try:
                 process = subprocess.Popen(  # noqa: S603 - the user's own command
@@ -266,13 +266,13 @@ class AnswerCommand:
             problem = self._await(process, request)
             printed.seek(0)
             text = printed.read(4 * MAX_CHARACTERS + 1)
-            if problem is None and _stamp(letter.reply) is None and text.strip():
-                write_file(letter.reply, text, root=letter.root)
+            if problem is None and _stamp(paths.reply) is None and text.strip():
+                write_file(paths.reply, text, root=paths.root)
             else:
                 log.write(text)
-        if problem is None and _stamp(letter.reply) is None:
+        if problem is None and _stamp(paths.reply) is None:
             problem = "wrote no answer"
-        return problem and problem + _last_line(letter)
+        return problem and problem + _last_line(paths)
 
     def _await(self, process: subprocess.Popen[bytes], request: Request) -> str | None:
         """Wait until the command has ended; return the error, if any."""
@@ -309,10 +309,10 @@ def _end(process: subprocess.Popen[bytes]) -> None:
                 process.wait(_END_S)
 
 
-def _last_line(letter: Letter) -> str:
+def _last_line(paths: PromptFiles) -> str:
     """Return the last line that the command printed, as the end of a sentence."""
     try:
-        text = read_file(letter.log, root=letter.root).decode("utf-8", "replace")
+        text = read_file(paths.log, root=paths.root).decode("utf-8", "replace")
     except (OSError, FileRefused):
         return ""
     lines = [line for line in text.splitlines() if line.strip()]
@@ -344,21 +344,21 @@ class ExchangeOptimizer(Optimizer):
 
     def propose(self, request: Request) -> Proposal:
         """Return the candidate in the reply."""
-        letter = letter_for(self._folder, request)
+        paths = files_for(self._folder, request)
         if self._reply is not None:
-            prompt, text = letter.read_prompt(request), self._reply
+            prompt, text = paths.read_prompt(request), self._reply
         else:
-            prompt = letter.compose(request)
-            if aside := letter.write_prompt(prompt):
+            prompt = paths.compose(request)
+            if aside := paths.write_prompt(prompt):
                 self._tell(f"An answer to another prompt was there; it is now {aside}")
-            text = self._await_reply(letter, request, prompt)
-            while (answered := letter.answer(request, prompt, text)) is not None:
+            text = self._await_reply(paths, request, prompt)
+            while (answered := paths.answer(request, prompt, text)) is not None:
                 prompt = answered
-                self._tell(f"Its questions are answered in {letter.prompt}")
-                text = self._await_reply(letter, request, prompt)
+                self._tell(f"Its questions are answered in {paths.prompt}")
+                text = self._await_reply(paths, request, prompt)
         files = {REPLY_FILE: text}
         if prompt is not None:
-            files |= {PROMPT_FILE: prompt, **letter.questions_asked()}
+            files |= {PROMPT_FILE: prompt, **paths.questions_asked()}
         try:
             reply = parse_reply(text, request.parent)
         except Unusable as error:
@@ -366,34 +366,34 @@ class ExchangeOptimizer(Optimizer):
             raise
         return Proposal(reply.source, reply.summary, reply.reason or reply.form, files)
 
-    def _await_reply(self, letter: Letter, request: Request, prompt: str) -> str:
+    def _await_reply(self, paths: PromptFiles, request: Request, prompt: str) -> str:
         """Return the text of the reply, as soon as it is complete."""
-        where = letter.reply
+        where = paths.reply
         if self._answer is not None:
             if _stamp(where) is not None:
                 pass  # of a command before this one
             elif isinstance(self._answer, AnswerCommand):
-                self._answer.answer(letter, request)
+                self._answer.answer(paths, request)
             else:
-                write_file(where, self._answer(prompt), root=letter.root)
-            return letter.read_reply()
+                write_file(where, self._answer(prompt), root=paths.root)
+            return paths.read_reply()
         if _stamp(where) is None:
             why = (request.repair or "").strip().partition("\n")[0]
             self._tell(
                 (f"The answer could not be used: {why}\n" if why else "")
-                + f"The prompt is in {letter.prompt}\n"
+                + f"The prompt is in {paths.prompt}\n"
                 f"Write the answer to  {where}\n"
                 "and this command continues. Ctrl-C loses nothing: an answer that is there later\n"
                 "is taken by the next `gco-agent step --optimizer exchange`."
             )
-        shown = where.relative_to(letter.root).as_posix()
+        shown = where.relative_to(paths.root).as_posix()
         before, since = None, time.perf_counter()
         while True:
             now, stamp = time.perf_counter(), _stamp(where)
             if stamp != before:
                 before, since = stamp, now
             elif stamp is not None and now - since >= _SETTLING_S:
-                return letter.read_reply()
+                return paths.read_reply()
             if stamp is None and now >= request.deadline:
                 raise BudgetSpent(f"the time; no answer was in {where}")
             request.progress(Searching("answer awaited in", None, 0, "", shown))

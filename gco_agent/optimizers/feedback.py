@@ -223,8 +223,8 @@ def _first_steps(judge: Judge, parent: PolicySource, seed: int, horizon: int) ->
 
     def play() -> Captured:
         task = Rollout(parent.text, (seed,), judge.protocol, judge.require)
-        (course,) = judge.pool.map(follow, [Replay(task, ((0, horizon),))])
-        result, steps = course.result, course.recorded
+        (trajectory,) = judge.pool.map(follow, [Replay(task, ((0, horizon),))])
+        result, steps = trajectory.result, trajectory.recorded
         title = f"the first {len(steps)} steps"
         end = (result.n_steps, result.episode_return, result.detail)
         windows = [Window(title, None, seed, step.step, steps, *end) for step in steps[-1:]]

@@ -166,13 +166,13 @@ class Interview:
         end = min(last + 1, first + MOST_SHOWN)
         if last < first:
             raise _Unanswerable("the last step is before the first")
-        course = self._follow(
+        trajectory = self._follow(
             Replay(self._task(self.parent, seed), ((first, end),), to_the_end=False), end
         )
-        result = next(iter(self.judge.cached(self.parent, [seed]).episodes), course.result)
-        if not course.recorded:
+        result = next(iter(self.judge.cached(self.parent, [seed]).episodes), trajectory.result)
+        if not trajectory.recorded:
             raise _Unanswerable(f"that episode has {result.n_steps:,} steps")
-        steps = course.recorded
+        steps = trajectory.recorded
         if names := set(re.findall(r"[\w.\[\]'\"]+", match[4] or "")):
             steps = tuple(_only(step, names) for step in steps)
             if not any(step.objects or step.values or step.calls for step in steps):
@@ -272,18 +272,18 @@ class Interview:
         check_policy(probe_of(b""))
         played = self._evaluate(self.parent)
         self._require_room(_PLAYED)
-        courses = []
+        trajectories = []
         for episode in played.episodes:
             if episode.outcome.is_scored:
                 actions = unpack_actions(episode.actions)
                 task = self._task(probe_of(actions), episode.seed)
-                courses.append(self._follow(Replay(task, actions=actions), 0))
+                trajectories.append(self._follow(Replay(task, actions=actions), 0))
         shown = fence(escape_lines(code, _MOST_CODE), "python")
-        for course in courses:
-            if len(course.values) < course.result.n_steps or not course.values:
-                why = fence(escape_lines(course.result.detail, _MOST_WHY), "text")
-                return f"{shown}\n\nThe probe failed in step {len(course.values)}:\n\n{why}"
-        return f"{shown}\n\n{_describe_values(courses)}"
+        for trajectory in trajectories:
+            if len(trajectory.values) < trajectory.result.n_steps or not trajectory.values:
+                why = fence(escape_lines(trajectory.result.detail, _MOST_WHY), "text")
+                return f"{shown}\n\nThe probe failed in step {len(trajectory.values)}:\n\n{why}"
+        return f"{shown}\n\n{_describe_values(trajectories)}"
 
     def _table(
         self, steps: Sequence[TracedStep], max_tokens: int, *, last: bool = False
@@ -343,20 +343,20 @@ class Interview:
         self._require_room(1)
 
         def play() -> _Followed:
-            (course,) = self.judge.pool.map(follow, [replay])
+            (trajectory,) = self.judge.pool.map(follow, [replay])
             return _Followed(
-                course, Evaluation((), self.judge.protocol.stamp), course.result.n_steps
+                trajectory, Evaluation((), self.judge.protocol.stamp), trajectory.result.n_steps
             )
 
         what = ("question", replay.task.seeds, replay.spans, end, replay.actions is not None)
-        return self.judge.record(PolicySource(replay.task.source), what, play).course
+        return self.judge.record(PolicySource(replay.task.source), what, play).trajectory
 
 
 @dataclass(frozen=True, slots=True)
 class _Followed:
     """An episode that was played again, for `Judge.record`."""
 
-    course: Trajectory
+    trajectory: Trajectory
     evaluation: Evaluation
     n_steps: int
 
@@ -404,23 +404,23 @@ def _n_parameters(code: str) -> int:
     return len(probes[0].args.args) if probes else 0
 
 
-def _describe_values(courses: Sequence[Trajectory]) -> str:
+def _describe_values(trajectories: Sequence[Trajectory]) -> str:
     """Return what a probe returned, overall and before losses, and when it began to hold."""
     near: list[float] = []
     rows = []
-    for course in courses:
-        losses = sorted(set(course.deaths) | {step for step, r in course.rewards if r < 0})
-        if course.result.outcome is Outcome.GAME_OVER:
-            losses = sorted({*losses, course.last_step})
+    for trajectory in trajectories:
+        losses = sorted(set(trajectory.deaths) | {step for step, r in trajectory.rewards if r < 0})
+        if trajectory.result.outcome is Outcome.GAME_OVER:
+            losses = sorted({*losses, trajectory.last_step})
         steps = {s for loss in losses for s in range(max(0, loss - _BEFORE), loss + 1)}
-        near += [course.values[step] for step in steps if step < len(course.values)]
-        values = course.values
+        near += [trajectory.values[step] for step in steps if step < len(trajectory.values)]
+        values = trajectory.values
         begins = [s for s, v in enumerate(values) if v and (s == 0 or not values[s - 1])]
         more = f" and {len(begins) - _MOST_ROWS} more" if len(begins) > _MOST_ROWS else ""
         begun = " ".join(map(str, begins[:_MOST_ROWS])) + more
         lost = " ".join(map(str, losses[:_MOST_ROWS]))
-        rows.append(f"{course.result.seed}|{_summary(values)}|{begun}|{lost}")
-    everything = [value for course in courses for value in course.values]
+        rows.append(f"{trajectory.result.seed}|{_summary(values)}|{begun}|{lost}")
+    everything = [value for trajectory in trajectories for value in trajectory.values]
     lines = ["seed|values in all steps|steps in which it becomes true|losses", *rows]
     told = f"In all {len(everything):,} steps: {_summary(everything)}."
     if near:

@@ -39,7 +39,6 @@ from gco_agent.store.view import EPISODES_FILE, RunView, frames_of, parse_played
 
 MOST_RUNS = 200
 """Upper bound of the runs of a comparison."""
-_IN_FORCE = (Verdict.INITIAL, Verdict.ACCEPTED, Verdict.ROLLED_BACK)
 _SEED = re.compile(r"(.+)-seed(\d+)")
 _N_GRID = 60
 _FEWEST_PAIRS = 2
@@ -349,7 +348,7 @@ def read_score(view: RunView) -> RunScore:
     points = [
         CurvePoint(step.facts.iteration, step.facts.frames or 0, step.facts.return_mean)
         for step in history
-        if step.facts and step.verdict in _IN_FORCE and step.facts.return_mean is not None
+        if step.facts and step.verdict.gives_policy and step.facts.return_mean is not None
     ]
     n_tried, frames = view.n_iterations, frames_of(history)
     if points:

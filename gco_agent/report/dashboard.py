@@ -26,10 +26,7 @@ from gco_agent.jail import JailLevel
 from gco_agent.report import figures
 from gco_agent.report.page import template_text
 from gco_agent.report.summary import RunReport, read_report, score_in_words
-from gco_agent.store.entries import RunRef
-from gco_agent.store.git import GitRepo
-from gco_agent.store.run import (
-    Runs,
+from gco_agent.store.control import (
     Status,
     is_paused,
     leave_note,
@@ -39,6 +36,9 @@ from gco_agent.store.run import (
     resume,
     status_path,
 )
+from gco_agent.store.entries import RunRef
+from gco_agent.store.git import GitRepo
+from gco_agent.store.run import Runs
 from gco_agent.store.view import RunView, Trial
 
 ADDRESS = "127.0.0.1"

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from gco_agent.core.records import Outcome, PlayProtocol, Verdict
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel
-from gco_agent.report.summary import IN_FORCE
 from gco_agent.store.view import Played, RunView, Trial
 from gco_agent.traces.moments import capture
 from gco_agent.traces.render import render_trace
@@ -99,7 +98,7 @@ def _last_failed(
 
 def _worst(view: RunView, trials: Sequence[Trial]) -> Iterator[tuple[str, str, Played]]:
     """Yield the episode with the lowest return in the race that the policy in force won."""
-    kept = [t for t in trials if t.is_kept and t.verdict in IN_FORCE][-1:]
+    kept = [t for t in trials if t.is_kept and t.verdict.gives_policy][-1:]
     for trial, details in zip(kept, view.details(kept), strict=True):
         scored = [played for played in details.played if played.outcome in _SCORED]
         if scored and details.after is not None:

@@ -40,7 +40,7 @@ class Sink(Protocol):
         """Write down the numbers of an iteration."""
 
     def close(self, *, is_good: bool) -> None:
-        """Finish; ``is_good`` unless the run ended by an error."""
+        """Close the log; ``is_good`` unless the run ended by an error."""
 
 
 class _WandbSink:
@@ -153,7 +153,7 @@ class RunLogger:
             self._try(lambda: self._sink.log(event.iteration, numbers_of(event)))
 
     def close(self, *, is_good: bool) -> None:
-        """Finish the log."""
+        """Close the log."""
         self._try(lambda: self._sink.close(is_good=is_good))
 
     def _try(self, act: Callable[[], None]) -> None:

@@ -26,7 +26,7 @@ AXES = {
     "usd": "price of language models, US dollars",
 }
 """Axes of the curves: key and title."""
-IN_FORCE = (Verdict.INITIAL, Verdict.ACCEPTED, Verdict.ROLLED_BACK)
+IN_FORCE = tuple(verdict for verdict in Verdict if verdict.gives_policy)
 """Verdicts whose mean return, on selection seeds, is that of the policy in force."""
 
 Position = dict[str, float]
@@ -34,6 +34,8 @@ Position = dict[str, float]
 
 Bounds = tuple[float, float]
 _ANY: Bounds = (-math.inf, math.inf)
+_OPTIONS = (*("candidates", "horizon", "hints", "trace_tokens", "max_tokens", "model", "effort"),)
+"""Settings of a run that its command states where they are not the usual ones."""
 
 
 class Point(NamedTuple):
@@ -139,19 +141,12 @@ class RunReport:
     def command(self) -> str:
         """The command that starts a run like this one."""
         config, rules = self.config, self.config.protocol
-        others = [
-            f" --{option} {value}"
-            for option, value, default in (
-                ("protocol", rules.name, "default"),
-                ("candidates", config.candidates, 1),
-                ("horizon", config.horizon, 0),
-                ("hints", config.hints, "interface"),
-                ("trace-tokens", config.trace_tokens, 6_000),
-                ("max-tokens", config.max_tokens, 32_000),
-                ("model", config.model, ""),
-                ("effort", config.effort, ""),
-            )
-            if value != default
+        usual = RunConfig(config.game, rules)
+        others = [f" --protocol {rules.name}"] if rules.name != "default" else []
+        others += [
+            f" --{name.replace('_', '-')} {value}"
+            for name in _OPTIONS
+            if (value := getattr(config, name)) != getattr(usual, name)
         ]
         if rules.has_objects and (rules.objects != "completed" or rules.name != "default"):
             others.append(f" --objects {rules.objects}")

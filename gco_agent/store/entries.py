@@ -239,7 +239,7 @@ def parse_message(text: str) -> tuple[str, str, Facts | None]:
 
 
 def _is_repeated(subject: str, body: str) -> bool:
-    """Whether a body begins with the whole of a subject that was cut."""
+    """Return whether a body begins with the whole of a subject that was cut."""
     whole = clean_line(body.partition("\n\n")[0])
     return _CODE_BLOCK not in whole and shorten(whole) == subject
 

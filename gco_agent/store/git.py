@@ -24,6 +24,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Self
 
 from gco_agent.core.errors import DirtyWorkTree, NoIdentity, RunMoved, StoreError
+from gco_agent.core.files import write_file
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -230,6 +231,17 @@ class GitRepo:
         """Return the path of a file in git's folder that only this program uses."""
         return self.common_dir / PRIVATE_FOLDER / name
 
+    def write_private(self, name: str, text: str | None) -> None:
+        """Write a file that only this program uses; None deletes it."""
+        path = self.private_file(name)
+        try:
+            if text is None:
+                path.unlink(missing_ok=True)
+            else:
+                write_file(path, text, root=self.common_dir, parents=True)
+        except OSError as error:
+            raise StoreError(f"cannot write {path}: {error.strerror}") from error
+
     # -- running git ---------------------------------------------------------------------------
 
     def attempt(
@@ -366,7 +378,7 @@ class GitRepo:
         return [one.message for one in self.commits("--no-walk=unsorted", *wanted)]
 
     def is_shallow(self) -> bool:
-        """Whether older commits were left out when the repository was cloned."""
+        """Return whether older commits were left out when the repository was cloned."""
         return (self.common_dir / "shallow").exists()
 
     def branches_elsewhere(self) -> dict[str, Path]:
@@ -658,7 +670,7 @@ class WorkTree:
         from_old: Mapping[str, str],
         from_new: Mapping[str, str],
     ) -> bool:
-        """Whether a file is neither as in the old commit nor as in the new one."""
+        """Return whether a file is neither as in the old commit nor as in the new one."""
         if change is None:
             return path in from_old
         if change == "A":
@@ -684,7 +696,7 @@ class WorkTree:
         return copy
 
     def _is_blocked(self, path: str) -> bool:
-        """Whether something is where a file, or a folder above it, would have to be."""
+        """Return whether something is where a file, or a folder above it, would have to be."""
         above = [self._root / folder for folder in Path(path).parents]
         return os.path.lexists(self._root / path) or any(
             os.path.lexists(folder) and not folder.is_dir() for folder in above

@@ -1,25 +1,20 @@
-"""Runs: start, find and advance them; and the live status of a process that advances one."""
+"""Runs: start, find and advance them."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import glob
 import logging
 import os
 import re
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
-from gco_agent.core.codec import dumps, loads
 from gco_agent.core.errors import GcoError, NotARun, RunBusy, RunMoved, StoreError, UsageError
-from gco_agent.core.events import Playing, Racing, Searching
 from gco_agent.core.files import read_file, write_file
 from gco_agent.core.records import Verdict
-from gco_agent.core.text import clean_line, clean_text, shorten
+from gco_agent.core.text import clean_line, shorten
 from gco_agent.policy import is_same_but_for_score
 from gco_agent.store.entries import (
     BRANCH_NAMESPACE,
@@ -31,8 +26,8 @@ from gco_agent.store.entries import (
     headline,
     parse_message,
 )
-from gco_agent.store.evidence import authenticate, is_authentic, key_path, sign
-from gco_agent.store.git import PRIVATE_FOLDER, REFS_HEADS, GitRepo, Head, WorkTree
+from gco_agent.store.evidence import authenticate, is_authentic, sign
+from gco_agent.store.git import REFS_HEADS, GitRepo, Head, WorkTree
 from gco_agent.store.view import (
     EPISODES_FILE,
     RunView,
@@ -65,8 +60,6 @@ _FIRST = (
     "Begin\n\nAn empty commit of gco-agent's, so that there is a branch to come back to from the "
     "branch of a run.\n"
 )
-_PAUSED = ".paused"
-_NOTE, _MAX_NOTE, _MAX_NOTES = ".note-", 2_000, 8
 _log = logging.getLogger(__name__)
 
 
@@ -102,7 +95,7 @@ class Run(RunView):
         if text is not None:
             code = authenticate(f"{path}\n{text}")
             text = f"{code}\n{text}"
-        _keep(self.repo, path, text)
+        self.repo.write_private(path, text)
 
     def set_aside(self, name: str) -> str | None:
         """Return the text that was kept under ``name``; None if this user did not keep one."""
@@ -261,61 +254,6 @@ def _lock_run(repo: GitRepo, ref: RunRef) -> BaseFileLock:
             raise StoreError(f"cannot lock {path}: {error.strerror}") from error
         _log.warning("%s: this file system has no locks; do not advance a run twice", path)
     return lock
-
-
-def _keep(repo: GitRepo, name: str, text: str | None) -> None:
-    """Write a file that only this program uses; None deletes it."""
-    path = repo.private_file(name)
-    try:
-        if text is None:
-            path.unlink(missing_ok=True)
-        else:
-            write_file(path, text, root=repo.common_dir, parents=True)
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror}") from error
-
-
-def pause(repo: GitRepo, ref: RunRef) -> None:
-    """Let the process that advances a run wait after its present iteration."""
-    _keep(repo, f"{ref.stem}{_PAUSED}", "")
-
-
-def resume(repo: GitRepo, ref: RunRef) -> None:
-    """Let a paused run continue."""
-    _keep(repo, f"{ref.stem}{_PAUSED}", None)
-
-
-def is_paused(repo: GitRepo, ref: RunRef) -> bool:
-    """Return whether a run is paused, or will be after its present iteration."""
-    return repo.private_file(f"{ref.stem}{_PAUSED}").exists()
-
-
-def leave_note(view: RunView, text: str) -> None:
-    """Keep a note of the user's until a prompt has shown it."""
-    text = clean_text(text).strip()
-    if not 0 < len(text) <= _MAX_NOTE:
-        raise UsageError(f"a note has 1 to {_MAX_NOTE:,} characters, and this has {len(text):,}")
-    if len(notes := read_notes(view)) >= _MAX_NOTES:
-        raise UsageError(f"{len(notes)} notes are waiting for the next prompt; no more are taken")
-    if not (code := authenticate(text)):
-        raise StoreError(f"a note needs your key, and {key_path()} cannot be written")
-    _keep(view.repo, f"{view.ref.stem}{_NOTE}{time.time_ns():020}", f"{code}\n{text}")
-
-
-def read_notes(view: RunView) -> dict[Path, str]:
-    """Return the notes that no committed iteration has shown, oldest first, by file."""
-    found, folder = {}, view.repo.private_file("")
-    begin = f"{view.ref.stem}{_NOTE}"
-    paths = (path for path in folder.glob(f"{glob.escape(begin)}*"))
-    # a run of another name may have files of another kind that begin so
-    notes = [path for path in paths if path.name.removeprefix(begin).isdecimal()]
-    for path in sorted(notes)[:_MAX_NOTES]:
-        with contextlib.suppress(OSError, GcoError):
-            data = read_file(path, root=view.repo.common_dir, limit_bytes=4 * _MAX_NOTE)
-            code, _, text = data.decode("utf-8", "replace").partition("\n")
-            if is_authentic(text, code):  # a repository may be received with notes in it
-                found[path] = text
-    return found
 
 
 class Runs:
@@ -582,7 +520,7 @@ class Runs:
 
 
 def is_same_game(one: str, other: str) -> bool:
-    """Whether two names mean the same game, as "pong" and "ALE/Pong-v5" do.
+    """Return whether two names mean the same game, as "pong" and "ALE/Pong-v5" do.
 
     Versions, letter case, and what stands before a colon or a slash are ignored.
     """
@@ -599,94 +537,3 @@ def _taken(ref: RunRef) -> UsageError:
         f"there is a run {ref.branch} already: go on with `gco-agent step {ref.branch}`, "
         "or choose another name with --name"
     )
-
-
-# -- the live status of a process that advances a run ---------------------------------------------
-
-_STATUS_SCHEMA = 1
-_STATUS = ".status.json"
-_MAX_STATUS_BYTES = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a process may use; None means no limit. As `gco_agent.loop.budget.Budget`."""
-
-    iterations: int | None = None
-    seconds: float | None = None
-    frames: int | None = None
-    tokens: int | None = None
-    usd: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """What a process is doing: a small file in git's folder, on which nothing relies.
-
-    Attributes:
-        started: `time.perf_counter` value at which its time began; processes of one machine share
-            that clock.
-        tokens: Tokens that the run has sent to language models and received, so far.
-    """
-
-    pid: int
-    started: float
-    first: int
-    reserve_s: float
-    limits: Limits
-    event: Playing | Racing | Searching | None
-    tokens: int = 0
-    usd: float | None = 0.0
-    schema: int = _STATUS_SCHEMA
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether the process exists on this machine."""
-        try:
-            os.kill(self.pid, 0)
-        except PermissionError:
-            return True
-        except (OSError, OverflowError):
-            return False
-        return self.pid > 0
-
-
-def status_path(common_dir: Path, stem: str) -> Path:
-    """Return the path of a run's status file."""
-    return common_dir / PRIVATE_FOLDER / f"{stem}{_STATUS}"
-
-
-def read_status(path: Path) -> Status | None:
-    """Return the status of the process that advances a run; None if none is alive."""
-    try:
-        text = read_file(path, root=path.parent.parent, limit_bytes=_MAX_STATUS_BYTES)
-        status = loads(Status, text, str(path))
-    except (OSError, GcoError):
-        return None
-    return status if status.schema == _STATUS_SCHEMA and status.is_alive else None
-
-
-def live_runs(common_dir: Path) -> dict[RunRef, Status]:
-    """Return the runs that a process is advancing now, the one that started last first.
-
-    A run is among them from its first moment on, before its branch exists.
-    """
-    found = {}
-    for path in sorted((common_dir / PRIVATE_FOLDER).glob(f"*{_STATUS}")):
-        if (status := read_status(path)) is not None:
-            with contextlib.suppress(UsageError):
-                found[RunRef.parse_stem(path.name.removesuffix(_STATUS))] = status
-    return dict(sorted(found.items(), key=lambda item: item[1].started, reverse=True))
-
-
-def write_status(path: Path, status: Status | None) -> bool:
-    """Replace the status file, or delete it if there is no status; return whether that worked."""
-    try:
-        if status is None:
-            path.unlink(missing_ok=True)
-        else:
-            write_file(path, dumps(status), root=path.parent.parent, parents=True, sync=False)
-    except (OSError, ValueError, GcoError) as error:
-        _log.debug("cannot write %s: %s", path, error)
-        return False
-    return True

@@ -286,7 +286,7 @@ class RunView:
         return self.read(evidence_folder(step.facts.iteration) + name, commit)
 
     def evidence_of_all(self, steps: Sequence[Step], name: str) -> list[str | None]:
-        """As `evidence` of each step, read at once."""
+        """Return the `evidence` of each step, read at once."""
         known = [step for step in steps if step.facts is not None]
         wanted = [
             (_evidence_commit(step), evidence_folder(step.iteration or 0) + name) for step in known

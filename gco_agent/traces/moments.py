@@ -117,12 +117,12 @@ def capture(  # noqa: PLR0913 - the last is seldom given
     tasks = {seed: Rollout(text, (seed,), protocol, require) for seed in dict.fromkeys(seeds)}
     wanted = [Replay(task) for task in tasks.values()]
     played = _follow_all(pool, wanted, "playing feedback", progress, until)
-    courses = dict(zip(tasks, played, strict=until is None))
-    seeds = [seed for seed in seeds if seed in courses]
+    trajectories = dict(zip(tasks, played, strict=until is None))
+    seeds = [seed for seed in seeds if seed in trajectories]
     moments = choose_moments(played)
     spans: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for moment in moments:
-        spans[moment.seed].append(span_of(moment, courses[moment.seed].result))
+        spans[moment.seed].append(span_of(moment, trajectories[moment.seed].result))
     wanted = [Replay(tasks[seed], tuple(parts), to_the_end=False) for seed, parts in spans.items()]
     recorded = _follow_all(pool, wanted, "recording moments", progress, until)
     replays = dict(zip(spans, recorded, strict=until is None))
@@ -131,22 +131,22 @@ def capture(  # noqa: PLR0913 - the last is seldom given
     notes += [
         _UNSTEADY.format(seed=seed)
         for seed, replay in replays.items()
-        if not courses[seed].actions.startswith(replay.actions)
+        if not trajectories[seed].actions.startswith(replay.actions)
     ]
-    if with_nan := sorted(set().union(*(course.with_nan for course in played))):
+    if with_nan := sorted(set().union(*(trajectory.with_nan for trajectory in played))):
         notes.append(f"The environment returned NaN in {', '.join(with_nan)}.")
     if n_left_out := sum(replay.n_left_out for replay in recorded):
         notes.append(f"{n_left_out:,} calls in these steps are not recorded: a step has too many.")
     trace = ExecutionTrace(
-        tuple(_window(m, courses[m.seed].result, replays[m.seed]) for m in moments),
+        tuple(_window(m, trajectories[m.seed].result, replays[m.seed]) for m in moments),
         tuple(notes),
         merge_extents(played),
         field_names(protocol),
-        tuple(courses[seed].ending for seed in seeds),
+        tuple(trajectories[seed].ending for seed in seeds),
         explain_losses(played),
         _longest(played),
     )
-    evaluation = Evaluation(tuple(courses[seed].result for seed in seeds), protocol.stamp)
+    evaluation = Evaluation(tuple(trajectories[seed].result for seed in seeds), protocol.stamp)
     return Captured(trace, evaluation, sum(c.result.n_steps for c in (*played, *recorded)))
 
 
@@ -159,8 +159,8 @@ def _follow_all(
 ) -> list[Trajectory]:
     followed: list[Trajectory] = []
     progress(Playing(what, 0, len(wanted)))
-    for course in pool.imap(follow, wanted, until):
-        followed.append(course)
+    for trajectory in pool.imap(follow, wanted, until):
+        followed.append(trajectory)
         n_steps = sum(one.result.n_steps for one in followed)
         progress(Playing(what, len(followed), len(wanted), n_steps))
     return followed
@@ -179,21 +179,23 @@ def capture_losses(
     """
     wanted = [Replay(task) for task in tasks]
     played = _follow_all(pool, wanted, "playing candidates that were turned down", progress)
-    endings = tuple(course.ending for course in played)
+    endings = tuple(trajectory.ending for trajectory in played)
     trace = ExecutionTrace(endings=endings, losses=explain_losses(played), stalls=_longest(played))
-    evaluation = Evaluation(tuple(course.result for course in played), tasks[0].protocol.stamp)
-    return Captured(trace, evaluation, sum(course.result.n_steps for course in played))
+    evaluation = Evaluation(
+        tuple(trajectory.result for trajectory in played), tasks[0].protocol.stamp
+    )
+    return Captured(trace, evaluation, sum(trajectory.result.n_steps for trajectory in played))
 
 
-def explain_losses(courses: Sequence[Trajectory]) -> tuple[Loss, ...]:
+def explain_losses(trajectories: Sequence[Trajectory]) -> tuple[Loss, ...]:
     """Return what was lost in some episodes, and why; negative rewards only where they are rare."""
-    is_dense = any(map(_is_dense, courses))
-    losses = [loss for course in courses for loss in course.losses]
+    is_dense = any(map(_is_dense, trajectories))
+    losses = [loss for trajectory in trajectories for loss in trajectory.losses]
     told = [loss for loss in losses if loss.lives is not None or not is_dense]
-    by_seed = {course.result.seed: course for course in courses}
+    by_seed = {trajectory.result.seed: trajectory for trajectory in trajectories}
     return tuple(
         replace(loss, actions=by_seed[loss.seed].actions_before(loss.step + 1))
-        for loss in explain(told, [course.contacts for course in courses])
+        for loss in explain(told, [trajectory.contacts for trajectory in trajectories])
     )
 
 
@@ -230,7 +232,7 @@ class Moment:
     kind: str = "end"
 
 
-def choose_moments(courses: Sequence[Trajectory]) -> tuple[Moment, ...]:
+def choose_moments(trajectories: Sequence[Trajectory]) -> tuple[Moment, ...]:
     """Return the moments to show, the most telling first; at least one if anything was played.
 
     Failures of the policy come first, then the end of the worst episode that was over; then the
@@ -239,10 +241,10 @@ def choose_moments(courses: Sequence[Trajectory]) -> tuple[Moment, ...]:
     segments that brought least and most and unusual rewards of the worst and the best instead.
     At most two are of one kind, and none shows what an earlier one does.
     """
-    ranked = sorted(courses, key=lambda c: c.result.episode_return)
+    ranked = sorted(trajectories, key=lambda c: c.result.episode_return)
     chosen: list[Moment] = _failures(ranked)[:_MOST_FAILURES]
     chosen += _worst_end(ranked)
-    chosen += _compared(ranked) if any(map(_is_dense, courses)) else _sparse(ranked)
+    chosen += _compared(ranked) if any(map(_is_dense, trajectories)) else _sparse(ranked)
     chosen += [_end(c) for c in ranked[:1] if not chosen]
     return tuple(_distinct(chosen))[:_MOST_WINDOWS]
 
@@ -285,18 +287,18 @@ def span_of(moment: Moment, result: EpisodeResult) -> tuple[int, int]:
     return max(0, moment.event - BEFORE), end
 
 
-def describe_all(courses: Sequence[Trajectory]) -> str:
+def describe_all(trajectories: Sequence[Trajectory]) -> str:
     """Return how much happened in the episodes, shown or not, and what brought the points."""
-    rewards = Counter(reward for course in courses for _, reward in course.rewards)
+    rewards = Counter(reward for trajectory in trajectories for _, reward in trajectory.rewards)
     counts = (
         (sum(n for reward, n in rewards.items() if reward > 0), "positive reward"),
         (sum(n for reward, n in rewards.items() if reward < 0), "negative reward"),
-        (sum(int(moment.size) for c in courses for moment in _lost_lives(c)), "life lost"),
-        (sum(not c.result.outcome.is_scored for c in courses), "failure of the policy"),
+        (sum(int(moment.size) for c in trajectories for moment in _lost_lives(c)), "life lost"),
+        (sum(not c.result.outcome.is_scored for c in trajectories), "failure of the policy"),
     )
     many = {"life lost": "lives lost", "failure of the policy": "failures of the policy"}
     parts = [f"{n:,} {what if n == 1 else many.get(what, what + 's')}" for n, what in counts if n]
-    n = len(courses)
+    n = len(trajectories)
     told = f"In {n} episode{'s' if n != 1 else ''} there were "
     told += (", ".join(parts) if parts else "no rewards and no losses") + "."
     if 1 < len(rewards) <= _MOST_REWARDS:
@@ -305,8 +307,8 @@ def describe_all(courses: Sequence[Trajectory]) -> str:
     return told
 
 
-def _is_dense(course: Trajectory) -> bool:
-    return len(course.rewards) > _DENSE * max(1, course.result.n_steps)
+def _is_dense(trajectory: Trajectory) -> bool:
+    return len(trajectory.rewards) > _DENSE * max(1, trajectory.result.n_steps)
 
 
 def _compared(ranked: Sequence[Trajectory]) -> Iterator[Moment]:
@@ -323,27 +325,31 @@ def _compared(ranked: Sequence[Trajectory]) -> Iterator[Moment]:
     yield from [moment for moment in _segments(best) if moment.is_good]
 
 
-def _unusual(course: Trajectory) -> Iterator[Moment]:
+def _unusual(trajectory: Trajectory) -> Iterator[Moment]:
     """Yield the rewards that stand out from those of all other steps, the largest first."""
-    usual = _usual(course)
-    for step, reward in sorted(course.rewards, key=lambda pair: -abs(pair[1])):
+    usual = _usual(trajectory)
+    for step, reward in sorted(trajectory.rewards, key=lambda pair: -abs(pair[1])):
         if abs(reward) > _UNUSUAL * usual:
-            yield _reward(course, step, reward)
+            yield _reward(trajectory, step, reward)
 
 
-def _usual(course: Trajectory) -> float:
-    return statistics.median(abs(reward) for _, reward in course.rewards) if course.rewards else 0.0
+def _usual(trajectory: Trajectory) -> float:
+    return (
+        statistics.median(abs(reward) for _, reward in trajectory.rewards)
+        if trajectory.rewards
+        else 0.0
+    )
 
 
-def _reward(course: Trajectory, step: int, reward: float) -> Moment:
+def _reward(trajectory: Trajectory, step: int, reward: float) -> Moment:
     kind = "gain" if reward > 0 else "loss"
     title = f"a reward of {reward:+.4g}"
-    return Moment(course.result.seed, step, title, reward > 0, abs(reward), kind)
+    return Moment(trajectory.result.seed, step, title, reward > 0, abs(reward), kind)
 
 
-def _segments(course: Trajectory) -> Iterator[Moment]:
+def _segments(trajectory: Trajectory) -> Iterator[Moment]:
     """Yield the segments of a window's length that brought least and most, if they differ."""
-    result, rewards = course.result, dict(course.rewards)
+    result, rewards = trajectory.result, dict(trajectory.rewards)
     each = (rewards.get(step, 0.0) for step in range(result.n_steps))
     totals = list(itertools.accumulate(each, initial=0.0))
     ends = range(min(BEFORE, result.n_steps), result.n_steps + 1)
@@ -356,10 +362,10 @@ def _segments(course: Trajectory) -> Iterator[Moment]:
         yield Moment(result.seed, end - 1, title, is_good, kind="segment")
 
 
-def _failures(courses: Sequence[Trajectory]) -> list[Moment]:
+def _failures(trajectories: Sequence[Trajectory]) -> list[Moment]:
     """Return one moment for each kind of failure."""
     found: dict[str, Moment] = {}
-    for result in (course.result for course in courses):
+    for result in (trajectory.result for trajectory in trajectories):
         if not result.outcome.is_scored:
             what = result.detail.rpartition("\n")[2] or result.outcome.value
             title = f"the policy failed: {what}"
@@ -368,47 +374,51 @@ def _failures(courses: Sequence[Trajectory]) -> list[Moment]:
     return list(found.values())
 
 
-def _losses(course: Trajectory) -> Iterator[Moment]:
+def _losses(trajectory: Trajectory) -> Iterator[Moment]:
     """Yield negative rewards and lives lost, in the order of time."""
-    punished = [_reward(course, step, reward) for step, reward in course.rewards if reward < 0]
-    yield from sorted((*punished, *_lost_lives(course)), key=lambda moment: moment.event)
+    punished = [
+        _reward(trajectory, step, reward) for step, reward in trajectory.rewards if reward < 0
+    ]
+    yield from sorted((*punished, *_lost_lives(trajectory)), key=lambda moment: moment.event)
 
 
-def _lost_lives(course: Trajectory) -> Iterator[Moment]:
-    for (_, before, _), (step, after, in_play) in itertools.pairwise(course.lives):
+def _lost_lives(trajectory: Trajectory) -> Iterator[Moment]:
+    for (_, before, _), (step, after, in_play) in itertools.pairwise(trajectory.lives):
         if after < before:
             title = f"a life is lost ({before} before, {after} after; counted in step {step})"
             size = before - after
-            yield Moment(course.result.seed, in_play, title, is_good=False, size=size, kind="life")
+            yield Moment(
+                trajectory.result.seed, in_play, title, is_good=False, size=size, kind="life"
+            )
 
 
-def _largest_gain(course: Trajectory) -> Moment | None:
-    gains = [(step, reward) for step, reward in course.rewards if reward > 0]
-    return _reward(course, *max(gains, key=lambda gain: gain[1])) if gains else None
+def _largest_gain(trajectory: Trajectory) -> Moment | None:
+    gains = [(step, reward) for step, reward in trajectory.rewards if reward > 0]
+    return _reward(trajectory, *max(gains, key=lambda gain: gain[1])) if gains else None
 
 
-def _longest(courses: Sequence[Trajectory]) -> tuple[Stall, ...]:
+def _longest(trajectories: Sequence[Trajectory]) -> tuple[Stall, ...]:
     """Return the stalls of some episodes, the longest first."""
-    stalls = [stall for course in courses if (stall := course.stall) is not None]
+    stalls = [stall for trajectory in trajectories if (stall := trajectory.stall) is not None]
     return tuple(sorted(stalls, key=lambda stall: stall.first - stall.end))
 
 
-def _end(course: Trajectory, whose: str = "", *, is_good: bool | None = None) -> Moment:
-    result, lives = course.result, course.lives_left
+def _end(trajectory: Trajectory, whose: str = "", *, is_good: bool | None = None) -> Moment:
+    result, lives = trajectory.result, trajectory.lives_left
     is_over = result.outcome is Outcome.GAME_OVER
     title = "the game is over" if is_over else "the episode is truncated at its step limit"
     if is_over and lives:
         title += f" with {lives} {'life' if lives == 1 else 'lives'} left"
-    last = dict(course.rewards).get(result.n_steps - 1)
-    if last and (not _is_dense(course) or abs(last) > _UNUSUAL * _usual(course)):
+    last = dict(trajectory.rewards).get(result.n_steps - 1)
+    if last and (not _is_dense(trajectory) or abs(last) > _UNUSUAL * _usual(trajectory)):
         title += f", and the last step brings {last:+.4g}"
-    event = course.last_step if is_over else max(0, result.n_steps - 1)
+    event = trajectory.last_step if is_over else max(0, result.n_steps - 1)
     return Moment(result.seed, event, f"the end of {whose}: {title}" if whose else title, is_good)
 
 
 def _worst_end(ranked: Sequence[Trajectory]) -> list[Moment]:
     """Return the end of the worst episode that was over, if one was."""
-    over = [course for course in ranked if course.result.outcome is Outcome.GAME_OVER]
+    over = [trajectory for trajectory in ranked if trajectory.result.outcome is Outcome.GAME_OVER]
     if not over:
         return []
     worst = "the worst episode" if over[0] is ranked[0] else "the worst episode that was over"
@@ -739,11 +749,11 @@ class _Notes:
         self.recorded.append(replace(step, reward=episode.reward if step.action_name else 0.0))
 
 
-def merge_extents(courses: Sequence[Trajectory]) -> dict[str, Extent]:
+def merge_extents(trajectories: Sequence[Trajectory]) -> dict[str, Extent]:
     """Merge the extents of several episodes."""
     merged: dict[str, Extent] = {}
-    for course in courses:
-        for name, extent in course.extents.items():
+    for trajectory in trajectories:
+        for name, extent in trajectory.extents.items():
             _widen(merged, name, extent)
     return merged
 

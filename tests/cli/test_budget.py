@@ -85,7 +85,7 @@ def test_what_is_no_duration(text):
 
 
 def test_numbers():
-    assert AtLeast(3).convert("3", None, None) == 3
+    assert AtLeast(3)("3") == 3
     for text in ("2", "x", "1.5", str(10**30)):
         with pytest.raises(click.BadParameter):
-            AtLeast(3).convert(text, None, None)
+            AtLeast(3)(text)

@@ -13,9 +13,9 @@ import pytest
 
 from gco_agent.api import open_run
 from gco_agent.loop.replay import parse_recording
+from gco_agent.store.control import read_notes
 from gco_agent.store.entries import RunRef
 from gco_agent.store.git import GitRepo
-from gco_agent.store.run import read_notes
 from gco_agent.store.view import RunView
 from tests.cli.conftest import Cli, Start
 from tests.cli.scripted import FOLLOW, IDLE

@@ -15,7 +15,7 @@ import pytest
 
 from gco_agent.cli.output import Column, _table_lines, races_note, score_text
 from gco_agent.core.records import Verdict
-from gco_agent.store.run import Limits, Status, status_path, write_status
+from gco_agent.store.control import Limits, Status, status_path, write_status
 from tests.cli.conftest import Cli, Start
 from tests.cli.scripted import FOLLOW
 from tests.store.samples import commit_file, git

@@ -19,7 +19,7 @@ from gco_agent.cli import look
 from gco_agent.cli.display import Ledger
 from gco_agent.cli.output import fit, sparkline
 from gco_agent.core.events import Searching
-from gco_agent.store.run import Limits, Status, status_path, write_status
+from gco_agent.store.control import Limits, Status, status_path, write_status
 from tests.cli.scripted import FOLLOW, IDLE
 from tests.report.samples import make_run
 from tests.store.samples import commit_file, git

@@ -93,7 +93,7 @@ def test_refusals(cli, tmp_path):
     for arguments, message in {
         ("wrong.py",): "a policy may not import os",
         ("missing.py",): "there is no file missing.py",
-        ("wrong.py", "--tokens", "5"): "5 is less than 100",
+        ("wrong.py", "--tokens", "5"): "5 is not in the range 100 or more",
         ("wrong.py", "--seeds", "3:3"): "hold nothing",
     }.items():
         result = cli(tmp_path, "trace", *arguments, *SHORT)

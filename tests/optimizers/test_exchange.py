@@ -19,8 +19,8 @@ from gco_agent.optimizers.base import Proposal, Tools, Unusable
 from gco_agent.optimizers.exchange import (
     AnswerCommand,
     ExchangeOptimizer,
-    letter_for,
-    newest_letter,
+    files_for,
+    newest_files,
     read_reply,
 )
 from gco_agent.optimizers.replies import MAX_CHARACTERS
@@ -85,7 +85,7 @@ def test_the_prompt_is_written_and_the_reply_awaited(folder: Path) -> None:
 
 def test_a_reply_that_is_there_is_taken_and_nothing_is_played_twice(folder: Path) -> None:
     request = bare_request()
-    letter = letter_for(folder, request)
+    letter = files_for(folder, request)
     letter.write_prompt(letter.compose(request))
     letter.reply.write_text(ANSWER)
     told: list[str] = []
@@ -103,7 +103,7 @@ def test_a_reply_that_is_there_is_taken_and_nothing_is_played_twice(folder: Path
 
 def test_each_request_has_files_of_its_own(folder: Path) -> None:
     names = [
-        letter_for(folder, bare_request(**changes)).reply.name
+        files_for(folder, bare_request(**changes)).reply.name
         for changes in ({}, {"repair": "wrong"}, {"number": 2}, {"iteration": 12})
     ]
     assert names == [*("0007-reply.md", "0007-repair-reply.md", "0007-2-reply.md", "0012-reply.md")]
@@ -120,7 +120,7 @@ def test_each_request_has_files_of_its_own(folder: Path) -> None:
 def test_a_reply_to_another_prompt_is_not_taken(
     before: dict[str, str], now: dict[str, str], folder: Path
 ) -> None:
-    letter = letter_for(folder, bare_request(**before))
+    letter = files_for(folder, bare_request(**before))
     letter.write_prompt(letter.compose(bare_request(**before)))
     letter.reply.write_text(ANSWER)
     told: list[str] = []
@@ -135,7 +135,7 @@ def test_a_reply_to_another_prompt_is_not_taken(
 
 
 def test_the_newest_answer_is_found_and_its_prompt_looked_at(folder: Path) -> None:
-    letter = newest_letter(folder, 7)
+    letter = newest_files(folder, 7)
     assert letter.prompt.name == "0007-prompt.md"
     assert letter.is_written_for("1" * 40)
     letter.write_prompt(letter.compose(bare_request(tip="1" * 40)))
@@ -145,9 +145,9 @@ def test_the_newest_answer_is_found_and_its_prompt_looked_at(folder: Path) -> No
     repair = folder / "0007-repair-reply.md"
     repair.write_text(ANSWER)
     os.utime(letter.reply, (1, 1))
-    assert newest_letter(folder, 7).reply == repair
+    assert newest_files(folder, 7).reply == repair
     os.utime(repair, (0.5, 0.5))
-    assert newest_letter(folder, 7).reply == letter.reply
+    assert newest_files(folder, 7).reply == letter.reply
 
 
 def test_a_reply_of_no_use_is_kept_with_its_kind(folder: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_reply_of_no_use_is_kept_with_its_kind(folder: Path) -> None:
 
 def test_a_reply_at_hand_goes_with_the_prompt_that_was_written(folder: Path) -> None:
     request = bare_request()
-    letter = letter_for(folder, request)
+    letter = files_for(folder, request)
     letter.write_prompt(letter.compose(request))
     proposal = ExchangeOptimizer(folder, lambda _: None, reply=ANSWER).propose(request)
     assert proposal.files["prompt.md"] == letter.prompt.read_text()
@@ -221,7 +221,7 @@ def test_a_symbolic_link_of_a_cloned_repository_is_refused(folder: Path, name: s
     link = folder if name == "." else folder.parent if name == ".." else folder / name
     link.parent.mkdir(parents=True, exist_ok=True)
     if name == "0007-reply.md":
-        letter = letter_for(folder, bare_request())
+        letter = files_for(folder, bare_request())
         letter.write_prompt(letter.compose(bare_request()))
     link.symlink_to(secret if name.startswith("0007") else outside)
     with pytest.raises(FileRefused, match="symbolic link"):
@@ -232,7 +232,7 @@ def test_a_symbolic_link_of_a_cloned_repository_is_refused(folder: Path, name: s
 
 def test_the_prompt_tells_what_was_tried(folder: Path) -> None:
     request = bare_request(repair="line 2: no", tried="def act(:", number=2, siblings=[sibling()])
-    letter = letter_for(folder, request)
+    letter = files_for(folder, request)
     text = letter.compose(request)
     assert FEEDBACK.text.strip() in text
     assert "line 2: no" in text
@@ -326,7 +326,7 @@ def test_a_command_that_cannot_be_run_is_refused_at_once(text: str, message: str
 
 def test_a_prompt_that_a_clone_brought_is_not_used(folder: Path) -> None:
     """Its first line can be guessed, and an agent of the user's would do what the rest says."""
-    letter = letter_for(folder, bare_request())
+    letter = files_for(folder, bare_request())
     letter.write_prompt(letter.compose(bare_request()))
     written = letter.prompt.read_text()
     assert letter.read_prompt(bare_request()) == written

@@ -16,7 +16,7 @@ from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.llm import Completion, ScriptedModel, Usage
 from gco_agent.optimizers import questions
 from gco_agent.optimizers.base import ROUNDS, PastIteration
-from gco_agent.optimizers.exchange import ExchangeOptimizer, letter_for
+from gco_agent.optimizers.exchange import ExchangeOptimizer, files_for
 from gco_agent.optimizers.prompts import HEADING
 from gco_agent.optimizers.questions import Interview, read_questions
 from gco_agent.optimizers.reflect import ReflectOptimizer
@@ -225,7 +225,7 @@ def test_an_agent_asks_by_files_and_then_answers(tmp_path: Path, interview: Inte
     last = ExchangeOptimizer(folder, lambda _: None, answer=lambda p: p * 0 + ANSWER)
     assert last.propose(request).files["prompt.md"].count(f"\n{HEADING}") == 3
     # another prompt begins anew
-    other = letter_for(folder, bare_request(tip="1" * 40))
+    other = files_for(folder, bare_request(tip="1" * 40))
     other.write_prompt(other.compose(bare_request(tip="1" * 40)))
     assert other.questions_asked() == {}
 

@@ -18,8 +18,7 @@ from gco_agent.core.events import Racing
 from gco_agent.core.statistics import paired_gain
 from gco_agent.loop.train import wait_while_paused
 from gco_agent.report.dashboard import DashboardServer
-from gco_agent.store.entries import RunRef
-from gco_agent.store.run import (
+from gco_agent.store.control import (
     Limits,
     Status,
     is_paused,
@@ -29,6 +28,7 @@ from gco_agent.store.run import (
     status_path,
     write_status,
 )
+from gco_agent.store.entries import RunRef
 from tests.report.conftest import Browser
 from tests.report.samples import HOSTILE, REF
 

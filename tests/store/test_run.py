@@ -10,9 +10,10 @@ import pytest
 from gco_agent.core.errors import NotARun, RunMoved, StoreError, UsageError
 from gco_agent.core.records import Verdict
 from gco_agent.store import view as reading
+from gco_agent.store.control import leave_note, read_notes
 from gco_agent.store.entries import Entry, Facts, RunRef
 from gco_agent.store.git import GitRepo
-from gco_agent.store.run import Runs, leave_note, read_notes
+from gco_agent.store.run import Runs
 from tests.store.samples import (
     POLICY,
     REF,

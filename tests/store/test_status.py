@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from gco_agent.core.events import Playing, Racing, Searching
 from gco_agent.core.statistics import Gain
-from gco_agent.store.entries import RunRef
-from gco_agent.store.run import (
+from gco_agent.store.control import (
     Limits,
     Status,
     live_runs,
@@ -23,6 +22,7 @@ from gco_agent.store.run import (
     status_path,
     write_status,
 )
+from gco_agent.store.entries import RunRef
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 COUNT = st.integers(0, 10**9)

@@ -239,7 +239,7 @@ class World(Sightings):
         return ("x" if flies_up else "y"), (shot.dy if flies_up else shot.dx) / shot.n_steps
 
     def tells(self, category: str) -> bool:
-        """Whether anything is known to follow contact with a category."""
+        """Return whether anything is known to follow contact with a category."""
         told = (self.contacts.get(category), self.hits.get(category))
         return any(known is not None and (known.n_lost or known.reward) for known in told)
 
@@ -602,7 +602,7 @@ def _ground(hops: Sequence[_Hop]) -> str:
 
 
 def _stride(per_action: Mapping[int, Moves], ways: Sequence[int], axis: int) -> tuple[float, float]:
-    """Mean and most frequent distance that the actions for an axis move the player in a step."""
+    """Return the mean and most frequent distance that the actions of an axis move the player."""
     moved = [
         abs(move[axis])
         for action, moves in per_action.items()

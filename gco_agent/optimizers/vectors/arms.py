@@ -185,7 +185,7 @@ class Table:
     def rate_within(
         self, programs: Sequence[VectorProgram], n_seeds: int, share: float = _BATCH_SHARE
     ) -> list[Row]:
-        """As `rate`, on fewer seeds if these would take more than ``share`` of the slice."""
+        """Rate as `rate` does, on fewer seeds if all would take more than ``share`` of a slice."""
         usual = self.budget.used / max(1, self.episodes)
         affordable = share * self._reach() / max(1.0, usual * len(programs))
         return self.rate(programs, max(2, min(n_seeds, int(affordable))))

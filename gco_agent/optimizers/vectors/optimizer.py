@@ -114,7 +114,7 @@ def _tell(request: Request, table: Table, leader: VectorProgram) -> None:
 
 
 def task_of(protocol: PlayProtocol, state: State) -> Task:
-    """What programs have to know of the environment."""
+    """Return what programs have to know of the environment."""
     spec: GameSpec = spec_of(protocol)
     env = environment_of(protocol)
     if not state.scale:

@@ -129,7 +129,7 @@ def probe(task: Probe) -> Probed:
 
 
 def numbers(obs: Any) -> Sequence[float]:  # noqa: ANN401 - whatever an environment gives
-    """Every number in an observation, keys in the order of the alphabet, text left out."""
+    """Return every number in an observation, keys in alphabetical order, without text."""
     if isinstance(obs, str):
         return []
     if isinstance(obs, dict):

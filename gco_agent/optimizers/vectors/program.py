@@ -45,7 +45,7 @@ class Task:
         return len(self.actions) - 1 if self.actions else len(self.low)
 
     def families(self) -> tuple[Family, ...]:
-        """Those that this many numbers allow, the simplest first."""
+        """Return the families that this many numbers allow, the simplest first."""
         return tuple(f for f in FAMILIES if len(self.names) <= _MOST_FOR[f])
 
 
@@ -54,7 +54,7 @@ Term = tuple[int, ...]
 
 
 def terms(task: Task, family: Family) -> list[Term]:
-    """What the sums of a family are made of; the constant comes last."""
+    """Return what the sums of a family are made of; the constant comes last."""
     found: list[Term] = [(i,) for i in range(len(task.names))]
     if family == "magnitudes":
         found += [(i, -1) for i in range(len(task.names))]
@@ -77,12 +77,12 @@ class VectorProgram:
 
 
 def size(task: Task, family: Family) -> int:
-    """Weights that a program of ``family`` has."""
+    """Return how many weights a program of ``family`` has."""
     return task.n_sums * len(terms(task, family))
 
 
 def raw_weights(task: Task, program: VectorProgram) -> list[list[float]]:
-    """The weights of each sum in the units of the observation, to four digits."""
+    """Return the weights of each sum in the units of the observation, to four digits."""
     parts = terms(task, program.family)
     rows = []
     for number in range(task.n_sums):
@@ -99,7 +99,7 @@ def raw_weights(task: Task, program: VectorProgram) -> list[list[float]]:
 
 
 def headline(task: Task, program: VectorProgram) -> str:
-    """The program in a few words: what weighs most."""
+    """Return the program in a few words: what weighs most."""
     parts = terms(task, program.family)[:-1]
     strength = [
         sum(abs(program.weights[k * (len(parts) + 1) + i]) for k in range(task.n_sums))
@@ -118,7 +118,7 @@ def _term_words(task: Task, term: Term) -> str:
 
 
 def render(task: Task, program: VectorProgram) -> str:
-    """The text of a policy that does what ``program`` says; it keeps the contract."""
+    """Return the text of a policy that does what ``program`` says; it keeps the contract."""
     rows = raw_weights(task, program)
     named = len(task.names) <= _MOST_NAMED and task.is_vector
     if program.family == "linear" and not named:
