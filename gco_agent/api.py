@@ -996,10 +996,10 @@ def _play_here(policy: Any, rules: PlayProtocol, seeds: Sequence[int]) -> Evalua
         act = _act_of(policy)
         episode = begin_episode(rules, seed)
 
-        def answer(seen: Any, act: Any = act, episode: Any = episode) -> Any:  # noqa: ANN401
-            has_objects = rules.has_objects
-            action = act(build_observation(seen, episode.lives) if has_objects else seen)
-            return _plain_action(action, episode.env.n_floats)
+        def answer(obs: Any, act: Any = act, episode: Any = episode) -> Any:  # noqa: ANN401
+            if episode.objects is not None:
+                obs = build_observation(episode.objects, episode.lives)
+            return _plain_action(act(obs), episode.env.n_floats)
 
         for _ in play_steps(LocalPlayer(answer), [episode], rules.max_steps):
             pass

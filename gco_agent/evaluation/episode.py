@@ -6,10 +6,11 @@ import atexit
 import contextlib
 import struct
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from gco_agent.core.observation import Row
 from gco_agent.core.records import (
     EpisodeResult,
     Outcome,
@@ -70,6 +71,11 @@ class Episode:
     def observation(self) -> object:
         """What the jail is given."""
         return ObjectRows(self.seen, self.lives) if self.env.has_objects else self.seen
+
+    @property
+    def objects(self) -> Mapping[str, Sequence[Row]] | None:
+        """The objects that the policy sees, by category; None where it sees something else."""
+        return self.seen if self.env.has_objects else None
 
     def begin(self) -> None:
         """Start it."""

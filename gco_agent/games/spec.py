@@ -315,7 +315,13 @@ class GameSpec:
         return next((score.value for score in self.scores if score.label == label), None)
 
     def words_for(self, action_names: Sequence[str]) -> tuple[str, ...]:
-        """Return what people and models see for the emulator's action words."""
+        """Return what people and models see for the names of an environment's actions.
+
+        Args:
+            action_names: The emulator's words; or the indices, where the environment has no names.
+        """
+        if len(self.actions) == len(action_names) and "".join(action_names).isdecimal():
+            return tuple(self.actions)
         return tuple(
             name if (word := self.shown.get(name, name)) in action_names else word
             for name in action_names

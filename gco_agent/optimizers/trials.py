@@ -191,8 +191,8 @@ class _RetracingPlayer(JailedPlayer):
     def act(self, episodes: Sequence[Episode]) -> Sequence[Any]:
         """Return the policy's answer."""
         [episode] = episodes
-        if self._with_gaps and episode.env.has_objects:
-            episode.seen = self._hide(episode.seen)
+        if self._with_gaps and episode.objects is not None:
+            episode.seen = self._hide(episode.objects)
         [answer] = super().act(episodes)
         if self._expected and not isinstance(answer, PolicyFailure):
             done, new = len(episode.actions), action_bytes(answer)

@@ -76,7 +76,7 @@ def film(  # noqa: PLR0913 - keyword arguments with defaults
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame would print a warning
     env = open_environment(protocol, is_seen=is_seen)
     spec = spec_of(protocol)
-    names = spec.words_for(env.action_names) if protocol.has_objects else spec.actions
+    names = spec.words_for(env.action_names)
     episode = Episode(env, seed)
     task = Rollout(source, (seed,), protocol, require, limits or JailLimits())
     calls: tuple[ComponentCall, ...] = ()
@@ -91,7 +91,7 @@ def film(  # noqa: PLR0913 - keyword arguments with defaults
                     if isinstance(player, RecordedPlayer) and player.recording is not None:
                         calls = player.recording.calls
                     if episode.n_steps > moment.step:
-                        name = _action_name(episode.answer, list(names))
+                        name = _action_name(episode.answer, names)
                         yield replace(moment, action=name, played=episode.answer, calls=calls)
                         moment, calls = _moment(episode, is_seen=is_seen), ()
         except PolicyFailure as failure:
@@ -125,13 +125,12 @@ def _action_name(action: Action, names: Sequence[str]) -> str:
 
 
 def _moment(episode: Episode, *, is_seen: bool) -> Moment:
-    env = episode.env
-    has_objects = env.has_objects
+    env, rows = episode.env, episode.objects
     return Moment(
         episode.n_steps,
         env.picture() if is_seen else _NO_PICTURE,
-        episode.seen if has_objects else {},
-        episode.lives if has_objects else 0,
+        rows or {},
+        episode.lives,
         episode.total,
-        env.ram if has_objects else episode.seen,  # type: ignore[attr-defined] # Atari's
+        episode.seen if rows is None else env.ram,  # type: ignore[attr-defined] # Atari's
     )

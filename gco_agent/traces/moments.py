@@ -562,7 +562,7 @@ def follow(replay: Replay) -> Trajectory:
     task = replay.task
     [seed] = task.seeds
     episode = begin_episode(task.protocol, seed)
-    notes = _Notes(_action_names(episode, task.protocol))
+    notes = _Notes(spec_of(task.protocol).words_for(episode.env.action_names))
     jail, level = None, ""
     values: list[float] = []
     try:
@@ -591,7 +591,7 @@ def follow(replay: Replay) -> Trajectory:
         notes.n_left_out,
         frozenset(notes.with_nan),
         episode.lives,
-        notes.in_play if episode.env.has_objects else None,
+        None if episode.objects is None else notes.in_play,
         tuple(values),
         tuple(notes.finder.losses),
         notes.finder.contacts,
@@ -659,7 +659,7 @@ class _Notes:
                 return
             if episode.reward:
                 self.rewards.append((step, episode.reward))
-            if episode.env.has_objects:
+            if episode.objects is not None:
                 self._note_loss(step, episode)
             if episode.result is None:
                 step, before = episode.n_steps, self._see(episode, player)
@@ -689,13 +689,13 @@ class _Notes:
             self.lives.append((step, lives, self.in_play))
         objects: dict[str, tuple[ObjectBox, ...]] = {}
         values: dict[str, Plain] = {}
-        if episode.env.has_objects:
-            self._see_objects(step, episode.seen)
+        if (rows := episode.objects) is not None:
+            self._see_objects(step, rows)
             if player.is_wanted(step):
-                built = build_observation(episode.seen, lives)
+                built = build_observation(rows, lives)
                 objects = {name: tuple(boxes) for name, boxes in built.items()}
         else:
-            values, lives = values_of(episode.seen), 0
+            values = values_of(episode.seen)
             self._see_values(values)
         if not player.is_wanted(step):
             return None
@@ -761,13 +761,6 @@ def merge_extents(trajectories: Sequence[Trajectory]) -> dict[str, Extent]:
 def _widen(extents: dict[str, Extent], name: str, seen: Sequence[float]) -> None:
     low, high = extents.get(name, (seen[0], seen[0]))
     extents[name] = (min(low, *seen), max(high, *seen))
-
-
-def _action_names(episode: Episode, protocol: PlayProtocol) -> tuple[str, ...]:
-    env, spec = episode.env, spec_of(protocol)
-    if env.has_objects:
-        return spec.words_for(env.action_names)
-    return tuple(spec.actions) if len(spec.actions) == env.n_actions else env.action_names
 
 
 def field_names(protocol: PlayProtocol) -> dict[str, str]:
