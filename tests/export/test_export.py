@@ -146,7 +146,7 @@ def test_a_model_card_has_the_score_the_use_and_the_text(view):
     facts = {key: json.loads(value) for key, _, value in
              (line.partition(": ") for line in head[1].splitlines())}  # fmt: skip
     assert facts["model-index"][0]["results"][0]["metrics"][0]["type"] == "mean_return"
-    assert "| random | -20.7 | up to 30 no-op actions first, no sticky actions" in text
+    assert r"| random | -20.7 | up to 30 no\-op actions first, no sticky actions" in text
     assert "| PPO, sticky | 15.23 | " in text
     assert FOLLOW.strip() in text
     assert RULES.stamp in text
