@@ -19,9 +19,10 @@ from gco_agent.core.errors import StoreError, UsageError
 if TYPE_CHECKING:
     from gco_agent.core.events import Progress
     from gco_agent.evaluation.judge import Judge, Race
-    from gco_agent.loop.improving import SimplifiedFile, TunedFile
     from gco_agent.optimizers.cma import StepBudget
-    from gco_agent.policy import PolicySource
+    from gco_agent.optimizers.simplify import Simplified
+    from gco_agent.optimizers.tune import Tuned
+    from gco_agent.policy import PolicySource, Size
     from gco_agent.store.config import RunConfig
 
 _SELECTION_STEPS = 4_500
@@ -49,37 +50,44 @@ def tune(place: CliContext, /, target: str | None, **given: Given) -> Result:
         return _iterate(place, target, "tune", given)
     source = PolicySource.from_file(path)
     with _at_work(place, source, path, given) as (judge, budget, progress):
-        found = tune_file(source, judge, budget, seed=given["seed"], progress=progress)
-    race = found.race
+        tuned_policy, tuned, race = tune_file(
+            source, judge, budget, seed=given["seed"], progress=progress
+        )
     data = {
         "policy": target,
-        "written": _write(place, path, given["output"], found.source),
-        "constants": [pick(move, "name before after") for move in found.tuned.moves],
-        "generations": found.tuned.generations,
-        "steps": found.n_steps,
+        "written": _write(place, path, given["output"], tuned_policy),
+        "constants": [pick(move, "name before after") for move in tuned.moves],
+        "generations": tuned.generations,
+        "steps": budget.used,
         "mean_return": race.child.mean_return if race else None,
         "parent_mean_return": race.parent.mean_return if race else None,
         **_gain_json(race),
         "p_value": race.gain.p_value if race and race.gain else None,
     }
-    return Result(data, lambda: _print_tuned(data, found))
+    return Result(data, lambda: _print_tuned(data, tuned, race))
 
 
 @command(_shared_options, flag("--exact"))
 def simplify(place: CliContext, /, target: str | None, **given: Given) -> Result:
     """Remove from a policy the code that does not matter to how it plays."""
     from gco_agent.loop.improving import simplify_file
-    from gco_agent.policy import PolicySource
+    from gco_agent.policy import PolicySource, size_of
 
     path = _file(place, target)
     if path is None:
         return _iterate(place, target, "simplify", given)
     source = PolicySource.from_file(path)
     with _at_work(place, source, path, given) as (judge, budget, progress):
-        found = simplify_file(source, judge, budget, exact_only=given["exact"], progress=progress)
-    written = _write(place, path, given["output"], found.source)
-    data = _simplified_json(target, written, found)
-    return Result(data, lambda: _print_simplified(data, found))
+        smaller, simplified, race = simplify_file(
+            source, judge, budget, exact_only=given["exact"], progress=progress
+        )
+    data = {
+        "policy": target,
+        "written": _write(place, path, given["output"], smaller),
+        **_simplified_json(simplified, size_of(smaller) if smaller else simplified.before, race),
+        "steps": budget.used,
+    }
+    return Result(data, lambda: _print_simplified(data, race))
 
 
 def _file(place: CliContext, target: str | None) -> Path | None:
@@ -160,36 +168,28 @@ def _gain_json(race: Race | None) -> dict[str, Any]:
     }
 
 
-def _print_tuned(data: dict[str, Any], found: TunedFile) -> None:
+def _print_tuned(data: dict[str, Any], tuned: Tuned, race: Race | None) -> None:
     from gco_agent.loop.candidate import describe_result
 
     played = f"{count(data['generations'], 'generation')}, {data['steps']:,} steps"
-    say(f"tuned {', '.join(found.tuned.constants)}: {played}")
-    for move in found.tuned.moves:
+    say(f"tuned {', '.join(tuned.constants)}: {played}")
+    for move in tuned.moves:
         say(f"  {move}")
-    if found.race is None:
+    if race is None:
         say("no better constants were found; not written")
         return
-    say(describe_result(found.race))
+    say(describe_result(race))
     if data["written"]:
-        say(f"gain {gain_text(found.race.gain)}: written to {data['written']}")
+        say(f"gain {gain_text(race.gain)}: written to {data['written']}")
     else:
         say("that is not a significant gain; not written")
 
 
-def _simplified_json(
-    name: str | None, written: Path | None, found: SimplifiedFile
-) -> dict[str, Any]:
-    from gco_agent.policy import size_of
-
-    simplified, race = found.simplified, found.race
-    size = size_of(found.source) if found.source else simplified.before
+def _simplified_json(simplified: Simplified, size: Size, race: Race | None) -> dict[str, Any]:
     p_value = None
     if race is not None and race.gain is not None and race.margin is not None:
         p_value = (race.decisive or race.gain).p_value
     return {
-        "policy": name,
-        "written": written,
         "removed": [
             {"what": removed.what, "line": removed.line, "exact": removed.is_exact}
             for removed in simplified.kept(with_lossy=race is None or race.verdict.is_won)
@@ -200,7 +200,6 @@ def _simplified_json(
         "nodes_after": size.nodes,
         "same_actions": simplified.n_actions,
         "same_episodes": simplified.n_episodes,
-        "steps": found.n_steps,
         "complete": not simplified.is_cut,
         **_gain_json(race),
         "margin": race.margin if race else None,
@@ -208,7 +207,7 @@ def _simplified_json(
     }
 
 
-def _print_simplified(data: dict[str, Any], found: SimplifiedFile) -> None:
+def _print_simplified(data: dict[str, Any], race: Race | None) -> None:
     from gco_agent.loop.candidate import describe_result
 
     for removed in data["removed"]:
@@ -220,16 +219,16 @@ def _print_simplified(data: dict[str, Any], found: SimplifiedFile) -> None:
             f"{data['nodes_before']} nodes of the syntax tree to {data['nodes_after']}: "
             f"written to {data['written']}"
         )
-        which = "without the removals that were judged by returns, " if found.race else ""
+        which = "without the removals that were judged by returns, " if race else ""
         say(
             f"{which}all {data['same_actions']:,} actions in "
             f"{count(data['same_episodes'], 'episode')} are the same"
         )
     else:
         say("nothing was found that the policy can do without; not written")
-    if found.race is not None:
-        won = found.race.verdict.is_won
+    if race is not None:
+        won = race.verdict.is_won
         lead = "" if won else "removals that change actions were tried and not kept: "
-        say(lead + describe_result(found.race))
+        say(lead + describe_result(race))
     if not data["complete"]:
         tell("The time was too short to try everything; a longer --time may find more.")

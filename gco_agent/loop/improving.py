@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from gco_agent.core.errors import PolicyError
 from gco_agent.core.events import Progress, Racing, silent
 from gco_agent.core.records import Evaluation
@@ -19,36 +17,6 @@ from gco_agent.policy import PolicySource, docstring_of, replace_docstring, with
 _CLAIM = "Mean return:"
 
 
-@dataclass(frozen=True, slots=True)
-class TunedFile:
-    """The result of tuning a policy file.
-
-    Attributes:
-        source: The tuned policy; None if it is not significantly better.
-        race: Against the original; None if nothing better was found.
-    """
-
-    source: PolicySource | None
-    tuned: Tuned
-    race: Race | None
-    n_steps: int
-
-
-@dataclass(frozen=True, slots=True)
-class SimplifiedFile:
-    """The result of simplifying a policy file.
-
-    Attributes:
-        source: The smaller policy; None if nothing could be removed.
-        race: Of the removals that change actions, if any; ``source`` keeps them if it was lost.
-    """
-
-    source: PolicySource | None
-    simplified: Simplified
-    race: Race | None
-    n_steps: int
-
-
 def tune_file(
     source: PolicySource,
     judge: Judge,
@@ -56,17 +24,21 @@ def tune_file(
     *,
     seed: int,
     progress: Progress = silent,
-) -> TunedFile:
-    """Tune the constants of ``source``; only they and a stated score change."""
+) -> tuple[PolicySource | None, Tuned, Race | None]:
+    """Tune the constants of ``source``; only they and a stated score change.
+
+    Returns:
+        The tuned policy, or None if it is not significantly better; what was tuned; and the race
+        against the original, or None if nothing better was found.
+    """
     trials = Trials(judge.pool, judge.protocol, judge.require, budget, progress)
     tuned = tune_policy(source, trials, trial_seeds(0), rng_seed=seed_of_chance(seed))
     if not tuned.moves:
-        return TunedFile(None, tuned, None, budget.used)
+        return None, tuned, None
     race = _race(tuned.source, source, judge, Aim.BETTER, progress)
     if not race.verdict.is_won:
-        return TunedFile(None, tuned, race, budget.used)
-    told = _with_true_claim(tuned.source, judge, race.child, "gco-agent tune")
-    return TunedFile(told, tuned, race, budget.used)
+        return None, tuned, race
+    return _with_true_claim(tuned.source, judge, race.child, "gco-agent tune"), tuned, race
 
 
 def simplify_file(
@@ -76,8 +48,13 @@ def simplify_file(
     *,
     exact_only: bool = False,
     progress: Progress = silent,
-) -> SimplifiedFile:
-    """Remove code that ``source`` does not need; the result is formatted."""
+) -> tuple[PolicySource | None, Simplified, Race | None]:
+    """Remove code that ``source`` does not need; the result is formatted.
+
+    Returns:
+        The smaller policy, or None if nothing could be removed; what was removed; and the race of
+        removals that change actions, if any. The policy keeps that code if the race was lost.
+    """
     trials = Trials(judge.pool, judge.protocol, judge.require, budget, progress)
     found = simplify_policy(source, trials, trial_seeds(0), exact_only=exact_only)
     race, smaller = None, found.exact
@@ -86,7 +63,7 @@ def simplify_file(
         if race.verdict.is_won:
             smaller = _with_true_claim(found.source, judge, race.child, "gco-agent simplify")
     is_smaller = bool(found.kept(with_lossy=race is None or race.verdict.is_won))
-    return SimplifiedFile(smaller if is_smaller else None, found, race, budget.used)
+    return smaller if is_smaller else None, found, race
 
 
 def _race(

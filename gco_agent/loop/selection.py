@@ -1,7 +1,7 @@
 """Choose the parent of the next proposal, and the candidate to keep.
 
-A single policy is in force, and every candidate has to beat it. With `Line` every proposal edits
-it; with `Revisit`, the default, some edit an inconclusive candidate.
+A single policy is in force, and every candidate has to beat it. With `Selection` every proposal
+edits it; with `Revisit`, the default, some edit an inconclusive candidate.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import json
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from gco_agent.core import codec
 from gco_agent.core.errors import StoreError
@@ -157,29 +156,22 @@ def race_judge(archive: Archive, config: RunConfig, judge: Judge) -> Judge:
     return judge.under(replace(judge.protocol, max_steps=n_steps))
 
 
-class Selection(Protocol):
-    """Choose the parents of a proposal, the acceptance criterion, and the candidate to keep."""
+class Selection:
+    """Choose the parents of a proposal, the acceptance criterion, and the candidate to keep.
+
+    One policy is in force. It is edited, and replaced by the best candidate that wins its race
+    against it. A subclass may choose other parents.
+    """
 
     def parents(self, archive: Archive) -> Sequence[PolicySource]:
         """Return the parents of the next request; the first is the one to edit."""
-
-    def criterion(self, archive: Archive, rivals: Sequence[Candidate]) -> AcceptanceCriterion:
-        """Return the acceptance criterion for the candidates of one iteration."""
-
-    def place(self, candidates: Sequence[Candidate]) -> tuple[Candidate, bool]:
-        """Return the best of the raced candidates, and whether it is the run's next policy."""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One policy in force, replaced by the best candidate that wins its race against it."""
-
-    def parents(self, archive: Archive) -> Sequence[PolicySource]:
-        """Return the policy in force."""
         return (archive.champion,)
 
     def criterion(self, archive: Archive, rivals: Sequence[Candidate]) -> AcceptanceCriterion:
-        """Share the error rate among the rivals; compare simpler ones with the baseline."""
+        """Return the acceptance criterion; the rivals share the error rate.
+
+        A candidate that only has to be no worse is compared with the baseline.
+        """
         raced = [each.proposal for each in rivals if each.proposal is not None and each.may_race]
         criterion = AcceptanceCriterion(n_rivals=max(1, len(raced)))
         if any(proposal.aim is Aim.NO_WORSE for proposal in raced):
@@ -187,7 +179,10 @@ class Line:
         return criterion
 
     def place(self, candidates: Sequence[Candidate]) -> tuple[Candidate, bool]:
-        """Return the best winner; without one the best that was scored, or else the last."""
+        """Return the best candidate, and whether it is the run's next policy.
+
+        That is the best winner; without one the best that was scored, or else the last.
+        """
         won = [each for each in candidates if each.is_won]
         scored = won or [each for each in candidates if each.is_scored]
         best = max(scored, key=lambda each: each.rank) if scored else candidates[-1]
@@ -197,9 +192,8 @@ class Line:
 _PATIENCE = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Revisit(Line):
-    """As `Line`, but edit the best inconclusive candidate after three rejections in a row."""
+class Revisit(Selection):
+    """Edit the best inconclusive candidate after three rejections in a row."""
 
     def parents(self, archive: Archive) -> Sequence[PolicySource]:
         """Return what to edit, and the policy in force."""
@@ -210,8 +204,8 @@ class Revisit(Line):
 
 
 @dataclass(frozen=True, slots=True)
-class Editing(Line):
-    """As `Line`, but edit a given inconclusive candidate, to repeat an iteration.
+class Editing(Selection):
+    """Edit a given inconclusive candidate, to repeat an iteration.
 
     Attributes:
         digest: Of its policy; empty for the policy in force.
@@ -226,7 +220,7 @@ class Editing(Line):
         return (*edited[:1], archive.champion)
 
 
-LINE, REVISIT = Line(), Revisit()
+LINE, REVISIT = Selection(), Revisit()
 
 
 def new_secret() -> str:
