@@ -5,8 +5,8 @@ from __future__ import annotations
 from gco_agent.envs.atari import default_protocol
 from gco_agent.policy import PolicySource
 
-RULES = default_protocol("breakout", max_steps=150)
-"""Long enough for a point or two. Where no point can be lost, a race is soon decided."""
+RULES = default_protocol("breakout", max_steps=90)
+"""Long enough for a point. Where no point can be lost, a race is soon decided."""
 
 FOLLOW = '''"""Breakout: follow the ball.
 

@@ -156,7 +156,7 @@ def test_several_candidates_are_raced_and_the_best_is_taken(started: Runs, judge
 def test_of_several_candidates_that_win_one_is_taken_and_the_others_are_kept_beside(
     started: Runs, judge: Judge
 ) -> None:
-    winners = [FOLLOW.replace(".cx >", f".cx + {lead} >") for lead in (1, 2, 3)]
+    winners = [FOLLOW.replace(".cx >", f".cx + {lead} >") for lead in (0.5, 1, 1.5)]
     optimizer = Scripted(*winners)
     advance(started, judge, optimizer, candidates=3)
     view = started.view(REF)

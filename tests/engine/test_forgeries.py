@@ -15,7 +15,7 @@ import pytest
 
 from gco_agent.core.errors import GcoError, ProposalError
 from gco_agent.core.events import silent
-from gco_agent.core.records import Verdict
+from gco_agent.core.records import EpisodeResult, Verdict
 from gco_agent.core.seeds import Stream
 from gco_agent.core.text import format_score
 from gco_agent.evaluation.judge import Judge, Race
@@ -514,7 +514,7 @@ def test_a_winner_is_not_turned_down_for_a_rival_that_is_not_there(
 def test_a_race_against_a_parent_that_failed_is_repeated(at: Callable[[str], Forger]) -> None:
     """Without a gain, too, its verdict and its sentences follow from the episodes."""
     forger = at("0")
-    forger.replace(without(), {POLICY: failing("raise ValueError(obs)", 100)})
+    forger.replace(without(), {POLICY: failing("raise ValueError(obs)", 60)})
     with forger.runs.open(REF) as run, WorkerPool(0) as pool:
         train(run, Scripted(HIDE), Judge(pool, RULES), CONFIG, Budget(iterations=1))
     raced, *_ = read_claims(forger.view(), "1")
@@ -526,6 +526,11 @@ def test_a_race_against_a_parent_that_failed_is_repeated(at: Callable[[str], For
     assert forger.verifier.verify(forged, (RULES,)).answer is Answer.DIFFERS
     forged = replace(raced, text=raced.text.replace("finished all", "ran all"))
     assert forger.verifier.verify(forged, (RULES,)).answer is Answer.DIFFERS
+
+
+def one_more(episode: EpisodeResult) -> EpisodeResult:
+    """Forge a return that leaves the race as long as it was, so that nothing more is played."""
+    return replace(episode, episode_return=episode.episode_return + 1)
 
 
 def test_a_part_of_a_claim_is_played(at: Callable[[str], Forger]) -> None:
@@ -540,8 +545,8 @@ def test_a_part_of_a_claim_is_played(at: Callable[[str], Forger]) -> None:
         assert len(found.played.episodes) == 2
         first, second, *rest = claim.episodes
         for episodes in (
-            (replace(first, episode_return=21.0), second, *rest),
-            (first, second, *(replace(episode, episode_return=21.0) for episode in rest)),
+            (one_more(first), second, *rest),
+            (first, second, *map(one_more, rest)),
         ):
             forged = replace(claim, episodes=episodes)
             assert verifier.verify(forged, (RULES,)).answer is Answer.DIFFERS

@@ -55,12 +55,12 @@ def test_an_episode_is_played_once(judge: Judge) -> None:
     first = judge.evaluate(follow, [1, 2], lambda *counts: seen.append(counts))
     n_steps = judge.n_steps
     assert seen == [(1, 2), (2, 2)]
-    assert n_steps == first.n_steps == 300
+    assert n_steps == first.n_steps == 180
     assert judge.evaluate(follow, [2, 1]).returns == first.returns[::-1]
-    assert judge.evaluate(follow, [1, 1, 2]).n_steps == 450
+    assert judge.evaluate(follow, [1, 1, 2]).n_steps == 270
     assert judge.n_steps == n_steps
     judge.evaluate(PolicySource(FOLLOW.replace("return 1", "return 1 + 0")), [1])
-    assert judge.n_steps == n_steps + 150
+    assert judge.n_steps == n_steps + 90
     assert judge.jail
 
 
@@ -96,11 +96,11 @@ def test_an_identical_child_is_not_better(judge: Judge) -> None:
     assert race.verdict is Verdict.NOT_BETTER
     assert race.gain is not None
     assert race.gain.mean == 0
-    assert judge.n_steps == INTERIM_ANALYSES[0] * 150
+    assert judge.n_steps == INTERIM_ANALYSES[0] * 90
 
 
 def test_a_child_that_fails_is_never_accepted(judge: Judge) -> None:
-    broken = PolicySource(failing("raise ValueError('lost')", 140))
+    broken = PolicySource(failing("raise ValueError('lost')", 85))
     race = judge.race(broken, hide)
     assert (race.verdict, race.gain) == (Verdict.NOT_BETTER, None)
     assert race.child.failures
@@ -309,8 +309,8 @@ def test_evaluations_do_not_depend_on_the_number_of_workers() -> None:
     results = []
     for n_workers in (1, 2):
         with WorkerPool(n_workers) as pool:
-            judge = Judge(pool, replace(RULES, max_steps=80))
-            played = judge.evaluate(PolicySource(failing("raise ValueError", 60)), range(3))
+            judge = Judge(pool, replace(RULES, max_steps=40))
+            played = judge.evaluate(PolicySource(failing("raise ValueError", 30)), range(3))
             results.append((played, judge.race(follow, hide), judge.n_steps))
     assert results[0] == results[1]
 
@@ -321,11 +321,11 @@ def test_races_and_reports_play_the_same_number_of_lanes(judge: Judge) -> None:
         before, seeds = judge.n_steps, stream.seeds(0, 4)
         judge.evaluate(follow, seeds[1:2], lambda *counts, seen=seen: seen.append(counts))
         assert seen == [(1, 1)]
-        assert judge.n_steps == before + 300
-        assert judge.evaluate(follow, seeds[:2]).n_steps == judge.n_steps - before == 300
+        assert judge.n_steps == before + 180
+        assert judge.evaluate(follow, seeds[:2]).n_steps == judge.n_steps - before == 180
     before = judge.n_steps
     judge.evaluate(follow, Stream.FEEDBACK.seeds(0, 1))
-    assert judge.n_steps == before + 150
+    assert judge.n_steps == before + 90
 
 
 def test_a_race_is_run_where_it_is_told_to(judge: Judge) -> None:

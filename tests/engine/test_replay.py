@@ -109,7 +109,8 @@ def test_after_three_failures_an_inconclusive_candidate_is_edited(
         assert edited.parents[0] == history[3].commit
         assert "It edits an inconclusive candidate" in edited.body
         claims = read_claims(runs.view(REF))
-        answers = [Verifier(pool).verify(claim, (RULES,)).answer for claim in claims]
+        verifier = Verifier(pool)
+        answers = [verifier.verify(claim, (RULES,)).answer for claim in claims]
         assert answers == [Answer.HOLDS] * 6
         recording = parse_recording(format_recording(record_run(runs.view(REF))))
         assert [each.most_pairs for each in recording.iterations] == [2] * 5

@@ -130,7 +130,7 @@ def test_a_run_from_end_to_end(
     optimizer = Scripted(
         FOLLOW,
         HIDE,
-        failing("raise ValueError('lost the ball')", 140),
+        failing("raise ValueError('lost the ball')", 85),
         ProposalError("nothing comes to mind"),
         "import os\n" + STILL,
     )

@@ -98,12 +98,12 @@ def test_it_learns_to_hold_the_pole() -> None:
 
 
 def test_numbers_as_actions_and_nested_observations_are_searched_too() -> None:
-    made = proposed("Pendulum-v1", n_steps=8_000)
+    made = proposed("Pendulum-v1", n_steps=1_500)
     check_policy(made.source)
     assert "min(high, max(low, x))" in made.source.text
     assert score("Pendulum-v1", made.source.text, 2) < 0
     pytest.importorskip("minigrid")
-    made = proposed("MiniGrid-Empty-5x5-v0", n_steps=2_000)
+    made = proposed("MiniGrid-Empty-5x5-v0", n_steps=800)
     check_policy(made.source)
     assert "def numbers(obs):" in made.source.text
 
