@@ -52,6 +52,8 @@ _TOKENS_OF_END = 1_500
 _MOST_CODE, _MOST_WHY, _MOST_ROWS = 1_500, 600, 8
 _MOST_DISTINCT = 8
 """Values of a probe that are counted one by one."""
+_OFTEN = 0.25
+"""Share of the steps from which the most frequent values are told beside quantiles."""
 _QUANTILES = (5, 25, 50, 75, 95)
 _SHOW = re.compile(
     r"show\s+([0-9]{1,10})[,:]?\s+(?:steps\s+)?([0-9]{1,7})\s*(?:-|\.\.|to)\s*([0-9]{1,7})"
@@ -134,7 +136,7 @@ class Interview:
         if len(questions) > MOST_AT_ONCE:
             parts.append(f"Only the first {MOST_AT_ONCE} questions of a reply are answered.")
         left = ROUNDS - n_asked - 1
-        again = f"Ask again (rounds left: {left}), or answer" if left else "Now answer"
+        again = f"Ask again ({self._describe_left(left)}), or answer" if left else "Now answer"
         return "\n\n".join([*parts, f"{again} in the form asked for above."])
 
     def _answer(self, question: str) -> str:
@@ -314,15 +316,24 @@ class Interview:
     def _until(self) -> float:
         return min(self.deadline, time.perf_counter() + MOST_QUESTIONS_S - self.seconds)
 
+    @property
+    def _most_steps(self) -> int:
+        return _MOST_STEPS if self.most_steps is None else min(_MOST_STEPS, self.most_steps)
+
+    def _describe_left(self, rounds: int) -> str:
+        steps = max(0, self._most_steps - self.n_steps)
+        minutes = max(0.0, self._until - time.perf_counter()) / 60
+        return f"left: rounds {rounds}, steps {steps:,}, minutes of play {minutes:.0f}"
+
     def _require_room(self, n_episodes: int) -> None:
         """Refuse to play more episodes than there are steps and time for."""
         known = self.judge.cached(self.parent, self._seeds(FEEDBACK_EPISODES)).episodes
         usual = statistics.fmean([e.n_steps for e in known]) if known else 0
         if time.perf_counter() >= self._until:
             raise _Unanswerable("the time is up")
-        most = _MOST_STEPS if self.most_steps is None else min(_MOST_STEPS, self.most_steps)
-        if self.n_steps + n_episodes * usual > most:
-            raise _Unanswerable(f"the {most:,} steps for the questions of an iteration are used up")
+        if self.n_steps + n_episodes * usual > self._most_steps:
+            most = f"the {self._most_steps:,} steps for the questions of an iteration"
+            raise _Unanswerable(f"{most} are used up")
 
     def _evaluate(self, source: PolicySource) -> Evaluation:
         seeds = self._seeds(_PLAYED)
@@ -439,4 +450,8 @@ def _summary(values: Sequence[float]) -> str:
         return f"{text} ({', '.join(told)} steps)"
     ordered = sorted(values)
     told = (f"{ordered[len(ordered) * part // 100]:.4g}" for part in _QUANTILES)
-    return f"{text}, quantiles {'/'.join(map(str, _QUANTILES))} %: {' '.join(told)}"
+    text += f", quantiles {'/'.join(map(str, _QUANTILES))} %: {' '.join(told)}"
+    often = [(value, n) for value, n in counts.most_common(_MOST_DISTINCT) if n > 1]
+    if sum(n for _, n in often) < _OFTEN * len(values):
+        return text
+    return f"{text}, most often {', '.join(f'{value:.6g} in {n:,}' for value, n in often)} steps"

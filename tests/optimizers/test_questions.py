@@ -135,6 +135,22 @@ def test_a_probe_is_evaluated_in_the_jail_on_the_actions_of_the_policy(
     assert "ZeroDivisionError" in text
 
 
+def test_frequent_values_are_told_beside_quantiles_and_what_is_left_at_the_end(
+    interview: Interview,
+) -> None:
+    codes = "class Probe:\n  n = 0\n  def probe(self, obs):\n    self.n += 1\n    return "
+    text = answered(
+        interview,
+        f"measure\n{codes}700 if self.n % 2 else self.n",
+        f"measure\n{codes}self.n * 3",
+    )
+    often = re.findall(r"In all 480 steps:.*most often 700 in 240", text)
+    assert len(often) == 1
+    left = re.search(r"left: rounds \d, steps ([\d,]+), minutes of play \d", text)
+    assert left is not None
+    assert int(left[1].replace(",", "")) > 300_000
+
+
 @pytest.mark.parametrize(
     ("question", "why"),
     [
