@@ -41,7 +41,7 @@ from gco_agent.core.seeds import MOST_EPISODES, STREAM_LENGTH, Stream, parse_see
 from gco_agent.core.statistics import Verdict as RaceVerdict
 from gco_agent.core.statistics import paired_gain
 from gco_agent.core.text import format_score
-from gco_agent.evaluation.judge import AcceptanceCriterion, Judge, Stop
+from gco_agent.evaluation.judge import AcceptanceCriterion, Judge
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel
 from gco_agent.loop.candidate import (
@@ -49,7 +49,6 @@ from gco_agent.loop.candidate import (
     Candidate,
     StoredCandidate,
     describe_race,
-    is_cut_short,
 )
 from gco_agent.loop.recording import ACTIONS, EPISODES, read_exchanges
 from gco_agent.loop.selection import LINE, Archive, race_steps
@@ -270,11 +269,8 @@ def _check_race(claim: Claim, judge: Judge, seeds: range) -> Iterator[Difference
         yield Difference("seeds", claim.facts.seeds, "of the selection stream")
         return
     first = seeds.start - Stream.SELECTION.value
-    is_cut = is_cut_short(claim.text) or Stop.RIVAL.value in claim.text
-    is_cut = is_cut and verdict.is_turned_down
-    most_pairs = len(seeds) if is_cut else None
-    race = judge.race(
-        claim.source, claim.parent, criterion, first_seed=first, most_pairs=most_pairs
+    race = judge.race(  # of no more pairs than are claimed, however the evidence was changed
+        claim.source, claim.parent, criterion, first_seed=first, most_pairs=len(seeds)
     )
     if race.n_pairs != len(seeds):
         yield Difference("pairs", len(seeds), race.n_pairs)

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,11 @@ import pytest
 
 from gco_agent.core.errors import GcoError, ProposalError
 from gco_agent.core.events import silent
-from gco_agent.core.records import EpisodeResult, Verdict
+from gco_agent.core.records import Verdict
 from gco_agent.core.seeds import Stream
 from gco_agent.core.text import format_score
 from gco_agent.evaluation.judge import Judge, Race
-from gco_agent.evaluation.workers import WorkerPool
+from gco_agent.evaluation.workers import Result, Task, WorkerPool
 from gco_agent.loop.budget import Budget
 from gco_agent.loop.recording import ACTIONS, EPISODES, recall_episodes
 from gco_agent.loop.train import report, start_run, train
@@ -528,15 +528,27 @@ def test_a_race_against_a_parent_that_failed_is_repeated(at: Callable[[str], For
     assert forger.verifier.verify(forged, (RULES,)).answer is Answer.DIFFERS
 
 
-def one_more(episode: EpisodeResult) -> EpisodeResult:
-    """Forge a return that leaves the race as long as it was, so that nothing more is played."""
-    return replace(episode, episode_return=episode.episode_return + 1)
+class CountedPool(WorkerPool):
+    """Counts what it plays."""
+
+    n_tasks = 0
+
+    def imap(
+        self,
+        function: Callable[[Task], Result],
+        tasks: Iterable[Task],
+        deadline: float | None = None,
+        least: int = 0,
+    ) -> Iterator[Result]:
+        for result in super().imap(function, tasks, deadline, least):
+            self.n_tasks += 1
+            yield result
 
 
 def test_a_part_of_a_claim_is_played(at: Callable[[str], Forger]) -> None:
     """The rest of its numbers follows from its evidence, which has to agree where it is played."""
     forger = at("1")
-    with WorkerPool(0) as pool:
+    with CountedPool(0) as pool:
         verifier = Verifier(pool, episodes=2)
         [claim] = read_claims(forger.view(), "1")
         found = verifier.verify(claim, (RULES,))
@@ -545,11 +557,12 @@ def test_a_part_of_a_claim_is_played(at: Callable[[str], Forger]) -> None:
         assert len(found.played.episodes) == 2
         first, second, *rest = claim.episodes
         for episodes in (
-            (one_more(first), second, *rest),
-            (first, second, *map(one_more, rest)),
+            (replace(first, episode_return=21.0), second, *rest),
+            (first, second, *(replace(episode, episode_return=21.0) for episode in rest)),
         ):
             forged = replace(claim, episodes=episodes)
             assert verifier.verify(forged, (RULES,)).answer is Answer.DIFFERS
+        assert pool.n_tasks == 2  # one for each policy, whatever was forged
         lost = replace(claim, facts=replace(claim.facts, verdict=Verdict.REJECTED))
         assert verifier.verify(lost, (RULES,)).answer is Answer.DIFFERS
 
