@@ -29,7 +29,8 @@ def squeezed(name: str) -> str:
 
 def rows(page: str) -> dict[str, dict[str, str]]:
     """Return what the tables of a page state of policies: game to column to cell."""
-    known, found, head = {squeezed(name): name for name in POLICIES}, {}, list[str]()
+    known, head = {squeezed(name): name for name in POLICIES}, list[str]()
+    found: dict[str, dict[str, str]] = {}
     for line in (ROOT / page).read_text().splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if not line.startswith("|"):
