@@ -670,10 +670,9 @@ def _write_report(
     path: Path, views: Sequence[RunView], setup: Setup, *, clips: int | None, traces: bool,
     force: bool,
 ) -> list[PageRun]:  # fmt: skip
-    from gco_agent.report.page import MOST_BYTES, PageRun, require_replaceable, write_page
+    from gco_agent.report.page import MOST_BYTES, PageRun, require_writable, write_page
 
-    if not force:
-        require_replaceable(path)
+    require_writable(path, force=force)
     pages = []
     for view in views:
         page = PageRun.read(view, MOST_BYTES // len(views))

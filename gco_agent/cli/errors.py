@@ -42,10 +42,8 @@ EXTRAS = {
 """Modules of an extra, which may not be installed."""
 _WORD = 200
 _TOO_LONG = re.compile(rf"\S{{{2 * _WORD},}}")
-_OF_FILES = (
-    *(errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR),
-    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES),
-)
+_NAMING = (errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR)
+_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 _SHOW_CURSOR = b"\x1b[?25h"
 _STDERR = 2
 
@@ -119,7 +117,7 @@ class CommandGroup(click.Group):
         except GcoError as error:
             raise Refusal(str(error)) from None
         except OSError as error:
-            if error.errno not in _OF_FILES:
+            if error.errno not in _NAMING + _WRITING:
                 raise
             where = f"{error.filename}: " if error.filename else ""
             raise Refusal(f"{where}{error.strerror}") from None

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from gco_agent.core.records import Verdict
-from gco_agent.report.summary import AXES, IN_FORCE, RunReport
+from gco_agent.report.summary import AXES, RunReport
 from gco_agent.store.view import Trial
 
 MOST_DRAWN = 1_500
@@ -146,7 +146,7 @@ def thinned(items: Sequence[Any], most: int) -> list[Any]:
 def _line_in_force(reports: Sequence[RunReport], number: int) -> list[dict[str, Any]]:
     """Return the line of the policy in force, and the edges of its interval before it."""
     report = reports[number]
-    points = report.points(*IN_FORCE)
+    points = report.points(*(verdict for verdict in Verdict if verdict.gives_policy))
     points += [p._replace(trial=len(report.trials) - 1) for p in points[-1:]]  # to the run's end
     if not points:
         return []

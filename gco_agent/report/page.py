@@ -99,14 +99,15 @@ def write_page(path: Path, runs: Sequence[PageRun]) -> int:
     return len(data)
 
 
-def require_replaceable(path: Path) -> None:
-    """Check that a report may be written to ``path``.
+def require_writable(path: Path, *, force: bool = False) -> None:
+    """Check that a report can be written to ``path``, before anything is played for it.
 
     Raises:
-        UsageError: Another file is there.
+        ModuleNotFoundError: The extra `report` is not installed.
+        UsageError: Another file is there, and ``force`` does not say to replace it.
     """
-    load_template("page.html", autoescape=True)  # the extra may be missing
-    if not path.exists():
+    load_template("page.html", autoescape=True)
+    if force or not path.exists():
         return
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)

@@ -26,15 +26,13 @@ AXES = {
     "usd": "price of language models, US dollars",
 }
 """Axes of the curves: key and title."""
-IN_FORCE = tuple(verdict for verdict in Verdict if verdict.gives_policy)
-"""Verdicts whose mean return, on selection seeds, is that of the policy in force."""
 
 Position = dict[str, float]
 """A value for each of `AXES`, by key."""
 
 Bounds = tuple[float, float]
 _ANY: Bounds = (-math.inf, math.inf)
-_OPTIONS = (*("candidates", "horizon", "hints", "trace_tokens", "max_tokens", "model", "effort"),)
+_OPTIONS = ("candidates", "horizon", "hints", "trace_tokens", "max_tokens", "model", "effort")
 """Settings of a run that its command states where they are not the usual ones."""
 
 

@@ -19,7 +19,7 @@ from gco_agent.core.records import Verdict
 from gco_agent.core.seeds import Stream
 from gco_agent.core.text import format_score
 from gco_agent.evaluation.judge import Judge, Race
-from gco_agent.evaluation.workers import Result, Task, WorkerPool
+from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.loop.budget import Budget
 from gco_agent.loop.recording import ACTIONS, EPISODES, recall_episodes
 from gco_agent.loop.train import report, start_run, train
@@ -534,13 +534,9 @@ class CountedPool(WorkerPool):
     n_tasks = 0
 
     def imap(
-        self,
-        function: Callable[[Task], Result],
-        tasks: Iterable[Task],
-        deadline: float | None = None,
-        least: int = 0,
-    ) -> Iterator[Result]:
-        for result in super().imap(function, tasks, deadline, least):
+        self, function: Any, tasks: Iterable[Any], *limits: Any, **named: Any
+    ) -> Iterator[Any]:
+        for result in super().imap(function, tasks, *limits, **named):
             self.n_tasks += 1
             yield result
 
