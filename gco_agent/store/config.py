@@ -59,8 +59,8 @@ class RunConfig:
         optimizer: Name of the optimizer, or several that take turns: "reflect, search".
         seed: Seed of the optimizer's own random choices; seeds of episodes are fixed streams.
         slice_steps: Steps that an iteration of the embedded search may play.
-        slice_seconds: Wall time limit of such an iteration. A run that never reaches it is
-            reproducible exactly.
+        slice_seconds: Wall time limit of such an iteration. Where it is never reached, the speed of
+            the machine does not decide what is proposed.
         hints: What prompts say about the game: "none", only types; "interface", what things mean;
             "paper", the advice of the paper's authors too.
         trace_tokens: Limit of the results shown to a language model, in estimated tokens.
