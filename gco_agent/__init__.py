@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from gco_agent.core.seeds import Stream
     from gco_agent.envs.environment import make_protocol
     from gco_agent.envs.objects import ObjectObservation
-    from gco_agent.games import GameSpec
+    from gco_agent.games.spec import GameSpec
     from gco_agent.optimizers.base import Capabilities, Optimizer, Proposal, Request
-    from gco_agent.policy import PolicySource, check_policy, load_policy
+    from gco_agent.policy.contract import check_policy, load_policy
+    from gco_agent.policy.source import PolicySource
     from gco_agent.store.view import read_policy
 
     __version__: str
@@ -53,9 +54,10 @@ _NAMES = {
     "gco_agent.core.seeds": ("Stream",),
     "gco_agent.envs.environment": ("make_protocol",),
     "gco_agent.envs.objects": ("ObjectObservation",),
-    "gco_agent.games": ("GameSpec",),
+    "gco_agent.games.spec": ("GameSpec",),
     "gco_agent.optimizers.base": ("Capabilities", "Optimizer", "Proposal", "Request"),
-    "gco_agent.policy": ("PolicySource", "check_policy", "load_policy"),
+    "gco_agent.policy.contract": ("check_policy", "load_policy"),
+    "gco_agent.policy.source": ("PolicySource",),
     "gco_agent.store.view": ("read_policy",),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}

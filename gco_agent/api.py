@@ -37,7 +37,7 @@ from gco_agent.evaluation.episode import (
 )
 from gco_agent.evaluation.judge import Judge
 from gco_agent.evaluation.workers import HANG_S, WorkerPool, open_executor
-from gco_agent.games import GameSpec
+from gco_agent.games.spec import GameSpec
 from gco_agent.jail.limits import JailLevel
 from gco_agent.llm.providers import open_model, split_models
 from gco_agent.loop import checks
@@ -48,7 +48,8 @@ from gco_agent.optimizers.base import Optimizer, Tools
 from gco_agent.optimizers.exchange import FOLDER, Answer, AnswerCommand
 from gco_agent.optimizers.registry import make_optimizer, tuned_between
 from gco_agent.optimizers.simplify import SimplifyOptimizer
-from gco_agent.policy import LoadedPolicy, PolicySource
+from gco_agent.policy.contract import LoadedPolicy
+from gco_agent.policy.source import PolicySource
 from gco_agent.store.config import RunConfig, default_slice
 from gco_agent.store.control import leave_note
 from gco_agent.store.entries import RunRef, new_run_id

@@ -45,9 +45,9 @@ from gco_agent.envs.atari import default_protocol
 from gco_agent.evaluation.episode import Episode, JailedPlayer, begin_episode, play_steps
 from gco_agent.evaluation.judge import Judge
 from gco_agent.evaluation.workers import WorkerPool, usable_cores
-from gco_agent.games import GAMES
+from gco_agent.games.registry import GAMES
 from gco_agent.jail import Jail
-from gco_agent.policy import PolicySource
+from gco_agent.policy.source import PolicySource
 
 SLICE = 25
 BLOCK = 20

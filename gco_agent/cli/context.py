@@ -16,7 +16,7 @@ from gco_agent.core.seeds import MOST_EPISODES
 if TYPE_CHECKING:
     from gco_agent.api import Callback, Players, Run, Target
     from gco_agent.core.records import Evaluation, PlayProtocol
-    from gco_agent.games import GameSpec
+    from gco_agent.games.spec import GameSpec
     from gco_agent.jail.limits import JailLevel
     from gco_agent.store.entries import RunRef
     from gco_agent.store.git import GitRepo
@@ -106,7 +106,7 @@ class CliContext:
 
     def find_spec(self, name: str) -> GameSpec:
         """Return the game, Gymnasium id, ``module:id`` or file in the folder that is meant."""
-        from gco_agent.games import find_game, imports_code
+        from gco_agent.games.registry import find_game, imports_code
 
         if not imports_code(name):
             with contextlib.suppress(UsageError):  # then it may be Gymnasium's

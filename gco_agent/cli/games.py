@@ -17,7 +17,8 @@ from gco_agent.cli.output import Column, Result, count, echo, fit, pick, print_t
 from gco_agent.core.errors import GcoError
 
 if TYPE_CHECKING:
-    from gco_agent.games import GameSpec, Hints
+    from gco_agent.games.describe import Hints
+    from gco_agent.games.spec import GameSpec
     from gco_agent.jail.limits import JailReport
 
 Found = dict[str, Any]
@@ -50,7 +51,7 @@ def _policy(spec: GameSpec, which: str) -> str:
 
 def _describe(spec: GameSpec, hints: Hints) -> None:
     from gco_agent.envs.environment import complete_spec
-    from gco_agent.games import describe_interface
+    from gco_agent.games.describe import describe_interface
 
     echo(fit(describe_interface(complete_spec(spec), hints)))
     if spec.scores:
@@ -61,7 +62,7 @@ def _describe(spec: GameSpec, hints: Hints) -> None:
 
 
 def _status(spec: GameSpec) -> str:
-    from gco_agent.games import GAMES, generated_games
+    from gco_agent.games.registry import GAMES, generated_games
 
     if GAMES.get(spec.name) is spec:
         return "first class"
@@ -87,7 +88,7 @@ def _broken_json(name: str, why: str) -> dict[str, Any]:
 
 
 def _list() -> Result:
-    from gco_agent.games import every_game, measured
+    from gco_agent.games.registry import every_game, measured
 
     data = [_spec_json(spec) for spec in every_game().values()]
     data += [_broken_json(game.name, game.why) for game in measured().values() if game.why]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gco_agent.optimizers.cma import StepBudget
     from gco_agent.optimizers.simplify import Simplified
     from gco_agent.optimizers.tune import Tuned
-    from gco_agent.policy import PolicySource, Size
+    from gco_agent.policy.source import PolicySource, Size
     from gco_agent.store.config import RunConfig
 
 _SELECTION_STEPS = 4_500
@@ -43,7 +43,7 @@ _shared_options = o.all_of(
 def tune(place: CliContext, /, target: str | None, **given: Given) -> Result:
     """Tune the numeric constants of a policy with CMA-ES."""
     from gco_agent.loop.improving import tune_file
-    from gco_agent.policy import PolicySource
+    from gco_agent.policy.source import PolicySource
 
     path = _file(place, target)
     if path is None:
@@ -71,7 +71,7 @@ def tune(place: CliContext, /, target: str | None, **given: Given) -> Result:
 def simplify(place: CliContext, /, target: str | None, **given: Given) -> Result:
     """Remove from a policy the code that does not matter to how it plays."""
     from gco_agent.loop.improving import simplify_file
-    from gco_agent.policy import PolicySource, size_of
+    from gco_agent.policy.source import PolicySource, size_of
 
     path = _file(place, target)
     if path is None:

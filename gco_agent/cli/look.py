@@ -542,7 +542,7 @@ def _budget(status: Status) -> Budget:
 
 def _update(budget: Budget, status: Status) -> None:
     """Take over what is kept for the end, and what the run has spent by now."""
-    from gco_agent.llm import Spending
+    from gco_agent.llm.asking import Spending
 
     budget.reserve_s = status.reserve_s
     spent = Usage(input_tokens=status.tokens, usd=status.usd)

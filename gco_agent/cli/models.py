@@ -218,13 +218,13 @@ def _plan(config: RunConfig, iterations: int) -> Plan:
     """Measure the prompt of the first iteration, without playing for its feedback."""
     from gco_agent.core.records import Evaluation
     from gco_agent.envs.environment import initial_policy
-    from gco_agent.llm import ModelRequest
+    from gco_agent.llm.base import ModelRequest
     from gco_agent.llm.prices import Plan
     from gco_agent.optimizers.base import Request
     from gco_agent.optimizers.feedback import Feedback
     from gco_agent.optimizers.prompts import compose_prompt
     from gco_agent.optimizers.reflect import HOW, TOOL
-    from gco_agent.policy import PolicySource, format_policy
+    from gco_agent.policy.source import PolicySource, format_policy
     from gco_agent.traces.records import ExecutionTrace
     from gco_agent.traces.render import estimate_tokens
 

@@ -251,7 +251,7 @@ def _runs(folder: Path) -> list[str]:
 
 
 def _games(_: Path) -> list[str]:
-    from gco_agent.games import every_game
+    from gco_agent.games.registry import every_game
 
     return sorted(every_game())
 

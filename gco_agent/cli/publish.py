@@ -17,7 +17,7 @@ from gco_agent.core.seeds import Stream
 if TYPE_CHECKING:
     from gco_agent.api import Target
     from gco_agent.core.records import Evaluation
-    from gco_agent.policy import PolicySource
+    from gco_agent.policy.source import PolicySource
     from gco_agent.report.export import Subject
     from gco_agent.report.summary import RunReport
 

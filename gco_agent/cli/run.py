@@ -38,10 +38,10 @@ from gco_agent.core.text import clean_line, format_score
 
 if TYPE_CHECKING:
     from gco_agent.api import Run, Session
-    from gco_agent.games import GameSpec
+    from gco_agent.games.spec import GameSpec
     from gco_agent.loop.budget import Budget
     from gco_agent.optimizers.exchange import AnswerCommand
-    from gco_agent.policy import PolicySource
+    from gco_agent.policy.source import PolicySource
     from gco_agent.store.config import RunConfig
     from gco_agent.store.entries import Facts, RunRef
     from gco_agent.store.git import GitRepo
@@ -259,7 +259,7 @@ def _prepare_baseline(
     from gco_agent.api import Run, Setup, free_name
     from gco_agent.envs.environment import spec_of
     from gco_agent.loop import checks
-    from gco_agent.policy import PolicySource
+    from gco_agent.policy.source import PolicySource
     from gco_agent.store.view import frames_of
 
     method = given["method"]
@@ -509,7 +509,7 @@ def _require_same(there: RunConfig, wanted: RunConfig, ref: RunRef) -> None:
 
 def _initial(place: CliContext, start: str | None, spec: GameSpec) -> PolicySource | None:
     """Return the policy that the user wants to start from; None for that of the game."""
-    from gco_agent.policy import environment_of
+    from gco_agent.policy.source import environment_of
     from gco_agent.store.run import is_same_game
 
     if start is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gymnasium
 
-from gco_agent.games import every_game
+from gco_agent.games.registry import every_game
 
 
 def register() -> None:

@@ -19,7 +19,8 @@ from gco_agent.core.errors import GcoError, UsageError
 from gco_agent.core.records import PlayProtocol
 from gco_agent.envs.extraction import observation_digest
 from gco_agent.envs.objects import ObjectObservation, Rules, make_object_env
-from gco_agent.games import Reference, find_game
+from gco_agent.games.registry import find_game
+from gco_agent.games.spec import Reference
 
 PROTOCOLS = ("default", "reference", "machado")
 

@@ -31,21 +31,16 @@ from gco_agent.envs.gymnasium_env import (
     register_for,
     require_own_name,
 )
-from gco_agent.games import (
-    SOLVED,
-    Control,
-    Field,
-    GameSpec,
-    Score,
+from gco_agent.games.registry import (
     documented,
     find_game,
     imports_code,
     likeness,
     nearest_game,
-    random_policy,
     why_not_played,
 )
-from gco_agent.policy import PolicySource, environment_of
+from gco_agent.games.spec import SOLVED, Control, Field, GameSpec, Score, random_policy
+from gco_agent.policy.source import PolicySource, environment_of
 
 KNOWN: dict[str, GameSpec] = {}
 """Specifications that a program made, by the id of their environment; see `local`."""

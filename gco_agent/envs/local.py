@@ -17,7 +17,7 @@ import gymnasium
 
 from gco_agent.core.errors import UsageError
 from gco_agent.envs.environment import KNOWN, find_spec
-from gco_agent.games import GameSpec
+from gco_agent.games.spec import GameSpec
 
 Game = str | Path | GameSpec | gymnasium.Env[Any, Any] | Callable[[], gymnasium.Env[Any, Any]]
 _PREFIX = "local/"

@@ -17,8 +17,9 @@ from gco_agent.envs.environment import initial_policy, make_protocol
 from gco_agent.envs.gymnasium_env import Action, GymnasiumEnvironment, stdout_to_stderr
 from gco_agent.envs.objects import ObjectObservation, make_object_env
 from gco_agent.evaluation.episode import Rollout, play_episodes
-from gco_agent.games import Category, GameSpec, Presence
-from gco_agent.policy import PolicySource, check_policy
+from gco_agent.games.spec import Category, GameSpec, Presence
+from gco_agent.policy.contract import check_policy
+from gco_agent.policy.source import PolicySource
 
 _USUAL = 0.5
 _UNEXPLAINED = 0.35

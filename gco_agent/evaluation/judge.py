@@ -33,7 +33,7 @@ from gco_agent.envs.environment import spec_of
 from gco_agent.evaluation.episode import Rollout, play_episodes
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel, read_level, weakest_jail
-from gco_agent.policy import PolicySource
+from gco_agent.policy.source import PolicySource
 
 _GROUP = 2
 """Seeds that are played side by side, of races and of reports alike: a policy that counts the

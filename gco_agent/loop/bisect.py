@@ -15,7 +15,7 @@ from gco_agent.core.errors import UsageError
 from gco_agent.core.events import Playing, Progress, silent
 from gco_agent.core.records import Evaluation, PlayProtocol
 from gco_agent.evaluation.judge import Judge
-from gco_agent.policy import PolicySource
+from gco_agent.policy.source import PolicySource
 from gco_agent.store.view import RunView, Step
 
 _COMPARE: dict[str, Callable[[float, float], bool]] = {

@@ -13,7 +13,7 @@ from gco_agent.core.errors import BudgetSpent
 from gco_agent.core.statistics import INTERIM_ANALYSES, RACE_CPU_S
 
 if TYPE_CHECKING:
-    from gco_agent.llm import Spending
+    from gco_agent.llm.asking import Spending
 
 _MIN_SLICE_S = 5.0
 """Least time that an iteration needs; the first one is always begun."""

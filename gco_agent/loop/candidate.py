@@ -13,7 +13,7 @@ from gco_agent.core.statistics import Verdict as RaceVerdict
 from gco_agent.core.text import format_score
 from gco_agent.evaluation.judge import Race, Stop
 from gco_agent.optimizers.base import Proposal
-from gco_agent.policy import PolicySource
+from gco_agent.policy.source import PolicySource
 from gco_agent.store.entries import Facts
 
 SCHEMA = 1

@@ -15,10 +15,11 @@ from pathlib import Path
 from gco_agent.core.errors import ContractViolation, DirtyWorkTree, StoreError, UsageError
 from gco_agent.core.records import PlayProtocol
 from gco_agent.envs.environment import make_importable, make_protocol
-from gco_agent.games import imports_code
+from gco_agent.games.registry import imports_code
 from gco_agent.llm.providers import open_model, split_models
 from gco_agent.optimizers.registry import capabilities_of
-from gco_agent.policy import PolicySource, check_policy
+from gco_agent.policy.contract import check_policy
+from gco_agent.policy.source import PolicySource
 from gco_agent.store.config import (
     FILE,
     RunConfig,

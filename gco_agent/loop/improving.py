@@ -12,7 +12,12 @@ from gco_agent.optimizers.cma import StepBudget
 from gco_agent.optimizers.simplify import Simplified, simplify_policy
 from gco_agent.optimizers.trials import Trials
 from gco_agent.optimizers.tune import Tuned, tune_policy
-from gco_agent.policy import PolicySource, docstring_of, replace_docstring, with_measured_header
+from gco_agent.policy.source import (
+    PolicySource,
+    docstring_of,
+    replace_docstring,
+    with_measured_header,
+)
 
 _CLAIM = "Mean return:"
 

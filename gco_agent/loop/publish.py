@@ -11,7 +11,7 @@ from gco_agent.core.seeds import Stream
 from gco_agent.core.text import format_score
 from gco_agent.loop import checks
 from gco_agent.loop.improving import require_same_play
-from gco_agent.policy import (
+from gco_agent.policy.source import (
     Claim,
     PolicySource,
     claim_of,

@@ -18,7 +18,8 @@ from gco_agent.core.statistics import Gain
 from gco_agent.core.statistics import Verdict as RaceVerdict
 from gco_agent.evaluation.judge import Judge, Race
 from gco_agent.jail.limits import weakest_jail
-from gco_agent.llm import Exchange, Spending, parse_exchanges
+from gco_agent.llm.asking import Spending
+from gco_agent.llm.base import Exchange, parse_exchanges
 from gco_agent.loop.budget import Budget
 from gco_agent.loop.candidate import (
     FILE,
@@ -30,7 +31,7 @@ from gco_agent.loop.candidate import (
     total_usage,
 )
 from gco_agent.optimizers.base import CANDIDATES_OWN, EXCHANGE_FILE
-from gco_agent.policy import PolicySource, measure
+from gco_agent.policy.source import PolicySource, measure
 from gco_agent.store.entries import Entry, Facts, headline
 from gco_agent.store.evidence import format_evidence, parse_evidence
 from gco_agent.store.run import Run

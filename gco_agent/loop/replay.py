@@ -34,7 +34,7 @@ from gco_agent.optimizers.base import (
     Request,
     Unusable,
 )
-from gco_agent.policy import PolicySource, replace_docstring
+from gco_agent.policy.source import PolicySource, replace_docstring
 from gco_agent.store.config import FILE, RunConfig, parse_config
 from gco_agent.store.entries import RunRef
 from gco_agent.store.git import checked_path

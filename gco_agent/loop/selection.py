@@ -22,7 +22,7 @@ from gco_agent.core.seeds import Stream
 from gco_agent.core.statistics import Aim, Gain
 from gco_agent.evaluation.judge import AcceptanceCriterion, Judge
 from gco_agent.loop.candidate import FILE, Candidate, StoredCandidate
-from gco_agent.policy import PolicySource
+from gco_agent.policy.source import PolicySource
 from gco_agent.store.config import RunConfig
 from gco_agent.store.evidence import parse_evidence
 from gco_agent.store.run import Run

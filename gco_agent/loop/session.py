@@ -22,12 +22,13 @@ from gco_agent.core.errors import (
     StoreError,
 )
 from gco_agent.core.events import Progress, silent
-from gco_agent.core.records import EpisodeResult
+from gco_agent.core.records import EpisodeResult, Usage
 from gco_agent.core.seeds import FEEDBACK_EPISODES, Stream
 from gco_agent.core.statistics import Aim
 from gco_agent.core.text import format_score
 from gco_agent.evaluation.judge import Judge
-from gco_agent.llm import Exchange, Spending, Usage, format_exchanges, scrub, scrubbed
+from gco_agent.llm.asking import Spending
+from gco_agent.llm.base import Exchange, format_exchanges, scrub, scrubbed
 from gco_agent.loop.budget import Budget
 from gco_agent.loop.candidate import Candidate, StoredCandidate, store_candidate
 from gco_agent.loop.recording import EPISODES
@@ -45,7 +46,8 @@ from gco_agent.optimizers.base import (
 )
 from gco_agent.optimizers.feedback import Feedback, collect_feedback, format_note
 from gco_agent.optimizers.questions import Interview
-from gco_agent.policy import PolicySource, check_policy, with_environment
+from gco_agent.policy.contract import check_policy
+from gco_agent.policy.source import PolicySource, with_environment
 from gco_agent.store.config import RunConfig
 from gco_agent.store.control import read_notes
 from gco_agent.store.entries import edit_of

@@ -35,7 +35,7 @@ from gco_agent.loop.recording import (
 from gco_agent.loop.selection import LINE, REVISIT, Archive, Selection, race_judge, selection_seed
 from gco_agent.loop.session import ProposalSession, compose_request, read_attempts
 from gco_agent.optimizers.base import Optimizer
-from gco_agent.policy import PolicySource, format_policy, with_environment
+from gco_agent.policy.source import PolicySource, format_policy, with_environment
 from gco_agent.store.config import FILE, RunConfig, format_config
 from gco_agent.store.control import is_paused, resume
 from gco_agent.store.entries import RunRef

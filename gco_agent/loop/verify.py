@@ -52,7 +52,7 @@ from gco_agent.loop.candidate import (
 )
 from gco_agent.loop.recording import ACTIONS, EPISODES, read_exchanges
 from gco_agent.loop.selection import LINE, Archive, race_steps
-from gco_agent.policy import PolicySource, claim_of, is_same_but_for_score, measure
+from gco_agent.policy.source import PolicySource, claim_of, is_same_but_for_score, measure
 from gco_agent.store.config import FILE as CONFIG
 from gco_agent.store.config import parse_config
 from gco_agent.store.entries import Facts, headline

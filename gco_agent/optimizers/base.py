@@ -15,8 +15,9 @@ from gco_agent.core.statistics import Aim
 from gco_agent.core.text import format_points
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel
-from gco_agent.llm import LanguageModel, Spending
-from gco_agent.policy import PolicySource
+from gco_agent.llm.asking import Spending
+from gco_agent.llm.base import LanguageModel
+from gco_agent.policy.source import PolicySource
 from gco_agent.store.config import RunConfig
 from gco_agent.store.view import FEEDBACK_FILE
 

@@ -24,9 +24,10 @@ from gco_agent.core.text import escape_lines, fence, format_points, quote
 from gco_agent.envs.environment import spec_of
 from gco_agent.evaluation.episode import Rollout
 from gco_agent.evaluation.judge import CLEAR_RACE_STEPS, Judge
-from gco_agent.games import GameSpec, Hints
+from gco_agent.games.describe import Hints
+from gco_agent.games.spec import GameSpec
 from gco_agent.optimizers.base import PastIteration, turned_down_since
-from gco_agent.policy import PolicySource
+from gco_agent.policy.source import PolicySource
 from gco_agent.store.config import RunConfig
 from gco_agent.traces.losses import describe_losses, loss_rows
 from gco_agent.traces.moments import Captured, Replay, capture, capture_losses, follow

@@ -31,13 +31,14 @@ from gco_agent.core.errors import PolicyError, UsageError
 from gco_agent.core.observation import ObjectBox
 from gco_agent.core.records import ComponentCall, Shown, Verdict
 from gco_agent.core.text import format_points
-from gco_agent.llm import LanguageModel, ModelRequest, Patience
+from gco_agent.llm.asking import Patience
+from gco_agent.llm.base import LanguageModel, ModelRequest
 from gco_agent.optimizers.base import Capabilities, Optimizer, Proposal, Request, Tools
 from gco_agent.optimizers.feedback import TRACE_HEADING
 from gco_agent.optimizers.prompts import answer_tool, compose_contract, describe_run, spec_of_run
 from gco_agent.optimizers.replies import Reply, ask_for_reply
-from gco_agent.policy import PolicySource
 from gco_agent.policy.edit import Component, components
+from gco_agent.policy.source import PolicySource
 from gco_agent.traces.records import ExecutionTrace, TracedStep, Window
 
 VERSION = "0.1.3.8"

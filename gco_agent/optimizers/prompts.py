@@ -16,8 +16,9 @@ from gco_agent.core.seeds import probe_seeds
 from gco_agent.core.text import fence, quote
 from gco_agent.envs.environment import complete_spec, spec_of
 from gco_agent.evaluation.judge import FREE_CPU_MS
-from gco_agent.games import GameSpec, describe_interface
-from gco_agent.llm import ToolSpec
+from gco_agent.games.describe import describe_interface
+from gco_agent.games.spec import GameSpec
+from gco_agent.llm.base import ToolSpec
 from gco_agent.optimizers.base import (
     MOST_AT_ONCE,
     MOST_QUESTIONS_S,
@@ -28,13 +29,8 @@ from gco_agent.optimizers.base import (
     Request,
     turned_down_since,
 )
-from gco_agent.policy import (
-    ALLOWED_IMPORTS,
-    FORBIDDEN_NAMES,
-    PolicySource,
-    is_same_but_for_score,
-)
-from gco_agent.policy.source import diff_of_logic
+from gco_agent.policy.contract import ALLOWED_IMPORTS, FORBIDDEN_NAMES
+from gco_agent.policy.source import PolicySource, diff_of_logic, is_same_but_for_score
 from gco_agent.store.config import RunConfig
 
 _PROBES, _PROBE_STEPS = 2, 800

@@ -22,7 +22,7 @@ from gco_agent.core.text import escape, escape_lines, fence, format_points, form
 from gco_agent.envs.environment import spec_of
 from gco_agent.evaluation.episode import Rollout
 from gco_agent.evaluation.judge import Judge
-from gco_agent.games import Hints
+from gco_agent.games.describe import Hints
 from gco_agent.optimizers.base import (
     MOST_AT_ONCE,
     MOST_QUESTIONS_S,
@@ -36,8 +36,8 @@ from gco_agent.optimizers.base import (
 from gco_agent.optimizers.feedback import collect_results, describe_results
 from gco_agent.optimizers.prompts import HEADING
 from gco_agent.optimizers.replies import MAX_CHARACTERS, fenced_blocks, read_code
-from gco_agent.policy import PolicySource, check_policy
-from gco_agent.policy.source import Positions, diff_of_logic, parse
+from gco_agent.policy.contract import check_policy
+from gco_agent.policy.source import PolicySource, Positions, diff_of_logic, parse
 from gco_agent.traces.moments import Replay, Trajectory, field_names, follow
 from gco_agent.traces.records import TracedStep
 from gco_agent.traces.render import describe_stalls, fit_steps

@@ -7,7 +7,8 @@ is read as well.
 from __future__ import annotations
 
 from gco_agent.core.events import Searching
-from gco_agent.llm import LanguageModel, ModelRequest, Patience
+from gco_agent.llm.asking import Patience
+from gco_agent.llm.base import LanguageModel, ModelRequest
 from gco_agent.optimizers.base import Capabilities, Optimizer, Proposal, Request, Tools
 from gco_agent.optimizers.prompts import answer_tool, compose_prompt
 from gco_agent.optimizers.replies import ask_for_reply

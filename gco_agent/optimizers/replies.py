@@ -26,15 +26,10 @@ from gco_agent.core.errors import (
     ReplyTruncated,
 )
 from gco_agent.core.records import Usage
-from gco_agent.llm import Completion, LanguageModel, ModelRequest, Patience, Spending, ask
+from gco_agent.llm.asking import Patience, Spending, ask
+from gco_agent.llm.base import Completion, LanguageModel, ModelRequest
 from gco_agent.optimizers.base import Request, Unusable
-from gco_agent.policy import (
-    PolicySource,
-    check_policy,
-    docstring_of,
-    format_policy,
-    replace_docstring,
-)
+from gco_agent.policy.contract import check_policy
 from gco_agent.policy.edit import (
     apply_diff,
     complete_policy,
@@ -43,6 +38,7 @@ from gco_agent.policy.edit import (
     is_python,
     is_same_code,
 )
+from gco_agent.policy.source import PolicySource, docstring_of, format_policy, replace_docstring
 
 KINDS: Mapping[str, str] = {
     "empty": "nothing came back",

@@ -18,8 +18,8 @@ from gco_agent.core.seeds import trial_seeds
 from gco_agent.core.statistics import Aim, loss_margin
 from gco_agent.optimizers.base import Capabilities, Optimizer, Proposal, Request, Tools
 from gco_agent.optimizers.trials import ActionRecord, Trials, fails_already, trials_of
-from gco_agent.policy import PolicySource, Size, format_policy, size_of
 from gco_agent.policy.removals import Kind, Removal, removals, without
+from gco_agent.policy.source import PolicySource, Size, format_policy, size_of
 
 _SCREEN_STEPS = 300
 """Steps after which most removals that matter have changed an action."""

@@ -26,7 +26,7 @@ from gco_agent.core.seeds import Stream
 from gco_agent.envs.environment import initial_policy, make_protocol, spec_of
 from gco_agent.evaluation.judge import Judge
 from gco_agent.evaluation.workers import WorkerPool
-from gco_agent.llm import Spending
+from gco_agent.llm.asking import Spending
 from gco_agent.optimizers.base import (
     Capabilities,
     Optimizer,
@@ -37,8 +37,9 @@ from gco_agent.optimizers.base import (
     Unusable,
 )
 from gco_agent.optimizers.feedback import collect_feedback
-from gco_agent.policy import PolicySource, check_policy, format_policy
+from gco_agent.policy.contract import check_policy
 from gco_agent.policy.edit import is_same_code
+from gco_agent.policy.source import PolicySource, format_policy
 from gco_agent.store.config import RunConfig
 
 Factory: TypeAlias = Callable[[Tools], Optimizer]

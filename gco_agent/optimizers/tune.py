@@ -18,8 +18,8 @@ from gco_agent.core.seeds import seed_of_chance, trial_seeds
 from gco_agent.optimizers.base import Capabilities, Optimizer, Proposal, Request, Tools, Unusable
 from gco_agent.optimizers.cma import Evolution
 from gco_agent.optimizers.trials import Trials, fails_already, trials_of
-from gco_agent.policy import PolicySource, format_policy
 from gco_agent.policy.constants import TunableConstant, tunable_constants, with_constants
+from gco_agent.policy.source import PolicySource, format_policy
 
 MOST_CONSTANTS = 12
 """More are not tuned at a time: there was no significant gain on 18 to 19 of them in five minutes,

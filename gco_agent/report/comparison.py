@@ -30,7 +30,7 @@ from gco_agent.core.errors import NotARun, StoreError, UsageError
 from gco_agent.core.records import Verdict
 from gco_agent.core.seeds import Stream
 from gco_agent.core.text import clean_line, format_points, format_score
-from gco_agent.games import find_game
+from gco_agent.games.registry import find_game
 from gco_agent.report.baselines import Baseline, list_baselines
 from gco_agent.store.entries import RunRef
 from gco_agent.store.git import GitRepo

@@ -24,9 +24,9 @@ from gco_agent.core.records import EpisodeResult, Evaluation, Outcome, PlayProto
 from gco_agent.core.statistics import confidence_interval
 from gco_agent.core.text import fence, format_points
 from gco_agent.envs.environment import environment_spec
-from gco_agent.games import GameSpec
+from gco_agent.games.spec import GameSpec
 from gco_agent.jail import JailLevel
-from gco_agent.policy import PolicySource, measure
+from gco_agent.policy.source import PolicySource, measure
 from gco_agent.report.film import film
 from gco_agent.report.page import load_template
 from gco_agent.report.summary import RunReport, half_interval

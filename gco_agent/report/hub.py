@@ -14,9 +14,8 @@ from contextlib import contextmanager
 
 from gco_agent.core.errors import GcoError, UsageError
 from gco_agent.core.text import clean_line
-from gco_agent.llm import scrub
-from gco_agent.policy import PolicySource
-from gco_agent.policy.source import MAX_BYTES
+from gco_agent.llm.base import scrub
+from gco_agent.policy.source import MAX_BYTES, PolicySource
 
 SCHEME = "hf://"
 FILE, CARD = "policy.py", "README.md"

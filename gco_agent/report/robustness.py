@@ -15,7 +15,7 @@ from gco_agent.envs.atari import switches_of
 from gco_agent.evaluation.judge import Judge, Watcher
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail import JailLevel
-from gco_agent.policy import PolicySource
+from gco_agent.policy.source import PolicySource
 
 _FRAME_SKIPS = (3, 5)
 _NOOP_FRAMES = 30

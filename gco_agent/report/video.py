@@ -22,7 +22,7 @@ from gco_agent.core.records import EpisodeResult, PlayProtocol
 from gco_agent.core.text import clean_line
 from gco_agent.jail import JailLevel
 from gco_agent.loop.checks import require_trusted, rules_here
-from gco_agent.policy import PolicySource
+from gco_agent.policy.source import PolicySource
 from gco_agent.report.drawing import Overlay, SidePanel, beside, component_names, draw
 from gco_agent.report.film import Moment, film, play_together
 from gco_agent.store.config import RunConfig

@@ -14,7 +14,7 @@ from gco_agent.core.errors import StoreError, UsageError
 from gco_agent.core.records import OBJECTS, PlayProtocol
 from gco_agent.core.seeds import HIGHEST_SEED
 from gco_agent.core.text import clean_line
-from gco_agent.games import Hints
+from gco_agent.games.describe import Hints
 from gco_agent.store.evidence import authenticate, is_authentic
 
 if TYPE_CHECKING:

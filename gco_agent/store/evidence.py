@@ -23,7 +23,7 @@ from gco_agent.core.codec import finite_number, readable
 from gco_agent.core.records import EpisodeResult, Evaluation, Outcome
 from gco_agent.core.seeds import MOST_EPISODES
 from gco_agent.jail.limits import weakest_jail
-from gco_agent.policy import PolicySource
+from gco_agent.policy.source import PolicySource
 
 SCHEMA = 2
 _READ = (1, 2)

@@ -15,7 +15,7 @@ from gco_agent.core.errors import GcoError, NotARun, RunBusy, RunMoved, StoreErr
 from gco_agent.core.files import read_file, write_file
 from gco_agent.core.records import Verdict
 from gco_agent.core.text import clean_line, shorten
-from gco_agent.policy import is_same_but_for_score
+from gco_agent.policy.source import is_same_but_for_score
 from gco_agent.store.entries import (
     BRANCH_NAMESPACE,
     Entry,

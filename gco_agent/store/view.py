@@ -17,7 +17,7 @@ from gco_agent.core.codec import readable
 from gco_agent.core.errors import GcoError, NotARun, StoreError, UsageError
 from gco_agent.core.records import Verdict
 from gco_agent.core.text import clean_line
-from gco_agent.policy import PolicySource
+from gco_agent.policy.source import PolicySource
 from gco_agent.store.config import FILE, RunConfig, parse_config
 from gco_agent.store.entries import Facts, RunRef, parse_message
 from gco_agent.store.evidence import is_signed, parse_evidence

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 
-from gco_agent.games import GAMES, GameSpec
+from gco_agent.games.registry import GAMES
+from gco_agent.games.spec import GameSpec
 
 SPECS: tuple[GameSpec, ...] = tuple(GAMES.values())
 NAMES = tuple(GAMES)

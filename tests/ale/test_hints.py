@@ -15,8 +15,9 @@ import pytest
 
 from gco_agent.core.observation import Row, build_observation
 from gco_agent.envs.objects import ObjectObservation, make_object_env
-from gco_agent.games import GAMES
-from gco_agent.policy import PolicySource, load_policy
+from gco_agent.games.registry import GAMES
+from gco_agent.policy.contract import load_policy
+from gco_agent.policy.source import PolicySource
 
 Rows = Mapping[str, Sequence[Row]]
 HOP, REST, SETTLE = 4, 14, 60

@@ -19,8 +19,9 @@ from gco_agent.envs.atari import (
     open_environment,
 )
 from gco_agent.evaluation.episode import Rollout, play_episodes
-from gco_agent.games import GAMES
-from gco_agent.policy import PolicySource, check_policy, format_policy
+from gco_agent.games.registry import GAMES
+from gco_agent.policy.contract import check_policy
+from gco_agent.policy.source import PolicySource, format_policy
 from gco_agent.store.config import RunConfig, format_config, parse_config
 
 REPRODUCED = [spec for spec in GAMES.values() if spec.reference.starting_return is not None]  # type: ignore[union-attr]

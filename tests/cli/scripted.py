@@ -8,7 +8,7 @@ from gco_agent.cli import main
 from gco_agent.core.events import Searching
 from gco_agent.optimizers import registry
 from gco_agent.optimizers.base import Optimizer, Proposal, Request
-from gco_agent.policy import PolicySource, format_policy
+from gco_agent.policy.source import PolicySource, format_policy
 
 FOLLOW = '''"""Pong: keep the paddle level with the ball.
 

@@ -9,7 +9,7 @@ from importlib.metadata import metadata
 import pytest
 
 from gco_agent.core.errors import JailError
-from gco_agent.policy import load_policy
+from gco_agent.policy.contract import load_policy
 from gco_agent.report.film import has_screen
 from tests.cli.conftest import SHORT
 from tests.cli.scripted import FOLLOW, RAISES

@@ -23,7 +23,7 @@ from gco_agent.core.events import Committed, Playing, Racing, Searching
 from gco_agent.core.records import Usage
 from gco_agent.core.statistics import Gain
 from gco_agent.core.text import format_score
-from gco_agent.llm import Spending
+from gco_agent.llm.asking import Spending
 from gco_agent.loop.budget import Budget
 
 GAIN = Gain(3.25, 0.5, 8, 0.001)

@@ -13,7 +13,7 @@ import pytest
 
 from gco_agent import evaluate
 from gco_agent.core.errors import UsageError
-from gco_agent.policy import PolicySource
+from gco_agent.policy.source import PolicySource
 from tests.cli.conftest import Cli, Start
 from tests.store.samples import git
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gco_agent.games import GAMES, describe_interface, measured
+from gco_agent.games.describe import describe_interface
+from gco_agent.games.registry import GAMES, measured
 from tests.cli.conftest import Cli
 from tests.store.samples import git
 

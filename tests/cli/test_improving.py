@@ -19,7 +19,7 @@ from gco_agent.evaluation.judge import Judge
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel
 from gco_agent.loop.improving import _with_true_claim
-from gco_agent.policy import PolicySource, docstring_of, with_measured_header
+from gco_agent.policy.source import PolicySource, docstring_of, with_measured_header
 from tests.cli.conftest import Cli
 from tests.cli.scripted import POLE
 from tests.optimizers.test_simplify import BLOATED, IDLE

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from gco_agent.core.errors import KeyRefused, UsageError
-from gco_agent.llm import Price
 from gco_agent.llm.anthropic import API
+from gco_agent.llm.prices import Price
 from gco_agent.llm.providers import own_prices
 from gco_agent.optimizers.reflect import TOOL
 from tests.cli.conftest import launch

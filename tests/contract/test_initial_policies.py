@@ -17,9 +17,11 @@ from gco_agent.envs.objects import make_object_env
 from gco_agent.evaluation.episode import Rollout, play_episodes
 from gco_agent.evaluation.judge import Judge
 from gco_agent.evaluation.workers import WorkerPool
-from gco_agent.games import GAMES, GameSpec, find_game
-from gco_agent.policy import PolicySource, check_policy, environment_of, format_policy, load_policy
+from gco_agent.games.registry import GAMES, find_game
+from gco_agent.games.spec import GameSpec
+from gco_agent.policy.contract import check_policy, load_policy
 from gco_agent.policy.edit import components
+from gco_agent.policy.source import PolicySource, environment_of, format_policy
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = tuple(sorted((ROOT / "policies").glob("*.py")))

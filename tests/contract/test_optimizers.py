@@ -13,11 +13,11 @@ import pytest
 
 from gco_agent.core.errors import ProposalError, UsageError
 from gco_agent.evaluation.workers import WorkerPool
-from gco_agent.llm import ScriptedModel
+from gco_agent.llm.base import ScriptedModel
 from gco_agent.optimizers.base import Optimizer, Proposal, Request, Tools, Unusable
 from gco_agent.optimizers.registry import GROUP, make_optimizer, optimizer_names
 from gco_agent.optimizers.testing import check_optimizer, example_config
-from gco_agent.policy import PolicySource, format_policy
+from gco_agent.policy.source import PolicySource, format_policy
 from gco_agent.store.config import RunConfig
 from tests.engine.pong_policies import FOLLOW, STILL
 

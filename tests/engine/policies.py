@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gco_agent.envs.atari import default_protocol
-from gco_agent.policy import PolicySource
+from gco_agent.policy.source import PolicySource
 
 RULES = default_protocol("breakout", max_steps=90)
 """Long enough for a point. Where no point can be lost, a race is soon decided."""

@@ -15,7 +15,7 @@ from gco_agent.loop.candidate import Candidate
 from gco_agent.loop.selection import LINE, Archive
 from gco_agent.loop.train import train
 from gco_agent.optimizers.base import Optimizer, Proposal, Request
-from gco_agent.policy import PolicySource
+from gco_agent.policy.source import PolicySource
 from gco_agent.store.run import Runs
 from tests.engine.policies import RULES
 from tests.engine.test_train import CONFIG, REF, events, judge, project, runs, started

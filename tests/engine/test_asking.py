@@ -9,14 +9,16 @@ import pytest
 
 from gco_agent.core import codec
 from gco_agent.core.errors import KeyRefused, ModelError, ProposalError, StoreError
-from gco_agent.core.records import EpisodeResult, Evaluation, Outcome, Verdict
+from gco_agent.core.records import EpisodeResult, Evaluation, Outcome, Usage, Verdict
 from gco_agent.core.seeds import Stream
 from gco_agent.core.statistics import Gain
 from gco_agent.core.statistics import Verdict as RaceVerdict
 from gco_agent.evaluation.judge import Judge, Race
 from gco_agent.evaluation.workers import WorkerPool
-from gco_agent.games import find_game
-from gco_agent.llm import ModelRequest, Price, ScriptedModel, Usage, ask, parse_exchanges
+from gco_agent.games.registry import find_game
+from gco_agent.llm.asking import ask
+from gco_agent.llm.base import ModelRequest, ScriptedModel, parse_exchanges
+from gco_agent.llm.prices import Price
 from gco_agent.loop import recording as accounts
 from gco_agent.loop.budget import Budget
 from gco_agent.loop.candidate import Candidate, StoredCandidate, store_candidate
@@ -27,7 +29,7 @@ from gco_agent.optimizers.base import Capabilities, Optimizer, Proposal, Request
 from gco_agent.optimizers.registry import PLATEAU, OptimizerSequence, make_optimizer
 from gco_agent.optimizers.replies import parse_reply
 from gco_agent.optimizers.vectors.optimizer import VectorSearch
-from gco_agent.policy import PolicySource
+from gco_agent.policy.source import PolicySource
 from gco_agent.store.config import RunConfig
 from gco_agent.store.run import Run, Runs
 from tests.engine.policies import FOLLOW, HIDE, RULES, STILL, failing

@@ -18,7 +18,7 @@ import pytest
 from gco_agent.core.errors import GcoError, UsageError
 from gco_agent.evaluation.judge import Judge, Race
 from gco_agent.evaluation.workers import WorkerPool, open_executor
-from gco_agent.policy import PolicySource
+from gco_agent.policy.source import PolicySource
 from tests.engine.policies import FOLLOW, HIDE, RULES
 
 distributed = pytest.importorskip("distributed")

@@ -24,7 +24,7 @@ from gco_agent.loop.budget import Budget
 from gco_agent.loop.recording import ACTIONS, EPISODES, recall_episodes
 from gco_agent.loop.train import report, start_run, train
 from gco_agent.loop.verify import Answer, Verifier, read_claims
-from gco_agent.policy import PolicySource, replace_docstring
+from gco_agent.policy.source import PolicySource, replace_docstring
 from gco_agent.store.config import RunConfig
 from gco_agent.store.entries import Facts, RunRef, format_message, headline
 from gco_agent.store.evidence import format_evidence

@@ -29,7 +29,7 @@ from gco_agent.evaluation.judge import (
 )
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel
-from gco_agent.policy import PolicySource, replace_docstring
+from gco_agent.policy.source import PolicySource, replace_docstring
 from tests.engine.policies import FOLLOW, HIDE, RULES, STILL, failing
 
 follow, hide, still = PolicySource(FOLLOW), PolicySource(HIDE), PolicySource(STILL)

@@ -11,7 +11,7 @@ from gco_agent.core.errors import StoreError
 from gco_agent.core.seeds import parse_seed_range
 from gco_agent.evaluation.judge import Judge
 from gco_agent.loop import recording as accounts
-from gco_agent.policy import PolicySource
+from gco_agent.policy.source import PolicySource
 from gco_agent.store.git import GitRepo
 from gco_agent.store.run import Runs
 from gco_agent.store.view import RunView

@@ -29,7 +29,7 @@ from gco_agent.loop.selection import race_steps, selection_seed
 from gco_agent.loop.train import report, require_room, start_run, train
 from gco_agent.optimizers.base import Optimizer, Proposal, Request, Tools
 from gco_agent.optimizers.registry import make_optimizer
-from gco_agent.policy import PolicySource, docstring_of
+from gco_agent.policy.source import PolicySource, docstring_of
 from gco_agent.store.config import RunConfig, parse_config
 from gco_agent.store.entries import Facts, RunRef
 from gco_agent.store.git import GitRepo

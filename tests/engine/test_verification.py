@@ -34,7 +34,7 @@ from gco_agent.loop.verify import (
     first_difference,
     read_claims,
 )
-from gco_agent.policy import PolicySource
+from gco_agent.policy.source import PolicySource
 from gco_agent.store.config import RunConfig
 from gco_agent.store.entries import RunRef
 from gco_agent.store.git import GitRepo

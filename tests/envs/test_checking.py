@@ -12,8 +12,9 @@ import pytest
 
 from gco_agent.envs.environment import find_spec
 from gco_agent.evaluation.check_game import check_game
-from gco_agent.games import Field, GameSpec
-from gco_agent.policy import PolicySource, check_policy
+from gco_agent.games.spec import Field, GameSpec
+from gco_agent.policy.contract import check_policy
+from gco_agent.policy.source import PolicySource
 
 PAGE = Path(__file__).parents[2] / "docs" / "own-game.md"
 

@@ -25,7 +25,7 @@ from gco_agent.evaluation.episode import (
 from gco_agent.evaluation.judge import Judge, Stop
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.optimizers.vectors.play import Probe, probe
-from gco_agent.policy import PolicySource
+from gco_agent.policy.source import PolicySource
 from gco_agent.traces.moments import values_of
 
 ROOT = Path(__file__).parents[2]

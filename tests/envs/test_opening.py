@@ -24,9 +24,11 @@ from gco_agent.envs.environment import (
 )
 from gco_agent.envs.gymnasium_env import GymnasiumEnvironment
 from gco_agent.evaluation.episode import Rollout, play_episodes
-from gco_agent.games import GAMES, describe_interface, documented
+from gco_agent.games.describe import describe_interface
+from gco_agent.games.registry import GAMES, documented
 from gco_agent.optimizers.vectors.play import Episodes, play
-from gco_agent.policy import PolicySource, check_policy, environment_of, format_policy
+from gco_agent.policy.contract import check_policy
+from gco_agent.policy.source import PolicySource, environment_of, format_policy
 from gco_agent.store.config import RunConfig, default_slice, format_config, parse_config
 
 INSTALLED = {

@@ -19,8 +19,8 @@ from gco_agent.envs.atari import default_protocol
 from gco_agent.envs.environment import make_protocol
 from gco_agent.evaluation.judge import Judge
 from gco_agent.evaluation.workers import WorkerPool
-from gco_agent.games import find_game
-from gco_agent.policy import PolicySource
+from gco_agent.games.registry import find_game
+from gco_agent.policy.source import PolicySource
 from gco_agent.report.export import (
     Subject,
     compose_card,

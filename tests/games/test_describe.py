@@ -6,7 +6,9 @@ import math
 
 import pytest
 
-from gco_agent.games import GAMES, HINTS, Control, Field, GameSpec, describe_interface
+from gco_agent.games.describe import HINTS, describe_interface
+from gco_agent.games.registry import GAMES
+from gco_agent.games.spec import Control, Field, GameSpec
 
 each_game = pytest.mark.parametrize("spec", GAMES.values(), ids=list(GAMES))
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from gco_agent.core.errors import UsageError
-from gco_agent.games import GAMES, find_game, installed_games, registry
+from gco_agent.games import registry
+from gco_agent.games.registry import GAMES, find_game, installed_games
 
 
 @pytest.mark.parametrize("spec", GAMES.values(), ids=list(GAMES))

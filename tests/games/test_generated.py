@@ -9,8 +9,9 @@ import pytest
 
 from gco_agent.core.errors import UsageError
 from gco_agent.envs.atari import default_protocol
-from gco_agent.games import GAMES, every_game, find_game, generated_games, measured
-from gco_agent.policy import PolicySource, check_policy, format_policy
+from gco_agent.games.registry import GAMES, every_game, find_game, generated_games, measured
+from gco_agent.policy.contract import check_policy
+from gco_agent.policy.source import PolicySource, format_policy
 
 PAGE = Path(__file__).parents[2] / "docs" / "games.md"
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gco_agent.games import GAMES
+from gco_agent.games.registry import GAMES
 from gco_agent.games.spec import renumber_actions
 
 ALL = tuple(GAMES["seaquest"].actions)

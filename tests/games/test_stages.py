@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gco_agent.games import GAMES, SOLVED, GameSpec, Score, find_game
-from gco_agent.games.spec import FAILED, general_stages
+from gco_agent.games.registry import GAMES, find_game
+from gco_agent.games.spec import FAILED, SOLVED, GameSpec, Score, general_stages
 
 SOLVABLE = GameSpec("pole", "Pole", "Pole-v1", "Balance.", scores=(Score(SOLVED, 475.0, "us"),))
 UNKNOWN = GameSpec("chess", "Chess", "Chess-v0", "Win.")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from gco_agent.llm import Completion, Exchange, ModelRequest, Price, ToolSpec, Usage
+from gco_agent.core.records import Usage
+from gco_agent.llm.base import Completion, Exchange, ModelRequest, ToolSpec
+from gco_agent.llm.prices import Price
 
 texts = st.text(max_size=60)
 counts = st.integers(0, 10**9)

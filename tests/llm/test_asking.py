@@ -19,19 +19,10 @@ from gco_agent.core.errors import (
     StreamCut,
     UsageError,
 )
-from gco_agent.llm import (
-    Completion,
-    ModelRequest,
-    Patience,
-    Price,
-    ScriptedModel,
-    Spending,
-    ToolSpec,
-    Usage,
-    ask,
-)
-from gco_agent.llm.asking import worst_case
-from gco_agent.llm.prices import priced
+from gco_agent.core.records import Usage
+from gco_agent.llm.asking import Patience, Spending, ask, worst_case
+from gco_agent.llm.base import Completion, ModelRequest, ScriptedModel, ToolSpec
+from gco_agent.llm.prices import Price, priced
 
 PRICE = Price(1.0, 10.0, 1.25, 0.1)
 REQUEST = ModelRequest("system", "cached", "user ü", ToolSpec("t", "d", {}), 1_000, 100.0)

@@ -26,9 +26,11 @@ from gco_agent.core.errors import (
     UnknownModel,
     UsageError,
 )
+from gco_agent.core.records import Usage
 from gco_agent.jail.process import environment
-from gco_agent.llm import ModelRequest, Price, ToolSpec, Usage
 from gco_agent.llm.anthropic import AnthropicModel
+from gco_agent.llm.base import ModelRequest, ToolSpec
+from gco_agent.llm.prices import Price
 from gco_agent.llm.providers import open_model
 from gco_agent.llm.server import Deadline, _certificates, retry_after
 from tests.messages_server import (

@@ -10,8 +10,8 @@ from click import Context
 
 from gco_agent.cli import main
 from gco_agent.cli.options import EFFORTS
-from gco_agent.llm import Patience, Price
-from gco_agent.llm.prices import DEFAULT_MODEL, PRICES, find_price, parse_prices
+from gco_agent.llm.asking import Patience
+from gco_agent.llm.prices import DEFAULT_MODEL, PRICES, Price, find_price, parse_prices
 from gco_agent.optimizers.replies import LONGEST_S
 from gco_agent.store.config import RunConfig
 from tests.engine.pong_policies import RULES

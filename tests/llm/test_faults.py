@@ -15,11 +15,12 @@ from pathlib import Path
 import pytest
 
 from gco_agent.core.errors import BudgetSpent, ModelError
-from gco_agent.core.records import Verdict
+from gco_agent.core.records import Usage, Verdict
 from gco_agent.evaluation.judge import Judge
-from gco_agent.llm import Exchange, Patience, Price, Usage
 from gco_agent.llm.anthropic import AnthropicModel
-from gco_agent.llm.prices import priced
+from gco_agent.llm.asking import Patience
+from gco_agent.llm.base import Exchange
+from gco_agent.llm.prices import Price, priced
 from gco_agent.loop import recording as accounts
 from gco_agent.loop.budget import Budget
 from gco_agent.loop.train import train

@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 
 from gco_agent.core.errors import ReplyTruncated
+from gco_agent.core.records import Usage
 from gco_agent.evaluation.judge import Judge
-from gco_agent.llm import FREE, ModelRequest, Usage
 from gco_agent.llm.anthropic import AnthropicModel
+from gco_agent.llm.base import ModelRequest
 from gco_agent.llm.openai import OpenAIModel
+from gco_agent.llm.prices import FREE
 from gco_agent.llm.server import ServerModel
 from gco_agent.loop import recording as accounts
 from gco_agent.loop.budget import Budget

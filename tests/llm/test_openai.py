@@ -21,7 +21,9 @@ from gco_agent.core.errors import (
     UnknownModel,
     UsageError,
 )
-from gco_agent.llm import ModelRequest, Spending, Usage, ask
+from gco_agent.core.records import Usage
+from gco_agent.llm.asking import Spending, ask
+from gco_agent.llm.base import ModelRequest
 from gco_agent.llm.openai import API, OpenAIModel
 from gco_agent.llm.providers import MOST_MODELS, open_model, split_models, split_provider
 from tests.llm.test_client import ASKED, KEY, PRICE, TOOL

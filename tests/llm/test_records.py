@@ -10,19 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gco_agent.core.errors import UsageError
-from gco_agent.llm import (
-    FREE,
+from gco_agent.core.records import Usage
+from gco_agent.llm.base import (
+    REMOVED,
     Completion,
     Exchange,
     ModelRequest,
-    Price,
     ToolSpec,
-    Usage,
     format_exchanges,
     parse_exchanges,
+    scrub,
+    scrubbed,
 )
-from gco_agent.llm.base import REMOVED, scrub, scrubbed
-from gco_agent.llm.prices import PRICES, find_price, parse_prices, priced
+from gco_agent.llm.prices import FREE, PRICES, Price, find_price, parse_prices, priced
 from tests.llm import strategies
 
 KEYS = [

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import NamedTuple
 
-from gco_agent.policy import PolicySource
+from gco_agent.policy.source import PolicySource
 
 PARENT = PolicySource(
     '''"""Pong: go where the ball is.

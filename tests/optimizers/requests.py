@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gco_agent.core.records import Evaluation
-from gco_agent.llm import Spending
+from gco_agent.llm.asking import Spending
 from gco_agent.optimizers.base import PastIteration, Request
 from gco_agent.optimizers.feedback import Feedback
 from gco_agent.store.config import RunConfig

@@ -24,7 +24,7 @@ from gco_agent.optimizers.exchange import (
     read_reply,
 )
 from gco_agent.optimizers.replies import MAX_CHARACTERS
-from gco_agent.policy import PolicySource
+from gco_agent.policy.source import PolicySource
 from tests.engine.pong_policies import STILL
 from tests.optimizers.corpus import GOOD
 from tests.optimizers.requests import FEEDBACK, bare_request

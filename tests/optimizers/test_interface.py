@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from gco_agent.envs.environment import make_protocol
-from gco_agent.games import GAMES, HINTS
+from gco_agent.games.describe import HINTS
+from gco_agent.games.registry import GAMES
 from gco_agent.optimizers.prompts import describe_run
 from gco_agent.store.config import RunConfig
 

@@ -15,10 +15,11 @@ from gco_agent.core.errors import BudgetSpent, ModelError, ModelTimedOut, UsageE
 from gco_agent.evaluation.judge import Judge
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.jail.limits import JailLevel
-from gco_agent.llm import Completion, ScriptedModel, Spending
+from gco_agent.llm.asking import Spending
+from gco_agent.llm.base import Completion, ScriptedModel
 from gco_agent.optimizers.base import PastIteration, Request, Tools, Unusable
 from gco_agent.optimizers.feedback import Feedback
-from gco_agent.policy import check_policy
+from gco_agent.policy.contract import check_policy
 from gco_agent.policy.edit import components
 from gco_agent.store.config import RunConfig
 from gco_agent.traces.moments import capture

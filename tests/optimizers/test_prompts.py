@@ -8,11 +8,13 @@ from dataclasses import replace
 import pytest
 
 from gco_agent.envs.environment import make_protocol
-from gco_agent.games import GAMES, Hints
+from gco_agent.games.describe import Hints
+from gco_agent.games.registry import GAMES
 from gco_agent.optimizers.base import PastIteration
 from gco_agent.optimizers.prompts import compose_contract, compose_prompt, spec_of_run
 from gco_agent.optimizers.replies import parse_reply
-from gco_agent.policy import ALLOWED_IMPORTS, FORBIDDEN_NAMES, PolicySource
+from gco_agent.policy.contract import ALLOWED_IMPORTS, FORBIDDEN_NAMES
+from gco_agent.policy.source import PolicySource
 from gco_agent.store.config import RunConfig
 from tests.optimizers.corpus import PARENT
 from tests.optimizers.requests import CONFIG, bare_request

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from gco_agent.core.events import Event, Playing
+from gco_agent.core.records import Usage
 from gco_agent.envs.atari import default_protocol
 from gco_agent.evaluation.judge import Judge
 from gco_agent.evaluation.workers import WorkerPool
-from gco_agent.llm import Completion, ScriptedModel, Usage
+from gco_agent.llm.base import Completion, ScriptedModel
 from gco_agent.optimizers import questions
 from gco_agent.optimizers.base import ROUNDS, PastIteration
 from gco_agent.optimizers.exchange import ExchangeOptimizer, files_for
@@ -21,7 +22,7 @@ from gco_agent.optimizers.prompts import HEADING
 from gco_agent.optimizers.questions import Interview, read_questions
 from gco_agent.optimizers.reflect import ReflectOptimizer
 from gco_agent.optimizers.replies import MAX_CHARACTERS
-from gco_agent.policy import PolicySource
+from gco_agent.policy.source import PolicySource
 from tests.engine.pong_policies import FOLLOW, HIDE, STILL
 from tests.optimizers.corpus import GOOD
 from tests.optimizers.requests import bare_request

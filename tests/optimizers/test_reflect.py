@@ -19,15 +19,16 @@ from gco_agent.core.errors import (
     UsageError,
 )
 from gco_agent.core.events import Event, Searching
-from gco_agent.core.records import Evaluation
+from gco_agent.core.records import Evaluation, Usage
 from gco_agent.evaluation.workers import WorkerPool
-from gco_agent.llm import Completion, Patience, ScriptedModel, Spending, Usage
+from gco_agent.llm.asking import Patience, Spending
+from gco_agent.llm.base import Completion, ScriptedModel
 from gco_agent.optimizers import prompts
 from gco_agent.optimizers.base import PastIteration, Request, Tools, Unusable
 from gco_agent.optimizers.feedback import Feedback
 from gco_agent.optimizers.reflect import TOOL, ReflectOptimizer
 from gco_agent.optimizers.replies import KINDS, LONGEST_S
-from gco_agent.policy import PolicySource, format_policy
+from gco_agent.policy.source import PolicySource, format_policy
 from gco_agent.store.config import RunConfig
 from gco_agent.traces.records import ExecutionTrace
 from tests.engine.pong_policies import FOLLOW, HIDE, RULES, STILL

@@ -14,8 +14,9 @@ from gco_agent.evaluation.judge import Judge
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.optimizers.base import Unusable
 from gco_agent.optimizers.replies import KINDS, MAX_CHARACTERS, parse_reply, read_fields
-from gco_agent.policy import PolicySource, check_policy
+from gco_agent.policy.contract import check_policy
 from gco_agent.policy.edit import components
+from gco_agent.policy.source import PolicySource
 from tests.engine.pong_policies import RULES
 from tests.optimizers.corpus import CORPUS, FAILS_IN_PLAY, GOOD, HEAD, PARENT, suggest
 

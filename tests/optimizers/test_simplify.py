@@ -18,7 +18,7 @@ from gco_agent.optimizers.cma import StepBudget
 from gco_agent.optimizers.registry import make_optimizer
 from gco_agent.optimizers.simplify import Simplified, simplify_policy
 from gco_agent.optimizers.trials import Trials
-from gco_agent.policy import PolicySource, format_policy
+from gco_agent.policy.source import PolicySource, format_policy
 from gco_agent.store.config import RunConfig
 from tests.engine.pong_policies import RULES, failing
 

@@ -22,7 +22,7 @@ from gco_agent.optimizers.tune import (
     TuneOptimizer,
     tune_policy,
 )
-from gco_agent.policy import PolicySource, format_policy
+from gco_agent.policy.source import PolicySource, format_policy
 from gco_agent.store.config import RunConfig
 from tests.engine.pong_policies import STILL
 

@@ -6,7 +6,7 @@ import pytest
 from radon.raw import analyze
 
 from gco_agent.core.errors import ContractViolation
-from gco_agent.policy import Complexity, measure
+from gco_agent.policy.source import Complexity, measure
 
 POLICY = '''"""Pong.
 

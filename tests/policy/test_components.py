@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gco_agent.core.errors import ContractViolation, EditRejected, PolicyError
-from gco_agent.policy import PolicySource
 from gco_agent.policy.edit import Component, complete_policy, components
+from gco_agent.policy.source import PolicySource
 
 POLICY = '''\
 """Pong."""

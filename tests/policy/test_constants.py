@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gco_agent.policy import PolicySource
 from gco_agent.policy.constants import (
     TunableConstant,
     tunable_constants,
     with_constants,
 )
+from gco_agent.policy.source import PolicySource
 
 TRACKER = '''"""Pong: be where the ball will be; 152 is no constant here."""
 

@@ -7,13 +7,8 @@ from pathlib import Path
 import pytest
 
 from gco_agent.core.errors import ContractViolation
-from gco_agent.policy import (
-    ALLOWED_IMPORTS,
-    FORBIDDEN_NAMES,
-    PolicySource,
-    check_policy,
-    format_policy,
-)
+from gco_agent.policy.contract import ALLOWED_IMPORTS, FORBIDDEN_NAMES, check_policy
+from gco_agent.policy.source import PolicySource, format_policy
 
 ROOT = Path(__file__).parents[2]
 CORPORA = (

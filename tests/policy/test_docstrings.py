@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gco_agent.core.errors import ContractViolation
-from gco_agent.policy import PolicySource, docstring_of, environment_of, replace_docstring
+from gco_agent.policy.source import PolicySource, docstring_of, environment_of, replace_docstring
 
 CODE = "x = 'é'\ndef act(obs):\n    return 0\n"
 WITHOUT = [

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gco_agent.core.errors import ContractViolation
-from gco_agent.policy import format_policy
+from gco_agent.policy.source import format_policy
 
 
 def test_text_becomes_blacks():

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gco_agent.core.records import EpisodeResult, Evaluation, Outcome, PlayProtocol
-from gco_agent.policy import (
+from gco_agent.policy.contract import check_policy
+from gco_agent.policy.source import (
     Claim,
     PolicySource,
-    check_policy,
     claim_of,
     describe_rules,
     describe_score,

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from gco_agent.core.errors import ContractViolation, PolicyError
-from gco_agent.policy import PolicySource, load_policy
+from gco_agent.policy.contract import load_policy
+from gco_agent.policy.source import PolicySource
 
 COUNTING = '''"""Counts."""
 from __future__ import annotations

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from gco_agent.core.errors import ContractViolation, EditRejected
-from gco_agent.policy import PolicySource, check_policy, format_policy
+from gco_agent.policy.contract import check_policy
 from gco_agent.policy.edit import complete_policy, is_python, is_same_code
+from gco_agent.policy.source import PolicySource, format_policy
 
 PARENT = PolicySource(
     '''"""A policy."""

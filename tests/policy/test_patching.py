@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gco_agent.core.errors import EditRejected
-from gco_agent.policy import PolicySource
 from gco_agent.policy.edit import apply_diff, is_diff
+from gco_agent.policy.source import PolicySource
 
 ROWS = "".join(f"row {n}\n" for n in range(20))
 

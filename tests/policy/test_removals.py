@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gco_agent.policy import PolicySource, format_policy, measure, size_of
 from gco_agent.policy.removals import Kind, Removal, removals, without
+from gco_agent.policy.source import PolicySource, format_policy, measure, size_of
 from tests.engine.pong_policies import FOLLOW, HIDE, STILL
 
 HEAD = "class Policy:\n    def act(self, obs):\n        a, b, c = obs\n"

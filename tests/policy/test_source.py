@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gco_agent.core.errors import ContractViolation, PolicyError
-from gco_agent.policy import MAX_BYTES, PolicySource
-from gco_agent.policy.source import MAX_DEPTH, parse, split_lines
+from gco_agent.policy.source import MAX_BYTES, MAX_DEPTH, PolicySource, parse, split_lines
 
 ACT = "def act(obs):\n    return 0\n"
 

@@ -37,7 +37,8 @@ from gco_agent.optimizers.search.genome import (
 from gco_agent.optimizers.search.grammar import MAX_RULES, MAX_WORTHS, Grammar
 from gco_agent.optimizers.search.render import render, snake
 from gco_agent.optimizers.search.world import World
-from gco_agent.policy import PolicySource, check_policy, environment_of, format_policy, load_policy
+from gco_agent.policy.contract import check_policy, load_policy
+from gco_agent.policy.source import PolicySource, environment_of, format_policy
 from tests.search.strategies import FROZEN, GAUGED, MAZE, PONG, WORLDS, programs
 
 seeds = st.integers(0, 10**6)

@@ -21,7 +21,8 @@ from gco_agent.optimizers.search.evolve import TOP, Arena, Member, keep, prune, 
 from gco_agent.optimizers.search.genome import Intercept, Pick, Rule, constants
 from gco_agent.optimizers.search.optimizer import STATE_FILE, SearchOptimizer, compare, read_state
 from gco_agent.optimizers.search.play import names_of
-from gco_agent.policy import PolicySource, check_policy, format_policy
+from gco_agent.policy.contract import check_policy
+from gco_agent.policy.source import PolicySource, format_policy
 from gco_agent.store.config import RunConfig
 from tests.search.strategies import PONG, programs
 from tests.search.test_grammar import by_rules, planned, simple, worth

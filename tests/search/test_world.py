@@ -15,7 +15,7 @@ from gco_agent.core.codec import decode, dumps
 from gco_agent.core.observation import Row
 from gco_agent.core.records import PlayProtocol
 from gco_agent.core.seeds import Stream
-from gco_agent.games import find_game
+from gco_agent.games.registry import find_game
 from gco_agent.optimizers.search.grammar import Grammar
 from gco_agent.optimizers.search.play import Probe, Segment, names_of, play, probe
 from gco_agent.optimizers.search.world import (

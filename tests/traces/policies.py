@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gco_agent.envs.atari import default_protocol
 from gco_agent.evaluation.workers import WorkerPool
-from gco_agent.games import find_game
+from gco_agent.games.registry import find_game
 from gco_agent.traces.moments import Captured, capture
 from gco_agent.traces.render import render_trace
 

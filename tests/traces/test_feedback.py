@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gco_agent.core.records import EpisodeResult, Evaluation, Outcome
-from gco_agent.games import GAMES
+from gco_agent.games.registry import GAMES
 from gco_agent.optimizers.base import PastIteration
 from gco_agent.optimizers.feedback import Results, compose_feedback
 from gco_agent.traces.records import Ending, ExecutionTrace, Loss

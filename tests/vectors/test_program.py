@@ -20,7 +20,8 @@ from gco_agent.optimizers.vectors.program import (
     size,
     terms,
 )
-from gco_agent.policy import PolicySource, check_policy, format_policy
+from gco_agent.policy.contract import check_policy
+from gco_agent.policy.source import PolicySource, format_policy
 
 
 @st.composite

@@ -38,7 +38,8 @@ from gco_agent.optimizers.vectors.arms import (
 from gco_agent.optimizers.vectors.optimizer import STATE_FILE
 from gco_agent.optimizers.vectors.play import Episodes, play
 from gco_agent.optimizers.vectors.program import Family, VectorProgram
-from gco_agent.policy import PolicySource, check_policy
+from gco_agent.policy.contract import check_policy
+from gco_agent.policy.source import PolicySource
 from gco_agent.store.config import RunConfig
 
 

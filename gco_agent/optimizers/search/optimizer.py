@@ -15,7 +15,7 @@ from gco_agent.core.events import Searching
 from gco_agent.core.records import PlayProtocol
 from gco_agent.core.seeds import Stream, seed_of_chance
 from gco_agent.evaluation.workers import WorkerPool
-from gco_agent.games import find_game
+from gco_agent.games.registry import find_game
 from gco_agent.optimizers.base import Capabilities, Optimizer, Proposal, Request, Tools
 from gco_agent.optimizers.cma import StepBudget
 from gco_agent.optimizers.search.evolve import (
@@ -32,7 +32,7 @@ from gco_agent.optimizers.search.genome import Constant, Program, constants, hea
 from gco_agent.optimizers.search.play import Names, Probe, names_of, probe
 from gco_agent.optimizers.search.world import World, identify
 from gco_agent.optimizers.vectors.optimizer import VectorSearch
-from gco_agent.policy import PolicySource, format_policy
+from gco_agent.policy.source import PolicySource, format_policy
 
 STATE_FILE = "search.json"
 _SCHEMA = 3

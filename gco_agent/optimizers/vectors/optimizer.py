@@ -14,13 +14,13 @@ from gco_agent.core.seeds import Stream, seed_of_chance
 from gco_agent.envs.environment import spec_of
 from gco_agent.evaluation.episode import environment_of
 from gco_agent.evaluation.workers import WorkerPool
-from gco_agent.games import GameSpec
+from gco_agent.games.spec import GameSpec
 from gco_agent.optimizers.base import Capabilities, Optimizer, Proposal, Request
 from gco_agent.optimizers.cma import StepBudget
 from gco_agent.optimizers.vectors.arms import State, Table, choose, prune, screen, thin, tune_all
 from gco_agent.optimizers.vectors.play import MOST_NUMBERS, Probe, probe
 from gco_agent.optimizers.vectors.program import Task, VectorProgram, headline, render
-from gco_agent.policy import PolicySource, format_policy
+from gco_agent.policy.source import PolicySource, format_policy
 
 STATE_FILE = "search.json"
 _SCHEMA = 3
