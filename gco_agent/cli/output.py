@@ -5,14 +5,10 @@
 
 from __future__ import annotations
 
-import codecs
 import contextlib
-import dataclasses
-import enum
 import io
 import itertools
 import json
-import math
 import os
 import re
 import shutil
@@ -22,7 +18,6 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from gco_agent.core.records import Verdict
@@ -45,15 +40,6 @@ VERDICT_STYLES = {
     "reported": "bold cyan",
 }
 _BARS = "▁▂▃▄▅▆▇█"
-_ASCII = {
-    "±": "+/-",
-    "–": "-",
-    "…": "...",
-    "·": "-",
-    "×": "x",
-    **dict(zip(_BARS, "12345678", strict=True)),
-}
-_UNENCODABLE = "gco-agent"
 _HEADING = re.compile(r"(.*?)(?:([<>])(\d?))?")
 _GAP = 2
 _LEAST_TEXT = 15
@@ -64,19 +50,10 @@ _results: TextIO | None = None
 # Streams
 
 
-def _replace_unencodable(error: UnicodeError) -> tuple[str, int]:
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
-    return "".join(_ASCII.get(c, "?") for c in error.object[error.start : error.end]), error.end
-
-
-codecs.register_error(_UNENCODABLE, _replace_unencodable)
-
-
 def accept_any_text(stream: object) -> None:
-    """Let a stream replace what its encoding cannot express, such as ± on an ASCII terminal."""
+    """Let a stream show ? for what its encoding cannot express, such as ± on an ASCII terminal."""
     if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(errors=_UNENCODABLE)
+        stream.reconfigure(errors="replace")
 
 
 @contextlib.contextmanager
@@ -167,23 +144,10 @@ class Result:
 
 def print_json(data: Any, indent: int | None = 2) -> None:  # noqa: ANN401 - what JSON can hold
     """Print data as JSON; characters outside ASCII are escaped, numbers not finite are null."""
-    echo(json.dumps(_plain(data), indent=indent, allow_nan=False))
+    from pydantic_core import to_jsonable_python
 
-
-def _plain(value: Any) -> Any:  # noqa: ANN401
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    if isinstance(value, enum.Enum):
-        return value.value
-    if isinstance(value, PurePath):
-        return str(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    plain = to_jsonable_python(data, inf_nan_mode="null")
+    echo(json.dumps(plain, indent=indent, allow_nan=False))
 
 
 # Words
