@@ -88,10 +88,10 @@ def _broken_json(name: str, why: str) -> dict[str, Any]:
 
 
 def _list() -> Result:
-    from gco_agent.games.registry import every_game, measured
+    from gco_agent.games.registry import broken_games, every_game
 
     data = [_spec_json(spec) for spec in every_game().values()]
-    data += [_broken_json(game.name, game.why) for game in measured().values() if game.why]
+    data += [_broken_json(name, why) for name, why in broken_games().items()]
 
     def text() -> None:
         columns = [*Column.row("game|status<3|random>2|human>1"), Column("goal", text="wrap")]

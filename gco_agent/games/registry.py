@@ -17,7 +17,6 @@ import math
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from importlib import resources
 from importlib.metadata import entry_points
 from typing import Any
@@ -50,24 +49,6 @@ _LEAST: Mapping[str, float | None] = {
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What playing a game showed.
-
-    Attributes:
-        why: What is broken upstream; "" if it can be played.
-        steps_per_second: Of random play with objects, on the machine that measured it.
-        random_return: Mean return of random play under the default protocol.
-    """
-
-    name: str
-    why: str
-    steps_per_second: int
-    random_return: float | None
-    random_se: float | None
-    n_episodes: int
-
-
 def find_game(name: str) -> GameSpec:
     """Return the game called ``name``: "pong", "SpaceInvaders", "ALE/Pong-v5"."""
     wanted = _squash(name)
@@ -87,8 +68,7 @@ def find_game(name: str) -> GameSpec:
 
 def why_not_played(name: str) -> str:
     """Return why a game cannot be played with objects; empty if it can, or was never tried."""
-    tried = [each for each in measured().values() if _squash(each.name) == _squash(name)]
-    return tried[0].why if tried else ""
+    return next((why for game, why in broken_games().items() if _squash(game) == _squash(name)), "")
 
 
 def nearest_game(name: str) -> str:
@@ -193,13 +173,9 @@ def _records() -> Mapping[str, Any]:
 
 
 @functools.cache
-def measured() -> Mapping[str, Measured]:
-    """Return every game that was tried, by name, the first-class ones too."""
-    parts = [field.name for field in fields(Measured)]
-    return {
-        name: Measured(**{part: record[part] for part in parts if part != "name"}, name=name)
-        for name, record in _records().items()
-    }
+def broken_games() -> Mapping[str, str]:
+    """Return what is broken upstream of each game that cannot be played, by its name."""
+    return {name: record["why"] for name, record in _records().items() if record["why"]}
 
 
 @functools.cache
