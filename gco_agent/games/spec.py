@@ -10,7 +10,7 @@ import ast
 import difflib
 import enum
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import resources
 
@@ -356,9 +356,14 @@ class GameSpec:
         stages = self.stages_for(told=told)
         return next((stage for stage in stages if mean_return < stage.below), stages[-1])
 
-    def unknown_categories(self, policy: str) -> list[str]:
-        """Return a sentence for each subscript of ``obs`` in a policy that is not a category."""
-        known = {category.name.lower(): category.name for category in self.categories}
+    def unknown_categories(self, policy: str, seen: Collection[str] = ()) -> list[str]:
+        """Return a sentence for each subscript of ``obs`` in a policy that is not a category.
+
+        Args:
+            seen: Categories that were seen in play, whether the specification has them or not.
+        """
+        names = dict.fromkeys([*(category.name for category in self.categories), *seen])
+        known = {name.lower(): name for name in names} if self.categories else {}
         sentences = []
         for name in dict.fromkeys(_subscripts(policy)):
             if known and name not in known.values():

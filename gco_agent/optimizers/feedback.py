@@ -67,6 +67,7 @@ _INCONCLUSIVE = (
     " An inconclusive race could not tell a candidate from the policy in force: it may hold a good "
     "idea, so build on it, or try a part of it alone."
 )
+_CARE = "The stage is a band of whole games; of truncated ones, take it with care."
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,9 +261,10 @@ def compose_feedback(
         }
         results = replace(results, tried=tried)
     stalls = describe_stalls(trace.stalls, _MOST_STALLS)
+    care = f"\n\n{_CARE}" if results.cut and not results.uncut and results.spec.categories else ""
     parts = [
         f"### Stage: {stage.name}\n\n{stage.advice}",
-        f"### Results\n\n{describe_results(results, trace.endings)}",
+        f"### Results\n\n{describe_results(results, trace)}{care}",
         f"### The longest stretches without a gain or a loss\n\n{stalls}" if stalls else "",
         _describe_losses(results, trace, max_tokens // _TOKENS_A_LOSS),
         _describe_tried(results, max_tokens // _SHARE_OF_TRIED),
@@ -273,7 +275,7 @@ def compose_feedback(
     return Feedback(stage.name, text + rendered.text, trace)
 
 
-def describe_results(results: Results, endings: Sequence[Ending]) -> str:
+def describe_results(results: Results, trace: ExecutionTrace) -> str:
     """Return score, time of a step and the table of episodes."""
     evaluation = results.evaluation
     n = len(evaluation.episodes)
@@ -285,12 +287,23 @@ def describe_results(results: Results, endings: Sequence[Ending]) -> str:
         if interval := confidence_interval(evaluation.returns):
             score += ", 95 % interval {} to {}".format(*map(format_points, interval))
         score = f"{score}. {_describe_time(evaluation.episodes)}".strip()
-    unknown = results.spec.unknown_categories(results.source)
-    empty = f"{' '.join(unknown)} In the policy, it is always empty." if unknown else ""
-    table = _table(results, endings)
-    points = describe_points(endings, _MOST_ROWS)
-    parts = (score, table, points, _describe_truncation(results), _describe_power(results), empty)
+    table = _table(results, trace.endings)
+    points = describe_points(trace.endings, _MOST_ROWS)
+    told = (_describe_truncation(results), _describe_power(results))
+    parts = (score, table, points, *told, _describe_categories(results, trace))
     return "\n\n".join(part for part in parts if part)
+
+
+def _describe_categories(results: Results, trace: ExecutionTrace) -> str:
+    """Return which categories the policy names and nobody has seen, and the other way round."""
+    spec, seen = results.spec, [name[:-2] for name in trace.extents if name.endswith(" x")]
+    told = []
+    if unknown := spec.unknown_categories(results.source, seen):
+        told.append(f"{' '.join(unknown)} In the policy, it is always empty.")
+    known = {category.name for category in spec.categories}
+    if known and results.hints != "none" and (new := [one for one in seen if one not in known]):
+        told.append(f"Seen in these episodes, though not listed as a category: {', '.join(new)}.")
+    return "\n\n".join(told)
 
 
 def _describe_losses(results: Results, trace: ExecutionTrace, most: int) -> str:
@@ -366,8 +379,7 @@ def _describe_truncation(results: Results) -> str:
     limit = f" after {results.limit:,} steps" if results.limit else " at the step limit"
     text = f"{n_cut} of {len(results.evaluation.episodes)} episodes were truncated{limit}"
     if uncut is None:
-        care = " The stage is a band of whole games; of truncated ones, take it with care."
-        return f"{text}.{care if results.spec.categories else ''}"
+        return f"{text}."
     text += (
         f", as in a race; a whole game may take {results.longest:,} steps, and the last column has "
         "those that were played to their end with the same seed. So a race understates a policy "

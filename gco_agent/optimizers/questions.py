@@ -38,6 +38,7 @@ from gco_agent.optimizers.prompts import HEADING
 from gco_agent.optimizers.replies import MAX_CHARACTERS, fenced_blocks, read_code
 from gco_agent.policy.contract import check_policy
 from gco_agent.policy.source import PolicySource, Positions, diff_of_logic, parse
+from gco_agent.traces.losses import describe_losses
 from gco_agent.traces.moments import Replay, Trajectory, field_names, follow
 from gco_agent.traces.records import TracedStep
 from gco_agent.traces.render import describe_stalls, fit_steps
@@ -49,15 +50,15 @@ _PLAYED = 4
 _BEFORE = 40
 """Steps before a loss in which a probe is looked at."""
 _TOKENS_OF_END = 1_500
-_MOST_CODE, _MOST_WHY, _MOST_ROWS = 1_500, 600, 8
+_MOST_CODE, _MOST_WHY, _MOST_ROWS, _MOST_LOSSES = 1_500, 600, 8, 12
 _MOST_DISTINCT = 8
 """Values of a probe that are counted one by one."""
 _OFTEN = 0.25
 """Share of the steps from which the most frequent values are told beside quantiles."""
 _QUANTILES = (5, 25, 50, 75, 95)
 _SHOW = re.compile(
-    r"show\s+([0-9]{1,10})[,:]?\s+(?:steps\s+)?([0-9]{1,7})\s*(?:-|\.\.|to)\s*([0-9]{1,7})"
-    r"\s*(?:[:,]?\s+(.{1,300}))?"
+    r"show\s+(?:iteration\s+([0-9]{1,6})[,:]?\s+)?([0-9]{1,10})[,:]?\s+(?:steps\s+)?"
+    r"([0-9]{1,7})\s*(?:-|\.\.|to)\s*([0-9]{1,7})\s*(?:[:,]?\s+(.{1,300}))?"
 )
 _TRY = re.compile(r"try\s+([A-Za-z_]\w{0,60})\s*=\s*(.{1,300})")
 _PLAY_ITERATION = re.compile(r"play\s+(?:iteration\s+)?([0-9]{1,6})")
@@ -127,7 +128,8 @@ class Interview:
         questions = read_questions(reply)
         if not questions or n_asked >= ROUNDS:
             return None
-        parts = [f"{HEADING}, round {n_asked + 1} of {ROUNDS}"]
+        most = f"A game ends after {self.judge.protocol.max_steps:,} steps here, as in a race."
+        parts = [f"{HEADING}, round {n_asked + 1} of {ROUNDS}", most]
         for question in questions[:MOST_AT_ONCE]:
             before, begun = self.judge.n_steps, time.perf_counter()
             parts.append(self._answer(question))
@@ -159,32 +161,35 @@ class Interview:
 
     # -- kinds ---------------------------------------------------------------------------------
 
-    def _show(self, line: str, _: str) -> str:
+    def _show(self, line: str, code: str) -> str:
         match = _SHOW.match(line)
         if match is None:
             raise _Unanswerable("write `show SEED FIRST-LAST`")
-        seed, first, last = map(int, match.groups()[:3])
+        source = self._source(match[1], code) or self.parent
+        seed, first, last = map(int, match.groups()[1:4])
         seed = self._seed(seed)
         end = min(last + 1, first + MOST_SHOWN)
         if last < first:
             raise _Unanswerable("the last step is before the first")
         trajectory = self._follow(
-            Replay(self._task(self.parent, seed), ((first, end),), to_the_end=False), end
+            Replay(self._task(source, seed), ((first, end),), to_the_end=False), end
         )
-        result = next(iter(self.judge.cached(self.parent, [seed]).episodes), trajectory.result)
+        result = next(iter(self.judge.cached(source, [seed]).episodes), trajectory.result)
         if not trajectory.recorded:
             raise _Unanswerable(f"that episode has {result.n_steps:,} steps")
         steps = trajectory.recorded
-        if names := set(re.findall(r"[\w.\[\]'\"]+", match[4] or "")):
+        if names := set(re.findall(r"[\w.\[\]'\"]+", match[5] or "")):
             steps = tuple(_only(step, names) for step in steps)
             if not any(step.objects or step.values or step.calls for step in steps):
                 raise _Unanswerable("no category, number or component has one of these names")
         table, shown = self._table(steps, SHOWN_TOKENS)
         end = shown[-1].step
-        told = (
-            f"Steps {first} to {end} of {result.n_steps:,}; the return is "
-            f"{result.episode_return:g} in the end."
-        )
+        told = f"Steps {first} to {end}."
+        if result is not trajectory.result or result.outcome is not Outcome.TRUNCATED:
+            told = (
+                f"Steps {first} to {end} of {result.n_steps:,}; the return is "
+                f"{result.episode_return:g} in the end."
+            )
         if end < steps[-1].step:
             told += f" More does not fit: name columns, or ask from step {end + 1} on."
         return f"{told}\n\n{table}"
@@ -212,30 +217,27 @@ class Interview:
         return fence("\n".join(lines), "text")
 
     def _play(self, line: str, code: str) -> str:
-        if match := _PLAY_ITERATION.fullmatch(line):
-            found = [a.source for a in self.attempts if a.iteration == int(match[1]) and a.source]
-            if not found:
-                raise _Unanswerable(f"no candidate of iteration {match[1]} is at hand")
-            source = PolicySource(found[-1])
-        elif code.strip():
-            source, _ = read_code(code, self.parent)
-        else:
+        match = _PLAY_ITERATION.fullmatch(line)
+        source = self._source(match[1] if match else None, code)
+        if source is None:
             raise _Unanswerable("write the policy, its changed functions or a diff below `play`")
-        check_policy(source)
         seeds = self._seeds(_PLAYED)
         self._require_room(2 * _PLAYED)
         judge, until = self.judge, self._until
         results, trace = collect_results(
             judge, source, [], judge.protocol, seeds, self.progress, until=until
         )
+        if self.hints == "none":
+            trace = trace.without_names()
         n = len(results.evaluation.episodes)
         if not n:
             raise _Unanswerable("its first game had not ended when the time for questions was up")
         parts = [fence(diff_of_logic(self.parent, source, _MOST_CODE), "diff")]
         if n < _PLAYED:
             parts.append(f"When the time for questions was up, {n} of {_PLAYED} games had ended.")
-        parts += [describe_results(results, trace.endings), *trace.notes]
-        parts.append(describe_stalls(() if self.hints == "none" else trace.stalls, 1))
+        parts += [describe_results(results, trace), *trace.notes]
+        parts.append(describe_losses(trace.losses, seeds[:n], _MOST_LOSSES))
+        parts.append(describe_stalls(trace.stalls, 1))
         for window in [w for w in trace.windows if w.steps and (w.is_ending or w.failure)][:1]:
             table, _ = self._table(window.steps, _TOKENS_OF_END, last=True)
             parts.append(f"The last steps of the worst episode, seed {window.seed}:\n\n{table}")
@@ -294,6 +296,20 @@ class Interview:
         if self.hints == "none":
             names, steps = {}, [step.without_names() for step in steps]
         return fit_steps(steps, names, max_tokens, last=last)
+
+    def _source(self, iteration: str | None, code: str) -> PolicySource | None:
+        """Return the candidate of an iteration, or the policy in ``code``; None without either."""
+        if iteration is not None:
+            found = [a.source for a in self.attempts if a.iteration == int(iteration) and a.source]
+            if not found:
+                raise _Unanswerable(f"no candidate of iteration {iteration} is at hand")
+            source = PolicySource(found[-1])
+        elif code.strip():
+            source, _ = read_code(code, self.parent)
+        else:
+            return None
+        check_policy(source)
+        return source
 
     # -- playing -------------------------------------------------------------------------------
 

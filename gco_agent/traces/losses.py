@@ -20,6 +20,8 @@ _SPAN, _LATE, _AFTER = 30, 25, 2
 """Steps: of a span in which contacts are counted; the fewest from the last step in play to the
 counted loss; and those after the last step in play that are looked at."""
 _KEPT = 96
+_PUT_ASIDE = 3
+"""Steps that a player stands where it is put after a life is lost."""
 _TOLERANCE, _REACH, _JUMP = 1, 24, 24
 """Pixels: largest gap of a contact, largest gap that is looked at, and largest move in a step."""
 _SUBSTEPS = 4
@@ -38,7 +40,8 @@ LEGEND = (
     "the loss later, in step `counted`. Episode 0 is the first row above. `actions`: those "
     "up to `seen`. `player`: x,y of its top left corner; `other`: from the player's centre to the "
     "other object's, right and down positive. Moves are pixels a step. `last seen`: the player, "
-    "before the loss is counted; elsewhere than `player` if play went on after a pause."
+    "before the loss is counted, and the steps in which it then stood there, if it had moved "
+    "before: hit and frozen, put at its start, or waiting."
 )
 
 Rows = Mapping[str, Sequence[Row]]
@@ -111,21 +114,36 @@ class LossFinder:
         since = [one for one in self.history if one[0] >= begin]
         seen = [n for n, one in enumerate(since) if one[1].get(PLAYER)]
         at = next((n for n in reversed(seen) if since[n][0] <= in_play), seen[0] if seen else 0)
-        end = None
+        end, still_since = None, None
         if seen:
-            then, now = (since[n][1][PLAYER][0] for n in (at, seen[-1]))
-            end = (since[seen[-1]][0], now[0], now[1])
-            in_play = max(in_play, since[at][0])  # a player that appears only afterwards
-            if max(abs(now[0] - then[0]), abs(now[1] - then[1])) > _JUMP:
+            places = [since[n][1][PLAYER][0][:2] for n in seen]
+            end = (since[seen[-1]][0], *places[-1])
+            stood = next((k for k in reversed(range(len(seen))) if places[k] != places[-1]), -1)
+            if stood >= 0:
+                still_since = since[seen[stood + 1]][0]
+            is_put = len(seen) - stood > _PUT_ASIDE
+            if stood >= 0 and is_put and _jump(places[stood], places[-1]) > _JUMP:
+                at = min(at, seen[stood])  # the contact was before
+                in_play = min(in_play, since[at][0])
+            elif _jump(since[at][1][PLAYER][0][:2], places[-1]) > _JUMP:
                 at = seen[-1]  # play went on elsewhere after a pause
                 in_play = since[at][0]
+            in_play = max(in_play, since[at][0])  # a player that appears only afterwards
         last = [one for one in since if one[0] <= in_play + _AFTER]
         near = [self._near(last, n, c, row) for n, c, row in _contacts(last)]
         if seen and (found := self._nearest(last[at][1])):
             near.append(replace(self._near(last, at, *found[1:]), gap=found[0]))
         gauge = self._gauge(last[-1][1]) if last else ""
-        told = replace(loss, step=in_play, near=tuple(near), gauge=gauge, player_end=end)
-        self.losses.append(told)
+        self.losses.append(
+            replace(
+                loss,
+                step=in_play,
+                near=tuple(near),
+                gauge=gauge,
+                player_end=end,
+                still_since=still_since,
+            )
+        )
 
     def _near(
         self, last: Sequence[tuple[int, Rows, _Touching]], n: int, category: str, row: Row
@@ -210,6 +228,11 @@ def _touching(then: Rows, now: Rows) -> Iterator[tuple[str, Row]]:
 def _gap(a: Row, b: Row) -> int:
     """Return the pixels between two boxes, across or down, whichever is more."""
     return max(b[0] - a[0] - a[2], a[0] - b[0] - b[2], b[1] - a[1] - a[3], a[1] - b[1] - b[3])
+
+
+def _jump(one: Sequence[int], other: Sequence[int]) -> int:
+    """Return the pixels between two places, across or down, whichever is more."""
+    return max(abs(one[0] - other[0]), abs(one[1] - other[1]))
 
 
 def _level(row: Row) -> int:
@@ -310,13 +333,22 @@ def _row(loss: Loss, episode: int) -> str:
     cells.append(" ".join(loss.actions))
     if loss.near:
         near = loss.near[0]
-        cells += ["{},{}".format(*near.player), _pair(near.player_motion)]
+        cells += [_place(near.player), _pair(near.player_motion)]
         cells += [_pair(near.place) + ("" if loss.cause else f" {near.category}")]
         cells.append(_pair(near.motion))
-    if not loss.cause and loss.player_end is not None:
+    if loss.player_end is not None and not (loss.cause and loss.still_since is None):
+        step, *place = loss.player_end
         cells += [""] * (0 if loss.near else 4)
-        cells.append("{1},{2} in {0}".format(*loss.player_end))
+        cells.append(f"{_place(place)} in {_steps(loss.still_since, step)}")
     return "|".join(cells)
+
+
+def _place(place: Sequence[int]) -> str:
+    return "{},{}".format(*place)
+
+
+def _steps(first: int | None, last: int) -> str:
+    return str(last) if first in (None, last) else f"{first}-{last}"
 
 
 def _pair(pair: tuple[int, int]) -> str:

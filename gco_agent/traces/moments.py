@@ -127,7 +127,7 @@ def capture(  # noqa: PLR0913 - the last is seldom given
     recorded = _follow_all(pool, wanted, "recording moments", progress, until)
     replays = dict(zip(spans, recorded, strict=until is None))
     moments = tuple(moment for moment in moments if moment.seed in replays)
-    notes = [describe_all(played)]
+    notes = [describe_all(played), *describe_stays(played)]
     notes += [
         _UNSTEADY.format(seed=seed)
         for seed, replay in replays.items()
@@ -307,6 +307,29 @@ def describe_all(trajectories: Sequence[Trajectory]) -> str:
     return told
 
 
+def describe_stays(trajectories: Sequence[Trajectory]) -> Iterator[str]:
+    """Yield which objects never move, and which stand still although others like them move."""
+    moving = frozenset[str]().union(*(trajectory.moving for trajectory in trajectories))
+    longest: dict[str, tuple[Stay, int]] = {}
+    for trajectory in trajectories:
+        for category, stay in trajectory.stays.items():
+            longest[category] = max(
+                longest.get(category, (stay, 0)), (stay, trajectory.result.seed)
+            )
+    if never := [category for category in longest if category not in moving]:
+        yield f"Never seen to move: {', '.join(sorted(never))}."
+    told = [
+        f"{category} at {x},{y} for {n_steps:,} steps (seed {seed}, from step {first:,})"
+        for category, ((n_steps, first, x, y), seed) in sorted(longest.items())
+        if category in moving
+    ]
+    if told:
+        yield (
+            f"Stand at one place for long, though others of the category move: {'; '.join(told)}. "
+            "These may be leftovers that are no longer in the game."
+        )
+
+
 def _is_dense(trajectory: Trajectory) -> bool:
     return len(trajectory.rewards) > _DENSE * max(1, trajectory.result.n_steps)
 
@@ -430,6 +453,8 @@ def _worst_end(ranked: Sequence[Trajectory]) -> list[Moment]:
 
 Extent = tuple[float, float]
 """Least and largest value."""
+Stay = tuple[int, int, int, int]
+"""Steps that an object stood at one place, the first of them, and the place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -449,6 +474,8 @@ class Trajectory:
         contacts: How often things touched the player.
         action_names: Names of the actions.
         view: As of `Stall`, in the longest stretch without a reward or a life lost.
+        stays: Category to the longest stay of an object of it at one place, where that is long.
+        moving: Categories of which an object was seen to move.
     """
 
     result: EpisodeResult
@@ -466,6 +493,8 @@ class Trajectory:
     contacts: Contacts = field(default_factory=Contacts)
     action_names: tuple[str, ...] = ()
     view: Mapping[str, int] = field(default_factory=dict)
+    stays: Mapping[str, Stay] = field(default_factory=dict)
+    moving: frozenset[str] = frozenset()
 
     @property
     def stall(self) -> Stall | None:
@@ -597,6 +626,8 @@ def follow(replay: Replay) -> Trajectory:
         notes.finder.contacts,
         notes.names,
         {what: n for what, n in view.most_common(2 * _MOST_OFTEN) if what != _STEPS},
+        notes.stays,
+        frozenset(notes.finder.moving),
     )
 
 
@@ -646,6 +677,8 @@ class _Notes:
     n_left_out: int = 0
     finder: LossFinder = field(default_factory=LossFinder)
     views: dict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    standing: dict[tuple[str, int, int], int] = field(default_factory=dict)
+    stays: dict[str, Stay] = field(default_factory=dict)
 
     def play(self, episode: Episode, player: _SpanPlayer, max_steps: int) -> None:
         """Play the episode, unless its start failed, and note what happens."""
@@ -725,6 +758,19 @@ class _Notes:
                 self.first_seen.setdefault(category, step)
             is_moving = is_moving or any(row[4] or row[5] for row in members)
         self._note_play(step, rows, is_lively=is_moving)
+        self._note_stays(step, rows)
+
+    def _note_stays(self, step: int, rows: Mapping[str, Sequence[Row]]) -> None:
+        """Keep the longest stay of an object at one place, of each category with few objects."""
+        standing = {}
+        for category, members in rows.items():
+            for row in members if category != PLAYER and len(members) <= _FEW else ():
+                place = (category, row[0], row[1])
+                first = standing[place] = self.standing.get(place, step)
+                n_steps = step + 1 - first
+                if n_steps >= max(STALL_STEPS, self.stays.get(category, (0,))[0]):
+                    self.stays[category] = (n_steps, first, row[0], row[1])
+        self.standing = standing
 
     def _note_play(self, step: int, rows: Mapping[str, Sequence[Row]], *, is_lively: bool) -> None:
         """Keep `in_play` at the last step before a pause until play has been resumed."""

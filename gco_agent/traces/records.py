@@ -122,6 +122,8 @@ class Loss:
             that touched, and the nearest.
         gauge: What was at its lowest level: "OxygenBar at its lowest, 0".
         player_end: When and where the player was last seen before the loss was counted: step, x, y.
+        still_since: Step from which on the player stayed there; None if it did so all the time
+            that was looked at.
         actions: Names of the last actions, up to that of the step.
     """
 
@@ -136,6 +138,7 @@ class Loss:
     near: tuple[Near, ...] = ()
     gauge: str = ""
     player_end: tuple[int, int, int] | None = None
+    still_since: int | None = None
     actions: tuple[str, ...] = ()
 
 

@@ -89,6 +89,22 @@ def test_steps_are_shown(interview: Interview, monkeypatch: pytest.MonkeyPatch) 
     assert 70 < int(end) < 119
 
 
+def test_steps_of_other_policies_are_shown(interview: Interview) -> None:
+    still = "    def select_action(self, obs):\n        return 0\n"
+    text = answered(
+        interview,
+        "show iteration 4 1 60-64",
+        f"show 1 60-64\n{still}",
+        "show iteration 5 1 60-64",
+    )
+    _, past, changed, missing = text.split("###")
+    assert re.search(r"^60\|", past, re.MULTILINE)
+    assert past.count("\n6") == 5
+    assert changed.count("|NOOP|") == 5
+    assert "Steps 60 to 64." in changed  # the end of that episode was not played
+    assert "Not answered: no candidate of iteration 5 is at hand." in missing
+
+
 def test_values_of_a_constant_are_tried(interview: Interview) -> None:
     text = answered(interview, "try MARGIN = 1, 40, 'x'")
     rows = {
@@ -105,6 +121,10 @@ def test_a_policy_is_played_beside_the_present_one(interview: Interview) -> None
     assert '+        return 3 if obs["Ball"] else 0' in text
     assert text.count("The present policy's mean return on these seeds is") == 2
     assert text.count("seed|return|steps|ended") == 2
+    assert text.count("A game ends after 120 steps here, as in a race.") == 1
+    assert text.count("were truncated after 120 steps.") == 2
+    assert "stage" not in text
+    assert text.count("episode|seen|counted|lives left") == 2  # losses, though no game was over
 
 
 def test_a_probe_is_evaluated_in_the_jail_on_the_actions_of_the_policy(

@@ -129,6 +129,17 @@ def test_a_misspelt_category_is_told():
     assert "There is no category 'ball'; did you mean 'Ball'?" in text
 
 
+def test_categories_that_random_play_does_not_show_are_told():
+    policy = "def act(obs):\n    return len(obs['Laser'])\n"
+    seen = replace(TRACE, extents={"Laser x": (1, 2), "Laser y": (1, 1), "Ball x": (0, 9)})
+    results = Results(GAMES["pong"], policy, evaluation(1, 2), "0:2")
+    assert "There is no category 'Laser'" in text_of(results)
+    text = compose_feedback(results, seen).text
+    assert "There is no category" not in text
+    assert "Seen in these episodes, though not listed as a category: Laser." in text
+    assert "Laser." not in compose_feedback(replace(results, hints="none"), seen).text
+
+
 def test_what_the_limit_of_the_race_hides_is_told_and_the_stage_is_that_of_whole_episodes():
     results = Results(
         GAMES["pong"], "", cut_at_100(9, 7, 8, ended=-21), "feedback 0:4",

@@ -86,7 +86,30 @@ def test_play_that_goes_on_elsewhere_after_a_pause_ends_there():
     [loss] = explained(finder)
     assert (loss.step, loss.player_end, loss.near) == (59, (59, 90, 100), ())
     named = replace(loss, actions=("UP", "UP"))
-    assert "0|59|65|1|10|UP UP|||||90,100 in 59\n" in describe_losses([named], [7])
+    assert "0|59|65|1|10|UP UP|||||90,100 in 58-59\n" in describe_losses([named], [7])
+
+
+def test_a_player_that_is_put_at_its_start_before_the_loss_is_counted_was_hit_before():
+    finder = LossFinder()
+    for step in range(60):
+        player = box(50 + step, 100, 1) if step < 40 else box(10, 100)
+        bat = box(119 - step, 100, -1) if step < 40 else box(20, 100 + step % 2, 0, 1)
+        finder.see(step, {"Player": [player], "Bat": [bat]})
+    finder.lose(Loss(7, "life", 60, 1, 10.0), in_play=59)  # the bat moves all the time
+    [loss] = finder.losses
+    assert (loss.step, loss.player_end, loss.still_since) == (39, (59, 10, 100), 40)
+    assert {near.player for near in loss.near} <= {(x, 100) for x in range(79, 90)}
+
+
+def test_a_player_that_is_frozen_after_a_contact_is_told():
+    finder = LossFinder()
+    for step in range(60):
+        bat = box(min(3 * step - 30, 80), 100, 3)
+        finder.see(step, {"Player": [box(50 + min(step, 36), 100, step < 36)], "Bat": [bat]})
+    finder.lose(Loss(7, "life", 60, 1, 10.0), in_play=59)
+    [loss] = finder.losses
+    assert loss.still_since == 36
+    assert "|86,100 in 36-59\n" in describe_losses([replace(loss, cause="Bat")], [7])
 
 
 @given(

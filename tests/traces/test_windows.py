@@ -13,8 +13,10 @@ from gco_agent.traces.moments import (
     BEFORE,
     STALL_STEPS,
     Moment,
+    _Notes,
     choose_moments,
     describe_all,
+    describe_stays,
     span_of,
 )
 from tests.traces.samples import course
@@ -122,6 +124,32 @@ def test_where_nothing_happens_the_end_is_shown():
     assert titles(cut) == ["1:199 the episode is truncated at its step limit"]
     assert titles(course(1, n_steps=0)) == ["1:0 the game is over"]
     assert titles() == []
+
+
+def test_what_never_moves_and_what_is_left_over_is_told():
+    notes = _Notes(())
+    for step in range(STALL_STEPS + 60):
+        shots = [(4, 9, 1, 1, 0, 0, None, None, None)] if step >= 50 else []
+        if step < 50:
+            shots.append((step, 20, 1, 1, 1, 0, None, None, None))
+        still = (80, 10, 9, 9, 0, 0, None, None, None)
+        notes._see_objects(step, {"Shot": shots, "Flag": [still], "Player": [still]})
+    assert notes.stays == {
+        "Flag": (STALL_STEPS + 60, 0, 80, 10),
+        "Shot": (STALL_STEPS + 10, 50, 4, 9),
+    }
+    moving = frozenset(notes.finder.moving)
+    one = replace(course(7), stays=notes.stays, moving=moving)
+    other = replace(course(8), stays={"Shot": (STALL_STEPS, 0, 1, 1)})
+    assert list(describe_stays([one, other])) == [
+        "Never seen to move: Flag.",
+        (
+            "Stand at one place for long, though others of the category move: Shot at 4,9 for "
+            f"{STALL_STEPS + 10} steps (seed 7, from step 50). These may be leftovers that are no "
+            "longer in the game."
+        ),
+    ]
+    assert list(describe_stays([course(7)])) == []
 
 
 def test_spans_stay_in_the_episode():
