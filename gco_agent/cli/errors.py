@@ -31,7 +31,7 @@ _SECOND_SIGNAL_S = 3.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _LINGER_S = 2.0
 EXTRAS = {
-    **dict.fromkeys(("jinja2", "markupsafe", "matplotlib", "PIL", "plotly"), "report"),
+    **dict.fromkeys(("jinja2", "matplotlib", "PIL", "plotly"), "report"),
     **dict.fromkeys(("imageio_ffmpeg", "pygame"), "video"),
     **dict.fromkeys(("anthropic", "httpx2"), "models"),
     **dict.fromkeys(("h5py", "minari", "tensorboardX"), "export"),

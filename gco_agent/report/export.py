@@ -57,7 +57,7 @@ class Subject:
 def compose_card(subject: Subject) -> str:
     """Return a model card as Markdown, with front matter for the Hugging Face hub."""
     played, spec = subject.evaluation, subject.spec
-    return load_template("model_card.md", autoescape=False).render(
+    return load_template("model_card.md").render(
         subject=subject,
         spec=spec,
         played=played,

@@ -106,7 +106,7 @@ def require_writable(path: Path, *, force: bool = False) -> None:
         ModuleNotFoundError: The extra `report` is not installed.
         UsageError: Another file is there, and ``force`` does not say to replace it.
     """
-    load_template("page.html", autoescape=True)
+    load_template("page.html")
     if force or not path.exists():
         return
     with path.open("rb") as file:
@@ -123,19 +123,15 @@ def is_report(head: bytes) -> bool:
 
 def render(runs: Sequence[PageRun]) -> str:
     """Return the text of the HTML file; the first run gives the published scores of the game."""
-    from markupsafe import Markup
-
     reports = [run.report for run in runs]
     games = dict.fromkeys(report.title for report in reports)
     plotly, own = figures.script(), template_text("page.js")
-    return load_template("page.html", autoescape=True).render(
+    return load_template("page.html").render(
         generator=f"{_GENERATOR} {version('gco-agent')}",
         title=f"{' and '.join(games)}: {', '.join(report.branch for report in reports)}",
         policy=_security_policy([plotly, own]),
-        styles=Markup(template_text("page.css")),  # noqa: S704 - ours
         plotly=_packed(plotly),
-        script=Markup(own),  # noqa: S704 - ours
-        data=Markup(_as_script_data(_data(runs))),  # noqa: S704 - escaped for a script element
+        data=_data(runs),
         runs=runs,
         references=reports[0].references,
         unused=[key for key in AXES if not any(r.positions[-1][key] for r in reports)],
@@ -145,23 +141,12 @@ def render(runs: Sequence[PageRun]) -> str:
 
 def render_comparison(comparison: Comparison, picture: bytes) -> str:
     """Return a comparison as the text of an HTML file, with its figures as an SVG picture."""
-    from markupsafe import Markup
-
     names = " and ".join(group.name for group in comparison.groups)
-
-    def table(cells: Sequence[Sequence[str]]) -> Markup:
-        head, *body = ([Markup("<td>{}</td>").format(cell) for cell in row] for row in cells)
-        rows = Markup("").join(
-            Markup("<tr>{}</tr>").format(Markup("").join(row)) for row in (head, *body)
-        )
-        return Markup('<div class="scroll"><table class="plain">{}</table></div>').format(rows)
-
-    return load_template("compare.html", autoescape=True).render(
+    return load_template("compare.html").render(
         generator=f"{_GENERATOR} {version('gco-agent')}",
         title=f"{', '.join(comparison.games)}: {names}",
-        styles=Markup(template_text("page.css")),  # noqa: S704 - ours
+        policy="default-src 'none'; style-src 'unsafe-inline'; img-src data:",
         picture=base64.b64encode(picture).decode("ascii"),
-        table=table,
         cells=comparison.cells(),
         pairs=comparison.pair_cells(),
         runs=comparison.run_cells(),
@@ -169,17 +154,20 @@ def render_comparison(comparison: Comparison, picture: bytes) -> str:
     )
 
 
-def load_template(name: str, *, autoescape: bool) -> jinja2.Template:
-    """Return a template of this package."""
+def load_template(name: str) -> jinja2.Template:
+    """Return a template of this package; values in HTML are escaped."""
     import jinja2
 
+    is_html = name.endswith(".html")
     environment = jinja2.Environment(
-        autoescape=autoescape,  # noqa: S701 - False for Markdown only
+        loader=jinja2.PackageLoader("gco_agent.report"),
+        autoescape=is_html,  # noqa: S701 - the other one is Markdown
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
-        trim_blocks=not autoescape,
+        trim_blocks=not is_html,
     )
-    return environment.from_string(template_text(name))
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    return environment.get_template(name)
 
 
 def template_text(name: str) -> str:
@@ -228,12 +216,6 @@ def _table(report: RunReport) -> list[list[Any]]:
         ]
         for trial in report.trials
     ]
-
-
-def _as_script_data(data: dict[str, Any]) -> str:
-    r"""Return JSON that no text in it can end as a script element."""
-    text = json.dumps(data, separators=(",", ":"), allow_nan=False)  # ASCII: no odd line ends
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _security_policy(scripts: Iterable[str]) -> str:
