@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -40,10 +39,9 @@ from gco_agent.cli.output import (
 )
 from gco_agent.cli.run import interval_in
 from gco_agent.core.errors import NotARun, StoreError, UsageError
-from gco_agent.core.events import Committed
 from gco_agent.core.records import Usage, Verdict
 from gco_agent.core.seeds import Stream, format_seeds
-from gco_agent.core.statistics import Gain, confidence_interval
+from gco_agent.core.statistics import confidence_interval
 from gco_agent.core.text import (
     clean_line,
     clean_text,
@@ -58,7 +56,7 @@ if TYPE_CHECKING:
     from gco_agent.loop.budget import Budget
     from gco_agent.report.comparison import Comparison
     from gco_agent.store.control import Status
-    from gco_agent.store.entries import Facts, RunRef
+    from gco_agent.store.entries import RunRef
     from gco_agent.store.git import GitRepo
     from gco_agent.store.view import Details, OptimizerStats, RunSummary, RunView, Step, Trial
 
@@ -491,12 +489,13 @@ class _Follower:
 
     def catch_up(self, most: int | None = None) -> None:
         """Show what is new, or of that only the last ``most``."""
+        from gco_agent.loop.recording import committed_events
         from gco_agent.store.view import RunView
 
         if self._repo.ref(str(self._ref)) == self._tip:
             return
         view = RunView(self._repo, self._ref)
-        fresh = [e for e in _events(view) if e.commit not in self._shown]
+        fresh = [e for e in committed_events(view) if e.commit not in self._shown]
         shown = fresh[len(fresh) - most :] if most is not None else fresh
         self._tip = view.tip
         self._shown.update(event.commit for event in fresh)
@@ -508,27 +507,6 @@ class _Follower:
             return
         for event in shown:
             self._display(event)
-
-
-def _events(view: RunView) -> list[Committed]:
-    """Return the steps of a run as the events of the process that made them."""
-    from gco_agent.loop.recording import committed_event
-    from gco_agent.store.entries import Entry
-
-    standing: Facts | None = None
-    events = []
-    for step in view.history():
-        facts = step.facts
-        if facts is None:
-            continue
-        if facts.verdict.is_kept or standing is None:
-            standing = facts
-        gain = None
-        if facts.gain is not None:
-            gain = Gain(facts.gain, facts.gain_se, facts.pairs or 0, math.nan)
-        entry = Entry(step.subject, step.body, facts)
-        events.append(committed_event(standing, entry, step.commit, gain, step.summary))
-    return events
 
 
 def _budget(status: Status) -> Budget:

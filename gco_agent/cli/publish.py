@@ -100,13 +100,11 @@ def export() -> None:
 def tensorboard(place: CliContext, /, output: Path) -> Result:
     """Write the curves of a run as TensorBoard scalars."""
     from gco_agent.report.export import write_scalars
-    from gco_agent.report.summary import read_report
 
-    found = read_report(place.view())
-    folder = place.path(output)
-    n = write_scalars(found, folder)
-    data = {"path": folder, "run": found.branch, "scalars": n}
-    return Result(data, f"{folder}: {count(n, 'number')} of {found.branch}")
+    view, folder = place.view(), place.path(output)
+    n = write_scalars(view, folder)
+    data = {"path": folder, "run": view.ref.branch, "scalars": n}
+    return Result(data, f"{folder}: {count(n, 'number')} of {view.ref.branch}")
 
 
 @command(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -267,6 +268,24 @@ def committed_event(
         usd=facts.usd,
         tokens=sum(tokens) if tokens else None,
     )
+
+
+def committed_events(view: RunView) -> list[Committed]:
+    """Return the steps of a run as the events of the process that made them."""
+    standing: Facts | None = None
+    events = []
+    for step in view.history():
+        facts = step.facts
+        if facts is None:
+            continue
+        if facts.verdict.is_kept or standing is None:
+            standing = facts
+        gain = None
+        if facts.gain is not None:
+            gain = Gain(facts.gain, facts.gain_se, facts.pairs or 0, math.nan)
+        entry = Entry(step.subject, step.body, facts)
+        events.append(committed_event(standing, entry, step.commit, gain, step.summary))
+    return events
 
 
 # -- reading back ---------------------------------------------------------------------------------

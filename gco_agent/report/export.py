@@ -20,16 +20,19 @@ import numpy.typing as npt
 
 from gco_agent.core.errors import UsageError
 from gco_agent.core.files import save_file
-from gco_agent.core.records import EpisodeResult, Evaluation, Outcome, PlayProtocol, Verdict
+from gco_agent.core.records import EpisodeResult, Evaluation, Outcome, PlayProtocol
 from gco_agent.core.statistics import confidence_interval
 from gco_agent.core.text import fence, format_points
 from gco_agent.envs.environment import environment_spec
 from gco_agent.games.spec import GameSpec
 from gco_agent.jail import JailLevel
+from gco_agent.loop.recording import committed_events
 from gco_agent.policy.source import PolicySource, measure
 from gco_agent.report.film import film
+from gco_agent.report.loggers import numbers_of
 from gco_agent.report.page import load_template
-from gco_agent.report.summary import RunReport, half_interval
+from gco_agent.report.summary import RunReport
+from gco_agent.store.view import RunView
 
 _MINARI_FOLDER = "MINARI_DATASETS_PATH"
 _DATASET_ID = re.compile(r"(?:[A-Za-z0-9_-]+/)*[A-Za-z0-9_-]+-v\d+")
@@ -187,52 +190,20 @@ def _buffer(kind: Any, number: int, trajectory: Trajectory) -> Any:  # noqa: ANN
 
 # -- TensorBoard -----------------------------------------------------------------------------------
 
-Scalar = tuple[str, int, float, float]
-"""Tag, step (the iteration), value, and time in seconds since 1970."""
 
-
-def scalars(report: RunReport) -> Iterator[Scalar]:
-    """Yield every number of a run that changes with the iterations.
-
-    ``return/in_force`` is the mean return on selection seeds of the policy in force after an
-    iteration, ``return/candidate`` of the candidate, ``return/report`` on report seeds.
-    """
-    for trial, used in zip(report.trials, report.positions, strict=True):
-        facts = trial.facts
-        if facts is None:
-            continue
-        is_report = trial.verdict is Verdict.REPORTED
-        kind = "report" if is_report else "in_force" if trial.is_kept else "candidate"
-        numbers: dict[str, float | None] = {
-            "used/hours": used["hours"],
-            "used/million_frames": used["frames"],
-            "used/usd": used["usd"],
-            "search/gain": facts.gain,
-            f"return/{kind}": facts.return_mean,
-            f"return/{kind}_half_interval": half_interval(facts),
-        }
-        if kind == "in_force" and facts.iteration:
-            numbers["return/candidate"] = facts.return_mean
-        if trial.is_kept:
-            numbers["complexity/lines"] = facts.loc
-            numbers["complexity/cyclomatic"] = facts.cyclomatic
-            numbers["complexity/nested_if"] = facts.nested_if
-        for tag, value in numbers.items():
-            if value is not None:
-                yield tag, facts.iteration, float(value), trial.when.timestamp()
-
-
-def write_scalars(report: RunReport, folder: Path) -> int:
-    """Write an event file into ``folder`` and return how many numbers it has."""
+def write_scalars(view: RunView, folder: Path) -> int:
+    """Write what ``--log tensorboard`` logs of a run, and return how many numbers that is."""
     from tensorboardX import SummaryWriter
 
-    rows = list(scalars(report))
+    steps, n = [step for step in view.history() if step.facts], 0
     with tempfile.TemporaryDirectory() as made:
         with SummaryWriter(made) as writer:
-            for tag, step, value, when in rows:
-                writer.add_scalar(tag, value, step, walltime=when)
+            for step, event in zip(steps, committed_events(view), strict=True):
+                for tag, value in numbers_of(event).items():
+                    writer.add_scalar(tag, value, event.iteration, step.when.timestamp())
+                    n += 1
         _copy(Path(made), folder)
-    return len(rows)
+    return n
 
 
 def _copy(source: Path, folder: Path) -> None:

@@ -200,7 +200,7 @@ def settings_of(config: RunConfig) -> dict[str, str | int]:
 
 
 def numbers_of(event: Committed) -> dict[str, float]:
-    """Return the numbers of an iteration, by the tags of `gco_agent.report.export.scalars`."""
+    """Return the numbers of an iteration, by the tags that every logger and export uses."""
     kind = "report" if event.verdict == Verdict.REPORTED else "in_force"
     numbers: dict[str, float | None] = {
         f"return/{kind}": event.return_mean,

@@ -20,6 +20,7 @@ from gco_agent.envs.environment import make_protocol
 from gco_agent.evaluation.judge import Judge
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.games.registry import find_game
+from gco_agent.loop.recording import committed_events
 from gco_agent.policy.source import PolicySource
 from gco_agent.report.export import (
     Subject,
@@ -27,29 +28,14 @@ from gco_agent.report.export import (
     escape_markdown,
     record,
     require_id,
-    scalars,
     write_dataset,
     write_scalars,
 )
+from gco_agent.report.loggers import numbers_of
 from gco_agent.report.summary import read_report
 from tests.cli.scripted import FOLLOW, RAISES
 
 RULES = default_protocol("pong", 60)
-
-
-def test_scalars_follow_the_run(view):
-    report = read_report(view)
-    rows = list(scalars(report))
-    by_tag = {tag: [(step, value) for t, step, value, _ in rows if t == tag] for tag, *_ in rows}
-    assert {"return/in_force", "return/candidate", "complexity/lines", "used/usd"} <= set(by_tag)
-    assert [step for step, _ in by_tag["used/hours"]] == list(range(21))
-    kept = [t for t in report.trials if t.is_kept and t.facts]
-    assert by_tag["return/in_force"] == [
-        (t.iteration, t.facts.return_mean) for t in kept if t.facts
-    ]
-    n_raced = sum(trial.verdict in ("accepted", "rejected") for trial in report.trials)
-    assert len(by_tag["search/gain"]) == n_raced
-    assert {when for *_, when in rows} == {t.when.timestamp() for t in report.trials}
 
 
 def read_events(path: Path) -> list[tuple[str, int, float]]:
@@ -66,20 +52,24 @@ def read_events(path: Path) -> list[tuple[str, int, float]]:
 
 def test_tensorboard_reads_what_is_written(view, tmp_path):
     pytest.importorskip("tensorboardX")
-    report = read_report(view)
-    n = write_scalars(report, tmp_path / "a" / "b")
+    n = write_scalars(view, tmp_path / "a" / "b")
     (path,) = (tmp_path / "a" / "b").iterdir()
     events = read_events(path)
     assert len(events) == n
-    assert [(tag, step) for tag, step, _ in events] == [row[:2] for row in scalars(report)]
+    in_force = [(step, value) for tag, step, value in events if tag == "return/in_force"]
+    assert [step for step, _ in in_force] == [step.iteration for step in view.history()]
+    standing = view.standing.facts.return_mean
+    assert in_force[-1][1] == pytest.approx(standing, rel=1e-6)
+    logged = [n for event in committed_events(view) for n in numbers_of(event).items()]
+    assert [tag for tag, _, _ in events] == [tag for tag, _ in logged]
     values = [value for _, _, value in events]
-    assert values == pytest.approx([row[2] for row in scalars(report)], rel=1e-6)
+    assert values == pytest.approx([value for _, value in logged], rel=1e-6)
 
 
 def test_what_is_not_installed_is_said(view, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     with pytest.raises(ModuleNotFoundError, match="tensorboardX"):
-        write_scalars(read_report(view), tmp_path)
+        write_scalars(view, tmp_path)
     monkeypatch.setitem(sys.modules, "minari", None)
     kept = [record(FOLLOW, default_protocol("pong", 3), 1)]
     with pytest.raises(ModuleNotFoundError, match="minari"):

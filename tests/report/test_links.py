@@ -16,7 +16,6 @@ from gco_agent.report.export import Trajectory, write_dataset, write_scalars
 from gco_agent.report.page import PageRun, write_page
 from gco_agent.report.pictures import draw_card
 from gco_agent.report.robustness import Line
-from gco_agent.report.summary import read_report
 from gco_agent.report.video import write_video
 from gco_agent.store.view import RunView
 
@@ -38,7 +37,7 @@ def video(view: RunView, to: Path) -> None:
 
 def events(view: RunView, to: Path) -> None:
     pytest.importorskip("tensorboardX")
-    write_scalars(read_report(view), to)
+    write_scalars(view, to)
 
 
 def dataset(view: RunView, to: Path) -> None:
