@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import date
+from importlib import resources
 
 from gco_agent.core.codec import finite_number
 from gco_agent.core.errors import UsageError
@@ -73,30 +74,8 @@ class Price:
 
 FREE = Price(0.0, 0.0, 0.0, 0.0)
 
-PRICES: Mapping[str, Price] = {
-    "claude-fable-5-2": Price.usual(8.0, 40.0, cache_read=0.2),
-    "claude-fable-5-1": Price.usual(10.0, 50.0, cache_read=0.25),
-    "claude-mythos-5-1": Price.usual(10.0, 50.0, cache_read=0.25),
-    "claude-fable-5": Price.usual(10.0, 50.0),
-    "claude-mythos-5": Price.usual(10.0, 50.0),
-    "claude-opus-5-5": Price.usual(4.0, 20.0, cache_read=0.2),
-    **dict.fromkeys(
-        (f"claude-opus-{version}" for version in ("5", "4-8", "4-7", "4-6", "4-5")),
-        Price.usual(5.0, 25.0),
-    ),
-    "claude-sonnet-5-5": Price.usual(2.0, 10.0, cache_read=0.1),
-    "claude-sonnet-5": Price.usual(2.0, 10.0),
-    "claude-sonnet-4-6": Price.usual(3.0, 15.0),
-    "claude-sonnet-4-5": Price.usual(3.0, 15.0),
-    "claude-haiku-5-5": replace(
-        Price.usual(0.1, 0.5), long_prompt=Price.usual(0.5, 2.5), long_from=100_000
-    ),
-    "claude-haiku-4-5": Price.usual(1.0, 5.0),
-}
-"""List prices of the day `AS_OF`, by model; from `SOURCE`, that of Fable 5.2 from a reseller."""
 
-
-def find_price(model: str, prices: Mapping[str, Price] = PRICES) -> Price | None:
+def find_price(model: str, prices: Mapping[str, Price]) -> Price | None:
     """Return the price of a model, whose name may end with a date; None if it is unknown."""
     return prices.get(model) or prices.get(_DATED.sub("", model))
 
@@ -110,7 +89,8 @@ def parse_prices(text: str) -> dict[str, Price]:
     """Read a price file: TOML, a table for each model.
 
     Each table states ``input`` and ``output``, in US dollars for a million tokens, and may state
-    ``cache_write`` and ``cache_read``, which are 1.25 and 0.1 times the input price otherwise.
+    ``cache_write`` and ``cache_read``, which are 1.25 and 0.1 times the input price otherwise. A
+    table ``long_prompt`` in it states the price of requests with more than ``long_from`` tokens.
     """
     try:
         tables = tomllib.loads(text)
@@ -125,16 +105,26 @@ def _price(model: str, table: object) -> Price:
             f'the price file must state the price of {model!r}: ["{model}"], then input = ... and '
             "output = ..., in US dollars for a million tokens"
         )
-    if unknown := sorted(table.keys() - {*_IN_FILES}):
+    if unknown := sorted(table.keys() - {*_IN_FILES, "long_prompt", "long_from"}):
         raise UsageError(f"the price file has an unknown key {unknown[0]!r} for {model!r}")
     try:
-        stated = {name: finite_number(value, name) for name, value in table.items()}
+        stated = {name: finite_number(table[name], name) for name in _IN_FILES if name in table}
+        long_from = int(finite_number(table.get("long_from", 0), "long_from"))
     except ValueError as error:
         raise UsageError(f"the price file has no price for {model!r}: {error}") from None
     if negative := [name for name, value in stated.items() if value < 0]:
         raise UsageError(f"the price file has no price for {model!r}: {negative[0]} is negative")
+    long_prompt = None
+    if "long_prompt" in table:
+        long_prompt = _price(f"{model}.long_prompt", table["long_prompt"])
     usual = asdict(Price.usual(stated["input"], stated["output"]))
-    return Price(**{**usual, **stated})
+    return Price(**{**usual, **stated, "long_prompt": long_prompt, "long_from": long_from})
+
+
+PRICES: Mapping[str, Price] = parse_prices(
+    resources.files("gco_agent.llm").joinpath("prices.toml").read_text("utf-8")
+)
+"""List prices of the day `AS_OF`, by model; from `SOURCE`, that of Fable 5.2 from a reseller."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,11 +110,11 @@ def test_a_price_file_that_is_none(text: str, words: str) -> None:
 
 
 def test_prices_are_found_by_name_with_or_without_a_date() -> None:
-    assert find_price("claude-opus-5-5") == Price(4.0, 20.0, 5.0, 0.2)
-    assert find_price("claude-haiku-4-5-20251001") == find_price("claude-haiku-4-5")
-    assert find_price("claude-opus-4-5@20251101") == Price(5.0, 25.0, 6.25, 0.5)
-    assert find_price("claude-opus-6") is None
-    assert find_price("gpt") is None
+    assert find_price("claude-opus-5-5", PRICES) == Price(4.0, 20.0, 5.0, 0.2)
+    assert find_price("claude-haiku-4-5-20251001", PRICES) == find_price("claude-haiku-4-5", PRICES)
+    assert find_price("claude-opus-4-5@20251101", PRICES) == Price(5.0, 25.0, 6.25, 0.5)
+    assert find_price("claude-opus-6", PRICES) is None
+    assert find_price("gpt", PRICES) is None
 
 
 def test_every_kind_of_token_has_its_price() -> None:
@@ -124,7 +124,7 @@ def test_every_kind_of_token_has_its_price() -> None:
 
 
 def test_a_long_prompt_makes_the_whole_request_dearer() -> None:
-    haiku = find_price("claude-haiku-5-5")
+    haiku = find_price("claude-haiku-5-5", PRICES)
     assert haiku is not None
     assert haiku.usd(Usage(99_000, 500, 500, 10)) < 0.011
     long = Usage(100_001, output_tokens=1000)
