@@ -13,27 +13,11 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
 from gco_agent.core.records import PlayProtocol
-from gco_agent.games.spec import Category, Control, GameSpec
+from gco_agent.games.spec import TEXTS, Category, Control, GameSpec
 
 Hints = Literal["none", "interface", "paper"]
 HINTS: tuple[Hints, ...] = get_args(Hints)
 _WIDTH = 100
-
-_OBJECTS_TYPE = (
-    "act(self, obs) is called once a step and returns an int, the index of an action. obs maps a "
-    "category (str) to a sequence of objects; a category with nothing in it gives an empty "
-    "sequence, never a KeyError. An object has the fields x, y, w, h, dx, dy (int), cx, cy "
-    "(float), value (int or None), rgb (three ints or None), orientation (int, str or None), to be "
-    "read as in {example}; it cannot be changed. obs.lives is an int."
-)
-_OBJECTS_MEANING = (
-    "x and y are the left and the top edge in pixels, from the top left corner of a screen of "
-    "160 x 210, so x grows to the right and y grows DOWNWARDS; w and h are width and height; cx "
-    "and cy the centre, x + w / 2 and y + h / 2; dx and dy by how many pixels it moved since the "
-    "step before (dy < 0 is upwards). Both are 0 when it has just appeared, and also when it was "
-    "lost from sight or taken for another of its kind, however fast it moves: then compare "
-    "positions."
-)
 
 
 def describe_interface(
@@ -70,13 +54,13 @@ def _observation(spec: GameSpec, *, told: bool) -> str:
     if spec.seen:
         return _fill(f"{_called(spec)}; obs is {spec.seen}.")
     example = spec.categories[0].name if spec.categories else spec.player
-    parts = [_fill(_OBJECTS_TYPE.format(example=f'obs["{example}"][0].x'))]
+    parts = [_fill(TEXTS["objects"]["type"].format(example=f'obs["{example}"][0].x'))]
     if not told:
         names = ", ".join(category.name for category in spec.categories)
         return "\n".join([*parts, _fill(f"Categories: {names}.")])
     if spec.lives:
         parts.append(f"obs.lives counts down from {spec.lives}.")
-    parts.append(_fill(_OBJECTS_MEANING))
+    parts.append(_fill(TEXTS["objects"]["meaning"]))
     parts.append(_bullets("Categories:", [_category(category) for category in spec.categories]))
     return "\n".join(parts)
 

@@ -10,6 +10,7 @@ import ast
 import difflib
 import enum
 import math
+import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import resources
@@ -167,12 +168,14 @@ class Stage:
     below: float = math.inf
 
 
-FAILED = Stage(
-    "fails",
-    "The policy failed in an episode, so it has no score. Make it play to the end first: read the "
-    "traceback and the step that failed, and mind what may be missing from an observation.",
-    below=-math.inf,
-)
+TEXTS = tomllib.loads(resources.files("gco_agent.games").joinpath("texts.toml").read_text("utf-8"))
+
+
+def _stage(name: str, below: float = math.inf) -> Stage:
+    return Stage(name, TEXTS["stages"][name], below)
+
+
+FAILED = _stage("fails", below=-math.inf)
 """The stage of a policy that failed in an episode."""
 
 
@@ -398,48 +401,20 @@ class GameSpec:
 def general_stages(random_return: float | None, human_return: float | None) -> tuple[Stage, ...]:
     """Return stages for any environment, from the mean returns of random play and of people."""
     if random_return is None or human_return is None or not random_return < human_return:
-        advice = (
-            "It is not known what a good return is here. Compare the best episode with the worst: "
-            "look at the losses and at what preceded the gains."
-        )
-        return (Stage("unknown", advice),)
+        return (_stage("unknown"),)
     span = human_return - random_return
     return (
-        Stage(
-            "random-like",
-            "Hardly better than chance. Look at what each action does to the positions of things, "
-            "and at what precedes a loss and a reward.",
-            below=random_return + 0.1 * span,
-        ),
-        Stage(
-            "learning",
-            "Better than chance. Look at what the losses have in common, and whether the gains "
-            "were meant or happened.",
-            below=random_return + 0.5 * span,
-        ),
-        Stage(
-            "good",
-            "Not far from what people score. Look at the worst episode: what was different there?",
-            below=human_return,
-        ),
-        Stage("strong", "As good as people or better. Look at what ends the episodes."),
+        _stage("random-like", random_return + 0.1 * span),
+        _stage("learning", random_return + 0.5 * span),
+        _stage("good", human_return),
+        _stage("strong"),
     )
 
 
 def _solvable_stages(solved: float, *, told: bool) -> tuple[Stage, ...]:
     goal = f"It counts as solved at a mean return of {solved:g}. " if told else ""
-    return (
-        Stage(
-            "unsolved",
-            f"{goal}Compare how the best episode ends with how the worst does: what was different "
-            "in the steps before, and which action would have kept it from going that way?",
-            below=solved,
-        ),
-        Stage(
-            "solved",
-            "It counts as solved. Look at the worst episode, and change one thing at a time.",
-        ),
-    )
+    unsolved = _stage("unsolved", solved)
+    return (replace(unsolved, advice=goal + unsolved.advice), _stage("solved"))
 
 
 def _subscripts(policy: str) -> Iterator[str]:

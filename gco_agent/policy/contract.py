@@ -11,9 +11,11 @@ import itertools
 import linecache
 import re
 import sys
+import tomllib
 import traceback
 import types
 from collections.abc import Iterator, Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -34,36 +36,12 @@ processes, threads or network (the jail has none); nothing outside of the standa
 (the file must run anywhere).
 """
 
-IMPORT_HINTS = {
-    "gco_agent": "a policy file stands alone; obs already has what it needs",
-    "time": "a policy has no clock; count the calls of act on self",
-    "datetime": "a policy has no clock; count the calls of act on self",
-    "sys": "the jail has no files, processes or modules to look at",
-    "os": "the jail has no files, processes or modules to look at",
-    "gymnasium": "the environment is the judge's; act gets obs and returns an action",
-    "ocatari": "the environment is the judge's; act gets obs and returns an action",
-    "ale_py": "the environment is the judge's; act gets obs and returns an action",
-}
+_TEXTS: dict[str, dict[str, str]] = tomllib.loads(
+    resources.files("gco_agent.policy").joinpath("contract.toml").read_text("utf-8")
+)
+IMPORT_HINTS = _TEXTS["imports"]
 """What to do instead, for modules that are often tried."""
-
-_NO_CODE = "write the code itself; text is not run as code in a policy"
-_NO_FILES = "a policy reads and writes no files; keep data in the module or on self"
-_NO_MODULES = "use self or module-level names directly"
-FORBIDDEN_NAMES = {
-    "exec": _NO_CODE,
-    "eval": _NO_CODE,
-    "compile": _NO_CODE,
-    "__import__": "use an import statement",
-    "__builtins__": _NO_MODULES,
-    "__loader__": _NO_MODULES,
-    "globals": _NO_MODULES,
-    "open": _NO_FILES,
-    "input": "there is no user; decide from obs",
-    "breakpoint": "there is no user; raise an error or print instead",
-    "help": "there is no user; print instead",
-    "exit": "a policy never ends the process; return an action",
-    "quit": "a policy never ends the process; return an action",
-}
+FORBIDDEN_NAMES = _TEXTS["names"]
 """Built-in names that a policy may not use, and what to do instead. A name that the policy itself
 binds anywhere (a parameter called ``input``) is its own and is left alone."""
 
