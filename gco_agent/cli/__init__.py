@@ -20,44 +20,9 @@ import click
 
 from gco_agent.cli.context import CliContext
 from gco_agent.cli.errors import CommandGroup, Refusal, begin_logging
+from gco_agent.cli.options import help_texts
 
 __all__ = ["main"]
-
-_COMMANDS = {
-    "run": ("run:run", "Start a run, improve its policy, and measure it."),
-    "init": ("run:init", "Only start a run."),
-    "step": ("run:step", "Advance a run by one iteration, or by several."),
-    "baseline": ("run:baseline", "Run a simple method on the same budget, to compare with."),
-    "watch": ("look:watch", "Follow a run in another terminal."),
-    "dashboard": ("look:dashboard", "Show the runs on a live page."),
-    "runs": ("look:runs", "List the runs."),
-    "log": ("look:log", "Show the iterations of a run."),
-    "show": ("look:show", "Show one iteration: reason, scores, differences."),
-    "compare": ("look:compare", "Compare runs: scores, curves, tests."),
-    "report": ("publish:report", "Write a run as one HTML file."),
-    "eval": ("evaluate:evaluate", "Play a policy and print what it scores."),
-    "verify": ("evaluate:verify", "Play again what a commit claims."),
-    "enjoy": ("evaluate:enjoy", "Watch a policy play, in a window or a video."),
-    "card": ("evaluate:card", "Play a policy under harder conditions."),
-    "export": ("publish:export", "Write a run or a policy for other tools."),
-    "trace": ("look:trace", "Show what a language model is told of a policy's results."),
-    "tune": ("improve:tune", "Tune the numeric constants of a policy."),
-    "simplify": ("improve:simplify", "Remove what a policy does not need."),
-    "note": ("models:note", "Tell the model something in the middle of a run."),
-    "prompt": ("models:prompt", "Write the prompt that asks for a better policy."),
-    "apply": ("models:apply_", "Race an answer to the prompt."),
-    "replay": ("models:replay", "Play a recorded run back, without asking a model again."),
-    "estimate": ("models:estimate", "Estimate the cost of a run with a language model."),
-    "bisect": ("look:bisect", "Find the commit that won or lost a skill."),
-    "fork": ("look:fork", "Start another run from an iteration of a run."),
-    "rollback": ("publish:rollback", "Go back to an earlier policy of a run."),
-    "publish": ("publish:publish", "Commit a run's policy to your own branch."),
-    "push": ("publish:push", "Put a policy on the Hugging Face hub."),
-    "games": ("games:games", "List the games, or describe one."),
-    "check-game": ("games:check_game", "Check whether a game's specification is true."),
-    "doctor": ("games:doctor", "Show what this machine offers."),
-}
-"""Name of a command to where it is, below this package, and its short help; in listed order."""
 
 
 def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:  # noqa: FBT001
@@ -70,7 +35,7 @@ def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> N
 
 @click.group(
     cls=CommandGroup,
-    homes={name: (f"{__name__}.{home}", short) for name, (home, short) in _COMMANDS.items()},
+    homes={name: texts for name, texts in help_texts().items() if "home" in texts},
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b
 Examples:

@@ -92,10 +92,10 @@ class CommandGroup(click.Group):
     """The group of all commands; each is imported when it is called.
 
     Args:
-        homes: Name of each command to ``module:attribute`` and its short help, in listed order.
+        homes: Texts of each command, in listed order; ``home`` is its ``module:attribute``.
     """
 
-    def __init__(self, *args: Any, homes: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:  # noqa: ANN401
+    def __init__(self, *args: Any, homes: Mapping[str, dict[str, str]], **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(*args, **kwargs)
         self._homes = homes
 
@@ -141,15 +141,15 @@ class CommandGroup(click.Group):
         if cmd_name not in self._homes:
             return None
         if cmd_name not in self.commands:
-            module, _, attribute = self._homes[cmd_name][0].partition(":")
-            self.add_command(getattr(import_module(module), attribute), cmd_name)
+            module, _, attribute = self._homes[cmd_name]["home"].partition(":")
+            self.add_command(getattr(import_module(f"gco_agent.cli.{module}"), attribute), cmd_name)
         return self.commands[cmd_name]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
         del ctx
         with formatter.section("Commands"):
-            formatter.write_dl([(name, short) for name, (_, short) in self._homes.items()])
+            formatter.write_dl([(name, texts["short"]) for name, texts in self._homes.items()])
 
 
 def _leave_threads_behind(code: object) -> None:
