@@ -20,25 +20,15 @@ from gco_agent.core.errors import UsageError
 Range = tuple[int, int]
 """Least and largest value, both included."""
 
+TEXTS = tomllib.loads(resources.files("gco_agent.games").joinpath("texts.toml").read_text("utf-8"))
+"""Texts that belong to no game: advice, the types of observations, rules of published scores."""
+
 SOLVED = "solved"
 """Label of the mean return from which an environment counts as solved."""
 WANG = "Wang et al. 2016, arXiv:1511.06581"
 KUANG = "Kuang et al. 2026, arXiv:2603.23994, published result table, protocol reference"
 PPO = "Open RL Benchmark, github.com/openrlbenchmark/openrlbenchmark, static/machado_10M.md"
 """CleanRL's PPO with EnvPool after 10 million steps, with and without sticky actions."""
-
-_AUTHORS = (
-    "mean over trials of the best evaluation so far, no sticky actions, the authors' own limits of "
-    "steps and lives"
-)
-_PLAYED = {
-    "random": "up to 30 no-op actions first, no sticky actions, 30 minutes at most",
-    "human": "a games tester, up to 30 no-op actions first, no sticky actions, 30 minutes at most",
-    "Kuang et al., multi-step": _AUTHORS,
-    "Kuang et al., one-step": _AUTHORS,
-    "PPO": "episodes of its training, frame skip 4, no sticky actions",
-    "PPO, sticky": "episodes of its training, frame skip 4, sticky actions 0.25",
-}
 
 
 class Presence(enum.Enum):
@@ -123,7 +113,7 @@ class Score:
     @property
     def played(self) -> str:
         """The rules it was played by, in a few words; "" if unknown."""
-        return self.how or _PLAYED.get(self.label, "")
+        return self.how or TEXTS["played"].get(self.label, "")
 
 
 def published(
@@ -166,9 +156,6 @@ class Stage:
     name: str
     advice: str
     below: float = math.inf
-
-
-TEXTS = tomllib.loads(resources.files("gco_agent.games").joinpath("texts.toml").read_text("utf-8"))
 
 
 def _stage(name: str, below: float = math.inf) -> Stage:
@@ -477,27 +464,6 @@ def _constants(module: ast.Module) -> Iterator[tuple[str, ast.Constant]]:
 
 _LARGEST = 1.0e3
 """Bound for actions that have none."""
-_RANDOM_POLICY = '''"""{title}: act at random.
-
-Environment: {env_id}
-"""
-
-import random
-
-{constants}
-
-
-class Policy:
-    """One instance plays one episode."""
-
-    def select_action(self, obs):
-        """The action for obs."""
-        return {choice}
-
-    def act(self, obs):
-        """Return {kind} to play."""
-        return self.select_action(obs)
-'''
 
 
 def random_policy(
@@ -512,7 +478,7 @@ def random_policy(
         constants = f"LOW = {bounds[0]}\nHIGH = {bounds[1]}"
         choice = "[random.uniform(low, high) for low, high in zip(LOW, HIGH)]"
         kind = "the numbers of the action"
-    return _RANDOM_POLICY.format(
+    return str(TEXTS["random_policy"]).format(
         title=title, env_id=env_id, constants=constants, choice=choice, kind=kind
     )
 
