@@ -46,7 +46,7 @@ from gco_agent.optimizers.base import (
     Tools,
     Unusable,
 )
-from gco_agent.optimizers.prompts import HEADING, compose_prompt
+from gco_agent.optimizers.prompts import HEADING, TEXTS, compose_prompt
 from gco_agent.optimizers.replies import MAX_CHARACTERS, parse_reply
 from gco_agent.store.evidence import authenticate, is_authentic
 
@@ -59,11 +59,6 @@ _TRIES, _WAIT_S = 3, 10.0
 _END_S = 5.0
 """Seconds for an answering command to end, before it is killed."""
 _LAST_CHARACTERS = 300
-_HOW = """\
-If you can write files, write this whole answer to `{reply}` in the project's folder and change
-nothing else: no file of the project, and not the policy itself. Otherwise reply with it. Questions
-go into the same file. It is removed when their answers stand at the end of this file: read them
-there, and write the next reply to the same place."""
 
 
 class PromptFiles:
@@ -87,7 +82,7 @@ class PromptFiles:
         written = self.read_prompt(request)
         if written is not None:
             return written
-        how = _HOW.format(reply=self.reply.relative_to(self.root).as_posix())
+        how = TEXTS["exchange"].format(reply=self.reply.relative_to(self.root).as_posix())
         return f"{_head(request)}\n\n{compose_prompt(request, how).markdown}"
 
     def read_prompt(self, request: Request) -> str | None:

@@ -35,7 +35,13 @@ from gco_agent.llm.asking import Patience
 from gco_agent.llm.base import LanguageModel, ModelRequest
 from gco_agent.optimizers.base import Capabilities, Optimizer, Proposal, Request, Tools
 from gco_agent.optimizers.feedback import TRACE_HEADING
-from gco_agent.optimizers.prompts import answer_tool, compose_contract, describe_run, spec_of_run
+from gco_agent.optimizers.prompts import (
+    TEXTS,
+    answer_tool,
+    compose_contract,
+    describe_run,
+    spec_of_run,
+)
 from gco_agent.optimizers.replies import Reply, ask_for_reply
 from gco_agent.policy.edit import Component, components
 from gco_agent.policy.source import PolicySource
@@ -50,15 +56,6 @@ _STEPS_A_WINDOW, _STRIDE = 6, 3
 """Steps before an event that enter the graph, and the distance between them."""
 _OBSERVATION = "obs"
 _FIELDS = ("x", "y", "w", "h", "dx", "dy")
-_OBJECTIVE = """\
-Each (code) variable is a component of the policy of a game: a method of `class Policy`. \
-Change the code so that the episodes bring more points. You need not change every one. \
-Keep names and parameters. You may put imports, constants and helper functions above the function \
-that uses them; they become part of the module.
-
-{contract}
-
-{interface}"""
 
 Node: TypeAlias = Any
 """A node of opto, which has no types."""
@@ -97,7 +94,7 @@ class OptoPrimeOptimizer(Optimizer):
             list(graph.parameters.values()),
             llm=self._model,
             propagator=opto.Propagator(),
-            objective=_OBJECTIVE.format(
+            objective=TEXTS["optoprime"].format(
                 contract=compose_contract(spec_of_run(request.config)),
                 interface=describe_run(request.config),
             ),

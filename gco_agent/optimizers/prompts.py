@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from typing import Any
 
 from gco_agent.core.records import PlayProtocol, Verdict
 from gco_agent.core.seeds import probe_seeds
@@ -48,14 +49,16 @@ _WAYS = {
 }
 _NO_EFFECT = "no clear effect on the position of {player}"
 
-_TEXTS: dict[str, str] = tomllib.loads(
+_DATA: dict[str, Any] = tomllib.loads(
     resources.files("gco_agent.optimizers").joinpath("prompts.toml").read_text("utf-8")
 )
+REFLECT_TEXTS = _DATA.pop("reflect")
+TEXTS: dict[str, str] = _DATA
 HEADING = "## Your questions"
 """Begins the answers to questions in a prompt."""
 _TRIED = {
-    (Verdict.REJECTED, Verdict.FAILED): _TEXTS["rejected"],
-    (Verdict.INCONCLUSIVE,): _TEXTS["inconclusive"],
+    (Verdict.REJECTED, Verdict.FAILED): TEXTS["rejected"],
+    (Verdict.INCONCLUSIVE,): TEXTS["inconclusive"],
 }
 _MOST_SHOWN = 3
 _DIFF_CHARACTERS, _OLD_DIFF_CHARACTERS, _SUMMARY_CHARACTERS = 4_000, 1_200, 240
@@ -97,8 +100,8 @@ def compose_prompt(request: Request, how: str = "") -> Prompt:
         f"# {spec.title}\n\n{scores}".rstrip(),
         compose_contract(spec),
         f"## The interface of {spec.title}\n\n{describe_run(request.config)}",
-        f"{_TEXTS['answer']}\n\n{how}".rstrip(),
-        _TEXTS["questions"].format(
+        f"{TEXTS['answer']}\n\n{how}".rstrip(),
+        TEXTS["questions"].format(
             at_once=MOST_AT_ONCE,
             heading=HEADING.removeprefix("## "),
             rounds=ROUNDS,
@@ -117,7 +120,7 @@ def compose_prompt(request: Request, how: str = "") -> Prompt:
     if request.repair is None:
         user += [_tried(request, verdicts, heading) for verdicts, heading in _TRIED.items()]
     user += [_siblings(request), _repair(request)]
-    return Prompt(_TEXTS["system"], "\n\n".join(cached), "\n\n".join(part for part in user if part))
+    return Prompt(TEXTS["system"], "\n\n".join(cached), "\n\n".join(part for part in user if part))
 
 
 def answer_tool(name: str, description: str, fields: Mapping[str, object]) -> ToolSpec:
@@ -133,12 +136,12 @@ def answer_tool(name: str, description: str, fields: Mapping[str, object]) -> To
 def compose_contract(spec: GameSpec) -> str:
     """Return what a policy file may be, in words; `check_policy` checks it."""
     return (
-        _TEXTS["contract"]
+        TEXTS["contract"]
         .format(
             action="a list of numbers, the action" if spec.controls else "the index of an action",
             imports=", ".join(sorted(ALLOWED_IMPORTS)),
             names=", ".join(FORBIDDEN_NAMES),
-            guard=_TEXTS["guard"] if spec.categories else "",
+            guard=TEXTS["guard"] if spec.categories else "",
             free=FREE_CPU_MS,
         )
         .rstrip()
@@ -248,13 +251,13 @@ def _siblings(request: Request) -> str:
         f"### {proposal.summary}\n\n{_show_change(request.parent, proposal.source.text)}"
         for proposal in request.siblings
     ]
-    return "\n\n".join([_TEXTS["siblings"], *parts]) if parts else ""
+    return "\n\n".join([TEXTS["siblings"], *parts]) if parts else ""
 
 
 def _repair(request: Request) -> str:
     """Return the last section: the errors of a first try, and what to do now."""
     if request.repair is None:
-        return _TEXTS["go_on"]
+        return TEXTS["go_on"]
     tried = _cut((request.tried or "").strip(), _TRIED_CHARACTERS)
     answer = f"The answer was:\n\n{fence(tried, 'text')}\n\n" if tried else ""
-    return _TEXTS["repair"].format(error=fence(request.repair, "text"), answer=answer)
+    return TEXTS["repair"].format(error=fence(request.repair, "text"), answer=answer)

@@ -10,24 +10,11 @@ from gco_agent.core.events import Searching
 from gco_agent.llm.asking import Patience
 from gco_agent.llm.base import LanguageModel, ModelRequest
 from gco_agent.optimizers.base import Capabilities, Optimizer, Proposal, Request, Tools
-from gco_agent.optimizers.prompts import answer_tool, compose_prompt
+from gco_agent.optimizers.prompts import REFLECT_TEXTS, answer_tool, compose_prompt
 from gco_agent.optimizers.replies import ask_for_reply
 
-TOOL = answer_tool(
-    "hand_in_policy",
-    "Hand in the new version of the policy. Call this once, with the complete file.",
-    {
-        "diagnosis": "What the trace shows: which moments lost or won points, and why. Name steps "
-        "and numbers.",
-        "change": "What you change, and what you expect of it, in a few sentences.",
-        "summary": "What is new, in at most ten words; the subject of a commit.",
-        "policy": "The complete new policy file: Python source, without fences.",
-    },
-)
-HOW = (
-    f"Call the tool `{TOOL.name}` once with these parts in its fields, in this order: `diagnosis`, "
-    "`change`, `summary`, `policy`. Answer in text only if you cannot call tools."
-)
+TOOL = answer_tool("hand_in_policy", REFLECT_TEXTS["tool"], REFLECT_TEXTS["fields"])
+HOW = REFLECT_TEXTS["how"]
 """Of the answer, for `compose_prompt`."""
 
 
