@@ -24,14 +24,12 @@ from typing import Any
 from gco_agent.core.errors import UsageError
 from gco_agent.core.text import shorten
 from gco_agent.games.spec import (
-    WANG,
     Category,
     Control,
     Field,
     GameSpec,
     Presence,
     Reference,
-    Score,
     Stage,
     published,
 )
@@ -138,7 +136,7 @@ def _from_file(name: str, data: dict[str, Any]) -> GameSpec:
         env_id=_env_id(name),
         categories=tuple(Category(**part) for part in data.pop("categories")),
         stages=tuple(Stage(**part) for part in data.pop("stages")),
-        scores=published(**data.pop("scores")),
+        scores=published(data.pop("scores"), data.pop("score_notes", {})),
         reference=Reference(**data.pop("reference")),
         **data,
     )
@@ -199,10 +197,7 @@ def _generated(name: str, record: Mapping[str, Any]) -> GameSpec:
         categories=tuple(_category(item) for item in record["categories"]),
         lives=record["lives"],
         least=_LEAST.get(name, 0.0 if scores else None),
-        scores=tuple(
-            Score(label, value, WANG)
-            for label, value in zip(("random", "human"), scores, strict=False)
-        ),
+        scores=published(dict(zip(("random", "human"), scores, strict=False)), {}),
     )
 
 

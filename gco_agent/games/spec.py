@@ -25,10 +25,6 @@ TEXTS = tomllib.loads(resources.files("gco_agent.games").joinpath("texts.toml").
 
 SOLVED = "solved"
 """Label of the mean return from which an environment counts as solved."""
-WANG = "Wang et al. 2016, arXiv:1511.06581"
-KUANG = "Kuang et al. 2026, arXiv:2603.23994, published result table, protocol reference"
-PPO = "Open RL Benchmark, github.com/openrlbenchmark/openrlbenchmark, static/machado_10M.md"
-"""CleanRL's PPO with EnvPool after 10 million steps, with and without sticky actions."""
 
 
 class Presence(enum.Enum):
@@ -116,32 +112,11 @@ class Score:
         return self.how or TEXTS["played"].get(self.label, "")
 
 
-def published(
-    random: float,
-    human: float,
-    *,
-    llm_code: tuple[float, float],
-    ppo: tuple[float, float],
-    notes: tuple[str, str] = ("", ""),
-) -> tuple[Score, ...]:
-    """Return the published scores of a game of the paper.
-
-    Args:
-        random: Of random play (`WANG`).
-        human: Of a games tester (`WANG`).
-        llm_code: Of the paper's policies, multi-step and one-step (`KUANG`).
-        ppo: Without and with sticky actions (`PPO`).
-        notes: On the scores of ``llm_code``.
-    """
-    sources = [f"{KUANG}; {note}" if note else KUANG for note in notes]
-    return (
-        Score("random", random, WANG),
-        Score("human", human, WANG),
-        Score("Kuang et al., multi-step", llm_code[0], sources[0]),
-        Score("Kuang et al., one-step", llm_code[1], sources[1]),
-        Score("PPO", ppo[0], PPO),
-        Score("PPO, sticky", ppo[1], PPO),
-    )
+def published(values: Mapping[str, float], notes: Mapping[str, str]) -> tuple[Score, ...]:
+    """Return published scores by their labels, with what is to be noted of some."""
+    sources = {label: TEXTS["sources"][label] for label in values}
+    sources |= {label: f"{sources[label]}; {note}" for label, note in notes.items()}
+    return tuple(Score(label, value, sources[label]) for label, value in values.items())
 
 
 @dataclass(frozen=True, slots=True)
