@@ -40,20 +40,6 @@ from gco_agent.policy.edit import (
 )
 from gco_agent.policy.source import PolicySource, docstring_of, format_policy, replace_docstring
 
-KINDS: Mapping[str, str] = {
-    "empty": "nothing came back",
-    "too long": "more text than a policy and its reasons can need",
-    "too large": "a policy of more bytes than a policy file may have",
-    "declined": "the reply says that nothing is to be changed",
-    "no code": "words, and no code that could be a policy or a part of one",
-    "cut off": "the reply ends in the middle of the code",
-    "not Python": "the code has a syntax error",
-    "does not fit": "a part that is not of this policy (another name, other rows), or left out",
-    "contract": "a whole policy that breaks the contract of a policy file",
-    "no change": "the policy that was to be improved again, or with code that is never used",
-}
-"""The ways in which a reply can be unusable, and what each means."""
-
 LONGEST_S = 900.0
 """Wall time of a request, with its tries: a long answer streams for minutes."""
 _SHORTEST_S = 5.0

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from gco_agent.core import codec
 from gco_agent.loop.candidate import FILE, Candidate, StoredCandidate
-from gco_agent.optimizers.replies import KINDS
 from gco_agent.store.view import RunView, Step, evidence_folder
+
+KINDS = frozenset(
+    (
+        *("empty", "too long", "too large", "declined", "no code", "cut off", "not Python"),
+        *("does not fit", "contract", "no change"),
+    )
+)
+"""The ways in which a reply can be unusable."""
 
 
 def tries_of(view: RunView, step: Step) -> list[Candidate]:

@@ -27,11 +27,12 @@ from gco_agent.optimizers import prompts
 from gco_agent.optimizers.base import PastIteration, Request, Tools, Unusable
 from gco_agent.optimizers.feedback import Feedback
 from gco_agent.optimizers.reflect import TOOL, ReflectOptimizer
-from gco_agent.optimizers.replies import KINDS, LONGEST_S
+from gco_agent.optimizers.replies import LONGEST_S
 from gco_agent.policy.source import PolicySource, format_policy
 from gco_agent.store.config import RunConfig
 from gco_agent.traces.records import ExecutionTrace
 from tests.engine.pong_policies import FOLLOW, HIDE, RULES, STILL
+from tests.llm.outcomes import KINDS
 
 PARENT = PolicySource(format_policy(STILL))
 CONFIG = RunConfig("pong", RULES, optimizer="reflect")

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from gco_agent.evaluation.judge import Judge
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.optimizers.base import Unusable
-from gco_agent.optimizers.replies import KINDS, MAX_CHARACTERS, parse_reply, read_fields
+from gco_agent.optimizers.replies import MAX_CHARACTERS, parse_reply, read_fields
 from gco_agent.policy.contract import check_policy
 from gco_agent.policy.edit import components
 from gco_agent.policy.source import PolicySource
 from tests.engine.pong_policies import RULES
+from tests.llm.outcomes import KINDS
 from tests.optimizers.corpus import CORPUS, FAILS_IN_PLAY, GOOD, HEAD, PARENT, suggest
 
 BETTER = PARENT.text.replace("random.choice((2, 3))", "2")
