@@ -95,7 +95,7 @@ def _check_start(spec: GameSpec) -> Iterator[Finding]:
     except (ContractViolation, PolicyError) as error:
         yield Finding("start", str(error))
         return
-    (episode,) = play_episodes(Rollout(text, (1,), rules)).episodes
+    (episode,) = play_episodes(Rollout(text, (1,), rules))
     if not episode.outcome.is_scored:
         yield Finding(
             "start", f"{episode.outcome.value} after {episode.n_steps} steps: {episode.detail}"

@@ -44,13 +44,6 @@ class Rollout:
     limits: JailLimits = field(default_factory=JailLimits)
 
 
-@dataclass(frozen=True, slots=True)
-class RolledOut:
-    """The episodes of a `Rollout`, in the order of the seeds."""
-
-    episodes: tuple[EpisodeResult, ...]
-
-
 @dataclass(slots=True)
 class Episode:
     """One episode under way."""
@@ -191,8 +184,8 @@ def play_steps(
             playing = [e for e in playing if e.result is None]
 
 
-def play_episodes(task: Rollout) -> RolledOut:
-    """Play an episode on every seed; what a policy does wrong is an outcome.
+def play_episodes(task: Rollout) -> tuple[EpisodeResult, ...]:
+    """Play an episode on every seed, in order; what a policy does wrong is an outcome.
 
     The same task gives the same episodes. If one episode ends the policy's process, the others are
     played again, each in its own jail, and have to begin with the same actions: otherwise a policy
@@ -208,7 +201,7 @@ def play_episodes(task: Rollout) -> RolledOut:
                 assert alone.result is not None
                 result = _held_to(bytes(episode.actions), alone.result)
             results.append(result)
-    return RolledOut(tuple(results))
+    return tuple(results)
 
 
 def _held_to(begun: bytes, alone: EpisodeResult) -> EpisodeResult:

@@ -518,7 +518,7 @@ class Judge:
         done = n_wanted - len(missing)
         results = self.pool.imap(play_episodes, [tasks[key] for key in keys], until, least)
         for (key, _), played in zip(keys, results, strict=until is None):
-            for episode in played.episodes:
+            for episode in played:
                 self._episodes[key, episode.seed] = episode
                 self._n_steps += episode.n_steps
                 done += (key, episode.seed) in missing

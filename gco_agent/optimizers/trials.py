@@ -84,8 +84,8 @@ class Trials:
         tasks = [self._rollout(text, part, horizon) for text in unique for part in parts]
         played: dict[str, list[EpisodeResult]] = {text: [] for text in unique}
         for task, done in zip(tasks, self.pool.imap(play_episodes, tasks), strict=True):
-            played[task.source] += done.episodes
-            self.budget.used += sum(episode.n_steps for episode in done.episodes)
+            played[task.source] += done
+            self.budget.used += sum(episode.n_steps for episode in done)
         return [tuple(played[text]) for text in texts]
 
     def record(self, text: str, seeds: Sequence[int], horizon: int) -> list[ActionRecord]:

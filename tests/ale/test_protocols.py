@@ -35,7 +35,7 @@ def test_the_published_starting_score_comes_out(spec) -> None:
     check_policy(source)
     assert format_policy(source.text) == source.text
     seeds = tuple(range(100, 100 + spec.reference.n_episodes))
-    played = play_episodes(Rollout(source.text, seeds, rules)).episodes
+    played = play_episodes(Rollout(source.text, seeds, rules))
     assert {e.outcome for e in played} == {Outcome.GAME_OVER}
     score = statistics.fmean(e.episode_return for e in played)
     assert score == pytest.approx(spec.reference.starting_return)
@@ -64,7 +64,7 @@ def test_a_protocol_is_stamped_kept_and_played(name: str, game: str) -> None:
     assert (len(env.action_names) == 18) == (name == "machado" or game == "seaquest")
     text = opening.initial_policy(rules)
     check_policy(PolicySource(text))
-    (played,) = play_episodes(Rollout(text, (1,), make_protocol(name, game, max_steps=25))).episodes
+    (played,) = play_episodes(Rollout(text, (1,), make_protocol(name, game, max_steps=25)))
     assert (played.outcome, played.detail) == (Outcome.TRUNCATED, "")
 
 

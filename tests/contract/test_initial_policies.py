@@ -44,9 +44,7 @@ def test_an_initial_policy_keeps_the_contract(spec: GameSpec) -> None:
 def test_an_initial_policy_plays_in_the_jail(spec: GameSpec) -> None:
     rules = default_protocol(spec.name, max_steps=60)
     played = play_episodes(Rollout(spec.initial_policy(), (1, 2), rules))
-    assert [(e.outcome, e.n_steps, e.detail) for e in played.episodes] == [
-        (Outcome.TRUNCATED, 60, "")
-    ] * 2
+    assert [(e.outcome, e.n_steps, e.detail) for e in played] == [(Outcome.TRUNCATED, 60, "")] * 2
 
 
 @each_game
@@ -143,7 +141,7 @@ def test_a_published_policy_keeps_the_contract_and_plays(path: Path) -> None:
     spec = find_game(environment_of(source) or "")
     assert spec.policy_path == f"policies/{path.name}"
     rules = replace(default_protocol(spec.name), max_steps=60)
-    (episode,) = play_episodes(Rollout(source.text, (1,), rules)).episodes
+    (episode,) = play_episodes(Rollout(source.text, (1,), rules))
     assert episode.outcome.is_scored, episode.detail
 
 

@@ -135,7 +135,7 @@ def test_what_was_not_recorded_is_counted():
 def test_a_course_is_the_same_episode_however_much_of_it_is_recorded(spans):
     task = Rollout(FOLLOW, (3,), RULES)
     course = follow(Replay(task, spans))
-    [episode] = play_episodes(task).episodes
+    [episode] = play_episodes(task)
     assert course.result == episode
     steps = sorted({step for first, end in spans for step in range(first, end) if step < 150})
     assert [step.step for step in course.recorded] == steps

@@ -26,7 +26,7 @@ SEEDS = (1, 2, 3, 4)
 
 def play(text: str, seeds: tuple[int, ...] = (1,), **limits: object) -> tuple[EpisodeResult, ...]:
     rules = replace(RULES, max_steps=40)
-    return play_episodes(Rollout(text, seeds, rules, limits=replace(SHORT, **limits))).episodes  # type: ignore[arg-type]
+    return play_episodes(Rollout(text, seeds, rules, limits=replace(SHORT, **limits)))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_the_horizon_is_not_the_end_of_the_game() -> None:
     (cut,) = play(STILL)
     assert (cut.outcome, cut.n_steps, cut.detail) == (Outcome.TRUNCATED, 40, "")
     rules = replace(RULES, max_steps=27_000)
-    (over,) = play_episodes(Rollout(STILL, (1,), rules)).episodes
+    (over,) = play_episodes(Rollout(STILL, (1,), rules))
     assert (over.outcome, over.episode_return) == (Outcome.GAME_OVER, -21)
     assert over.n_steps < 2000
 
@@ -151,7 +151,7 @@ def test_a_return_without_end_is_no_score(action: str) -> None:
     try:
         rules = PlayProtocol("default", "Unbounded-v0", frame_skip=1, sticky=0.0, max_steps=3)
         text = HEAD + f"        return [{action} if self.n == 2 else 2.0]\n"
-        (episode,) = play_episodes(Rollout(text, (1,), rules)).episodes
+        (episode,) = play_episodes(Rollout(text, (1,), rules))
     finally:
         del gymnasium.registry["Unbounded-v0"]
     assert (episode.outcome, episode.episode_return) == (Outcome.BAD_ACTION, 4.0)
@@ -166,4 +166,4 @@ def test_a_jail_that_is_too_weak_is_no_outcome() -> None:
 
 def test_the_level_of_the_jail_is_told() -> None:
     played = play_episodes(Rollout(STILL, (1,), replace(RULES, max_steps=5)))
-    assert all(JailLevel.parse(e.jail) > JailLevel.NONE for e in played.episodes)
+    assert all(JailLevel.parse(e.jail) > JailLevel.NONE for e in played)

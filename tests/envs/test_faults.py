@@ -114,7 +114,7 @@ def test_a_mistake_is_one_error_with_its_line(
 
 def test_arrays_of_one_number_are_rewards(write: Write) -> None:
     env_id = write("onereward", step="self.obs(), np.ones(1), self.t >= 20, False, {}")
-    [episode] = play_episodes(task_of(env_id)).episodes
+    [episode] = play_episodes(task_of(env_id))
     assert episode.episode_return == 20
 
 
@@ -174,7 +174,7 @@ def test_what_an_environment_prints_goes_to_stderr(
     env_id = write(f"prints{n_workers}", **PRINTS)
     with WorkerPool(n_workers) as pool:
         [played] = pool.map(play_episodes, [task_of(env_id)])
-    assert played.episodes[0].n_steps == 20
+    assert played[0].n_steps == 20
     assert check_game(find_spec(env_id), 30) == []
     out, err = capfd.readouterr()
     assert out == ""

@@ -69,10 +69,10 @@ def test_an_environment_is_described_and_played_in_the_jail(env_id: str) -> None
     check_policy(source)
     assert environment_of(source) == env_id
     task = Rollout(source.text, (3, 4), replace(rules, max_steps=12))
-    first, second = play_episodes(task).episodes
+    first, second = play_episodes(task)
     assert (first.detail, first.n_steps) == ("", 12) or first.outcome is Outcome.GAME_OVER
     assert second.outcome.is_scored
-    assert play_episodes(task).episodes == (first, second)
+    assert play_episodes(task) == (first, second)
     assert len(describe_interface(spec, "none")) < len(describe_interface(spec))
 
 
@@ -247,7 +247,7 @@ def test_a_module_of_the_users_own_is_imported(corridor) -> None:
     env.advance(0)
     assert float(np.asarray(env.observe()[0])[0]) == start - 1, "action 0 is the least of the space"
     text = "def act(obs):\n    return 0 if obs[0] > 0 else 2 if obs[0] < 0 else 1\n"
-    (episode,) = play_episodes(Rollout(text, (1,), rules)).episodes
+    (episode,) = play_episodes(Rollout(text, (1,), rules))
     assert (episode.detail, episode.n_steps) == ("", 15)
     with pytest.raises(UsageError, match="registers no environment Other-v0"):
         find_spec("hall_module:Other-v0")
@@ -318,7 +318,7 @@ def test_numbers_outside_their_range_are_a_bad_action(corridor) -> None:
     rules = make_protocol("default", env_id)
     for value, outcome in ((0.1, Outcome.TRUNCATED), (0.2, Outcome.BAD_ACTION)):
         text = f"def act(obs):\n    return [{value}]\n"
-        (episode,) = play_episodes(Rollout(text, (1,), rules)).episodes
+        (episode,) = play_episodes(Rollout(text, (1,), rules))
         assert episode.outcome is outcome
     assert "0.2 as number 0 of the action; it has to be from -0.1 to 0.1" in episode.detail
 

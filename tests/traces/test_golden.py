@@ -27,7 +27,7 @@ def test_traces_are_what_the_files_say(name: str):
 def test_a_replay_is_the_episode_that_was_scored():
     got = captured("pong")
     task = Rollout(CASES["pong"][1], (1, 2), replace(_rules("pong"), max_steps=CASES["pong"][2]))
-    assert play_episodes(task).episodes == got.evaluation.episodes
+    assert play_episodes(task) == got.evaluation.episodes
     assert not any("repeat" in note for note in got.trace.notes)
 
 
@@ -115,8 +115,7 @@ def test_a_policy_that_uses_it_scores_more(text: str):
     rules = replace(_rules("breakout"), max_steps=1500)
     means = [
         statistics.fmean(
-            episode.episode_return
-            for episode in play_episodes(Rollout(text, seeds, rules)).episodes
+            episode.episode_return for episode in play_episodes(Rollout(text, seeds, rules))
         )
         for text in (BREAKOUT, mirrored)
     ]

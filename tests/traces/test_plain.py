@@ -80,7 +80,7 @@ def test_a_course_is_the_same_episode_however_much_of_it_is_recorded(env_id: str
         pytest.importorskip("Box2D")
     rules = make_protocol("default", env_id, 120)
     task = Rollout(text or initial_policy(rules), (3,), rules)
-    [episode] = play_episodes(task).episodes
+    [episode] = play_episodes(task)
     for spans in ((), ((0, 5),), ((3, 30), (20, 40), (90, 200))):
         got = follow(Replay(task, spans))
         assert got.result == episode

@@ -81,7 +81,7 @@ def moment(**changed) -> Moment:
 
 def test_a_film_is_the_episode_that_is_scored():
     moments = list(film(FOLLOW, RULES, 3))
-    scored = play_episodes(Rollout(FOLLOW, (3,), RULES)).episodes[0]
+    scored = play_episodes(Rollout(FOLLOW, (3,), RULES))[0]
     assert moments[-1].result == scored
     assert [m.step for m in moments] == list(range(91))
     assert all(m.result is None and m.action for m in moments[:-1])
@@ -114,7 +114,7 @@ def test_the_last_moment_of_a_failure_has_the_line_that_failed():
 def test_a_film_of_any_environment_is_the_episode_that_is_scored():
     rules = make_protocol("default", "CartPole-v1")
     text = "class Policy:\n    def act(self, obs):\n        return int(obs[2] + obs[3] > 0)\n"
-    scored = play_episodes(Rollout(text, (3,), rules)).episodes[0]
+    scored = play_episodes(Rollout(text, (3,), rules))[0]
     for is_recorded in (False, True):
         moments = list(film(text, rules, 3, is_recorded=is_recorded))
         assert moments[-1].result == scored
