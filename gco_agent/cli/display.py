@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Self
 
 from gco_agent.cli.output import (
     VERDICT_STYLES,
-    accept_any_text,
     clock,
     count,
     duration,
@@ -340,7 +339,6 @@ def open_display(
     Args:
         parting: How to stop, and what is kept then, if not the usual.
     """
-    accept_any_text(sys.stderr)
     if sys.stderr.isatty() and os.environ.get("TERM") not in (None, "", "dumb"):
         return LiveDisplay(budget, following, parting)
     return PlainDisplay(budget, following)

@@ -22,7 +22,13 @@ from typing import IO, Any
 
 import click
 
-from gco_agent.cli.output import accept_any_text, results_only, tell
+from gco_agent.cli.output import (
+    STANDARD_OUTPUT,
+    discard_output,
+    open_standard_streams,
+    results_only,
+    tell,
+)
 from gco_agent.core.errors import GcoError
 from gco_agent.core.text import clean_text
 
@@ -101,13 +107,26 @@ class CommandGroup(click.Group):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Run as a program."""
-        for stream in (sys.stdout, sys.stderr):
-            accept_any_text(stream)
         try:
-            return self.main(*args, **kwargs)
+            return self._main(*args, **kwargs)
         except SystemExit as error:
             _leave_threads_behind(error.code)
             raise
+
+    def _main(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        try:
+            open_standard_streams()
+            return self.main(*args, **kwargs)
+        except BrokenPipeError:  # from a completion script; click handles it elsewhere
+            discard_output()
+            sys.exit(1)
+        except OSError as error:
+            if error.filename != STANDARD_OUTPUT:
+                raise
+            discard_output()
+            refusal = Refusal(_describe(error))
+            refusal.show()
+            sys.exit(refusal.exit_code)
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401
         """Run the command that was named."""
@@ -117,10 +136,9 @@ class CommandGroup(click.Group):
         except GcoError as error:
             raise Refusal(str(error)) from None
         except OSError as error:
-            if error.errno not in _NAMING + _WRITING:
+            if error.errno not in _NAMING + _WRITING or error.filename == STANDARD_OUTPUT:
                 raise
-            where = f"{error.filename}: " if error.filename else ""
-            raise Refusal(f"{where}{error.strerror}") from None
+            raise Refusal(_describe(error)) from None
         except ModuleNotFoundError as error:
             if (module := (error.name or "").partition(".")[0]) not in EXTRAS:
                 raise
@@ -150,6 +168,10 @@ class CommandGroup(click.Group):
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl([(name, texts["short"]) for name, texts in self._homes.items()])
+
+
+def _describe(error: OSError) -> str:
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
 
 
 def _leave_threads_behind(code: object) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import itertools
 import json
@@ -25,6 +26,8 @@ from gco_agent.core.statistics import FEWEST_FOR_INTERVAL, confidence_interval
 from gco_agent.core.text import clean_line, clean_text, format_score
 
 if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
     from gco_agent.core.records import Evaluation
     from gco_agent.core.statistics import Gain
     from gco_agent.store.entries import Facts
@@ -44,16 +47,71 @@ _HEADING = re.compile(r"(.*?)(?:([<>])(\d?))?")
 _GAP = 2
 _LEAST_TEXT = 15
 _STDOUT, _STDERR = 1, 2
+STANDARD_OUTPUT = "standard output"
 _results: TextIO | None = None
 
 
 # Streams
 
 
-def accept_any_text(stream: object) -> None:
-    """Let a stream show ? for what its encoding cannot express, such as ± on an ASCII terminal."""
-    if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(errors="replace")
+class _StandardFile(io.FileIO):
+    """A descriptor of standard output or standard error.
+
+    An error of standard output says where it occurred. What standard error cannot take, as on a
+    full disk, is lost: a message is no reason to end a run. A closed pipe ends the command.
+    """
+
+    def __init__(self, number: int, *, is_error: bool) -> None:
+        super().__init__(number, "w", closefd=not is_error and number != _STDOUT)
+        self._is_error = is_error
+
+    def write(self, data: Buffer, /) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            if not self._is_error:
+                error.filename = STANDARD_OUTPUT
+                raise
+            return memoryview(data).nbytes
+
+
+def _open_standard(number: int, encoding: str, *, is_error: bool = False) -> TextIO:
+    """Open a descriptor as text that shows ? for what its encoding cannot express."""
+    buffer = io.BufferedWriter(_StandardFile(number, is_error=is_error))
+    is_line_buffered = is_error or os.isatty(number)
+    return io.TextIOWrapper(buffer, encoding, "replace", line_buffering=is_line_buffered)
+
+
+def open_standard_streams() -> None:
+    """Prepare standard output and standard error for a program's start.
+
+    Raises:
+        OSError: Standard output is closed.
+    """
+    is_open = sys.stdout is not None
+    for number, stream in enumerate((sys.stdin, sys.stdout, sys.stderr)):
+        if stream is None:  # or the next file that is opened would get the number
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+    if sys.stderr is sys.__stderr__:  # not one of a test
+        encoding = getattr(sys.stderr, "encoding", "utf-8")
+        sys.stderr = _open_standard(_STDERR, encoding, is_error=True)
+    if sys.stdout is sys.__stdout__:
+        sys.stdout = _open_standard(_STDOUT, getattr(sys.stdout, "encoding", "utf-8"))
+    if not is_open:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF), STANDARD_OUTPUT)
+
+
+def discard_output() -> None:
+    """Discard what standard output did not take, or Python would try again at its end."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, _STDOUT)
+    os.close(null)
+    sys.stdout.flush()
 
 
 @contextlib.contextmanager
@@ -72,11 +130,7 @@ def results_only() -> Iterator[None]:
             os.dup2(_STDERR, _STDOUT)
     except (OSError, ValueError):  # a stream of a test, or a descriptor that is closed
         pass
-    if saved == -1:
-        _results = stdout
-    else:
-        _results = open(saved, "w", encoding=stdout.encoding, closefd=True)  # noqa: PTH123, SIM115
-        accept_any_text(_results)
+    _results = stdout if saved == -1 else _open_standard(saved, stdout.encoding)
     sys.stdout = sys.stderr
     try:
         yield

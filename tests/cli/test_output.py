@@ -168,13 +168,69 @@ def test_few_episodes_have_no_interval() -> None:
     assert text == "20.5 ± 10.5, too few episodes for an interval"
 
 
-def test_a_full_standard_output_is_one_line(surroundings: dict[str, str], project: Path) -> None:
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", "gco_agent", "-C", str(project), "games"],
-            stdout=full, stderr=subprocess.PIPE, env=surroundings, text=True, check=False,
-        )  # fmt: skip
-    assert (done.returncode, done.stderr) == (2, "Error: No space left on device\n")
+SHOWN = [
+    "--help",
+    "--version",
+    "run --help",
+    "games",
+    "games --json",
+    "runs",
+    "log",
+    "show 1 --json",
+    "log --help",
+    "_bash_source",
+    "_zsh_source",
+    "_fish_source",
+    "_bash_complete",
+]
+FULL, CLOSED = "exec {python} >/dev/full", "exec {python} >&-"
+
+
+def shell(surroundings: dict[str, str], folder: Path, line: str, words: str):
+    """Run a command by the shell, which opens and closes descriptors as a user would."""
+    environment = {**surroundings, "COMP_WORDS": "gco-agent g", "COMP_CWORD": "1"}
+    if words.startswith("_"):
+        environment["_GCO_AGENT_COMPLETE"] = words[1:]
+        words = ""
+    program = "import sys; from gco_agent.cli import main; main(prog_name='gco-agent')"
+    python = f'"{sys.executable}" -c "{program}" -C "{folder}" {words}'
+    return subprocess.run(
+        ["sh", "-c", line.format(python=python)],
+        env=environment, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("words", SHOWN)
+def test_a_full_standard_output_is_one_line(surroundings, played: Path, words: str) -> None:
+    done = shell(surroundings, played, FULL, words)
+    assert done.stderr == "Error: standard output: No space left on device\n"
+    assert done.returncode == 2
+
+
+@pytest.mark.parametrize("words", ["--help", "games --json", "_bash_source", "show 1"])
+def test_a_closed_standard_output_is_one_line(surroundings, played: Path, words: str) -> None:
+    done = shell(surroundings, played, CLOSED, words)
+    assert done.stderr == "Error: standard output: Bad file descriptor\n"
+    assert done.returncode == 2
+
+
+@pytest.mark.parametrize("words", ["--help", "games", "_bash_source"])
+def test_a_reader_that_has_gone_is_no_error(surroundings, played: Path, words: str) -> None:
+    done = shell(surroundings, played, "{python} | sleep 0", words)
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("stderr", ["2>/dev/full", "2>&-", "<&- 2>&-"])
+def test_a_standard_error_that_takes_nothing_changes_no_result(
+    surroundings, project: Path, stderr: str
+) -> None:
+    refused = shell(surroundings, project, f"exec {{python}} {stderr}", "no-such-command")
+    assert refused.returncode == 2
+    words = "init CartPole-v1 --name x --no-switch --json --workers 1 --max-steps 60"
+    done = shell(surroundings, project, f"exec {{python}} {stderr}", words)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["run"] == "gco/cart_pole/x"
+    assert git(project, "rev-parse", "--verify", "gco/cart_pole/x")
 
 
 def test_runs_are_listed(cli: Cli, played: Path) -> None:
