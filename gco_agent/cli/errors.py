@@ -229,3 +229,4 @@ def begin_logging(*, verbose: bool) -> None:
     logger = logging.getLogger("gco_agent")
     logger.handlers = [_ToStderr()]
     logger.setLevel(logging.INFO if verbose else logging.WARNING)
+    logging.getLogger("gco_agent.report.loggers").setLevel(logging.INFO)  # says where the log is

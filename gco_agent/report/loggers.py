@@ -34,7 +34,13 @@ Settings = Mapping[str, str | int]
 
 
 class Sink(Protocol):
-    """Takes the numbers of a run."""
+    """Takes the numbers of a run.
+
+    Attributes:
+        where: Where they are kept, for the user.
+    """
+
+    where: str
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
         """Write down the numbers of an iteration."""
@@ -58,6 +64,7 @@ class _WandbSink:
             save_code=False,
             x_disable_stats=True,
             x_disable_meta=True,
+            x_save_requirements=False,
         )
         try:
             self._run = wandb.init(
@@ -72,6 +79,8 @@ class _WandbSink:
                 f"W&B cannot be used ({clean_line(str(error))[:300]}): set WANDB_API_KEY, or "
                 "WANDB_MODE=offline to log to files"
             ) from error
+        folder = os.path.relpath(Path(self._run.dir).parent)
+        self.where = self._run.url or f"{folder}; wandb sync {folder} sends it"
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
         self._run.log(dict(numbers), step=step)
@@ -94,6 +103,7 @@ class _MlflowSink:
         try:
             self._client = mlflow.MlflowClient()
             project = os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT)
+            self.where = f"experiment {clean_line(project)} of MLflow"
             found = self._client.get_experiment_by_name(project)
             where = found.experiment_id if found else self._client.create_experiment(project)
             tags = {"mlflow.source.name": PROJECT, "branch": branch}
@@ -120,7 +130,8 @@ class _TensorboardSink:
     def __init__(self, branch: str, settings: Settings) -> None:
         from tensorboardX import SummaryWriter
 
-        self._writer = SummaryWriter(str(Path("runs", branch)))
+        self.where = str(Path("runs", branch))
+        self._writer = SummaryWriter(self.where)
         self._writer.add_text("settings", "\n".join(f"    {k}: {v}" for k, v in settings.items()))
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
@@ -179,7 +190,9 @@ def open_logger(kind: str, branch: str, settings: Settings) -> Iterator[Callable
         raise UsageError(
             f"{found[0]} says where W&B sends your key, and a clone may have brought it: delete it"
         )
-    logger, is_good = RunLogger(SINKS[kind](branch, settings)), False
+    sink = SINKS[kind](branch, settings)
+    _log.info("logging to %s", sink.where)
+    logger, is_good = RunLogger(sink), False
     try:
         yield logger
         is_good = True

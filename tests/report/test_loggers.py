@@ -23,7 +23,8 @@ ACCEPTED = Committed(
 )  # fmt: skip
 REPORTED = Committed(4, "reported", 11.0, None, None, "", 1.0, "abd", frames=3_000_000)
 PROGRAM = """
-import sys
+import logging, sys
+logging.basicConfig(level="INFO")
 from tests.report.test_loggers import ACCEPTED, REPORTED
 from gco_agent.report.loggers import open_logger
 with open_logger(sys.argv[1], "gco/pong/first", {"game": "pong", "seed": 3}) as log:
@@ -85,6 +86,8 @@ def test_wandb_offline(here: Path) -> None:
     assert all(tag.encode() in data for tag in numbers_of(ACCEPTED))
     assert b"gco/pong/first" in data
     assert b"git@" not in data
+    assert not list(here.glob("wandb/*/files/requirements.txt"))
+    assert f"logging to {file.parent.relative_to(here)};" in done.stderr
 
 
 @pytest.mark.slow
@@ -110,6 +113,8 @@ def test_mlflow_in_a_database(here: Path) -> None:
 
 class Failing:
     """A sink whose server went away."""
+
+    where = "nowhere"
 
     def __init__(self) -> None:
         self.n_calls = 0
