@@ -29,7 +29,7 @@ from gco_agent.cli.output import (
     results_only,
     tell,
 )
-from gco_agent.core.errors import GcoError
+from gco_agent.core.errors import GcoError, how_to_install
 from gco_agent.core.text import clean_text
 
 _SECOND_SIGNAL_S = 3.0
@@ -142,8 +142,7 @@ class CommandGroup(click.Group):
         except ModuleNotFoundError as error:
             if (module := (error.name or "").partition(".")[0]) not in EXTRAS:
                 raise
-            extra = EXTRAS[module]
-            install = f"scripts/install --extra {extra}, or pip install 'gco-agent[{extra}]'"
+            install = how_to_install(EXTRAS[module])
             raise Refusal(f"this needs the package {module}: {install}") from None
         except Interrupted as stop:
             ctx.exit(stop.exit_code)

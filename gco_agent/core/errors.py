@@ -33,6 +33,11 @@ class FileRefused(GcoError):  # noqa: N818 - names the event
     """A file is not read or written: a symbolic link, outside of the repository, or too large."""
 
 
+def how_to_install(extra: str) -> str:
+    """Say how to add an optional part, for a message about a library that is missing."""
+    return f"scripts/install --extra {extra}, or pip install 'gco-agent[{extra}]'"
+
+
 class PolicyError(GcoError):
     """The policy text cannot be used."""
 

@@ -24,7 +24,7 @@ from gymnasium import spaces
 from gymnasium.error import DependencyNotInstalled
 from gymnasium.error import Error as GymnasiumError
 
-from gco_agent.core.errors import GcoError, UsageError
+from gco_agent.core.errors import GcoError, UsageError, how_to_install
 
 Action = int | tuple[float, ...]
 
@@ -246,7 +246,7 @@ def register_for(env_id: str) -> None:
 def _what_is_missing(env_id: str, words: str) -> str:
     for extra, signs in EXTRAS.items():
         if any(sign in words.lower() for sign in signs):
-            return f"{env_id} needs a library: pip install 'gco-agent[{extra}]'"
+            return f"{env_id} needs a library: {how_to_install(extra)}"
     return f"{env_id} needs a library that is not installed: {words}"
 
 

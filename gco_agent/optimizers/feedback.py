@@ -285,7 +285,9 @@ def describe_results(results: Results, trace: ExecutionTrace) -> str:
     else:
         score = f"Mean return {format_points(evaluation.mean_return)} over {over}"
         if interval := confidence_interval(evaluation.returns):
-            score += ", 95 % interval {} to {}".format(*map(format_points, interval))
+            is_one = interval[0] == interval[1]
+            ends = ", 95 % interval {} to {}".format(*map(format_points, interval))
+            score += ", the same in every episode" if is_one else ends
         score = f"{score}. {_describe_time(evaluation.episodes)}".strip()
     table = _table(results, trace.endings)
     points = describe_points(trace.endings, _MOST_ROWS)

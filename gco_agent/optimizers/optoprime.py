@@ -27,7 +27,7 @@ from importlib import metadata
 from types import SimpleNamespace
 from typing import Any, TypeAlias
 
-from gco_agent.core.errors import PolicyError, UsageError
+from gco_agent.core.errors import PolicyError, UsageError, how_to_install
 from gco_agent.core.observation import ObjectBox
 from gco_agent.core.records import ComponentCall, Shown, Verdict
 from gco_agent.core.text import format_points
@@ -346,7 +346,7 @@ def load_opto() -> SimpleNamespace:
 
 def _missing(why: str) -> UsageError:
     return UsageError(
-        f"optoprime needs trace-opt {VERSION}, and {why}: pip install 'gco-agent[trace]', or, "
+        f"optoprime needs trace-opt {VERSION}, and {why}: {how_to_install('trace')}, or, "
         f"without its other dependencies, pip install --no-deps trace-opt=={VERSION} graphviz"
     )
 

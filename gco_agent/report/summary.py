@@ -229,7 +229,9 @@ def score_in_words(facts: Facts | None, bounds: Bounds = _ANY) -> str:
     if facts is None or facts.return_mean is None:
         return "not measured"
     score = format_points(facts.return_mean)
-    if (ends := _interval(facts, bounds)) is not None:
+    if half_interval(facts) == 0:
+        score += ", the same in every episode"
+    elif (ends := _interval(facts, bounds)) is not None:
         decimals = len(score.partition(".")[2])
         score += f", 95 % interval {ends[0]:.{decimals}f} to {ends[1]:.{decimals}f}"
     return score + (f" ({facts.episodes} episodes, {facts.seeds})" if facts.episodes else "")

@@ -16,7 +16,7 @@ from typing import Any
 
 from PIL import Image, features
 
-from gco_agent.core.errors import GcoError, UsageError
+from gco_agent.core.errors import GcoError, UsageError, how_to_install
 from gco_agent.core.files import new_file, work_tree_of
 from gco_agent.core.records import EpisodeResult, PlayProtocol
 from gco_agent.core.text import clean_line
@@ -206,7 +206,7 @@ def require_format(path: Path) -> None:
         raise UsageError(f"{path} is a folder")
     if suffix == ".mp4" and not _has_ffmpeg():
         raise UsageError(
-            "mp4 needs ffmpeg: pip install 'gco-agent[video]'; or name a .gif or .webp file"
+            f"mp4 needs ffmpeg: {how_to_install('video')}; or name a .gif or .webp file"
         )
     if suffix == ".webp" and not features.check("webp"):
         raise UsageError("this Pillow was built without webp: name a .gif or an .mp4 file")

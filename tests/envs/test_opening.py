@@ -171,10 +171,10 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
 
 
 def test_a_missing_library_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "pip install 'gco-agent[box2d]'" in plain._what_is_missing(
+    assert "scripts/install --extra box2d" in plain._what_is_missing(
         "LunarLander-v3", "Box2D is not installed"
     )
-    assert "gco-agent[mujoco]" in plain._what_is_missing("Ant-v5", "MuJoCo is not installed")
+    assert "--extra mujoco" in plain._what_is_missing("Ant-v5", "MuJoCo is not installed")
     monkeypatch.setitem(plain._REGISTERING, "no_such_minigrid", ("MiniGrid",))
     with pytest.raises(UsageError, match=r"pip install 'gco-agent\[minigrid\]'"):
         plain.register_for("MiniGrid-Empty-5x5-v0")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import struct
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from gco_agent.cli.errors import EXTRAS
 from gco_agent.core.errors import UsageError
+from gco_agent.core.records import EpisodeResult, Evaluation, Outcome, Verdict
 from gco_agent.core.text import fence
 from gco_agent.envs.atari import default_protocol
 from gco_agent.envs.environment import make_protocol
@@ -32,7 +34,8 @@ from gco_agent.report.export import (
     write_scalars,
 )
 from gco_agent.report.loggers import numbers_of
-from gco_agent.report.summary import read_report
+from gco_agent.report.summary import read_report, score_in_words
+from gco_agent.store.entries import Facts
 from tests.cli.scripted import FOLLOW, RAISES
 
 RULES = default_protocol("pong", 60)
@@ -141,6 +144,20 @@ def test_a_model_card_has_the_score_the_use_and_the_text(view):
     assert FOLLOW.strip() in text
     assert RULES.stamp in text
     assert f"commit `{view.tip}`" in text
+
+
+def test_equal_returns_have_no_interval_on_a_model_card() -> None:
+    alike = tuple(EpisodeResult(seed, 500.0, 500, Outcome.GAME_OVER) for seed in range(5))
+    changed = dataclasses.replace(subject(FOLLOW), evaluation=Evaluation(alike, RULES.stamp))
+    text = compose_card(changed)
+    assert "500 (the same in every episode)" in text
+    assert "interval" not in text
+    facts = dataclasses.replace(
+        Facts("x", 0, Verdict.INITIAL, return_mean=500.0, return_se=0.0),
+        episodes=5,
+        seeds="report 0:5",
+    )
+    assert score_in_words(facts) == "500, the same in every episode (5 episodes, report 0:5)"
 
 
 def test_the_code_on_a_model_card_runs(tmp_path, monkeypatch):
