@@ -22,21 +22,18 @@ from gco_agent.core.text import format_score
 
 if TYPE_CHECKING:
     from gco_agent.api import Run
-    from gco_agent.core.records import Usage
+    from gco_agent.core.records import PlayProtocol, Usage
     from gco_agent.llm.prices import Plan, Price
     from gco_agent.loop.replay import Outcome, Recording, Replayed
     from gco_agent.optimizers.base import Request
     from gco_agent.optimizers.exchange import PromptFiles
     from gco_agent.store.config import RunConfig
     from gco_agent.store.entries import RunRef
-    from gco_agent.store.git import GitRepo
+    from gco_agent.store.run import Runs
     from gco_agent.store.view import RunView
 
 _DEMO = "demo"
-_AGAIN = (
-    "A replay cannot be continued: run it again, which makes another run.\n"
-    "To remove this unfinished one: git branch -D {run}"
-)
+_AGAIN = "The same command continues it.\nTo remove this unfinished one: git branch -D {run}"
 _STDIO = "-"
 _BYTES_A_TOKEN = 8
 """More bytes than a token of a trace has on the whole, as its length is estimated."""
@@ -332,9 +329,10 @@ def _play(
     checks.require_writable(repo)
     if given["switch"]:
         Runs(repo).require_clean()
-    ref = _free_name(repo, found, given["name"])
     checks.require_trusted(repo, found.settings.protocol, f"the recording of {found.run}")
     here = checks.rules_here(found.settings.protocol)
+    runs = Runs(repo)
+    ref = _name(runs, found, here, given["name"])
     installed = dict(here.versions)
     for name, version in found.settings.protocol.versions:
         if installed.get(name) != version:
@@ -345,7 +343,6 @@ def _play(
     tell(f"{found.run}, {count(found.n_iterations, 'iteration')}, as {ref.branch}")
     if found.left_out:
         tell(f"The recording ends early: {found.left_out}.")
-    runs = Runs(repo)
     rules = replace(found.settings, protocol=here).selection_protocol
     with (
         explain_interruption(runs, ref, _AGAIN),
@@ -356,17 +353,23 @@ def _play(
     return ref, compared
 
 
-def _free_name(repo: GitRepo, found: Recording, name: str | None) -> RunRef:
+def _name(runs: Runs, found: Recording, rules: PlayProtocol, name: str | None) -> RunRef:
+    """Return the first run that is a part of the recording or that does not exist yet."""
+    from gco_agent.loop.replay import is_part
     from gco_agent.store.entries import RunRef
 
-    recorded = RunRef.parse(found.run)
+    recorded, taken = RunRef.parse(found.run), runs.list()
+
+    def is_free(ref: RunRef) -> bool:
+        return ref not in taken or is_part(runs.view(ref), found, rules)
+
     if name is not None:
         ref = RunRef(recorded.game, name)
-        if repo.ref(str(ref)):
+        if not is_free(ref):
             raise UsageError(f"there is a run {ref.branch} already: choose another --name")
         return ref
     ref, number = recorded, 2
-    while repo.ref(str(ref)):
+    while not is_free(ref):
         ref, number = RunRef(recorded.game, f"{recorded.run_id}-{number}"), number + 1
     return ref
 

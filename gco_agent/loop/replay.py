@@ -17,7 +17,7 @@ from importlib import resources
 from gco_agent.core import codec
 from gco_agent.core.errors import GcoError, PolicyError, ProposalError, UsageError
 from gco_agent.core.events import Progress, silent
-from gco_agent.core.records import Verdict
+from gco_agent.core.records import PlayProtocol, Verdict
 from gco_agent.core.seeds import MOST_EPISODES, STREAM_LENGTH, Stream, parse_seed_range
 from gco_agent.evaluation.judge import Judge
 from gco_agent.loop.budget import Budget
@@ -102,6 +102,11 @@ class Recording:
     def settings(self) -> RunConfig:
         """Configuration of the run."""
         return parse_config(self.config)
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """The results of the initial policy and of each iteration."""
+        return (self.initial_outcome, *(each.outcome for each in self.iterations))
 
     @property
     def n_iterations(self) -> int:
@@ -249,20 +254,24 @@ def play_back(
     switch: bool = False,
     progress: Progress = silent,
 ) -> list[Replayed]:
-    """Make the recorded run again, as the run ``ref``, and compare each iteration."""
+    """Make the recorded run again, as the run ``ref``, and compare each iteration.
+
+    Where there is such a run, it is continued.
+    """
     config = recording.settings
     rules = replace(config.protocol, versions=judge.protocol.versions)  # those that are played with
     config = replace(config, protocol=rules)
-    start_run(
-        runs, ref, config, judge, switch=switch, progress=progress,
-        initial=PolicySource(recording.initial), first_seed=recording.first_seed,
-    )  # fmt: skip
+    if ref not in runs.list():
+        start_run(
+            runs, ref, config, judge, switch=switch, progress=progress,
+            initial=PolicySource(recording.initial), first_seed=recording.first_seed,
+        )  # fmt: skip
     optimizer = RecordedOptimizer(recording.iterations)
-    compared = []
     with runs.open(ref) as run:
-        first = run.history()[0]
-        compared.append(Replayed(0, recording.initial_outcome, _outcome(run, first), first.commit))
-        for each in recording.iterations:
+        done = run.history()
+        recorded = zip(range(len(done)), recording.outcomes, done, strict=False)
+        compared = [Replayed(n, one, _outcome(run, step), step.commit) for n, one, step in recorded]
+        for each in recording.iterations[len(done) - 1 :]:
             if each.episodes:
                 report(run, judge, config, Budget(report_episodes=each.episodes), progress)
             else:
@@ -280,6 +289,20 @@ def play_back(
                 Replayed(each.iteration, each.outcome, _outcome(run, step), step.commit)
             )
     return compared
+
+
+def is_part(view: RunView, recording: Recording, rules: PlayProtocol) -> bool:
+    """Return whether a run is a part of the recording, played back by ``rules``."""
+    config, done = view.read(FILE), view.history()
+    return (
+        config is not None
+        and parse_config(config) == replace(recording.settings, protocol=rules)
+        and len(done) < len(recording.outcomes)
+        and all(
+            step.facts is not None and _outcome(view, step) == recorded
+            for step, recorded in zip(done, recording.outcomes, strict=False)
+        )
+    )
 
 
 class RecordedOptimizer(Optimizer):

@@ -17,6 +17,7 @@ from gco_agent.loop.budget import Budget
 from gco_agent.loop.replay import (
     RecordedOptimizer,
     format_recording,
+    is_part,
     parse_recording,
     play_back,
     record_run,
@@ -84,6 +85,32 @@ class Hurried(Judge):
 
     def race_all(self, *args: Any, **kwargs: Any) -> list[Race]:
         return super().race_all(*args, **{**kwargs, "most_pairs": 2})
+
+
+def test_a_replay_that_was_interrupted_is_continued(
+    project: Path, started: Runs, judge: Judge, tmp_path: Path
+) -> None:
+    with started.open(REF) as run:
+        train(run, Asking(block(FOLLOW), block(HIDE)), judge, CONFIG, Budget(iterations=2))
+    recording = record_run(started.view(REF))
+    git(tmp_path, "init", "--quiet", "other")
+    other = tmp_path / "other"
+    commit_file(other, "README.md", "A project.\n", "Begin")
+    again = Runs(GitRepo(other / ".git", other / ".git", other))
+    first = replace(recording, iterations=recording.iterations[:1])
+    play_back(first, again, REF, Judge(judge.pool, RULES))
+    rules = recording.settings.protocol
+    assert is_part(again.view(REF), recording, rules)
+    assert not is_part(again.view(REF), first, rules)  # nothing is left to play
+    elsewhere = replace(rules, versions=(*rules.versions, ("rom", "another")))
+    assert not is_part(again.view(REF), recording, elsewhere)
+    done = again.view(REF).tip
+    replayed = play_back(recording, again, REF, Judge(judge.pool, RULES))
+    assert [each.iteration for each in replayed] == [0, 1, 2]
+    assert all(each.is_same for each in replayed)
+    assert replayed[1].commit == done
+    trees = {git(p, "rev-parse", f"{REF.branch}^{{tree}}") for p in (project, other)}
+    assert len(trees) == 1
 
 
 def test_after_three_failures_an_inconclusive_candidate_is_edited(
