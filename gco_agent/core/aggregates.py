@@ -113,7 +113,8 @@ def thresholds_of(scores: Sequence[float], *, is_normalized: bool) -> list[float
     """Return thresholds for a profile: 0 to 2 or more, or the range of the scores and a margin."""
     least = min([*scores, _LEAST_TAU] if is_normalized else scores)
     most = max([*scores, _MOST_TAU] if is_normalized else scores)
-    least -= 0 if is_normalized else (most - least) / 20  # there every run is above
+    if not is_normalized:  # a margin where every run is above
+        least -= (most - least) / 20 or max(abs(most), 1.0) / 20
     step = (most - least) / (_N_TAUS - 1)
     return [least + i * step for i in range(_N_TAUS)]
 

@@ -36,7 +36,7 @@ _PAUSED_HZ = 20
 _CLIP_FRAMES_PER_SECOND = 15
 _CLIP_STEPS = 75
 _CLIP_MOST_STEPS = 3_000
-_CLIP_OVERLAY = Overlay(objects=True, scale=2)
+_CLIP_MOST_PX = 640
 
 
 @dataclass(slots=True)
@@ -151,12 +151,17 @@ def film_decision(
     )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
+        overlay = Overlay(objects=True, scale=clip_scale(left.frame.shape[1]))
         pictures = (
-            beside([draw(a, _CLIP_OVERLAY, "before"), draw(b, _CLIP_OVERLAY, "after")])
-            for a, b in moments
+            beside([draw(a, overlay, "before"), draw(b, overlay, "after")]) for a, b in moments
         )
         write_video(path, pictures, _CLIP_FRAMES_PER_SECOND)
         return caption, path.read_bytes()
+
+
+def clip_scale(width: int) -> int:
+    """Return the magnification of a clip, so that a page need not shrink the words in it."""
+    return 2 if 2 * width <= _CLIP_MOST_PX else 1
 
 
 def film_gain(

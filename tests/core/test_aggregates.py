@@ -63,6 +63,10 @@ def test_profiles_and_improvement() -> None:
     assert found == Estimate(1.0, 1.0, 1.0)
     assert thresholds_of([0.5, 3.0], is_normalized=True)[::40] == [0.0, 3.0]
     assert thresholds_of([-5.0, 3.0], is_normalized=False)[::40] == [-5.4, 3.0]
+    alike = thresholds_of([500.0, 500.0], is_normalized=False)
+    assert alike[::40] == [475.0, 500.0]
+    profile = performance_profile({"game": [500.0]}, alike)
+    assert {each.value for each in profile[:-1]} == {1.0}
 
 
 def test_p_values() -> None:

@@ -31,6 +31,7 @@ from gco_agent.report.film import Moment, film, has_screen
 from gco_agent.report.video import (
     FORMATS,
     _best_segment,
+    clip_scale,
     film_decision,
     require_format,
     show,
@@ -297,6 +298,10 @@ def test_the_clip_is_of_the_seconds_in_which_most_was_gained(tmp_path):
     n, seconds = imageio_ffmpeg.count_frames_and_secs(tmp_path / "x.mp4")
     assert n == 75
     assert seconds == pytest.approx(5, abs=0.1)
+
+
+def test_a_page_does_not_shrink_the_words_in_a_clip() -> None:
+    assert [clip_scale(width) for width in (160, 320, 600)] == [2, 2, 1]
 
 
 def test_a_clip_of_two_that_play_alike_is_of_the_end():
