@@ -25,7 +25,7 @@ from gco_agent.core.text import clean_line, clean_text, difference, format_point
 from gco_agent.jail import JailLevel
 from gco_agent.report import figures
 from gco_agent.report.page import template_text
-from gco_agent.report.summary import RunReport, read_report, score_in_words
+from gco_agent.report.summary import RunReport, read_report, score_in_words, with_error
 from gco_agent.store.control import (
     Status,
     is_paused,
@@ -44,7 +44,7 @@ from gco_agent.store.view import RunView, Trial
 ADDRESS = "127.0.0.1"
 MOST_TRIALS = 50
 """Trials in the table of a run, the newest."""
-_FACTS = ("return_mean", "return_se", "gain", "gain_se", "pairs", "loc")
+_FACTS = ("pairs", "loc")
 _MOST_DIFF_LINES = 2_000
 _MOST_BODY_BYTES = 65_536
 _TOKEN_HEADER = "X-Gco-Token"  # noqa: S105 - the name of a header
@@ -190,7 +190,10 @@ def _status(status: Status | None) -> dict[str, Any] | None:
 
 
 def _trial(trial: Trial) -> dict[str, Any]:
+    score, gain = with_error(trial.facts)
     return {
+        "score": score,
+        "gain": gain,
         "iteration": trial.iteration,
         "verdict": trial.verdict,
         "in_force": trial.in_force,

@@ -24,7 +24,7 @@ from gco_agent.core.files import save_file
 from gco_agent.core.text import difference, format_points
 from gco_agent.jail.limits import JailLevel
 from gco_agent.report import figures
-from gco_agent.report.summary import AXES, RunReport, read_report
+from gco_agent.report.summary import AXES, RunReport, read_report, with_error
 from gco_agent.store.view import Details, RunView, Trial
 
 if TYPE_CHECKING:
@@ -198,19 +198,12 @@ def _data(runs: Sequence[PageRun]) -> dict[str, Any]:
 
 
 def _table(report: RunReport) -> list[list[Any]]:
-    fields = (
-        "return_mean",
-        "return_se",
-        "gain",
-        "gain_se",
-        "loc",
-        "cyclomatic",
-        "nested_if",
-        "usd",
-    )
+    fields = ("loc", "cyclomatic", "nested_if", "usd")
     return [
         [
             *(trial.iteration, trial.verdict, trial.summary, trial.commit[:12], trial.in_force),
+            getattr(trial.facts, "return_mean", None),
+            *with_error(trial.facts),
             *(getattr(trial.facts, field, None) for field in fields),
             f"{trial.when:%Y-%m-%d %H:%M %Z}",
         ]

@@ -224,6 +224,14 @@ def _ends(facts: Facts, bounds: Bounds) -> tuple[float, float]:
     return _interval(facts, bounds) or (facts.return_mean or 0.0,) * 2
 
 
+def with_error(facts: Facts | None) -> tuple[str, str]:
+    """Format the mean return and the gain, each with its standard error; "" for none."""
+    if facts is None:
+        return "", ""
+    gain = "" if facts.gain is None else format_score(facts.gain, facts.gain_se, "+")
+    return format_score(facts.return_mean, facts.return_se), gain
+
+
 def score_in_words(facts: Facts | None, bounds: Bounds = _ANY) -> str:
     """Format a score: "6.05, 95 % interval 4.41 to 7.69 (30 episodes, report 0:30)"."""
     if facts is None or facts.return_mean is None:

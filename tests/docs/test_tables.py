@@ -74,3 +74,12 @@ def test_the_median_human_normalised_score_follows_from_the_policies():
     text = " ".join((ROOT / "README.md").read_text().split())
     [stated] = re.findall(r"median human-normalised score of the eight is ([\d.]+)", text)
     assert float(stated) == round(statistics.median(normalised), 1)
+
+
+def test_results_of_the_search_are_by_frames_and_seed() -> None:
+    """Minutes alone would give other numbers on another machine."""
+    results = (ROOT / "README.md").read_text().split("## Results")[1].split("\n## ")[0]
+    assert re.search(r"`gco-agent run \w+ --frames \d+ --seed \d`", results)
+    seeds = re.search(r"^\| game \|.*$", results, re.MULTILINE)
+    assert seeds
+    assert len(re.findall(r"seed \d", seeds[0])) >= 3

@@ -90,6 +90,7 @@ def test_a_run_is_told_with_what_is_under_way(server, running):
     assert 60 <= run["status"]["elapsed"] < 120
     assert len(run["trials"]) > 20
     assert run["trials"][0]["iteration"] == 20
+    assert "±" in run["trials"][0]["score"]
     assert run["gain"]["diff"]
     assert run["curve"]["data"]
     assert "class Policy" in run["policy"]

@@ -109,8 +109,8 @@
       const summary = element("td", t.summary, "text long");
       summary.title = t.reason;
       row.append(element("td", t.iteration === null ? "" : String(t.iteration)),
-        element("td", t.verdict + (t.in_force ? " *" : ""), `text verdict-${t.verdict}`), element("td", withError(t.return_mean, t.return_se)),
-        element("td", withError(t.gain, t.gain_se, true)), element("td", String(t.pairs ?? "")), element("td", String(t.loc ?? "")),
+        element("td", t.verdict + (t.in_force ? " *" : ""), `text verdict-${t.verdict}`), element("td", t.score),
+        element("td", t.gain), element("td", String(t.pairs ?? "")), element("td", String(t.loc ?? "")),
         element("td", t.when), summary);
       body.append(row);
     }

@@ -3,7 +3,7 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const root = document.documentElement;
   const byId = (id) => document.getElementById(id);
-  const COLUMNS = ["iteration", "verdict", "summary", "commit", "inForce", "mean", "se", "gain", "gainSe", "loc",
+  const COLUMNS = ["iteration", "verdict", "summary", "commit", "inForce", "mean", "score", "gain", "loc",
     "cyclomatic", "nestedIf", "usd", "when"];
   const MARKS = { accepted: ["circle", 9], rejected: ["x-thin-open", 7], reported: ["diamond", 12], initial: ["square", 12],
     failed: ["triangle-down-open", 10], "rolled-back": ["arrow-left", 11], "by hand": ["star", 11] };
@@ -24,8 +24,6 @@
     const decimals = Math.max(0, 3 - Math.abs(value).toFixed(0).length);
     return (sign && value > 0 ? "+" : "") + value.toFixed(decimals);
   };
-  const withError = (value, error, sign) =>
-    value === null ? "–" : points(value, sign) + (error === null ? "" : ` ± ${error.toFixed(2)}`);
   const trialOf = (run, index) => {
     const row = data.runs[run].trials[index];
     return Object.fromEntries(COLUMNS.map((name, i) => [name, row[i]]));
@@ -173,8 +171,8 @@
       ...(raced ? [["parent"], ["gain"]] : []), ["steps"], ["ended by", "text"], ["detail", "text"]], rows);
   };
   const showFacts = (trial) => {
-    const facts = [["return", `${withError(trial.mean, trial.se)} (± standard error)`],
-      ["gain", withError(trial.gain, trial.gainSe, true)],
+    const facts = [["return", `${trial.score || "–"} (± standard error)`],
+      ["gain", trial.gain || "–"],
       ["size", `${trial.loc ?? "–"} lines, cyclomatic ${trial.cyclomatic ?? "–"}, if nested ${trial.nestedIf ?? "–"} deep`],
       ["when", trial.when], ["commit", trial.commit], ["in a terminal", `git show ${trial.commit}`]];
     if (trial.usd !== null) facts.splice(3, 0, ["price", `$${trial.usd.toFixed(4)}`]);
@@ -240,7 +238,7 @@
       button.setAttribute("aria-label", `Show ${nameOf(trial)}, ${trial.verdict}`);
       button.addEventListener("click", () => choose(i, { focus: true }));
       const row = rowOf([[button], [trial.verdict + (trial.inForce ? " *" : ""), `text verdict-${trial.verdict}`],
-        [withError(trial.mean, trial.se)], [trial.gain === null ? "" : withError(trial.gain, trial.gainSe, true)],
+        [trial.score || "–"], [trial.gain],
         [String(trial.loc ?? "")], [String(trial.cyclomatic ?? "")], [trial.commit.slice(0, 9), "mono"],
         [trial.summary, "text long"]]);
       row.dataset.trial = String(i);
