@@ -25,6 +25,10 @@ _ENOUGH_STEPS, _ENOUGH_SLOW_STEPS, _SLOW_S = 1_000, 20, 5.0
 """Least steps to estimate the pace from; the second if they took this many seconds."""
 _USUAL_PAIRS = INTERIM_ANALYSES[1]
 """Pairs after which most races are decided."""
+_LEAST_SHARE = 4
+"""An iteration is begun with at least one in so many of the steps that the last proposals took."""
+_RACE_SHARE = 5
+"""A race may use one in so many of the steps that are left, or a usual race if that is more."""
 _FEWEST = 2
 """Least episodes of a report: fewer have no standard error."""
 _MOST_KEPT = 1 / 3
@@ -129,7 +133,8 @@ class Budget:
         self.race_s = 2 * _USUAL_PAIRS * self._episode_s(lengths)
         episode_steps = math.ceil(statistics.fmean(lengths)) if lengths else 0
         self.race_steps = 2 * _USUAL_PAIRS * episode_steps
-        self.least_steps = self.race_steps + max(proposal_steps, _USUAL_PAIRS * episode_steps)
+        to_propose = max(proposal_steps // _LEAST_SHARE, _USUAL_PAIRS * episode_steps)
+        self.least_steps = self.race_steps + to_propose
         if not self.report_episodes or self.seconds is None:
             return
         episode_s = self._episode_s(report_lengths)
@@ -185,6 +190,13 @@ class Budget:
             self._begun = time.perf_counter()
         elif self.is_late:
             raise BudgetSpent(f"{self.seconds:.0f} s")
+
+    def steps_to_race(self, used: int) -> int | None:
+        """Return the steps of a race after ``used`` to propose; None: no limit."""
+        left = self.steps_left
+        if left is None:
+            return None
+        return min(left - used, max(self.race_steps, left // _RACE_SHARE))
 
     @property
     def proposal_steps(self) -> int | None:

@@ -183,7 +183,7 @@ class _Track:
         if not entrants:
             return list(asked)
         judge = self.judge
-        longest, left = judge.protocol.max_steps, self.budget.steps_left
+        longest = judge.protocol.max_steps
 
         def report(gain: Gain | None, n_pairs: int) -> None:
             most = max(judge.most_pairs(one.aim, n_pairs) for _, one in entrants)
@@ -199,7 +199,7 @@ class _Track:
             deadline=self.budget.race_by,
             cpu_s=self.budget.race_cpu_s,
             most_pairs=self.most_pairs,
-            most_steps=None if left is None else left - self.recorder.steps_used,
+            most_steps=self.budget.steps_to_race(self.recorder.steps_used),
             watch=lambda race: report(race.gain, race.n_pairs),
         )
         self.budget.note_play(judge.n_steps - before, time.perf_counter() - begun)

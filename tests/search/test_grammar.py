@@ -76,6 +76,7 @@ def planned(*worths: Worth, **parts: Any) -> Program:
         stride_y=constant(4),
         tempo=None,
         late=constant(0),
+        memory=constant(1),
         horizon=constant(10),
         face=None,
         need=None,

@@ -143,8 +143,8 @@ def first_state(made: list[Proposal]) -> str:
         "[]",
         "7",
         '{"schema": 7}',
-        '{"schema": 3}',
-        '{"schema": 3, "world": {}}',
+        '{"schema": 4}',
+        '{"schema": 4, "world": {}}',
         "[" * 9_999,
     ],
 )
@@ -215,7 +215,7 @@ def test_no_world_is_read_that_the_environment_is_not(first_state, part, evil):
         read_state(json.dumps(data), names_of(default_protocol("pong")))
 
 
-@pytest.mark.parametrize("schema", [1, 2])
+@pytest.mark.parametrize("schema", [1, 2, 3])
 def test_a_run_of_an_earlier_version_begins_its_search_anew(schema):
     text = json.dumps({"schema": schema, "world": {}, "population": []})
     assert read_state(text, names_of(default_protocol("pong"))) is None

@@ -1,7 +1,8 @@
 """The archive of programs, and what a slice does with it: screen, evolve, tune, prune.
 
-A rating is the mean return over seeds that are the same for all, cut at a horizon, so that luck is
-shared. Cheap ratings choose who gets more expensive ones. Every slice plays its own seeds, or the
+A rating is the mean return over seeds that are the same for all, so that luck is shared. Episodes are
+cut at a horizon; where lives are left, the return of the whole game is estimated from the rate of
+reward and the rate at which lives are lost, or recklessness would pay. Cheap ratings choose who gets more expensive ones. Every slice plays its own seeds, or the
 luckiest of thousands of programs would stay on top for good; the archive keeps the mean over all
 seeds that a program was rated on.
 """
@@ -37,6 +38,8 @@ TOP = len(LEVELS) - 1
 _RACE_FIRST, _RACE_SEEDS, _RACE_STEPS, _FINALISTS = 10, 2, 2_000, 4
 """The last comparison of a slice: index of its first seed, of those that no rating has selected on;
 seeds of the first round, which double when half of the finalists is left; steps of an episode."""
+_DOUBT = 2.0
+"""Lives' worth of doubt about how fast a program loses lives, which is drawn to the usual rate."""
 _SURVIVAL = 1e-5
 """Worth of one more step played, so that equal returns are not equal ratings."""
 ARCHIVE, _YOUNG, _PER_NICHE = 12, 4, 2
@@ -90,7 +93,11 @@ class Member:
 
 
 class Arena:
-    """Rates members with a pool of workers; counts steps, and learns of the world from play."""
+    """Rates members with a pool of workers; counts steps, and learns of the world from play.
+
+    Attributes:
+        usual_rate: Lives that are lost a step, as known before.
+    """
 
     def __init__(
         self,
@@ -102,6 +109,7 @@ class Arena:
     ) -> None:
         self.world, self.seeds = world, seeds
         self.budget = StepBudget(0, 0.0)
+        self.usual_rate = 0.0
         self.on_batch: Callable[[], None] = lambda: None
         self._pool, self._protocol, self._names = pool, protocol, names
 
@@ -116,7 +124,7 @@ class Arena:
         self.play_on(members, self.seeds[:n_seeds], horizon)
         for member in members:
             episodes = [member.episodes[seed] for seed in self.seeds[:n_seeds]]
-            member.ratings[level] = _rating(episodes)
+            member.ratings[level] = self.rating(episodes)
             if level == TOP:
                 total = member.n * member.mean + n_seeds * member.ratings[level]
                 member.n += n_seeds
@@ -145,11 +153,29 @@ class Arena:
         results = iter(self._play(tasks))
         return [[next(results) for _ in seeds] for _ in texts]
 
+    def rating(self, episodes: Sequence[Played]) -> float:
+        """Return the mean return, estimated to the end of the game where lives are left."""
+        n_steps = sum(played.n_steps for played in episodes)
+        mean = statistics.fmean(played.total for played in episodes)
+        lives = max(played.lives for played in episodes)
+        if lives and not all(played.is_over for played in episodes):
+            most = self._protocol.max_steps
+            usual, n_lost = max(self.usual_rate, 1 / most), sum(e.n_lost for e in episodes)
+            rate = (_DOUBT + n_lost) / (_DOUBT / usual + n_steps)
+            mean *= min(most, lives / rate) * len(episodes) / max(1, n_steps)
+        return mean + _SURVIVAL * n_steps / len(episodes)
+
+    def learn_rate(self, episodes: Sequence[Played]) -> float:
+        """Return the usual rate of losing lives after these episodes of the best program."""
+        n_lost, n_steps = (sum(e.n_lost for e in episodes), sum(e.n_steps for e in episodes))
+        known = _DOUBT / self.usual_rate if self.usual_rate else 0.0
+        return (_DOUBT * bool(known) + n_lost) / max(1.0, known + n_steps)
+
     def _segment(
         self, text: str, seed: int, horizon: int, checkpoint: bytes | None = None
     ) -> Segment:
         player = (self.world.player, self.world.player_index)
-        return Segment(self._protocol, text, seed, horizon, checkpoint, player)
+        return Segment(self._protocol, text, seed, horizon, checkpoint, player, self.world.signs)
 
     def _play(self, tasks: Sequence[Segment]) -> list[Played]:
         results = self._pool.map(play, tasks)
@@ -157,11 +183,6 @@ class Arena:
         self.world = self.world.after(played.sightings for played in results)
         self.on_batch()
         return results
-
-
-def _rating(episodes: Sequence[Played]) -> float:
-    survived = statistics.fmean(played.n_steps for played in episodes)
-    return statistics.fmean(played.total for played in episodes) + _SURVIVAL * survived
 
 
 def _cell(episodes: Sequence[Played], world: World) -> str:
@@ -287,7 +308,7 @@ def race(arena: Arena, candidates: Sequence[Member]) -> Member:
         seeds = arena.seeds[_RACE_FIRST : _RACE_FIRST + n_seeds]
         finalists = finalists[: max(1, arena.budget.left // (_RACE_SEEDS * _RACE_STEPS))]
         arena.play_on(finalists, seeds, _RACE_STEPS)
-        score = {id(m): _rating([m.episodes[seed] for seed in seeds]) for m in finalists}
+        score = {id(m): arena.rating([m.episodes[seed] for seed in seeds]) for m in finalists}
         finalists.sort(key=lambda member: -score[id(member)])
         finalists, n_seeds = finalists[: (len(finalists) + 1) // 2], 2 * n_seeds
     return finalists[0]
@@ -327,7 +348,7 @@ def tune(
                 continue
             programs = [with_values(leaders[number].program, list(p)) for p in run.ask()]
             played = arena.episodes_of(programs, seeds[first : first + _TUNING_SEEDS], steps)
-            losses = [-statistics.fmean(e.total for e in episodes) for episodes in played]
+            losses = [-arena.rating(episodes) for episodes in played]
             run.tell(losses)
             scores[number] = -statistics.fmean(losses)
         n_generations += 1

@@ -184,6 +184,8 @@ class Plan:
         stride_x: Pixels of a move; 0 where the player does not move on the axis.
         tempo: Steps that a move takes; None for one.
         late: Steps by which things may come sooner or later than predicted.
+        memory: Steps that the speed of a thing is averaged over: what moves two pixels a step is
+            often seen to move four in every other one.
         face: Points for moving towards what is lined up; None where that does not count.
     """
 
@@ -195,6 +197,7 @@ class Plan:
     stride_y: Constant
     tempo: Constant | None
     late: Constant
+    memory: Constant
     horizon: Constant
     face: Constant | None
     need: Need | None

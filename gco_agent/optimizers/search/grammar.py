@@ -205,6 +205,7 @@ class Grammar:
             Constant(strides[1] if "y" in world.axes else 0.0, 0.15 * strides[1]),
             Constant(hop[2], 0.1 * hop[2]) if hop else None,
             Constant(rng.choice((0.0, 0.5, 1.0)), 0.3),
+            Constant(float(rng.choice((1, 4, 8, 16))), 3),
             Constant(float(rng.choice((8, 15) if hop else (8, 15, 20, 30))), 5),
             Constant(rng.uniform(0, 2) * world.unit, world.unit) if lined_up else None,
             self._need() if self._chance(0.5) else None,
@@ -226,7 +227,8 @@ class Grammar:
         rng, world = self._rng, self._world
         known, hit = world.contacts.get(category), world.hits.get(category)
         is_shot_at = hit is not None and hit.reward > 0 and self._chance(0.8)
-        is_bad = known is not None and known.n_lost > _BAD_SHARE * known.n and not is_shot_at
+        costs = known is not None and (known.n_lost > _BAD_SHARE * known.n or known.is_pushing)
+        is_bad = costs and not is_shot_at
         is_good = is_shot_at or (known is not None and known.reward > 0 and not is_bad)
         if not is_bad and not is_good:
             is_bad = self._chance(0.5)

@@ -110,21 +110,21 @@ _COSTS = '''
         return np.matmul(touch_x.transpose(0, 2, 1), touch_y) + cost
 '''
 _TOUCHES = '''
-    @staticmethod
-    def touches(obs, me, category, points, margin, line_up, lead, reach@SHOWS_NAME):
+    def touches(self, obs, me, category, points, margin, line_up, lead, reach@SHOWS_NAME):
         """Of each thing: place, speed, how near I count as touching it in x and y, and points."""
         late = LATE if points < 0 else 0
         things = obs[category]
 @SHOWS        for thing in things:
-            reach_x = (thing.w + me.w) / 2 + margin + late * abs(thing.dx)
-            reach_y = (thing.h + me.h) / 2 + margin + late * abs(thing.dy)
+            _, dx, dy = self.speeds[category, thing.x, thing.y]
+            reach_x = (thing.w + me.w) / 2 + margin + late * abs(dx)
+            reach_y = (thing.h + me.h) / 2 + margin + late * abs(dy)
 @DONE            flight = 0
             if line_up == "x":
                 reach_x, reach_y, flight = margin, reach, lead * abs(thing.cy - me.cy)
             elif line_up == "y":
                 reach_x, reach_y, flight = reach, margin, lead * abs(thing.cx - me.cx)
-            x, y = thing.cx + flight * thing.dx, thing.cy + flight * thing.dy
-            yield x, y, thing.dx, thing.dy, reach_x, reach_y, points
+            x, y = thing.cx + flight * dx, thing.cy + flight * dy
+            yield x, y, dx, dy, reach_x, reach_y, points
 '''
 _SHOWS = """        if shows and things:
             shown = shows(thing.value or 0 for thing in things)
@@ -134,6 +134,20 @@ _DONE = """            is_here = abs(thing.cx - me.cx) < reach_x and abs(thing.c
             if shows and is_here:
                 continue  # it has been touched, and will change
 """
+_MEAN_SPEEDS = '''
+    def mean_speeds(self, obs):
+        """Steps that each thing was seen for, and its mean speed over the last MEMORY of them."""
+        speeds = {}
+        for category in {worth[0] for worth in WORTHS}:
+            for thing in obs[category]:
+                before = category, thing.x - thing.dx, thing.y - thing.dy
+                steps, dx, dy = self.speeds.get(before, (-1, 0, 0))
+                steps = min(steps + 1, MEMORY)
+                dx += (thing.dx - dx) / max(1, steps)
+                dy += (thing.dy - dy) / max(1, steps)
+                speeds[category, thing.x, thing.y] = steps, dx, dy
+        return speeds
+'''
 _SOLVE = '''
     @staticmethod
     def solve(cost):
@@ -218,6 +232,7 @@ def planner_methods(*, faces: bool, shows: bool, gauge: str) -> list[str]:
         *([_FACES] if faces else []),
         _PLACES,
         _COSTS.replace("@HOME", "self.home(obs)" if gauge else "HOME, PULL"),
+        _MEAN_SPEEDS,
         touches.replace("@SHOWS", _SHOWS if shows else "").replace("@DONE", _DONE if shows else ""),
         _SOLVE,
     ]

@@ -35,7 +35,7 @@ from gco_agent.optimizers.vectors.optimizer import VectorSearch
 from gco_agent.policy.source import PolicySource, format_policy
 
 STATE_FILE = "search.json"
-_SCHEMA = 3
+_SCHEMA = 4
 _PROBES, _PROBE_STEPS, _REST_STEPS = 2, 800, 1_600
 _TUNING_BEGINS = 1_000_000
 """Index of the first feedback seed that is for tuning."""
@@ -45,6 +45,10 @@ _LEADERS = (3, 2, 1)
 """How many niches the first, the second and every later tuning slice works on."""
 _STALE = 10
 """Iterations without an accepted proposal after which new random programs are screened."""
+_MOST_SLICES = 3
+"""Largest slice, in slices: after each iteration without an accepted proposal the next is larger,
+since what is easily found is found.
+"""
 _OVERDRAWN = 2.0
 """Budgets up to which a program is pruned."""
 _LARGEST = 1e6
@@ -68,12 +72,14 @@ class SearchState:
     """What the search remembers between slices.
 
     Attributes:
+        usual_rate: Lives lost a step by the best programs lately; by random play at first.
         proposed: Marks of former candidates, with their iterations.
         champion: Mark of the last one that was accepted, or "".
     """
 
     schema: int
     world: World
+    usual_rate: float
     archive: list[Kept] = field(default_factory=list)
     slices: int = 0
     tunings: int = 0
@@ -94,7 +100,7 @@ def read_state(text: str, names: Names) -> SearchState | None:
     """
     with readable(STATE_FILE):
         data = json.loads(text)
-        if data.get("schema") in (1, 2):
+        if data.get("schema") in range(1, _SCHEMA):
             return None
     state = decode(SearchState, data, STATE_FILE)
     with readable(STATE_FILE):
@@ -110,6 +116,8 @@ def _require_known(state: SearchState, names: Names) -> None:
         raise ValueError(f"the actions are {world.action_names!r}; here they are {names.actions!r}")
     if not 0 <= world.player_index < _LARGEST:
         raise ValueError(f"the index of the player is {world.player_index}")
+    if not 0 <= state.usual_rate <= 1:
+        raise ValueError(f"the rate of losing lives is {state.usual_rate}")
     for table in (world.ranges, world.most, world.values, world.contacts, world.shots, world.hits):
         used.update(table)
     used.update((world.player, world.ground, *world.places, *world.gaps))
@@ -145,37 +153,40 @@ class SearchOptimizer(Optimizer):
         if not config.protocol.has_objects:
             return VectorSearch(self._pool, only_screens=self.only_screens).propose(request)
         spec, protocol = find_game(config.game), config.protocol
+        accepted = {a.iteration for a in request.attempts if a.verdict == "accepted"}
+        last_accepted = max(accepted, default=0)
+        n_slices = min(_MOST_SLICES, request.iteration - last_accepted)
         budget = StepBudget(
-            config.slice_steps,
-            min(time.perf_counter() + config.slice_seconds, request.deadline),
+            min(n_slices * config.slice_steps, request.most_steps or 10**12),
+            min(time.perf_counter() + n_slices * config.slice_seconds, request.deadline),
         )
         remembered, state = request.recall(STATE_FILE), None
         if remembered is not None:
             [names] = self._pool.map(names_of, [protocol])
             state = read_state(remembered, names)
         if state is None:
-            state = SearchState(_SCHEMA, self._identify(protocol, config.seed))
+            state = SearchState(_SCHEMA, *self._identify(protocol, config.seed))
             budget.used += _PROBES * _PROBE_STEPS + _REST_STEPS
-        accepted = {a.iteration for a in request.attempts if a.verdict == "accepted"}
         for mark, iteration in state.proposed.items():
             if iteration in accepted:
                 state.champion = mark
         seeds = Stream.FEEDBACK.cycle(100 * request.iteration, 100)
         arena = Arena(self._pool, protocol, state.world, seeds, (spec.title, spec.env_id))
-        arena.budget = budget
-        slice_ = _Slice(request, arena, state, max(accepted, default=0))
+        arena.budget, arena.usual_rate = budget, state.usual_rate
+        slice_ = _Slice(request, arena, state, last_accepted)
         if self.only_screens:
             slice_.kind = "screen"
         return slice_.proposal()
 
-    def _identify(self, protocol: PlayProtocol, seed: int) -> World:
-        """Learn who is moved and how by playing at random."""
+    def _identify(self, protocol: PlayProtocol, seed: int) -> tuple[World, float]:
+        """Learn who is moved and how by playing at random, and how often a life is lost."""
         seeds = Stream.FEEDBACK.cycle(500_000 + 1_000 * seed, 100 * _PROBES + 100)
         [names] = self._pool.map(names_of, [protocol])
         tasks = [Probe(protocol, seeds[100 * i], _PROBE_STEPS) for i in range(_PROBES)]
         tasks.append(Probe(protocol, seeds[-100], _REST_STEPS, rests=True))
         *played, rested = self._pool.map(probe, tasks)
-        return identify(names.actions, played, rested)
+        n_lost = sum(step.is_lost for steps in played for step in steps)
+        return identify(names.actions, played, rested), n_lost / (_PROBES * _PROBE_STEPS)
 
 
 class BestOfN(SearchOptimizer):
@@ -217,7 +228,7 @@ class _Slice:
         if not fresh:
             raise ProposalError("every program of the search was proposed before")
         fresh = list({member.mark: member for member in fresh}.values())
-        chosen = fresh[0] if self.kind == "tune" else race(arena, fresh)
+        chosen = race(arena, fresh)
         in_time = arena.budget.share(_OVERDRAWN)
         pruned = prune(arena, chosen.program) if in_time else chosen.program
         proposed = Member(pruned, None, chosen.n, chosen.mean, chosen.cell, chosen.born)
@@ -230,6 +241,7 @@ class _Slice:
             archive[-1:] = [*archive[-1:], proposed]
         state.archive = [Kept(m.program, m.spread, m.n, m.mean, m.cell, m.born) for m in archive]
         state.slices += 1
+        state.usual_rate = arena.learn_rate(list(chosen.episodes.values()))
         state.world = arena.world
         text = format_policy(arena.text(pruned))
         summary, changes = compare(request.parent.text, text)

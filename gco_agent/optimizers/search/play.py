@@ -19,7 +19,7 @@ from gco_agent.core.observation import build_observation
 from gco_agent.core.records import PlayProtocol
 from gco_agent.envs.objects import ObjectObservation
 from gco_agent.evaluation.episode import Episode, LocalPlayer, environment_of, play_steps
-from gco_agent.optimizers.search.world import Sightings, Step, Watch
+from gco_agent.optimizers.search.world import Sightings, Step, Watch, Way
 
 _NOTE_EVERY = 8
 """Steps between two looks at where things are."""
@@ -33,6 +33,10 @@ class Segment:
     """A request to play ``text`` from a seed, or from a checkpoint, up to step ``horizon``.
 
     The protocol's own cap on steps does not apply.
+
+    Attributes:
+        player: Category and index of what is moved; "" where nothing is.
+        signs: For each action the way it moves the player; empty where that does not matter.
     """
 
     protocol: PlayProtocol
@@ -41,6 +45,7 @@ class Segment:
     horizon: int
     checkpoint: bytes | None = None
     player: tuple[str, int] = ("", 0)
+    signs: tuple[Way, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +53,15 @@ class Played:
     """Result of a segment, counted from the start of the episode.
 
     Attributes:
+        lives: Lives that the episode began with; 0 in a game without.
+        n_lost: Lives lost, the last one included.
         at: Mean place of the player at every eighth step of this stretch, in pixels.
     """
 
     total: float
     n_rewards: int
+    lives: int
+    n_lost: int
     n_steps: int
     n_new_steps: int
     is_over: bool
@@ -82,13 +91,13 @@ def play(task: Segment) -> Played:
     """Play one stretch; the result depends on the task alone."""
     env, policy = _env(task.protocol), _compiled(task.text)()
     fires = [("FIRE" in name) for name in env.action_names]
-    episode, n_rewards, last_reward, checksum = Episode(env, task.seed), 0, 0, 0
+    episode, n_rewards, n_lost, last_reward, checksum = Episode(env, task.seed), 0, 0, 0, 0
     if task.checkpoint is None:
         episode.begin()
+        lives_first = episode.lives
     else:
-        moment, memory, account, n_rewards, last_reward, checksum = pickle.loads(  # noqa: S301 - ours
-            task.checkpoint
-        )
+        moment, memory, account, counts = pickle.loads(task.checkpoint)  # noqa: S301 - ours
+        lives_first, n_rewards, n_lost, last_reward, checksum = counts
         env.restore(moment)
         vars(policy).update(memory)
         episode.seen, episode.lives, episode.total, episode.n_steps = account
@@ -104,8 +113,10 @@ def play(task: Segment) -> Played:
                 last_reward = episode.n_steps
             is_over = episode.result is not None
             is_lost = is_over or episode.lives < lives
-            fired = fires[int(episode.answer)]
-            watch.step(episode.seen, episode.reward, is_lost=is_lost, fires=fired)
+            n_lost += is_lost
+            action = int(episode.answer)
+            way = task.signs[action] if task.signs else (0, 0)
+            watch.step(episode.seen, episode.reward, way, is_lost=is_lost, fires=fires[action])
             lives = episode.lives
             is_over = is_over or episode.n_steps - last_reward > _STALL_STEPS
             if is_over or episode.n_steps >= task.horizon:
@@ -117,12 +128,12 @@ def play(task: Segment) -> Played:
     checkpoint = None
     if not is_over:
         account = episode.seen, episode.lives, episode.total, episode.n_steps
-        checkpoint = pickle.dumps(
-            (env.save(), vars(policy), account, n_rewards, last_reward, checksum)
-        )
+        counts = lives_first, n_rewards, n_lost, last_reward, checksum
+        checkpoint = pickle.dumps((env.save(), vars(policy), account, counts))
     xs, ys = zip(*(places[1:] or places), strict=True)
     return Played(
-        *(episode.total, n_rewards, episode.n_steps, episode.n_steps - begun, is_over, checksum),
+        *(episode.total, n_rewards, lives_first, n_lost),
+        *(episode.n_steps, episode.n_steps - begun, is_over, checksum),
         *((sum(xs) / len(xs), sum(ys) / len(ys)), checkpoint, watch.seen),
     )
 

@@ -83,8 +83,9 @@ class _Writer:
             axes = [axis for axis in ("x", "y") if any(r.axis == axis for r in rules)]
             bodies, tables = [self._choose(axis, rules) for axis in axes], []
         act = self._act(program, axes, has_fire=bool(fire))
-        init = "    def __init__(self):\n        self.steps = 0"
-        methods = [init] if self.counts_steps else []
+        state = ["        self.steps = 0"] if self.counts_steps else []
+        state += ["        self.speeds = {}"] if isinstance(program.moves, Plan) else []
+        methods = ["\n".join(["    def __init__(self):", *state])] if state else []
         methods += [act, *fire, *bodies, *helper_methods(self.helpers)]
         learned = [f"- {line}" for line in self.world.told()]
         head = [
@@ -146,6 +147,8 @@ class _Writer:
         absent = f'len(obs["{category}"]) <= {index}' if index else f'not obs["{category}"]'
         lines = ["    def act(self, obs):", '        """Return the index of the action to play."""']
         lines += ["        self.steps += 1"] if self.counts_steps else []
+        if isinstance(program.moves, Plan):
+            lines.append("        self.speeds = self.mean_speeds(obs)")
         lines += [
             f"        if {absent}:",
             f"            return {noop}  # {self.world.action_names[noop]}",
@@ -244,6 +247,7 @@ class _Writer:
             f"PULL = {_number(plan.pull)}  # points that a step 100 pixels from home costs",
             f"HORIZON = {max(3, min(30, round(plan.horizon.value)))}  # moves to look ahead",
             f"LATE = {late:g}  # steps by which a danger may be off",
+            f"MEMORY = {max(1, min(30, round(plan.memory.value)))}  # steps to average speeds over",
             f"DISCOUNT = {_DISCOUNT}  # of what comes a move later",
         ]
         if plan.face:

@@ -20,6 +20,8 @@ from gco_agent.optimizers.search.genome import Axis
 
 Rows = Mapping[str, Sequence[Row]]
 Sign = Literal[-1, 0, 1]
+Way = tuple[Sign, Sign]
+"""Where an action moves the player, on x and y."""
 Range = tuple[float, float, float, float]
 """Where centres were seen: least x, largest x, least y, largest y, in pixels."""
 SCREEN: Range = (0.0, 160.0, 0.0, 210.0)
@@ -38,10 +40,12 @@ _CLEAR, _OFTEN = 1.6, 0.12
 than this share of its steps."""
 _NEAR_PX, _BORN_PX = 2, 12
 """Boxes that are no farther apart touch; a shot that appears no farther off is the player's."""
-_REWARD_WITHIN, _LOST_WITHIN, _SHOT_WITHIN = 3, 60, 3
-"""Steps within which a reward, and the loss of a life, is attributed to contact, and the appearance
-of a shot to the button.
+_REWARD_WITHIN, _PUSHED_WITHIN, _LOST_WITHIN, _SHOT_WITHIN = 3, 3, 60, 3
+"""Steps within which a reward, a push, and the loss of a life are attributed to contact, and the
+appearance of a shot to the button.
 """
+_PUSHED = 0.3
+"""Share of contacts after which the player is pushed back for it to be their doing."""
 _HOPS, _HOP_STEPS, _HOP_PX = 6, 5, (8, 60)
 """Fewest hops to believe in them, steps of the shortest, and least and most pixels of one."""
 _ALIKE_PX, _ALIKE_STEPS, _ALIKE, _OBEYED, _ALONE = 5, 2, 0.3, 0.75, 2
@@ -72,12 +76,19 @@ class Contact(Tally):
     Attributes:
         n_rewarded: Rewards that came while there was contact, or just after.
         n_lost: Lives lost after it, with no contact with another category between.
+        n_pushed: Contacts after which the player moved against its actions.
     """
 
     n: int = 0
     n_rewarded: int = 0
     reward: float = 0.0
     n_lost: int = 0
+    n_pushed: int = 0
+
+    @property
+    def is_pushing(self) -> bool:
+        """Whether the player is usually pushed back."""
+        return self.n_pushed > _PUSHED * self.n
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +212,7 @@ class World(Sightings):
     player: str
     player_index: int
     axes: tuple[Axis, ...]
-    signs: tuple[tuple[Sign, Sign], ...]
+    signs: tuple[Way, ...]
     strides: tuple[tuple[float, float], ...] = ()
     hop: tuple[float, float, float] | None = None
     ground: str = ""
@@ -241,7 +252,10 @@ class World(Sightings):
     def tells(self, category: str) -> bool:
         """Return whether anything is known to follow contact with a category."""
         told = (self.contacts.get(category), self.hits.get(category))
-        return any(known is not None and (known.n_lost or known.reward) for known in told)
+        return any(
+            known is not None and (known.n_lost or known.reward or known.is_pushing)
+            for known in told
+        )
 
     def extent(self, axis: Axis, category: str = "", beyond: float = 0) -> tuple[float, float]:
         """Return between which pixels a category, or else anything, was seen on an axis."""
@@ -309,6 +323,8 @@ def _contact_line(what: str, known: Contact) -> Iterator[str]:
         is_once = known.n_rewarded <= known.n
         often = f"{known.n_rewarded} of {known.n} times" if is_once else "often more than once"
         parts.append(f"reward {known.reward / known.n_rewarded:+.3g}, {often}")
+    if known.is_pushing:
+        parts.append(f"pushed back, {known.n_pushed} of {known.n} times")
     if known.n_lost:
         parts.append(f"a life lost, {min(known.n_lost, known.n)} of {known.n} times")
     yield f"{what}: {'; '.join(parts) or f'nothing, {known.n} times'}."
@@ -320,14 +336,22 @@ class Watch:
     def __init__(self, player: str, index: int = 0) -> None:
         self._player, self._index = player, index
         self._t = self._fired = 0
+        self._way: Way = (0, 0)
+        self._pushed_by: set[str] = set()
         self._touched: dict[str, int] = {}
         self._hit: dict[str, int] = {}
         self._before: Rows = {}
         self._me: Row | None = None
         self.seen = Sightings()
 
-    def step(self, rows: Rows, reward: float, *, is_lost: bool, fires: bool = False) -> None:
-        """Take in what a step led to."""
+    def step(
+        self, rows: Rows, reward: float, way: Way = (0, 0), *, is_lost: bool, fires: bool = False
+    ) -> None:
+        """Take in what a step led to.
+
+        Args:
+            way: Where its action moves the player, on x and y.
+        """
         self._t += 1
         if fires:
             self._fired = self._t
@@ -339,7 +363,11 @@ class Watch:
         if is_lost:
             self._blame()
         mine = rows.get(self._player, ())
+        former = self._me
         self._me = me = mine[self._index] if len(mine) > self._index else None
+        if me is not None and former is not None and not is_lost:
+            self._note_push(me[0] - former[0], me[1] - former[1], way)
+        self._way = way
         if me is not None:
             self._note_touch(me, rows, {self._player}, self._touched, self.seen.contacts)
             self._note_shots(me, rows)
@@ -359,6 +387,15 @@ class Watch:
         if reward:
             _add(sums, {category: Contact(0, 1, reward, 0) for category in recent})
         return bool(recent)
+
+    def _note_push(self, dx: int, dy: int, way: Way) -> None:
+        """Attribute a movement against the action, which was held, to all recent contacts."""
+        if way != self._way or not (dx * way[0] < 0 or dy * way[1] < 0):
+            return
+        for category, at in self._touched.items():
+            if self._t - at <= _PUSHED_WITHIN and category not in self._pushed_by:
+                self._pushed_by.add(category)
+                _add(self.seen.contacts, {category: Contact(n_pushed=1)})
 
     def _blame(self) -> None:
         """Attribute a lost life to the latest contact."""
@@ -383,6 +420,7 @@ class Watch:
             if category not in own and any(_touch(me, row, reach_x, reach_y) for row in members):
                 if last.get(category, -2) < self._t - 1:
                     _add(sums, {category: Contact(n=1)})
+                    self._pushed_by.discard(category)
                 last[category] = self._t
 
     def _note_shots(self, me: Row, rows: Rows) -> None:
@@ -480,7 +518,8 @@ def identify(
         for step in steps:
             watch.seen.note(step.rows)
             fires = "FIRE" in action_names[step.action]
-            watch.step(step.rows, step.reward, is_lost=step.is_lost, fires=fires)
+            way = (ways[0][step.action], ways[1][step.action])
+            watch.step(step.rows, step.reward, way, is_lost=step.is_lost, fires=fires)
         sightings.append(watch.seen)
     world = World(
         action_names=tuple(action_names),
