@@ -1,10 +1,11 @@
 """The archive of programs, and what a slice does with it: screen, evolve, tune, prune.
 
-A rating is the mean return over seeds that are the same for all, so that luck is shared. Episodes are
-cut at a horizon; where lives are left, the return of the whole game is estimated from the rate of
-reward and the rate at which lives are lost, or recklessness would pay. Cheap ratings choose who gets more expensive ones. Every slice plays its own seeds, or the
-luckiest of thousands of programs would stay on top for good; the archive keeps the mean over all
-seeds that a program was rated on.
+A rating is the mean return over seeds that are the same for all, so that luck is shared. Episodes
+are cut at a horizon. Where lives are left, the return of the whole game is estimated from the rate
+of reward and the rate at which lives are lost; otherwise recklessness would pay. Cheap ratings
+choose who gets more expensive ones. Every slice plays its own seeds, or the luckiest of thousands
+of programs would stay on top for good; the archive keeps the mean over all seeds that a program was
+rated on.
 """
 
 from __future__ import annotations

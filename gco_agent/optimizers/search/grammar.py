@@ -42,10 +42,12 @@ from gco_agent.optimizers.search.genome import (
 from gco_agent.optimizers.search.world import BEYOND_PX, World
 
 MAX_RULES = 6
-MAX_WORTHS = 6
+MAX_WORTHS = 8
 MAX_GUARDS = 3
 _PLANS = 0.5
 """Share of new programs that plan."""
+_THOROUGH = 0.4
+"""Share of new plans in which everything counts that is known to lead to something."""
 _BAD_SHARE = 0.2
 """Share of contacts followed by the loss of a life from which a category counts as bad."""
 
@@ -189,11 +191,14 @@ class Grammar:
     def plan(self) -> Plan:
         """Draw a plan from the observed consequences of contact; guess the unknown ones."""
         rng, world = self._rng, self._world
-        wanted = [c for c in world.categories if self._chance(0.8 if world.tells(c) else 0.35)]
+        known = 1.0 if self._chance(_THOROUGH) else 0.8
+        wanted = [
+            c for c in world.categories if self._chance(known if world.tells(c) else 1.15 - known)
+        ]
         hop = world.hop if self._chance(0.8) else None
         strides = hop[:2] if hop else [rng.choice(pair) for pair in world.strides]
         lined_up = world.has_fire and self._chance(0.3)
-        worths = [self.worth(category) for category in wanted]
+        worths = [worth for category in wanted for worth in self._worths(category)]
         if hop and world.ground:
             worths = [*self._grounded(), *(w for w in worths if w.category != world.ground)]
         return Plan(
@@ -208,7 +213,7 @@ class Grammar:
             Constant(float(rng.choice((1, 4, 8, 16))), 3),
             Constant(float(rng.choice((8, 15) if hop else (8, 15, 20, 30))), 5),
             Constant(rng.uniform(0, 2) * world.unit, world.unit) if lined_up else None,
-            self._need() if self._chance(0.5) else None,
+            self._need() if self._chance(0.8 if self._refilled() else 0.3) else None,
         )
 
     def _grounded(self) -> list[Worth]:
@@ -222,13 +227,29 @@ class Grammar:
         points = Constant(world.unit, 0.4 * world.unit)
         return [stay, Worth(world.ground, points, margin, None, shows)]
 
-    def worth(self, category: str) -> Worth:
+    def _worths(self, category: str) -> list[Worth]:
+        """Draw what a category may be worth: of what hurts and can be shot, mostly both."""
+        if self._hurts(category) and self._is_target(category) and self._chance(0.7):
+            return [self.worth(category, is_shot_at=is_shot_at) for is_shot_at in (False, True)]
+        return [self.worth(category)]
+
+    def _hurts(self, category: str) -> bool:
+        known = self._world.contacts.get(category)
+        if known is None:
+            return False
+        return known.n_lost > _BAD_SHARE * known.n or known.is_pushing
+
+    def _is_target(self, category: str) -> bool:
+        hit = self._world.hits.get(category)
+        return hit is not None and hit.reward > 0
+
+    def worth(self, category: str, *, is_shot_at: bool | None = None) -> Worth:
         """Draw what a category may be worth, by what followed contact with it."""
         rng, world = self._rng, self._world
-        known, hit = world.contacts.get(category), world.hits.get(category)
-        is_shot_at = hit is not None and hit.reward > 0 and self._chance(0.8)
-        costs = known is not None and (known.n_lost > _BAD_SHARE * known.n or known.is_pushing)
-        is_bad = costs and not is_shot_at
+        known = world.contacts.get(category)
+        if is_shot_at is None:
+            is_shot_at = self._is_target(category) and self._chance(0.8)
+        is_bad = self._hurts(category) and not is_shot_at
         is_good = is_shot_at or (known is not None and known.reward > 0 and not is_bad)
         if not is_bad and not is_good:
             is_bad = self._chance(0.5)
@@ -256,15 +277,19 @@ class Grammar:
         is_any = rng.random() < (0.2 if shot is None else 0.6)
         return LineUp(axis, Constant(lead, 0.1), None if is_any else Constant(reach, 10)), margin
 
+    def _refilled(self) -> list[str]:
+        """Return the gauges that were seen to rise."""
+        return [gauge for gauge in self._world.gauges if gauge in self._world.places]
+
     def _need(self) -> Need | None:
         """Draw a place to be at while a gauge is low: mostly where it was seen to rise."""
         world, rng = self._world, self._rng
-        gauges = [g for g in world.gauges if g in world.places] or list(world.gauges)
+        gauges = self._refilled() or list(world.gauges)
         if not gauges or not world.axes:
             return None
         gauge, axis = rng.choice(gauges), self.axis()
         place, (low, high) = world.places.get(gauge), world.values[gauge]
-        limit = Constant(rng.uniform(low, high), (high - low) / 6)
+        limit = Constant(rng.uniform(low, (low + 2 * high) / 3), (high - low) / 6)
         where = self._place(axis)
         if place is not None and self._chance(0.8):
             where = Constant(place.x if axis == "x" else place.y, 10)

@@ -87,17 +87,37 @@ def _compiled(text: str) -> type[_Policy]:
     return policy
 
 
+@dataclass(slots=True)
+class _Counts:
+    """What is counted over all stretches of an episode."""
+
+    lives: int
+    n_rewards: int = 0
+    n_lost: int = 0
+    last_reward: int = 0
+    checksum: int = 0
+
+    def note(self, episode: Episode, *, is_lost: bool) -> None:
+        self.n_lost += is_lost
+        if episode.reward:
+            self.n_rewards += 1
+            self.last_reward = episode.n_steps
+
+    def is_stalled(self, episode: Episode) -> bool:
+        return episode.n_steps - self.last_reward > _STALL_STEPS
+
+
 def play(task: Segment) -> Played:
     """Play one stretch; the result depends on the task alone."""
     env, policy = _env(task.protocol), _compiled(task.text)()
     fires = [("FIRE" in name) for name in env.action_names]
-    episode, n_rewards, n_lost, last_reward, checksum = Episode(env, task.seed), 0, 0, 0, 0
+    ways = task.signs or ((0, 0),) * len(fires)
+    episode = Episode(env, task.seed)
     if task.checkpoint is None:
         episode.begin()
-        lives_first = episode.lives
+        counts = _Counts(episode.lives)
     else:
         moment, memory, account, counts = pickle.loads(task.checkpoint)  # noqa: S301 - ours
-        lives_first, n_rewards, n_lost, last_reward, checksum = counts
         env.restore(moment)
         vars(policy).update(memory)
         episode.seen, episode.lives, episode.total, episode.n_steps = account
@@ -108,32 +128,26 @@ def play(task: Segment) -> Played:
             watch.seen.note(episode.seen)
         player = LocalPlayer(lambda rows: policy.act(build_observation(rows, episode.lives)))
         for _ in play_steps(player, [episode], sys.maxsize):
-            if episode.reward:
-                n_rewards += 1
-                last_reward = episode.n_steps
-            is_over = episode.result is not None
-            is_lost = is_over or episode.lives < lives
-            n_lost += is_lost
-            action = int(episode.answer)
-            way = task.signs[action] if task.signs else (0, 0)
-            watch.step(episode.seen, episode.reward, way, is_lost=is_lost, fires=fires[action])
-            lives = episode.lives
-            is_over = is_over or episode.n_steps - last_reward > _STALL_STEPS
+            is_lost = episode.result is not None or episode.lives < lives
+            counts.note(episode, is_lost=is_lost)
+            action, lives = int(episode.answer), episode.lives
+            way, fired = ways[action], fires[action]
+            watch.step(episode.seen, episode.reward, way, fires=fired, is_lost=is_lost)
+            is_over = episode.result is not None or counts.is_stalled(episode)
             if is_over or episode.n_steps >= task.horizon:
                 break
             if episode.n_steps % _NOTE_EVERY == 0:
                 watch.seen.note(episode.seen)
                 places += [watch.at] if watch.at is not None else []
-    checksum = zlib.crc32(episode.actions, checksum)
+    counts.checksum = zlib.crc32(episode.actions, counts.checksum)
     checkpoint = None
     if not is_over:
         account = episode.seen, episode.lives, episode.total, episode.n_steps
-        counts = lives_first, n_rewards, n_lost, last_reward, checksum
         checkpoint = pickle.dumps((env.save(), vars(policy), account, counts))
     xs, ys = zip(*(places[1:] or places), strict=True)
     return Played(
-        *(episode.total, n_rewards, lives_first, n_lost),
-        *(episode.n_steps, episode.n_steps - begun, is_over, checksum),
+        *(episode.total, counts.n_rewards, counts.lives, counts.n_lost),
+        *(episode.n_steps, episode.n_steps - begun, is_over, counts.checksum),
         *((sum(xs) / len(xs), sum(ys) / len(ys)), checkpoint, watch.seen),
     )
 

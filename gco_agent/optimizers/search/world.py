@@ -44,6 +44,8 @@ _REWARD_WITHIN, _PUSHED_WITHIN, _LOST_WITHIN, _SHOT_WITHIN = 3, 3, 60, 3
 """Steps within which a reward, a push, and the loss of a life are attributed to contact, and the
 appearance of a shot to the button.
 """
+_USUAL_SHOT = 0.3
+"""Share of the most frequent shot from which another one is not chance."""
 _PUSHED = 0.3
 """Share of contacts after which the player is pushed back for it to be their doing."""
 _HOPS, _HOP_STEPS, _HOP_PX = 6, 5, (8, 60)
@@ -300,8 +302,9 @@ class World(Sightings):
             lines.append(f"{self.player} hops{onto}, {x:g} by {y:g} pixels in {steps:g} steps.")
         for category, known in self.contacts.items():
             lines += _contact_line(f"contact with {category}", known)
+        most = max((shot.n for shot in self.shots.values()), default=0)
         for category, shot in self.shots.items():
-            if shot.n_steps:
+            if shot.n_steps and shot.n >= _USUAL_SHOT * most:
                 x, y = shot.dx / shot.n_steps, shot.dy / shot.n_steps
                 lines.append(f"The button makes {category}, {x:.1f} by {y:.1f} pixels a step.")
         for category, known in self.hits.items():
@@ -345,12 +348,13 @@ class Watch:
         self.seen = Sightings()
 
     def step(
-        self, rows: Rows, reward: float, way: Way = (0, 0), *, is_lost: bool, fires: bool = False
+        self, rows: Rows, reward: float, way: Way = (0, 0), *, fires: bool = False, is_lost: bool
     ) -> None:
         """Take in what a step led to.
 
         Args:
             way: Where its action moves the player, on x and y.
+            fires: The action presses the button.
         """
         self._t += 1
         if fires:
@@ -431,13 +435,13 @@ class Watch:
                 if is_new and category != self._player:
                     born = any(_touch(me, row, _BORN_PX, _BORN_PX) for row in members)
                     _add(shots, {category: Shot(n=1)} if born else {})
-        own = {self._player, *shots}
-        for category, shot in list(shots.items()):
-            if shot.n > 1:
-                for row in rows.get(category, ()):
-                    if row[4] or row[5]:
-                        _add(shots, {category: Shot(0, 1, abs(row[4]), abs(row[5]))})
-                    self._note_touch(row, rows, own, self._hit, self.seen.hits)
+        # what appears more rarely than the most frequent is there by chance
+        category = max(shots, key=lambda c: (shots[c].n, c), default="")
+        if category and shots[category].n > 1:
+            for row in rows.get(category, ()):
+                if row[4] or row[5]:
+                    _add(shots, {category: Shot(0, 1, abs(row[4]), abs(row[5]))})
+                self._note_touch(row, rows, {self._player, category}, self._hit, self.seen.hits)
 
     def _note_gauges(self, me: Row, rows: Rows) -> None:
         for category, members in rows.items():
@@ -519,7 +523,7 @@ def identify(
             watch.seen.note(step.rows)
             fires = "FIRE" in action_names[step.action]
             way = (ways[0][step.action], ways[1][step.action])
-            watch.step(step.rows, step.reward, way, is_lost=step.is_lost, fires=fires)
+            watch.step(step.rows, step.reward, way, fires=fires, is_lost=step.is_lost)
         sightings.append(watch.seen)
     world = World(
         action_names=tuple(action_names),
