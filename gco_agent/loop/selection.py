@@ -232,17 +232,24 @@ _KEY_FILE = "selection.key"
 _MOST_PAIRS = 10_000
 
 
-def selection_seed(run: Run | None, iteration: int) -> int:
+def selection_seed(config: RunConfig, iteration: int, run: Run | None = None) -> int:
     """Return the index in the selection stream at which the races of an iteration begin.
 
-    It is derived from a secret in the repository's git folder: a killed iteration gets the same
-    seeds again, and a policy cannot know them. Without a run it is random.
+    It is derived from the seed of the run and the rules of play, so that the run can be repeated.
+
+    Args:
+        run: Derive it from a secret in the repository's git folder instead: a killed iteration gets
+            the same seeds again, and whoever writes the policy cannot know them.
     """
-    secret = run.set_aside(_KEY_FILE) if run is not None else None
-    if not secret:
-        secret = new_secret()
-        if run is not None:
-            with contextlib.suppress(StoreError):  # forgotten, it is as secret
-                run.put_aside(_KEY_FILE, secret)
+    secret = f"{config.seed} {config.protocol.stamp}" if run is None else _secret(run)
     digest = hmac.new(secret.encode(), str(iteration).encode(), hashlib.sha256).digest()
     return Stream.SELECTION.place(int.from_bytes(digest, "big"), _MOST_PAIRS)
+
+
+def _secret(run: Run) -> str:
+    secret = run.set_aside(_KEY_FILE)
+    if not secret:
+        secret = new_secret()
+        with contextlib.suppress(StoreError):  # forgotten, it is as secret
+            run.put_aside(_KEY_FILE, secret)
+    return secret

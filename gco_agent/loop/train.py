@@ -108,7 +108,7 @@ def advance(  # noqa: PLR0913 - the last are seldom given
     """Make one iteration, and commit its result.
 
     Args:
-        first_seed: Index in the selection stream; by default one that cannot be predicted.
+        first_seed: Index in the selection stream; by default that of `selection_seed`.
         most_pairs: End the races after this many pairs, to repeat an iteration.
 
     Raises:
@@ -120,7 +120,8 @@ def advance(  # noqa: PLR0913 - the last are seldom given
     to_edit = parent if proposer.capabilities.one_candidate else selection.parents(archive)[0]
     request = compose_request(archive, judge, config, budget, progress, parent=to_edit)
     if first_seed is None:
-        first_seed = selection_seed(run, request.iteration)
+        is_secret = not proposer.capabilities.is_repeatable
+        first_seed = selection_seed(config, request.iteration, run if is_secret else None)
     recorder = IterationRecorder(
         run.ref.branch, request.iteration, judge, frames_of(run.history()), proposer.name
     )
@@ -220,7 +221,7 @@ def start_run(  # noqa: PLR0913 - the last are seldom given
     recorder = IterationRecorder(ref.branch, 0, judge)
     text = initial.text if initial else initial_policy(config.protocol)
     source = with_environment(PolicySource(format_policy(text)), config.protocol.env_id)
-    first = selection_seed(None, 0) if first_seed is None else first_seed
+    first = selection_seed(config, 0) if first_seed is None else first_seed
     seeds = Stream.SELECTION.seeds(first, first + _INITIAL_EPISODES)
     evaluation = _evaluate(judge, source, seeds, "initial policy", progress, until=deadline)
     if initial and not evaluation.is_valid:

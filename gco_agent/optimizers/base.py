@@ -207,6 +207,8 @@ class Capabilities:
         uses_model: Asks a language model: needs one, and may spend money.
         may_tie: May improve a policy that already earns the highest possible return.
         uses_horizon: Reads the first `RunConfig.horizon` steps of an episode from its trace.
+        is_repeatable: Proposes by its seed and by results alone, and cannot know a seed of a race:
+            its races follow from the seed, too, so that the whole run can be repeated.
     """
 
     repairs: bool = False
@@ -214,6 +216,7 @@ class Capabilities:
     uses_model: bool = False
     may_tie: bool = False
     uses_horizon: bool = False
+    is_repeatable: bool = False
 
 
 class Optimizer(ABC):

@@ -313,8 +313,8 @@ class Runs:
     def fork(self, ref: RunRef, rev: str | None, name: str) -> RunRef:
         """Start another run from an iteration of a run, and return its name.
 
-        Its branch begins with the commits up to there, whose files hold the optimizer's memory. Its
-        races have their own secret, and so other seeds.
+        Its branch begins with the commits up to there, whose files hold the optimizer's memory. It
+        has its own secret, from which its races take their seeds where they are secret.
 
         Args:
             rev: A step or candidate of it; by default the last step. For a candidate that was not

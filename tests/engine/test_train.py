@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import json
 import os
@@ -26,8 +27,8 @@ from gco_agent.loop import recording
 from gco_agent.loop.budget import Budget
 from gco_agent.loop.candidate import describe_race, describe_result
 from gco_agent.loop.selection import race_steps, selection_seed
-from gco_agent.loop.train import report, require_room, start_run, train
-from gco_agent.optimizers.base import Optimizer, Proposal, Request, Tools
+from gco_agent.loop.train import advance, report, require_room, start_run, train
+from gco_agent.optimizers.base import Capabilities, Optimizer, Proposal, Request, Tools
 from gco_agent.optimizers.registry import make_optimizer
 from gco_agent.policy.source import PolicySource, docstring_of
 from gco_agent.store.config import RunConfig, parse_config
@@ -259,11 +260,28 @@ def test_every_iteration_is_raced_on_seeds_of_its_own(started: Runs, judge: Judg
 
 def test_a_killed_iteration_is_raced_on_the_same_seeds_again(project: Path, started: Runs) -> None:
     with started.open(REF) as run:
-        first = selection_seed(run, 1)
-        assert (selection_seed(run, 1), selection_seed(run, 2) == first) == (first, False)
+        first, second = (selection_seed(CONFIG, n, run) for n in (1, 2))
+        assert selection_seed(CONFIG, 1, run) == first != second
     with started.open(REF) as run:
-        assert selection_seed(run, 1) == first
+        assert selection_seed(CONFIG, 1, run) == first
     assert "selection.key" not in git(project, "ls-files")
+
+
+def test_races_follow_from_the_seed_only_where_the_policy_cannot_know_it(
+    started: Runs, judge: Judge
+) -> None:
+    def raced(optimizer: Optimizer) -> str:
+        with started.open(REF) as run:
+            advance(run, optimizer, judge, CONFIG, Budget(iterations=1))
+            return run.history()[-1].facts.seeds
+
+    class Repeatable(Scripted):
+        capabilities = Capabilities(is_repeatable=True)
+
+    first = selection_seed(CONFIG, 1)
+    assert raced(Repeatable(HIDE)).startswith(f"selection {first}:")
+    assert selection_seed(dataclasses.replace(CONFIG, seed=7), 1) != first
+    assert not raced(Scripted(HIDE)).startswith(f"selection {selection_seed(CONFIG, 2)}:")
 
 
 def test_a_secret_that_came_with_the_folder_of_a_repository_is_not_used(
@@ -271,15 +289,15 @@ def test_a_secret_that_came_with_the_folder_of_a_repository_is_not_used(
 ) -> None:
     """Its author would know the seeds, and could leave an answer that was fitted to them."""
     with started.open(REF) as run:
-        first, folder = selection_seed(run, 1), project / ".git/gco-agent"
+        first, folder = selection_seed(CONFIG, 1, run), project / ".git/gco-agent"
         run.put_aside("other", "kept")
         for name in ("selection.key", "other"):
             path = folder / f"{REF.stem}.{name}"
             path.write_text(path.read_text() + "!")
         assert run.set_aside("other") is None
-        assert selection_seed(run, 1) == first
+        assert selection_seed(CONFIG, 1, run) == first
         (folder / f"{REF.stem}.selection.key").write_text("known to a stranger")
-        assert selection_seed(run, 1) == first
+        assert selection_seed(CONFIG, 1, run) == first
 
 
 @pytest.mark.parametrize(

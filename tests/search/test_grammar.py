@@ -78,7 +78,7 @@ def planned(*worths: Worth, **parts: Any) -> Program:
         late=constant(0),
         memory=constant(1),
         horizon=constant(10),
-        face=None,
+        turn=None,
         need=None,
     )
     return Program(dataclasses.replace(plan, **parts), ())
@@ -249,14 +249,19 @@ def test_a_low_gauge_comes_before_home() -> None:
     assert (act(program, GAUGED, Air=full), act(program, GAUGED, Air=low)) == ("UP", "DOWN")
 
 
-def test_a_plan_lines_up_with_what_can_be_shot_and_faces_it() -> None:
+def test_a_plan_lines_up_with_what_can_be_shot_and_turns_to_it() -> None:
     level = LineUp("y", Constant(0, 0.1), None)
     program = planned(worth("Cube", 10, level))
     assert act(program, GAUGED, Cube=ObjectBox(120, 60, 8, 8)) == "UP"
     level_cube = ObjectBox(120, 100, 8, 8)
     assert act(program, GAUGED, Cube=level_cube) == "NOOP"
-    facing = planned(worth("Cube", 10, level), face=Constant(3, 1))
-    assert act(facing, GAUGED, Cube=level_cube) == "RIGHT"
+    turning = planned(worth("Cube", 10, level), turn=Constant(3, 1))
+    assert act(turning, GAUGED, Cube=level_cube) == "RIGHT"
+    ahead = (ObjectBox(180, 140, 8, 8), level_cube)
+    assert act(turning, GAUGED, Cube=ahead) == "RIGHT", "another one is not level"
+    policy = load_policy(PolicySource(render(turning, GAUGED, "A Game", "x")))
+    seen = {"Player": [ME._replace(dx=3)], "Cube": [level_cube]}
+    assert GAUGED.action_names[int(policy.act(Observation(seen)))] == "NOOP", "it faces it"
     short = planned(worth("Cube", 10, LineUp("y", Constant(0, 0.1), Constant(40, 9))))
     assert act(short, GAUGED, Cube=level_cube) == "RIGHT", "it is out of reach"
 

@@ -39,8 +39,8 @@ def rules(game: str) -> PlayProtocol:
 
 def found(game: str) -> World:
     parts = [probe(Probe(rules(game), START + i, 500)) for i in range(2)]
-    rested = probe(Probe(rules(game), START + 500_200, 1_600, rests=True))
-    return identify(names_of(rules(game)).actions, parts, rested)
+    tasks = [Probe(rules(game), START + 500_200 + 100 * i, 1_600, rests=True) for i in range(3)]
+    return identify(names_of(rules(game)).actions, parts, map(probe, tasks))
 
 
 @pytest.mark.parametrize(

@@ -186,7 +186,7 @@ class Plan:
         late: Steps by which things may come sooner or later than predicted.
         memory: Steps that the speed of a thing is averaged over: what moves two pixels a step is
             often seen to move four in every other one.
-        face: Points for moving towards what is lined up; None where that does not count.
+        turn: Points for turning to what is lined up behind; None where that does not count.
     """
 
     worths: tuple[Worth, ...]
@@ -199,7 +199,7 @@ class Plan:
     late: Constant
     memory: Constant
     horizon: Constant
-    face: Constant | None
+    turn: Constant | None
     need: Need | None
     kind: Literal["plan"] = "plan"
 

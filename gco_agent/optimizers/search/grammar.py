@@ -197,10 +197,10 @@ class Grammar:
         ]
         hop = world.hop if self._chance(0.8) else None
         strides = hop[:2] if hop else [rng.choice(pair) for pair in world.strides]
-        lined_up = world.has_fire and self._chance(0.3)
         worths = [worth for category in wanted for worth in self._worths(category)]
         if hop and world.ground:
             worths = [*self._grounded(), *(w for w in worths if w.category != world.ground)]
+        is_aiming = any(worth.line_up for worth in worths) and self._chance(0.6)
         return Plan(
             tuple(worths[:MAX_WORTHS]),
             self._home("x"),
@@ -211,8 +211,8 @@ class Grammar:
             Constant(hop[2], 0.1 * hop[2]) if hop else None,
             Constant(rng.choice((0.0, 0.5, 1.0)), 0.3),
             Constant(float(rng.choice((1, 4, 8, 16))), 3),
-            Constant(float(rng.choice((8, 15) if hop else (8, 15, 20, 30))), 5),
-            Constant(rng.uniform(0, 2) * world.unit, world.unit) if lined_up else None,
+            Constant(float(rng.choice((8, 15) if hop else (10, 15, 20, 25, 30))), 5),
+            Constant(rng.uniform(0, 20) * world.unit, 4 * world.unit) if is_aiming else None,
             self._need() if self._chance(0.8 if self._refilled() else 0.3) else None,
         )
 
@@ -253,10 +253,11 @@ class Grammar:
         is_good = is_shot_at or (known is not None and known.reward > 0 and not is_bad)
         if not is_bad and not is_good:
             is_bad = self._chance(0.5)
-        size = world.unit * 10 ** (rng.uniform(0.3, 2.5) if is_bad else rng.uniform(-0.5, 0.7))
         line_up, margin = None, rng.uniform(0, 6) if is_bad else rng.uniform(-3, 2)
         if world.has_fire and not is_bad and (is_shot_at or self._chance(0.4)):
             line_up, margin = self._line_up(category)
+        powers = (0.3, 2.5) if is_bad else (-0.5, 0.7) if line_up is None else (-1.2, 0.5)
+        size = world.unit * 10 ** rng.uniform(*powers)
         shows: Shows = "anything"
         if world.most.get(category, 0) > 1 and category in world.values and self._chance(0.6):
             shows = rng.choice(("the least", "the most"))
@@ -309,17 +310,17 @@ class Grammar:
     def _change_plan(self, plan: Plan, mate: Plan | None) -> Plan:
         """Change what counts in a plan or where it is at home, or take that from another plan."""
         worths, rng = list(plan.worths), self._rng
-        kind = rng.choice(("drop", "redraw", "borrow", "x", "y", "need", "face", "add", "add"))
+        kind = rng.choice(("drop", "redraw", "borrow", "x", "y", "need", "turn", "add", "add"))
         if kind == "x":
             return dataclasses.replace(plan, home_x=self._home("x"))
         if kind == "y":
             return dataclasses.replace(plan, home_y=self._home("y"))
         if kind == "need":
             return dataclasses.replace(plan, need=self._need())
-        if kind == "face" and self._world.has_fire:
+        if kind == "turn" and self._world.has_fire:
             unit = self._world.unit
-            face = Constant(rng.uniform(0, 2) * unit, unit) if self._chance(0.7) else None
-            return dataclasses.replace(plan, face=face)
+            turn = Constant(rng.uniform(0, 20) * unit, 4 * unit) if self._chance(0.7) else None
+            return dataclasses.replace(plan, turn=turn)
         if kind == "drop" and worths:
             worths.pop(rng.randrange(len(worths)))
         elif kind == "redraw" and worths:

@@ -66,7 +66,7 @@ _DIRECTION = '''
 _BEST_MOVE = '''
     def best_move(self, obs, me):
         """The first move, columns and rows, of the best path through the next HORIZON moves."""
-        xs, column = self.places(me.cx, STRIDE[0], FIELD[0], FIELD[1])
+@FACING        xs, column = self.places(me.cx, STRIDE[0], FIELD[0], FIELD[1])
         ys, row = self.places(me.cy, STRIDE[1], FIELD[2], FIELD[3])
         future = self.solve(self.costs(obs, me, xs, ys))
         best, chosen = np.inf, (0, 0)
@@ -74,11 +74,13 @@ _BEST_MOVE = '''
             i, j = column + move_x, row + move_y
             if not (0 <= i < len(xs) and 0 <= j < len(ys)):
                 continue
-            loss = future[i, j]@FACE
+            loss = future[i, j]@TURN
             if loss < best - 1e-9:
                 best, chosen = loss, (move_x, move_y)
         return chosen
 '''
+_FACING = """        self.facing = np.sign(me.dx) or self.facing[0], np.sign(me.dy) or self.facing[1]
+"""
 _PLACES = '''
     @staticmethod
     def places(here, stride, low, high):
@@ -167,17 +169,19 @@ _SOLVE = '''
             future += cost[step]
         return future
 '''
-_FACES = '''
-    @staticmethod
-    def faces(obs, me, move_x, move_y):
-        """Whether a move goes towards something that is lined up."""
-        for category, _, margin, line_up, *_ in WORTHS:
+_TURNS = '''
+    def turns(self, obs, me, move_x, move_y):
+        """Whether a move turns me towards something that is lined up behind me."""
+        face_x, face_y = self.facing
+        for category, _, margin, line_up, _, reach, *_ in WORTHS:
             for thing in obs[category] if line_up else ():
                 gap_x, gap_y = thing.cx - me.cx, thing.cy - me.cy
-                if line_up == "x" and gap_y * move_y > 0:
-                    return abs(gap_x) < margin
-                if line_up == "y" and gap_x * move_x > 0:
-                    return abs(gap_y) < margin
+                if line_up == "x" and abs(gap_x) < margin and abs(gap_y) < reach:
+                    if gap_y * move_y > 0 >= gap_y * face_y:
+                        return True
+                if line_up == "y" and abs(gap_y) < margin and abs(gap_x) < reach:
+                    if gap_x * move_x > 0 >= gap_x * face_x:
+                        return True
         return False
 '''
 _HOME = '''
@@ -216,20 +220,21 @@ def helper_methods(names: Iterable[str]) -> list[str]:
     return [_method(HELPERS[name]) for name in sorted(names)]
 
 
-def planner_methods(*, faces: bool, shows: bool, gauge: str) -> list[str]:
+def planner_methods(*, turns: bool, shows: bool, gauge: str) -> list[str]:
     """Return the texts of the methods that a policy with a plan has.
 
     Args:
-        faces: Moves towards what is lined up count.
+        turns: Turning towards what is lined up counts.
         shows: Some worths depend on what things show.
         gauge: The gauge that counts, or "".
     """
-    face = " - FACE * self.faces(obs, me, move_x, move_y)" if faces else ""
+    turn = " - TURN * self.turns(obs, me, move_x, move_y)" if turns else ""
+    best_move = _BEST_MOVE.replace("@TURN", turn).replace("@FACING", _FACING if turns else "")
     touches = _TOUCHES.replace("@SHOWS_NAME", ", shows" if shows else "")
     texts = [
         *([_HOME.replace("@GAUGE", gauge)] if gauge else []),
-        _BEST_MOVE.replace("@FACE", face),
-        *([_FACES] if faces else []),
+        best_move,
+        *([_TURNS] if turns else []),
         _PLACES,
         _COSTS.replace("@HOME", "self.home(obs)" if gauge else "HOME, PULL"),
         _MEAN_SPEEDS,

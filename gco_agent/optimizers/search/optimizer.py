@@ -6,7 +6,7 @@ import json
 import random
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gco_agent.core.codec import decode, dumps, readable
@@ -30,13 +30,13 @@ from gco_agent.optimizers.search.evolve import (
 )
 from gco_agent.optimizers.search.genome import Constant, Program, constants, headline, niche, nodes
 from gco_agent.optimizers.search.play import Names, Probe, names_of, probe
-from gco_agent.optimizers.search.world import World, identify
+from gco_agent.optimizers.search.world import Step, World, identify
 from gco_agent.optimizers.vectors.optimizer import VectorSearch
 from gco_agent.policy.source import PolicySource, format_policy
 
 STATE_FILE = "search.json"
 _SCHEMA = 4
-_PROBES, _PROBE_STEPS, _REST_STEPS = 2, 800, 1_600
+_PROBES, _PROBE_STEPS, _RESTED, _REST_STEPS = 2, 800, 3, 1_600
 _TUNING_BEGINS = 1_000_000
 """Index of the first feedback seed that is for tuning."""
 _TUNED_FIRST = 2
@@ -136,7 +136,7 @@ class SearchOptimizer(Optimizer):
     """Typed program search: screen, tune, evolve; deterministic per seed."""
 
     name = "search"
-    capabilities = Capabilities(one_candidate=True)
+    capabilities = Capabilities(one_candidate=True, is_repeatable=True)
     only_screens = False
 
     def __init__(self, pool: WorkerPool) -> None:
@@ -165,8 +165,8 @@ class SearchOptimizer(Optimizer):
             [names] = self._pool.map(names_of, [protocol])
             state = read_state(remembered, names)
         if state is None:
-            state = SearchState(_SCHEMA, *self._identify(protocol, config.seed))
-            budget.used += _PROBES * _PROBE_STEPS + _REST_STEPS
+            world, usual_rate, budget.used = self._identify(protocol, config.seed)
+            state = SearchState(_SCHEMA, world, usual_rate)
         for mark, iteration in state.proposed.items():
             if iteration in accepted:
                 state.champion = mark
@@ -178,15 +178,24 @@ class SearchOptimizer(Optimizer):
             slice_.kind = "screen"
         return slice_.proposal()
 
-    def _identify(self, protocol: PlayProtocol, seed: int) -> tuple[World, float]:
-        """Learn who is moved and how by playing at random, and how often a life is lost."""
-        seeds = Stream.FEEDBACK.cycle(500_000 + 1_000 * seed, 100 * _PROBES + 100)
+    def _identify(self, protocol: PlayProtocol, seed: int) -> tuple[World, float, int]:
+        """Play at random, and return what that shows, lives lost a step, and the steps played."""
+        seeds = Stream.FEEDBACK.cycle(500_000 + 1_000 * seed, 100 * (_PROBES + _RESTED))
         [names] = self._pool.map(names_of, [protocol])
         tasks = [Probe(protocol, seeds[100 * i], _PROBE_STEPS) for i in range(_PROBES)]
-        tasks.append(Probe(protocol, seeds[-100], _REST_STEPS, rests=True))
-        *played, rested = self._pool.map(probe, tasks)
+        played = self._pool.map(probe, tasks)
+        more = [Probe(protocol, s, _REST_STEPS, rests=True) for s in seeds[100 * _PROBES :: 100]]
+        rested: list[list[Step]] = []
+
+        def rest() -> Iterator[list[Step]]:
+            for task in more:
+                rested.extend(self._pool.map(probe, [task]))
+                yield rested[-1]
+
+        world = identify(names.actions, played, rest())
         n_lost = sum(step.is_lost for steps in played for step in steps)
-        return identify(names.actions, played, rested), n_lost / (_PROBES * _PROBE_STEPS)
+        n_steps = sum(map(len, (*played, *rested)))
+        return world, n_lost / (_PROBES * _PROBE_STEPS), n_steps
 
 
 class BestOfN(SearchOptimizer):

@@ -84,7 +84,9 @@ class _Writer:
             bodies, tables = [self._choose(axis, rules) for axis in axes], []
         act = self._act(program, axes, has_fire=bool(fire))
         state = ["        self.steps = 0"] if self.counts_steps else []
-        state += ["        self.speeds = {}"] if isinstance(program.moves, Plan) else []
+        if isinstance(program.moves, Plan):
+            state.append("        self.speeds = {}")
+            state += ["        self.facing = (0, 0)"] if program.moves.turn else []
         methods = ["\n".join(["    def __init__(self):", *state])] if state else []
         methods += [act, *fire, *bodies, *helper_methods(self.helpers)]
         learned = [f"- {line}" for line in self.world.told()]
@@ -229,7 +231,7 @@ class _Writer:
         gauge = plan.need.category if plan.need else ""
         self.helpers.update(["value_of"] if gauge else [])
         shows = any(w.shows != "anything" for w in plan.worths)
-        return planner_methods(faces=plan.face is not None, shows=shows, gauge=gauge)
+        return planner_methods(turns=plan.turn is not None, shows=shows, gauge=gauge)
 
     def _plan_constants(self, plan: Plan) -> list[str]:
         player = self.world.player
@@ -250,8 +252,8 @@ class _Writer:
             f"MEMORY = {max(1, min(30, round(plan.memory.value)))}  # steps to average speeds over",
             f"DISCOUNT = {_DISCOUNT}  # of what comes a move later",
         ]
-        if plan.face:
-            lines.append(f"FACE = {_number(plan.face)}  # points to move towards what is lined up")
+        if plan.turn:
+            lines.append(f"TURN = {_number(plan.turn)}  # points to turn to what is lined up")
         if plan.need:
             places = ["None", _number(plan.need.place)]
             place = ", ".join(places[::-1] if plan.need.axis == "x" else places)

@@ -48,11 +48,13 @@ _USUAL_SHOT = 0.3
 """Share of the most frequent shot from which another one is not chance."""
 _PUSHED = 0.3
 """Share of contacts after which the player is pushed back for it to be their doing."""
-_HOPS, _HOP_STEPS, _HOP_PX = 6, 5, (8, 60)
-"""Fewest hops to believe in them, steps of the shortest, and least and most pixels of one."""
-_ALIKE_PX, _ALIKE_STEPS, _ALIKE, _OBEYED, _ALONE = 5, 2, 0.3, 0.75, 2
-"""Pixels and steps by which hops may differ; share of the movements from rest to rest that have to
-be alike; share of them in the direction of their action; steps that they last without it.
+_HOPS, _HOPS_SEEN, _HOP_STEPS, _HOP_PX = 6, 12, 5, (8, 60)
+"""Fewest hops to believe in them, movements of their size after which it is decided, steps of the
+shortest, and least and most pixels of one.
+"""
+_ALIKE_PX, _ALIKE_STEPS, _ALIKE, _OBEYED, _ALONE = 5, 2, 0.7, 0.75, 2
+"""Pixels and steps by which hops may differ; share of the movements of their size that have to be
+alike; share of them in the direction of their action; steps that they last without it.
 """
 _GROUND = 0.8
 """Share of hops that have to end on the ground."""
@@ -488,12 +490,15 @@ class Step(NamedTuple):
 
 
 def identify(
-    action_names: Sequence[str], played: Sequence[Sequence[Step]], rested: Sequence[Step] = ()
+    action_names: Sequence[str],
+    played: Sequence[Sequence[Step]],
+    rested: Iterable[Sequence[Step]] = (),
 ) -> World:
     """Name the player, the axes it moves on, what each action does to it, and what it meets.
 
     Args:
-        rested: One with rests between the actions, which shows hops.
+        rested: More, with rests between the actions, which show hops; no more are taken than it
+            takes to see enough movements of the size of one.
     """
     moved = _displacements(itertools.chain(*played))
     times = {key: sum(map(len, per_action.values())) for key, per_action in moved.items()}
@@ -504,7 +509,12 @@ def identify(
         [_direction(per_action.get(action, []), axis) for action in range(len(action_names))]
         for axis in (0, 1)
     ]
-    hops = _alike(list(_hops(rested, player, index)))
+    seen: list[_Hop] = []
+    for steps in rested:
+        seen += _hops(steps, player, index)
+        if sum(hop.is_large for hop in seen) >= _HOPS_SEEN:
+            break
+    hops = _alike(seen)
     if hops:
         moved_by = [[(h.dx, h.dy) for h in hops if h.action == a] for a in range(len(action_names))]
         ways = [[_direction(moves, axis) for moves in moved_by] for axis in (0, 1)]
@@ -566,6 +576,12 @@ class _Hop(NamedTuple):
     n_alone: int
     touched: set[str]
 
+    @property
+    def is_large(self) -> bool:
+        """Whether it is as long and as far as a hop."""
+        least, most = _HOP_PX
+        return self.n_steps >= _HOP_STEPS and least <= abs(self.dx) + abs(self.dy) <= most
+
 
 def _hops(steps: Sequence[Step], player: str, index: int) -> Iterator[_Hop]:
     """Return every movement of the player from rest to rest."""
@@ -606,14 +622,9 @@ def _alike(hops: Sequence[_Hop]) -> list[_Hop]:
             and abs(hop.n_steps - one.n_steps) <= _ALIKE_STEPS
         ]
 
-    least, most = _HOP_PX
-    fitting = [
-        hop
-        for hop in hops
-        if hop.n_steps >= _HOP_STEPS and least <= abs(hop.dx) + abs(hop.dy) <= most
-    ]
+    fitting = [hop for hop in hops if hop.is_large]
     group = max((like(hop) for hop in fitting), key=len, default=[])
-    if len(group) < max(_HOPS, _ALIKE * len(hops)):
+    if len(group) < max(_HOPS, _ALIKE * len(fitting)):
         return []
     if statistics.median(hop.n_alone for hop in group) < _ALONE:
         return []  # it ends when the action does
