@@ -257,8 +257,8 @@ def test_a_plan_lines_up_with_what_can_be_shot_and_turns_to_it() -> None:
     assert act(program, GAUGED, Cube=level_cube) == "NOOP"
     turning = planned(worth("Cube", 10, level), turn=Constant(3, 1))
     assert act(turning, GAUGED, Cube=level_cube) == "RIGHT"
-    ahead = (ObjectBox(180, 140, 8, 8), level_cube)
-    assert act(turning, GAUGED, Cube=ahead) == "RIGHT", "another one is not level"
+    both = {"Player": [ME], "Cube": [ObjectBox(180, 140, 8, 8), level_cube]}
+    assert chosen(turning, GAUGED, both) == "RIGHT", "one of them is level"
     policy = load_policy(PolicySource(render(turning, GAUGED, "A Game", "x")))
     seen = {"Player": [ME._replace(dx=3)], "Cube": [level_cube]}
     assert GAUGED.action_names[int(policy.act(Observation(seen)))] == "NOOP", "it faces it"

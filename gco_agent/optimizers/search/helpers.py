@@ -79,7 +79,8 @@ _BEST_MOVE = '''
                 best, chosen = loss, (move_x, move_y)
         return chosen
 '''
-_FACING = """        self.facing = np.sign(me.dx) or self.facing[0], np.sign(me.dy) or self.facing[1]
+_FACING = """        face_x, face_y = self.facing
+        self.facing = np.sign(me.dx) or face_x, np.sign(me.dy) or face_y
 """
 _PLACES = '''
     @staticmethod
