@@ -310,7 +310,7 @@ def test_pruning_changes_no_action(pool):
 def test_tuning_moves_constants_and_counts_generations(pool):
     place = arena(pool, n_steps=12_000)
     leader = Member(simple(150, 3))
-    [tuned], n_generations = tune(place, [leader], range(1000, 2000), rng_seed=5)
+    [tuned], n_generations = tune(place, leader, range(1000, 2000), rng_seed=5)
     assert n_generations >= 1
     assert tuned.program != leader.program
     assert tuned.ratings

@@ -59,6 +59,8 @@ _SCREENING, _BREEDING, _TUNING = 0.4, 0.65, 0.8
 _TUNING_SEEDS, _TUNING_STEPS, _REWARDS = 2, (600, 1_800), 10
 """Episodes of a program in a generation of CMA-ES; least and most steps of one; rewards that the
 leader should see in it."""
+_TUNED = 8
+"""Most constants that are tuned at a time."""
 _FIRST_SPREAD = 0.36
 """Standard deviation of the first generation, in units of each constant's scale."""
 _SCAN, _PROOF = (1, 400), (2, 700)
@@ -315,53 +317,69 @@ def race(arena: Arena, candidates: Sequence[Member]) -> Member:
     return finalists[0]
 
 
-def tune(
-    arena: Arena, leaders: Sequence[Member], seeds: Sequence[int], rng_seed: int
-) -> tuple[list[Member], int]:
-    """Move the constants of each leader by CMA-ES in turn while the budget lasts.
+class _Tuning:
+    """Some constants of a leader under CMA-ES."""
 
-    Constants, not structure, are what holds a young program back. Every generation plays fresh
-    seeds, the same for all of its programs.
+    def __init__(self, leader: Member, rng_seed: int) -> None:
+        self._leader, found = leader, constants(leader.program)
+        rng = random.Random(rng_seed)  # noqa: S311 - no secret
+        self._moved = sorted(rng.sample(range(len(found)), min(_TUNED, len(found))))
+        self._values = [constant.value for constant in found]
+        self._spread = list(leader.spread or (_FIRST_SPREAD,) * len(found))
+        self.evolution = Evolution(
+            [self._values[i] for i in self._moved],
+            [max(found[i].scale, 1e-3) for i in self._moved],
+            [self._spread[i] for i in self._moved],
+            rng_seed,
+        )
+
+    def program(self, point: Iterable[float]) -> Program:
+        """Return the leader's program with these values of the constants that are moved."""
+        values = list(self._values)
+        for i, value in zip(self._moved, point, strict=True):
+            values[i] = float(value)
+        return with_values(self._leader.program, values)
+
+    def result(self) -> Member:
+        """Return the program in the middle of the last generation."""
+        for i, spread in zip(self._moved, self.evolution.spread, strict=True):
+            self._spread[i] = spread
+        program = self.program(self.evolution.mean)
+        return Member(program, tuple(self._spread), born=self._leader.born)
+
+
+def tune(
+    arena: Arena, leader: Member, seeds: Sequence[int], rng_seed: int
+) -> tuple[list[Member], int]:
+    """Move the constants of the leader by CMA-ES while the budget lasts.
+
+    Every generation plays fresh seeds, the same for all of its programs. There is time for few
+    generations, so of many constants some are drawn to be moved.
 
     Args:
-        leaders: At least one; those without constants are left out.
         seeds: What generations draw their seeds from, in order.
 
     Returns:
-        The program in the middle of each last generation, the best first, and how many
-        generations were played.
+        The program in the middle of the last generation, if the leader has constants, and how
+        many generations were played.
     """
-    runs = []
-    for number, leader in enumerate(leaders):
-        found = constants(leader.program)
-        spread = leader.spread or (_FIRST_SPREAD,) * len(found)
-        scales = [max(constant.scale, 1e-3) for constant in found]
-        values = [constant.value for constant in found]
-        runs.append(Evolution(values, scales, spread, rng_seed + number) if found else None)
-    n_episodes = _TUNING_SEEDS * sum(run.size for run in runs if run)
-    paid_for = arena.budget.left // (2 * max(1, n_episodes))
-    steps = max(_TUNING_STEPS[0] // 6, min(paid_for, _tuning_steps(arena, leaders[0])))
-    n_generations, scores = 0, [float("-inf")] * len(runs)
+    if not constants(leader.program):
+        return [], 0
+    tuning, n_generations = _Tuning(leader, rng_seed), 0
+    evolution, longest = tuning.evolution, _tuning_steps(arena, leader)
+    paid_for = arena.budget.left // (2 * _TUNING_SEEDS * evolution.size)
+    steps = max(_TUNING_STEPS[0] // 6, min(paid_for, longest))
     while n_generations == 0 or arena.budget.share(_TUNING):
         first = n_generations * _TUNING_SEEDS % max(1, len(seeds) - _TUNING_SEEDS)
-        for number, run in enumerate(runs):
-            if run is None or (n_generations and not arena.budget.share(1.0)):
-                continue
-            programs = [with_values(leaders[number].program, list(p)) for p in run.ask()]
-            played = arena.episodes_of(programs, seeds[first : first + _TUNING_SEEDS], steps)
-            losses = [-arena.rating(episodes) for episodes in played]
-            run.tell(losses)
-            scores[number] = -statistics.fmean(losses)
+        programs = [tuning.program(point) for point in evolution.ask()]
+        played = arena.episodes_of(programs, seeds[first : first + _TUNING_SEEDS], steps)
+        evolution.tell([-arena.rating(episodes) for episodes in played])
         n_generations += 1
-    tuned = [
-        Member(with_values(leader.program, list(run.mean)), tuple(run.spread), born=leader.born)
-        for leader, run in zip(leaders, runs, strict=True)
-        if run is not None
-    ]
+    tuned = tuning.result()
     for level in range(TOP + 1):
         if level == 0 or arena.budget.share(1.0):
-            arena.rate(tuned, level)
-    return sorted(tuned, key=lambda member: -member.ratings[max(member.ratings)]), n_generations
+            arena.rate([tuned], level)
+    return [tuned], n_generations
 
 
 def _tuning_steps(arena: Arena, leader: Member) -> int:

@@ -237,7 +237,7 @@ class Grammar:
         known = self._world.contacts.get(category)
         if known is None:
             return False
-        return known.n_lost > _BAD_SHARE * known.n or known.is_pushing
+        return known.n_lost > _BAD_SHARE * known.n or known.sets_back
 
     def _is_target(self, category: str) -> bool:
         hit = self._world.hits.get(category)

@@ -39,10 +39,8 @@ _SCHEMA = 4
 _PROBES, _PROBE_STEPS, _RESTED, _REST_STEPS = 2, 800, 3, 1_600
 _TUNING_BEGINS = 1_000_000
 """Index of the first feedback seed that is for tuning."""
-_TUNED_FIRST = 2
-"""Slices of tuning after the screening, before evolution begins."""
-_LEADERS = (3, 2, 1)
-"""How many niches the first, the second and every later tuning slice works on."""
+_TUNED_IN_TURN = (0, 1, 0, 2)
+"""The best, or the best of the next niches, that each slice of tuning works on."""
 _STALE = 10
 """Iterations without an accepted proposal after which new random programs are screened."""
 _MOST_SLICES = 3
@@ -217,11 +215,10 @@ class _Slice:
         arena.on_batch = self._tell
 
     def _kind_of(self, last_news: int) -> str:
-        """Screen first and where nothing new was found for long; tune twice; then take turns."""
+        """Screen first and where nothing new was found for long; else take turns."""
         if not self._members or self._request.iteration - last_news > _STALE:
             return "screen"
-        since = self._state.slices - 1 - _TUNED_FIRST
-        return "evolve" if since >= 0 and since % 2 == 0 else "tune"
+        return "evolve" if self._state.slices % 2 else "tune"
 
     def _tell(self) -> None:
         budget = self._arena.budget
@@ -275,17 +272,16 @@ class _Slice:
         if self.kind == "evolve":
             found = evolve(arena, self._members, rng, number)
             return found, f"Evolved the archive: {len(found)} new programs."
-        n_leaders = _LEADERS[min(state.tunings, len(_LEADERS) - 1)]
-        state.tunings += 1
         leaders: dict[str, Member] = {}
         for member in sorted(self._members, key=lambda m: m.mark != state.champion):
             leaders.setdefault(niche(member.program), member)
-        chosen = list(leaders.values())[:n_leaders]
+        rank = _TUNED_IN_TURN[state.tunings % len(_TUNED_IN_TURN)] % len(leaders)
+        leader = list(leaders.values())[rank]
+        state.tunings += 1
         seeds = Stream.FEEDBACK.cycle(_TUNING_BEGINS + number * 1_000, 1_000)
-        rng_seed = seed_of_chance(seed * 1_000 + number)
-        tuned, n_generations = tune(arena, chosen, seeds, rng_seed)
-        named = "; ".join(headline(member.program) for member in chosen)
-        return tuned, f"Tuned constants with CMA-ES: {n_generations} generations ({named})."
+        tuned, n_generations = tune(arena, leader, seeds, seed_of_chance(seed * 1_000 + number))
+        told = f"{n_generations} generations ({headline(leader.program)})."
+        return tuned, f"Tuned constants with CMA-ES: {told}"
 
 
 _RULE = re.compile(r"^ {8}# (?P<name>[A-Z][^\n]*)\.$", re.MULTILINE)

@@ -40,14 +40,16 @@ _CLEAR, _OFTEN = 1.6, 0.12
 than this share of its steps."""
 _NEAR_PX, _BORN_PX = 2, 12
 """Boxes that are no farther apart touch; a shot that appears no farther off is the player's."""
-_REWARD_WITHIN, _PUSHED_WITHIN, _LOST_WITHIN, _SHOT_WITHIN = 3, 3, 60, 3
-"""Steps within which a reward, a push, and the loss of a life are attributed to contact, and the
-appearance of a shot to the button.
+_REWARD_WITHIN, _SET_BACK_WITHIN, _LOST_WITHIN, _SHOT_WITHIN = 3, 3, 60, 3
+"""Steps within which a reward, a set-back and the loss of a life are attributed to contact, and
+the appearance of a shot to the button.
 """
 _USUAL_SHOT = 0.3
 """Share of the most frequent shot from which another one is not chance."""
-_PUSHED = 0.3
-"""Share of contacts after which the player is pushed back for it to be their doing."""
+_SET_BACK, _FALL = 0.15, 0.5
+"""Share of contacts after which the player is set back for it to be their doing; share of what a
+gauge showed that has to be lost at once for that.
+"""
 _HOPS, _HOPS_SEEN, _HOP_STEPS, _HOP_PX = 6, 12, 5, (8, 60)
 """Fewest hops to believe in them, movements of their size after which it is decided, steps of the
 shortest, and least and most pixels of one.
@@ -80,19 +82,20 @@ class Contact(Tally):
     Attributes:
         n_rewarded: Rewards that came while there was contact, or just after.
         n_lost: Lives lost after it, with no contact with another category between.
-        n_pushed: Contacts after which the player moved against its actions.
+        n_set_back: Contacts after which the player moved against its actions, or a gauge lost most
+            of what it showed.
     """
 
     n: int = 0
     n_rewarded: int = 0
     reward: float = 0.0
     n_lost: int = 0
-    n_pushed: int = 0
+    n_set_back: int = 0
 
     @property
-    def is_pushing(self) -> bool:
-        """Whether the player is usually pushed back."""
-        return self.n_pushed > _PUSHED * self.n
+    def sets_back(self) -> bool:
+        """Whether the player is often set back, and not just while it is rewarded."""
+        return self.n_set_back > max(_SET_BACK * self.n, self.n_rewarded / 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +260,7 @@ class World(Sightings):
         """Return whether anything is known to follow contact with a category."""
         told = (self.contacts.get(category), self.hits.get(category))
         return any(
-            known is not None and (known.n_lost or known.reward or known.is_pushing)
+            known is not None and (known.n_lost or known.reward or known.sets_back)
             for known in told
         )
 
@@ -328,8 +331,8 @@ def _contact_line(what: str, known: Contact) -> Iterator[str]:
         is_once = known.n_rewarded <= known.n
         often = f"{known.n_rewarded} of {known.n} times" if is_once else "often more than once"
         parts.append(f"reward {known.reward / known.n_rewarded:+.3g}, {often}")
-    if known.is_pushing:
-        parts.append(f"pushed back, {known.n_pushed} of {known.n} times")
+    if known.sets_back:
+        parts.append(f"set back, {known.n_set_back} of {known.n} times")
     if known.n_lost:
         parts.append(f"a life lost, {min(known.n_lost, known.n)} of {known.n} times")
     yield f"{what}: {'; '.join(parts) or f'nothing, {known.n} times'}."
@@ -342,7 +345,7 @@ class Watch:
         self._player, self._index = player, index
         self._t = self._fired = 0
         self._way: Way = (0, 0)
-        self._pushed_by: set[str] = set()
+        self._set_back_by: set[str] = set()
         self._touched: dict[str, int] = {}
         self._hit: dict[str, int] = {}
         self._before: Rows = {}
@@ -377,8 +380,7 @@ class Watch:
         if me is not None:
             self._note_touch(me, rows, {self._player}, self._touched, self.seen.contacts)
             self._note_shots(me, rows)
-            if not reward:
-                self._note_gauges(me, rows)
+            self._note_gauges(me, rows, rises=not reward, falls=not is_lost)
         self._before = rows
 
     @property
@@ -395,13 +397,16 @@ class Watch:
         return bool(recent)
 
     def _note_push(self, dx: int, dy: int, way: Way) -> None:
-        """Attribute a movement against the action, which was held, to all recent contacts."""
-        if way != self._way or not (dx * way[0] < 0 or dy * way[1] < 0):
-            return
+        """Notice a movement against the action, which was held."""
+        if way == self._way and (dx * way[0] < 0 or dy * way[1] < 0):
+            self._set_back()
+
+    def _set_back(self) -> None:
+        """Attribute a set-back to all recent contacts."""
         for category, at in self._touched.items():
-            if self._t - at <= _PUSHED_WITHIN and category not in self._pushed_by:
-                self._pushed_by.add(category)
-                _add(self.seen.contacts, {category: Contact(n_pushed=1)})
+            if self._t - at <= _SET_BACK_WITHIN and category not in self._set_back_by:
+                self._set_back_by.add(category)
+                _add(self.seen.contacts, {category: Contact(n_set_back=1)})
 
     def _blame(self) -> None:
         """Attribute a lost life to the latest contact."""
@@ -426,7 +431,7 @@ class Watch:
             if category not in own and any(_touch(me, row, reach_x, reach_y) for row in members):
                 if last.get(category, -2) < self._t - 1:
                     _add(sums, {category: Contact(n=1)})
-                    self._pushed_by.discard(category)
+                    self._set_back_by.discard(category)
                 last[category] = self._t
 
     def _note_shots(self, me: Row, rows: Rows) -> None:
@@ -445,11 +450,15 @@ class Watch:
                     _add(shots, {category: Shot(0, 1, abs(row[4]), abs(row[5]))})
                 self._note_touch(row, rows, {self._player, category}, self._hit, self.seen.hits)
 
-    def _note_gauges(self, me: Row, rows: Rows) -> None:
+    def _note_gauges(self, me: Row, rows: Rows, *, rises: bool, falls: bool) -> None:
         for category, members in rows.items():
             before = self._before.get(category, ())
-            if len(members) == len(before) == 1 and (members[0][6] or 0) > (before[0][6] or 0):
-                self._note_place(category, me)
+            if len(members) == len(before) == 1:
+                now, then = members[0][6] or 0, before[0][6] or 0
+                if now > then and rises:
+                    self._note_place(category, me)
+                if 0 < now < (1 - _FALL) * then and falls:
+                    self._set_back()
 
     def _note_gaps(self, me: Row) -> None:
         x, y = me[0] + me[2] / 2, me[1] + me[3] / 2
