@@ -249,6 +249,19 @@ def test_a_low_gauge_comes_before_home() -> None:
     assert (act(program, GAUGED, Air=full), act(program, GAUGED, Air=low)) == ("UP", "DOWN")
 
 
+def test_a_plan_predicts_with_mean_speeds() -> None:
+    program = planned(worth("Car", -100), home_y=Constant(0, 1), memory=Constant(4, 1))
+    policy = load_policy(PolicySource(render(program, MAZE, "A Game", "x")))
+    x, seen = 100, []
+    for dx in (0, -4, 0, -4, 0, -4, 0):
+        x += dx
+        mine = {MAZE.player: [ME] * (MAZE.player_index + 1)}
+        policy.act(Observation({**mine, "Car": [ObjectBox(x, 150, 8, 8, dx, 0)]}))
+        seen.append(policy.speeds["Car", x, 150][1:])  # type: ignore[attr-defined]
+    assert seen[:2] == [(0, 0), (-4, 0)], "nothing is known of a speed at first sight"
+    assert seen[-1] == pytest.approx((-2, 0), abs=0.6)
+
+
 def test_a_plan_lines_up_with_what_can_be_shot_and_turns_to_it() -> None:
     level = LineUp("y", Constant(0, 0.1), None)
     program = planned(worth("Cube", 10, level))

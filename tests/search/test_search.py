@@ -20,7 +20,8 @@ from gco_agent.optimizers.cma import StepBudget
 from gco_agent.optimizers.search.evolve import TOP, Arena, Member, keep, prune, race, tune
 from gco_agent.optimizers.search.genome import Intercept, Pick, Rule, constants
 from gco_agent.optimizers.search.optimizer import STATE_FILE, SearchOptimizer, compare, read_state
-from gco_agent.optimizers.search.play import names_of
+from gco_agent.optimizers.search.play import Played, names_of
+from gco_agent.optimizers.search.world import Sightings
 from gco_agent.policy.contract import check_policy
 from gco_agent.policy.source import PolicySource, format_policy
 from gco_agent.store.config import RunConfig
@@ -271,6 +272,31 @@ def test_better_programs_rate_higher_and_win_the_race(pool):
     place.rate([good, bad], TOP)
     assert place.budget.used == used
     assert race(place, [bad, good]) is good
+
+
+def played(total: float, n_steps: int, n_lost: int, lives: int = 3, *, is_over=False) -> Played:
+    counts = (total, 1, lives, n_lost, n_steps, n_steps, is_over, 0)
+    return Played(*counts, (0.0, 0.0), None, Sightings())
+
+
+def test_a_rating_estimates_whole_games():
+    place = arena(None)  # type: ignore[arg-type]
+    place.usual_rate = 1 / 300
+    bold, careful = played(90, 900, 3), played(60, 900, 0)
+    assert place.rating([careful]) > place.rating([bold]), "it will live longer"
+    assert place.rating([played(90, 900, 3, is_over=True)]) == pytest.approx(90, abs=0.1)
+    assert place.rating([played(90, 900, 0, lives=0)]) == pytest.approx(90, abs=0.1)
+    usual = place.rating([played(90, 900, 3)])
+    assert usual == pytest.approx(90, abs=0.1), "the usual rate of losses: all lives are used up"
+    endless = place.rating([played(90, 900, 0)] * 1_000)
+    assert endless == pytest.approx(90 / 900 * 27_000, rel=0.02), "no game is longer than its cap"
+
+
+def test_the_usual_rate_of_losses_follows_the_best_programs():
+    place = arena(None)  # type: ignore[arg-type]
+    assert place.learn_rate([played(0, 500, 1)]) == 1 / 500
+    place.usual_rate = 1 / 100
+    assert place.learn_rate([played(0, 200, 0)]) == 2 / 400
 
 
 def rated(program, mean: float, cell: str = "", n: int = 3, born: int = 0) -> Member:

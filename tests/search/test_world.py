@@ -21,8 +21,10 @@ from gco_agent.optimizers.search.play import Probe, Segment, names_of, play, pro
 from gco_agent.optimizers.search.world import (
     Contact,
     Place,
+    Rows,
     Shot,
     Sightings,
+    Sign,
     Step,
     Watch,
     World,
@@ -199,6 +201,70 @@ def test_what_follows_contact_is_attributed_to_it() -> None:
     told = PONG.after([watch.seen]).told()
     assert "Contact with Coin: reward +10, 1 of 1 times." in told
     assert "Contact with Enemy: a life lost, 1 of 2 times." in told
+
+
+def test_what_pushes_the_player_back_is_noticed() -> None:
+    watch = Watch("Player")
+    car = {"Car": [box(50, 44)]}
+    steps: list[tuple[int, Sign, Rows]] = [  # place, way of the action, what is there
+        (50, -1, {}),
+        (50, -1, car),
+        (54, -1, car),  # pushed down, though the action goes up
+        (58, -1, {}),
+        (54, -1, {}),
+        (50, -1, car),
+        (54, 1, car),  # it went down itself
+        (50, -1, {}),
+    ]
+    for y, way, things in steps:
+        watch.step({"Player": [box(50, y)], **things}, 0, (0, way), is_lost=False)
+    assert watch.seen.contacts == {"Car": Contact(2, n_set_back=1)}
+    assert "Contact with Car: set back, 1 of 2 times." in PONG.after([watch.seen]).told()
+
+
+def test_a_gauge_that_falls_at_contact_is_a_set_back() -> None:
+    watch = Watch("Player")
+    for speed, things in ((60, {}), (59, {"Car": [box(50, 44)]}), (6, {}), (7, {}), (3, {})):
+        seen = {"Player": [box(50, 50)], "Speed": [valued(speed)], **things}
+        watch.step(seen, 0, is_lost=False)
+    assert watch.seen.contacts == {"Car": Contact(1, n_set_back=1)}
+
+
+def test_what_rewards_more_than_it_sets_back_is_no_danger() -> None:
+    often, rarely = Contact(40, 4, 4.0, 0, 12), Contact(40, 30, 30.0, 0, 12)
+    assert (often.sets_back, rarely.sets_back, Contact(40, n_set_back=4).sets_back) == (
+        *(True, False, False),
+    )
+    for known, is_bad in ((often, True), (rarely, False)):
+        world = dataclasses.replace(PONG, contacts={"Enemy": known})
+        drawn = [Grammar(world, random.Random(i)).worth("Enemy") for i in range(20)]
+        assert all((worth.points.value < 0) == is_bad for worth in drawn)
+
+
+def hopping(n: int) -> list[Step]:
+    """Return steps with ``n`` hops to the right, which last longer than their action."""
+    steps, x = [], 0
+    for _ in range(n):
+        for t in range(12):
+            dx = 4 if 1 <= t <= 5 else 0
+            x += dx
+            row = {"Player": [box(x, 50, dx)]}
+            steps.append(Step(row, 1 if t < 3 else 0, t > 0, 0.0, is_lost=False))
+    return steps
+
+
+def test_more_is_played_until_hops_are_told_from_steps() -> None:
+    played, taken = [list(random_walk())], 0
+
+    def rests(n: int) -> Iterator[list[Step]]:
+        nonlocal taken
+        for taken in range(1, 4):  # noqa: B007 - counted
+            yield hopping(n)
+
+    names = ("NOOP", "RIGHT", "LEFT")
+    for n_hops, n_taken, is_hopping in ((12, 1, True), (4, 3, True), (1, 3, False)):
+        world = identify(names, played, rests(n_hops))
+        assert (taken, world.hop is not None) == (n_taken, is_hopping)
 
 
 def test_shots_are_told_from_what_else_appears() -> None:

@@ -38,9 +38,21 @@ def test_frames_are_kept_for_a_usual_race_and_for_what_a_proposal_took() -> None
         budget.require(400_000 - 4 * 6_000 + 4, 4)
     budget.require(400_000 - 4 * 900, 4, is_first=True)
     assert budget.proposal_steps == 300
-    budget.reserve([200], [200], 5_000)
+    budget.reserve([200], [200], 12_000)  # a fourth of what the last proposals took is enough
+    budget.require(400_000 - 4 * 7_000, 4)
     with pytest.raises(BudgetSpent):
-        budget.require(400_000 - 4 * 8_999, 4)
+        budget.require(400_000 - 4 * 6_999, 4)
+
+
+def test_an_undecided_race_leaves_frames_for_others() -> None:
+    budget = Budget(frames=400_000)
+    assert budget.steps_to_race(0) is None, "no limit before the first iteration is begun"
+    budget.reserve([200], [200])
+    budget.require(0, 4)
+    assert budget.steps_to_race(10_000) == 100_000 // 5
+    budget.require(400_000 - 4 * 9_000, 4)
+    assert budget.steps_to_race(3_000) == budget.race_steps
+    assert budget.steps_to_race(8_000) == 1_000
 
 
 def test_seconds_bind_with_what_is_reserved() -> None:
