@@ -273,7 +273,8 @@ def test_races_follow_from_the_seed_only_where_the_policy_cannot_know_it(
     def raced(optimizer: Optimizer) -> str:
         with started.open(REF) as run:
             advance(run, optimizer, judge, CONFIG, Budget(iterations=1))
-            return run.history()[-1].facts.seeds
+            facts = run.history()[-1].facts
+            return (facts and facts.seeds) or ""
 
     class Repeatable(Scripted):
         capabilities = Capabilities(is_repeatable=True)
