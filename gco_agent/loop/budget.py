@@ -27,8 +27,8 @@ _USUAL_PAIRS = INTERIM_ANALYSES[1]
 """Pairs after which most races are decided."""
 _LEAST_SHARE = 4
 """An iteration is begun with at least one in so many of the steps that the last proposals took."""
-_RACE_SHARE = 5
-"""A race may use one in so many of the steps that are left, or a usual race if that is more."""
+_RACE_SHARE, _LONG_RACE = 3, 2
+"""A race may use one in so many of the steps that are left, or those of so many usual races."""
 _FEWEST = 2
 """Least episodes of a report: fewer have no standard error."""
 _MOST_KEPT = 1 / 3
@@ -196,7 +196,7 @@ class Budget:
         left = self.steps_left
         if left is None:
             return None
-        return min(left - used, max(self.race_steps, left // _RACE_SHARE))
+        return min(left - used, max(_LONG_RACE * self.race_steps, left // _RACE_SHARE))
 
     @property
     def proposal_steps(self) -> int | None:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import time
 from collections.abc import Mapping
+from typing import cast
 
 import pytest
 
@@ -17,8 +18,16 @@ from gco_agent.envs.atari import default_protocol
 from gco_agent.evaluation.workers import WorkerPool
 from gco_agent.optimizers.base import PastIteration, Proposal, Request
 from gco_agent.optimizers.cma import StepBudget
-from gco_agent.optimizers.search.evolve import TOP, Arena, Member, keep, prune, race, tune
-from gco_agent.optimizers.search.genome import Intercept, Pick, Rule, constants
+from gco_agent.optimizers.search.evolve import TOP, Arena, Member, keep, prune, race, tune, unlike
+from gco_agent.optimizers.search.genome import (
+    Constant,
+    GoTo,
+    Intercept,
+    Pick,
+    Rule,
+    Rules,
+    constants,
+)
 from gco_agent.optimizers.search.optimizer import STATE_FILE, SearchOptimizer, compare, read_state
 from gco_agent.optimizers.search.play import Played, names_of
 from gco_agent.optimizers.search.world import Sightings
@@ -322,6 +331,14 @@ def test_a_restart_has_places_of_its_own_and_the_champion_stays():
     assert sum(m.born == 9 for m in kept) == 4
     assert old[0] in kept
     assert old[1] not in kept
+
+
+def test_what_plays_as_the_policy_in_force_does_is_not_proposed_again(pool):
+    place = arena(pool)
+    own, other = simple(40, 2), Member(simple(180, 2))
+    idle = Rule("y", None, (), GoTo(Constant(9, 20)))
+    same = Member(by_rules(*cast(Rules, own.moves).rules, idle, dead_zone=2))
+    assert unlike(place, own, [same, other]) == [other]
 
 
 def test_pruning_changes_no_action(pool):

@@ -49,10 +49,10 @@ def test_an_undecided_race_leaves_frames_for_others() -> None:
     assert budget.steps_to_race(0) is None, "no limit before the first iteration is begun"
     budget.reserve([200], [200])
     budget.require(0, 4)
-    assert budget.steps_to_race(10_000) == 100_000 // 5
-    budget.require(400_000 - 4 * 9_000, 4)
-    assert budget.steps_to_race(3_000) == budget.race_steps
-    assert budget.steps_to_race(8_000) == 1_000
+    assert budget.steps_to_race(10_000) == 100_000 // 3
+    budget.require(400_000 - 4 * 12_000, 4)
+    assert budget.steps_to_race(3_000) == 2 * budget.race_steps
+    assert budget.steps_to_race(8_000) == 4_000
 
 
 def test_seconds_bind_with_what_is_reserved() -> None:

@@ -304,6 +304,13 @@ def _breed(
     return children
 
 
+def unlike(arena: Arena, own: Program, members: Sequence[Member]) -> list[Member]:
+    """Return those of the first members that do not play as ``own`` does."""
+    found = list(members[: 2 * _FINALISTS])
+    same = _same(arena, own, [member.program for member in found], _SCAN)
+    return [member for member, is_same in zip(found, same, strict=True) if not is_same]
+
+
 def race(arena: Arena, candidates: Sequence[Member]) -> Member:
     """Return the best of a few by successive halving, on seeds that none was selected on."""
     finalists, n_seeds = list(candidates[:_FINALISTS]), _RACE_SEEDS

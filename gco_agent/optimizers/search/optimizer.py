@@ -27,6 +27,7 @@ from gco_agent.optimizers.search.evolve import (
     race,
     screen,
     tune,
+    unlike,
 )
 from gco_agent.optimizers.search.genome import Constant, Program, constants, headline, niche, nodes
 from gco_agent.optimizers.search.play import Names, Probe, names_of, probe
@@ -234,7 +235,7 @@ class _Slice:
         if not fresh:
             raise ProposalError("every program of the search was proposed before")
         fresh = list({member.mark: member for member in fresh}.values())
-        chosen = race(arena, fresh)
+        chosen = race(arena, self._unlike_champion(fresh) or fresh)
         in_time = arena.budget.share(_OVERDRAWN)
         pruned = prune(arena, chosen.program) if in_time else chosen.program
         proposed = Member(pruned, None, chosen.n, chosen.mean, chosen.cell, chosen.born)
@@ -260,6 +261,11 @@ class _Slice:
         )
         files = {STATE_FILE: dumps(state, indent=1) + "\n"}
         return Proposal(PolicySource(text), summary or headline(pruned), reason, files, used)
+
+    def _unlike_champion(self, members: Sequence[Member]) -> list[Member]:
+        """Return those of the first that do not play as the policy in force does."""
+        own = [m.program for m in self._members if m.mark == self._state.champion]
+        return unlike(self._arena, own[0], members) if own else list(members)
 
     def _play(self) -> tuple[Sequence[Member], str]:
         request, state, arena = self._request, self._state, self._arena
