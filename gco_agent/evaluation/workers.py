@@ -32,7 +32,7 @@ Result = TypeVar("Result")
 HANG_S = 60.0
 """A step of an environment that takes longer has hung, unless the pool has another limit."""
 _ORPHAN_CHECK_S = 0.5
-_END_S = 3.0
+_END_S = 10.0
 """Time for a worker to close its environments; then it is killed."""
 _NO_MAIN_GUARD = 97
 """Exit code of a worker that tried to start workers while it was started itself."""
