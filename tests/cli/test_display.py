@@ -229,8 +229,9 @@ def test_the_ledger_counts_the_iterations_of_this_command_only():
     assert ledger.used()[0] == used[0]
     in_no_hurry = Ledger(Budget(iterations=10, started=0.0), 1)
     assert in_no_hurry.to_go(0.0) == ""
-    in_no_hurry.note(Committed(1, "accepted", 1.0, 0.1, None, "x", 20.0, ""))
+    in_no_hurry.note(Committed(1, "accepted", 1.0, 0.1, None, "x", 20.0, ""), now=0.0)
     assert in_no_hurry.to_go(0.0) == "about 3 min 0 s to go"
+    assert in_no_hurry.to_go(10.0) == "about 2 min 50 s to go", "it counts down between events"
     assert Ledger(None, 0).used() == []
     assert Ledger(None, 0).time(1.0, is_iteration=False) == ""
 

@@ -19,6 +19,7 @@ from gco_agent.optimizers.search.genome import (
     GoTo,
     Intercept,
     LineUp,
+    Near,
     Need,
     Pick,
     Plan,
@@ -26,6 +27,7 @@ from gco_agent.optimizers.search.genome import (
     Rule,
     Rules,
     Shows,
+    Stay,
     Worth,
     constants,
     headline,
@@ -135,6 +137,17 @@ def test_every_program_is_a_policy_that_meets_the_contract(seed, world):
         check_policy(source)
         assert environment_of(source) == "gco/AGame-v5"
         assert headline(program) in source.text.partition("\n")[0]
+
+
+def test_the_title_names_the_most_general_rule_about_a_thing() -> None:
+    near = (Near("y", farther=False, limit=Constant(9, 1)),)
+    ball, home = Pick("Ball", "nearest"), GoTo(Constant(100, 1))
+    program = by_rules(
+        Rule("y", Pick("Enemy", "nearest"), near, Stay()),
+        Rule("y", ball, (), Intercept(None, None)),
+        Rule("y", None, (), home),
+    )
+    assert headline(program) == "intercept the Ball"
 
 
 @settings(deadline=None, max_examples=60)

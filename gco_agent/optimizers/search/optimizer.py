@@ -256,7 +256,7 @@ class _Slice:
         learned = "".join(f"\n- {line}" for line in state.world.told())
         reason = (
             f"{detail} {used:,} steps played on feedback seeds; "
-            f"{len(archive)} programs in the archive.{changes}"
+            f"{len(archive)} program{'s' * (len(archive) != 1)} in the archive.{changes}"
             f"\n\nWhat playing has shown:\n{learned}"
         )
         files = {STATE_FILE: dumps(state, indent=1) + "\n"}
