@@ -15,7 +15,9 @@ import pytest
 from click.testing import CliRunner, Result
 from jsonschema import Draft202012Validator
 
+from gco_agent.api import Players
 from gco_agent.cli import main
+from gco_agent.cli.context import CliContext
 from gco_agent.cli.options import result_schema
 from gco_agent.optimizers import registry
 from tests.cli import scripted
@@ -59,8 +61,17 @@ def _surrounded(surroundings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture
-def cli() -> Cli:
-    """Call the command line in this process; what it prints as JSON is of the schema."""
+def cli(monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Call the command line in this process; what it prints as JSON is of the schema.
+
+    It plays here, too, which gives the same results: to start workers takes longer than most of the
+    tests play. Commands with workers are those of `start`, and of the run that is `played`.
+    """
+
+    def players(place: CliContext) -> Players:
+        return Players(place.workers if place.executor else 0, place.jail_level, place.executor)
+
+    monkeypatch.setattr(CliContext, "players", property(players))
 
     def call(directory: Path, *arguments: str | Path) -> Result:
         words = list(map(str, arguments))

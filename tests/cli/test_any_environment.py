@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gco_agent.optimizers.reflect import TOOL
-from tests.cli.conftest import Cli
+from tests.cli.conftest import Cli, Start
 from tests.messages_server import MessagesServer, Reply, message
 from tests.store.samples import git
 
@@ -215,12 +215,13 @@ def test_constants_and_text_of_a_policy_without_objects(
         assert told["steps"] > 0
 
 
-def test_an_environment_that_a_package_of_its_own_registers(cli: Cli, project: Path) -> None:
+def test_an_environment_that_a_package_of_its_own_registers(start: Start, project: Path) -> None:
     """A worker has to import that package too."""
     pytest.importorskip("minigrid")
-    begun = cli(
+    begun = start(
         project, "init", "MiniGrid-Empty-5x5-v0", "--name", "grid", "--no-switch",
         "--max-steps", "30", "--workers", "1",
     )  # fmt: skip
-    assert begun.exit_code == 0, begun.output
-    assert "gco/mini_grid_empty_5x5/grid" in begun.output
+    printed, errors = begun.communicate(timeout=120)
+    assert begun.returncode == 0, errors
+    assert "gco/mini_grid_empty_5x5/grid" in printed
