@@ -22,10 +22,22 @@ from gco_agent.loop.improving import _with_true_claim
 from gco_agent.policy.source import PolicySource, docstring_of, with_measured_header
 from tests.cli.conftest import Cli
 from tests.cli.scripted import POLE
-from tests.optimizers.test_simplify import BLOATED, IDLE
+from tests.optimizers.test_simplify import BLOATED
 from tests.optimizers.test_tune import LATE
 
 QUICK = ("--steps", "9000", "--time", "10m", "--max-steps", "150", "--workers", "1")
+STEADY = '''"""CartPole: keep the pole up, and push to the right now and then."""
+
+
+class Policy:
+    n = 0
+
+    def act(self, obs):
+        self.n += 1
+        if self.n % 7 == 0:
+            return 1
+        return int(obs[2] + obs[3] > 0)
+'''
 
 
 @pytest.fixture
@@ -105,19 +117,24 @@ def test_a_file_is_simplified_and_said_to_be(cli: Cli, folder: Path) -> None:
     assert "import math" not in (folder / "lean.py").read_text()
 
 
-def test_removals_that_change_actions_have_to_win_a_race(cli: Cli, folder: Path) -> None:
-    (folder / "idle.py").write_text(IDLE)
+@pytest.mark.parametrize("is_won", [True, False])
+def test_removals_that_change_actions_have_to_win_a_race(
+    cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch, *, is_won: bool
+) -> None:
+    if not is_won:
+        monkeypatch.setattr("gco_agent.core.statistics.NO_WORSE_RARE_LOSS_ALPHA", 1e-99)
+    (folder / "steady.py").write_text(STEADY)
     result = cli(
-        folder, "simplify", "idle.py", "--env", "gco/Pong-v5", "--steps", "30000", "--json",
-        "--time", "10m", "--max-steps", "100", "--workers", "1",
+        folder, "simplify", "steady.py", "--env", "CartPole-v1", "--steps", "30000", "--json",
+        "--time", "10m", "--max-steps", "20", "--workers", "1",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     data = json.loads(result.stdout)
     assert (data["gain"], data["pairs"]) == (0.0, NO_WORSE_INTERIM_ANALYSES[-1])
-    # 64 equal pairs do not exclude that whole games are lost on seeds not yet seen
-    assert data["removed"] == []
-    assert (folder / "idle.py").read_text() == IDLE
-    assert data["lines_after"] == data["lines_before"]
+    assert bool(data["removed"]) is is_won
+    assert not any(removed["exact"] for removed in data["removed"])
+    assert ("% 7" in (folder / "steady.py").read_text()) is not is_won
+    assert (data["lines_after"] < data["lines_before"]) is is_won
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from gco_agent.core.errors import ProposalError
 from gco_agent.core.events import Event, Searching
-from gco_agent.core.records import Evaluation
+from gco_agent.core.records import Evaluation, PlayProtocol
 from gco_agent.core.seeds import trial_seeds
 from gco_agent.core.statistics import Aim
 from gco_agent.evaluation.workers import WorkerPool
@@ -23,6 +23,8 @@ from gco_agent.store.config import RunConfig
 from tests.engine.pong_policies import RULES, failing
 
 SHORT = replace(RULES, max_steps=90)
+SHORTER = replace(RULES, max_steps=45)
+"""Before the first point."""
 
 BLOATED = '''"""Pong: follow the ball.
 
@@ -77,21 +79,27 @@ class Policy:
 '''
 
 
-def simplified(text: str, *, exact_only: bool = True, n_steps: int = 60_000) -> Simplified:
-    trials = Trials(WorkerPool(0), SHORT, JailLevel.NONE, StepBudget(n_steps, float("inf")))
+def simplified(
+    text: str,
+    *,
+    exact_only: bool = True,
+    n_steps: int = 60_000,
+    rules: PlayProtocol = SHORT,
+) -> Simplified:
+    trials = Trials(WorkerPool(0), rules, JailLevel.NONE, StepBudget(n_steps, float("inf")))
     return simplify_policy(PolicySource(text), trials, trial_seeds(1), exact_only=exact_only)
 
 
 @pytest.fixture(scope="module")
 def lean() -> Simplified:
-    return simplified(BLOATED)
+    return simplified(BLOATED, rules=SHORTER)
 
 
 def test_what_never_runs_or_does_not_matter_goes_and_the_rest_stays(lean: Simplified) -> None:
     assert lean.source.text == LEAN
     assert lean.exact == lean.source
     assert (lean.before.sloc, lean.after.sloc) == (16, 7)
-    assert lean.n_actions == 90 * lean.n_episodes
+    assert lean.n_actions == 45 * lean.n_episodes
     assert lean.n_episodes == 8
     assert all(removed.is_exact for removed in lean.removed)
     assert "if len(obs" in " ".join(removed.what for removed in lean.removed)
@@ -102,7 +110,7 @@ def test_a_guard_that_objects_may_go_missing_stays_though_it_never_ran() -> None
     text = LEAN.replace(
         'not obs["Ball"] or not obs["Player"]', 'not obs["Player"] or not obs["Ball"]'
     )
-    assert 'not obs["Player"]' in simplified(text).source.text
+    assert 'not obs["Player"]' in simplified(text, rules=SHORTER).source.text
 
 
 def test_with_little_to_spend_what_is_proved_is_kept_and_the_rest_is_left() -> None:
