@@ -13,6 +13,7 @@ from tests.cli.conftest import SHORT, launch
 from tests.messages_server import MessagesServer, Reply, message
 from tests.store.samples import git
 
+SHORTER = ("--max-steps", "60", "--workers", "1")
 _SOON_S = 4.0
 """Two seconds are the aim, on a machine that does nothing else."""
 _WITH_COMMIT_S = 8.0
@@ -120,7 +121,7 @@ def slow(**how) -> Reply:
 
 def test_while_a_language_model_answers(surroundings, project, cli, monkeypatch):
     """What the request took is committed, and the limit in dollars knows of it."""
-    run = ("run", "pong", "--name", "cut", "--optimizer", "reflect", *SHORT)
+    run = ("run", "pong", "--name", "cut", "--optimizer", "reflect", *SHORTER)
     with MessagesServer([slow(drip=0.002)]) as server:
         environment = {**surroundings, "ANTHROPIC_BASE_URL": server.url}
         process = launch(project, environment, *run)
@@ -153,7 +154,7 @@ def test_while_a_language_model_answers(surroundings, project, cli, monkeypatch)
 
 def test_before_a_language_model_says_anything(surroundings, project):
     """Nobody knows whether that is billed; it counts against the limit, and not in the trailers."""
-    run = ("run", "pong", "--name", "cut", "--optimizer", "reflect", *SHORT)
+    run = ("run", "pong", "--name", "cut", "--optimizer", "reflect", *SHORTER)
     with MessagesServer([slow(wait=6.0)]) as server:
         process = launch(project, {**surroundings, "ANTHROPIC_BASE_URL": server.url}, *run)
         try:
