@@ -25,7 +25,7 @@ from tests.conftest import Once
 from tests.store.samples import commit_file, git
 
 ROOT = Path(__file__).parents[2]
-SHORT = ("--max-steps", "150", "--workers", "1")
+SHORT = ("--max-steps", "300", "--workers", "1")
 Cli = Callable[..., Result]
 Start = Callable[..., "subprocess.Popen[str]"]
 

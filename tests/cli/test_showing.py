@@ -97,7 +97,7 @@ def test_show_an_accepted_iteration(cli, played):
     assert text.startswith(f"{BRANCH}, iteration 1: accepted\nfollow the [bold]ball[/bold]\n")
     assert "Because follow the [bold]ball[/bold]" in text
     assert re.search(r"gain \+\S+ ± \S+ over the policy it was raced against, \d+ pairs", text)
-    assert re.search(r"^ *11\d{8} +-?\d+ +-?\d+ +\+?-?\d+ +150  truncated$", text, re.MULTILINE)
+    assert re.search(r"^ *11\d{8} +-?\d+ +-?\d+ +\+?-?\d+ +300  truncated$", text, re.MULTILINE)
     assert '-"""Pong: the policy of a new run.' in text or re.search(r"^-\S*", text, re.MULTILINE)
     assert re.search(r"^\+ +gap = obs\[.Ball.\]\[0\]\.y", text, re.MULTILINE)
     assert text.rstrip().endswith("evidence: actions.json, evaluation.json, proposal.json")

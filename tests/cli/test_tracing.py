@@ -49,7 +49,7 @@ def test_as_json(cli, tmp_path):
         "step", "lives", "objects", "values", "calls", "action", "action_name", "reward"
     }  # fmt: skip
     assert step["calls"][0]["name"] == "act"
-    assert "max_steps=150" in data["protocol"]
+    assert "max_steps=300" in data["protocol"]
 
 
 def test_a_run_with_what_it_tried(cli, played):
