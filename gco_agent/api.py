@@ -459,7 +459,8 @@ def run(  # noqa: PLR0913 - keyword arguments with defaults
         protocol: Rules of play, or their name.
         max_steps: Steps after which an episode is truncated.
         selection_steps: The same in races; 4,500 by default.
-        slice_steps: Steps that the search may play in an iteration.
+        slice_steps: Steps that the search may play in an iteration; of objects, up to three times
+            as many after rejected candidates.
         model: Language model; by default the usual one.
         answer: What answers the prompts of the optimizer exchange: a function from the prompt to
             the reply, or a command line, in which ``{prompt}`` and ``{reply}`` are the two files.

@@ -58,8 +58,9 @@ class RunConfig:
             endless rallies. 4,500 are the five minutes of Machado et al. 2018 (arXiv:1709.06009).
         optimizer: Name of the optimizer, or several that take turns: "reflect, search".
         seed: Seed of the optimizer's own random choices; seeds of episodes are fixed streams.
-        slice_steps: Steps that an iteration of the embedded search may play.
-        slice_seconds: Wall time limit of such an iteration. Where it is never reached, the speed of
+        slice_steps: Steps that an iteration of the embedded search may play; of objects, up to
+            three times as many after rejected candidates.
+        slice_seconds: Wall time limit for as many steps. Where it is never reached, the speed of
             the machine does not decide what is proposed.
         hints: What prompts say about the game: "none", only types; "interface", what things mean;
             "paper", the advice of the paper's authors too.

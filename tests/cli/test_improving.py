@@ -22,22 +22,14 @@ from gco_agent.loop.improving import _with_true_claim
 from gco_agent.policy.source import PolicySource, docstring_of, with_measured_header
 from tests.cli.conftest import Cli
 from tests.cli.scripted import POLE
-from tests.optimizers.test_simplify import BLOATED
+from tests.optimizers.test_simplify import BLOATED, IDLE
 from tests.optimizers.test_tune import LATE
 
 QUICK = ("--steps", "9000", "--time", "10m", "--max-steps", "150", "--workers", "1")
-STEADY = '''"""CartPole: keep the pole up, and push to the right now and then."""
-
-
-class Policy:
-    n = 0
-
-    def act(self, obs):
-        self.n += 1
-        if self.n % 7 == 0:
-            return 1
-        return int(obs[2] + obs[3] > 0)
-'''
+STEADY = IDLE.replace(
+    "Pong: stand still, and press a button that does nothing",
+    "CartPole: keep the pole up, and push to the right",
+).replace("return 0", "return int(obs[2] + obs[3] > 0)")
 
 
 @pytest.fixture
