@@ -1,4 +1,4 @@
-"""``prompt``, ``apply``, ``estimate`` and ``replay``: answers, and what they cost."""
+"""``note``, ``prompt``, ``apply`` and ``replay``: answers of people and models."""
 
 from __future__ import annotations
 
@@ -14,20 +14,18 @@ import click
 from gco_agent.cli import options as o
 from gco_agent.cli.context import CliContext
 from gco_agent.cli.display import open_display
-from gco_agent.cli.options import Given, command, number, option
+from gco_agent.cli.options import Given, command, option
 from gco_agent.cli.output import Result, count, echo, pick, say, tell
-from gco_agent.cli.run import advance, config_of, explain_interruption
+from gco_agent.cli.run import advance, explain_interruption
 from gco_agent.core.errors import GcoError, UsageError
 from gco_agent.core.text import format_score
 
 if TYPE_CHECKING:
     from gco_agent.api import Run
-    from gco_agent.core.records import PlayProtocol, Usage
-    from gco_agent.llm.prices import Plan, Price
+    from gco_agent.core.records import PlayProtocol
     from gco_agent.loop.replay import Outcome, Recording, Replayed
     from gco_agent.optimizers.base import Request
     from gco_agent.optimizers.exchange import PromptFiles
-    from gco_agent.store.config import RunConfig
     from gco_agent.store.entries import RunRef
     from gco_agent.store.run import Runs
     from gco_agent.store.view import RunView
@@ -35,8 +33,6 @@ if TYPE_CHECKING:
 _DEMO = "demo"
 _AGAIN = "The same command continues it.\nTo remove this unfinished one: git branch -D {run}"
 _STDIO = "-"
-_BYTES_A_TOKEN = 8
-"""More bytes than a token of a trace has on the whole, as its length is estimated."""
 
 
 @command(
@@ -163,106 +159,6 @@ def _read_answer(place: CliContext, run: Run, view: RunView, name: str | None) -
             "present one with `gco-agent prompt`, or name the file if you mean this answer"
         )
     return paths.read_reply()
-
-
-@command(
-    o.game_argument,
-    o.hints_option("interface"),
-    number("-n", "iterations", default=10),
-    o.candidates_option,
-    o.model_options,
-    o.json_option,
-)
-def estimate(place: CliContext, /, game: str, iterations: int, **given: Given) -> Result:
-    """Estimate the cost of a run of GAME with the optimizer reflect, before it is started."""
-    from gco_agent.llm.prices import AS_OF, DEFAULT_MODEL, REPLY_TOKENS
-    from gco_agent.llm.providers import model_price, split_models
-
-    given |= {"optimizer": "reflect", "model": given["model"] or DEFAULT_MODEL}
-    config = config_of(place.find_spec(game), given)
-    if len(split_models(config.model)) > 1:
-        raise UsageError("name one model at a time: each has its own price")
-    plan, price = _plan(config, iterations), model_price(config.model)
-    usual, most = plan.usual(price), plan.most(price)
-
-    def of(usage: Usage) -> dict[str, Any]:
-        return {"tokens_in": usage.tokens_in, "tokens_out": usage.output_tokens, "usd": usage.usd}
-
-    data = {
-        "model": config.model,
-        "price": price,
-        "as_of": AS_OF.isoformat(),
-        "prompt": {"lasting_tokens": plan.lasting_tokens, "new_tokens": plan.new_tokens},
-        "iterations": plan.iterations,
-        "candidates": plan.candidates,
-        "usual": of(usual),
-        "most": of(most),
-    }
-    prompt = plan.lasting_tokens + plan.new_tokens
-    lines = [
-        _price_text(config.model, price),
-        f"Prompt: about {prompt:,} tokens, {plan.lasting_tokens:,} of them the same each time.",
-        f"{count(plan.iterations, 'iteration')} of {count(plan.candidates, 'candidate')}:",
-        f"  about {_cost(usual)}, with replies of {min(REPLY_TOKENS, plan.max_tokens):,} tokens",
-        f"  up to {_cost(most)}, with replies of {plan.max_tokens:,} tokens and a repair each",
-    ]
-    if price is not None:
-        lines.append("`gco-agent run --usd N` sets a limit that is checked before each request.")
-    return Result(data, "\n".join(lines))
-
-
-def _plan(config: RunConfig, iterations: int) -> Plan:
-    """Measure the prompt of the first iteration, without playing for its feedback."""
-    from gco_agent.core.records import Evaluation
-    from gco_agent.envs.environment import initial_policy
-    from gco_agent.llm.base import ModelRequest
-    from gco_agent.llm.prices import Plan
-    from gco_agent.optimizers.base import Request
-    from gco_agent.optimizers.feedback import Feedback
-    from gco_agent.optimizers.prompts import compose_prompt
-    from gco_agent.optimizers.reflect import HOW, TOOL
-    from gco_agent.policy.source import PolicySource, format_policy
-    from gco_agent.traces.records import ExecutionTrace
-    from gco_agent.traces.render import estimate_tokens
-
-    request = Request(
-        PolicySource(format_policy(initial_policy(config.protocol))),
-        Evaluation((), config.protocol.stamp),
-        1,
-        config,
-        [],
-        lambda _: None,
-        float("inf"),
-        feedback=lambda: Feedback("", "", ExecutionTrace(())),
-    )
-    prompt = compose_prompt(request, HOW)
-    asked = ModelRequest(prompt.system, prompt.cached, prompt.user, TOOL, config.max_tokens)
-    return Plan(
-        iterations,
-        config.candidates,
-        estimate_tokens(f"{prompt.system}{prompt.cached}{TOOL}"),
-        estimate_tokens(prompt.user) + config.trace_tokens,
-        asked.most_input_tokens + _BYTES_A_TOKEN * config.trace_tokens,
-        config.max_tokens,
-    )
-
-
-def _price_text(model: str, price: Price | None) -> str:
-    from gco_agent.llm.prices import AS_OF, PRICES, find_price
-
-    if price is None:
-        return (
-            f"The price of the model {model} is not known: what follows is in tokens, and --usd is "
-            "refused.\nState it in a file that GCO_AGENT_PRICES names, in US dollars for a million "
-            f'tokens:\n  ["{model}"]\n  input = 0.0\n  output = 0.0'
-        )
-    is_listed = price == find_price(model, PRICES)
-    source = f"list price of {AS_OF}" if is_listed else "by the file that GCO_AGENT_PRICES names"
-    return f"{model}: ${price.input:g} in and ${price.output:g} out per million tokens ({source})."
-
-
-def _cost(usage: Usage) -> str:
-    return f"{usage.total_tokens:,} tokens" if usage.usd is None else f"${usage.usd:.2f}"
 
 
 # Replay

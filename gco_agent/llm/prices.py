@@ -1,4 +1,4 @@
-"""Prices of tokens: a dated table, price files of users, and the estimate of a run's cost."""
+"""Prices of tokens: a dated table, and price files of users."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ AS_OF = date(2026, 11, 10)
 SOURCE = "https://platform.claude.com/docs/en/about-claude/pricing"
 DEFAULT_MODEL = "claude-opus-5-5"
 """The model that is asked unless another is named."""
-REPLY_TOKENS = 6_000
-"""Tokens of a usual reply: a policy of some hundred lines, the reasons, and as much thinking."""
 
 _MILLION = 1_000_000
 _CACHE_WRITE, _CACHE_READ = 1.25, 0.1
@@ -125,42 +123,3 @@ PRICES: Mapping[str, Price] = parse_prices(
     resources.files("gco_agent.llm").joinpath("prices.toml").read_text("utf-8")
 )
 """List prices of the day `AS_OF`, by model; from `SOURCE`, that of Fable 5.2 from a reseller."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The requests of a run that is to be estimated.
-
-    Attributes:
-        lasting_tokens: Tokens of a prompt that stay the same.
-    """
-
-    iterations: int
-    candidates: int
-    lasting_tokens: int
-    new_tokens: int
-    most_input_tokens: int
-    max_tokens: int
-
-    def usual(self, price: Price | None) -> Usage:
-        """Return the usage with replies of usual length and no repairs.
-
-        The constant part is written to the cache again for each iteration, since the cache of five
-        minutes has often expired by then, and read from it for its further candidates.
-        """
-        reply = min(REPLY_TOKENS, self.max_tokens)
-        first = Usage(self.new_tokens, self.lasting_tokens, 0, reply)
-        further = Usage(self.new_tokens, 0, self.lasting_tokens, reply)
-        # each is priced alone: a long prompt costs more a token, and many short ones are not long
-        asked = _times(priced(first, price), self.iterations)
-        return asked + _times(priced(further, price), self.iterations * (self.candidates - 1))
-
-    def most(self, price: Price | None) -> Usage:
-        """Return the usage with replies of full length, and a repair in every iteration."""
-        usage = Usage(self.most_input_tokens, output_tokens=self.max_tokens)
-        usd = price.worst_usd(self.most_input_tokens, self.max_tokens) if price else None
-        return _times(replace(usage, usd=usd), self.iterations * (self.candidates + 1))
-
-
-def _times(usage: Usage, n: int) -> Usage:
-    return Usage(**{name: part and part * n for name, part in asdict(usage).items()})

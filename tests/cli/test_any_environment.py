@@ -187,15 +187,6 @@ def test_an_environment_of_one_s_own_with_actions_that_are_numbers(
     assert "step|obs[0] shown|obs[1] noise|" in asked
 
 
-def test_an_estimate_of_any_environment(cli: Cli, tmp_path: Path) -> None:
-    told = {}
-    for hints in ("none", "interface"):
-        result = cli(tmp_path, "estimate", "CartPole-v1", "--hints", hints, "--json")
-        assert result.exit_code == 0, result.output
-        told[hints] = json.loads(result.stdout)["prompt"]["lasting_tokens"]
-    assert told["none"] < told["interface"]
-
-
 @pytest.mark.parametrize("command", ["tune", "simplify"])
 def test_constants_and_text_of_a_policy_without_objects(
     cli: Cli, tmp_path: Path, command: str

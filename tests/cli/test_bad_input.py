@@ -49,7 +49,6 @@ GIVEN = {
     "baseline": ("pong", "--method", "best-of-n", "--frames", "1000"),
     "bisect": ("--skill", "return > 1"),
     "check-game": ("pong",),
-    "estimate": ("pong",),
     "export tensorboard": ("-o", "scalars"),
     "fork": ("1", "--name", "other"),
     "init": ("pong", "--name", "bad"),

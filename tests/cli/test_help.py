@@ -23,7 +23,7 @@ from tests.engine.policies import RULES
 COMMANDS = (
     "run", "init", "step", "baseline", "watch", "dashboard", "runs", "log", "show", "compare",
     "report", "eval", "verify", "enjoy", "card", "export", "trace", "tune", "simplify", "note",
-    "prompt", "apply", "replay", "estimate", "bisect", "fork", "rollback", "publish", "push",
+    "prompt", "apply", "replay", "bisect", "fork", "rollback", "publish", "push",
     "games", "check-game", "doctor",
 )  # fmt: skip
 HEAVY = (

@@ -148,30 +148,6 @@ def test_a_model_without_a_price_works_but_for_the_limit(
     assert "Gco-Usd: 0.0095" in trailers
 
 
-def test_an_estimate(cli, tmp_path: Path) -> None:
-    result = cli(tmp_path, "estimate", "pong", "-n", "4", "--json")
-    assert result.exit_code == 0, result.output
-    told = json.loads(result.stdout)
-    assert (told["model"], told["iterations"], told["candidates"]) == ("claude-opus-5-5", 4, 1)
-    assert told["prompt"]["new_tokens"] > 6_000
-    assert 0 < told["usual"]["usd"] < told["most"]["usd"]
-    assert told["most"]["tokens_out"] == 4 * 2 * 32_000
-    text = cli(tmp_path, "estimate", "pong", "-n", "4").stdout
-    assert f"about ${told['usual']['usd']:.2f}, with replies of 6,000 tokens" in text
-    assert "list price of 2026" in text
-
-
-def test_an_estimate_without_a_price(cli, tmp_path: Path, monkeypatch) -> None:
-    text = cli(tmp_path, "estimate", "pong", "--model", "my-own").stdout
-    assert "price of the model my-own is not known" in text
-    assert "$" not in text.splitlines()[-1]
-    (tmp_path / "prices.toml").write_text("[my-own]\ninput = 1.0\noutput = 2.0\n")
-    monkeypatch.setenv("GCO_AGENT_PRICES", str(tmp_path / "prices.toml"))
-    text = cli(tmp_path, "estimate", "pong", "--model", "my-own").stdout
-    assert "my-own: $1 in and $2 out per million tokens (by the file that" in text
-    assert "game" in refused(cli(tmp_path, "estimate", "chess"))
-
-
 def test_keys_are_found_in_the_environment() -> None:
     assert (
         API.find_key({"ANTHROPIC_API_KEY": " a \n", "ANTHROPIC_AUTH_TOKEN": "b"}, API.home) == "a"

@@ -30,7 +30,7 @@ def test_the_price_file_can_be_read() -> None:
 
 def test_every_option_exists() -> None:
     context = Context(main)
-    commands = [main.get_command(context, name) for name in ("run", "step", "estimate")]
+    commands = [main.get_command(context, name) for name in ("run", "step")]
     known = {
         name
         for command in commands
