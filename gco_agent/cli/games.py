@@ -116,7 +116,7 @@ def _points(value: float | None) -> str:
     name="check-game",
 )
 def check_game(place: CliContext, /, target: str, *, steps: int) -> Result:
-    """Check every statement of a game's specification in its environment."""
+    """Check an environment, and every statement of its specification."""
     from gco_agent.evaluation import check_game as checking
 
     spec = place.find_spec(target)

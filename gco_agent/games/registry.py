@@ -1,6 +1,6 @@
 """The games there are: first-class, generated, installed by a package, or documented by Gymnasium.
 
-* ``atari/NAME.toml``   a first-class game; its initial policy is ``initial/NAME.py``
+* ``atari/NAME.toml``   a first-class game, with its initial policy
 * ``generated.json``    what ``scripts/make_games`` saw in playing every game that OCAtari extracts
 * ``gymnasium.toml``    what Gymnasium's documentation says of its environments
 
@@ -143,14 +143,14 @@ def _from_file(name: str, data: dict[str, Any]) -> GameSpec:
 
 
 def _tidied(value: Any) -> Any:  # noqa: ANN401 - what TOML may hold
-    """Return ``value`` with tuples for lists and text on one line."""
+    """Return ``value`` with tuples for lists, and all text but policies on one line."""
     match value:
         case str():
             return " ".join(value.split())
         case list():
             return tuple(map(_tidied, value))
         case dict():
-            return {key: _tidied(part) for key, part in value.items()}
+            return {k: part if k == "start" else _tidied(part) for k, part in value.items()}
     return value
 
 

@@ -1,7 +1,7 @@
 """What is known of a game before it is played, as data: `GameSpec` and its parts.
 
-`gco_agent.evaluation.check_game` and tests/ale check against the emulator every word that reaches
-a person or a language model: names, bounds, what an action does, when a category appears.
+tests/ale checks against the emulator every word that reaches a person or a language model: names,
+bounds, what an action does, when a category appears.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import resources
+from string import Template
 
 from gco_agent.core.errors import UsageError
 
@@ -151,6 +152,7 @@ class Reference:
         one_life: The loss of a life ends the episode.
         fires: FIRE is pressed for the policy at the start and after the loss of a life.
         starting_return: What their published starting policy scores; None where it is random.
+        start: A policy that behaves as that one; "" where it is random.
         unseen: Categories that OCAtari gives them and their observations leave out.
     """
 
@@ -159,6 +161,7 @@ class Reference:
     one_life: bool = False
     fires: bool = False
     starting_return: float | None = None
+    start: str = ""
     unseen: tuple[str, ...] = ()
 
 
@@ -187,10 +190,10 @@ class GameSpec:
         reference: How they play it.
         shown: Action word of the emulator to the word that people and models see, where the
             emulator's is misleading.
-        constants: Names in the initial policy that stand for an action by another word than ALE's.
         module: Module whose import makes ``env_id`` known to Gymnasium.
         seen: What an observation is, where it is neither objects nor a vector with names.
-        start: Text of the initial policy where it is in no file of the package.
+        start: Text of the initial policy, in which "$" and the emulator's word for an action, or
+            "$N_ACTIONS", stand for numbers; one that acts at random if empty.
         most: Largest possible return of an episode; None where it is not known.
         most_a_step: Largest possible reward of a step; None where it is not known.
         least: Smallest possible return of an episode; None where it is not known.
@@ -219,7 +222,6 @@ class GameSpec:
     hints: tuple[str, ...] = ()
     reference: Reference | None = None
     shown: Mapping[str, str] = field(default_factory=dict)
-    constants: Mapping[str, str] = field(default_factory=dict)
     module: str = ""
     seen: str = ""
     start: str = ""
@@ -345,19 +347,16 @@ class GameSpec:
             action_names: Of the environment, if they are others than those of ``actions``.
         """
         names = tuple(self.actions if action_names is None else action_names)
-        text = self.start or _policy_file(f"{self.name}.py")
-        if not text:
+        if not self.start:
             return random_policy(self.title, self.env_id, len(names))
-        if self.start or names == tuple(self.actions):
-            return text
-        return renumber_actions(text, self.constants, names)
+        indices = {name: index for index, name in enumerate(names)}
+        return Template(self.start).safe_substitute(indices, N_ACTIONS=len(names))
 
     def reference_policy(self) -> str:
         """Return the text of a policy that behaves as the one the paper's authors start from."""
-        text = _policy_file(f"reference/{self.name}.py")
-        if not text:
+        if self.reference is None or not self.reference.start:
             raise UsageError(f"{self.title} has no starting policy that plays without chance")
-        return text
+        return self.reference.start
 
 
 def general_stages(random_return: float | None, human_return: float | None) -> tuple[Stage, ...]:
@@ -391,50 +390,6 @@ def _subscripts(policy: str) -> Iterator[str]:
                 value=ast.Name(id="obs" | "observation"), slice=ast.Constant(value=str(key))
             ):
                 yield key
-
-
-def _policy_file(name: str) -> str:
-    """Return the text of a file of ``games/initial``; empty if there is none."""
-    path = resources.files("gco_agent.games").joinpath("initial", *name.split("/"))
-    return path.read_text("utf-8") if path.is_file() else ""
-
-
-def renumber_actions(text: str, aliases: Mapping[str, str], names: Sequence[str]) -> str:
-    """Return a policy's text with its action constants set to their indices in ``names``.
-
-    A module constant names an action if it is called as the action is, underscores apart
-    (``RIGHT_FIRE``), or if ``aliases`` says so. Nothing else changes.
-
-    Args:
-        aliases: Constant to the emulator's word.
-    """
-    lines = text.splitlines(keepends=True)
-    found = sorted(_constants(ast.parse(text)), key=lambda c: (c[1].lineno, -c[1].col_offset))
-    for name, literal in found:
-        word = aliases.get(name, name.replace("_", ""))
-        if name != "N_ACTIONS" and word not in names:
-            continue
-        number = len(names) if name == "N_ACTIONS" else list(names).index(word)
-        line = lines[literal.lineno - 1].encode()
-        before, after = line[: literal.col_offset], line[literal.end_col_offset :]
-        lines[literal.lineno - 1] = (before + str(number).encode() + after).decode()
-    return "".join(lines)
-
-
-def _constants(module: ast.Module) -> Iterator[tuple[str, ast.Constant]]:
-    """Yield the names of integer constants at the top level, and their literals."""
-    for node in module.body:
-        match node:
-            case ast.Assign(targets=[ast.Tuple(elts=targets)], value=ast.Tuple(elts=values)):
-                pairs = list(zip(targets, values, strict=False))
-            case ast.Assign(targets=[target], value=value):
-                pairs = [(target, value)]
-            case _:
-                continue
-        for target, value in pairs:
-            is_number = isinstance(value, ast.Constant) and type(value.value) is int
-            if isinstance(target, ast.Name) and isinstance(value, ast.Constant) and is_number:
-                yield target.id, value
 
 
 _LARGEST = 1.0e3

@@ -9,9 +9,9 @@ import pytest
 
 from gco_agent.core.observation import Row
 from gco_agent.envs.objects import make_object_env
-from gco_agent.evaluation.check_game import check_objects
 from gco_agent.games.registry import GAMES
 from gco_agent.games.spec import GameSpec, Presence
+from tests.ale.checking import check_objects
 from tests.ale.games import actions
 
 each_game = pytest.mark.parametrize("spec", GAMES.values(), ids=list(GAMES))

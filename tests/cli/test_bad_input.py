@@ -48,7 +48,7 @@ GIVEN = {
     "apply": ("answer.md",),
     "baseline": ("pong", "--method", "best-of-n", "--frames", "1000"),
     "bisect": ("--skill", "return > 1"),
-    "check-game": ("pong",),
+    "check-game": ("CartPole-v1",),
     "export tensorboard": ("-o", "scalars"),
     "fork": ("1", "--name", "other"),
     "init": ("pong", "--name", "bad"),
