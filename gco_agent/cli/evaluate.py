@@ -343,8 +343,6 @@ def _with_progress(
     o.seeds_option("feedback 0:1"),
     flag("--objects"),
     flag("--velocities"),
-    flag("--code"),
-    flag("--components"),
     option("--status/--no-status", default=True),
     option("--scale", kind=o.AtLeast(1, 8)),
     option("--speed", kind=o.AtLeast(1, 100), default=1),
@@ -370,9 +368,6 @@ def enjoy(
         games = " and ".join(rules.env_id for rules in protocols)
         raise UsageError(f"{games} cannot be shown side by side: they are not played alike")
     spec = spec_of(protocols[0])
-    axes = {
-        axis for move in spec.effects.values() for axis, by in zip("xy", move, strict=True) if by
-    }
     scenes = Scenes(
         [(each.name, each.source) for each in targets],
         protocols,
@@ -382,11 +377,8 @@ def enjoy(
             objects=shows_objects,
             velocities=given["velocities"],
             status=given["status"],
-            places=given["components"],
             scale=given["scale"] or (_SCALE if spec.has_objects else 1),
-            axis=axes.pop() if len(axes) == 1 else "",  # along which actions move the player
         ),
-        has_code=given["code"],
         every=given["speed"],
     )
     path = None if video is None else place.path(video)

@@ -11,14 +11,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gco_agent.core.observation import Row
-from gco_agent.core.records import ComponentCall, EpisodeResult, PlayProtocol
+from gco_agent.core.records import EpisodeResult, PlayProtocol
 from gco_agent.envs.environment import open_environment, spec_of
 from gco_agent.envs.gymnasium_env import Action
 from gco_agent.envs.objects import Screen
 from gco_agent.evaluation.episode import (
     Episode,
     JailedPlayer,
-    RecordedPlayer,
     Rollout,
     open_jail,
     play_steps,
@@ -49,28 +48,25 @@ class Moment:
     raw: object = None
     action: str = ""
     played: Action | None = None
-    calls: tuple[ComponentCall, ...] = ()
     result: EpisodeResult | None = None
 
 
-def film(  # noqa: PLR0913 - keyword arguments with defaults
+def film(
     source: str,
     protocol: PlayProtocol,
     seed: int,
     *,
     require: JailLevel = JailLevel.NONE,
     limits: JailLimits | None = None,
-    is_recorded: bool = False,
     is_seen: bool = True,
 ) -> Generator[Moment, None, None]:
     """Play an episode and yield each moment of it; the last one has the result.
 
     The result equals that of `gco_agent.evaluation.episode.play_episodes`, digest of the actions
-    included, whether the film is recorded or not.
+    included.
 
     Args:
         source: Text of the policy. It runs in the jail only.
-        is_recorded: Record the policy's calls in every step; this is many times slower.
     """
     if not protocol.has_objects and not has_screen():
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame would print a warning
@@ -79,24 +75,20 @@ def film(  # noqa: PLR0913 - keyword arguments with defaults
     names = spec.words_for(env.action_names)
     episode = Episode(env, seed)
     task = Rollout(source, (seed,), protocol, require, limits or JailLimits())
-    calls: tuple[ComponentCall, ...] = ()
     with contextlib.closing(env):
         episode.begin()
         moment = _moment(episode, is_seen=is_seen)
         try:
             with open_jail(task, [episode]) as jail:
                 start_policy(jail, [episode])
-                player = RecordedPlayer(jail) if is_recorded else JailedPlayer(jail)
-                for _ in play_steps(player, [episode], protocol.max_steps):
-                    if isinstance(player, RecordedPlayer) and player.recording is not None:
-                        calls = player.recording.calls
+                for _ in play_steps(JailedPlayer(jail), [episode], protocol.max_steps):
                     if episode.n_steps > moment.step:
                         name = _action_name(episode.answer, names)
-                        yield replace(moment, action=name, played=episode.answer, calls=calls)
-                        moment, calls = _moment(episode, is_seen=is_seen), ()
+                        yield replace(moment, action=name, played=episode.answer)
+                        moment = _moment(episode, is_seen=is_seen)
         except PolicyFailure as failure:
             episode.end(failure.outcome, failure.detail)
-    yield replace(moment, calls=calls, result=episode.result)
+    yield replace(moment, result=episode.result)
 
 
 def play_together(films: Sequence[Iterator[Moment]]) -> Iterator[list[Moment]]:

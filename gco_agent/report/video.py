@@ -10,7 +10,7 @@ import itertools
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from gco_agent.core.text import clean_line
 from gco_agent.jail import JailLevel
 from gco_agent.loop.checks import require_trusted, rules_here
 from gco_agent.policy.source import PolicySource
-from gco_agent.report.drawing import Overlay, SidePanel, beside, component_names, draw
+from gco_agent.report.drawing import Overlay, beside, draw
 from gco_agent.report.film import Moment, film, play_together
 from gco_agent.store.config import RunConfig
 from gco_agent.store.view import RunView, Trial
@@ -48,7 +48,6 @@ class Scenes:
     seeds: range
     require: JailLevel
     overlay: Overlay
-    has_code: bool = False
     every: int = 1
     results: list[tuple[str, EpisodeResult]] = field(default_factory=list)
     n_pictures: int = 0
@@ -66,17 +65,18 @@ class Scenes:
 
     def pictures(self) -> Iterator[Image.Image]:
         """Play the episodes and yield their pictures; the end of an episode is shown longer."""
-        views = [_View(self, name, source.text) for name, source in self.policies]
+        titles = [name if len(self.policies) > 1 else "" for name, _ in self.policies]
         for seed in self.seeds:
             films = [
-                film(source.text, rules, seed, require=self.require, is_recorded=self.is_recorded)
+                film(source.text, rules, seed, require=self.require)
                 for (_, source), rules in zip(self.policies, self.protocols, strict=True)
             ]
             for number, moments in enumerate(play_together(films)):
                 is_end = all(moment.result is not None for moment in moments)
                 if number % self.every and not is_end:
                     continue
-                last = beside([view.draw(m) for view, m in zip(views, moments, strict=True)])
+                both = zip(moments, titles, strict=True)
+                last = beside([draw(moment, self.overlay, title) for moment, title in both])
                 self.n_pictures += 1
                 yield last
             for (name, _), moment in zip(self.policies, moments, strict=True):
@@ -85,34 +85,6 @@ class Scenes:
             for _ in range(max(1, round(_END_SECONDS * self.frames_per_second))):
                 self.n_pictures += 1
                 yield last
-
-    @property
-    def is_recorded(self) -> bool:
-        """Whether the calls of the policies are needed."""
-        return self.has_code or self.overlay.places
-
-
-class _View:
-    """How one policy is drawn: its screen, and its code and values beside it."""
-
-    def __init__(self, scenes: Scenes, name: str, source: str) -> None:
-        self._scenes, self._source = scenes, source
-        self._title = name if len(scenes.policies) > 1 else ""
-        self._overlay = replace(scenes.overlay, components=tuple(component_names(source)))
-        self._panel: SidePanel | None = None
-
-    def draw(self, moment: Moment) -> Image.Image:
-        picture = draw(moment, self._overlay, self._title)
-        if not self._scenes.is_recorded:
-            return picture
-        if self._panel is None:
-            self._panel = SidePanel(
-                self._source,
-                picture.height,
-                has_code=self._scenes.has_code,
-                has_values=self._overlay.places,
-            )
-        return beside([picture, self._panel.draw(moment)])
 
 
 def film_decision(

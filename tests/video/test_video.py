@@ -12,21 +12,12 @@ import pytest
 from PIL import Image, ImageSequence
 
 from gco_agent.core.errors import GcoError, UsageError
-from gco_agent.core.records import ComponentCall, EpisodeResult, Outcome, Shown
+from gco_agent.core.records import EpisodeResult, Outcome
 from gco_agent.envs.atari import default_protocol
 from gco_agent.envs.environment import make_protocol
 from gco_agent.evaluation.episode import Rollout, play_episodes
 from gco_agent.jail import JailLimits
-from gco_agent.report.drawing import (
-    COLOURS,
-    Overlay,
-    SidePanel,
-    beside,
-    component_names,
-    draw,
-    places_of,
-    returned_values,
-)
+from gco_agent.report.drawing import Overlay, beside, draw
 from gco_agent.report.film import Moment, film, has_screen
 from gco_agent.report.video import (
     FORMATS,
@@ -40,30 +31,6 @@ from gco_agent.report.video import (
 from tests.cli.scripted import FOLLOW, RAISES
 
 RULES = default_protocol("pong", 90)
-AIMS = """\"\"\"Pong.
-
-Environment: gco/Pong-v5
-\"\"\"
-
-
-class Policy:
-    \"\"\"Aims.\"\"\"
-
-    def act(self, obs):
-        target = self.predict_ball(obs)
-        return self.steer(obs, target) if obs['Player'] else 0
-
-    def predict_ball(self, obs):
-        if not obs['Ball']:
-            return 80
-        return self.nearest(obs['Ball']).cy
-
-    def nearest(self, things):
-        return things[0]
-
-    def steer(self, obs, target):
-        return 2 if target < obs['Player'][0].cy else 3
-"""
 ROW = (20, 40, 6, 8, 3, -2, None, None, None)
 
 
@@ -93,117 +60,17 @@ def test_a_film_is_the_episode_that_is_scored():
     assert not np.array_equal(moments[0].frame, moments[80].frame)
 
 
-def test_a_recorded_film_is_the_same_episode_and_knows_what_ran():
-    plain, recorded = (list(film(AIMS, RULES, 3, is_recorded=r)) for r in (False, True))
-    assert recorded[-1].result == plain[-1].result
-    assert all(m.calls == () for m in plain)
-    seen = next(m for m in recorded if m.rows.get("Ball"))
-    assert [call.name for call in seen.calls] == ["act", "predict_ball", "nearest", "steer"]
-    lines = AIMS.splitlines()
-    ran = {lines[n - 1].strip() for call in seen.calls for n in call.lines}
-    assert "return self.nearest(obs['Ball']).cy" in ran
-    assert "return 80" not in ran
-
-
-def test_the_last_moment_of_a_failure_has_the_line_that_failed():
-    *_, last = film(RAISES, RULES, 3, is_recorded=True)
-    assert last.result is not None
-    failed = RAISES.splitlines()[last.calls[0].lines[-1] - 1]
-    assert "nosuch" in failed or "." in failed
-
-
 def test_a_film_of_any_environment_is_the_episode_that_is_scored():
     rules = make_protocol("default", "CartPole-v1")
     text = "class Policy:\n    def act(self, obs):\n        return int(obs[2] + obs[3] > 0)\n"
     scored = play_episodes(Rollout(text, (3,), rules))[0]
-    for is_recorded in (False, True):
-        moments = list(film(text, rules, 3, is_recorded=is_recorded))
-        assert moments[-1].result == scored
-        assert len({m.frame.shape for m in moments}) == 1
-        assert {m.action for m in moments[:-1]} == {"LEFT", "RIGHT"}
-        assert isinstance(moments[0].raw, np.ndarray)
-        assert moments[0].raw.shape == (4,)
-        assert draw(moments[0], Overlay(scale=1, objects=True)).size[0] == moments[0].frame.shape[1]
-
-
-def call(name: str, output: Any, depth: int = 1, **inputs: Any) -> ComponentCall:
-    return ComponentCall(name, inputs, output, (1,), depth)
-
-
-@pytest.mark.parametrize(
-    ("name", "output", "axis", "expected"),
-    [
-        ("crossing_x", 12.5, "", [(12.5, None)]),
-        ("choose_y", 80, "", [(None, 80.0)]),
-        ("predict_ball", 80, "y", [(None, 80.0)]),
-        ("predict_ball", 80, "", []),
-        ("wants_fire", 1, "y", []),
-        ("target_y", True, "y", []),
-        ("target_y", float("nan"), "y", []),
-        ("target_y", 5000, "y", []),
-        ("landing", (12, 34.5), "", [(12.0, 34.5)]),
-        ("direction", (-1, 0), "", []),
-        ("find", {"x": 3, "y": 4}, "", [(3.0, 4.0)]),
-        ("find", {"z": 3}, "", []),
-        ("target_x", Shown("12"), "x", []),
-        ("exit", 3, "x", []),
-        ("act", 3, "x", []),
-    ],
-)
-def test_a_place_is_what_is_called_one(name, output, axis, expected):
-    assert [(p.x, p.y) for p in places_of([call(name, output)], axis)] == expected
-
-
-def test_an_input_is_a_place_too_unless_a_component_has_said_it():
-    predicted = call("predict", 80.0)
-    steered = call("steer", 2, target_y=80.0, me=3)
-    assert [(p.name, p.y) for p in places_of([predicted, steered], "y")] == [("predict", 80.0)]
-    assert [(p.name, p.y) for p in places_of([steered])] == [("target_y", 80.0)]
-
-
-def test_places_are_drawn_where_they_are():
-    box = {"x": 20, "y": 40, "w": 6, "h": 8, "dx": 0, "dy": 0}
-    calls = (call("act", 0, 0), call("crossing_x", 100.0), call("nearest", box))
-    rows = {"Player": [(80, 180, 16, 4, 0, 0, None, None, None)]}
-    overlay = Overlay(places=True, status=False, components=("crossing_x", "nearest"))
-    drawn = np.asarray(draw(moment(calls=calls, rows=rows), overlay))
-    assert (drawn[5, 300] == COLOURS[0]).all()  # the line, to the top
-    assert (drawn[182 * 3, 300 + 4] == COLOURS[0]).all()  # the mark, level with the player
-    assert (drawn[40 * 3 - 3, 20 * 3] == COLOURS[1]).all()  # the frame of the chosen object
-    assert not np.asarray(draw(moment(calls=calls, rows=rows), Overlay(status=False))).any()
-
-
-def test_the_panel_marks_the_lines_that_ran_and_follows_them():
-    text = "def act(obs):\n" + "".join(f"    x = {n}\n" for n in range(2, 100)) + "    return 0\n"
-    panel = SidePanel(text, 300, has_code=True, has_values=False)
-    at = [
-        np.asarray(panel.draw(moment(calls=(ComponentCall("act", {}, 0, lines, 0),))))
-        for lines in ((), (3, 4), (3, 4), (90, 91), (89, 90))
-    ]
-    assert len({picture.shape for picture in at}) == 1
-    marked = [(picture[:, 1] == (44, 62, 38)).all(axis=1) for picture in at]
-    assert [rows.sum() for rows in marked] == [0, 28, 28, 28, 28]
-    assert np.array_equal(at[1], at[2])
-    first = [int(rows.argmax()) for rows in marked[1:]]
-    assert first[0] < first[3] < first[2] < 300  # no further than it takes
-
-
-def test_the_panel_tells_what_components_returned():
-    text = AIMS
-    values = SidePanel(text, 400, has_code=False, has_values=True)
-    both = SidePanel(text, 400, has_code=True, has_values=True)
-    calls = (call("predict_ball", 80.5), call("nearest", Shown("<x>")))
-    assert (
-        np.asarray(values.draw(moment(calls=calls))).sum() > np.asarray(values.draw(moment())).sum()
-    )
-    assert values.draw(moment()).width < both.draw(moment()).width
-    assert component_names(text) == ["predict_ball", "nearest", "steer"]
-    assert component_names("def (") == []
-    told = returned_values([*calls, ComponentCall("steer", {}, None, (1,), 1, "KeyError: 'x'")])
-    assert told == [
-        ("predict_ball", "80.5"), ("nearest", "<x>"), ("steer", "raised KeyError: 'x'"),
-    ]  # fmt: skip
-    SidePanel("def (", 200, has_code=True, has_values=True).draw(moment(calls=calls))
+    moments = list(film(text, rules, 3))
+    assert moments[-1].result == scored
+    assert len({m.frame.shape for m in moments}) == 1
+    assert {m.action for m in moments[:-1]} == {"LEFT", "RIGHT"}
+    assert isinstance(moments[0].raw, np.ndarray)
+    assert moments[0].raw.shape == (4,)
+    assert draw(moments[0], Overlay(scale=1, objects=True)).size[0] == moments[0].frame.shape[1]
 
 
 def test_what_the_policy_sees_is_where_the_frame_has_it():
