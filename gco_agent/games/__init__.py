@@ -5,6 +5,6 @@
 * `describe`  the text of a specification for a language model
 """
 
-from gco_agent.games.spec import Category, Control, Field, GameSpec, Presence, Score, Stage
+from gco_agent.games.spec import Category, Control, Field, GameSpec, Score, Stage
 
-__all__ = ["Category", "Control", "Field", "GameSpec", "Presence", "Score", "Stage"]
+__all__ = ["Category", "Control", "Field", "GameSpec", "Score", "Stage"]

@@ -28,7 +28,6 @@ from gco_agent.games.spec import (
     Control,
     Field,
     GameSpec,
-    Presence,
     Reference,
     Stage,
     published,
@@ -129,8 +128,6 @@ def _first_class() -> Mapping[str, GameSpec]:
 
 def _from_file(name: str, data: dict[str, Any]) -> GameSpec:
     """Return the specification in a file; a key that is not a field is a TypeError."""
-    for category in data["categories"]:
-        category["presence"] = Presence[category.get("presence", "always").upper()]
     return GameSpec(
         name=name,
         env_id=_env_id(name),
@@ -206,7 +203,6 @@ def _category(item: Mapping[str, Any]) -> Category:
         item["name"],
         " ".join(word.lower() for word in _WORD.findall(item["name"])),
         "always" if item["always"] else "at times",
-        Presence.ALWAYS if item["always"] else Presence.RARE,
         most=item["most"],
         x=tuple(item["x"]),
         y=tuple(item["y"]),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import difflib
-import enum
 import math
 import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -28,15 +27,6 @@ SOLVED = "solved"
 """Label of the mean return from which an environment counts as solved."""
 
 
-class Presence(enum.Enum):
-    """How often a category is to be seen when actions are drawn at random."""
-
-    ALWAYS = "always there"
-    USUAL = "there in at least half of all steps"
-    SOME = "seen in random play"
-    RARE = "may not be seen in random play"
-
-
 @dataclass(frozen=True, slots=True)
 class Category:
     """One kind of object in an observation.
@@ -45,7 +35,6 @@ class Category:
         name: Its key in the observation.
         meaning: What it is, in a few words.
         when: When it is there, in a few words.
-        presence: The same, for `gco_agent.evaluation.check_game`.
         most: The largest number of objects at once.
         x: Least and largest left edge, in pixels.
         y: Least and largest top edge, in pixels from the top.
@@ -58,7 +47,6 @@ class Category:
     name: str
     meaning: str
     when: str = "always"
-    presence: Presence = Presence.ALWAYS
     most: int = 1
     x: Range = (0, 160)
     y: Range = (0, 210)
@@ -177,12 +165,6 @@ class GameSpec:
         categories: Of an observation made of objects.
         fields: Of an observation that is a vector, in order.
         player: Category of what the actions move.
-        effects: Action word to the way it moves the player: signs on x and y (y grows downwards).
-        settle: Steps at the start in which the player does not obey.
-        approach: Steps of random play before effects are tried.
-        warm_up: Actions that this play draws from; all of them if empty.
-        hold: Steps that an action is held for its effect to show.
-        rest: Steps of the first action after that.
         lives: Lives at the start; 0 where the game has none.
         components: Methods of the initial policy besides ``act``, as the paper names them.
         facts: Coordinates that the hints name.
@@ -209,12 +191,6 @@ class GameSpec:
     categories: tuple[Category, ...] = ()
     fields: tuple[Field, ...] = ()
     player: str = "Player"
-    effects: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    settle: int = 0
-    approach: int = 40
-    warm_up: tuple[str, ...] = ()
-    hold: int = 6
-    rest: int = 0
     lives: int = 0
     components: tuple[str, ...] = ()
     scores: tuple[Score, ...] = ()

@@ -10,8 +10,8 @@ import pytest
 from gco_agent.core.observation import Row
 from gco_agent.envs.objects import make_object_env
 from gco_agent.games.registry import GAMES
-from gco_agent.games.spec import GameSpec, Presence
-from tests.ale.checking import check_objects
+from gco_agent.games.spec import GameSpec
+from tests.ale.checking import TRIALS, Trial, check_objects
 from tests.ale.games import actions
 
 each_game = pytest.mark.parametrize("spec", GAMES.values(), ids=list(GAMES))
@@ -20,10 +20,11 @@ N_STEPS = {"seaquest": 2_400, "qbert": 1_800}
 
 @each_game
 def test_a_specification_is_true(spec: GameSpec) -> None:
-    assert [str(f) for f in check_objects(spec, N_STEPS.get(spec.name, 900))] == []
+    findings = check_objects(spec, TRIALS[spec.name], N_STEPS.get(spec.name, 900))
+    assert [str(finding) for finding in findings] == []
 
 
-PONG = GAMES["pong"]
+PONG, TRIAL = GAMES["pong"], TRIALS["pong"]
 PLAYER, BALL, ENEMY = PONG.categories
 
 
@@ -31,26 +32,28 @@ def with_categories(*categories: object) -> GameSpec:
     return replace(PONG, categories=categories)  # type: ignore[arg-type]
 
 
-WRONG = {
+WRONG: dict[str, GameSpec | Trial] = {
     "Ball.x": with_categories(PLAYER, replace(BALL, x=(20, 140)), ENEMY),
     "Ball.y": with_categories(PLAYER, replace(BALL, y=(60, 90)), ENEMY),
     "Ball.value": with_categories(PLAYER, replace(BALL, value="its speed"), ENEMY),
     "Ball.orientation": with_categories(PLAYER, replace(BALL, orientation="its way"), ENEMY),
     "Ball.dx, dy": with_categories(PLAYER, replace(BALL, moves=False), ENEMY),
-    "Ball": with_categories(PLAYER, replace(BALL, presence=Presence.ALWAYS), ENEMY),
+    "Ball": replace(TRIAL, presence={"Enemy": "usual"}),
     "Enemy": with_categories(PLAYER, BALL),
     "Ghost": with_categories(*PONG.categories, replace(BALL, name="Ghost")),
     "lives": replace(PONG, lives=3),
     "actions": replace(PONG, actions={**PONG.actions, "UP": "moves up"}),
-    "action UP": replace(PONG, effects={"UP": (0, -1)}),
-    "action RIGHT": replace(PONG, effects={"RIGHT": (0, 1)}),
-    "action FIRE": replace(PONG, effects={"FIRE": (0, 1)}),
+    "action UP": replace(TRIAL, effects={"UP": (0, -1)}),
+    "action RIGHT": replace(TRIAL, effects={"RIGHT": (0, 1)}),
+    "action FIRE": replace(TRIAL, effects={"FIRE": (0, 1)}),
 }
 
 
 @pytest.mark.parametrize("about", WRONG)
 def test_a_wrong_word_is_found_by_name(about: str) -> None:
-    assert about in {finding.about for finding in check_objects(WRONG[about], 400)}
+    wrong = WRONG[about]
+    spec, trial = (PONG, wrong) if isinstance(wrong, Trial) else (wrong, TRIAL)
+    assert about in {finding.about for finding in check_objects(spec, trial, 400)}
 
 
 def watched(game: str, n_steps: int = 1_500) -> dict[str, list[Row]]:

@@ -10,6 +10,7 @@ import pytest
 from gco_agent.core.errors import UsageError
 from gco_agent.games import registry
 from gco_agent.games.registry import GAMES, find_game, installed_games
+from tests.ale.checking import TRIALS
 
 
 @pytest.mark.parametrize("spec", GAMES.values(), ids=list(GAMES))
@@ -47,7 +48,7 @@ def test_words_shown_for_actions_agree_with_what_the_actions_do() -> None:
         assert len(set(words)) == len(words)
         for action, word in zip(spec.actions, words, strict=True):
             way = directions.get(word.removesuffix("FIRE"))
-            effect = spec.effects.get(action)
+            effect = TRIALS[spec.name].effects.get(action)
             if way and effect:
                 assert way[0] * effect[0] + way[1] * effect[1] > 0, (spec.name, action, word)
 
