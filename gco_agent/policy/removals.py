@@ -1,4 +1,4 @@
-"""Candidates for removal from a policy: branches, statements, terms, unused names, duplicates.
+"""Candidates for removal from a policy: branches, statements, terms, unused names.
 
 Removals are only offered here; whether a policy plays the same without them is found by playing.
 """
@@ -16,17 +16,14 @@ from libcst.metadata import CodeRange, MetadataWrapper, ParentNodeProvider, Posi
 from gco_agent.core.errors import ContractViolation
 from gco_agent.policy.contract import ENTRY, POLICY_CLASS
 from gco_agent.policy.edit import Statement, names_of, parsed, read_tree, statements
-from gco_agent.policy.source import FunctionNode, PolicySource, format_policy
+from gco_agent.policy.source import PolicySource, format_policy
 
 _NEEDED = frozenset({ENTRY, POLICY_CLASS})
 _COMPOUND = (cst.BinaryOperation, cst.BooleanOperation, cst.Comparison, cst.IfExp,
              cst.UnaryOperation, cst.Lambda, cst.NamedExpr)  # fmt: skip
 """Expressions that can come apart in another place without parentheses."""
-_LOOSE = (cst.IfExp, cst.Lambda, cst.NamedExpr)
 _LEAVING = (cst.Return, cst.Raise, cst.Continue, cst.Break)
 _TEXT = (cst.SimpleString, cst.ConcatenatedString, cst.Ellipsis, cst.Integer)
-_ROW = 88
-"""Longest row, as black has it."""
 _SHOWN = 60
 
 Change = tuple[cst.CSTNode, cst.CSTNode | tuple[Statement, ...] | None]
@@ -40,7 +37,6 @@ class Kind(enum.Enum):
     STATEMENT = "a statement"
     TERM = "a term"
     UNUSED = "an unused name"
-    DUPLICATE = "a duplicate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +123,10 @@ class _Finder:
             self._look_at(node)
 
     def _look_at(self, node: cst.CSTNode) -> None:
-        parent = self._parent(node)
         match node:
             case cst.Module() | cst.IndentedBlock():
-                body = [part for part in node.body if isinstance(part, Statement)]
-                self._body(body, node)
-                if isinstance(node, cst.Module) or isinstance(parent, cst.ClassDef):
-                    self._duplicates(body)
-            case cst.If() if isinstance(parent, cst.If):
+                self._body([part for part in node.body if isinstance(part, Statement)], node)
+            case cst.If() if isinstance(self._parent(node), cst.If):
                 self._of_elif(node)
             case cst.BaseExpression():
                 for kept, *gone in _terms(node):
@@ -166,7 +158,7 @@ class _Finder:
     # Statements
 
     def _body(self, body: Sequence[Statement], block: cst.CSTNode) -> None:
-        for statement, following in zip(body, [*body[1:], None], strict=True):
+        for statement in body:
             small = _small(statement)
             if isinstance(small, cst.Expr) and isinstance(small.value, _TEXT):
                 continue
@@ -175,8 +167,6 @@ class _Finder:
                 self._of_if(statement)
             elif isinstance(statement, cst.Try | cst.With):
                 self._unwrapped(statement, statement.body, "only the body of")
-            if following is not None:
-                self._pair(statement, following)
 
     def _whole(self, statement: Statement, body: Sequence[Statement], block: cst.CSTNode) -> None:
         names = set(names_of(parsed(statement)))
@@ -208,10 +198,6 @@ class _Finder:
         self._unwrapped(node, node.body, "the condition of", node.test, node.orelse)
         if isinstance(node.orelse, cst.Else):
             self._unwrapped(node, node.orelse.body, "all but the else of", node.test, node.body)
-            if _leaves(statements(node.body)):
-                what = f"the word else after {self._head(node)}"
-                kept = (node.with_changes(orelse=None), *statements(node.orelse.body))
-                self._add(Kind.BRANCH, what, node, [(node, kept)])
         self._of_rest(node)
 
     def _of_elif(self, node: cst.If) -> None:
@@ -243,72 +229,6 @@ class _Finder:
         body = (first.with_changes(leading_lines=lines), *rest)
         what = f"{what} {self._head(node)}"
         self._add(Kind.BRANCH, what, node, [(node, body)], *(part for part in gone if part))
-
-    # Duplicates
-
-    def _pair(self, one: Statement, two: Statement) -> None:
-        """Offer two statements in a row as one."""
-        small, after = _small(one), _small(two)
-        if isinstance(one, cst.If) and not one.orelse and _leaves(statements(one.body)):
-            if isinstance(two, cst.If) and not two.orelse and one.body.deep_equals(two.body):
-                what = f"the body that {self._head(one)} and {self._head(two)} share"
-                sides = [_in_parentheses(t) if isinstance(t, _LOOSE) and not t.lpar else t
-                         for t in (one.test, two.test)]  # fmt: skip
-                either = cst.BooleanOperation(sides[0], cst.Or(), sides[1])
-                changes: list[Change] = [(one.test, either), (two, None)]
-                self._add(Kind.DUPLICATE, what, two, changes, two.body)
-            elif _is_yes_or_no(one.test) and (self._code(one.body).split(), self._code(after)) == (
-                ["return", "True"],
-                "return False",
-            ):
-                what = f"the if of {self._head(one)}, which returns its condition"
-                answer = cst.SimpleStatementLine([cst.Return(one.test)], one.leading_lines)
-                self._add(Kind.DUPLICATE, what, one, [(one, answer), (two, None)], two)
-        elif isinstance(small, cst.Assign) and isinstance(
-            after, cst.Return | cst.Assign | cst.Expr | cst.AugAssign
-        ):
-            self._inlined(one, small, two)
-
-    def _inlined(self, one: Statement, assign: cst.Assign, two: Statement) -> None:
-        """Offer to write the value of a local name where it is used, if that is once and next."""
-        target, function = assign.targets[0].target, self._parent(one)
-        while function is not None and not isinstance(function, cst.FunctionDef):
-            function = self._parent(function)
-        if len(assign.targets) > 1 or not isinstance(target, cst.Name) or function is None:
-            return
-        uses = _names(function, target.value)
-        (use, *more) = _names(two, target.value) or [target]
-        is_target = isinstance(self._parent(use), cst.AssignTarget | cst.Param)
-        if use is target or more or is_target or len(uses) != 2:  # noqa: PLR2004 - one each
-            return
-        value = self._fitted(use, assign.value)
-        place = self._places[two]
-        length = place.end.column + len(self._code(value)) - len(target.value)
-        if place.start.line == place.end.line and length <= _ROW:
-            what = f"the name {target.value}, used once"
-            self._add(Kind.UNUSED, what, one, [(one, None), (use, value)], target)
-
-    def _duplicates(self, body: Sequence[Statement]) -> None:
-        """Offer functions that do what another one does; their calls go to that one."""
-        known: dict[str, str] = {}
-        for function in body:
-            if not isinstance(function, cst.FunctionDef) or function.decorators:
-                continue
-            tree, name = parsed(function), function.name.value
-            assert isinstance(tree, FunctionNode), tree
-            code = [s for s in tree.body if not _is_text(s)]
-            other = known.setdefault("\n".join(map(ast.dump, [tree.args, *code])), name)
-            if name in (other, ENTRY):
-                continue
-            own = set(_names(function, name))
-            changes: list[Change] = [(function, None)]
-            changes += [
-                (use, use.with_changes(value=other))
-                for use in _names(self._module, name)
-                if use not in own
-            ]
-            what = f"{name}, which does what {other} does"
-            self._add(Kind.DUPLICATE, what, function, changes, function)
 
     # Nodes
 
@@ -380,26 +300,10 @@ def _leaves(body: Sequence[Statement]) -> bool:
     return bool(body) and isinstance(_small(body[-1]), _LEAVING)
 
 
-def _is_yes_or_no(test: cst.BaseExpression) -> bool:
-    """Return whether its value can only be True or False."""
-    if isinstance(test, cst.BooleanOperation):
-        return _is_yes_or_no(test.left) and _is_yes_or_no(test.right)
-    is_not = isinstance(test, cst.UnaryOperation) and isinstance(test.operator, cst.Not)
-    return is_not or isinstance(test, cst.Comparison)
-
-
-def _is_text(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-
-
 def _walk(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
     yield node
     for child in node.children:
         yield from _walk(child)
-
-
-def _names(node: cst.CSTNode, name: str) -> list[cst.Name]:
-    return [use for use in _walk(node) if isinstance(use, cst.Name) and use.value == name]
 
 
 def _short(text: str) -> str:

@@ -43,7 +43,6 @@ def offers(text: str, wanted: str) -> bool:
         ("# when\nif a:\n    b += 1\nreturn b", "return b"),
         ("if a:\n    return b\nelse:\n    return c", "return b"),
         ("if a:\n    return b\nelse:\n    return c", "return c"),
-        ("if a:\n    return b\nelse:\n    return c", "if a:\n    return b\nreturn c"),
         ("if a:\n    b = 1\nelse:\n    b = 2\nreturn b", "if a:\n    b = 1\nreturn b"),
         (
             "if a:\n    b = 1\nelif b:\n    b = 2\nelif c:\n    b = 3\nreturn b",
@@ -65,17 +64,10 @@ def offers(text: str, wanted: str) -> bool:
             "if a:\n    b = 1\nelif b:\n    b = 2\nelse:\n    b = 3\nreturn b",
             "if a:\n    b = 1\nelse:\n    b = 2\nreturn b",
         ),
-        (
-            "if a:\n    return 1\nif b:\n    return 1\nreturn 2",
-            "if a or b:\n    return 1\nreturn 2",
-        ),
-        ("if not a:\n    return True\nreturn False", "return not a"),
-        ("if a < b or not c:\n    return True\nreturn False", "return a < b or not c"),
         ("return a\nreturn b", "return a"),
         ("try:\n    b = a.x\nexcept IndexError:\n    b = 1\nreturn b", "b = a.x\nreturn b"),
         ("for b in a:\n    c += b\nreturn c", "return c"),
         ("while a < b:\n    a += c\nreturn a", "return a"),
-        ("d = b + c\nreturn d", "return b + c"),
         ("a = b + c\nreturn a", "return a"),
         ("return a if b else c", "return a"),
         ("return a if b else c", "return c"),
@@ -98,7 +90,6 @@ def test_a_part_can_be_left_out(text: str, wanted: str) -> None:
 @pytest.mark.parametrize(
     ("text", "unwanted"),
     [
-        ("if a:\n    return True\nreturn False", "return a"),  # a may be anything
         ("if a:\n    return b\nreturn c", "if a:\n    return b"),  # None would be an answer
     ],
 )
@@ -146,24 +137,12 @@ class Policy:
 '''
 
 
-def test_unused_names_and_duplicates_are_found_and_needed_ones_are_not() -> None:
+def test_unused_names_are_found_and_needed_ones_are_not() -> None:
     found = {r.what: r.kind for r in removals(PolicySource(MODULE))}
     unused = [what for what, kind in found.items() if kind is Kind.UNUSED]
     assert sorted(unused) == ["UNUSED = 3", "def idle(self, x)", "import math", "m = 0"]
-    assert found["other, which does what helper does"] is Kind.DUPLICATE
     assert not any("class Policy" in what or "def act" in what for what in found)
     assert not any('"""' in what for what in found)
-
-
-def test_calls_of_a_duplicate_go_to_the_one_that_stays() -> None:
-    source = PolicySource(MODULE)
-    gone = next(r for r in removals(source) if r.kind is Kind.DUPLICATE)
-    smaller = without(source, [gone])
-    assert smaller is not None
-    assert "helper(random.random()) + helper(getattr" in smaller.text
-    assert "def other" not in smaller.text
-    assert "__doc__" not in smaller.text
-    assert ast.get_docstring(ast.parse(smaller.text)) == ast.get_docstring(ast.parse(MODULE))
 
 
 def test_what_leaves_no_python_is_said_to() -> None:
