@@ -189,59 +189,40 @@ class Verifier:
         if len(seeds) != claim.facts.episodes or len(seeds) > MOST_EPISODES:
             stated = Difference("episodes", claim.facts.episodes, len(seeds))
             return Verified(claim, Answer.DIFFERS, (*claim.faults, stated))
-        if len(seeds) > self._most and claim.episodes:
-            return self._verify_part(claim, judge, seeds[: self._most], watch)
-        played = judge.evaluate(claim.source, seeds, watch)
-        over = judge.evaluate(claim.parent, seeds) if claim.parent and played.is_valid else None
-        here = _facts_of(claim.facts, played, over)
+        is_part = bool(len(seeds) > self._most and claim.episodes)
+        stating = self._of_evidence(claim, judge.protocol) if is_part else judge
+        whole = stating.evaluate(claim.source, seeds, None if is_part else watch)
+        over = stating.evaluate(claim.parent, seeds) if claim.parent and whole.is_valid else None
         differences = [
             *claim.faults,
-            *_differing_numbers(claim.facts, here),
+            *_differing_numbers(claim.facts, _facts_of(claim.facts, whole, over)),
             *_check_seeds(claim, seeds),
-            *_check_race(claim, judge, seeds),
+            *_check_race(claim, stating, seeds),
         ]
-        first = first_difference(claim.episodes, played.episodes) if claim.episodes else None
-        for source, episodes in claim.others:
-            if [episode.seed for episode in episodes] != list(seeds):
+        some = seeds[: self._most] if is_part else seeds
+        played = judge.evaluate(claim.source, some, watch)
+        first = None
+        for source, episodes in ((claim.source, claim.episodes), *claim.others):
+            if source is not claim.source and [e.seed for e in episodes] != list(seeds):
                 differences.append(Difference("seeds of the evidence", None, claim.facts.seeds))
-                continue
-            again = judge.evaluate(source, [episode.seed for episode in episodes])
-            first = first or first_difference(episodes, again.episodes)
-        answer = Answer.DIFFERS if differences or first else Answer.HOLDS
-        if answer is Answer.HOLDS and claim.is_by_old_rules:
+            elif episodes and first is None:
+                claimed = episodes[: len(some)] if is_part else episodes
+                first = first_difference(claimed, judge.evaluate(source, some).episodes)
+        answer = Answer.PART_HOLDS if is_part else Answer.HOLDS
+        if differences or first:
+            answer = Answer.DIFFERS
+        elif claim.is_by_old_rules and not is_part:
             answer = Answer.INCOMPARABLE
             differences.append(Difference("verdict", claim.facts.verdict.value, _OLD_RULES))
-        return Verified(
-            claim,
-            answer,
-            tuple(differences),
-            first,
-            played,
-            conditions((*played.episodes, *(over.episodes if over else ()))),
-        )
+        here = (*played.episodes, *(over.episodes if over and not is_part else ()))
+        return Verified(claim, answer, tuple(differences), first, played, conditions(here))
 
-    def _verify_part(
-        self, claim: Claim, judge: Judge, seeds: range, watch: Callable[[int, int], None] | None
-    ) -> Verified:
-        """Play the first episodes; compute numbers and verdict from the evidence."""
-        of_evidence = Judge(self._pool, judge.protocol)
+    def _of_evidence(self, claim: Claim, protocol: PlayProtocol) -> Judge:
+        """Return a judge that knows the episodes of a claim's evidence."""
+        judge = Judge(self._pool, protocol)
         for source, episodes in ((claim.source, claim.episodes), *claim.others):
-            of_evidence.import_episodes(source.digest, Evaluation(episodes, judge.protocol.stamp))
-        whole = parse_seed_range(claim.facts.seeds or "")
-        stated = of_evidence.evaluate(claim.source, whole)
-        over = of_evidence.evaluate(claim.parent, whole) if claim.parent else None
-        differences = (
-            *claim.faults,
-            *_differing_numbers(claim.facts, _facts_of(claim.facts, stated, over)),
-            *_check_seeds(claim, whole),
-            *_check_race(claim, of_evidence, whole),
-        )
-        played, first = judge.evaluate(claim.source, seeds, watch), None
-        for source, episodes in ((claim.source, claim.episodes), *claim.others):
-            again = judge.evaluate(source, seeds)
-            first = first or first_difference(episodes[: len(seeds)], again.episodes)
-        answer = Answer.DIFFERS if differences or first else Answer.PART_HOLDS
-        return Verified(claim, answer, differences, first, played, conditions(played.episodes))
+            judge.import_episodes(source.digest, Evaluation(episodes, protocol.stamp))
+        return judge
 
 
 def _differing_numbers(claimed: Facts, here: Facts) -> Iterator[Difference]:
