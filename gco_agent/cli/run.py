@@ -433,7 +433,8 @@ def config_of(spec: GameSpec, given: dict[str, Any]) -> RunConfig:
 
     rules = (given.get(name) for name in ("max_steps", "objects"))
     protocol = make_protocol(given.get("protocol", "default"), spec.env_id, *rules)
-    config = RunConfig(spec.name, protocol, slice_steps=default_slice(protocol))
+    n_steps = default_slice(protocol, given.get("frames"))
+    config = RunConfig(spec.name, protocol, slice_steps=n_steps)
     if given.get("frames"):  # where frames are the budget, the speed of the machine decides nothing
         config = replace(config, slice_seconds=_PATIENT_SLICE_S)
     return _with_options(config, given)

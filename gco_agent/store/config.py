@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 SCHEMA = 1
 FILE = "run.toml"
 _SLICE_STEPS, _CHEAP_SLICE_STEPS = 70_000, 1_000_000
+_SLICES = 8
+"""Slices that the frames of a run would be enough for, without the races."""
 _LONGEST_EPISODE = 4_000_000
 _MOST_TOKENS = 10_000_000
 _LONGEST_TEXT, _LONGEST_WORDS = 65_536, 1_000
@@ -116,9 +118,15 @@ def split_optimizers(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(","))
 
 
-def default_slice(protocol: PlayProtocol) -> int:
-    """Return how many steps an iteration of the search may play; those of an emulator are slow."""
-    return _SLICE_STEPS if protocol.has_objects else _CHEAP_SLICE_STEPS
+def default_slice(protocol: PlayProtocol, frames: int | None = None) -> int:
+    """Return how many steps an iteration of the search may play; those of an emulator are slow.
+
+    Args:
+        frames: Those of the whole run: where there are many, more are searched before each race.
+    """
+    if not protocol.has_objects:
+        return _CHEAP_SLICE_STEPS
+    return max(_SLICE_STEPS, (frames or 0) // (_SLICES * protocol.frame_skip))
 
 
 def format_config(config: RunConfig) -> str:

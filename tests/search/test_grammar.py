@@ -15,6 +15,7 @@ from gco_agent.core.codec import decode, encode
 from gco_agent.core.observation import ObjectBox, Observation
 from gco_agent.optimizers.search.genome import (
     Aim,
+    Anchor,
     Constant,
     GoTo,
     Intercept,
@@ -81,6 +82,7 @@ def planned(*worths: Worth, **parts: Any) -> Program:
         memory=constant(1),
         horizon=constant(10),
         turn=None,
+        anchor=None,
         need=None,
     )
     return Program(dataclasses.replace(plan, **parts), ())
@@ -260,6 +262,19 @@ def test_a_low_gauge_comes_before_home() -> None:
     program = planned(home_y=Constant(0, 1), need=need)
     full, low = (ObjectBox(0, 0, 50, 5, 0, 0, air) for air in (60, 5))
     assert (act(program, GAUGED, Air=full), act(program, GAUGED, Air=low)) == ("UP", "DOWN")
+
+
+def test_home_may_go_with_a_thing() -> None:
+    beside = Anchor(Pick("Cube", "nearest"), Constant(30, 1), None)
+    program = planned(home_y=Constant(0, 1), anchor=beside)
+    assert act(program, GAUGED) == "UP", "nothing to be beside"
+    level = planned(anchor=dataclasses.replace(beside, off_y=Constant(0, 1)))
+    for x, move in ((14, "NOOP"), (4, "LEFT"), (74, "NOOP"), (90, "RIGHT")):
+        assert act(level, GAUGED, Cube=ObjectBox(x, 100, 8, 8)) == move, x
+    need = Need("Air", Constant(20, 1), "y", Constant(200, 1), Constant(50, 1))
+    both = planned(anchor=beside, need=need)
+    low = ObjectBox(0, 0, 50, 5, 0, 0, 5)
+    assert act(both, GAUGED, Air=low, Cube=ObjectBox(150, 20, 8, 8)) == "DOWN"
 
 
 def test_a_plan_predicts_with_mean_speeds() -> None:

@@ -153,8 +153,8 @@ def first_state(made: list[Proposal]) -> str:
         "[]",
         "7",
         '{"schema": 7}',
-        '{"schema": 4}',
-        '{"schema": 4, "world": {}}',
+        '{"schema": 5}',
+        '{"schema": 5, "world": {}}',
         "[" * 9_999,
     ],
 )

@@ -193,10 +193,14 @@ def test_what_follows_contact_is_attributed_to_it() -> None:
         ({"Enemy": [box(80, 80)]}, 0.0, False),
         ({}, 0.0, True),
         (enemy, 0.0, False),
-        ({}, 0.0, False),
+        *[({}, 0.0, False)] * 11,
     ):
         watch.step({"Player": [box(50, 50)], **things}, reward, is_lost=is_lost)
-    assert watch.seen.contacts == {"Coin": Contact(1, 1, 10.0, 0), "Enemy": Contact(2, 0, 0.0, 1)}
+    assert watch.seen.contacts == {
+        "": Contact(0, 2, 15.0, n_steps=20),
+        "Coin": Contact(1, 1, 10.0, n_steps=4),
+        "Enemy": Contact(2, 0, 0.0, 1, n_steps=3),
+    }
     assert watch.seen.places == {"": Place(1, 54.0, 54.0)}
     told = PONG.after([watch.seen]).told()
     assert "Contact with Coin: reward +10, 1 of 1 times." in told
@@ -218,7 +222,7 @@ def test_what_pushes_the_player_back_is_noticed() -> None:
     ]
     for y, way, things in steps:
         watch.step({"Player": [box(50, y)], **things}, 0, (0, way), is_lost=False)
-    assert watch.seen.contacts == {"Car": Contact(2, n_set_back=1)}
+    assert watch.seen.contacts["Car"] == Contact(2, n_set_back=1, n_steps=5)
     assert "Contact with Car: set back, 1 of 2 times." in PONG.after([watch.seen]).told()
 
 
@@ -227,7 +231,7 @@ def test_a_gauge_that_falls_at_contact_is_a_set_back() -> None:
     for speed, things in ((60, {}), (59, {"Car": [box(50, 44)]}), (6, {}), (7, {}), (3, {})):
         seen = {"Player": [box(50, 50)], "Speed": [valued(speed)], **things}
         watch.step(seen, 0, is_lost=False)
-    assert watch.seen.contacts == {"Car": Contact(1, n_set_back=1)}
+    assert watch.seen.contacts["Car"] == Contact(1, n_set_back=1, n_steps=3)
 
 
 def test_what_rewards_more_than_it_sets_back_is_no_danger() -> None:
@@ -239,6 +243,25 @@ def test_what_rewards_more_than_it_sets_back_is_no_danger() -> None:
         world = dataclasses.replace(PONG, contacts={"Enemy": known})
         drawn = [Grammar(world, random.Random(i)).worth("Enemy") for i in range(20)]
         assert all((worth.points.value < 0) == is_bad for worth in drawn)
+
+
+def test_rewards_that_come_by_chance_are_not_put_down_to_contact() -> None:
+    contacts = {
+        "": Contact(0, 40, 40.0, n_steps=1_000),
+        "Coin": Contact(10, 8, 8.0, n_steps=50),
+        "Cloud": Contact(10, 8, 8.0, n_steps=200),
+    }
+    world = dataclasses.replace(PONG, contacts=contacts)
+    assert (world.tells("Coin"), world.tells("Cloud")) == (True, False)
+    assert "Contact with Coin: reward +1, 8 of 10 times." in world.told()
+    assert "Contact with Cloud: reward +1, 8 of 10 times, as by chance." in world.told()
+    assert not any("contact with :" in line.lower() for line in world.told())
+
+
+def test_own_shots_are_nothing_to_go_for() -> None:
+    shots, known = {"Ball": Shot(9, 90, 900.0, 0.0)}, {"Ball": Contact(9, 9, 9.0, n_steps=9)}
+    assert dataclasses.replace(PONG, contacts=known).tells("Ball")
+    assert not dataclasses.replace(PONG, contacts=known, shots=shots).tells("Ball")
 
 
 def hopping(n: int) -> list[Step]:
@@ -279,7 +302,7 @@ def test_shots_are_told_from_what_else_appears() -> None:
         for _ in range(5):
             watch.step(me, 0, is_lost=False)
     assert watch.seen.shots == {"Shot": Shot(3, 4, 36.0, 0.0)}, "once it is believed to be a shot"
-    assert watch.seen.hits == {"Ship": Contact(2, 2, 40.0, 0)}
+    assert watch.seen.hits == {"Ship": Contact(2, 2, 40.0, n_steps=6)}
     assert PONG.after([watch.seen]).shot == ("y", 9)
 
 

@@ -54,7 +54,7 @@ _PARENTS, _EXPLORED = 4, 2
 _CHILDREN = 12
 _FRESH = 0.07
 """Share of children that are new programs instead of changed ones."""
-_SCREENING, _BREEDING, _TUNING = 0.4, 0.65, 0.8
+_SCREENING, BREEDING, _TUNING = 0.35, 0.7, 0.8
 """Shares of the budget, the rest of which is for ratings and for the race."""
 _TUNING_SEEDS, _TUNING_STEPS, _REWARDS = 2, (600, 1_800), 10
 """Episodes of a program in a generation of CMA-ES; least and most steps of one; rewards that the
@@ -193,6 +193,8 @@ def _cell(episodes: Sequence[Played], world: World) -> str:
     touched: dict[str, Contact] = {}
     for played in episodes:
         for category, contact in played.sightings.contacts.items():
+            if not category:
+                continue  # all steps
             touched[category] = touched.get(category, Contact()) + contact
     most = max(sorted(touched), key=lambda category: touched[category].n, default="nothing")
     place = []
@@ -210,16 +212,10 @@ def keep(members: Iterable[Member], champion: str = "", restarted: int = 0) -> l
     kept, none that behaves as a better one of its niche does, and those since the last restart have
     separate places.
     """
-    unique = list({member.mark: member for member in members}.values())
-    rated = [member for member in unique if member.n]
-    prior = statistics.fmean(m.mean for m in rated) if rated else 0.0
-
-    def score(member: Member) -> float:
-        return (member.n * member.mean + _PRIOR * prior) / (member.n + _PRIOR)
-
+    best_first = ranked(members)
     kept: list[Member] = []
     n_old = 0
-    for member in sorted(unique, key=lambda m: (m.mark != champion, -score(m))):
+    for member in sorted(best_first, key=lambda m: m.mark != champion):
         kin = [other for other in kept if niche(other.program) == niche(member.program)]
         same = any(m.n == member.n and abs(m.mean - member.mean) < _SAME for m in kept)
         if same or len(kin) >= _PER_NICHE or member.cell in [other.cell for other in kin]:
@@ -228,7 +224,19 @@ def keep(members: Iterable[Member], champion: str = "", restarted: int = 0) -> l
         if not is_old or n_old < ARCHIVE - (_YOUNG if restarted else 0):
             n_old += is_old
             kept.append(member)
-    return sorted(kept[:ARCHIVE], key=lambda m: -score(m))
+    return sorted(kept[:ARCHIVE], key=best_first.index)
+
+
+def ranked(members: Iterable[Member]) -> list[Member]:
+    """Return each different member once, the best first: by its mean, less sure of few episodes."""
+    unique = list({member.mark: member for member in members}.values())
+    rated = [member for member in unique if member.n]
+    prior = statistics.fmean(m.mean for m in rated) if rated else 0.0
+
+    def score(member: Member) -> float:
+        return (member.n * member.mean + _PRIOR * prior) / (member.n + _PRIOR)
+
+    return sorted(unique, key=lambda member: -score(member))
 
 
 def _best(members: Iterable[Member], level: int, n: int) -> list[Member]:
@@ -244,7 +252,7 @@ def screen(arena: Arena, rng: random.Random, slice_: int) -> list[Member]:
         fresh = list({m.mark: m for m in batch if m.mark not in members}.values())
         arena.rate(fresh, 0)
         members.update((member.mark, member) for member in fresh)
-    best = _best(members.values(), 0, min(24, max(16, len(members) // 6)))
+    best = _best(members.values(), 0, max(16, len(members) // 6))
     for level in range(1, TOP + 1):
         if not arena.budget.share(1.0):
             break
@@ -265,11 +273,11 @@ def evolve(
     others = list(archive[_PARENTS:])
     parents = [*archive[:_PARENTS], *rng.sample(others, min(_EXPLORED, len(others)))]
     for level in range(TOP + 1):
-        if level == 0 or arena.budget.share(_BREEDING):
+        if level == 0 or arena.budget.share(BREEDING):
             arena.rate(parents, level)
     known, found = {member.mark for member in archive}, list[Member]()
     tried: list[Member] = []
-    while not tried or arena.budget.share(_BREEDING):
+    while not tried or arena.budget.share(BREEDING):
         pool = sorted([*parents, *found], key=lambda m: -m.ratings[max(m.ratings)])
         tried = children = _breed(arena, pool, archive, known, rng, slice_)
         for level, n in ((0, _CHILDREN // 2), (1, 3), (TOP, 3)):
@@ -305,10 +313,14 @@ def _breed(
 
 
 def unlike(arena: Arena, own: Program, members: Sequence[Member]) -> list[Member]:
-    """Return those of the first members that do not play as ``own`` does."""
-    found = list(members[: 2 * _FINALISTS])
-    same = _same(arena, own, [member.program for member in found], _SCAN)
-    return [member for member, is_same in zip(found, same, strict=True) if not is_same]
+    """Return the first members that do not play as ``own`` does, or none."""
+    for first in range(0, len(members), 2 * _FINALISTS):
+        some = members[first : first + 2 * _FINALISTS]
+        same = _same(arena, own, [member.program for member in some], _SCAN)
+        found = [member for member, is_same in zip(some, same, strict=True) if not is_same]
+        if found:
+            return found
+    return []
 
 
 def race(arena: Arena, candidates: Sequence[Member]) -> Member:

@@ -175,6 +175,20 @@ class Need:
 
 
 @dataclass(frozen=True, slots=True)
+class Anchor:
+    """A home that goes with a thing: so far off it, on the side where the player is.
+
+    Attributes:
+        off_x: Pixels between centres; None where the plan's own home counts.
+        off_y: The same in y.
+    """
+
+    subject: Pick
+    off_x: Constant | None
+    off_y: Constant | None
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Move along the best path through predicted places, planned again at every step.
 
@@ -187,6 +201,7 @@ class Plan:
         memory: Steps that the speed of a thing is averaged over: what moves two pixels a step is
             often seen to move four in every other one.
         turn: Points for turning to what is lined up behind; None where that does not count.
+        anchor: What the home goes with while it is there; None for a place that stays.
     """
 
     worths: tuple[Worth, ...]
@@ -200,6 +215,7 @@ class Plan:
     memory: Constant
     horizon: Constant
     turn: Constant | None
+    anchor: Anchor | None
     need: Need | None
     kind: Literal["plan"] = "plan"
 
@@ -287,7 +303,8 @@ def parts_of(program: Program) -> list[tuple[str, int, int]]:
     """Return everything that could be left out of a program; whole rules before their guards."""
     found = [("fire", i, 0) for i in range(len(program.fire))]
     if isinstance(program.moves, Plan):
-        return [*(("worth", i, 0) for i in range(len(program.moves.worths))), *found]
+        anchor = [("anchor", 0, 0)] if program.moves.anchor else []
+        return [*(("worth", i, 0) for i in range(len(program.moves.worths))), *anchor, *found]
     rules = program.moves.rules
     found = [*(("rule", i, 0) for i in range(len(rules))), *found]
     return found + [
@@ -300,8 +317,9 @@ def without(program: Program, parts: set[tuple[str, int, int]]) -> Program:
     fire = tuple(t for i, t in enumerate(program.fire) if ("fire", i, 0) not in parts)
     moves = program.moves
     if isinstance(moves, Plan):
-        worths = [w for i, w in enumerate(moves.worths) if ("worth", i, 0) not in parts]
-        return Program(dataclasses.replace(moves, worths=tuple(worths)), fire)
+        worths = tuple(w for i, w in enumerate(moves.worths) if ("worth", i, 0) not in parts)
+        anchor = None if ("anchor", 0, 0) in parts else moves.anchor
+        return Program(dataclasses.replace(moves, worths=worths, anchor=anchor), fire)
     rules = [
         dataclasses.replace(
             rule, guards=tuple(g for j, g in enumerate(rule.guards) if ("guard", i, j) not in parts)
@@ -321,7 +339,8 @@ def niche(program: Program) -> str:
             f"{' on ' + w.line_up.axis if w.line_up else ''}"
             for w in moves.worths
         )
-        return "; ".join(["plan", *kinds])
+        beside = [f"beside {moves.anchor.subject.category}"] if moves.anchor else []
+        return "; ".join(["plan", *kinds, *beside])
     kinds = []
     for axis in ("x", "y"):
         rules = [rule for rule in moves.rules if rule.axis == axis]
@@ -369,7 +388,8 @@ def plan_words(plan: Plan) -> str:
     seek = [w.category for w in plan.worths if w.points.value > 0 and w.line_up is None]
     line_up = [w.category for w in plan.worths if w.points.value > 0 and w.line_up is not None]
     avoid = [w.category for w in plan.worths if w.points.value <= 0]
-    kinds = (("to", seek), ("level with", line_up), ("clear of", avoid))
+    beside = [pick_words(plan.anchor.subject).removeprefix("the nearest ")] if plan.anchor else []
+    kinds = (("to", seek), ("level with", line_up), ("beside", beside), ("clear of", avoid))
     parts = [f"{how} {' and '.join(dict.fromkeys(names))}" for how, names in kinds if names]
     return "plan a path " + (", ".join(parts) or "home")
 

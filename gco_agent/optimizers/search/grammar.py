@@ -13,6 +13,7 @@ from gco_agent.optimizers.search.genome import (
     CHOICES,
     Aim,
     Always,
+    Anchor,
     Approaching,
     Axis,
     Constant,
@@ -48,6 +49,10 @@ _PLANS = 0.5
 """Share of new programs that plan."""
 _THOROUGH = 0.4
 """Share of new plans in which everything counts that is known to lead to something."""
+_ANCHORED = 0.2
+"""Share of new plans whose home goes with a thing."""
+_TOLD = 2
+"""Times as often as others that a category is drawn of which something is known."""
 _BAD_SHARE = 0.2
 """Share of contacts followed by the loss of a life from which a category counts as bad."""
 
@@ -105,8 +110,10 @@ class Grammar:
         return self._rng.choice(("x", "y"))
 
     def category(self) -> str:
-        """Draw something other than the player."""
-        return self._rng.choice(self._world.categories or (self._world.player,))
+        """Draw something other than the player: more often what is known to lead to something."""
+        names = self._world.categories or (self._world.player,)
+        weights = [_TOLD if self._world.tells(name) else 1 for name in names]
+        return self._rng.choices(names, weights)[0]
 
     def pick(self) -> Pick:
         """Draw an object; mostly the nearest, and always where there is but one."""
@@ -173,15 +180,15 @@ class Grammar:
         if not self._world.has_fire:
             return ()
         rng, kind = self._rng, self._rng.randrange(8)
-        pulse = Pulse(Constant(float(rng.choice((2, 3, 5, 8, 16, 32))), 4))
+        pulse = Pulse(Constant(float(rng.choice((2, 2, 2, 3, 5, 8, 16, 32))), 4))
         if kind == 0:
             return ()
-        if kind in (1, 2, 3):
+        if kind in (1, 2):
             return (Always(),)
         if kind in (4, 5):
             missing = Missing(self.category())
             return (missing, pulse) if kind == 5 else (missing,)  # noqa: PLR2004 - a kind
-        if kind == 6:  # noqa: PLR2004 - a kind
+        if kind in (3, 6):
             return (pulse,)
         level = Near(self._any_axis(), farther=False, limit=Constant(rng.uniform(2, 20), 6))
         return (When(self.pick(), (level if self._chance(0.6) else self.guard(),)),)
@@ -213,6 +220,7 @@ class Grammar:
             Constant(float(rng.choice((1, 4, 8, 16))), 3),
             Constant(float(rng.choice((8, 15) if hop else (10, 15, 20, 25, 30))), 5),
             Constant(rng.uniform(0, 20) * world.unit, 4 * world.unit) if is_aiming else None,
+            self._anchor() if self._chance(_ANCHORED) else None,
             self._need() if self._chance(0.8 if self._refilled() else 0.3) else None,
         )
 
@@ -240,8 +248,7 @@ class Grammar:
         return known.n_lost > _BAD_SHARE * known.n or known.sets_back
 
     def _is_target(self, category: str) -> bool:
-        hit = self._world.hits.get(category)
-        return hit is not None and hit.reward > 0
+        return self._world.pays(self._world.hits.get(category))
 
     def worth(self, category: str, *, is_shot_at: bool | None = None) -> Worth:
         """Draw what a category may be worth, by what followed contact with it."""
@@ -250,7 +257,7 @@ class Grammar:
         if is_shot_at is None:
             is_shot_at = self._is_target(category) and self._chance(0.8)
         is_bad = self._hurts(category) and not is_shot_at
-        is_good = is_shot_at or (known is not None and known.reward > 0 and not is_bad)
+        is_good = is_shot_at or (world.pays(known) and not is_bad)
         if not is_bad and not is_good:
             is_bad = self._chance(0.5)
         line_up, margin = None, rng.uniform(0, 6) if is_bad else rng.uniform(-3, 2)
@@ -307,14 +314,30 @@ class Grammar:
         place = (*places, self._rng.uniform(low, high), None)[kind]
         return None if place is None or axis not in world.axes else Constant(place, 10)
 
+    def _anchor(self) -> Anchor:
+        """Draw what to be beside, and how far off: mostly less than where rewards came."""
+        subject = self.pick()
+        gap = self._world.gaps.get(subject.category)
+        offs: list[Constant | None] = []
+        for axis in ("x", "y"):
+            usual = 20.0 if gap is None else gap.x if axis == "x" else gap.y
+            off = 0.0 if self._chance(0.2) else usual * self._rng.uniform(0.2, 1.2)
+            is_meant = axis in self._world.axes and self._chance(0.9)
+            offs.append(Constant(off, 4) if is_meant else None)
+        return Anchor(subject, *offs)
+
     def _change_plan(self, plan: Plan, mate: Plan | None) -> Plan:
         """Change what counts in a plan or where it is at home, or take that from another plan."""
         worths, rng = list(plan.worths), self._rng
-        kind = rng.choice(("drop", "redraw", "borrow", "x", "y", "need", "turn", "add", "add"))
+        kinds = ("drop", "redraw", "borrow", "x", "y", "anchor", "need", "turn", "add", "add")
+        kind = rng.choice(kinds)
         if kind == "x":
             return dataclasses.replace(plan, home_x=self._home("x"))
         if kind == "y":
             return dataclasses.replace(plan, home_y=self._home("y"))
+        if kind == "anchor":
+            anchor = self._anchor() if self._chance(0.7) else None
+            return dataclasses.replace(plan, anchor=anchor)
         if kind == "need":
             return dataclasses.replace(plan, need=self._need())
         if kind == "turn" and self._world.has_fire:

@@ -186,11 +186,27 @@ _TURNS = '''
         return False
 '''
 _HOME = '''
-    def home(self, obs):
+    def home(self, obs, me):
         """Where to be if nothing else counts, and what a step 100 pixels from there costs."""
-        if self.value_of(obs["@GAUGE"]) < NEED_BELOW:
+@NEED@ANCHOR        return HOME, PULL
+'''
+_NEED = """        if self.value_of(obs["@GAUGE"]) < NEED_BELOW:
             return NEED_PLACE, NEED_PULL
-        return HOME, PULL
+"""
+_ANCHOR = """        thing = @THING
+        if thing is not None:
+            return self.beside(thing, me), PULL
+"""
+_BESIDE = '''
+    @staticmethod
+    def beside(thing, me):
+        """The place at the distance BESIDE from thing, on the side where I am."""
+        x, y = HOME
+        if BESIDE[0] is not None:
+            x = thing.cx + (BESIDE[0] if me.cx > thing.cx else -BESIDE[0])
+        if BESIDE[1] is not None:
+            y = thing.cy + (BESIDE[1] if me.cy > thing.cy else -BESIDE[1])
+        return x, y
 '''
 
 HELPERS: dict[str, str] = {
@@ -221,23 +237,29 @@ def helper_methods(names: Iterable[str]) -> list[str]:
     return [_method(HELPERS[name]) for name in sorted(names)]
 
 
-def planner_methods(*, turns: bool, shows: bool, gauge: str) -> list[str]:
+def planner_methods(*, turns: bool, shows: bool, gauge: str, anchor: str) -> list[str]:
     """Return the texts of the methods that a policy with a plan has.
 
     Args:
         turns: Turning towards what is lined up counts.
         shows: Some worths depend on what things show.
         gauge: The gauge that counts, or "".
+        anchor: The expression of what the home goes with, or "".
     """
+    need = _NEED.replace("@GAUGE", gauge) if gauge else ""
+    home = _HOME.replace("@NEED", need).replace(
+        "@ANCHOR", _ANCHOR.replace("@THING", anchor) if anchor else ""
+    )
     turn = " - TURN * self.turns(obs, me, move_x, move_y)" if turns else ""
     best_move = _BEST_MOVE.replace("@TURN", turn).replace("@FACING", _FACING if turns else "")
     touches = _TOUCHES.replace("@SHOWS_NAME", ", shows" if shows else "")
     texts = [
-        *([_HOME.replace("@GAUGE", gauge)] if gauge else []),
+        *([home] if gauge or anchor else []),
+        *([_BESIDE] if anchor else []),
         best_move,
         *([_TURNS] if turns else []),
         _PLACES,
-        _COSTS.replace("@HOME", "self.home(obs)" if gauge else "HOME, PULL"),
+        _COSTS.replace("@HOME", "self.home(obs, me)" if gauge or anchor else "HOME, PULL"),
         _MEAN_SPEEDS,
         touches.replace("@SHOWS", _SHOWS if shows else "").replace("@DONE", _DONE if shows else ""),
         _SOLVE,

@@ -19,12 +19,14 @@ from gco_agent.games.registry import find_game
 from gco_agent.optimizers.base import Capabilities, Optimizer, Proposal, Request, Tools
 from gco_agent.optimizers.cma import StepBudget
 from gco_agent.optimizers.search.evolve import (
+    BREEDING,
     Arena,
     Member,
     evolve,
     keep,
     prune,
     race,
+    ranked,
     screen,
     tune,
     unlike,
@@ -36,12 +38,14 @@ from gco_agent.optimizers.vectors.optimizer import VectorSearch
 from gco_agent.policy.source import PolicySource, format_policy
 
 STATE_FILE = "search.json"
-_SCHEMA = 4
+_SCHEMA = 5
 _PROBES, _PROBE_STEPS, _RESTED, _REST_STEPS = 2, 800, 3, 1_600
 _TUNING_BEGINS = 1_000_000
 """Index of the first feedback seed that is for tuning."""
 _TUNED_IN_TURN = (0, 1, 0, 2)
 """The best, or the best of the next niches, that each slice of tuning works on."""
+_TUNES_EVERY = 3
+"""One in so many slices tunes constants; the others breed."""
 _STALE = 10
 """Iterations without an accepted proposal after which new random programs are screened."""
 _MOST_SLICES = 3
@@ -174,7 +178,7 @@ class SearchOptimizer(Optimizer):
         arena.budget, arena.usual_rate = budget, state.usual_rate
         slice_ = _Slice(request, arena, state, last_accepted)
         if self.only_screens:
-            slice_.kind = "screen"
+            slice_.kind, slice_.breeds = "screen", False
         return slice_.proposal()
 
     def _identify(self, protocol: PlayProtocol, seed: int) -> tuple[World, float, int]:
@@ -211,7 +215,7 @@ class _Slice:
         self, request: Request, arena: Arena, state: SearchState, last_accepted: int
     ) -> None:
         self._request, self._arena, self._state = request, arena, state
-        self._members = state.members()
+        self._members, self.breeds = state.members(), True
         self.kind = self._kind_of(max(last_accepted, state.screened))
         arena.on_batch = self._tell
 
@@ -219,7 +223,7 @@ class _Slice:
         """Screen first and where nothing new was found for long; else take turns."""
         if not self._members or self._request.iteration - last_news > _STALE:
             return "screen"
-        return "evolve" if self._state.slices % 2 else "tune"
+        return "evolve" if self._state.slices % _TUNES_EVERY else "tune"
 
     def _tell(self) -> None:
         budget = self._arena.budget
@@ -234,7 +238,7 @@ class _Slice:
         fresh = [m for m in [*candidates, *self._members] if m.mark not in state.proposed]
         if not fresh:
             raise ProposalError("every program of the search was proposed before")
-        fresh = list({member.mark: member for member in fresh}.values())
+        fresh = ranked(fresh)
         chosen = race(arena, self._unlike_champion(fresh) or fresh)
         in_time = arena.budget.share(_OVERDRAWN)
         pruned = prune(arena, chosen.program) if in_time else chosen.program
@@ -274,7 +278,14 @@ class _Slice:
         if self.kind == "screen":
             state.screened = number if self._members else 0
             found = screen(arena, rng, number)
-            return found, "Screened random programs against what playing at random had shown."
+            detail = "Screened random programs against what playing at random had shown."
+            if not self.breeds or not arena.budget.share(BREEDING):
+                return found, detail
+            more = evolve(arena, keep(found), rng, number)
+            return [
+                *more,
+                *found,
+            ], f"{detail[:-1]}, and evolved the best: {len(more)} new programs."
         if self.kind == "evolve":
             found = evolve(arena, self._members, rng, number)
             return found, f"Evolved the archive: {len(found)} new programs."

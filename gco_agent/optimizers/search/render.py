@@ -231,7 +231,8 @@ class _Writer:
         gauge = plan.need.category if plan.need else ""
         self.helpers.update(["value_of"] if gauge else [])
         shows = any(w.shows != "anything" for w in plan.worths)
-        return planner_methods(turns=plan.turn is not None, shows=shows, gauge=gauge)
+        thing = self._pick(plan.anchor.subject, "me") if plan.anchor else ""
+        return planner_methods(turns=plan.turn is not None, shows=shows, gauge=gauge, anchor=thing)
 
     def _plan_constants(self, plan: Plan) -> list[str]:
         player = self.world.player
@@ -254,6 +255,13 @@ class _Writer:
         ]
         if plan.turn:
             lines.append(f"TURN = {_number(plan.turn)}  # points to turn to what is lined up")
+        if plan.anchor:
+            pair = ", ".join(
+                f"{max(0.0, round(off.value, 1)):g}" if off else "None"
+                for off in (plan.anchor.off_x, plan.anchor.off_y)
+            )
+            where = f"so far off {pick_words(plan.anchor.subject)}; None: as HOME"
+            lines.append(f"BESIDE = ({pair})  # {where}")
         if plan.need:
             places = ["None", _number(plan.need.place)]
             place = ", ".join(places[::-1] if plan.need.axis == "x" else places)
@@ -286,9 +294,9 @@ class _Writer:
         tests = [f"{name} is not None", *(self._guard(guard, name) for guard in guards)]
         return name, bind, " and ".join(dict.fromkeys(tests))
 
-    def _pick(self, pick: Pick) -> str:
+    def _pick(self, pick: Pick, me: str = "") -> str:
         self.helpers.add(pick.choice)
-        me_too = f", {self.me}" if pick.choice == "nearest" else ""
+        me_too = f", {me or self.me}" if pick.choice == "nearest" else ""
         return f'self.{pick.choice}(obs["{pick.category}"]{me_too})'
 
     def _target(self, target: Target, axis: Axis, name: str, category: str) -> str:

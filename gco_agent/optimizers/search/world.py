@@ -44,6 +44,8 @@ _REWARD_WITHIN, _SET_BACK_WITHIN, _LOST_WITHIN, _SHOT_WITHIN = 3, 3, 60, 3
 """Steps within which a reward, a set-back and the loss of a life are attributed to contact, and
 the appearance of a shot to the button.
 """
+_BEYOND_CHANCE = 1.5
+"""Times as many rewards as by chance from which they are thought to be due to contact."""
 _USUAL_SHOT = 0.3
 """Share of the most frequent shot from which another one is not chance."""
 _SET_BACK, _FALL = 0.15, 0.5
@@ -68,8 +70,8 @@ class Tally:
 
     def __add__(self, other: Self) -> Self:
         """Add field by field."""
-        pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
-        return type(self)(*(a + b for a, b in pairs))
+        names = [part.name for part in dataclasses.fields(self)]
+        return type(self)(*(getattr(self, name) + getattr(other, name) for name in names))
 
 
 AnyTally = TypeVar("AnyTally", bound=Tally)
@@ -80,7 +82,8 @@ class Contact(Tally):
     """What followed contacts with a category.
 
     Attributes:
-        n_rewarded: Rewards that came while there was contact, or just after.
+        n_steps: Steps in which a reward is attributed to it: those of contact, and just after.
+        n_rewarded: Rewards that came in these steps.
         n_lost: Lives lost after it, with no contact with another category between.
         n_set_back: Contacts after which the player moved against its actions, or a gauge lost most
             of what it showed.
@@ -91,6 +94,7 @@ class Contact(Tally):
     reward: float = 0.0
     n_lost: int = 0
     n_set_back: int = 0
+    n_steps: int = 0
 
     @property
     def sets_back(self) -> bool:
@@ -140,7 +144,8 @@ class Sightings:
         ranges: Category to where its centres were seen.
         most: Category to the largest number of it that was seen at once.
         values: Category to the least and the largest number that one of it was seen to show.
-        contacts: Category to what followed contact of the player with it.
+        contacts: Category to what followed contact of the player with it; "" to what all steps led
+            to, which is what chance contacts would lead to.
         shots: Categories that appear when the button is pressed.
         hits: Category to what followed contact of such a shot with it.
         places: Gauge to where the player was when it rose; "" to where the player was when a
@@ -242,25 +247,40 @@ class World(Sightings):
     @property
     def unit(self) -> float:
         """A usual reward of this game, or 1 where none was seen."""
-        told = [*self.contacts.values(), *self.hits.values()]
+        told = [*(known for c, known in self.contacts.items() if c), *self.hits.values()]
         rewards = [abs(c.reward) / c.n_rewarded for c in told if c.n_rewarded and c.reward]
         return max(1.0, min(rewards, default=1.0))
 
     @property
+    def bullet(self) -> str:
+        """Category of the player's own shots; "" if it makes none."""
+        moving = [c for c, shot in self.shots.items() if shot.n_steps and shot.dx + shot.dy]
+        return max(moving, key=lambda category: self.shots[category].n, default="")
+
+    @property
     def shot(self) -> tuple[Axis, float] | None:
         """The axis to be level on for a shot to hit, and its speed in pixels a step."""
-        moving = [shot for shot in self.shots.values() if shot.n_steps and shot.dx + shot.dy]
-        if not moving:
+        shot = self.shots.get(self.bullet)
+        if shot is None:
             return None
-        shot = max(moving, key=lambda shot: shot.n)
         flies_up = shot.dy > shot.dx
         return ("x" if flies_up else "y"), (shot.dy if flies_up else shot.dx) / shot.n_steps
 
+    def pays(self, known: Contact | None) -> bool:
+        """Return whether rewards follow a contact more often than by chance."""
+        if known is None or known.reward <= 0:
+            return False
+        usual = self.contacts.get("", Contact())
+        by_chance = usual.n_rewarded * known.n_steps / max(1, usual.n_steps)
+        return known.n_rewarded > _BEYOND_CHANCE * by_chance
+
     def tells(self, category: str) -> bool:
         """Return whether anything is known to follow contact with a category."""
+        if category == self.bullet:
+            return False
         told = (self.contacts.get(category), self.hits.get(category))
         return any(
-            known is not None and (known.n_lost or known.reward or known.sets_back)
+            known is not None and (known.n_lost or known.sets_back or self.pays(known))
             for known in told
         )
 
@@ -306,14 +326,15 @@ class World(Sightings):
             onto = f" from {self.ground} to {self.ground}" if self.ground else ""
             lines.append(f"{self.player} hops{onto}, {x:g} by {y:g} pixels in {steps:g} steps.")
         for category, known in self.contacts.items():
-            lines += _contact_line(f"contact with {category}", known)
+            if category:
+                lines += _contact_line(f"contact with {category}", known, pays=self.pays(known))
         most = max((shot.n for shot in self.shots.values()), default=0)
         for category, shot in self.shots.items():
             if shot.n_steps and shot.n >= _USUAL_SHOT * most:
                 x, y = shot.dx / shot.n_steps, shot.dy / shot.n_steps
                 lines.append(f"The button makes {category}, {x:.1f} by {y:.1f} pixels a step.")
         for category, known in self.hits.items():
-            lines += _contact_line(f"a shot at {category}", known)
+            lines += _contact_line(f"a shot at {category}", known, pays=self.pays(known))
         for gauge, place in self.places.items():
             what = f"{gauge} rises" if gauge else "a reward comes without contact"
             lines.append(f"{what}: {self.player} at x {place.x:.0f}, y {place.y:.0f} on average.")
@@ -323,13 +344,14 @@ class World(Sightings):
         return [line[0].upper() + line[1:] for line in lines]
 
 
-def _contact_line(what: str, known: Contact) -> Iterator[str]:
+def _contact_line(what: str, known: Contact, *, pays: bool) -> Iterator[str]:
     if not known.n:
         return
     parts = []
     if known.n_rewarded and known.reward:
         is_once = known.n_rewarded <= known.n
         often = f"{known.n_rewarded} of {known.n} times" if is_once else "often more than once"
+        often += "" if pays or known.reward < 0 else ", as by chance"
         parts.append(f"reward {known.reward / known.n_rewarded:+.3g}, {often}")
     if known.sets_back:
         parts.append(f"set back, {known.n_set_back} of {known.n} times")
@@ -392,8 +414,10 @@ class Watch:
     def _credit(self, last: Mapping[str, int], sums: dict[str, Contact], reward: float) -> bool:
         """Attribute a reward to all recent contacts."""
         recent = [c for c, at in last.items() if self._t - at <= _REWARD_WITHIN]
-        if reward:
-            _add(sums, {category: Contact(0, 1, reward, 0) for category in recent})
+        once = Contact(n_rewarded=int(reward != 0), reward=reward, n_steps=1)
+        _add(sums, dict.fromkeys(recent, once))
+        if sums is self.seen.contacts:
+            _add(sums, {"": once})
         return bool(recent)
 
     def _note_push(self, dx: int, dy: int, way: Way) -> None:
