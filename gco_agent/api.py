@@ -460,7 +460,8 @@ def run(  # noqa: PLR0913 - keyword arguments with defaults
         max_steps: Steps after which an episode is truncated.
         selection_steps: The same in races; 4,500 by default.
         slice_steps: Steps that the search may play in an iteration; of objects, up to three times
-            as many after rejected candidates.
+            as many after rejected candidates. By default 70,000 of an Atari game, or an eighth of
+            the frames if that is more, and a million of anything else.
         model: Language model; by default the usual one.
         answer: What answers the prompts of the optimizer exchange: a function from the prompt to
             the reply, or a command line, in which ``{prompt}`` and ``{reply}`` are the two files.
@@ -477,12 +478,14 @@ def run(  # noqa: PLR0913 - keyword arguments with defaults
     """
     spec = _find(game)
     rules = _rules(protocol, spec.env_id, max_steps)
+    n_steps, slice_seconds = default_slice(rules, frames)
     config = RunConfig(
         spec.name,
         rules,
         optimizer=_name_of(optimizer),
         seed=seed,
-        slice_steps=slice_steps or default_slice(rules),
+        slice_steps=slice_steps or n_steps,
+        slice_seconds=slice_seconds,
         candidates=candidates,
         model=model,
     )

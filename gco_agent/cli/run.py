@@ -260,6 +260,7 @@ def _prepare_baseline(
     from gco_agent.envs.environment import spec_of
     from gco_agent.loop import checks
     from gco_agent.policy.source import PolicySource
+    from gco_agent.store.config import PATIENT_SLICE_S
     from gco_agent.store.view import frames_of
 
     method = given["method"]
@@ -277,7 +278,7 @@ def _prepare_baseline(
         candidates=1,
         seed=given["seed"],
         slice_steps=given["slice_steps"] or config.slice_steps,
-        slice_seconds=_PATIENT_SLICE_S,
+        slice_seconds=PATIENT_SLICE_S,
     )
     repo, spec = place.repository(), spec_of(config.protocol)
     ref = free_name(repo, spec, fixed["name"], switch=False)
@@ -423,9 +424,6 @@ class _Start:
     is_new: bool = True
 
 
-_PATIENT_SLICE_S = 3_600.0
-
-
 def config_of(spec: GameSpec, given: dict[str, Any]) -> RunConfig:
     """Return the configuration of a run of a game, by the options of the command."""
     from gco_agent.envs.environment import make_protocol
@@ -433,10 +431,8 @@ def config_of(spec: GameSpec, given: dict[str, Any]) -> RunConfig:
 
     rules = (given.get(name) for name in ("max_steps", "objects"))
     protocol = make_protocol(given.get("protocol", "default"), spec.env_id, *rules)
-    n_steps = default_slice(protocol, given.get("frames"))
-    config = RunConfig(spec.name, protocol, slice_steps=n_steps)
-    if given.get("frames"):  # where frames are the budget, the speed of the machine decides nothing
-        config = replace(config, slice_seconds=_PATIENT_SLICE_S)
+    n_steps, seconds = default_slice(protocol, given.get("frames"))
+    config = RunConfig(spec.name, protocol, slice_steps=n_steps, slice_seconds=seconds)
     return _with_options(config, given)
 
 

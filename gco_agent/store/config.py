@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 SCHEMA = 1
 FILE = "run.toml"
 _SLICE_STEPS, _CHEAP_SLICE_STEPS = 70_000, 1_000_000
+_SLICE_S, PATIENT_SLICE_S = 30.0, 3_600.0
+"""Seconds of a slice, and of one that steps are to end."""
 _SLICES = 8
 """Slices that the frames of a run would be enough for, without the races."""
 _LONGEST_EPISODE = 4_000_000
@@ -61,7 +63,7 @@ class RunConfig:
         optimizer: Name of the optimizer, or several that take turns: "reflect, search".
         seed: Seed of the optimizer's own random choices; seeds of episodes are fixed streams.
         slice_steps: Steps that an iteration of the embedded search may play; of objects, up to
-            three times as many after rejected candidates.
+            three times as many after rejected candidates. See `default_slice`.
         slice_seconds: Wall time limit for as many steps. Where it is never reached, the speed of
             the machine does not decide what is proposed.
         hints: What prompts say about the game: "none", only types; "interface", what things mean;
@@ -80,7 +82,7 @@ class RunConfig:
     optimizer: str = "search"
     seed: int = 0
     slice_steps: int = _SLICE_STEPS
-    slice_seconds: float = 30.0
+    slice_seconds: float = _SLICE_S
     hints: Hints = "interface"
     trace_tokens: int = 6_000
     candidates: int = 1
@@ -118,15 +120,17 @@ def split_optimizers(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(","))
 
 
-def default_slice(protocol: PlayProtocol, frames: int | None = None) -> int:
-    """Return how many steps an iteration of the search may play; those of an emulator are slow.
+def default_slice(protocol: PlayProtocol, frames: int | None = None) -> tuple[int, float]:
+    """Return how many steps and seconds an iteration of the search may play.
 
     Args:
-        frames: Those of the whole run: where there are many, more are searched before each race.
+        frames: Those of the whole run. Where they are the budget, the speed of the machine decides
+            nothing; where there are many, more are searched before each race.
     """
+    seconds = _SLICE_S if frames is None else PATIENT_SLICE_S
     if not protocol.has_objects:
-        return _CHEAP_SLICE_STEPS
-    return max(_SLICE_STEPS, (frames or 0) // (_SLICES * protocol.frame_skip))
+        return _CHEAP_SLICE_STEPS, seconds
+    return max(_SLICE_STEPS, (frames or 0) // (_SLICES * protocol.frame_skip)), seconds
 
 
 def format_config(config: RunConfig) -> str:

@@ -19,8 +19,10 @@ from gco_agent.core.records import Verdict
 from gco_agent.core.seeds import Stream
 from gco_agent.envs import environment, local
 from gco_agent.jail.limits import JailLevel
+from gco_agent.store.config import PATIENT_SLICE_S, parse_config
 from tests.engine.pong_policies import FOLLOW, STILL
 from tests.messages_server import MessagesServer, chat, message
+from tests.store.samples import git
 
 LEAN = '''"""CartPole: push to where the pole leans.
 
@@ -115,6 +117,12 @@ def test_a_run_from_start_to_report(home: Path) -> None:
     Path("mine.html").write_text("mine")
     with pytest.raises(UsageError, match="not a report"):
         again.report("mine.html")
+
+
+def test_the_clock_ends_no_slice_where_frames_are_the_budget(home: Path) -> None:
+    run = started(iterations=0, frames=1_000)
+    text = git(home / "runs", "show", f"{run.name}:run.toml")
+    assert parse_config(text).slice_seconds == PATIENT_SLICE_S
 
 
 def test_a_function_answers_and_the_end_is_simplified(home: Path) -> None:

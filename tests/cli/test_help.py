@@ -203,5 +203,5 @@ def test_defaults_in_help_texts_are_those_of_the_code() -> None:
     assert f"the first {look._TRACE_EPISODES} feedback seeds" in shown("trace")
     assert f"[default: {RunConfig('pong', RULES).max_tokens:,}]" in shown("step")
     for env_id, name in (("gco/Pong-v5", "an Atari game"), ("CartPole-v1", "anything else")):
-        steps = default_slice(make_protocol("default", env_id))
+        steps, _ = default_slice(make_protocol("default", env_id))
         assert f"{steps:,} of {name}" in shown("run")

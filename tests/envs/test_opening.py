@@ -340,7 +340,9 @@ def test_a_reward_that_is_not_finite_is_the_environment_s_fault(corridor) -> Non
             play_it()
 
 
-def test_slices_of_cheap_steps_are_longer() -> None:
-    assert default_slice(make_protocol("default", "CartPole-v1")) == 1_000_000
-    assert default_slice(make_protocol("default", "pong")) == 70_000
+def test_slices_are_longer_of_cheap_steps_and_of_many_frames() -> None:
+    pole, pong = make_protocol("default", "CartPole-v1"), make_protocol("default", "pong")
+    assert [default_slice(rules) for rules in (pole, pong)] == [(1_000_000, 30), (70_000, 30)]
+    assert default_slice(pong, 2_000_000) == (70_000, 3_600), "the clock ends no slice"
+    assert default_slice(pong, 6_000_000) == (187_500, 3_600)
     assert GAMES["pong"].fields == ()
