@@ -199,7 +199,7 @@ def test_what_follows_contact_is_attributed_to_it() -> None:
     assert watch.seen.contacts == {
         "": Contact(0, 2, 15.0, n_steps=20),
         "Coin": Contact(1, 1, 10.0, n_steps=4),
-        "Enemy": Contact(2, 0, 0.0, 1, n_steps=3),
+        "Enemy": Contact(2, 0, 0.0, 1, n_steps=5),
     }
     assert watch.seen.places == {"": Place(1, 54.0, 54.0)}
     told = PONG.after([watch.seen]).told()
