@@ -42,6 +42,7 @@ EXTRAS = {
     **dict.fromkeys(("anthropic", "httpx2"), "models"),
     **dict.fromkeys(("h5py", "minari", "tensorboardX"), "export"),
     **{name: name for name in ("mlflow", "openai", "wandb")},
+    "distributed": "dask",
     "huggingface_hub": "hub",
     **dict.fromkeys(("stable_baselines3", "torch"), "ppo"),
 }
@@ -87,7 +88,7 @@ class Command(click.Command):
                 result = super().invoke(ctx)
             except SystemExit as error:  # click raises Exit; this is code of the user's
                 raise Refusal(
-                    f"the code of the environment called sys.exit({error.code!r})"
+                    f"the environment, or a file of yours, called sys.exit({error.code!r})"
                 ) from error
             if result is not None:
                 result.print(as_json=ctx.obj.as_json)

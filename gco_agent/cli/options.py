@@ -37,7 +37,7 @@ HINTS = ("none", "interface", "paper")
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 """The values of the Messages API for how much a model is to think."""
 PATH = click.Path(path_type=Path)
-"""A file or folder that may not exist; for files to write see `OutputFile`."""
+"""A file or folder that may not exist; for those to write see `OutputFile`, `OutputFolder`."""
 
 
 def _folder_of(context: click.Context | None) -> Path:
@@ -62,6 +62,26 @@ class OutputFile(click.Path):
             self.fail(f"there is no folder {path.parent}", param, ctx)
         if not os.access(path.parent, os.W_OK):
             self.fail(f"the folder {path.parent} cannot be written to", param, ctx)
+        return Path(value)
+
+
+class OutputFolder(click.Path):
+    """A folder to write into, made if there is none; checked before anything is played."""
+
+    name = "dir"
+
+    def convert(
+        self, value: Given, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path:
+        """Return it as it was typed."""
+        if not str(value):
+            self.fail("it has no name", param, ctx)
+        path = (_folder_of(ctx) / value).absolute()
+        there = next(folder for folder in (path, *path.parents) if os.path.lexists(folder))
+        if not there.is_dir():
+            self.fail(f"{there} is not a folder", param, ctx)
+        if not os.access(there, os.W_OK):
+            self.fail(f"the folder {there} cannot be written to", param, ctx)
         return Path(value)
 
 

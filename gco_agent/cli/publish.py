@@ -92,7 +92,7 @@ def export() -> None:
 
 @command(
     o.run_argument,
-    option("-o", "--output", kind=o.PATH, required=True, metavar="DIR"),
+    option("-o", "--output", kind=o.OutputFolder(), required=True, metavar="DIR"),
     o.json_option,
     name="tensorboard",
     group=export,
@@ -111,7 +111,7 @@ def tensorboard(place: CliContext, /, output: Path) -> Result:
     o.target_argument,
     number("--episodes", default=10),
     option("--name", metavar="ID"),
-    option("-o", "--output", kind=o.PATH, metavar="DIR"),
+    option("-o", "--output", kind=o.OutputFolder(), metavar="DIR"),
     o.max_steps_option,
     o.env_option,
     o.jail_option,
@@ -122,14 +122,13 @@ def tensorboard(place: CliContext, /, output: Path) -> Result:
 def minari(place: CliContext, /, target: str | None, episodes: int, **given: Given) -> Result:
     """Play a policy and keep its episodes as a Minari data set."""
     from gco_agent.envs.environment import spec_of
-    from gco_agent.report.export import record, require_id, write_dataset
+    from gco_agent.report.export import data_sets, record, require_new, write_dataset
 
     wanted = place.find_target(target)
     rules = place.rules_of(wanted, given)
     dataset = given["name"] or f"{spec_of(rules).name}/gco-agent-v0"
-    require_id(dataset)
-    output = given["output"]
-    folder = Path.home() / ".minari" / "datasets" if output is None else place.path(output)
+    folder = data_sets() if given["output"] is None else place.path(given["output"])
+    require_new(dataset, folder)
     seeds, label = Stream.FEEDBACK.seeds(0, episodes), Stream.FEEDBACK.label(0, episodes)
     kept = [record(wanted.source.text, rules, seed, place.jail_level) for seed in seeds]
     about = f"Episodes of {wanted.name} on seeds {label}. {rules.stamp}"
@@ -204,7 +203,9 @@ def _measured(
     """Play a policy on report seeds, for a model card."""
     from gco_agent.envs.environment import spec_of
     from gco_agent.report.export import Subject
+    from gco_agent.report.page import load_template
 
+    load_template("model_card.md")  # a missing extra is noticed before anything is played
     wanted = place.find_target(target)
     rules = place.rules_of(wanted, given)
     played, _, _ = place.play(wanted, Stream.REPORT.seeds(0, episodes), rules)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from gco_agent.cli import options as o
 from gco_agent.cli.context import CliContext
@@ -86,19 +87,14 @@ def run(
             report_episodes=given["report_episodes"],
         ).or_default()
 
-    budget = limits()
-    limit = "" if budget.seconds is None else f"{duration(budget.seconds)}, "
     if seed_text is not None:
-        return _run_seeds(place, seed_text, given, limits, limit)
-    start = _prepare(place, given)
-    _announce(place, start, limit)
-    return _begin(start, limits())
+        return _run_seeds(place, seed_text, given, limits)
+    return _begin(place, _prepare(place, given), limits())
 
 
 def _run_seeds(
-    place: CliContext, seed_text: str, given: dict[str, Any], limits: Callable[[], Budget],
-    limit: str,
-) -> Result:  # fmt: skip
+    place: CliContext, seed_text: str, given: dict[str, Any], limits: Callable[[], Budget]
+) -> Result:
     """Make a run for each seed; finished ones are left as they are, others are continued."""
     from gco_agent.core.seeds import parse_seed_range
     from gco_agent.report.comparison import seed_name
@@ -108,21 +104,20 @@ def _run_seeds(
         raise UsageError(f"--seeds {seed_text}: give 1 to {_MOST_SEEDS} seeds, as in 0:5")
     if given["name"] is None:
         raise UsageError("--seeds needs --name, which finds the runs again: --name NAME")
+    if click.get_current_context().get_parameter_source("seed") is ParameterSource.COMMANDLINE:
+        raise UsageError("--seed and --seeds exclude each other")
     results = []
     for seed in seeds:
         each = {**given, "seed": seed, "switch": False, "name": seed_name(given["name"], seed)}
         budget = limits()
         start = _prepare(place, each, resumes=True)
-        if start.is_new:
-            _announce(place, start, limit)
-        elif _is_finished(start.run, budget):
+        if not start.is_new and _is_finished(start.run, budget):
             tell(f"{start.run.name} is finished")
             results.append(_run_json(start.run.runs.view(start.run.ref), "", 0.0))
             continue
-        else:
+        if not start.is_new:
             budget = _what_is_left(start.run, budget)
-            tell(f"{start.run.name} is continued")
-        results.append(_begin(start, budget).data)
+        results.append(_begin(place, start, budget).data)
 
     def text() -> None:
         for data in results:
@@ -181,8 +176,7 @@ def baseline(place: CliContext, /, target: str, **given: Given) -> Result:
     budget = Budget(
         given["iterations"], None, given["frames"], report_episodes=given["report_episodes"]
     )
-    _announce(place, start, "")
-    return _begin(start, budget)
+    return _begin(place, start, budget)
 
 
 def _names_run(place: CliContext, target: str) -> bool:
@@ -293,9 +287,7 @@ def init(place: CliContext, /, **given: Given) -> Result:
     """Start a run of GAME: its branch, with the measured initial policy as the first commit."""
     from gco_agent.loop.budget import Budget
 
-    start = _prepare(place, given)
-    _announce(place, start, "")
-    return _begin(start, Budget(), only_begin=True)
+    return _begin(place, _prepare(place, given), Budget(), only_begin=True)
 
 
 @command(
@@ -550,9 +542,13 @@ def _way_back(repo: GitRepo) -> str:
     return f"git switch {head.branch.removeprefix('refs/heads/')}"
 
 
-def _announce(place: CliContext, start: _Start, limit: str) -> None:
+def _announce(place: CliContext, start: _Start, budget: Budget) -> None:
     from gco_agent.evaluation.workers import usable_cores
 
+    if not start.is_new:
+        tell(f"{start.run.name} is continued")
+        return
+    limit = "" if budget.seconds is None else f"{duration(budget.seconds)}, "
     players = place.executor or count(place.workers or usable_cores(), "worker")
     back = f". Back to where you were: {start.back}" if start.back else ""
     tell(
@@ -562,7 +558,7 @@ def _announce(place: CliContext, start: _Start, limit: str) -> None:
     )
 
 
-def _begin(start: _Start, budget: Budget, *, only_begin: bool = False) -> Result:
+def _begin(place: CliContext, start: _Start, budget: Budget, *, only_begin: bool = False) -> Result:
     """Begin a run, and unless that is all, advance and report it; how it stands then."""
     run = start.run
     with (
@@ -570,6 +566,7 @@ def _begin(start: _Start, budget: Budget, *, only_begin: bool = False) -> Result
         _broadcast(run, budget, 0) as display,
         run.session(budget, display) as session,
     ):
+        _announce(place, start, budget)  # once loggers and clusters have not refused
         if start.is_new:
             session.start(start.initial, budget, switch=start.switch)
         if not only_begin:

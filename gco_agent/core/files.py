@@ -174,7 +174,7 @@ def _naming_links(path: str | Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EMLINK):
-            raise FileRefused(f"{path} leads through a symbolic link; delete the link") from None
+            raise FileRefused(f"{path} leads through a symbolic link or a file") from None
         raise type(error)(error.errno, error.strerror, str(path)) from None
 
 

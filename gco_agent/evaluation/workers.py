@@ -364,10 +364,8 @@ def open_executor(address: str) -> Iterator[tuple[Executor, int]]:
     match = _ADDRESS.fullmatch(address)
     if match is None:
         raise UsageError(f"{address!r} is not an executor: give it as dask://host:port")
-    try:
-        import distributed
-    except ImportError:
-        raise UsageError('Dask is not installed: `pip install "gco-agent[dask]"`') from None
+    import distributed
+
     try:
         client: Any = distributed.Client(  # type: ignore[no-untyped-call]
             f"tcp://{match[1]}", timeout=_CONNECT_S, set_as_default=False

@@ -137,8 +137,10 @@ class Dashboard:
 
     def act(self, what: str, given: Mapping[str, str]) -> str:
         """Pause, resume or fork a run, or leave a note for its model; return what was done."""
-        ref = self._find(given.get("run", ""))[0]
+        ref, status = self._find(given.get("run", ""))
         if what == "pause":
+            if status is None:
+                raise UsageError(f"{ref.branch} is not running")
             pause(self.repo, ref)
             return f"{ref.branch} pauses after this iteration"
         if what == "resume":

@@ -118,10 +118,17 @@ def record(
     )
 
 
-def require_id(name: str) -> None:
-    """Check the name of a data set."""
+def data_sets() -> Path:
+    """Return Minari's own folder of data sets."""
+    return Path(os.environ.get(_MINARI_FOLDER) or Path.home() / ".minari" / "datasets")
+
+
+def require_new(name: str, folder: Path) -> None:
+    """Check the name of a data set, and that there is none of that name in a folder of them."""
     if not _DATASET_ID.fullmatch(name):
         raise UsageError(f"{name!r} is not the name of a data set, such as pong/gco-agent-v0")
+    if (folder / name).exists():
+        raise UsageError(f"{folder / name} exists; choose another name or version")
 
 
 def write_dataset(
@@ -132,13 +139,11 @@ def write_dataset(
     Args:
         trajectories: At least one; no failed episode.
         name: Id of the data set, as "pong/gco-agent-v0".
-        folder: Folder of data sets; Minari's own is ``~/.minari/datasets``.
+        folder: Folder of data sets, such as `data_sets()`.
     """
-    require_id(name)
+    require_new(name, folder)
     for result in (t.result for t in trajectories if not t.result.outcome.is_scored):
         raise UsageError(f"the policy failed on seed {result.seed}: {result.outcome.value}")
-    if (folder / name).exists():
-        raise UsageError(f"{folder / name} exists; choose another name or version")
     import minari
     from minari.data_collector import EpisodeBuffer
 

@@ -11,6 +11,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from gco_agent.core.errors import GcoError, UsageError
 from gco_agent.core.text import clean_line
@@ -36,10 +37,8 @@ def pull_policy(address: str) -> PolicySource:
     found = _ADDRESS.fullmatch(address)
     if found is None:
         raise UsageError(f"{address} is not an address such as hf://owner/name or hf://o/n@v1")
-    import huggingface_hub as hub
-
     repo, revision, endpoint = found["repo"], found["revision"] or "main", _endpoint()
-    with _hub_errors(), tempfile.TemporaryDirectory() as folder:
+    with _hub() as hub, tempfile.TemporaryDirectory() as folder:
         url = hub.hf_hub_url(repo, FILE, revision=revision, endpoint=endpoint)
         size = hub.get_hf_file_metadata(url, endpoint=endpoint).size
         if size is None or size > MAX_BYTES:
@@ -55,18 +54,14 @@ def require_access(repo: str) -> str:
     """Check the name of a repository and the user's token, and return the user's name."""
     if not _ADDRESS.fullmatch(SCHEME + repo) or "@" in repo:
         raise UsageError(f"{repo} is not the name of a repository, such as owner/name")
-    import huggingface_hub as hub
-
-    with _hub_errors():
+    with _hub() as hub:
         return str(hub.HfApi(endpoint=_endpoint()).whoami()["name"])
 
 
 def push(repo: str, files: Mapping[str, str], message: str, *, private: bool = False) -> str:
     """Commit files to a repository, created if there is none, and return the commit's address."""
-    import huggingface_hub as hub
-
-    adding = [hub.CommitOperationAdd(name, text.encode()) for name, text in files.items()]
-    with _hub_errors():
+    with _hub() as hub:
+        adding = [hub.CommitOperationAdd(name, text.encode()) for name, text in files.items()]
         api = hub.HfApi(endpoint=_endpoint())
         api.create_repo(repo, private=private, exist_ok=True)
         return str(api.create_commit(repo, adding, commit_message=message).commit_url)
@@ -77,20 +72,24 @@ def _endpoint() -> str | None:
 
 
 @contextmanager
-def _hub_errors() -> Iterator[None]:
-    import httpx2  # which huggingface_hub uses
-    from huggingface_hub import errors
-
+def _hub() -> Iterator[Any]:
+    """Yield the library; what it raises is the network's, the hub's, or in the user's settings."""
     try:
-        yield
-    except (errors.EntryNotFoundError, errors.RepositoryNotFoundError) as error:
-        raise HubError(
-            f"the hub has no such repository, or none with a {FILE} that you may see: check the "
-            "name, and HF_TOKEN if it is private"
-        ) from error
-    except (httpx2.HTTPError, errors.HFValidationError, OSError) as error:
+        import huggingface_hub
+
+        yield huggingface_hub
+    except (GcoError, ModuleNotFoundError):
+        raise
+    except Exception as error:
+        from huggingface_hub import errors
+
+        if isinstance(error, (errors.EntryNotFoundError, errors.RepositoryNotFoundError)):
+            raise HubError(
+                f"the hub has no such repository, or none with a {FILE} that you may see: check "
+                "the name, and HF_TOKEN if it is private"
+            ) from error
         why = clean_line(scrub(str(error)))[:_MOST_QUOTED].rstrip(". ") or type(error).__name__
         raise HubError(
-            f"the Hugging Face hub: {why}. Check the network, HF_TOKEN (or `hf auth login`), and "
-            "HF_ENDPOINT if it is set"
+            f"the Hugging Face hub: {why}. Check the network and its proxy, HF_TOKEN (or `hf auth "
+            "login`), and HF_ENDPOINT if it is set"
         ) from error

@@ -26,8 +26,17 @@ _LOCAL = ("wandb", ".wandb", "mlflow.db", "mlruns", "mlartifacts", "runs")
 """Where these libraries write by default, in the present folder."""
 _ORDERS = ("wandb/settings", ".wandb/settings")
 """Files of the present folder that would tell W&B which server to send the user's key to."""
-_MLFLOW_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
-"""Unless set by the user: MLflow would hold up the run for minutes when its server is away."""
+_PATIENCE = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "WANDB_INIT_TIMEOUT": "20",
+}
+"""Unless set by the user: these libraries would hold up the run for minutes without a server."""
+_ADVICE = {
+    "wandb": "see WANDB_API_KEY and WANDB_PROJECT; WANDB_MODE=offline logs to files",
+    "mlflow": "see MLFLOW_TRACKING_URI",
+    "tensorboard": "see the folder runs",
+}
 _log = logging.getLogger(__name__)
 
 Settings = Mapping[str, str | int]
@@ -66,19 +75,13 @@ class _WandbSink:
             x_disable_meta=True,
             x_save_requirements=False,
         )
-        try:
-            self._run = wandb.init(
-                project=os.environ.get("WANDB_PROJECT", PROJECT),
-                group=branch,
-                name=branch,
-                config=dict(settings),
-                settings=private,
-            )
-        except (wandb.errors.Error, OSError) as error:
-            raise UsageError(
-                f"W&B cannot be used ({clean_line(str(error))[:300]}): set WANDB_API_KEY, or "
-                "WANDB_MODE=offline to log to files"
-            ) from error
+        self._run = wandb.init(
+            project=os.environ.get("WANDB_PROJECT", PROJECT),
+            group=branch,
+            name=branch,
+            config=dict(settings),
+            settings=private,
+        )
         folder = os.path.relpath(Path(self._run.dir).parent)
         self.where = self._run.url or f"{folder}; wandb sync {folder} sends it"
 
@@ -93,27 +96,26 @@ class _MlflowSink:
     """MLflow, at MLFLOW_TRACKING_URI; by default a database in the present folder."""
 
     def __init__(self, branch: str, settings: Settings) -> None:
-        for name, value in _MLFLOW_PATIENCE.items():
-            os.environ.setdefault(name, value)
         import mlflow
+        from mlflow.store.db import utils
 
-        for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(logging.WARNING)
+        utils.MAX_RETRY_COUNT = 2  # no variable sets it: 10 of mlflow 3 take 100 s
+        for name, level in (
+            ("mlflow", "WARNING"),
+            ("alembic", "WARNING"),
+            (utils.__name__, "ERROR"),
+        ):
+            logging.getLogger(name).setLevel(level)
         self._entities = mlflow.entities
-        try:
-            self._client = mlflow.MlflowClient()
-            project = os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT)
-            self.where = f"experiment {clean_line(project)} of MLflow"
-            found = self._client.get_experiment_by_name(project)
-            where = found.experiment_id if found else self._client.create_experiment(project)
-            tags = {"mlflow.source.name": PROJECT, "branch": branch}
-            self._id = self._client.create_run(where, run_name=branch, tags=tags).info.run_id
-            params = [mlflow.entities.Param(key, str(value)) for key, value in settings.items()]
-            self._client.log_batch(self._id, params=params)
-        except (mlflow.MlflowException, OSError) as error:
-            raise UsageError(
-                f"MLflow cannot be used ({clean_line(str(error))[:300]}): see MLFLOW_TRACKING_URI"
-            ) from error
+        self._client = mlflow.MlflowClient()
+        project = os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT)
+        self.where = f"experiment {clean_line(project)} of MLflow"
+        found = self._client.get_experiment_by_name(project)
+        where = found.experiment_id if found else self._client.create_experiment(project)
+        tags = {"mlflow.source.name": PROJECT, "branch": branch}
+        self._id = self._client.create_run(where, run_name=branch, tags=tags).info.run_id
+        params = [mlflow.entities.Param(key, str(value)) for key, value in settings.items()]
+        self._client.log_batch(self._id, params=params)
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
         now = int(1_000 * time.time())
@@ -190,7 +192,7 @@ def open_logger(kind: str, branch: str, settings: Settings) -> Iterator[Callable
         raise UsageError(
             f"{found[0]} says where W&B sends your key, and a clone may have brought it: delete it"
         )
-    sink = SINKS[kind](branch, settings)
+    sink = _open(kind, branch, settings)
     _log.info("logging to %s", sink.where)
     logger, is_good = RunLogger(sink), False
     try:
@@ -198,6 +200,18 @@ def open_logger(kind: str, branch: str, settings: Settings) -> Iterator[Callable
         is_good = True
     finally:
         logger.close(is_good=is_good)
+
+
+def _open(kind: str, branch: str, settings: Settings) -> Sink:
+    for name, value in _PATIENCE.items():
+        os.environ.setdefault(name, value)
+    try:
+        return SINKS[kind](branch, settings)
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:  # of the library, the network, or what the user has set
+        why = clean_line(str(error))[:300]
+        raise UsageError(f"{kind} cannot be used ({why}): {_ADVICE[kind]}") from error
 
 
 def settings_of(config: RunConfig) -> dict[str, str | int]:

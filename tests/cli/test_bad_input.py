@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 
 from gco_agent.cli import main
 from gco_agent.cli.context import CliContext
-from tests.cli.conftest import Cli
+from tests.cli.conftest import ROOT, SHORT, Cli
 from tests.store.samples import git
 
 LONG, CODES = "x" * 5_000, "\x1b[31mx"
@@ -22,6 +24,7 @@ BY_TYPE = {
     "FloatRange": ("x", "-1"),
     "Choice": ("nope", ""),
     "OutputFile": ("nowhere/x.svg", "policies", "/dev/null/x.html"),
+    "OutputFolder": ("", "binary.py", "binary.py/x", "/dev/null"),
 }
 """Values that are refused while the command line is parsed."""
 BY_NAME = {
@@ -137,4 +140,120 @@ def test_what_is_not_there(
         assert result.stderr.endswith(f"{message}\n"), shown
         assert len(message) < 1_000, shown
         assert "\x1b" not in message, shown
+    assert state(place) == before
+
+
+RUN = ("run", "pong", "--name", "bad", "--iterations", "1", "--no-switch", "--max-steps", "50")
+REFLECT = (*RUN, "--optimizer", "reflect")
+EXTRAS = {
+    "hub": (
+        ("huggingface_hub", ("push", "policies/pong.py", "me/right")),
+        ("huggingface_hub", ("eval", "hf://me/right")),
+    ),
+    "ppo": (("stable_baselines3", ("baseline", "pong", "--method", "ppo", "--frames", "5000")),),
+    "report": (
+        ("jinja2", ("compare", "-o", "x.html")),
+        ("jinja2", ("report", "-o", "x.html")),
+        ("jinja2", ("export", "model-card", "policies/pong.py", *SHORT)),
+    ),
+    "wandb": (("wandb", (*RUN, "--log", "wandb")),),
+    "mlflow": (("mlflow", (*RUN, "--log", "mlflow")),),
+    "export": (
+        ("tensorboardX", (*RUN, "--log", "tensorboard")),
+        ("tensorboardX", ("export", "tensorboard", "-o", "scalars")),
+        ("minari", ("export", "minari", "policies/pong.py", "--max-steps", "50", "-o", "sets")),
+    ),
+    "dask": (("distributed", (*RUN, "--executor", "dask://127.0.0.1:9")),),
+    "models": (("anthropic", REFLECT),),
+    "openai": (("openai", (*REFLECT, "--model", "openai:x")),),
+}
+"""Commands that need each extra, with the module that may be missing."""
+
+
+@pytest.mark.parametrize(
+    ("extra", "module", "arguments"),
+    [(extra, *case) for extra, cases in EXTRAS.items() for case in cases],
+)
+def test_an_extra_that_is_missing(
+    cli: Cli,
+    place: Path,
+    extra: str,
+    module: str,
+    arguments: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    for key in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY"):
+        monkeypatch.setenv(key, "x")
+    before = state(place)
+    refused = cli(place, *arguments)
+    assert refused.exit_code == 2, refused.output
+    assert f"scripts/install --extra {extra}, or pip install 'gco-agent[{extra}]'" in refused.stderr
+    assert refused.stderr.startswith("Error: ")
+    assert len(refused.stderr.splitlines()) == 1
+    assert state(place) == before
+
+
+OFFLINE = """
+import socket
+resolve = socket.getaddrinfo
+def refuse(host, *others, **more):
+    if host != "127.0.0.1":
+        raise socket.gaierror(-3, "no network")
+    return resolve(host, *others, **more)
+socket.getaddrinfo = refuse
+from gco_agent.cli import main
+main()
+"""
+LOGGED = (
+    ("mlflow", {"MLFLOW_TRACKING_URI": "http://["}),
+    ("mlflow", {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}),
+    ("mlflow", {"MLFLOW_TRACKING_URI": "sqlite:////dev/null/x.db"}),
+    ("wandb", {"WANDB_MODE": "nonsense"}),
+    ("wandb", {"WANDB_MODE": "online"}),
+    ("wandb", {"WANDB_API_KEY": "bad"}),
+)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings"),
+    [
+        (("push", "policies/pong.py", "me/right"), {}),
+        (("push", "policies/pong.py", "me/right"), {"HF_TOKEN": "hf_é"}),
+        (("push", "policies/pong.py", "me/right"), {"HTTPS_PROXY": "socks9://x"}),
+        (("eval", "hf://me/right"), {"HF_ENDPOINT": "nonsense"}),
+        (("eval", "hf://me/right"), {"HF_ENDPOINT": "http://127.0.0.1:9"}),
+        ((*RUN, "--executor", "dask://127.0.0.1:99999"), {}),
+        ((*RUN, "--seeds", "0:2", "--seed", "1"), {}),
+        (REFLECT, {}),
+        ((*REFLECT, "--model", "openai:x"), {}),
+        *(
+            pytest.param((*RUN, "--log", name), settings, marks=pytest.mark.nightly)
+            for name, settings in LOGGED
+        ),
+    ],
+)
+def test_no_network_no_key_and_settings_that_cannot_be_used(
+    place: Path,
+    surroundings: dict[str, str],
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    settings: dict[str, str],
+) -> None:
+    """In a process of its own: these libraries read settings once, and leave threads behind."""
+    secret = ("KEY", "TOKEN", "proxy", "PROXY", "BASE_URL")
+    kept = {name: text for name, text in surroundings.items() if not name.endswith(secret)}
+    before = state(place)
+    done = subprocess.run(
+        [sys.executable, "-c", OFFLINE, "-C", str(place), *arguments],
+        cwd=tmp_path,
+        env={**kept, **settings, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert done.stderr.startswith("Error: ")
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert len(done.stderr) < 600
     assert state(place) == before

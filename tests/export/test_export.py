@@ -29,7 +29,7 @@ from gco_agent.report.export import (
     compose_card,
     escape_markdown,
     record,
-    require_id,
+    require_new,
     write_dataset,
     write_scalars,
 )
@@ -121,9 +121,9 @@ def test_no_data_set_of_failures(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["", "pong", "pong/x", "../x-v0", "a b-v0", "/x-v0", "x-v0/"])
-def test_names_of_data_sets(name):
+def test_names_of_data_sets(tmp_path, name):
     with pytest.raises(UsageError, match="not the name of a data set"):
-        require_id(name)
+        require_new(name, tmp_path)
 
 
 def subject(text: str, **changed) -> Subject:

@@ -109,7 +109,7 @@ def test_nothing_is_shown_without_a_token(server, path):
         assert ask(server, path, X_Gco_Token=token)[0] == 403
 
 
-def test_only_the_token_changes_a_run(server, view):
+def test_only_the_token_changes_a_run(server, view, running):
     for token in ("", "x", server.dashboard.view_token, server.dashboard.token[:-1]):
         assert act(server, "pause", {"run": BRANCH}, X_Gco_Token=token)[0] == 403
     assert not is_paused(view.repo, REF)
@@ -117,6 +117,11 @@ def test_only_the_token_changes_a_run(server, view):
     assert is_paused(view.repo, REF)
     assert ask(server, f"/api/run?run={BRANCH}")[1]["paused"]
     assert act(server, "resume", {"run": BRANCH})[0] == 200
+    assert not is_paused(view.repo, REF)
+
+
+def test_what_does_not_run_is_not_paused(server, view):
+    assert act(server, "pause", {"run": BRANCH})[0] == 400
     assert not is_paused(view.repo, REF)
 
 
@@ -227,3 +232,11 @@ def test_with_the_other_address_a_browser_can_only_look(server, page):
     page.wait("return document.querySelectorAll('#curve .trace').length > 0")
     assert page("return document.getElementById('control').hidden")
     assert page("return document.getElementById('run').value") == "gco/pong/second"
+
+
+def test_a_browser_offers_no_pause_where_nothing_runs(server, page):
+    page.driver.get("about:blank")
+    page.driver.get(server.full_url)
+    page.wait("return document.querySelectorAll('#curve .trace').length > 0")
+    assert not page("return document.getElementById('control').hidden")
+    assert page("return document.getElementById('pausing').offsetHeight") == 0

@@ -15,7 +15,7 @@ import pytest
 from gco_agent.core.errors import UsageError
 from gco_agent.core.events import Committed, Searching
 from gco_agent.core.statistics import Gain
-from gco_agent.report.loggers import NAMES, RunLogger, numbers_of, open_logger
+from gco_agent.report.loggers import NAMES, RunLogger, Sink, numbers_of, open_logger
 
 ACCEPTED = Committed(
     3, "accepted", 12.5, 0.5, Gain(2.0, 0.4, 16, 0.01), "rewrites act", 7.0, "abc",
@@ -94,7 +94,7 @@ def test_wandb_offline(here: Path) -> None:
 def test_wandb_without_a_key(here: Path) -> None:
     done = run_logger("wandb", here, WANDB_MODE="online")
     assert done.returncode != 0
-    assert "UsageError: W&B cannot be used" in done.stderr
+    assert "UsageError: wandb cannot be used" in done.stderr
     assert "WANDB_MODE=offline" in done.stderr
 
 
@@ -145,6 +145,21 @@ def test_what_cannot_be_logged_to_is_refused(here: Path) -> None:
     (here / "runs").symlink_to("/tmp")
     with pytest.raises(UsageError, match="runs is a symbolic link"), open_logger(NAMES[2], "b", {}):
         pass
+
+
+def test_whatever_a_library_raises_at_the_start_is_a_refusal(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> Sink:
+        raise ZeroDivisionError("\x1b[2Jno such mode")
+
+    monkeypatch.setattr("gco_agent.report.loggers.SINKS", {"wandb": broken})
+    log = open_logger("wandb", "gco/pong/first", {})
+    with pytest.raises(
+        UsageError, match=r"wandb cannot be used .*no such mode.*WANDB_MODE"
+    ) as told:
+        log.__enter__()
+    assert "\x1b" not in str(told.value)
 
 
 def test_a_clone_cannot_lead_a_logger_elsewhere(here: Path, tmp_path: Path) -> None:

@@ -88,6 +88,7 @@
     }
     byId("now").replaceChildren(...parts);
     byId("pause").textContent = paused ? "Resume" : "Pause after this iteration";
+    byId("pausing").hidden = !status && !paused;
   };
 
   // -- what was committed ---------------------------------------------------------------------
