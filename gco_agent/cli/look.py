@@ -450,7 +450,7 @@ def dashboard(place: CliContext, /, port: int) -> None:
     from gco_agent.api import dashboard as serve
 
     with serve(place.directory, port=port, require=place.jail_level) as server:
-        say(f"to look:    {server.url}")
+        say(f"to look:     {server.url}")
         say(f"to control:  {server.full_url}")
         tell("Ctrl-C ends the page; runs go on.")
         with contextlib.suppress(KeyboardInterrupt):

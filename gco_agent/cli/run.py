@@ -6,7 +6,7 @@ import contextlib
 import re
 import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,7 @@ from gco_agent.core.errors import GcoError, ModelError, UsageError
 from gco_agent.core.records import Verdict
 from gco_agent.core.seeds import HIGHEST_SEED
 from gco_agent.core.statistics import confidence_interval
-from gco_agent.core.text import clean_line, format_score
+from gco_agent.core.text import clean_line, format_points, format_score
 
 if TYPE_CHECKING:
     from gco_agent.api import Run, Session
@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 
 _METHODS = ("best-of-n", "random-search", "ppo")
 _MOST_SEEDS = 100
+_FEW = 3
+"""Iterations that tell nothing about those to come."""
 _GO_ON = "Go on with: gco-agent step {run}"
 
 
@@ -695,7 +697,22 @@ def _how_it_went(data: dict[str, Any], view: RunView) -> list[str]:
         f"  started at {began}; {n_accepted} of {count(n_tried, 'iteration')} accepted",
         *([f"  {note}"] if note else ()),
         f"  used {used}" if is_asked_for else f"  stopped by its limit of {limit}; used {used}",
+        "  " + _outlook(view.history(), f"gco-agent step {data['run']} --frames {2 * frames}"),
     ]
+
+
+def _outlook(history: Sequence[Step], again: str) -> str:
+    """Say what as many frames again can be expected to bring, by what the later half brought."""
+    tried = [step.facts for step in history if step.verdict.is_trial and step.facts]
+    if len(tried) < _FEW:
+        return f"too few iterations to say what more frames would bring; twice as many: {again}"
+    used = [facts.frames or 0 for facts in tried]
+    later = [facts for facts, frames in zip(tried, used, strict=True) if 2 * frames > used[-1]]
+    gains = [facts.gain or 0.0 for facts in later if facts.verdict is Verdict.ACCEPTED]
+    if not gains:
+        return f"the later half of the frames brought nothing, and more may not either: {again}"
+    brought = f"{format_points(sum(gains), '+')} points in {count(len(gains), 'race')}"
+    return f"the later half of the frames brought {brought}; as many again, at best that: {again}"
 
 
 def _to_look(data: dict[str, Any], view: RunView, *, is_here: bool) -> list[tuple[str, str]]:

@@ -21,7 +21,7 @@ from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import IO, Any, NoReturn, Self, TypeVar
 
 from gco_agent.core.errors import GcoError, UsageError
@@ -250,17 +250,28 @@ def watch_for_hangs() -> Iterator[Callable[[], None]]:
         return
     faults, armed_at = _faults, 0.0
 
+    def arm() -> None:
+        faulthandler.dump_traceback_later(_hang_s, exit=True, file=faults)
+
     def alive() -> None:
         nonlocal armed_at
         now = time.monotonic()
         if now - armed_at > 1:
             armed_at = now
-            faulthandler.dump_traceback_later(_hang_s, exit=True, file=faults)
+            arm()
 
+    def stop(_: int, __: FrameType | None) -> None:
+        """Stop, as Ctrl-Z asks, with the clock of the hang stopped too."""
+        faulthandler.cancel_dump_traceback_later()
+        signal.raise_signal(signal.SIGSTOP)
+        arm()
+
+    before = signal.signal(signal.SIGTSTP, stop)
     alive()
     try:
         yield alive
     finally:
+        signal.signal(signal.SIGTSTP, before)
         faulthandler.cancel_dump_traceback_later()
 
 

@@ -159,7 +159,7 @@ def _line_in_force(reports: Sequence[RunReport], number: int) -> list[dict[str, 
     line = _trace(
         report, role, indices,
         y=[point.mean for point in points],
-        mode="lines",
+        mode="lines" if len(report.trials) > 1 else "markers",  # a point alone is no line
         line={"width": 2, "shape": "hv"},
         name=_name("policy in force, 95 % interval", reports, report),
         legendgroup=report.branch,

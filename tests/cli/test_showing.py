@@ -12,14 +12,18 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from gco_agent.cli import look
 from gco_agent.cli.display import Ledger
 from gco_agent.cli.output import fit, sparkline
+from gco_agent.cli.run import _outlook
 from gco_agent.core.events import Searching
+from gco_agent.core.records import Verdict
 from gco_agent.store.control import Limits, Status, status_path, write_status
+from gco_agent.store.entries import Facts
 from tests.cli.scripted import FOLLOW, IDLE
 from tests.report.samples import make_run
 from tests.store.samples import commit_file, git
@@ -291,3 +295,28 @@ def test_a_status_file_that_cannot_be_written_stops_nothing(cli, project):
         "--iterations", "1", "--report-episodes", "0", "--max-steps", "60", "--workers", "1",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize(
+    ("tried", "said"),
+    [
+        ([("accepted", 5.0)] * 2, "too few"),
+        (
+            [("accepted", 5.0), ("rejected", -1.0), ("failed", None), ("inconclusive", 0.5)],
+            "nothing",
+        ),
+        (
+            [("accepted", 9.0), ("rejected", -1.0), ("accepted", 2.0), ("accepted", 0.5)],
+            "brought +2.50 points in 2 races; as many again, at best that: AGAIN",
+        ),
+    ],
+)
+def test_what_more_frames_would_bring_is_told_by_the_later_half(tried, said):
+    history = [
+        SimpleNamespace(
+            verdict=Verdict(word),
+            facts=Facts("x", number, Verdict(word), gain=gain, frames=1_000 * number),
+        )
+        for number, (word, gain) in enumerate([("initial", None), *tried, ("reported", None)])
+    ]
+    assert said in _outlook(history, "AGAIN")  # type: ignore[arg-type]

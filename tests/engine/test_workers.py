@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gco_agent.core.errors import GcoError, UsageError
-from gco_agent.evaluation.workers import WorkerPool, usable_cores
+from gco_agent.evaluation.workers import WorkerPool, usable_cores, watch_for_hangs
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,6 +51,16 @@ def refuse(number: int) -> int:
 
 def ignores_interrupts(_: int) -> bool:
     return signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def play_on(seconds: float) -> int:
+    """Do as an episode does: say every step that it is alive."""
+    end = time.monotonic() + seconds
+    with watch_for_hangs() as alive:
+        while time.monotonic() < end:
+            time.sleep(0.2)
+            alive()
+    return os.getpid()
 
 
 def is_running(pid: int) -> bool:
@@ -202,3 +212,16 @@ def test_ctrl_c_is_kept_from_the_first_process_as_from_the_others(tmp_path: Path
         [sys.executable, str(script)], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout == "1\n1\n"
+
+
+def test_a_worker_that_was_stopped_goes_on() -> None:
+    """Ctrl-Z stops workers too; the time until `fg` is no hang of an environment."""
+    with WorkerPool(1, hang_s=2.5) as pool, ThreadPoolExecutor(1) as threads:
+        (pid,) = pool.map(pid_of, [0])
+        result = threads.submit(pool.map, play_on, [2.0])
+        time.sleep(0.5)
+        os.kill(pid, signal.SIGTSTP)
+        time.sleep(3.5)
+        assert Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+        os.kill(pid, signal.SIGCONT)
+        assert result.result(timeout=30) == [pid]
