@@ -705,14 +705,14 @@ def _outlook(history: Sequence[Step], again: str) -> str:
     """Say what as many frames again can be expected to bring, by what the later half brought."""
     tried = [step.facts for step in history if step.verdict.is_trial and step.facts]
     if len(tried) < _FEW:
-        return f"too few iterations to say what more frames would bring; twice as many: {again}"
+        return f"too few iterations to say what more frames would bring; to go on: {again}"
     used = [facts.frames or 0 for facts in tried]
     later = [facts for facts, frames in zip(tried, used, strict=True) if 2 * frames > used[-1]]
     gains = [facts.gain or 0.0 for facts in later if facts.verdict is Verdict.ACCEPTED]
     if not gains:
-        return f"the later half of the frames brought nothing, and more may not either: {again}"
+        return f"the later half of the frames brought nothing; to go on all the same: {again}"
     brought = f"{format_points(sum(gains), '+')} points in {count(len(gains), 'race')}"
-    return f"the later half of the frames brought {brought}; as many again, at best that: {again}"
+    return f"the later half of the frames brought {brought}; expect no more of as many: {again}"
 
 
 def _to_look(data: dict[str, Any], view: RunView, *, is_here: bool) -> list[tuple[str, str]]:

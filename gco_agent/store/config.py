@@ -24,9 +24,9 @@ SCHEMA = 1
 FILE = "run.toml"
 _SLICE_STEPS, _CHEAP_SLICE_STEPS = 70_000, 1_000_000
 _SLICE_S, PATIENT_SLICE_S = 30.0, 3_600.0
-"""Seconds of a slice, and of one that steps are to end."""
+"""Time limit of a slice, in seconds: usually, and where only its steps are meant to end it."""
 _SLICES = 8
-"""Slices that the frames of a run would be enough for, without the races."""
+"""A slice takes one in so many of the frames of a run, if that is more than the default."""
 _LONGEST_EPISODE = 4_000_000
 _MOST_TOKENS = 10_000_000
 _LONGEST_TEXT, _LONGEST_WORDS = 65_536, 1_000
@@ -124,8 +124,8 @@ def default_slice(protocol: PlayProtocol, frames: int | None = None) -> tuple[in
     """Return how many steps and seconds an iteration of the search may play.
 
     Args:
-        frames: Those of the whole run. Where they are the budget, the speed of the machine decides
-            nothing; where there are many, more are searched before each race.
+        frames: Budget of the whole run, if there is one. Then no slice is cut by the clock, and a
+            large budget makes larger slices.
     """
     seconds = _SLICE_S if frames is None else PATIENT_SLICE_S
     if not protocol.has_objects:

@@ -307,7 +307,7 @@ def test_a_status_file_that_cannot_be_written_stops_nothing(cli, project):
         ),
         (
             [("accepted", 9.0), ("rejected", -1.0), ("accepted", 2.0), ("accepted", 0.5)],
-            "brought +2.50 points in 2 races; as many again, at best that: AGAIN",
+            "brought +2.50 points in 2 races; expect no more of as many: AGAIN",
         ),
     ],
 )

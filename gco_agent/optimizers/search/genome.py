@@ -176,7 +176,7 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """A home that goes with a thing: so far off it, on the side where the player is.
+    """A home that moves with a thing: at a distance from it, on the side where the player is.
 
     Attributes:
         off_x: Pixels between centres; None where the plan's own home counts.
@@ -201,7 +201,7 @@ class Plan:
         memory: Steps that the speed of a thing is averaged over: what moves two pixels a step is
             often seen to move four in every other one.
         turn: Points for turning to what is lined up behind; None where that does not count.
-        anchor: What the home goes with while it is there; None for a place that stays.
+        anchor: What the home moves with while it is on the screen; None for a fixed home.
     """
 
     worths: tuple[Worth, ...]

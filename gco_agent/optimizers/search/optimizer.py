@@ -282,10 +282,7 @@ class _Slice:
             if not self.breeds or not arena.budget.share(BREEDING):
                 return found, detail
             more = evolve(arena, keep(found), rng, number)
-            return [
-                *more,
-                *found,
-            ], f"{detail[:-1]}, and evolved the best: {len(more)} new programs."
+            return [*more, *found], f"{detail} Evolved the best: {len(more)} new programs."
         if self.kind == "evolve":
             found = evolve(arena, self._members, rng, number)
             return found, f"Evolved the archive: {len(found)} new programs."

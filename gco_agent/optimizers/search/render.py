@@ -260,7 +260,7 @@ class _Writer:
                 f"{max(0.0, round(off.value, 1)):g}" if off else "None"
                 for off in (plan.anchor.off_x, plan.anchor.off_y)
             )
-            where = f"so far off {pick_words(plan.anchor.subject)}; None: as HOME"
+            where = f"pixels from {pick_words(plan.anchor.subject)}; None: as HOME"
             lines.append(f"BESIDE = ({pair})  # {where}")
         if plan.need:
             places = ["None", _number(plan.need.place)]

@@ -45,7 +45,7 @@ _REWARD_WITHIN, _SET_BACK_WITHIN, _LOST_WITHIN, _SHOT_WITHIN = 3, 3, 60, 3
 the appearance of a shot to the button.
 """
 _BEYOND_CHANCE = 1.5
-"""Times as many rewards as by chance from which they are thought to be due to contact."""
+"""Rewards are due to contact if they are at least this many times as frequent as in all steps."""
 _USUAL_SHOT = 0.3
 """Share of the most frequent shot from which another one is not chance."""
 _SET_BACK, _FALL = 0.15, 0.5
@@ -144,8 +144,8 @@ class Sightings:
         ranges: Category to where its centres were seen.
         most: Category to the largest number of it that was seen at once.
         values: Category to the least and the largest number that one of it was seen to show.
-        contacts: Category to what followed contact of the player with it; "" to what all steps led
-            to, which is what chance contacts would lead to.
+        contacts: Category to what followed contact of the player with it; "" to what followed any
+            step, to compare with.
         shots: Categories that appear when the button is pressed.
         hits: Category to what followed contact of such a shot with it.
         places: Gauge to where the player was when it rose; "" to where the player was when a
