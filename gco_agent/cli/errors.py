@@ -42,7 +42,6 @@ EXTRAS = {
     **dict.fromkeys(("anthropic", "httpx2"), "models"),
     **dict.fromkeys(("h5py", "minari", "tensorboardX"), "export"),
     **{name: name for name in ("mlflow", "openai", "wandb")},
-    "distributed": "dask",
     "huggingface_hub": "hub",
     **dict.fromkeys(("stable_baselines3", "torch"), "ppo"),
 }

@@ -24,7 +24,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import IO, Any, NoReturn, Self, TypeVar
 
-from gco_agent.core.errors import GcoError, UsageError
+from gco_agent.core.errors import GcoError, UsageError, how_to_install
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -375,8 +375,10 @@ def open_executor(address: str) -> Iterator[tuple[Executor, int]]:
     match = _ADDRESS.fullmatch(address)
     if match is None:
         raise UsageError(f"{address!r} is not an executor: give it as dask://host:port")
-    import distributed
-
+    try:
+        import distributed
+    except ModuleNotFoundError:
+        raise UsageError(f"this needs the package distributed: {how_to_install('dask')}") from None
     try:
         client: Any = distributed.Client(  # type: ignore[no-untyped-call]
             f"tcp://{match[1]}", timeout=_CONNECT_S, set_as_default=False

@@ -103,7 +103,7 @@ def test_a_file_is_simplified_and_said_to_be(cli: Cli, folder: Path) -> None:
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     assert "  line 6: import math\n" in result.stdout
-    assert "16 lines of code to 7, " in result.stdout
+    assert "16 lines of code to 8, " in result.stdout
     assert "all 360 actions in 8 episodes are the same" in result.stdout
     assert (folder / "bloated.py").read_text() == BLOATED
     assert "import math" not in (folder / "lean.py").read_text()
